@@ -1,0 +1,164 @@
+//! What a user implements: an actor, its handlers and its questions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::AddressOf;
+use crate::durable::Durable;
+use crate::failure::Failure;
+use crate::message::Message;
+use crate::turn::Turn;
+
+/// A type of durable actor. The value holds what is not durable (pools, clients, configuration) and is shared by all
+/// activations of the type on a node; what is durable is the [`Actor::State`], one for each key.
+///
+/// See the crate's front page for a whole example.
+pub trait Actor: Sized + Send + Sync + 'static {
+    /// The actor type in addresses: 1 to 64 characters of `a-z`, `0-9`, `_` and `-`. Never change it.
+    const TYPE: &'static str;
+    /// When a handler sees a message; see [`Delivery`].
+    const DELIVERY: Delivery = Delivery::Committed;
+    /// The durable state of one key. A new key starts with the default. It is encoded at the end of each turn that
+    /// changed it, so keep it small: large collections belong in many small actors.
+    type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Registers every message that this actor handles. What is not registered is refused at the send.
+    fn handlers(handlers: &mut Handlers<Self>);
+
+    /// The address of the actor `key` of this type.
+    #[must_use]
+    fn at(key: &str) -> AddressOf<Self> {
+        AddressOf::new(key)
+    }
+}
+
+/// When a handler sees a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// After the message is durable. The right choice when handlers call the outside world.
+    Committed,
+    /// At once. Sound, because the store is a prefix of what happened and nothing leaves the node before its commit:
+    /// if a crash takes the message, it takes everything that came of it. Faster, because a message that is enqueued
+    /// and handled within one commit is never written. For actors whose handlers do nothing outside their turn; such a
+    /// handler calls [`Turn::committed`] before it does.
+    Pipelined,
+}
+
+/// Handles one type of message.
+pub trait Handler<M: Message>: Actor {
+    /// Handles `message`. May run more than once; its committed effects happen exactly once.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] leaves nothing of the turn behind and says whether to try again.
+    ///
+    /// # Panics
+    ///
+    /// A panic is a failure too: the activation is dropped, and its supervisor starts another.
+    fn handle(
+        &self,
+        state: &mut Durable<Self::State>,
+        message: M,
+        turn: &mut Turn<'_>,
+    ) -> impl Future<Output = Result<M::Reply, Failure>> + Send;
+}
+
+/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query).
+pub trait Answer<Q: Message>: Actor {
+    /// Answers `question`. The state is what the turns before it made.
+    fn answer(&self, state: &Self::State, question: Q) -> Q::Reply;
+}
+
+/// The messages that an actor type handles; filled by [`Actor::handlers`].
+pub struct Handlers<A: Actor> {
+    by_name: HashMap<&'static str, Run<A>>,
+}
+
+impl<A: Actor> Handlers<A> {
+    pub(crate) fn of_actor() -> Self {
+        let mut handlers = Self { by_name: HashMap::new() };
+        A::handlers(&mut handlers);
+        handlers
+    }
+
+    /// Registers the handler of `M`.
+    ///
+    /// # Panics
+    ///
+    /// When two message types of one actor have the same name: the stored bytes of one would reach the other.
+    pub fn on<M: Message>(&mut self)
+    where
+        A: Handler<M>,
+    {
+        let before = self.by_name.insert(M::NAME, run::<A, M>);
+        assert!(before.is_none(), "actor `{}` registers two messages named `{}`", A::TYPE, M::NAME);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Run<A>> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+}
+
+impl<A: Actor> fmt::Debug for Handlers<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// A message as it lies in the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payload<'a> {
+    pub(crate) version: u16,
+    pub(crate) bytes: &'a [u8],
+    /// Whether someone waits for the reply, so that it is worth encoding.
+    pub(crate) wants_reply: bool,
+}
+
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, Failure>> + Send + 'a>>;
+
+/// A handler without its message type: decodes, handles, encodes the reply when one is wanted.
+pub(crate) type Run<A> =
+    for<'a, 't> fn(&'a A, &'a mut Durable<<A as Actor>::State>, Payload<'a>, &'a mut Turn<'t>) -> Running<'a>;
+
+fn run<'a, 't, A, M>(
+    actor: &'a A,
+    state: &'a mut Durable<A::State>,
+    payload: Payload<'a>,
+    turn: &'a mut Turn<'t>,
+) -> Running<'a>
+where
+    A: Handler<M>,
+    M: Message,
+{
+    Box::pin(async move {
+        let message = decode::<M>(payload)?;
+        let reply = actor.handle(state, message, turn).await?;
+        if !payload.wants_reply {
+            return Ok(None);
+        }
+        let bytes = postcard::to_allocvec(&reply)
+            .map_err(|error| Failure::reject(format!("the reply cannot be encoded: {error}")))?;
+        Ok(Some(bytes.into()))
+    })
+}
+
+/// Bytes that cannot be read will not get better, so they are not tried again.
+fn decode<M: Message>(payload: Payload<'_>) -> Result<M, Failure> {
+    if payload.version == M::VERSION {
+        postcard::from_bytes(payload.bytes).map_err(|error| {
+            Failure::reject(format!("the bytes of `{}` version {} cannot be read: {error}", M::NAME, payload.version))
+        })
+    } else {
+        M::upgrade_from(payload.version, payload.bytes).map_err(Failure::reject)
+    }
+}

@@ -1,0 +1,52 @@
+//! The record of a message's failures, as the store keeps it; specified in `docs/FORMAT.md`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Micros;
+use crate::mailbox::Failures;
+
+const ATTEMPTS_VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct AttemptsRecord {
+    version: u8,
+    attempts: u32,
+    not_before: u64,
+    alone: bool,
+    errors: Vec<String>,
+}
+
+impl Failures {
+    pub(crate) fn encode(&self) -> Bytes {
+        let record = AttemptsRecord {
+            version: ATTEMPTS_VERSION,
+            attempts: self.attempts,
+            not_before: self.not_before.0,
+            alone: self.alone,
+            errors: self.errors.clone(),
+        };
+        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+    }
+
+    /// Reads a record; none for bytes that are not one.
+    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
+        let record: AttemptsRecord =
+            postcard::from_bytes(record).ok().filter(|record: &AttemptsRecord| record.version == ATTEMPTS_VERSION)?;
+        let AttemptsRecord { attempts, not_before, alone, errors, .. } = record;
+        Some(Self { attempts, not_before: Micros(not_before), errors, alone })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back() {
+        let failures =
+            Failures { attempts: 3, not_before: Micros(77), errors: vec!["one".into(), "two".into()], alone: true };
+        assert_eq!(Failures::decode(&failures.encode()), Some(failures));
+        assert_eq!(Failures::decode(&[9, 9]), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
+
+mod commit;
+mod enqueue;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use everpost_persistence::{Key, MailboxId, Position, ReadError, Store};
+use ractor::ActorProcessingErr;
+use tokio::sync::{Semaphore, oneshot};
+
+pub(crate) use self::commit::Finished;
+pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
+use crate::actor::Handler;
+use crate::address::{ADDRESS_BYTES_MAX, Address};
+use crate::ask::{KeptReplies, Outcome};
+use crate::clock::Micros;
+use crate::config::NodeConfig;
+use crate::directory::Directory;
+use crate::envelope::{Origin, seal};
+use crate::gate::Gate;
+use crate::hand::Hands;
+use crate::mailbox::{Mailbox, Presence};
+use crate::message::Message;
+use crate::quarantine::Quarantine;
+use crate::refusal::Refusal;
+use crate::supervision::Kind;
+use crate::telemetry::Committed;
+
+/// What leaves through the gate.
+pub(crate) enum Effect {
+    /// The head of a mailbox is durable, so that it may be seen.
+    Ring(Arc<Mailbox>),
+    /// The reply to an ask.
+    Reply(oneshot::Sender<Outcome>, Outcome),
+    /// The answer to a question.
+    Answer(Box<dyn FnOnce() + Send>),
+    /// The store can tell this reply by itself from now on.
+    ReplyStored(u128),
+    /// A turn is durable; only made when somebody reads such events.
+    Log(Committed),
+}
+
+/// The inside of a node.
+pub(crate) struct Core {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: NodeConfig,
+    pub(crate) store: Store,
+    pub(crate) gate: Gate<Effect>,
+    pub(crate) directory: Directory,
+    pub(crate) kinds: HashMap<&'static str, Arc<Kind>>,
+    pub(crate) hands: Hands,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) activations: Activations,
+    pub(crate) kept_replies: KeptReplies,
+    /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
+    pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
+    pub(crate) questions: Arc<Semaphore>,
+    pub(crate) counters: Counters,
+    /// Bytes of bodies in the windows of all mailboxes.
+    window_bytes: AtomicUsize,
+    /// Messages that wait or are in hand, over all mailboxes.
+    waiting: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// How many activations are in memory, and how many may be there idle.
+#[derive(Debug)]
+pub(crate) struct Activations {
+    running: AtomicUsize,
+    idle_max: usize,
+}
+
+/// What a node has done since it was started.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) handled: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) dead_lettered: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        name: Arc<str>,
+        config: NodeConfig,
+        store: Store,
+        gate: Gate<Effect>,
+        kinds: HashMap<&'static str, Arc<Kind>>,
+        hands: Hands,
+    ) -> Self {
+        Self {
+            name,
+            directory: Directory::new(store.partitions()),
+            activations: Activations { running: AtomicUsize::new(0), idle_max: config.activations_max },
+            questions: Arc::new(Semaphore::new(config.questions_max)),
+            config,
+            store,
+            gate,
+            kinds,
+            hands,
+            quarantine: Quarantine::default(),
+            kept_replies: KeptReplies::default(),
+            waits_for: Mutex::default(),
+            counters: Counters::default(),
+            window_bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts a message for `address` into its envelope, or says why it cannot be sent.
+    pub(crate) fn seal<A: Handler<M>, M: Message>(
+        &self,
+        address: &Address,
+        origin: Origin<'_>,
+        message: &M,
+    ) -> Result<(&Arc<Kind>, Bytes), Refusal> {
+        let kind = self.kinds.get(A::TYPE).filter(|kind| kind.handles(M::NAME));
+        let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME })?;
+        let bytes = address.as_str().len();
+        if bytes > ADDRESS_BYTES_MAX {
+            return Err(Refusal::AddressTooLong { bytes });
+        }
+        let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
+        let (bytes, bytes_max) = (envelope.len(), self.config.message_bytes_max);
+        if bytes > bytes_max {
+            return Err(Refusal::MessageTooLarge { bytes, bytes_max });
+        }
+        Ok((kind, envelope))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// From here on nothing is taken in, and no activation takes another message.
+    pub(crate) fn stop_intake(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The store has failed: nothing becomes durable any more, so nothing more is tried.
+    pub(crate) fn store_failed(&self) {
+        self.stop_intake();
+        if let Some(failure) = self.store.failure() {
+            tracing::error!(node = %self.name, error = %failure, "the store failed and the node does nothing more; start it again to recover");
+        }
+    }
+
+    /// Lets an effect out of the gate.
+    pub(crate) fn release(&self, effect: Effect) {
+        match effect {
+            Effect::Ring(mailbox) => {
+                let mut inner = mailbox.lock();
+                inner.gated = false;
+                inner.ring(&mailbox);
+            }
+            // Whoever has stopped waiting is not told.
+            Effect::Reply(waiter, outcome) => drop(waiter.send(outcome)),
+            Effect::Answer(answer) => answer(),
+            Effect::ReplyStored(request) => self.kept_replies.stored(request),
+            Effect::Log(committed) => committed.log(&self.name),
+        }
+    }
+
+    pub(crate) fn release_after(&self, after: Position, effect: Effect) {
+        if let Some(effect) = self.gate.hold(after, effect) {
+            self.release(effect);
+        }
+    }
+
+    pub(crate) fn ring_when_durable(&self, mailbox: &Arc<Mailbox>, position: Position) {
+        let mut inner = mailbox.lock();
+        if inner.gated {
+            return;
+        }
+        inner.gated = true;
+        if self.gate.hold(position, Effect::Ring(Arc::clone(mailbox))).is_some() {
+            inner.gated = false;
+            inner.ring(mailbox);
+        }
+    }
+
+    pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Micros) {
+        if std::mem::replace(&mut mailbox.lock().timed, true) {
+            return;
+        }
+        let wait = moment.since(Micros::now());
+        let mailbox = Arc::clone(mailbox);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let mut inner = mailbox.lock();
+            inner.timed = false;
+            inner.ring(&mailbox);
+        });
+    }
+
+    /// An activation has ended, and its supervisor has seen it: another may start.
+    pub(crate) fn ended(&self, mailbox: &Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        inner.presence = Presence::Absent;
+        inner.rung = false;
+        if inner.rules.in_hand().is_some() {
+            // It was ended by a stop, which is no failure of the message.
+            inner.rules.interrupted();
+        }
+        if inner.rules.is_empty() && inner.questions.is_empty() {
+            drop(inner);
+            self.directory.retire(mailbox, self.store.durable());
+        } else if !self.is_stopping() {
+            inner.ring(mailbox);
+        }
+    }
+
+    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one.
+    pub(crate) fn restart_later(&self, mailbox: &Arc<Mailbox>) {
+        let wait = {
+            let mut inner = mailbox.lock();
+            inner.presence = Presence::Starting;
+            inner.restarts = inner.restarts.saturating_add(1);
+            self.config.backoff.delay(inner.restarts, rand::random())
+        };
+        let mailbox = Arc::clone(mailbox);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let mut inner = mailbox.lock();
+            inner.presence = Presence::Absent;
+            inner.rung = false;
+            inner.ring(&mailbox);
+        });
+    }
+
+    /// Reads bodies from the store into the window of a mailbox.
+    pub(crate) async fn load(&self, mailbox: &Mailbox, positions: Vec<Position>) -> Result<(), ActorProcessingErr> {
+        let (store, partition) = (self.store.clone(), mailbox.partition);
+        let read = move || store.inbox(partition, &positions).map(|bodies| (bodies, positions));
+        let (bodies, positions) = tokio::task::spawn_blocking(read).await??;
+        let mut loaded = Vec::with_capacity(bodies.len());
+        for (body, position) in bodies.into_iter().zip(positions) {
+            let missing = || {
+                format!(
+                    "message {} of {} is not in the store though it waits: keep the data folder and report this",
+                    position.0, mailbox.address
+                )
+            };
+            loaded.push(body.ok_or_else(missing)?);
+        }
+        self.window_bytes.fetch_add(loaded.iter().map(Bytes::len).sum(), Ordering::Relaxed);
+        mailbox.lock().rules.loaded(loaded);
+        Ok(())
+    }
+
+    /// Reads one record, off the workers: it may wait for the disk.
+    pub(crate) async fn read(&self, key: Key) -> Result<Option<Bytes>, ActorProcessingErr> {
+        let store = self.store.clone();
+        Ok(tokio::task::spawn_blocking(move || store.get(&key)).await?.map_err(|error: ReadError| error)?)
+    }
+
+    /// Messages that wait or are in hand.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Counts messages that the start found in the store.
+    pub(crate) fn add_waiting(&self, messages: usize) {
+        self.waiting.fetch_add(messages, Ordering::AcqRel);
+    }
+
+    /// Whether every message is done, durably.
+    pub(crate) fn is_drained(&self) -> bool {
+        if self.waiting() > 0 {
+            return false;
+        }
+        let mut newest = Position(0);
+        self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted));
+        self.waiting() == 0 && newest <= self.store.durable()
+    }
+
+    fn window_has_room(&self, bytes: usize) -> bool {
+        self.window_bytes.load(Ordering::Relaxed) + bytes <= self.config.window_bytes_max
+    }
+}
+
+impl Activations {
+    pub(crate) fn enter(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.count() > self.idle_max
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! One step, without an await: the position, the place in the queue and what the receiver sees are decided together,
+//! so that a cancelled send leaves no hole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use everpost_persistence::{Permit, Position};
+use tokio::sync::oneshot;
+
+use super::Core;
+use crate::actor::Delivery;
+use crate::address::Address;
+use crate::ask::Outcome;
+use crate::mailbox::{Inner, Mailbox};
+use crate::message::MessageId;
+use crate::supervision::Kind;
+
+/// Whether the bound of the mailbox holds for this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// From outside: a full mailbox holds it back.
+    Outside,
+    /// From a turn: never held back, or two actors that send to each other's full mailbox would wait for ever.
+    Turn,
+}
+
+/// A message is in its mailbox.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) position: Position,
+    /// Durable up to here, and the message is.
+    pub(crate) ticket: Position,
+}
+
+/// A message on its way into a mailbox.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) kind: &'a Arc<Kind>,
+    pub(crate) address: &'a Address,
+    pub(crate) envelope: Bytes,
+    /// Who waits for the reply.
+    pub(crate) waiter: Option<oneshot::Sender<Outcome>>,
+    /// The question of a turn, whose reply is stored.
+    pub(crate) question: Option<MessageId>,
+}
+
+/// The mailbox is full; nothing happened.
+#[derive(Debug)]
+pub(crate) struct Full<'a> {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) incoming: Incoming<'a>,
+}
+
+impl Core {
+    /// Puts a message into its mailbox.
+    pub(crate) fn enqueue<'a>(
+        &self,
+        permit: Permit,
+        bound: Bound,
+        incoming: Incoming<'a>,
+    ) -> Result<Accepted, Box<Full<'a>>> {
+        loop {
+            let mailbox = self.directory.mailbox(incoming.address, incoming.kind);
+            let mut inner = mailbox.lock();
+            if inner.retired {
+                continue;
+            }
+            if bound == Bound::Outside && inner.rules.len() >= self.config.mailbox_messages_max {
+                drop(inner);
+                return Err(Box::new(Full { mailbox, incoming }));
+            }
+            let Incoming { envelope, waiter, question, .. } = incoming;
+            self.add_waiting(1);
+            let (ticket, position) =
+                self.store.submit(permit, |stage| stage.enqueue(mailbox.partition, envelope.clone()));
+            if let Some(waiter) = waiter {
+                inner.asks.insert(position, waiter);
+            }
+            if let Some(id) = question {
+                self.kept_replies.waiting(id, &mailbox, position);
+                self.quarantine.admit(mailbox.id(), position);
+            }
+            self.place(&mut inner, &mailbox, position, envelope);
+            return Ok(Accepted { position, ticket });
+        }
+    }
+
+    /// Makes a submitted message visible to its receiver: at once, or when it is durable.
+    pub(super) fn place(&self, inner: &mut Inner, mailbox: &Arc<Mailbox>, position: Position, envelope: Bytes) {
+        let bytes = envelope.len();
+        if inner.rules.enqueued(position, envelope, self.window_has_room(bytes)) {
+            self.window_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {
+            inner.ring(mailbox);
+        } else if !inner.gated {
+            inner.gated = true;
+            if self.gate.hold(position, super::Effect::Ring(Arc::clone(mailbox))).is_some() {
+                inner.gated = false;
+                inner.ring(mailbox);
+            }
+        }
+    }
+}

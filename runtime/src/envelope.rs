@@ -1,0 +1,144 @@
+//! The envelope: a message with its headers, as it lies in the inbox. The bytes are specified in `docs/FORMAT.md`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Micros;
+use crate::message::{Message, MessageId};
+
+/// The version of the header's layout; a reader refuses any other.
+const ENVELOPE_VERSION: u8 = 1;
+
+/// The headers of a message. The payload follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header<'a> {
+    version: u8,
+    id: [u8; 16],
+    /// The first message of the chain of causes; absent when this is it.
+    trace: Option<[u8; 16]>,
+    pub(crate) destination: &'a str,
+    /// The actor whose turn sent it; absent when it came from outside.
+    pub(crate) sender: Option<&'a str>,
+    pub(crate) message: &'a str,
+    pub(crate) message_version: u16,
+    /// The reply is stored, because the turn that asked may run, and ask, again.
+    pub(crate) keep_reply: bool,
+    /// Kept for delivery by priority; every message has the same one today.
+    priority: u8,
+    /// When it expires, in microseconds since 1970; zero for never.
+    expires: u64,
+    pub(crate) sent_at: u64,
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn id(&self) -> MessageId {
+        MessageId(u128::from_be_bytes(self.id))
+    }
+
+    /// The message that started it all: one id to follow through the logs.
+    pub(crate) fn trace(&self) -> MessageId {
+        MessageId(u128::from_be_bytes(self.trace.unwrap_or(self.id)))
+    }
+
+    /// Reads the headers; the rest is the payload.
+    pub(crate) fn decode(envelope: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
+        match envelope.first() {
+            Some(&ENVELOPE_VERSION) => postcard::take_from_bytes(envelope).map_err(EnvelopeError::Malformed),
+            Some(&version) => Err(EnvelopeError::Version(version)),
+            None => Err(EnvelopeError::Version(0)),
+        }
+    }
+}
+
+/// Why an envelope cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvelopeError {
+    #[error("the envelope has the unknown version {0}")]
+    Version(u8),
+    #[error("the envelope cannot be read: {0}")]
+    Malformed(postcard::Error),
+}
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) sender: Option<&'a str>,
+    pub(crate) trace: Option<MessageId>,
+    pub(crate) sent_at: Micros,
+    pub(crate) keep_reply: bool,
+}
+
+/// Puts `message` into an envelope.
+pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &M) -> Result<Bytes, postcard::Error> {
+    let header = Header {
+        version: ENVELOPE_VERSION,
+        id: origin.id.0.to_be_bytes(),
+        trace: origin.trace.map(|trace| trace.0.to_be_bytes()),
+        destination,
+        sender: origin.sender,
+        message: M::NAME,
+        message_version: M::VERSION,
+        keep_reply: origin.keep_reply,
+        priority: 0,
+        expires: 0,
+        sent_at: origin.sent_at.0,
+    };
+    let envelope = Vec::with_capacity(HEADER_BYTES_GUESS + destination.len() + size_of::<M>());
+    let envelope = postcard::to_extend(&header, envelope)?;
+    Ok(postcard::to_extend(message, envelope)?.into())
+}
+
+/// Room for the headers of a usual message, so that sealing allocates once.
+const HEADER_BYTES_GUESS: usize = 96;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, everpost::Message)]
+    struct Note {
+        text: String,
+    }
+
+    fn sealed(text: &str, sender: Option<&str>) -> Bytes {
+        let origin =
+            Origin { id: MessageId(9), sender, trace: Some(MessageId(3)), sent_at: Micros(5), keep_reply: false };
+        seal("box/a", origin, &Note { text: text.into() }).unwrap()
+    }
+
+    #[test]
+    fn the_bytes_of_an_envelope_are_fixed() {
+        let expected = "0100000000000000000000000000000009010000000000000000000000000000000305626f782f61\
+                        01056170692f31046e6f74650100000005026869";
+        let hex: String = sealed("hi", Some("api/1")).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let mut envelope = sealed("hi", None).to_vec();
+        envelope[0] = 2;
+        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(2))));
+        assert!(Header::decode(&[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_is_read(text: String, sender: Option<String>) {
+            let envelope = sealed(&text, sender.as_deref());
+            let (header, payload) = Header::decode(&envelope).unwrap();
+            prop_assert_eq!(header.id(), MessageId(9));
+            prop_assert_eq!(header.trace(), MessageId(3));
+            prop_assert_eq!(header.sender, sender.as_deref());
+            prop_assert_eq!(postcard::from_bytes::<Note>(payload).unwrap(), Note { text });
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Header::decode(&bytes);
+        }
+    }
+}

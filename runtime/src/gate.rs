@@ -1,0 +1,181 @@
+//! The output gate: nothing leaves before the commit that it builds on is durable. What is to leave waits here as data,
+//! with the position that must be durable first; a commit only moves the watermark, and one task lets out what it covers.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use everpost_persistence::{CommitError, Position, Store};
+use tokio::sync::Notify;
+
+/// Holds back effects of type `E` until the store is durable up to their position.
+pub(crate) struct Gate<E> {
+    store: Store,
+    waiting: Mutex<Waiting<E>>,
+    /// Rung by the store after every commit.
+    progress: Arc<Notify>,
+    /// Rung after every commit, when what it frees has left.
+    commits: Notify,
+}
+
+impl<E> Gate<E> {
+    pub(crate) fn new(store: Store, progress: Arc<Notify>) -> Self {
+        Self { store, waiting: Mutex::new(Waiting::default()), progress, commits: Notify::new() }
+    }
+
+    /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
+    pub(crate) fn hold(&self, after: Position, effect: E) -> Option<E> {
+        let mut waiting = self.lock();
+        // Asked under the lock: a commit that comes later finds the effect in the queue.
+        if after <= self.store.durable() {
+            return Some(effect);
+        }
+        waiting.effects.push((after, effect));
+        None
+    }
+
+    /// Completes when `after` is durable.
+    ///
+    /// # Errors
+    ///
+    /// The store failed before: whether `after` is on disk is unknown.
+    pub(crate) fn durable(&self, after: Position) -> Durability<'_, E> {
+        Durability { gate: self, after }
+    }
+
+    /// Hands every effect that is free to `release`, after every commit, until the store fails.
+    pub(crate) async fn run(&self, mut release: impl FnMut(E)) {
+        loop {
+            let progress = self.progress.notified();
+            let failed = self.store.failure().is_some();
+            self.open(&mut release);
+            if failed {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Lets out what is free now.
+    pub(crate) fn open(&self, release: impl FnMut(E)) {
+        let (effects, wakers) = self.lock().open(self.store.durable(), self.store.failure().is_some());
+        wakers.into_iter().for_each(Waker::wake);
+        effects.into_iter().for_each(release);
+        self.commits.notify_waiters();
+    }
+
+    /// Completes when `condition` holds; asks again after every commit.
+    ///
+    /// # Errors
+    ///
+    /// The store failed before.
+    pub(crate) async fn until(&self, mut condition: impl FnMut() -> bool) -> Result<(), CommitError> {
+        loop {
+            let mut commit = pin!(self.commits.notified());
+            commit.as_mut().enable();
+            if condition() {
+                return Ok(());
+            }
+            match self.store.failure() {
+                Some(failure) => return Err(failure),
+                None => commit.await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> fmt::Debug for Gate<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("durable", &self.store.durable()).finish_non_exhaustive()
+    }
+}
+
+/// Pure: what waits, in no order, since a commit frees nearly all of it.
+#[derive(Debug)]
+struct Waiting<E> {
+    effects: Vec<(Position, E)>,
+    wakers: Vec<(Position, Waker)>,
+}
+
+impl<E> Default for Waiting<E> {
+    fn default() -> Self {
+        Self { effects: Vec::new(), wakers: Vec::new() }
+    }
+}
+
+impl<E> Waiting<E> {
+    /// Takes out what `durable` frees. After a failure every waiter is woken, to find out, and the other effects are
+    /// dropped: they will never be free.
+    fn open(&mut self, durable: Position, failed: bool) -> (Vec<E>, Vec<Waker>) {
+        let effects = self.effects.extract_if(.., |(after, _)| *after <= durable).map(|(_, effect)| effect).collect();
+        let free = self.wakers.extract_if(.., |(after, _)| failed || *after <= durable);
+        let wakers = free.map(|(_, waker)| waker).collect();
+        if failed {
+            self.effects.clear();
+        }
+        (effects, wakers)
+    }
+}
+
+/// Completes when a position is durable; see [`Gate::durable`].
+pub(crate) struct Durability<'a, E> {
+    gate: &'a Gate<E>,
+    after: Position,
+}
+
+impl<E> Future for Durability<'_, E> {
+    type Output = Result<(), CommitError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let store = &self.gate.store;
+        if self.after <= store.durable() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut waiting = self.gate.lock();
+        if self.after <= store.durable() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(failure) = store.failure() {
+            return Poll::Ready(Err(failure));
+        }
+        waiting.wakers.push((self.after, context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_before_its_position_is_durable() {
+        let mut waiting = Waiting::default();
+        for position in [5, 2, 9, 2] {
+            waiting.effects.push((Position(position), position));
+        }
+        assert!(waiting.open(Position(1), false).0.is_empty());
+        assert_eq!(waiting.open(Position(5), false).0, [5, 2, 2]);
+        assert_eq!(waiting.open(Position(9), false).0, [9]);
+    }
+
+    #[test]
+    fn a_failed_store_frees_nothing_more() {
+        let mut waiting = Waiting { effects: vec![(Position(3), 3), (Position(8), 8)], wakers: Vec::new() };
+        assert_eq!(waiting.open(Position(5), true).0, [3]);
+        assert!(waiting.effects.is_empty(), "whoever waits for them is told by their end");
+    }
+
+    #[test]
+    fn a_failure_wakes_every_waiter() {
+        let mut waiting = Waiting::<()>::default();
+        waiting.wakers.push((Position(7), Waker::noop().clone()));
+        assert_eq!(waiting.open(Position(1), false).1.len(), 0);
+        assert_eq!(waiting.open(Position(1), true).1.len(), 1);
+    }
+}

@@ -1,0 +1,171 @@
+//! A mailbox in memory: what waits for one address, who handles it, and who rings whom. The durable queue is the
+//! store's; this is its index. It must never wait: every method is one short step under one lock.
+
+mod backoff;
+mod rules;
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use everpost_persistence::{Key, MailboxId, Partition, Position};
+use ractor::ActorRef;
+use tokio::sync::{Notify, oneshot};
+
+pub use self::backoff::Backoff;
+pub(crate) use self::rules::{Failures, Next, Rules};
+use crate::activation::Doorbell;
+use crate::address::Address;
+use crate::ask::Outcome;
+use crate::clock::Micros;
+use crate::supervision::Kind;
+
+/// One mailbox. There is at most one in memory for an address; the directory sees to that.
+pub(crate) struct Mailbox {
+    pub(crate) address: Address,
+    pub(crate) partition: Partition,
+    pub(crate) kind: Arc<Kind>,
+    inner: Mutex<Inner>,
+    /// Rung when a message leaves, for senders that wait for room.
+    pub(crate) room: Notify,
+    senders_waiting: AtomicUsize,
+}
+
+/// A sender that waits for room; counted until it is dropped.
+pub(crate) struct WaitingSender<'a>(&'a Mailbox);
+
+impl Drop for WaitingSender<'_> {
+    fn drop(&mut self) {
+        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the lock protects.
+pub(crate) struct Inner {
+    pub(crate) rules: Rules<Bytes>,
+    /// Who waits for the reply to a message.
+    pub(crate) asks: HashMap<Position, oneshot::Sender<Outcome>>,
+    /// Questions to the state: volatile, answered before the next message.
+    pub(crate) questions: VecDeque<Box<dyn Any + Send>>,
+    pub(crate) presence: Presence,
+    /// The newest submission of this mailbox: a new activation starts only when it is durable.
+    pub(crate) last_submitted: Position,
+    /// A doorbell is on its way to the activation, so that another would be one too many.
+    pub(crate) rung: bool,
+    /// The gate will ring when the head is durable.
+    pub(crate) gated: bool,
+    /// A timer will ring when the head has backed off.
+    pub(crate) timed: bool,
+    /// The mailbox has left the directory: look it up again.
+    pub(crate) retired: bool,
+    /// How many activations in a row ended without finishing a message.
+    pub(crate) restarts: u32,
+    pub(crate) idle_since: Micros,
+}
+
+/// Whether someone is there to handle messages.
+pub(crate) enum Presence {
+    Absent,
+    /// The supervisor was told to start an activation, or will be when a backoff is over.
+    Starting,
+    Running(ActorRef<Doorbell>),
+    /// It will take no further message; its supervisor has not seen its end yet.
+    Stopping,
+}
+
+impl Mailbox {
+    pub(crate) fn new(address: Address, partition: Partition, kind: Arc<Kind>) -> Self {
+        let inner = Inner {
+            rules: Rules::new(),
+            asks: HashMap::new(),
+            questions: VecDeque::new(),
+            presence: Presence::Absent,
+            last_submitted: Position(0),
+            rung: false,
+            gated: false,
+            timed: false,
+            retired: false,
+            restarts: 0,
+            idle_since: Micros(0),
+        };
+        Self {
+            address,
+            partition,
+            kind,
+            inner: Mutex::new(inner),
+            room: Notify::new(),
+            senders_waiting: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count_sender(&self) -> WaitingSender<'_> {
+        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingSender(self)
+    }
+
+    /// Whether senders wait for room here. Such a mailbox stays in the directory, or they would wait at a retired one.
+    pub(crate) fn has_waiting_senders(&self) -> bool {
+        self.senders_waiting.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn id(&self) -> MailboxId {
+        self.address.mailbox()
+    }
+
+    /// Where the store keeps the state.
+    pub(crate) fn state_key(&self) -> Key {
+        Key::Mailbox { partition: self.partition, mailbox: self.id() }
+    }
+
+    pub(crate) fn inbox_key(&self, position: Position) -> Key {
+        Key::Inbox { partition: self.partition, position }
+    }
+
+    pub(crate) fn attempts_key(&self, position: Position) -> Key {
+        Key::Attempts { partition: self.partition, position }
+    }
+}
+
+impl Inner {
+    /// Wakes the activation; asks the supervisor for one when there is none.
+    pub(crate) fn ring(&mut self, mailbox: &Arc<Mailbox>) {
+        match &self.presence {
+            Presence::Absent => {
+                self.presence = Presence::Starting;
+                mailbox.kind.start(mailbox);
+            }
+            Presence::Running(activation) if !self.rung => {
+                self.rung = true;
+                // An activation that has just ended is rung again by its supervisor.
+                let _ = activation.cast(Doorbell::Ring);
+            }
+            Presence::Running(_) | Presence::Starting | Presence::Stopping => {}
+        }
+    }
+
+    /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
+    pub(crate) fn is_settled(&self, suspect: Position, now: Micros, durable: Position) -> bool {
+        (!self.rules.is_suspect(suspect) || self.rules.backs_off(now)) && self.last_submitted <= durable
+    }
+
+    /// Whether nothing in memory is worth keeping, given what the store has on disk.
+    pub(crate) fn is_forgettable(&self, durable: Position) -> bool {
+        matches!(self.presence, Presence::Absent)
+            && self.rules.is_empty()
+            && self.questions.is_empty()
+            && self.last_submitted <= durable
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Messages: what may be sent, and the ids by which a message counts once.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A value that can be sent to an actor. Derive it:
+///
+/// ```
+/// use everpost::Message;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Message)]
+/// #[message(name = "deposit", version = 1, reply = i64)]
+/// struct Deposit {
+///     cents: i64,
+/// }
+/// assert_eq!(Deposit::NAME, "deposit");
+/// ```
+///
+/// A message may wait in the store for long, and over new builds of the program: its name is what finds the handler,
+/// and its version what finds the reader of its bytes. Bytes that no handler knows become a dead letter, never nothing.
+pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The name stored with every message of this type. Never change it.
+    const NAME: &'static str;
+    /// The version of the fields. Raise it when they change, and read the older ones in [`Message::upgrade_from`].
+    const VERSION: u16;
+    /// What the handler answers; `()` when there is nothing to say.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Reads bytes that another version of this type wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`UpgradeError`] when that version is unknown; the message becomes a dead letter.
+    fn upgrade_from(version: u16, bytes: &[u8]) -> Result<Self, UpgradeError> {
+        let _ = bytes;
+        Err(UpgradeError::new(format!("no upgrade from version {version} of `{}`", Self::NAME)))
+    }
+}
+
+/// Stored bytes could not be read as the present version of their type.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct UpgradeError {
+    reason: String,
+}
+
+impl UpgradeError {
+    /// An error with a reason for people.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
+
+/// The identity of a message: 128 random bits for one that comes from outside, derived for one that a turn sends, so
+/// that a turn that runs again sends the same messages again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub(crate) u128);
+
+impl MessageId {
+    /// A new identity for a message that comes from outside.
+    pub(crate) fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// The identity of the `index`-th message that the turn of this one sends.
+    pub(crate) fn derive(self, index: u32) -> Self {
+        let mut input = [0; 20];
+        input[..16].copy_from_slice(&self.0.to_be_bytes());
+        input[16..].copy_from_slice(&index.to_be_bytes());
+        Self(first_half(&blake3::hash(&input)))
+    }
+
+    /// A key for a call to the outside world: the same on every attempt, another for another label.
+    pub(crate) fn idempotency_key(self, label: &str) -> u128 {
+        let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 idempotency key of a turn");
+        hasher.update(&self.0.to_be_bytes());
+        hasher.update(label.as_bytes());
+        first_half(&hasher.finalize())
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+fn first_half(hash: &blake3::Hash) -> u128 {
+    let (first, _) = hash.as_bytes().split_first_chunk::<16>().expect("a hash has 32 bytes");
+    u128::from_be_bytes(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_repeat_and_differ() {
+        let id = MessageId(7);
+        assert_eq!(id.derive(0), id.derive(0));
+        assert_ne!(id.derive(0), id.derive(1));
+        assert_ne!(id.derive(0), MessageId(8).derive(0));
+        assert_eq!(id.idempotency_key("charge"), id.idempotency_key("charge"));
+        assert_ne!(id.idempotency_key("charge"), id.idempotency_key("refund"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The node: one process's share of the system. Built, started, used through handles, stopped.
+
+mod builder;
+mod recover;
+mod stop;
+mod sweep;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use everpost_persistence::{CommitError, ReadError};
+use tokio::task::JoinHandle;
+
+pub use self::builder::{NodeBuilder, StartError};
+pub use self::stop::StopError;
+use crate::actor::Actor;
+use crate::address::AddressOf;
+use crate::core::Core;
+use crate::dead_letters::{self, DeadLetter};
+use crate::handle::ActorHandle;
+
+/// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
+///
+/// Dropping the last clone does not stop it: call [`Node::stop`]. A process that just ends loses nothing either, but
+/// the next start has the tail of the journal to replay, and the messages in hand to suspect.
+#[derive(Clone)]
+pub struct Node {
+    core: Arc<Core>,
+    tasks: Arc<Tasks>,
+}
+
+/// What runs in the background for a node.
+pub(crate) struct Tasks {
+    pub(crate) supervisors: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) background: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a node has done since it was started, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStatistics {
+    /// Turns that were submitted; all of them are durable once the node is stopped.
+    pub handled: u64,
+    /// Turns that failed.
+    pub failed: u64,
+    /// Messages that were given up on.
+    pub dead_lettered: u64,
+    /// Messages that the start found waiting in the store.
+    pub replayed: u64,
+    /// Activations in memory.
+    pub activations: usize,
+    /// Mailboxes in memory.
+    pub mailboxes: usize,
+    /// Messages that wait or are in hand.
+    pub waiting: usize,
+}
+
+impl Node {
+    /// Describes a node called `name` whose store is in the folder `folder`; the folder is made when it is missing.
+    ///
+    /// See the crate's front page for a whole example.
+    pub fn builder(name: &str, folder: impl Into<std::path::PathBuf>) -> NodeBuilder {
+        NodeBuilder::new(name, folder.into())
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// A handle to the actor `key` of the type `A`. Makes nothing and asks nobody: an actor exists as soon as a message
+    /// needs it.
+    #[must_use]
+    pub fn actor<A: Actor>(&self, key: &str) -> ActorHandle<A> {
+        ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
+    }
+
+    /// All dead letters, in the order in which they were sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, ReadError> {
+        let store = self.core.store.clone();
+        let listed = tokio::task::spawn_blocking(move || dead_letters::list(&store)).await;
+        listed.expect("listing does not panic, and the runtime is running")
+    }
+
+    /// What the node has done and holds now.
+    #[must_use]
+    pub fn statistics(&self) -> NodeStatistics {
+        let counters = &self.core.counters;
+        NodeStatistics {
+            handled: counters.handled.load(Ordering::Relaxed),
+            failed: counters.failed.load(Ordering::Relaxed),
+            dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
+            replayed: counters.replayed.load(Ordering::Relaxed),
+            activations: self.core.activations.count(),
+            mailboxes: self.core.directory.len(),
+            waiting: self.core.waiting(),
+        }
+    }
+
+    /// What the store has done since it was opened.
+    #[must_use]
+    pub fn store_statistics(&self) -> everpost_persistence::Statistics {
+        self.core.store.statistics()
+    }
+
+    /// Completes when every message is handled or given up on, and that is durable. Messages that are sent meanwhile
+    /// are waited for too.
+    ///
+    /// # Errors
+    ///
+    /// The store failed: what was not durable is found again at the next start.
+    pub async fn drained(&self) -> Result<(), CommitError> {
+        self.core.gate.until(|| self.core.is_drained()).await
+    }
+
+    /// Completes when the store has failed, so that the node can do no more work, with the reason. A node that is
+    /// stopped does not fail.
+    pub async fn failed(&self) -> CommitError {
+        match self.core.gate.until(|| false).await {
+            Ok(()) => unreachable!("it waits for a failure only"),
+            Err(failure) => failure,
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.core.name).finish_non_exhaustive()
+    }
+}

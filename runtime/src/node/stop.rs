@@ -1,0 +1,84 @@
+//! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use everpost_persistence::CommitError;
+use tokio::task::JoinHandle;
+
+use super::Node;
+use crate::supervision::Order;
+
+/// How long an activation that was told to end at its next await may take to get there.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A stop that was not clean. Nothing that was acknowledged is lost; the next start replays what was not finished.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// The store failed before or during the stop.
+    #[error("the store failed before everything was written: {0}; the next start replays what was not")]
+    Store(#[from] CommitError),
+    /// Handlers were still running when the time was up. They were cut off at their next await, and their messages will
+    /// be handled again.
+    #[error("{0} supervisors were still waiting for handlers at the deadline; their messages will be handled again")]
+    CutOff(usize),
+}
+
+impl Node {
+    /// Stops the node: takes in nothing more, lets the turns in hand finish (up to the setting `stop_timeout`, then cuts
+    /// them off, which is no failure of their messages), commits, takes a last checkpoint and closes the store. What
+    /// waits stays in the store. May be called again; the second call finds nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`StopError`] says what was not clean.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a stop that is dropped half-way leaves a node that takes nothing in. Call it again.
+    pub async fn stop(&self) -> Result<(), StopError> {
+        let core = &self.core;
+        core.stop_intake();
+        core.questions.close();
+        core.directory.for_each(|mailbox| mailbox.room.notify_waiters());
+        core.kinds.values().for_each(|kind| kind.order(Order::Stop));
+        let supervisors = std::mem::take(&mut *self.tasks.supervisors.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = join(supervisors, core.config.stop_timeout).await;
+        let cut_off = late.len();
+        if cut_off > 0 {
+            core.kinds.values().for_each(|kind| kind.kill());
+            join(late, KILL_TIMEOUT).await;
+        }
+        for task in std::mem::take(&mut *self.tasks.background.lock().unwrap_or_else(PoisonError::into_inner)) {
+            task.abort();
+        }
+        let store = core.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
+        core.gate.open(|effect| core.release(effect));
+        core.directory.for_each(|mailbox| {
+            let mut inner = mailbox.lock();
+            inner.asks.clear();
+            inner.questions.clear();
+        });
+        closed.expect("closing does not panic, and the runtime is running")?;
+        tracing::info!(node = %core.name, waiting = core.waiting(), "stopped");
+        if cut_off > 0 { Err(StopError::CutOff(cut_off)) } else { Ok(()) }
+    }
+}
+
+/// Waits for the tasks, together; returns those that were not done in time.
+async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
+    let deadline = tokio::time::sleep(timeout);
+    tokio::pin!(deadline);
+    let mut late = Vec::new();
+    for mut task in tasks {
+        tokio::select! {
+            biased;
+            _ = &mut task => {}
+            () = &mut deadline, if !deadline.is_elapsed() => late.push(task),
+        }
+    }
+    late
+}

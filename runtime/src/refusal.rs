@@ -1,0 +1,153 @@
+//! Why a message was not accepted.
+
+use std::fmt;
+use std::time::Duration;
+
+use everpost_persistence::{AdmissionError, CommitError};
+
+use crate::message::MessageId;
+
+/// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The actor type is not part of this node, or did not register this message.
+    #[error(
+        "no actor type `{actor_type}` that handles `{message}` is part of this node; add it to the builder, and the message to its `handlers`"
+    )]
+    NotHandled {
+        /// The actor type of the address.
+        actor_type: &'static str,
+        /// The name of the message.
+        message: &'static str,
+    },
+    /// A handle was used inside a handler, where it would send again on every retry.
+    #[error(
+        "a handle was used inside a handler, where it would act again on every retry; use `turn.send` or `turn.ask`"
+    )]
+    InsideTurn,
+    /// As many messages wait for this address as may; only [`ActorHandle::try_send`](crate::ActorHandle::try_send) does not wait.
+    #[error("{messages_max} messages wait in this mailbox already; send again when its actor has caught up")]
+    MailboxFull {
+        /// The setting `mailbox_messages_max`.
+        messages_max: usize,
+    },
+    /// The message is larger than the node takes.
+    #[error("the message has {bytes} bytes, more than the {bytes_max} that the setting `message_bytes_max` allows")]
+    MessageTooLarge {
+        /// Its size with headers.
+        bytes: usize,
+        /// The setting `message_bytes_max`.
+        bytes_max: usize,
+    },
+    /// The address is longer than [`ADDRESS_BYTES_MAX`](crate::ADDRESS_BYTES_MAX).
+    #[error("the address has {bytes} bytes, more than the {} that are allowed", crate::ADDRESS_BYTES_MAX)]
+    AddressTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The message could not be encoded.
+    #[error("the message cannot be encoded: {0}")]
+    Encode(postcard::Error),
+    /// The store does not take it: no room, or it has failed or closed.
+    #[error(transparent)]
+    Store(#[from] AdmissionError),
+    /// The node is stopping.
+    #[error("the node is stopping and takes nothing in; send again when it is back")]
+    Stopping,
+}
+
+/// A send that did not end well.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError<M> {
+    /// The message was not accepted and is handed back.
+    #[error("not accepted: {reason}")]
+    NotAccepted {
+        /// The message.
+        message: M,
+        /// Why.
+        #[source]
+        reason: Refusal,
+    },
+    /// The message was submitted, and the store failed before it said that it is durable: it may be there or not. After
+    /// a restart of the node it is either handled, once, or never was.
+    #[error(
+        "the store failed while message {id} was being written, so that it is unknown whether it was accepted: {source}"
+    )]
+    OutcomeUnknown {
+        /// The identity of the message.
+        id: MessageId,
+        /// What failed.
+        source: CommitError,
+    },
+}
+
+impl<M> SendError<M> {
+    /// The message, if it is certain that it was not accepted.
+    pub fn into_message(self) -> Option<M> {
+        match self {
+            Self::NotAccepted { message, .. } => Some(message),
+            Self::OutcomeUnknown { .. } => None,
+        }
+    }
+
+    pub(crate) fn not_accepted(message: M, reason: Refusal) -> Self {
+        Self::NotAccepted { message, reason }
+    }
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAccepted { reason, .. } => {
+                f.debug_struct("NotAccepted").field("reason", reason).finish_non_exhaustive()
+            }
+            Self::OutcomeUnknown { id, source } => {
+                f.debug_struct("OutcomeUnknown").field("id", id).field("source", source).finish()
+            }
+        }
+    }
+}
+
+/// An ask that did not end with a reply.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The message was not accepted.
+    #[error("not accepted: {0}")]
+    NotAccepted(#[from] Refusal),
+    /// No reply came in time. The message is accepted and will be handled; only the reply is not waited for any more.
+    #[error("no reply within {0:?}; the message is accepted, and will be handled all the same")]
+    Timeout(Duration),
+    /// The message was given up on and is a dead letter now.
+    #[error("the message was given up on and is a dead letter now: {0}")]
+    GivenUp(String),
+    /// Waiting would never end: the actor that is asked waits, directly or not, for the one that asks.
+    #[error("asking {to} would wait for ever, since it waits for the actor that asks")]
+    WouldDeadlock {
+        /// The address that was asked.
+        to: String,
+    },
+    /// The reply does not have the type that the message names.
+    #[error("the reply cannot be read: {0}; was it stored by another build?")]
+    Reply(postcard::Error),
+    /// The store failed or the node stopped before a reply came: whether the message was handled is unknown.
+    #[error("the node stopped before a reply came, so that it is unknown whether the message was handled")]
+    Stopped,
+}
+
+/// A question that was not answered. Questions leave no trace, so it may be asked again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The question was not taken in.
+    #[error("not accepted: {0}")]
+    NotAccepted(#[from] Refusal),
+    /// No answer came in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The activation that had it failed, or the node stopped.
+    #[error("the question was lost with the activation that had it; ask again")]
+    Lost,
+}

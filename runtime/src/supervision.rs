@@ -1,0 +1,183 @@
+//! One supervisor for each actor type: it starts activations when messages need them, learns of their ends, and starts
+//! others after a failure. The messages are in the store and in the mailbox, so an activation that dies loses none.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use tokio::task::JoinHandle;
+
+use crate::activation::{Activation, Doorbell};
+use crate::actor::{Actor, Delivery, Handlers};
+use crate::core::Core;
+use crate::failure::Failure;
+use crate::mailbox::{Mailbox, Presence};
+
+/// An actor type on this node, without its Rust type.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) delivery: Delivery,
+    messages: HashSet<&'static str>,
+    supervisor: OnceLock<ActorRef<Order>>,
+}
+
+/// What a supervisor is told.
+pub(crate) enum Order {
+    /// A mailbox has work and no activation.
+    Start(Arc<Mailbox>),
+    /// No more starts; end when every activation has ended.
+    Stop,
+}
+
+impl Kind {
+    pub(crate) fn new<A: Actor>(handlers: &Handlers<A>) -> Self {
+        let messages = handlers.names().collect();
+        Self { name: A::TYPE, delivery: A::DELIVERY, messages, supervisor: OnceLock::new() }
+    }
+
+    pub(crate) fn handles(&self, message: &str) -> bool {
+        self.messages.contains(message)
+    }
+
+    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>) {
+        self.order(Order::Start(Arc::clone(mailbox)));
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        if let Some(supervisor) = self.supervisor.get() {
+            // A supervisor that is gone means that the node is stopping: the messages stay in the store.
+            let _ = supervisor.cast(order);
+        }
+    }
+
+    /// Ends every activation where it stands, at its next await.
+    pub(crate) fn kill(&self) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.get_children().iter().for_each(ractor::ActorCell::kill);
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kind").field("name", &self.name).field("messages", &self.messages).finish_non_exhaustive()
+    }
+}
+
+/// Starts the supervisor of `A`, which ends by [`Order::Stop`].
+pub(crate) async fn supervise<A: Actor>(
+    core: Arc<Core>,
+    kind: &Kind,
+    actor: Arc<A>,
+    handlers: Arc<Handlers<A>>,
+) -> Result<JoinHandle<()>, ractor::SpawnErr> {
+    let supervisor = Supervisor { core, actor, handlers };
+    let (supervisor, ended) = ActorRuntime::spawn(None, supervisor, ()).await?;
+    assert!(kind.supervisor.set(supervisor).is_ok(), "a type is supervised once");
+    Ok(ended)
+}
+
+struct Supervisor<A: Actor> {
+    core: Arc<Core>,
+    actor: Arc<A>,
+    handlers: Arc<Handlers<A>>,
+}
+
+#[derive(Default)]
+struct Children {
+    mailboxes: HashMap<ActorId, Arc<Mailbox>>,
+    stopping: bool,
+}
+
+impl<A: Actor> ractor::Actor for Supervisor<A> {
+    type Msg = Order;
+    type State = Children;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Order>, (): ()) -> Result<Children, ActorProcessingErr> {
+        Ok(Children::default())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Order>,
+        order: Order,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        match order {
+            Order::Start(mailbox) if children.stopping => mailbox.lock().presence = Presence::Absent,
+            Order::Start(mailbox) => self.start(&myself, mailbox, children).await?,
+            Order::Stop => {
+                children.stopping = true;
+                for child in myself.get_children() {
+                    child.stop(None);
+                }
+                Self::end_with_the_last(&myself, children);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Order>,
+        event: SupervisionEvent,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        let (child, failure) = match event {
+            SupervisionEvent::ActorTerminated(child, ..) => (child, None),
+            SupervisionEvent::ActorFailed(child, error) => (child, Some(error)),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some(mailbox) = children.mailboxes.remove(&child.get_id()) {
+            self.core.activations.leave();
+            match failure {
+                None => self.core.ended(&mailbox),
+                Some(error) => self.failed(&mailbox, &error).await,
+            }
+        }
+        if children.stopping {
+            Self::end_with_the_last(&myself, children);
+        }
+        Ok(())
+    }
+}
+
+impl<A: Actor> Supervisor<A> {
+    async fn start(
+        &self,
+        myself: &ActorRef<Order>,
+        mailbox: Arc<Mailbox>,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        let activation = Activation::new(&self.core, &self.actor, &self.handlers, &mailbox);
+        let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
+        children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
+        self.core.activations.enter();
+        let mut inner = mailbox.lock();
+        inner.rung = true;
+        let _ = child.cast(Doorbell::Ring);
+        inner.presence = Presence::Running(child);
+        Ok(())
+    }
+
+    /// The message that was in hand has failed; without one the activation itself has.
+    async fn failed(&self, mailbox: &Arc<Mailbox>, error: &ActorProcessingErr) {
+        let in_hand = mailbox.lock().rules.in_hand().is_some();
+        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand, "activation failed");
+        if in_hand {
+            self.core.fail(mailbox, Failure::retry(error)).await;
+            self.core.ended(mailbox);
+        } else {
+            self.core.restart_later(mailbox);
+        }
+    }
+
+    /// A supervisor that ends kills its children, so it is the last to leave.
+    fn end_with_the_last(myself: &ActorRef<Order>, children: &Children) {
+        if children.mailboxes.is_empty() {
+            myself.stop(None);
+        }
+    }
+}

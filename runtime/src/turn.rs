@@ -1,0 +1,203 @@
+//! The turn: the handling of one message, and the only door through which its effects leave.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Position};
+
+use crate::actor::Handler;
+use crate::address::{Address, AddressOf};
+use crate::ask::TurnAsk;
+use crate::clock::Micros;
+use crate::core::Core;
+use crate::envelope::{Header, Origin};
+use crate::failure::Failure;
+use crate::mailbox::Mailbox;
+use crate::message::{Message, MessageId};
+use crate::refusal::AskError;
+use crate::supervision::Kind;
+
+/// The handling of one message. What a handler sends through it leaves when the turn commits, or never.
+///
+/// A handle of the node that is used inside a handler would leave before the commit, and again on every retry, so there
+/// it answers with an error.
+pub struct Turn<'a> {
+    core: &'a Arc<Core>,
+    mailbox: &'a Arc<Mailbox>,
+    header: Header<'a>,
+    position: Position,
+    attempt: u32,
+    staged: Staged,
+}
+
+/// What a turn has staged so far.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(crate) sends: Vec<StagedSend>,
+    /// Replies to questions of this turn that are kept until it commits.
+    pub(crate) replies: Vec<Key>,
+    pub(crate) forget: bool,
+    /// The first effect that could not be staged: the turn fails with it.
+    refused: Option<Failure>,
+    /// Counts what the turn sends and asks, for the derived ids.
+    index: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct StagedSend {
+    pub(crate) address: Address,
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) envelope: Bytes,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(
+        core: &'a Arc<Core>,
+        mailbox: &'a Arc<Mailbox>,
+        header: Header<'a>,
+        position: Position,
+        attempt: u32,
+    ) -> Self {
+        Self { core, mailbox, header, position, attempt, staged: Staged::default() }
+    }
+
+    /// Sends `message` to `to` when this turn commits. Its id derives from this turn's message, so that a turn that
+    /// runs again sends the same message again.
+    ///
+    /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
+    pub fn send<A, M>(&mut self, to: &AddressOf<A>, message: M)
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        let id = self.next_id();
+        let origin = self.origin(id, false);
+        match self.core.seal::<A, M>(to.address(), origin, &message) {
+            Ok((kind, envelope)) => {
+                let send = StagedSend { address: to.address().clone(), kind: Arc::clone(kind), envelope };
+                self.staged.sends.push(send);
+            }
+            Err(refusal) => {
+                let failure = || Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME));
+                self.staged.refused.get_or_insert_with(failure);
+            }
+        }
+    }
+
+    /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
+    /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
+    /// effects happen once however often this turn runs.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::WouldDeadlock`] at once when the other actor waits, directly or not, for this one;
+    /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
+    pub async fn ask<A, M>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        let id = self.next_id();
+        let origin = self.origin(id, true);
+        let question = TurnAsk::new(self.core, self.mailbox, to.address(), id)?;
+        self.staged.replies.push(question.reply_key());
+        question.ask::<A, M>(origin, &message).await
+    }
+
+    /// Completes when everything that this turn builds on is durable: its message, and the turns before it. For
+    /// handlers of [`Delivery::Pipelined`](crate::Delivery::Pipelined) actors that are about to call the outside world.
+    ///
+    /// # Errors
+    ///
+    /// The store failed: this turn will never commit.
+    pub async fn committed(&self) -> Result<(), Failure> {
+        let before = self.mailbox.lock().last_submitted.max(self.position);
+        Ok(self.core.gate.durable(before).await?)
+    }
+
+    /// A key for a call to the outside world: the same on every attempt of this message, another for another `label`.
+    /// 32 hexadecimal digits.
+    #[must_use]
+    pub fn idempotency_key(&self, label: &str) -> String {
+        format!("{:032x}", self.message_id().idempotency_key(label))
+    }
+
+    /// Drops this address's state and its record as soon as its mailbox is empty, as part of the turn that empties it.
+    pub fn forget(&mut self) {
+        self.staged.forget = true;
+    }
+
+    /// The address of the actor whose turn this is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.mailbox.address
+    }
+
+    /// The actor that sent the message; absent when it came from outside.
+    #[must_use]
+    pub fn sender(&self) -> Option<Address> {
+        self.header.sender.and_then(Address::parse)
+    }
+
+    /// The identity of the message.
+    #[must_use]
+    pub fn message_id(&self) -> MessageId {
+        self.header.id()
+    }
+
+    /// The message's number in the store's order: grows within a mailbox, with gaps.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.position.0
+    }
+
+    /// Which attempt this is, counted from 1. Attempts that a crash of the process cut off are not counted.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// How long ago the message was sent.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Micros::now().since(Micros(self.header.sent_at))
+    }
+
+    /// Ends the turn: what it staged, unless something could not be.
+    pub(crate) fn into_staged(self) -> Result<Staged, Failure> {
+        let mut staged = self.staged;
+        match staged.refused.take() {
+            Some(refused) => Err(refused),
+            None => Ok(staged),
+        }
+    }
+
+    fn next_id(&mut self) -> MessageId {
+        let index = self.staged.index;
+        self.staged.index += 1;
+        self.message_id().derive(index)
+    }
+
+    fn origin(&self, id: MessageId, keep_reply: bool) -> Origin<'a> {
+        Origin {
+            id,
+            sender: Some(self.header.destination),
+            trace: Some(self.header.trace()),
+            sent_at: Micros::now(),
+            keep_reply,
+        }
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("address", self.address())
+            .field("message", &self.message_id())
+            .field("sequence", &self.position.0)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

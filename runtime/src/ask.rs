@@ -160,8 +160,7 @@ impl<'a> TurnAsk<'a> {
             self.core.store.reserve(Class::Turn { grows: true }, envelope.len()).await.map_err(Refusal::Store)?;
         let (waiter, reply) = oneshot::channel();
         let incoming = Incoming { kind, address: self.to, envelope, waiter: Some(waiter), question: Some(self.id) };
-        let accepted = self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
-        self.core.quarantine.admit(self.to.mailbox(), accepted.position);
+        self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
         Ok(reply)
     }
 }

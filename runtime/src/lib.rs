@@ -1,4 +1,72 @@
-//! Durable actors. `docs` follow.
+//! Durable actors in Rust: supervised actors whose mailboxes live in a store on the local disk.
+//!
+//! > A handler may run more than once; its committed effects happen exactly once. Calls that a handler makes
+//! > to the outside world are at-least-once, and get a key that is the same on every attempt.
+//!
+//! A message is kept until the turn that handles it has committed, and is replayed after any crash. What a handler
+//! changes (its state, the messages it sends, its reply, the acknowledgement) commits in one transaction. All of it in
+//! one process, without a broker or a database server.
+//!
+//! ```
+//! use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, Turn};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Balance {
+//!     cents: i64,
+//! }
+//!
+//! #[derive(Serialize, Deserialize, Message)]
+//! #[message(name = "deposit", version = 1, reply = i64)]
+//! struct Deposit {
+//!     cents: i64,
+//! }
+//!
+//! struct Account; // what is not durable: pools, clients, configuration
+//!
+//! impl Actor for Account {
+//!     const TYPE: &'static str = "account";
+//!     type State = Balance; // what is durable
+//!
+//!     fn handlers(handlers: &mut Handlers<Self>) {
+//!         handlers.on::<Deposit>();
+//!     }
+//! }
+//!
+//! impl Handler<Deposit> for Account {
+//!     async fn handle(
+//!         &self,
+//!         balance: &mut Durable<Balance>,
+//!         deposit: Deposit,
+//!         _turn: &mut Turn<'_>,
+//!     ) -> Result<i64, Failure> {
+//!         balance.cents += deposit.cents;
+//!         Ok(balance.cents)
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let node = Node::builder("east", folder).actor(Account).start().await?;
+//! let alice = node.actor::<Account>("alice");
+//! alice.send(Deposit { cents: 500 }).await?; // durable
+//! assert_eq!(alice.ask(Deposit { cents: 1 }).await?, 501);
+//! node.stop().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Node`] opens the store and runs the actors; [`NodeConfig`] holds its settings.
+//! - [`Actor`], [`Handler`], [`Message`] and [`Answer`] are what a service implements; [`Durable`], [`Turn`] and
+//!   [`Failure`] are what its handlers work with.
+//! - [`ActorHandle`] sends, asks and queries from outside.
+//! - [`init_logs`] sets up logs in which one message can be followed from send to commit.
+//!
+//! A node needs a tokio runtime with time; use the multi-threaded one.
+
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod commit;
 mod enqueue;
+mod locked;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,11 +1,13 @@
 //! The end of a turn: everything that it did is submitted in one step, or nothing is.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use everpost_persistence::{Class, Key, Permit, Position};
+use smallvec::SmallVec;
 
+use super::locked::Locked;
 use super::{Core, Effect};
 use crate::activation::Kept;
 use crate::ask::Outcome;
@@ -19,6 +21,8 @@ use crate::turn::Staged;
 
 /// How many errors of a message are kept.
 const ERRORS_MAX: usize = 8;
+/// How many bytes of each.
+const ERROR_BYTES_MAX: usize = 4096;
 
 /// A handler has returned: this is what its turn does.
 pub(crate) struct Finished<'a> {
@@ -42,7 +46,7 @@ impl Core {
     ) -> (Position, Kept) {
         loop {
             // Looked up anew after a mailbox has left the directory under our hands.
-            let receivers: Vec<_> =
+            let receivers: SmallVec<[_; 4]> =
                 finished.staged.sends.iter().map(|send| self.directory.mailbox(&send.address, &send.kind)).collect();
             match self.try_commit(mailbox, &receivers, permit, finished) {
                 Ok(committed) => return committed,
@@ -58,23 +62,13 @@ impl Core {
         permit: Permit,
         finished: Finished<'a>,
     ) -> Result<(Position, Kept), Box<(Permit, Finished<'a>)>> {
-        // All locks in one order, so that two turns that send to each other cannot wait for each other.
-        let mut order: Vec<&Arc<Mailbox>> = receivers.iter().chain([mailbox]).collect();
-        order.sort_unstable_by_key(|mailbox| mailbox.id());
-        order.dedup_by_key(|mailbox| mailbox.id());
-        let mut locked: Vec<MutexGuard<'_, Inner>> = order.iter().map(|mailbox| mailbox.lock()).collect();
-        if locked.iter().any(|inner| inner.retired) {
-            drop(locked);
+        let Some(mut locked) = Locked::all(receivers.iter().chain([mailbox])) else {
             return Err(Box::new((permit, finished)));
-        }
-        let index_of = |mailbox: &Arc<Mailbox>| {
-            order.binary_search_by_key(&mailbox.id(), |mailbox| mailbox.id()).expect("it was locked")
         };
-
         let Finished { position, header, staged, record, forget, reply } = finished;
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(receivers.len());
-        let own = &mut locked[index_of(mailbox)];
+        let own = locked.of(mailbox);
         let recorded = self.acknowledge(own, mailbox, position);
         let to_itself = receivers.iter().any(|receiver| receiver.id() == mailbox.id());
         let kept = match record {
@@ -106,10 +100,10 @@ impl Core {
             let enqueue = |(send, receiver): (&crate::turn::StagedSend, &Arc<Mailbox>)| {
                 stage.enqueue(receiver.partition, send.envelope.clone())
             };
-            staged.sends.iter().zip(receivers).map(enqueue).collect::<Vec<_>>()
+            staged.sends.iter().zip(receivers).map(enqueue).collect::<SmallVec<[_; 4]>>()
         });
 
-        let own = &mut locked[index_of(mailbox)];
+        let own = locked.of(mailbox);
         own.last_submitted = ticket;
         own.restarts = 0;
         if header.keep_reply {
@@ -120,7 +114,7 @@ impl Core {
             self.release_after(ticket, Effect::Reply(waiter, Outcome::Replied(reply.unwrap_or_default())));
         }
         for ((send, receiver), position) in staged.sends.into_iter().zip(receivers).zip(positions) {
-            self.place(&mut locked[index_of(receiver)], receiver, position, send.envelope);
+            self.place(locked.of(receiver), receiver, position, send.envelope);
         }
         drop(locked);
         self.counters.handled.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +132,7 @@ impl Core {
             let Some((position, body)) = inner.rules.in_hand().map(|(position, body)| (position, body.clone())) else {
                 return;
             };
-            let failures = inner.rules.failed(failure.to_string(), ERRORS_MAX);
+            let failures = inner.rules.failed(shortened(failure.to_string()), ERRORS_MAX);
             if let Verdict::Retry { after } = failure.verdict {
                 let delay = after.unwrap_or_else(|| self.config.backoff.delay(failures.attempts, rand::random()));
                 failures.not_before = Micros::now().plus(delay);
@@ -155,8 +149,9 @@ impl Core {
             Some(reason) => DeadLetterRecord::encode(reason, &failures, &body),
             None => failures.encode(),
         };
-        // Without a permit the store has failed or closed, and the message is still in it.
         let Ok(permit) = self.store.reserve(Class::Turn { grows: true }, record.len()).await else {
+            // The store has failed or closed, and the message is still in it.
+            mailbox.lock().rules.interrupted();
             return;
         };
         match reason {
@@ -222,4 +217,13 @@ impl Core {
             mailbox.room.notify_one();
         }
     }
+}
+
+/// An error comes from anywhere and may be of any length; its record must not.
+fn shortened(mut error: String) -> String {
+    if error.len() > ERROR_BYTES_MAX {
+        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
+        error.push_str(" ...");
+    }
+    error
 }

@@ -1,7 +1,10 @@
-//! An activation: one address in memory. It is a ractor actor whose mailbox carries only a doorbell; the messages come
-//! from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for the disk.
+//! An activation: one address in memory. It is a ractor actor that is told once to begin; then it waits for its doorbell
+//! and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
+//! the disk.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Position};
@@ -23,14 +26,10 @@ use crate::turn::{Staged, Turn};
 /// How many turns an activation takes before it lets others run.
 const TURNS_AT_A_TIME: usize = 64;
 
-/// What the ractor mailbox of an activation carries.
+/// The one message in the ractor mailbox of an activation. A doorbell that went through it each time would cost more than
+/// the rest of a short turn: a boxed message, a channel, and a choice among four of them.
 #[derive(Debug)]
-pub(crate) enum Doorbell {
-    /// There may be something to do.
-    Ring,
-    /// There has been nothing to do for long.
-    Retire,
-}
+pub(crate) struct Begin;
 
 pub(crate) struct Activation<A: Actor> {
     core: Arc<Core>,
@@ -53,26 +52,27 @@ struct Handled {
     forget: bool,
 }
 
+/// What an activation does next.
+enum Step {
+    /// Answer a question, and let the answer go when this is durable.
+    Answer(Box<dyn Any + Send>, Position),
+    /// Follow the rules of the mailbox; whether someone waits for the reply.
+    Follow(Next<Bytes>, bool),
+}
+
 impl<A: Actor> ractor::Actor for Activation<A> {
-    type Msg = Doorbell;
-    type State = Option<Loaded<A>>;
+    type Msg = Begin;
+    type State = ();
     type Arguments = ();
 
-    /// Nothing here: the supervisor waits for it. The state is loaded at the first ring.
-    async fn pre_start(&self, _: ActorRef<Doorbell>, (): ()) -> Result<Self::State, ActorProcessingErr> {
-        Ok(None)
+    /// Nothing here: the supervisor waits for it. The state is loaded when the activation begins.
+    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
     }
 
-    async fn handle(
-        &self,
-        myself: ActorRef<Doorbell>,
-        doorbell: Doorbell,
-        state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        match doorbell {
-            Doorbell::Retire if self.leave() => myself.stop(None),
-            Doorbell::Retire | Doorbell::Ring => self.drain(&myself, state).await?,
-        }
+    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        self.live().await?;
+        myself.stop(None);
         Ok(())
     }
 }
@@ -87,61 +87,90 @@ impl<A: Actor> Activation<A> {
         }
     }
 
-    /// Handles what is visible, up to a limit; arranges for the next ring.
-    async fn drain(
-        &self,
-        myself: &ActorRef<Doorbell>,
-        state: &mut Option<Loaded<A>>,
-    ) -> Result<(), ActorProcessingErr> {
-        self.mailbox.lock().rung = false;
-        let loaded = match state {
-            Some(loaded) => loaded,
-            None => state.insert(self.load().await?),
-        };
-        for _ in 0..TURNS_AT_A_TIME {
-            self.answer_questions(loaded);
-            if self.core.is_stopping() {
+    /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
+    async fn live(&self) -> Result<(), ActorProcessingErr> {
+        let mut loaded = self.load().await?;
+        loop {
+            self.drain(&mut loaded).await?;
+            if self.core.activations.are_too_many() {
+                self.mailbox.lock().leave_if_idle = true;
+            }
+            if !self.doorbell().await {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits for the doorbell. False when it is time to leave: from then on no message reaches this activation.
+    async fn doorbell(&self) -> bool {
+        std::future::poll_fn(|context| {
+            let mut inner = self.mailbox.lock();
+            let leave = std::mem::take(&mut inner.leave_if_idle) && inner.is_idle();
+            if leave || self.core.is_stopping() {
+                inner.presence = Presence::Stopping;
+                return Poll::Ready(false);
+            }
+            if std::mem::take(&mut inner.rung) {
+                return Poll::Ready(true);
+            }
+            inner.listener = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Handles what is visible; arranges for the next ring where that depends on the disk or the clock.
+    async fn drain(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
+        let mut turns = 0;
+        while !self.core.is_stopping() {
             match self.next() {
-                Next::Deliver { position, body, attempt } => self.turn(loaded, position, &body, attempt).await?,
-                Next::Load(positions) => self.core.load(&self.mailbox, positions).await?,
-                Next::Durable(position) => {
-                    self.core.ring_when_durable(&self.mailbox, position);
-                    return Ok(());
-                }
-                Next::Until(moment) => {
-                    self.core.ring_at(&self.mailbox, moment);
-                    return Ok(());
-                }
-                Next::Empty => {
-                    if self.core.activations.are_too_many() && self.leave() {
-                        myself.stop(None);
+                Step::Answer(question, after) => self.answer(question, after, loaded),
+                Step::Follow(Next::Deliver { position, body, attempt }, asked) => {
+                    self.turn(loaded, position, &body, attempt, asked).await?;
+                    turns += 1;
+                    if turns == TURNS_AT_A_TIME {
+                        turns = 0;
+                        tokio::task::yield_now().await;
                     }
-                    return Ok(());
                 }
+                Step::Follow(Next::Load(positions), _) => self.core.load(&self.mailbox, positions).await?,
+                Step::Follow(Next::Durable(position), _) => {
+                    self.core.ring_when_durable(&self.mailbox, position);
+                    break;
+                }
+                Step::Follow(Next::Until(moment), _) => {
+                    self.core.ring_at(&self.mailbox, moment);
+                    break;
+                }
+                Step::Follow(Next::Empty, _) => break,
             }
         }
-        self.mailbox.lock().ring(&self.mailbox);
         Ok(())
     }
 
-    fn next(&self) -> Next<Bytes> {
+    fn next(&self) -> Step {
         let quarantined = self.core.quarantine.is_active();
         let early = self.mailbox.kind.delivery == Delivery::Pipelined && !quarantined;
         let mut inner = self.mailbox.lock();
-        let next = inner.rules.next(Micros::now(), self.core.store.durable(), early);
-        if let Next::Deliver { position, .. } = &next
-            && quarantined
-            && !self.core.quarantine.admits(self.mailbox.id(), *position)
-        {
-            inner.rules.interrupted();
-            return Next::Empty;
+        // Whatever was rung for is looked at now.
+        inner.rung = false;
+        if let Some(question) = inner.questions.pop_front() {
+            return Step::Answer(question, inner.last_submitted);
         }
-        if matches!(next, Next::Empty) {
-            inner.idle_since = Micros::now();
+        let mut next = inner.rules.next(Micros::now, self.core.store.durable(), early);
+        let mut asked = false;
+        match &next {
+            Next::Deliver { position, .. }
+                if quarantined && !self.core.quarantine.admits(self.mailbox.id(), *position) =>
+            {
+                inner.rules.interrupted();
+                next = Next::Empty;
+            }
+            Next::Deliver { position, .. } => asked = inner.asks.contains_key(position),
+            Next::Empty => inner.idle_since = self.core.sweeps(),
+            Next::Load(_) | Next::Durable(_) | Next::Until(_) => {}
         }
-        next
+        Step::Follow(next, asked)
     }
 
     /// One turn: run the handler, then submit all of its effects or none.
@@ -151,6 +180,7 @@ impl<A: Actor> Activation<A> {
         position: Position,
         body: &Bytes,
         attempt: u32,
+        asked: bool,
     ) -> Result<(), ActorProcessingErr> {
         let (header, payload) = match Header::decode(body) {
             Ok(decoded) => decoded,
@@ -159,10 +189,12 @@ impl<A: Actor> Activation<A> {
                 return Ok(());
             }
         };
+        let payload =
+            Payload { version: header.message_version, bytes: payload, wants_reply: asked || header.keep_reply };
+        let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt);
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
-        async {
-            let handled =
-                self.core.hands.hold(position, self.handle(loaded, &header, payload, position, attempt)).await;
+        let attempt = async {
+            let handled = self.core.hands.hold(position, self.handle(loaded, turn, payload)).await;
             match handled {
                 Ok(handled) => self.submit(loaded, position, &header, handled).await,
                 Err(failure) => {
@@ -171,26 +203,21 @@ impl<A: Actor> Activation<A> {
                     Ok(())
                 }
             }
-        }
-        .instrument(span)
-        .await
+        };
+        // Entering a span at every poll is not free, even when nobody listens.
+        if span.is_disabled() { attempt.await } else { attempt.instrument(span).await }
     }
 
     /// Runs the handler and encodes what it changed. All of the user's code runs in here.
     async fn handle(
         &self,
         loaded: &mut Loaded<A>,
-        header: &Header<'_>,
-        payload: &[u8],
-        position: Position,
-        attempt: u32,
+        mut turn: Turn<'_>,
+        payload: Payload<'_>,
     ) -> Result<Handled, Failure> {
-        let Some(run) = self.handlers.get(header.message) else {
-            return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, header.message)));
+        let Some(run) = self.handlers.get(turn.message()) else {
+            return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, turn.message())));
         };
-        let wants_reply = header.keep_reply || self.mailbox.lock().asks.contains_key(&position);
-        let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
-        let mut turn = Turn::new(&self.core, &self.mailbox, *header, position, attempt);
         let reply = run(&self.actor, &mut loaded.state, payload, &mut turn).await?;
         let staged = turn.into_staged()?;
         let marked = loaded.submitted.as_deref().is_some_and(StateRecord::is_marked);
@@ -260,30 +287,11 @@ impl<A: Actor> Activation<A> {
         Ok(Loaded { state, submitted })
     }
 
-    /// Answers from the state as the turns so far made it; the answers leave when those turns are durable.
-    fn answer_questions(&self, loaded: &Loaded<A>) {
-        loop {
-            let (question, after) = {
-                let mut inner = self.mailbox.lock();
-                let Some(question) = inner.questions.pop_front() else {
-                    return;
-                };
-                (question, inner.last_submitted)
-            };
-            let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
-            let answer = question.answer(&self.actor, &loaded.state);
-            self.core.release_after(after, answer);
-        }
-    }
-
-    /// Leaves memory if there is nothing to do. From here on no message reaches this activation.
-    fn leave(&self) -> bool {
-        let mut inner = self.mailbox.lock();
-        let idle = inner.rules.is_empty() && inner.questions.is_empty();
-        if idle {
-            inner.presence = Presence::Stopping;
-        }
-        idle
+    /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
+    fn answer(&self, question: Box<dyn Any + Send>, after: Position, loaded: &Loaded<A>) {
+        let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
+        let answer = question.answer(&self.actor, &loaded.state);
+        self.core.release_after(after, answer);
     }
 }
 

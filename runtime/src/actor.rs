@@ -1,11 +1,11 @@
 //! What a user implements: an actor, its handlers and its questions.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -77,12 +77,12 @@ pub trait Answer<Q: Message>: Actor {
 
 /// The messages that an actor type handles; filled by [`Actor::handlers`].
 pub struct Handlers<A: Actor> {
-    by_name: HashMap<&'static str, Run<A>>,
+    by_name: FxHashMap<&'static str, Run<A>>,
 }
 
 impl<A: Actor> Handlers<A> {
     pub(crate) fn of_actor() -> Self {
-        let mut handlers = Self { by_name: HashMap::new() };
+        let mut handlers = Self { by_name: FxHashMap::default() };
         A::handlers(&mut handlers);
         handlers
     }

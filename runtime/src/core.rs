@@ -2,6 +2,7 @@
 
 mod commit;
 mod enqueue;
+mod fail;
 mod locked;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Position, ReadError, Store};
 use ractor::ActorProcessingErr;
+use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use self::commit::Finished;
@@ -53,7 +55,7 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
     pub(crate) directory: Directory,
-    pub(crate) kinds: HashMap<&'static str, Arc<Kind>>,
+    pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
     pub(crate) activations: Activations,
@@ -62,10 +64,9 @@ pub(crate) struct Core {
     pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
     pub(crate) questions: Arc<Semaphore>,
     pub(crate) counters: Counters,
-    /// Bytes of bodies in the windows of all mailboxes.
-    window_bytes: AtomicUsize,
-    /// Messages that wait or are in hand, over all mailboxes.
-    waiting: AtomicUsize,
+    pub(crate) load: Load,
+    /// How often idle activations were looked for: a clock that costs nothing to read.
+    sweeps: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -76,10 +77,21 @@ pub(crate) struct Activations {
     idle_max: usize,
 }
 
-/// What a node has done since it was started.
+/// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Load {
+    /// Bytes of bodies in the windows of all mailboxes.
+    window_bytes: AtomicUsize,
+    /// Messages that wait or are in hand, over all mailboxes.
+    waiting: AtomicUsize,
+    /// Turns that were submitted.
+    pub(crate) handled: AtomicU64,
+}
+
+/// What a node has seen since it was started, and not with every message.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) handled: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) dead_lettered: AtomicU64,
     pub(crate) replayed: AtomicU64,
@@ -91,7 +103,7 @@ impl Core {
         config: NodeConfig,
         store: Store,
         gate: Gate<Effect>,
-        kinds: HashMap<&'static str, Arc<Kind>>,
+        kinds: FxHashMap<&'static str, Arc<Kind>>,
         hands: Hands,
     ) -> Self {
         Self {
@@ -108,8 +120,8 @@ impl Core {
             kept_replies: KeptReplies::default(),
             waits_for: Mutex::default(),
             counters: Counters::default(),
-            window_bytes: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            load: Load::default(),
+            sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -135,6 +147,15 @@ impl Core {
         Ok((kind, envelope))
     }
 
+    pub(crate) fn sweeps(&self) -> u64 {
+        self.sweeps.load(Ordering::Relaxed)
+    }
+
+    /// Counts a sweep; returns its number.
+    pub(crate) fn next_sweep(&self) -> u64 {
+        self.sweeps.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -147,9 +168,20 @@ impl Core {
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
     pub(crate) fn store_failed(&self) {
         self.stop_intake();
+        self.dismiss_waiters();
         if let Some(failure) = self.store.failure() {
             tracing::error!(node = %self.name, error = %failure, "the store failed and the node does nothing more; start it again to recover");
         }
+    }
+
+    /// Whoever waits for a reply, an answer or room will not get it here.
+    pub(crate) fn dismiss_waiters(&self) {
+        self.directory.for_each(|mailbox| {
+            let mut inner = mailbox.lock();
+            inner.asks.clear();
+            inner.questions.clear();
+            mailbox.room.notify_waiters();
+        });
     }
 
     /// Lets an effect out of the gate.
@@ -203,13 +235,12 @@ impl Core {
     /// An activation has ended, and its supervisor has seen it: another may start.
     pub(crate) fn ended(&self, mailbox: &Arc<Mailbox>) {
         let mut inner = mailbox.lock();
-        inner.presence = Presence::Absent;
-        inner.rung = false;
+        inner.vacate();
         if inner.rules.in_hand().is_some() {
             // It was ended by a stop, which is no failure of the message.
             inner.rules.interrupted();
         }
-        if inner.rules.is_empty() && inner.questions.is_empty() {
+        if inner.is_idle() {
             drop(inner);
             self.directory.retire(mailbox, self.store.durable());
         } else if !self.is_stopping() {
@@ -229,8 +260,7 @@ impl Core {
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let mut inner = mailbox.lock();
-            inner.presence = Presence::Absent;
-            inner.rung = false;
+            inner.vacate();
             inner.ring(&mailbox);
         });
     }
@@ -250,7 +280,7 @@ impl Core {
             };
             loaded.push(body.ok_or_else(missing)?);
         }
-        self.window_bytes.fetch_add(loaded.iter().map(Bytes::len).sum(), Ordering::Relaxed);
+        self.load.window_bytes.fetch_add(loaded.iter().map(Bytes::len).sum(), Ordering::Relaxed);
         mailbox.lock().rules.loaded(loaded);
         Ok(())
     }
@@ -263,12 +293,12 @@ impl Core {
 
     /// Messages that wait or are in hand.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
+        self.load.waiting.load(Ordering::Acquire)
     }
 
     /// Counts messages that the start found in the store.
     pub(crate) fn add_waiting(&self, messages: usize) {
-        self.waiting.fetch_add(messages, Ordering::AcqRel);
+        self.load.waiting.fetch_add(messages, Ordering::AcqRel);
     }
 
     /// Whether every message is done, durably.
@@ -282,7 +312,7 @@ impl Core {
     }
 
     fn window_has_room(&self, bytes: usize) -> bool {
-        self.window_bytes.load(Ordering::Relaxed) + bytes <= self.config.window_bytes_max
+        self.load.window_bytes.load(Ordering::Relaxed) + bytes <= self.config.window_bytes_max
     }
 }
 

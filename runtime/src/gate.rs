@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,11 +19,30 @@ pub(crate) struct Gate<E> {
     progress: Arc<Notify>,
     /// Rung after every commit, when what it frees has left.
     commits: Notify,
+    closed: AtomicBool,
+}
+
+/// The node does nothing any more. Nothing that was acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeEnded {
+    /// It was stopped.
+    #[error("the node was stopped; what waits is handled when it is started again")]
+    Stopped,
+    /// Its store failed.
+    #[error(transparent)]
+    Failed(#[from] CommitError),
 }
 
 impl<E> Gate<E> {
     pub(crate) fn new(store: Store, progress: Arc<Notify>) -> Self {
-        Self { store, waiting: Mutex::new(Waiting::default()), progress, commits: Notify::new() }
+        Self {
+            store,
+            waiting: Mutex::new(Waiting::default()),
+            progress,
+            commits: Notify::new(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
@@ -66,12 +86,18 @@ impl<E> Gate<E> {
         self.commits.notify_waiters();
     }
 
+    /// There will be no more commits: whoever waits for one is told.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.commits.notify_waiters();
+    }
+
     /// Completes when `condition` holds; asks again after every commit.
     ///
     /// # Errors
     ///
-    /// The store failed before.
-    pub(crate) async fn until(&self, mut condition: impl FnMut() -> bool) -> Result<(), CommitError> {
+    /// The node ended before.
+    pub(crate) async fn until(&self, mut condition: impl FnMut() -> bool) -> Result<(), NodeEnded> {
         loop {
             let mut commit = pin!(self.commits.notified());
             commit.as_mut().enable();
@@ -79,7 +105,8 @@ impl<E> Gate<E> {
                 return Ok(());
             }
             match self.store.failure() {
-                Some(failure) => return Err(failure),
+                Some(failure) => return Err(NodeEnded::Failed(failure)),
+                None if self.closed.load(Ordering::Acquire) => return Err(NodeEnded::Stopped),
                 None => commit.await,
             }
         }

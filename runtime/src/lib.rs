@@ -112,6 +112,7 @@ pub use crate::config::{ConfigError, NodeConfig};
 pub use crate::dead_letters::{DeadLetter, Reason};
 pub use crate::durable::Durable;
 pub use crate::failure::Failure;
+pub use crate::gate::NodeEnded;
 pub use crate::handle::{ActorHandle, Receipt};
 pub use crate::mailbox::Backoff;
 pub use crate::message::{Message, MessageId, UpgradeError};

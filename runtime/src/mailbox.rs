@@ -9,15 +9,14 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition, Position};
-use ractor::ActorRef;
 use tokio::sync::{Notify, oneshot};
 
 pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
-use crate::activation::Doorbell;
 use crate::address::Address;
 use crate::ask::Outcome;
 use crate::clock::Micros;
@@ -53,8 +52,12 @@ pub(crate) struct Inner {
     pub(crate) presence: Presence,
     /// The newest submission of this mailbox: a new activation starts only when it is durable.
     pub(crate) last_submitted: Position,
-    /// A doorbell is on its way to the activation, so that another would be one too many.
+    /// The doorbell has been rung, and the activation has not looked yet: another ring would be one too many.
     pub(crate) rung: bool,
+    /// Wakes the activation, when it waits for the doorbell.
+    pub(crate) listener: Option<Waker>,
+    /// The activation is to leave if it still has nothing to do.
+    pub(crate) leave_if_idle: bool,
     /// The gate will ring when the head is durable.
     pub(crate) gated: bool,
     /// A timer will ring when the head has backed off.
@@ -63,7 +66,8 @@ pub(crate) struct Inner {
     pub(crate) retired: bool,
     /// How many activations in a row ended without finishing a message.
     pub(crate) restarts: u32,
-    pub(crate) idle_since: Micros,
+    /// The sweep at which it ran out of work.
+    pub(crate) idle_since: u64,
 }
 
 /// Whether someone is there to handle messages.
@@ -71,7 +75,7 @@ pub(crate) enum Presence {
     Absent,
     /// The supervisor was told to start an activation, or will be when a backoff is over.
     Starting,
-    Running(ActorRef<Doorbell>),
+    Running,
     /// It will take no further message; its supervisor has not seen its end yet.
     Stopping,
 }
@@ -85,11 +89,13 @@ impl Mailbox {
             presence: Presence::Absent,
             last_submitted: Position(0),
             rung: false,
+            listener: None,
+            leave_if_idle: false,
             gated: false,
             timed: false,
             retired: false,
             restarts: 0,
-            idle_since: Micros(0),
+            idle_since: 0,
         };
         Self {
             address,
@@ -134,20 +140,39 @@ impl Mailbox {
 }
 
 impl Inner {
-    /// Wakes the activation; asks the supervisor for one when there is none.
+    /// Rings the doorbell: wakes the activation, or asks the supervisor for one when there is none.
     pub(crate) fn ring(&mut self, mailbox: &Arc<Mailbox>) {
-        match &self.presence {
+        match self.presence {
             Presence::Absent => {
                 self.presence = Presence::Starting;
                 mailbox.kind.start(mailbox);
             }
-            Presence::Running(activation) if !self.rung => {
+            Presence::Running if !self.rung => {
                 self.rung = true;
-                // An activation that has just ended is rung again by its supervisor.
-                let _ = activation.cast(Doorbell::Ring);
+                self.wake();
             }
-            Presence::Running(_) | Presence::Starting | Presence::Stopping => {}
+            // Who has just ended is rung again by the supervisor.
+            Presence::Running | Presence::Starting | Presence::Stopping => {}
         }
+    }
+
+    /// Lets a waiting activation look around.
+    pub(crate) fn wake(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            listener.wake();
+        }
+    }
+
+    /// The activation has ended, and its supervisor has seen it.
+    pub(crate) fn vacate(&mut self) {
+        self.presence = Presence::Absent;
+        self.rung = false;
+        self.listener = None;
+        self.leave_if_idle = false;
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rules.is_empty() && self.questions.is_empty()
     }
 
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
@@ -157,10 +182,7 @@ impl Inner {
 
     /// Whether nothing in memory is worth keeping, given what the store has on disk.
     pub(crate) fn is_forgettable(&self, durable: Position) -> bool {
-        matches!(self.presence, Presence::Absent)
-            && self.rules.is_empty()
-            && self.questions.is_empty()
-            && self.last_submitted <= durable
+        matches!(self.presence, Presence::Absent) && self.is_idle() && self.last_submitted <= durable
     }
 }
 

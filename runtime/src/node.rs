@@ -18,6 +18,7 @@ use crate::actor::Actor;
 use crate::address::AddressOf;
 use crate::core::Core;
 use crate::dead_letters::{self, DeadLetter};
+use crate::gate::NodeEnded;
 use crate::handle::ActorHandle;
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
@@ -93,7 +94,7 @@ impl Node {
     pub fn statistics(&self) -> NodeStatistics {
         let counters = &self.core.counters;
         NodeStatistics {
-            handled: counters.handled.load(Ordering::Relaxed),
+            handled: self.core.load.handled.load(Ordering::Relaxed),
             failed: counters.failed.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
             replayed: counters.replayed.load(Ordering::Relaxed),
@@ -114,8 +115,13 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The store failed: what was not durable is found again at the next start.
-    pub async fn drained(&self) -> Result<(), CommitError> {
+    /// [`NodeEnded`]: the node was stopped, or its store failed, before everything was done. What was not done is done after
+    /// the next start.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only watches.
+    pub async fn drained(&self) -> Result<(), NodeEnded> {
         self.core.gate.until(|| self.core.is_drained()).await
     }
 
@@ -123,8 +129,8 @@ impl Node {
     /// stopped does not fail.
     pub async fn failed(&self) -> CommitError {
         match self.core.gate.until(|| false).await {
-            Ok(()) => unreachable!("it waits for a failure only"),
-            Err(failure) => failure,
+            Err(NodeEnded::Failed(failure)) => failure,
+            Ok(()) | Err(NodeEnded::Stopped) => std::future::pending().await,
         }
     }
 }

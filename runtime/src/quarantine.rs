@@ -11,6 +11,7 @@ use everpost_persistence::{Class, CommitError, MailboxId, Position};
 use crate::clock::Micros;
 use crate::core::Core;
 use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::gate::NodeEnded;
 use crate::mailbox::{Failures, Mailbox};
 
 /// Who may run while suspects are being cleared.
@@ -94,7 +95,7 @@ pub(crate) async fn single_out(
 }
 
 /// Runs each suspect alone, then lets everything run.
-pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position)>) -> Result<(), CommitError> {
+pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position)>) -> Result<(), NodeEnded> {
     for (mailbox, position) in suspects {
         tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, "running a suspect alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];

@@ -1,14 +1,15 @@
 //! One supervisor for each actor type: it starts activations when messages need them, learns of their ends, and starts
 //! others after a failure. The messages are in the store and in the mailbox, so an activation that dies loses none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use rustc_hash::FxHashSet;
 use tokio::task::JoinHandle;
 
-use crate::activation::{Activation, Doorbell};
+use crate::activation::{Activation, Begin};
 use crate::actor::{Actor, Delivery, Handlers};
 use crate::core::Core;
 use crate::failure::Failure;
@@ -18,7 +19,7 @@ use crate::mailbox::{Mailbox, Presence};
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) delivery: Delivery,
-    messages: HashSet<&'static str>,
+    messages: FxHashSet<&'static str>,
     supervisor: OnceLock<ActorRef<Order>>,
 }
 
@@ -110,8 +111,8 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
             Order::Start(mailbox) => self.start(&myself, mailbox, children).await?,
             Order::Stop => {
                 children.stopping = true;
-                for child in myself.get_children() {
-                    child.stop(None);
+                for mailbox in children.mailboxes.values() {
+                    mailbox.lock().wake();
                 }
                 Self::end_with_the_last(&myself, children);
             }
@@ -134,7 +135,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
             self.core.activations.leave();
             match failure {
                 None => self.core.ended(&mailbox),
-                Some(error) => self.failed(&mailbox, &error).await,
+                Some(error) => self.failed(mailbox, &error),
             }
         }
         if children.stopping {
@@ -155,23 +156,25 @@ impl<A: Actor> Supervisor<A> {
         let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
         children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
         self.core.activations.enter();
-        let mut inner = mailbox.lock();
-        inner.rung = true;
-        let _ = child.cast(Doorbell::Ring);
-        inner.presence = Presence::Running(child);
+        mailbox.lock().presence = Presence::Running;
+        child.cast(Begin)?;
         Ok(())
     }
 
     /// The message that was in hand has failed; without one the activation itself has.
-    async fn failed(&self, mailbox: &Arc<Mailbox>, error: &ActorProcessingErr) {
+    fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
         let in_hand = mailbox.lock().rules.in_hand().is_some();
         tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand, "activation failed");
-        if in_hand {
-            self.core.fail(mailbox, Failure::retry(error)).await;
-            self.core.ended(mailbox);
-        } else {
-            self.core.restart_later(mailbox);
+        if !in_hand {
+            self.core.restart_later(&mailbox);
+            return;
         }
+        let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
+        // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
+        tokio::spawn(async move {
+            core.fail(&mailbox, failure).await;
+            core.ended(&mailbox);
+        });
     }
 
     /// A supervisor that ends kills its children, so it is the last to leave.

@@ -165,6 +165,11 @@ impl<'a> Turn<'a> {
         Micros::now().since(Micros(self.header.sent_at))
     }
 
+    /// The name of the message's type.
+    pub(crate) fn message(&self) -> &'a str {
+        self.header.message
+    }
+
     /// Ends the turn: what it staged, unless something could not be.
     pub(crate) fn into_staged(self) -> Result<Staged, Failure> {
         let mut staged = self.staged;

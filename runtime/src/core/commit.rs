@@ -4,25 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, Permit, Position};
+use everpost_persistence::{Key, Permit, Position};
 use smallvec::SmallVec;
 
 use super::locked::Locked;
 use super::{Core, Effect};
 use crate::activation::Kept;
 use crate::ask::Outcome;
-use crate::clock::Micros;
-use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::envelope::Header;
-use crate::failure::{Failure, Verdict};
 use crate::mailbox::{Inner, Mailbox};
 use crate::telemetry::Committed;
-use crate::turn::Staged;
-
-/// How many errors of a message are kept.
-const ERRORS_MAX: usize = 8;
-/// How many bytes of each.
-const ERROR_BYTES_MAX: usize = 4096;
+use crate::turn::{Staged, StagedSend};
 
 /// A handler has returned: this is what its turn does.
 pub(crate) struct Finished<'a> {
@@ -97,7 +89,7 @@ impl Core {
             for key in &staged.replies {
                 stage.delete(*key);
             }
-            let enqueue = |(send, receiver): (&crate::turn::StagedSend, &Arc<Mailbox>)| {
+            let enqueue = |(send, receiver): (&StagedSend, &Arc<Mailbox>)| {
                 stage.enqueue(receiver.partition, send.envelope.clone())
             };
             staged.sends.iter().zip(receivers).map(enqueue).collect::<SmallVec<[_; 4]>>()
@@ -117,113 +109,26 @@ impl Core {
             self.place(locked.of(receiver), receiver, position, send.envelope);
         }
         drop(locked);
-        self.counters.handled.fetch_add(1, Ordering::Relaxed);
+        self.load.handled.fetch_add(1, Ordering::Relaxed);
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }
         Ok((ticket, kept))
     }
 
-    /// A message in hand has failed: back to the head of its mailbox, or to the dead letters.
-    pub(crate) async fn fail(&self, mailbox: &Arc<Mailbox>, failure: Failure) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
-        let (position, body, failures) = {
-            let mut inner = mailbox.lock();
-            let Some((position, body)) = inner.rules.in_hand().map(|(position, body)| (position, body.clone())) else {
-                return;
-            };
-            let failures = inner.rules.failed(shortened(failure.to_string()), ERRORS_MAX);
-            if let Verdict::Retry { after } = failure.verdict {
-                let delay = after.unwrap_or_else(|| self.config.backoff.delay(failures.attempts, rand::random()));
-                failures.not_before = Micros::now().plus(delay);
-            }
-            (position, body, failures.clone())
-        };
-        let reason = match failure.verdict {
-            Verdict::Reject => Some(Reason::Rejected),
-            Verdict::Retry { .. } if failures.attempts >= self.config.attempts_max => Some(Reason::AttemptsSpent),
-            Verdict::Retry { .. } => None,
-        };
-        crate::telemetry::log_failure(&self.name, mailbox, position, &body, &failures, reason, &failure);
-        let record = match reason {
-            Some(reason) => DeadLetterRecord::encode(reason, &failures, &body),
-            None => failures.encode(),
-        };
-        let Ok(permit) = self.store.reserve(Class::Turn { grows: true }, record.len()).await else {
-            // The store has failed or closed, and the message is still in it.
-            mailbox.lock().rules.interrupted();
-            return;
-        };
-        match reason {
-            Some(_) => drop(self.bury(mailbox, permit, position, record, &body, &failure.to_string())),
-            None => self.put_back(mailbox, permit, position, record),
-        }
-    }
-
-    fn put_back(&self, mailbox: &Mailbox, permit: Permit, position: Position, record: Bytes) {
-        let mut inner = mailbox.lock();
-        inner.rules.interrupted();
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
-        inner.last_submitted = ticket;
-    }
-
-    /// Moves a message to the dead letters, in one commit. Returns its ticket.
-    pub(crate) fn bury(
-        &self,
-        mailbox: &Mailbox,
-        permit: Permit,
-        position: Position,
-        record: Bytes,
-        envelope: &[u8],
-        reason: &str,
-    ) -> Position {
-        let mut inner = mailbox.lock();
-        if let Some(body) = inner.rules.discard(position) {
-            self.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
-        }
-        self.taken_out(mailbox);
-        let (ticket, ()) = self.store.submit(permit, |stage| {
-            stage.delete(mailbox.inbox_key(position));
-            stage.delete(mailbox.attempts_key(position));
-            stage.put(Key::DeadLetter { position }, record);
-        });
-        inner.last_submitted = ticket;
-        inner.restarts = 0;
-        self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-        if let Some(waiter) = inner.asks.remove(&position) {
-            self.release_after(ticket, Effect::Reply(waiter, Outcome::GivenUp(reason.to_owned())));
-        }
-        if let Ok((header, _)) = Header::decode(envelope)
-            && header.keep_reply
-        {
-            // Without a reply in the store the turn that asked may ask again.
-            self.kept_replies.stored(header.id().0);
-        }
-        ticket
-    }
-
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.
     fn acknowledge(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) -> bool {
         let (finished, body, recorded) = inner.rules.finished();
         assert_eq!(finished, position, "the message in hand is the one that was handled");
-        self.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
+        self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
         self.taken_out(mailbox);
         recorded
     }
 
-    fn taken_out(&self, mailbox: &Mailbox) {
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    pub(super) fn taken_out(&self, mailbox: &Mailbox) {
+        self.load.waiting.fetch_sub(1, Ordering::AcqRel);
         if mailbox.has_waiting_senders() {
             mailbox.room.notify_one();
         }
     }
-}
-
-/// An error comes from anywhere and may be of any length; its record must not.
-fn shortened(mut error: String) -> String {
-    if error.len() > ERROR_BYTES_MAX {
-        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
-        error.push_str(" ...");
-    }
-    error
 }

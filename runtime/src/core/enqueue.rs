@@ -90,7 +90,7 @@ impl Core {
     pub(super) fn place(&self, inner: &mut Inner, mailbox: &Arc<Mailbox>, position: Position, envelope: Bytes) {
         let bytes = envelope.len();
         if inner.rules.enqueued(position, envelope, self.window_has_room(bytes)) {
-            self.window_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.load.window_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {
             inner.ring(mailbox);

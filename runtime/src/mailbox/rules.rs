@@ -11,7 +11,7 @@ use everpost_persistence::Position;
 use crate::clock::Micros;
 
 /// How many messages of one mailbox keep their bodies in memory, at most.
-pub(crate) const WINDOW_MESSAGES: usize = 1024;
+pub(crate) const WINDOW_MESSAGES: usize = 16_384;
 /// How many bodies are read from the store at a time.
 pub(crate) const LOAD_MESSAGES: usize = 256;
 
@@ -80,9 +80,9 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Decides what happens next. `durable` is what the store has on disk, `early` whether messages are visible before
+    /// Decides what happens next. `now` is asked only if a message failed before; `durable` is what the store has on disk, `early` whether messages are visible before
     /// they are there.
-    pub(crate) fn next(&mut self, now: Micros, durable: Position, early: bool) -> Next<B> {
+    pub(crate) fn next(&mut self, now: impl FnOnce() -> Micros, durable: Position, early: bool) -> Next<B> {
         assert!(!self.in_hand, "one message at a time");
         let Some((position, body)) = self.window.front() else {
             return self.load(durable);
@@ -91,7 +91,7 @@ impl<B: Clone> Rules<B> {
             return Next::Durable(*position);
         }
         let attempt = match self.failures.get(position) {
-            Some(failures) if failures.not_before > now => return Next::Until(failures.not_before),
+            Some(failures) if failures.not_before > now() => return Next::Until(failures.not_before),
             Some(failures) => failures.attempts + 1,
             None => 1,
         };

@@ -1,6 +1,5 @@
 //! Putting a node together and starting it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -8,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use everpost_persistence::{CommitError, OpenError, Position, ReadError, Slots, Store};
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -116,8 +116,8 @@ async fn start(core: Arc<Core>, parts: Vec<Part>, in_hand: Vec<Position>) -> Res
     Ok(Node { core, tasks: Arc::new(tasks) })
 }
 
-fn kinds(parts: &[Part]) -> Result<HashMap<&'static str, Arc<Kind>>, StartError> {
-    let mut kinds = HashMap::new();
+fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartError> {
+    let mut kinds = FxHashMap::default();
     for Part { kind, .. } in parts {
         if !is_actor_type(kind.name) {
             return Err(StartError::ActorType(kind.name));

@@ -57,11 +57,8 @@ impl Node {
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
         core.gate.open(|effect| core.release(effect));
-        core.directory.for_each(|mailbox| {
-            let mut inner = mailbox.lock();
-            inner.asks.clear();
-            inner.questions.clear();
-        });
+        core.gate.close();
+        core.dismiss_waiters();
         closed.expect("closing does not panic, and the runtime is running")?;
         tracing::info!(node = %core.name, waiting = core.waiting(), "stopped");
         if cut_off > 0 { Err(StopError::CutOff(cut_off)) } else { Ok(()) }
@@ -70,14 +67,12 @@ impl Node {
 
 /// Waits for the tasks, together; returns those that were not done in time.
 async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
-    let deadline = tokio::time::sleep(timeout);
-    tokio::pin!(deadline);
+    let deadline = tokio::time::Instant::now() + timeout;
     let mut late = Vec::new();
     for mut task in tasks {
-        tokio::select! {
-            biased;
-            _ = &mut task => {}
-            () = &mut deadline, if !deadline.is_elapsed() => late.push(task),
+        // Once the deadline has passed this only looks whether the task is done.
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            late.push(task);
         }
     }
     late

@@ -3,37 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::activation::Doorbell;
-use crate::clock::Micros;
 use crate::core::Core;
-use crate::mailbox::{Inner, Mailbox, Presence};
+use crate::mailbox::{Mailbox, Presence};
 
-/// Looks often enough that nothing stays much longer than it is to.
+/// How many sweeps an activation may be idle. More would find the moment more exactly, and look more often.
+const IDLE_SWEEPS: u32 = 4;
+
+/// Sweeps for as long as the node runs.
 pub(super) async fn sweep(core: Arc<Core>) {
-    let period = (core.config.idle_after / 4).clamp(Duration::from_millis(5), Duration::from_secs(5));
+    let period = (core.config.idle_after / IDLE_SWEEPS).max(Duration::from_millis(1));
     loop {
         tokio::time::sleep(period).await;
-        let now = Micros::now();
-        core.directory.for_each(|mailbox| look_at(&core, mailbox, now));
+        let sweep = core.next_sweep();
+        core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep));
     }
 }
 
-fn look_at(core: &Core, mailbox: &Arc<Mailbox>, now: Micros) {
+fn look_at(core: &Core, mailbox: &Arc<Mailbox>, sweep: u64) {
     let mut inner = mailbox.lock();
-    let idle_since = inner.idle_since;
-    match &inner.presence {
-        Presence::Running(activation) if is_idle(&inner) && now.since(idle_since) >= core.config.idle_after => {
-            let told = activation.cast(Doorbell::Retire).is_ok();
-            inner.rung = told;
+    match inner.presence {
+        Presence::Running if inner.is_idle() && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep => {
+            inner.leave_if_idle = true;
+            inner.wake();
         }
         Presence::Absent => {
             drop(inner);
             core.directory.retire(mailbox, core.store.durable());
         }
-        Presence::Running(_) | Presence::Starting | Presence::Stopping => {}
+        Presence::Running | Presence::Starting | Presence::Stopping => {}
     }
-}
-
-fn is_idle(inner: &Inner) -> bool {
-    inner.rules.is_empty() && inner.questions.is_empty() && !inner.rung
 }

@@ -48,7 +48,7 @@ impl Oracle {
 /// Takes the next message as an activation does: loads what must be loaded. A body is its position.
 fn take(rules: &mut Rules<u64>, oracle: &Oracle, early: bool) -> Next<u64> {
     loop {
-        match rules.next(Micros(oracle.now), Position(oracle.durable), early) {
+        match rules.next(|| Micros(oracle.now), Position(oracle.durable), early) {
             Next::Load(positions) => {
                 assert!(positions.iter().all(|position| position.0 <= oracle.durable), "loaded before it was durable");
                 rules.loaded(positions.iter().map(|position| position.0));
@@ -152,7 +152,7 @@ fn an_ordinary_failure_clears_a_suspect_and_keeps_its_attempts() {
     rules.enqueued(Position(1), 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     assert!(rules.is_suspect(Position(1)));
-    assert!(matches!(rules.next(Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
+    assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
     assert_eq!(rules.failed("error".into(), 3).attempts, 3);
     assert!(!rules.is_suspect(Position(1)));
 }

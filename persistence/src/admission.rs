@@ -1,0 +1,282 @@
+//! Who may submit: room in the queue, and room in the store.
+//!
+//! Room is reserved first, so that a submission that holds a permit is never refused. Everything here reads numbers
+//! that the writer and the checkpointer refresh; nothing asks LMDB or the disk on the way, except to confirm a
+//! refusal.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
+
+use crate::error::{AdmissionError, CommitError, Environment};
+use crate::limits::{GROWING, Limits, OUTSIDE, Share, UNIT_BYTES};
+use crate::overlay::Held;
+use crate::queue::CHANGE_BYTES;
+
+/// What a submission is, which decides when it has to stand back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// New work: refused above 80 % of either map (less in maps below 2 MiB), and without disk headroom.
+    Outside,
+    /// Work in progress.
+    Turn {
+        /// Whether it leaves more behind than it removes. If so it waits above 95 % of either map; otherwise it
+        /// always passes, since it is what makes room.
+        grows: bool,
+    },
+}
+
+/// Room for one submission. Given back when it is dropped unused, or when its submission is durable.
+#[derive(Debug)]
+#[must_use = "a permit holds room in the queue until it is used or dropped"]
+pub struct Permit {
+    admission: Arc<Admission>,
+    units: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Limits,
+    turns: Semaphore,
+    units: Semaphore,
+    /// Wakes turns that wait above 95 %: after every refresh of the numbers below, and at the end.
+    refreshed: Notify,
+    /// The alarm about waiting turns was given, and the store has been that full since.
+    alarmed: AtomicBool,
+    journal_used: AtomicU64,
+    tables_used: AtomicU64,
+    overlay_bytes: AtomicU64,
+    overlay_changes: AtomicU64,
+    disk_free: AtomicU64,
+    disk_headroom: u64,
+    folder: PathBuf,
+    failure: OnceLock<CommitError>,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: Limits, folder: PathBuf, disk_headroom: u64) -> Self {
+        Self {
+            turns: Semaphore::new(limits.queue_turns),
+            units: Semaphore::new(limits.queue_units as usize),
+            refreshed: Notify::new(),
+            alarmed: AtomicBool::new(false),
+            journal_used: AtomicU64::new(0),
+            tables_used: AtomicU64::new(0),
+            overlay_bytes: AtomicU64::new(0),
+            overlay_changes: AtomicU64::new(0),
+            disk_free: AtomicU64::new(u64::MAX),
+            disk_headroom,
+            folder,
+            failure: OnceLock::new(),
+            limits,
+        }
+    }
+
+    /// Waits for room. Cancel safe.
+    pub(crate) async fn reserve(self: &Arc<Self>, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+        // Nearly always there is room, and nobody need wait. Whoever waits is first all the same: room that is given
+        // back goes to them before it counts as free.
+        match self.try_reserve(class, bytes) {
+            Err(AdmissionError::QueueFull | AdmissionError::StoreFull { .. }) => {}
+            outcome => return outcome,
+        }
+        self.wait_for_store(class).await?;
+        let units = self.units_of(bytes)?;
+        // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
+        // it for long.
+        let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
+        let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
+        if class == Class::Outside {
+            // The wait may have been long.
+            self.check_store(class)?;
+        }
+        turn.forget();
+        taken.forget();
+        Ok(Permit { admission: Arc::clone(self), units })
+    }
+
+    /// Takes room if there is some.
+    pub(crate) fn try_reserve(self: &Arc<Self>, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+        self.check_store(class)?;
+        let units = self.units_of(bytes)?;
+        let refuse = |error| match error {
+            TryAcquireError::NoPermits => AdmissionError::QueueFull,
+            TryAcquireError::Closed => self.gone(),
+        };
+        let turn = self.turns.try_acquire().map_err(refuse)?;
+        self.units.try_acquire_many(units).map_err(refuse)?.forget();
+        turn.forget();
+        Ok(Permit { admission: Arc::clone(self), units })
+    }
+
+    /// Gives room back.
+    pub(crate) fn release(&self, turns: usize, units: usize) {
+        self.turns.add_permits(turns);
+        self.units.add_permits(units);
+        if self.alarmed.load(Ordering::Relaxed) {
+            // What is queued counts as used, so its end can be what a turn waits for.
+            self.refreshed.notify_waiters();
+        }
+    }
+
+    /// Ends admission: waiting callers are told, later ones are refused.
+    pub(crate) fn close(&self) {
+        self.turns.close();
+        self.units.close();
+        self.refreshed.notify_waiters();
+    }
+
+    /// Records why the store stopped; the first reason stays.
+    pub(crate) fn fail(&self, error: CommitError) {
+        if self.failure.set(error.clone()).is_ok() {
+            tracing::error!(%error, "the store has failed and takes nothing any more");
+        }
+        self.close();
+    }
+
+    pub(crate) fn failure(&self) -> Option<&CommitError> {
+        self.failure.get()
+    }
+
+    pub(crate) fn set_journal_used(&self, bytes: u64) {
+        self.journal_used.store(bytes, Ordering::Relaxed);
+        self.wake();
+    }
+
+    pub(crate) fn set_tables_used(&self, bytes: u64) {
+        self.tables_used.store(bytes, Ordering::Relaxed);
+        self.wake();
+    }
+
+    pub(crate) fn set_overlay(&self, held: Held) {
+        self.overlay_bytes.store(held.bytes as u64, Ordering::Relaxed);
+        self.overlay_changes.store(held.changes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn journal_used(&self) -> u64 {
+        self.journal_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tables_used(&self) -> u64 {
+        self.tables_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overlay_bytes(&self) -> u64 {
+        self.overlay_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether submissions from outside are refused for want of room in a map. Then everything durable goes to the
+    /// tables at once, since only that frees pages.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.check_maps(OUTSIDE).is_err()
+    }
+
+    /// Looks how much of the disk is free. A system call; not for the way of a submission.
+    pub(crate) fn refresh_disk(&self) -> u64 {
+        if self.disk_headroom == 0 {
+            return u64::MAX;
+        }
+        // A file system that does not answer says nothing about its room; the commit will find out.
+        let free =
+            rustix::fs::statvfs(&self.folder).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        self.disk_free.store(free, Ordering::Relaxed);
+        free
+    }
+
+    async fn wait_for_store(&self, class: Class) -> Result<(), AdmissionError> {
+        loop {
+            let refreshed = self.refreshed.notified();
+            match self.check_store(class) {
+                Err(full @ AdmissionError::StoreFull { .. }) if class == (Class::Turn { grows: true }) => {
+                    if !self.alarmed.swap(true, Ordering::Relaxed) {
+                        tracing::error!(%full, "turns that would grow the store wait until there is room");
+                    }
+                    refreshed.await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn check_store(&self, class: Class) -> Result<(), AdmissionError> {
+        if self.turns.is_closed() {
+            return Err(self.gone());
+        }
+        let share = match class {
+            Class::Outside => OUTSIDE,
+            Class::Turn { grows: true } => GROWING,
+            Class::Turn { grows: false } => return Ok(()),
+        };
+        self.check_maps(share)?;
+        let headroom = self.disk_headroom;
+        if class == Class::Outside && self.disk_free.load(Ordering::Relaxed) < headroom {
+            // Refused only after a fresh look: with nothing admitted nobody else would look again.
+            let free = self.refresh_disk();
+            if free < headroom {
+                return Err(AdmissionError::DiskFull { free, headroom });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on its way counts in both environments: first it goes into the journal, then into the tables, where
+    /// each change may cost a page of its own.
+    fn check_maps(&self, share: Share) -> Result<(), AdmissionError> {
+        let Limits { queue_turns, queue_units, page_bytes, journal_map, tables_map, .. } = self.limits;
+        let turns = queue_turns.saturating_sub(self.turns.available_permits()) as u64;
+        let queued = ((queue_units as usize).saturating_sub(self.units.available_permits()) * UNIT_BYTES) as u64;
+        let changes = self.overlay_changes.load(Ordering::Relaxed);
+        let journal = self.journal_used() + queued;
+        let tables = self.tables_used() + self.overlay_bytes() + queued + (changes + turns) * page_bytes;
+        for (which, used, map) in
+            [(Environment::Journal, journal, journal_map), (Environment::Tables, tables, tables_map)]
+        {
+            if used > self.limits.usable(map, share) {
+                let used_percent = u8::try_from(u128::from(used) * 100 / u128::from(map.max(1))).unwrap_or(u8::MAX);
+                return Err(AdmissionError::StoreFull { used_percent, which });
+            }
+        }
+        Ok(())
+    }
+
+    fn wake(&self) {
+        if self.alarmed.load(Ordering::Relaxed) && self.check_maps(GROWING).is_ok() {
+            self.alarmed.store(false, Ordering::Relaxed);
+        }
+        self.refreshed.notify_waiters();
+    }
+
+    fn units_of(&self, bytes: usize) -> Result<u32, AdmissionError> {
+        let limit = self.limits.submission_bytes;
+        if bytes > limit {
+            return Err(AdmissionError::TooLarge { bytes, limit });
+        }
+        let units = (bytes + CHANGE_BYTES).div_ceil(UNIT_BYTES);
+        Ok(u32::try_from(units).unwrap_or(u32::MAX).min(self.limits.queue_units))
+    }
+
+    fn gone(&self) -> AdmissionError {
+        self.failure().map_or(AdmissionError::Closed, |error| AdmissionError::Failed(error.clone()))
+    }
+}
+
+impl Permit {
+    /// Turns the permit into room that the writer gives back later.
+    pub(crate) fn spend(mut self) -> u32 {
+        std::mem::take(&mut self.units)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // A permit always holds at least one unit, so none left means that it was spent.
+        if self.units > 0 {
+            self.admission.release(1, self.units as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Admission without a store: numbers in, decisions out.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::config::Config;
+
+const MIB: u64 = 1 << 20;
+
+fn admission(turns: usize) -> Arc<Admission> {
+    let config =
+        Config { journal_map_bytes: 16 * MIB, tables_map_bytes: 16 * MIB, queue_turns_max: turns, ..Config::default() };
+    Arc::new(Admission::new(Limits::new(&config, 4096), "/".into(), 0))
+}
+
+fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_full_queue_is_a_refusal_or_a_wait() {
+    let admission = admission(1);
+    let permit = admission.try_reserve(Class::Outside, 10).unwrap();
+    assert!(matches!(admission.try_reserve(Class::Outside, 10), Err(AdmissionError::QueueFull)));
+    let mut waiting = pin!(admission.reserve(Class::Turn { grows: true }, 10));
+    assert!(poll(waiting.as_mut()).is_pending());
+    drop(permit);
+    assert!(poll(waiting).is_ready());
+}
+
+#[test]
+fn a_cancelled_wait_takes_nothing() {
+    let admission = admission(2);
+    let all = 1 << 20;
+    let held = admission.try_reserve(Class::Outside, all - CHANGE_BYTES).unwrap();
+    {
+        // Has its turn, waits for bytes.
+        let mut waiting = pin!(admission.reserve(Class::Outside, 10));
+        assert!(poll(waiting.as_mut()).is_pending());
+    }
+    drop(held);
+    let first = admission.try_reserve(Class::Outside, 0).unwrap();
+    let second = admission.try_reserve(Class::Outside, all - 10 * CHANGE_BYTES).unwrap();
+    drop((first, second));
+}
+
+#[test]
+fn classes_stand_back_one_after_the_other() {
+    let admission = admission(10);
+    let refused = |class| match admission.try_reserve(class, 10) {
+        Ok(_) => None,
+        Err(AdmissionError::StoreFull { used_percent, which }) => Some((used_percent, which)),
+        Err(other) => panic!("{other}"),
+    };
+    let (outside, grows, shrinks) = (Class::Outside, Class::Turn { grows: true }, Class::Turn { grows: false });
+    admission.set_tables_used(16 * MIB * 79 / 100);
+    assert_eq!((refused(outside), refused(grows), refused(shrinks)), (None, None, None));
+    admission.set_tables_used(16 * MIB * 90 / 100);
+    assert_eq!((refused(outside), refused(grows), refused(shrinks)), (Some((89, Environment::Tables)), None, None));
+    admission.set_journal_used(16 * MIB * 97 / 100);
+    let journal = Some((96, Environment::Journal));
+    assert_eq!((refused(outside), refused(grows), refused(shrinks)), (journal, journal, None));
+}
+
+#[test]
+fn a_growing_turn_waits_until_there_is_room() {
+    let admission = admission(10);
+    admission.set_tables_used(16 * MIB);
+    let mut waiting = pin!(admission.reserve(Class::Turn { grows: true }, 10));
+    assert!(poll(waiting.as_mut()).is_pending());
+    admission.set_tables_used(15 * MIB + MIB / 2);
+    assert!(poll(waiting.as_mut()).is_pending());
+    admission.set_tables_used(8 * MIB);
+    assert!(poll(waiting).is_ready());
+}
+
+#[test]
+fn waiting_ends_with_the_store() {
+    let admission = admission(1);
+    let permit = admission.try_reserve(Class::Outside, 10).unwrap();
+    let mut queued = pin!(admission.reserve(Class::Outside, 10));
+    assert!(poll(queued.as_mut()).is_pending());
+    let which = Environment::Journal;
+    admission.fail(CommitError::MapFull { which });
+    let Poll::Ready(Err(AdmissionError::Failed(CommitError::MapFull { .. }))) = poll(queued) else {
+        panic!("not told")
+    };
+    assert!(matches!(admission.try_reserve(Class::Outside, 1), Err(AdmissionError::Failed(_))));
+    drop(permit);
+}
+
+#[test]
+fn too_large_is_said_at_once() {
+    let admission = admission(1);
+    let refused = admission.try_reserve(Class::Outside, (1 << 20) + 1);
+    assert!(matches!(refused, Err(AdmissionError::TooLarge { bytes: 1_048_577, limit: 1_048_576 })));
+}
+
+#[test]
+fn a_full_disk_refuses_outside_work_only() {
+    let config = Config::default();
+    let admission = Arc::new(Admission::new(Limits::new(&config, 4096), "/".into(), u64::MAX));
+    admission.refresh_disk();
+    assert!(matches!(admission.try_reserve(Class::Outside, 1), Err(AdmissionError::DiskFull { .. })));
+    assert!(admission.try_reserve(Class::Turn { grows: true }, 1).is_ok());
+}

@@ -1,0 +1,212 @@
+//! What one group changes, as a plain value and as bytes.
+//!
+//! A batch is the only way that anything is written: applying it is deterministic, so it can be replayed after a
+//! crash and shipped to a replica. Its bytes are specified in `docs/FORMAT.md`. Decoding is total: any bytes give a
+//! batch or a reason, never a panic, and memory in proportion to the bytes at most.
+
+use bytes::Bytes;
+
+use crate::ids::{Group, Position};
+use crate::key::{Key, Table, take_u32, take_u64};
+
+/// One record set or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The record.
+    pub key: Key,
+    /// What it becomes; `None` deletes it.
+    pub value: Option<Bytes>,
+}
+
+/// The changes of one group, in the order in which they apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) group: Group,
+    /// The first position that the group took, whatever took it.
+    pub(crate) first: Position,
+    /// The last one: that of the ticket of its last submission.
+    pub(crate) last: Position,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// The version of the batch format that this crate writes, and the only one that it reads.
+const VERSION: u8 = 1;
+/// Version, group, first and last position, number of changes.
+const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;
+/// Set in the tag of a change that puts; the rest of the tag is the table.
+const PUT: u8 = 0x80;
+/// Tag and the shortest key.
+const CHANGE_BYTES_MIN: usize = 1 + 8;
+
+/// Starts a batch at the end of `buffer`; `push` adds its changes, `finish` completes it.
+pub(crate) struct Encoder<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+    count: u32,
+}
+
+impl<'a> Encoder<'a> {
+    pub(crate) fn begin(buffer: &'a mut Vec<u8>, group: Group, first: Position, last: Position) -> Self {
+        let start = buffer.len();
+        buffer.push(VERSION);
+        buffer.extend_from_slice(&group.0.to_be_bytes());
+        buffer.extend_from_slice(&first.0.to_be_bytes());
+        buffer.extend_from_slice(&last.0.to_be_bytes());
+        buffer.extend_from_slice(&0_u32.to_be_bytes());
+        Self { buffer, start, count: 0 }
+    }
+
+    pub(crate) fn push(&mut self, change: &Change) {
+        let put = if change.value.is_some() { PUT } else { 0 };
+        self.buffer.push(put | tag(change.key.table()));
+        self.buffer.extend_from_slice(&change.key.encode());
+        if let Some(value) = &change.value {
+            let len = u32::try_from(value.len())
+                .expect("a submission is far below 4 GiB: checked at admission and in `Stage`");
+            self.buffer.extend_from_slice(&len.to_be_bytes());
+            self.buffer.extend_from_slice(value);
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn finish(self) {
+        let count = self.start + HEADER_BYTES - 4;
+        self.buffer[count..count + 4].copy_from_slice(&self.count.to_be_bytes());
+    }
+}
+
+impl Batch {
+    /// Reads a batch that takes all of `bytes`. Its values share memory with them.
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, &'static str> {
+        let mut rest: &[u8] = bytes;
+        let version = take_u8(&mut rest).ok_or("the batch is empty")?;
+        if version != VERSION {
+            return Err("the batch has an unknown version");
+        }
+        let mut header = || take_u64(&mut rest).ok_or("the batch ends within its header");
+        let (group, first, last) = (Group(header()?), Position(header()?), Position(header()?));
+        let count = take_u32(&mut rest).ok_or("the batch ends within its header")? as usize;
+        if group.0 == 0 || first.0 == 0 || last < first {
+            return Err("the positions of the batch are not in order");
+        }
+        if count > rest.len() / CHANGE_BYTES_MIN {
+            return Err("the batch announces more changes than it can hold");
+        }
+        let mut changes = Vec::with_capacity(count);
+        for _ in 0..count {
+            changes.push(decode_change(bytes, &mut rest)?);
+        }
+        if !rest.is_empty() {
+            return Err("the batch goes on after its last change");
+        }
+        Ok(Self { group, first, last, changes })
+    }
+}
+
+fn decode_change(bytes: &Bytes, rest: &mut &[u8]) -> Result<Change, &'static str> {
+    const ENDS: &str = "the batch ends within a change";
+    let tag = take_u8(rest).ok_or(ENDS)?;
+    let table = table(tag & !PUT).ok_or("a change names an unknown table")?;
+    let (key, after) = rest.split_at_checked(table.key_bytes()).ok_or(ENDS)?;
+    *rest = after;
+    let key = Key::decode(table, key).ok_or("a change has a malformed key")?;
+    if tag & PUT == 0 {
+        return Ok(Change { key, value: None });
+    }
+    let len = take_u32(rest).ok_or(ENDS)? as usize;
+    let (value, after) = rest.split_at_checked(len).ok_or(ENDS)?;
+    *rest = after;
+    Ok(Change { key, value: Some(bytes.slice_ref(value)) })
+}
+
+/// Numbers of tables in a batch: never reused, new ones are added.
+const fn tag(table: Table) -> u8 {
+    match table {
+        Table::Inbox => 1,
+        Table::Mailboxes => 2,
+        Table::Attempts => 3,
+        Table::DeadLetters => 4,
+        Table::Replies => 5,
+    }
+}
+
+fn table(tag: u8) -> Option<Table> {
+    Table::ALL.into_iter().find(|&candidate| self::tag(candidate) == tag)
+}
+
+fn take_u8(rest: &mut &[u8]) -> Option<u8> {
+    let (&first, left) = rest.split_first()?;
+    *rest = left;
+    Some(first)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::tests::any_key;
+
+    pub(crate) fn any_change() -> impl Strategy<Value = Change> {
+        (any_key(), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)))
+            .prop_map(|(key, value)| Change { key, value: value.map(Bytes::from) })
+    }
+
+    fn any_batch() -> impl Strategy<Value = Batch> {
+        (1..u64::MAX, 1..u64::MAX / 2, 0..1000_u64, proptest::collection::vec(any_change(), 0..20)).prop_map(
+            |(group, first, more, changes)| Batch {
+                group: Group(group),
+                first: Position(first),
+                last: Position(first + more),
+                changes,
+            },
+        )
+    }
+
+    fn encode(batch: &Batch) -> Vec<u8> {
+        let mut buffer = b"before".to_vec();
+        let mut encoder = Encoder::begin(&mut buffer, batch.group, batch.first, batch.last);
+        batch.changes.iter().for_each(|change| encoder.push(change));
+        encoder.finish();
+        buffer.split_off(b"before".len())
+    }
+
+    proptest! {
+        #[test]
+        fn batches_survive_encoding(batch in any_batch()) {
+            prop_assert_eq!(Batch::decode(&encode(&batch).into()), Ok(batch));
+        }
+
+        #[test]
+        fn a_shorter_or_longer_batch_is_refused(batch in any_batch(), cut in any::<proptest::sample::Index>()) {
+            let mut bytes = encode(&batch);
+            prop_assert!(Batch::decode(&bytes[..cut.index(bytes.len())].to_vec().into()).is_err());
+            bytes.push(0);
+            prop_assert!(Batch::decode(&bytes.into()).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_decoding_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Batch::decode(&bytes.clone().into());
+            if let Some(version) = bytes.first_mut() {
+                *version = VERSION;
+                let _ = Batch::decode(&bytes.into());
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_never_panics(batch in any_batch(), at in any::<proptest::sample::Index>(), bit in 0..8_u8) {
+            let mut bytes = encode(&batch);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let _ = Batch::decode(&bytes.into());
+        }
+    }
+
+    #[test]
+    fn a_huge_count_does_not_allocate() {
+        let mut bytes = encode(&Batch { group: Group(1), first: Position(1), last: Position(1), changes: vec![] });
+        bytes[HEADER_BYTES - 4..].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(Batch::decode(&bytes.into()), Err("the batch announces more changes than it can hold"));
+    }
+}

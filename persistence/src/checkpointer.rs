@@ -1,0 +1,153 @@
+//! The thread that brings the tables up to date, and how the writer talks to it.
+//!
+//! It sleeps until something is durable that the tables lack, then as long as the age allows or until it is urgent.
+//! One checkpoint is one transaction: then there is no half of one to recover from, and no bookkeeping for it. What
+//! keeps it short is its size, which the writer bounds by waiting when too much is held.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::CommitError;
+use crate::ids::Group;
+use crate::queue::Ending;
+use crate::shared::Shared;
+use crate::statistics::add;
+use crate::tables::Tables;
+
+/// The state of the conversation between the writer and the checkpointer.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    state: Mutex<State>,
+    /// Wakes the checkpointer.
+    wanted: Condvar,
+    /// Wakes the writer.
+    taken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Something is in the overlay.
+    pending: bool,
+    /// Do not wait for the age.
+    urgent: bool,
+    ending: Option<Ending>,
+    /// How many checkpoints were taken.
+    count: u64,
+    /// The last group in the tables.
+    applied: Group,
+}
+
+impl Checkpoints {
+    /// Sets how far the tables are when the store is opened.
+    pub(crate) fn start_at(&self, applied: Group) {
+        self.lock().applied = applied;
+    }
+
+    /// Says that something is in the overlay, and whether it cannot wait.
+    pub(crate) fn want(&self, urgent: bool) {
+        let mut state = self.lock();
+        let news = !state.pending || (urgent && !state.urgent);
+        state.pending = true;
+        state.urgent |= urgent;
+        drop(state);
+        if news {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// How many checkpoints were taken, and the last group in the tables.
+    pub(crate) fn progress(&self) -> (u64, Group) {
+        let state = self.lock();
+        (state.count, state.applied)
+    }
+
+    /// Waits until there are more than `seen` checkpoints, or the end is near.
+    pub(crate) fn wait_beyond(&self, seen: u64) {
+        let mut state = self.lock();
+        while state.count <= seen && state.ending.is_none() {
+            state = self.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the thread take a last checkpoint and end.
+    pub(crate) fn finish(&self) {
+        self.end(Ending::Clean);
+    }
+
+    /// Lets the thread end as soon as it can.
+    pub(crate) fn abandon(&self) {
+        self.end(Ending::Abandon);
+    }
+
+    fn end(&self, ending: Ending) {
+        let mut state = self.lock();
+        if state.ending.is_none() || ending == Ending::Abandon {
+            state.ending = Some(ending);
+        }
+        drop(state);
+        self.wanted.notify_one();
+        self.taken.notify_all();
+    }
+
+    /// Waits until a checkpoint is due; how to end, if it is time for that.
+    fn wait_until_due(&self, shared: &Shared) -> Option<Ending> {
+        let mut state = self.lock();
+        while !state.pending && state.ending.is_none() {
+            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.ending.is_none() {
+            let patient = |state: &mut State| !state.urgent && state.ending.is_none();
+            let age = shared.limits.checkpoint_age;
+            state = self.wanted.wait_timeout_while(state, age, patient).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.pending = false;
+        state.urgent = false;
+        state.ending
+    }
+
+    fn record(&self, applied: Group) {
+        let mut state = self.lock();
+        state.count += 1;
+        state.applied = applied;
+        drop(state);
+        self.taken.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until the store ends. An error poisons the store: the journal has everything, but could not be cut any more.
+pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
+    loop {
+        match shared.checkpoints.wait_until_due(shared) {
+            Some(Ending::Abandon) => return Ok(()),
+            Some(Ending::Clean) => return checkpoint(shared, tables),
+            None => checkpoint(shared, tables)?,
+        }
+    }
+}
+
+fn checkpoint(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
+    let Some(frozen) = shared.overlay.freeze() else { return Ok(()) };
+    tables.clear_stale_readers();
+    tables.apply(&frozen)?;
+    add(&shared.counters.checkpoints, 1);
+    add(&shared.counters.checkpoint_records, frozen.len());
+    let applied = frozen.last_group;
+    drop(frozen);
+    let held = shared.overlay.thaw();
+    shared.admission.set_overlay(held);
+    // Without a number the last one stays: it decides about admission only.
+    if let Ok(used) = tables.used_bytes() {
+        shared.admission.set_tables_used(used);
+    }
+    shared.checkpoints.record(applied);
+    if !held.nothing {
+        shared.checkpoints.want(shared.admission.is_crowded());
+    }
+    if shared.admission.journal_used() > shared.limits.journal_checkpoint() {
+        shared.queue.request_cut();
+    }
+    Ok(())
+}

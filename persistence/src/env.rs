@@ -1,0 +1,80 @@
+//! Opens the LMDB environments: one of the two places with unsafe code. Knows LMDB's rules, not what is stored.
+//!
+//! Default flags only: everything else either loses acknowledged data in a power cut or corrupts. Read transactions
+//! are not tied to threads, since any thread may read.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use heed::types::Bytes;
+use heed::{EnvOpenOptions, WithoutTls};
+use rustix::fs::FallocateFlags;
+
+use crate::error::{Environment, OpenError};
+
+pub(crate) type Env = heed::Env<WithoutTls>;
+/// A database of plain bytes; what they mean is decided above.
+pub(crate) type RawDatabase = heed::Database<'static, Bytes, Bytes>;
+
+/// LMDB wants whole pages; no system has larger ones than this.
+const MAP_UNIT_BYTES: u64 = 64 * 1024;
+/// How many reads may run at once in all processes; each slot is a cache line in the lock file.
+const READERS_MAX: u32 = 1024;
+/// The name that LMDB gives its data file.
+const DATA_FILE: &str = "data.mdb";
+
+/// What an environment is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) environment: Environment,
+    pub(crate) map_bytes: u64,
+    /// How many named databases it may hold.
+    pub(crate) databases: u32,
+    /// Disk to set aside for the data file.
+    pub(crate) reserve_bytes: u64,
+}
+
+/// Opens the environment in `folder`, and makes it if there is none. The caller holds the lock of the store.
+pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
+    let Settings { environment, map_bytes, databases, reserve_bytes } = settings;
+    let at_folder = |source| OpenError::Folder { path: folder.to_path_buf(), source };
+    std::fs::create_dir_all(folder).map_err(at_folder)?;
+    if reserve_bytes > 0 {
+        reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(at_folder)?;
+    }
+    let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(usize::try_from(configured).unwrap_or(usize::MAX & !0xFFFF))
+        .max_readers(READERS_MAX)
+        .max_dbs(databases);
+    let env = open_mapped(&options, folder).map_err(|error| match error {
+        heed::Error::EnvAlreadyOpened => OpenError::InUse { folder: folder.to_path_buf() },
+        heed::Error::Io(source) => at_folder(source),
+        other => OpenError::storage(environment, &other),
+    })?;
+    // LMDB silently enlarges a map that is too small for its data, and then has no page left to write with.
+    let needed = env.info().map_size as u64;
+    if needed > configured {
+        return Err(OpenError::MapTooSmall { environment, configured: map_bytes, needed });
+    }
+    env.clear_stale_readers().map_err(|error| OpenError::storage(environment, &error))?;
+    Ok(env)
+}
+
+#[expect(unsafe_code, reason = "opening a memory map; the first of the two places with unsafe code")]
+fn open_mapped(options: &EnvOpenOptions<WithoutTls>, folder: &Path) -> heed::Result<Env> {
+    // SAFETY: the map is valid as long as nobody else changes the file. The caller holds the exclusive lock of the
+    // store's folder, so no other handle of this crate, in any process, has it open; this crate opens the data file
+    // by no other means while the environment lives; no unsafe flag is set, so LMDB's own locks hold; the folder is
+    // documented as local.
+    unsafe { options.open(folder) }
+}
+
+/// Sets disk blocks aside without changing the length of the file, which is how LMDB tells a new one. Before LMDB has
+/// it open.
+fn reserve(path: &Path, bytes: u64) -> std::io::Result<()> {
+    let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?;
+    Ok(())
+}

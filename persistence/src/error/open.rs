@@ -1,0 +1,175 @@
+//! Why a store did not open.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{CommitError, Damage, Environment, KeyBytes};
+use crate::ids::{Group, StoreId};
+
+/// Why a store did not open. Nothing in the folder was changed, except that missing parts of a new store may have
+/// been made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another handle, in this process or another, has the store.
+    #[error("the store in {} is in use by another process or handle: close that one first", folder.display())]
+    InUse {
+        /// The folder of the store.
+        folder: PathBuf,
+    },
+    /// The configuration cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store was written in another format.
+    #[error(
+        "the {environment} has format version {found}, this program supports {supported}: nothing was changed; \
+         use the program that wrote it"
+    )]
+    FormatVersion {
+        /// The environment that says so.
+        environment: Environment,
+        /// The version that it has.
+        found: u32,
+        /// The version that this crate reads and writes.
+        supported: u32,
+    },
+    /// A record fails its check.
+    #[error(
+        "record {key} of table `{table}` is damaged ({reason}): nothing was changed and other records are not \
+         affected; restore from a backup, or ask for help with the folder as it is"
+    )]
+    Damaged {
+        /// The table, or `journal`, or the `meta` table of either environment.
+        table: &'static str,
+        /// The key of the record.
+        key: KeyBytes,
+        /// What does not hold.
+        reason: &'static str,
+    },
+    /// Journal and tables belong to two stores.
+    #[error(
+        "the journal is of store {journal}, the tables are of store {tables}: nothing was changed; put the two \
+         that belong together into one folder"
+    )]
+    StoreIdMismatch {
+        /// The store of the journal.
+        journal: StoreId,
+        /// The store of the tables.
+        tables: StoreId,
+    },
+    /// Groups are missing between what the tables include and what the journal holds.
+    #[error(
+        "the tables include everything up to group {tables_last}, the journal holds groups {journal_first} to \
+         {journal_last}: {reason}; nothing was changed; one of the two was restored from another time, so restore \
+         both from the same backup"
+    )]
+    Gap {
+        /// The last group that the tables include.
+        tables_last: Group,
+        /// The first group that the journal holds or would hold.
+        journal_first: Group,
+        /// The last group that the journal holds or held.
+        journal_last: Group,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// One environment is empty while the other has been in use.
+    #[error(
+        "the {environment} of the store is missing or empty while its other half is in use: nothing was changed; \
+         restore both from the same backup"
+    )]
+    Missing {
+        /// The environment that is not there.
+        environment: Environment,
+    },
+    /// The partition count is fixed when a store is made.
+    #[error(
+        "the store has {stored} partitions, the configuration says {configured}: nothing was changed; configure \
+         {stored}"
+    )]
+    PartitionCount {
+        /// The count that the store was made with.
+        stored: u16,
+        /// The count in the configuration.
+        configured: u16,
+    },
+    /// The map is smaller than the data in it.
+    #[error(
+        "the {environment} holds {needed} bytes, its map is configured as {configured}: nothing was changed; \
+         configure a larger map"
+    )]
+    MapTooSmall {
+        /// The environment.
+        environment: Environment,
+        /// The configured size.
+        configured: u64,
+        /// What the data takes.
+        needed: u64,
+    },
+    /// A file or folder could not be made, opened or locked.
+    #[error(
+        "{} could not be opened: {source}; nothing was changed; check that the path is right, local and writable",
+        path.display()
+    )]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// LMDB, or the system below it, refused.
+    #[error(
+        "the {environment} could not be opened: {reason}; committed data is as it was; check the disk and its \
+         free space"
+    )]
+    Storage {
+        /// The environment.
+        environment: Environment,
+        /// What LMDB said.
+        reason: String,
+    },
+    /// The commit that starts a run failed.
+    #[error("the store could not record the start of this run: {0}")]
+    Commit(#[from] CommitError),
+    /// The system gave no thread or no random bytes.
+    #[error("the system refused what a store needs: {0}; committed data is as it was; try again")]
+    System(io::Error),
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A field is below its least useful value.
+    #[error("`{field}` is {value}, and must be at least {least}: nothing was opened; raise it")]
+    TooSmall {
+        /// The field of [`Config`](crate::Config).
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least value that works.
+        least: u64,
+    },
+    /// A field is beyond what can be represented.
+    #[error("`{field}` is {value}, and must be at most {most}: nothing was opened; lower it")]
+    TooLarge {
+        /// The field of [`Config`](crate::Config).
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The greatest value that works.
+        most: u64,
+    },
+}
+
+impl From<Damage> for OpenError {
+    fn from(Damage { table, key, reason }: Damage) -> Self {
+        Self::Damaged { table, key, reason }
+    }
+}
+
+impl OpenError {
+    pub(crate) fn storage(environment: Environment, error: &heed::Error) -> Self {
+        Self::Storage { environment, reason: error.to_string() }
+    }
+}

@@ -1,0 +1,77 @@
+//! The numbers that name things: small, copyable, never a bare integer in a signature.
+
+use std::fmt;
+
+/// A hash slot of mailboxes: the unit of placement. Below the partition count of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Partition(pub u16);
+
+/// Names a mailbox. This crate gives it no meaning; equal ids are the same mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MailboxId(pub u128);
+
+/// A place in the one order of everything that was ever submitted to a store.
+///
+/// Each enqueued record takes one, and each submission takes one for itself, its *ticket*. So `store.durable() >=
+/// position` answers both "is this record durable" and "is this submission durable". The first is 1; 0 means "none".
+/// A position that was part of a durable group is never given out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub u64);
+
+/// The number of a group: what one journal record holds and one commit makes durable. Consecutive, the first is 1; 0
+/// means "none".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Group(pub u64);
+
+/// Names a store for ever: 128 random bits, drawn when it is made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u128);
+
+/// Names one run of a store: raised and made durable each time it is opened, before anything can leave the process.
+///
+/// Two runs with the same counter and different nonces are two copies of one store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch {
+    /// How often the store was opened, this time included.
+    pub counter: u64,
+    /// 64 random bits, drawn at this opening.
+    pub nonce: u64,
+}
+
+impl Group {
+    /// The group that follows.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Position {
+    /// The position that follows.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "StoreId({self})")
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}

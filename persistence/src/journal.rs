@@ -1,0 +1,247 @@
+//! The append-only log of groups. A commit here is the moment of truth: what is in the journal is durable, the tables
+//! only follow.
+//!
+//! One tree holds everything, since a commit writes every page of the tree that it touches and the roots above:
+//! `meta` records sort first, next to the oldest groups, so that a commit which appends at one end and cuts at the
+//! other touches two leaves. A group is kept in chunks that fill runs of 16 pages exactly, so that freed runs fit the
+//! next groups.
+//!
+//! Kept behind a few methods, so that a plain file can take its place should measurements ask for it.
+
+mod chunk;
+mod read;
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use heed::{CommitOrAbort, PutFlags, RoTxn, RwTxn};
+
+pub(crate) use self::chunk::HEADER_BYTES as CHUNK_HEADER_BYTES;
+use self::chunk::{PAYLOAD_BYTES_MAX, record_key};
+use crate::env::{self, Env, RawDatabase, Settings};
+use crate::error::{CommitError, Environment, OpenError};
+use crate::ids::{Epoch, Group};
+use crate::meta::{self, Identity, Meta};
+
+/// What damage in the journal is reported under.
+const TABLE: &str = "journal";
+/// How many old chunks a commit removes at least, if there are so many; more if it writes more, so that cutting keeps
+/// up.
+const CUT_CHUNKS: usize = 64;
+
+/// The journal, open for appending. Used by one thread at a time.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    env: Env,
+    log: RawDatabase,
+    /// The first group held, or the next one to come.
+    first: Group,
+    /// How many chunks each group held has, oldest first.
+    held: VecDeque<u32>,
+    #[cfg(test)]
+    pub(crate) fail_commit_of: Option<Group>,
+}
+
+impl Journal {
+    /// Opens the environment, and makes it if there is none. The groups that it holds become known by
+    /// [`replay`](Self::replay).
+    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
+        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes };
+        let env = env::open(folder, settings)?;
+        let log = unnamed_database(&env).map_err(storage)?;
+        Ok(Self {
+            env,
+            log,
+            first: Group(1),
+            held: VecDeque::new(),
+            #[cfg(test)]
+            fail_commit_of: None,
+        })
+    }
+
+    pub(crate) fn page_bytes(&self) -> u32 {
+        self.env.unnamed_database_stat().page_size
+    }
+
+    /// What the store is; `None` in a new journal. Refuses another format.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        let key = meta_key(meta::FORMAT);
+        match self.log.get(&txn, &key).map_err(storage)? {
+            Some(stored) => meta::check_format(Environment::Journal, TABLE, &key, stored)?,
+            None => return Ok(None),
+        }
+        let identity = self.meta(&txn, meta::STORE)?;
+        identity.ok_or(OpenError::Missing { environment: Environment::Journal }).map(Some)
+    }
+
+    /// The epoch of the last run; `None` if there was none.
+    pub(crate) fn epoch(&self) -> Result<Option<Epoch>, OpenError> {
+        self.meta(&*self.env.read_txn().map_err(storage)?, meta::EPOCH)
+    }
+
+    /// Whether the last run closed; true if there was none.
+    pub(crate) fn is_clean(&self) -> Result<bool, OpenError> {
+        Ok(self.meta(&*self.env.read_txn().map_err(storage)?, meta::CLEAN)?.unwrap_or(true))
+    }
+
+    /// Writes what a new store starts with.
+    pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.log.put(&mut txn, &meta_key(meta::FORMAT), &meta::FORMAT_VERSION.to_be_bytes())?;
+            self.put_meta(&mut txn, meta::STORE, &identity)?;
+            txn.commit()
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Makes the start of a run durable.
+    pub(crate) fn start_run(&self, epoch: Epoch) -> Result<(), CommitError> {
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.put_meta(&mut txn, meta::EPOCH, &epoch)?;
+            self.put_meta(&mut txn, meta::CLEAN, &false)?;
+            txn.commit()
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Appends a group and commits. `buffer` is [`CHUNK_HEADER_BYTES`] of any content, then the batch; the header of
+    /// each chunk is written over the bytes before it, which LMDB has copied by then, so that nothing is moved.
+    ///
+    /// Cuts off old groups up to `applied` in the same commit, a bounded number of them.
+    pub(crate) fn append(&mut self, group: Group, buffer: &mut [u8], applied: Group) -> Result<(), CommitError> {
+        assert_eq!(group, self.next(), "groups are appended in order");
+        #[cfg(test)]
+        if self.fail_commit_of == Some(group) {
+            return Err(self.failed(heed::Error::Io(std::io::Error::other("injected"))));
+        }
+        let payload = buffer.len() - CHUNK_HEADER_BYTES;
+        let chunks = payload.div_ceil(PAYLOAD_BYTES_MAX).max(1);
+        let total = u32::try_from(chunks).expect("a group is far below 2^32 chunks");
+        let mut write = || {
+            let mut txn = self.env.write_txn()?;
+            for number in 0..total {
+                let start = number as usize * PAYLOAD_BYTES_MAX;
+                let end = buffer.len().min(start + CHUNK_HEADER_BYTES + PAYLOAD_BYTES_MAX);
+                let key = record_key(group, number);
+                chunk::seal(&key, total, &mut buffer[start..end]);
+                // `APPEND` fills pages instead of halving them, and refuses a key out of order.
+                self.log.put_with_flags(&mut txn, PutFlags::APPEND, &key, &buffer[start..end])?;
+            }
+            let cut = self.cut_within(&mut txn, applied, CUT_CHUNKS + 2 * chunks)?;
+            txn.commit()?;
+            Ok(cut)
+        };
+        let cut = write().map_err(|error| self.failed(error))?;
+        self.held.push_back(total);
+        self.forget(cut);
+        Ok(())
+    }
+
+    /// Cuts off old groups up to `applied` in a commit of its own, a bounded number of them. False if there was none.
+    pub(crate) fn cut(&mut self, applied: Group) -> Result<bool, CommitError> {
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            let cut = self.cut_within(&mut txn, applied, 4 * CUT_CHUNKS)?;
+            txn.commit()?;
+            Ok(cut)
+        };
+        let cut = write().map_err(|error| self.failed(error))?;
+        self.forget(cut);
+        Ok(cut > 0)
+    }
+
+    /// Marks the run as closed; cuts off everything, which the caller has seen in the tables.
+    pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
+        let all = Group(self.next().0 - 1);
+        while self.cut(all)? {}
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.put_meta(&mut txn, meta::CLEAN, &true)?;
+            txn.commit()
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// The group that comes next.
+    pub(crate) fn next(&self) -> Group {
+        Group(self.first.0 + self.held.len() as u64)
+    }
+
+    /// Whether a group up to `applied` is still held.
+    pub(crate) fn can_cut(&self, applied: Group) -> bool {
+        !self.held.is_empty() && self.first <= applied
+    }
+
+    /// Bytes of the pages in use.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.env.unnamed_database_stat().non_free_page_size() as u64
+    }
+
+    /// Frees the reader slots of processes that are gone.
+    pub(crate) fn clear_stale_readers(&self) {
+        // A slot that stays only costs pages, until the next time.
+        let _ = self.env.clear_stale_readers();
+    }
+
+    /// Removes whole groups from the front; how many.
+    fn cut_within(&self, txn: &mut RwTxn<'_>, applied: Group, chunks_max: usize) -> heed::Result<usize> {
+        let (mut groups, mut removed) = (0, 0);
+        for (group, &chunks) in (self.first.0..=applied.0).zip(&self.held) {
+            if removed > 0 && removed + chunks as usize > chunks_max {
+                break;
+            }
+            for number in 0..chunks {
+                self.log.delete(txn, &record_key(Group(group), number))?;
+            }
+            removed += chunks as usize;
+            groups += 1;
+        }
+        if groups > 0 {
+            self.put_meta(txn, meta::CUT, &Group(self.first.0 + groups as u64 - 1))?;
+        }
+        Ok(groups)
+    }
+
+    fn forget(&mut self, groups: usize) {
+        self.held.drain(..groups);
+        self.first = Group(self.first.0 + groups as u64);
+    }
+
+    fn failed(&self, error: heed::Error) -> CommitError {
+        CommitError::new(Environment::Journal, self.env.path(), error)
+    }
+
+    fn meta<M: Meta>(&self, txn: &RoTxn<'_>, name: &str) -> Result<Option<M>, OpenError> {
+        let key = meta_key(name);
+        let stored = self.log.get(txn, &key).map_err(storage)?;
+        Ok(stored.map(|stored| M::decode(TABLE, &key, stored)).transpose()?)
+    }
+
+    fn put_meta<M: Meta>(&self, txn: &mut RwTxn<'_>, name: &str, value: &M) -> heed::Result<()> {
+        let key = meta_key(name);
+        self.log.put(txn, &key, &value.encode(&key))
+    }
+}
+
+/// `meta` records sort before all groups.
+fn meta_key(name: &str) -> Vec<u8> {
+    [&[chunk::META_PREFIX], name.as_bytes()].concat()
+}
+
+fn unnamed_database(env: &Env) -> heed::Result<RawDatabase> {
+    let txn = env.write_txn()?;
+    let opened = env.create_databases_and_commit(txn, |opener, txn| {
+        opener.create_database(txn, None).map(CommitOrAbort::<_, std::convert::Infallible>::Commit)
+    });
+    match opened? {
+        CommitOrAbort::Commit(log) => Ok(log),
+        CommitOrAbort::Abort(never) => match never {},
+    }
+}
+
+fn storage(error: heed::Error) -> OpenError {
+    OpenError::storage(Environment::Journal, &error)
+}

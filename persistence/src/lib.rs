@@ -1,0 +1,75 @@
+//! Durable records that commit together.
+//!
+//! A store keeps opaque records in LMDB. It knows partitions, mailbox ids, positions and bytes; it does not know
+//! actors, messages or peers. What is submitted together becomes durable together or not at all, everything in one
+//! order, and what is on disk after any crash is a prefix of that order.
+//!
+//! - Everything goes through a *journal*: one record a group of submissions, one commit a record. A position at or
+//!   below [`Store::durable`] is on disk.
+//! - A *checkpointer* brings the *tables* up to date behind it, folded over everything since the last time, and the
+//!   journal is cut off. What the tables lack is overlaid in memory, so reads see every durable record, and nothing
+//!   else.
+//! - Queues, groups, memory and maps are bounded by [`Config`]. Outside work is refused before the store is full;
+//!   work in progress and deletions keep their headroom.
+//! - A failed commit or sync is final: the store stops, what was reported durable is safe, and opening it again
+//!   recovers.
+//!
+//! ```
+//! use std::path::Path;
+//! use everpost_persistence::{Class, Config, Key, Partition, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let (progress, moved) = std::sync::mpsc::sync_channel(1);
+//! let (store, _) = Store::open(folder, Config::default(), move || drop(progress.try_send(())))?;
+//!
+//! let value = bytes::Bytes::from_static(b"hello");
+//! let permit = store.try_reserve(Class::Outside, value.len())?;
+//! let (ticket, position) = store.submit(permit, |stage| stage.enqueue(Partition(3), value));
+//! while store.durable() < ticket {
+//!     moved.recv()?;
+//! }
+//! let key = Key::Inbox { partition: Partition(3), position };
+//! assert_eq!(store.get(&key)?.as_deref(), Some(&b"hello"[..]));
+//! store.close()?;
+//! # Ok(()) }
+//! ```
+//!
+//! The bytes on disk are specified in `docs/FORMAT.md`.
+
+mod admission;
+mod batch;
+mod checkpointer;
+mod config;
+mod env;
+mod error;
+mod fold;
+mod folder;
+mod ids;
+mod journal;
+mod key;
+mod limits;
+mod meta;
+mod overlay;
+mod queue;
+mod record;
+mod recover;
+mod shared;
+mod slots;
+mod statistics;
+mod store;
+mod tables;
+mod writer;
+
+pub use self::admission::{Class, Permit};
+pub use self::batch::Change;
+pub use self::config::Config;
+pub use self::error::{AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ReadError};
+pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
+pub use self::key::{Key, Table};
+pub use self::queue::Stage;
+pub use self::recover::Opened;
+pub use self::slots::{SLOTS, Slot, Slots};
+pub use self::statistics::Statistics;
+pub use self::store::Store;

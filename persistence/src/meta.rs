@@ -1,0 +1,154 @@
+//! The few records about the store itself, and the checks that join its two halves.
+
+use crate::error::{Damage, Environment, OpenError};
+use crate::ids::{Epoch, Group, Position, StoreId};
+use crate::key::{take_u16, take_u64, take_u128};
+use crate::record;
+
+/// The format of everything that `docs/FORMAT.md` describes.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// Four bytes without a header, so that every version of this crate can read it.
+pub(crate) const FORMAT: &str = "format";
+/// [`Identity`].
+pub(crate) const STORE: &str = "store";
+/// [`Epoch`]; in the journal.
+pub(crate) const EPOCH: &str = "epoch";
+/// The last group that was cut off; in the journal.
+pub(crate) const CUT: &str = "cut";
+/// Whether the last run closed; in the journal.
+pub(crate) const CLEAN: &str = "clean";
+/// [`Applied`]; in the tables.
+pub(crate) const APPLIED: &str = "applied";
+
+/// What was decided when the store was made; the same in both environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) store: StoreId,
+    pub(crate) partitions: u16,
+}
+
+/// How far the tables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Applied {
+    pub(crate) group: Group,
+    pub(crate) position: Position,
+}
+
+/// A value that is kept as a `meta` record.
+pub(crate) trait Meta: Sized {
+    fn to_bytes(&self) -> Vec<u8>;
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self>;
+
+    /// The stored form under `key`.
+    fn encode(&self, key: &[u8]) -> Vec<u8> {
+        record::encode(key, &self.to_bytes())
+    }
+
+    /// Reads what is stored under `key`.
+    fn decode(table: &'static str, key: &[u8], stored: &[u8]) -> Result<Self, Damage> {
+        let mut rest = record::value(table, key, stored)?;
+        let value = Self::from_bytes(&mut rest).filter(|_| rest.is_empty());
+        value.ok_or_else(|| Damage::new(table, key, "its length does not fit"))
+    }
+}
+
+impl Meta for Identity {
+    fn to_bytes(&self) -> Vec<u8> {
+        [&self.store.0.to_be_bytes()[..], &self.partitions.to_be_bytes()].concat()
+    }
+
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
+        Some(Self { store: StoreId(take_u128(rest)?), partitions: take_u16(rest)? })
+    }
+}
+
+impl Meta for Epoch {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.counter.to_be_bytes(), self.nonce.to_be_bytes()].concat()
+    }
+
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
+        Some(Self { counter: take_u64(rest)?, nonce: take_u64(rest)? })
+    }
+}
+
+impl Meta for Applied {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.group.0.to_be_bytes(), self.position.0.to_be_bytes()].concat()
+    }
+
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
+        Some(Self { group: Group(take_u64(rest)?), position: Position(take_u64(rest)?) })
+    }
+}
+
+impl Meta for Group {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
+        take_u64(rest).map(Self)
+    }
+}
+
+impl Meta for bool {
+    fn to_bytes(&self) -> Vec<u8> {
+        vec![u8::from(*self)]
+    }
+
+    fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
+        let (&byte, left) = rest.split_first()?;
+        *rest = left;
+        match byte {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses a format that this crate does not know, before anything else is read.
+pub(crate) fn check_format(
+    environment: Environment,
+    table: &'static str,
+    key: &[u8],
+    stored: &[u8],
+) -> Result<(), OpenError> {
+    let bytes: [u8; 4] = stored.try_into().map_err(|_| Damage::new(table, key, "its length does not fit"))?;
+    match u32::from_be_bytes(bytes) {
+        FORMAT_VERSION => Ok(()),
+        found => Err(OpenError::FormatVersion { environment, found, supported: FORMAT_VERSION }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survives<M: Meta + PartialEq + std::fmt::Debug>(value: &M) {
+        let stored = value.encode(b"key");
+        assert_eq!(M::decode("meta", b"key", &stored).as_ref(), Ok(value));
+        assert!(M::decode("meta", b"other", &stored).is_err(), "a record under another key");
+        let longer = record::encode(b"key", &[&value.to_bytes()[..], &[0]].concat());
+        assert!(M::decode("meta", b"key", &longer).is_err(), "a longer record");
+    }
+
+    #[test]
+    fn meta_records_survive() {
+        survives(&Identity { store: StoreId(u128::MAX - 5), partitions: 64 });
+        survives(&Epoch { counter: 3, nonce: 9 });
+        survives(&Applied { group: Group(7), position: Position(8) });
+        survives(&Group(1 << 40));
+        survives(&true);
+    }
+
+    #[test]
+    fn another_format_says_both_versions() {
+        let error = check_format(Environment::Tables, "meta", b"format", &7_u32.to_be_bytes()).unwrap_err();
+        assert!(matches!(error, OpenError::FormatVersion { environment: Environment::Tables, found: 7, supported: 1 }));
+        let error = check_format(Environment::Tables, "meta", b"format", b"abc").unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { table: "meta", .. }));
+    }
+}

@@ -1,0 +1,249 @@
+//! What waits for the writer, and the one place where positions are given out.
+//!
+//! A submission is decided in one step under one lock: its positions, its place and its ticket. The queue is flat:
+//! the changes of all submissions in one vector, with a mark where each ends, so that a submission allocates nothing
+//! and the writer takes everything by swapping two vectors.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::admission::Permit;
+use crate::batch::Change;
+use crate::ids::{Partition, Position};
+use crate::key::Key;
+
+/// What a change costs beyond its value, in every account of bytes: its key, and its entry in memory and on a page.
+pub(crate) const CHANGE_BYTES: usize = 64;
+
+/// The values of one submission together; far above what admission lets in, and within what a length field can say.
+const STAGED_BYTES_MAX: usize = 0xF000_0000;
+
+/// Collects one submission; see [`Store::submit`](crate::Store::submit).
+#[derive(Debug)]
+pub struct Stage<'a> {
+    changes: &'a mut Vec<Change>,
+    next: Position,
+    bytes: usize,
+    partitions: u16,
+}
+
+/// Where a submission ends in the vector of changes, and what it holds.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    pub(crate) ticket: Position,
+    pub(crate) changes: usize,
+    pub(crate) bytes: usize,
+    /// The room that is free again when the submission is durable.
+    pub(crate) units: u32,
+}
+
+/// The submissions that the writer took, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// How the writer is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Everything submitted becomes durable first, then a last checkpoint is taken.
+    Clean,
+    /// At once, as a crash would.
+    Abandon,
+}
+
+/// What the writer is to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Submissions were taken.
+    Submissions,
+    /// The journal can be cut, and should be.
+    Cut,
+    /// Nothing waits, and nothing will.
+    End(Ending),
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    partitions: u16,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: Taken,
+    next: Position,
+    /// The writer sleeps and wants to be woken. Without it a submission would pay for a system call each time.
+    asleep: bool,
+    cut: bool,
+    ending: Option<Ending>,
+    /// False once the writer has ended: nobody would take what is put in.
+    open: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(partitions: u16, next: Position) -> Self {
+        let state = State { waiting: Taken::default(), next, asleep: false, cut: false, ending: None, open: true };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), partitions }
+    }
+
+    /// Appends one submission, or drops it if the writer has ended.
+    pub(crate) fn submit<R>(&self, permit: Permit, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let open = state.open;
+        // If the closure panics, nothing of this submission is left behind, not even a position.
+        let mut rollback = Rollback { before: state.waiting.changes.len(), changes: &mut state.waiting.changes };
+        let mut staged = Stage { next: state.next, bytes: 0, partitions: self.partitions, changes: rollback.changes };
+        let result = stage(&mut staged);
+        let (ticket, bytes) = (staged.next, staged.bytes);
+        if open {
+            rollback.before = rollback.changes.len();
+        }
+        drop(rollback);
+        if open {
+            let changes = state.waiting.changes.len();
+            state.waiting.marks.push(Mark { ticket, changes, bytes, units: permit.spend() });
+        }
+        state.next = ticket.next();
+        let wake = open && std::mem::take(&mut state.asleep);
+        drop(guard);
+        if wake {
+            self.arrived.notify_one();
+        }
+        (ticket, result)
+    }
+
+    /// Waits for work. Submissions are swapped into `taken`, which must be empty; its memory is reused for the next
+    /// ones.
+    pub(crate) fn wait(&self, taken: &mut Taken) -> Work {
+        assert!(taken.marks.is_empty() && taken.changes.is_empty(), "what was taken is committed before more is taken");
+        let mut state = self.lock();
+        loop {
+            if state.ending == Some(Ending::Abandon) {
+                return Work::End(Ending::Abandon);
+            }
+            if !state.waiting.marks.is_empty() {
+                std::mem::swap(&mut state.waiting, taken);
+                return Work::Submissions;
+            }
+            if let Some(ending) = state.ending {
+                return Work::End(ending);
+            }
+            if std::mem::take(&mut state.cut) {
+                return Work::Cut;
+            }
+            state.asleep = true;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.asleep = false;
+        }
+    }
+
+    /// Asks the writer to end; the first wish wins, except that abandoning is always possible.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut state = self.lock();
+        if state.ending.is_none() || ending == Ending::Abandon {
+            state.ending = Some(ending);
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Asks the writer to cut the journal although nothing was submitted.
+    pub(crate) fn request_cut(&self) {
+        self.lock().cut = true;
+        self.arrived.notify_one();
+    }
+
+    /// Whether the writer should leave at once, also in the middle of its work.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lock().ending == Some(Ending::Abandon)
+    }
+
+    /// From here on submissions are dropped; so is what is waiting, and its room is given back by closing the
+    /// admission. False if something arrived that a clean end still has to commit.
+    pub(crate) fn shut(&self, even_if_waiting: bool) -> bool {
+        let mut state = self.lock();
+        if !even_if_waiting && !state.waiting.marks.is_empty() {
+            return false;
+        }
+        state.open = false;
+        state.waiting = Taken::default();
+        true
+    }
+
+    /// How many submissions wait for the writer.
+    pub(crate) fn depth(&self) -> usize {
+        self.lock().waiting.marks.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock can come from a caller's `stage` only, and `Rollback` has undone that.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage<'_> {
+    /// Adds a record to the inbox of the partition, and returns its position.
+    ///
+    /// # Panics
+    ///
+    /// If the store has no such partition, or the values of the submission exceed 3.75 GiB: defects of the caller.
+    pub fn enqueue(&mut self, partition: Partition, value: Bytes) -> Position {
+        let position = self.next;
+        self.push(Key::Inbox { partition, position }, Some(value));
+        self.next = position.next();
+        position
+    }
+
+    /// Sets a record. The last change of a key in a submission, and among submissions, wins.
+    ///
+    /// # Panics
+    ///
+    /// If the key is [`Key::Inbox`], whose records are made by [`enqueue`](Self::enqueue) and never overwritten; if
+    /// its position was not given out yet; and as `enqueue` does.
+    pub fn put(&mut self, key: Key, value: Bytes) {
+        assert!(!matches!(key, Key::Inbox { .. }), "inbox records are made by `enqueue`, and never overwritten");
+        self.push(key, Some(value));
+    }
+
+    /// Removes a record, if it exists. Removing an inbox record also removes the attempts record of its position.
+    ///
+    /// # Panics
+    ///
+    /// If the store has no such partition, or the position in the key was not given out yet.
+    pub fn delete(&mut self, key: Key) {
+        self.push(key, None);
+    }
+
+    fn push(&mut self, key: Key, value: Option<Bytes>) {
+        if let Some(partition) = key.partition() {
+            assert!(partition.0 < self.partitions, "partition {} of a store with {}", partition.0, self.partitions);
+        }
+        if let Key::Inbox { position, .. } | Key::Attempts { position, .. } = key {
+            let limit = if value.is_some() { self.next } else { Position(self.next.0.saturating_sub(1)) };
+            assert!(position <= limit, "position {position} was not given out yet");
+        }
+        self.bytes += CHANGE_BYTES + value.as_ref().map_or(0, Bytes::len);
+        assert!(self.bytes <= STAGED_BYTES_MAX, "a submission of more than 3.75 GiB");
+        self.changes.push(Change { key, value });
+    }
+}
+
+/// Removes what a submission has staged, unless it was accepted.
+struct Rollback<'a> {
+    changes: &'a mut Vec<Change>,
+    before: usize,
+}
+
+impl Drop for Rollback<'_> {
+    fn drop(&mut self) {
+        self.changes.truncate(self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Positions, tickets and what a panic leaves behind.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::*;
+use crate::admission::{Admission, Class};
+use crate::config::Config;
+use crate::limits::Limits;
+
+fn setup() -> (Queue, Arc<Admission>) {
+    let limits = Limits::new(&Config { queue_turns_max: 3, ..Config::default() }, 4096);
+    (Queue::new(4, Position(1)), Arc::new(Admission::new(limits, "/".into(), 0)))
+}
+
+fn permit(admission: &Arc<Admission>) -> Permit {
+    admission.try_reserve(Class::Outside, 0).unwrap()
+}
+
+fn enqueue(stage: &mut Stage<'_>) -> Position {
+    stage.enqueue(Partition(1), Bytes::from_static(b"x"))
+}
+
+#[test]
+fn positions_and_tickets_are_consecutive() {
+    let (queue, admission) = setup();
+    let (ticket, records) = queue.submit(permit(&admission), |stage| (enqueue(stage), enqueue(stage)));
+    assert_eq!((records, ticket), ((Position(1), Position(2)), Position(3)));
+    let (ticket, ()) = queue.submit(permit(&admission), |_| ());
+    assert_eq!(ticket, Position(4));
+    let (ticket, record) = queue.submit(permit(&admission), enqueue);
+    assert_eq!((record, ticket), (Position(5), Position(6)));
+
+    let mut taken = Taken::default();
+    assert_eq!(queue.wait(&mut taken), Work::Submissions);
+    let marks: Vec<_> = taken.marks.iter().map(|mark| (mark.ticket.0, mark.changes)).collect();
+    assert_eq!(marks, [(3, 2), (4, 2), (6, 3)]);
+    assert_eq!(taken.marks[0].bytes, 2 * (CHANGE_BYTES + 1));
+}
+
+#[test]
+fn a_panic_in_a_stage_submits_nothing() {
+    let (queue, admission) = setup();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        queue.submit(permit(&admission), |stage| {
+            enqueue(stage);
+            stage.enqueue(Partition(4), Bytes::new())
+        })
+    }));
+    assert!(panicked.is_err(), "the store has partitions 0 to 3");
+    let (ticket, record) = queue.submit(permit(&admission), enqueue);
+    assert_eq!((record, ticket), (Position(1), Position(2)));
+    let mut taken = Taken::default();
+    queue.wait(&mut taken);
+    assert_eq!((taken.marks.len(), taken.changes.len()), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_is_refused_where_it_happens() {
+    let (queue, admission) = setup();
+    let refuses =
+        |wrong: fn(&mut Stage<'_>)| catch_unwind(AssertUnwindSafe(|| queue.submit(permit(&admission), wrong))).is_err();
+    let partition = Partition(0);
+    assert!(refuses(|stage| stage.put(Key::Inbox { partition: Partition(0), position: Position(1) }, Bytes::new())));
+    assert!(refuses(|stage| stage.delete(Key::Inbox { partition: Partition(0), position: Position(1) })));
+    assert!(refuses(|stage| stage.put(Key::Attempts { partition: Partition(0), position: Position(9) }, Bytes::new())));
+    queue.submit(permit(&admission), |stage| {
+        let position = stage.enqueue(partition, Bytes::new());
+        stage.put(Key::Attempts { partition, position }, Bytes::new());
+        stage.delete(Key::Inbox { partition, position });
+    });
+}
+
+#[test]
+fn after_the_end_submissions_are_dropped_with_their_room() {
+    let (queue, admission) = setup();
+    queue.end(Ending::Clean);
+    queue.submit(permit(&admission), enqueue);
+    let mut taken = Taken::default();
+    assert_eq!(queue.wait(&mut taken), Work::Submissions, "what was submitted before comes first");
+    taken.changes.clear();
+    for mark in taken.marks.drain(..) {
+        admission.release(1, mark.units as usize);
+    }
+    assert_eq!(queue.wait(&mut taken), Work::End(Ending::Clean));
+    assert!(queue.shut(false));
+    for _ in 0..10 {
+        let (ticket, record) = queue.submit(permit(&admission), enqueue);
+        assert!(ticket > record);
+    }
+    assert_eq!(queue.depth(), 0);
+}

@@ -1,0 +1,244 @@
+//! The handle of a store: what callers use, and what starts and ends the threads.
+
+mod scan;
+mod threads;
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use self::threads::Running;
+use crate::admission::{Admission, Class, Permit};
+use crate::config::Config;
+use crate::error::{AdmissionError, CommitError, OpenError, ReadError};
+use crate::folder::Folder;
+use crate::ids::{Epoch, Partition, Position, StoreId};
+use crate::key::Key;
+use crate::limits::Limits;
+use crate::meta::Identity;
+use crate::overlay::Overlay;
+use crate::queue::{Ending, Queue, Stage};
+use crate::recover::{Opened, Recovered, recover};
+use crate::shared::Shared;
+use crate::statistics::Statistics;
+
+/// An open store. Cheap to clone; all clones are the same store.
+///
+/// To end it, call [`close`](Self::close). Dropping the last clone instead ends it as a crash would: what was
+/// reported durable is kept, what was not is lost, and the threads are gone when the drop returns.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    identity: Identity,
+    epoch: Epoch,
+    /// Held while closing, so that a second caller waits for the first.
+    running: Mutex<Option<Running>>,
+}
+
+impl Store {
+    /// Opens the store in `folder`, and makes it if there is none. The folder must be on a local file system. Blocks
+    /// for as long as recovery takes: reading the journal.
+    ///
+    /// `on_progress` is called on the writer's thread after every move of the durable watermark, and once when the
+    /// store fails or ends. It must be short, must not block and must not panic; it should hold the store weakly if
+    /// at all, or the store is never dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says for each case what it means and what to do. Nothing is repaired silently.
+    pub fn open(
+        folder: &Path,
+        config: Config,
+        on_progress: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Opened), OpenError> {
+        config.validate()?;
+        let folder = Folder::lock(folder)?;
+        let recovered = recover(&folder, &config)?;
+        Self::start(folder, recovered, &config, Box::new(on_progress))
+    }
+
+    fn start(
+        folder: Folder,
+        recovered: Recovered,
+        config: &Config,
+        on_progress: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<(Self, Opened), OpenError> {
+        let Recovered { journal, tables, identity, epoch, applied, tail, last, opened } = recovered;
+
+        let limits = Limits::new(config, journal.page_bytes());
+        let admission = Admission::new(limits.clone(), folder.path().to_path_buf(), config.disk_headroom_bytes);
+        admission.set_journal_used(journal.used_bytes());
+        admission.set_tables_used(
+            tables.used_bytes().map_err(|error| OpenError::storage(crate::Environment::Tables, &error))?,
+        );
+        admission.refresh_disk();
+
+        let behind = !tail.is_empty();
+        let overlay = Overlay::new(tables.clone(), tail);
+        admission.set_overlay(overlay.read().held());
+        let shared = Arc::new(Shared::new(
+            limits,
+            Arc::new(admission),
+            Queue::new(identity.partitions, last.next()),
+            overlay,
+            last,
+            on_progress,
+        ));
+        shared.checkpoints.start_at(applied);
+        if behind {
+            shared.checkpoints.want(false);
+        }
+        let running = Running::start(folder, &shared, journal, tables, last)?;
+        let inner = Inner { shared, identity, epoch, running: Mutex::new(Some(running)) };
+        Ok((Self { inner: Arc::new(inner) }, opened))
+    }
+
+    /// The store's name for ever.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        self.inner.identity.store
+    }
+
+    /// The name of this run; durable since before `open` returned.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.inner.epoch
+    }
+
+    /// How many partitions the store was made with.
+    #[must_use]
+    pub fn partitions(&self) -> NonZeroU16 {
+        NonZeroU16::new(self.inner.identity.partitions)
+            .expect("compared with the configuration, which is not zero, when opened")
+    }
+
+    /// Waits for room for one submission whose values have `bytes` bytes together; the crate adds its overhead.
+    /// Waiting is fair: first come, first served. A submission that turns out larger than announced is taken all the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// For [`Class::Outside`] at once if the store or the disk is too full, for every class if `bytes` is above the
+    /// limit of one submission, or when the store has failed or is closed. Never [`AdmissionError::QueueFull`].
+    /// Nothing was taken then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken when the future is dropped.
+    pub async fn reserve(&self, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+        self.inner.shared.admission.reserve(class, bytes).await
+    }
+
+    /// Like [`reserve`](Self::reserve), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As for `reserve`; also [`AdmissionError::QueueFull`] where that would wait for the queue, and
+    /// [`AdmissionError::StoreFull`] where it would hold back a growing turn.
+    pub fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+        self.inner.shared.admission.try_reserve(class, bytes)
+    }
+
+    /// Submits what `stage` puts in, as one: all of it becomes durable, or nothing. Returns the ticket, and what
+    /// `stage` returned.
+    ///
+    /// One step without waiting: positions, place in the queue and ticket are decided while `stage` runs, under the
+    /// lock of the queue. So it must be short; encode values before. If it panics nothing is submitted, and the panic
+    /// goes on.
+    ///
+    /// Never refused. Only after the store failed or was closed the submission is dropped, and its ticket never
+    /// becomes durable.
+    pub fn submit<R>(&self, permit: Permit, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+        self.inner.shared.queue.submit(permit, stage)
+    }
+
+    /// Everything up to this position is durable, and can be read. One atomic load; it only grows.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.inner.shared.durable()
+    }
+
+    /// Why the store has stopped, if it has failed. Nothing becomes durable any more then; reads still work.
+    #[must_use]
+    pub fn failure(&self) -> Option<CommitError> {
+        self.inner.shared.admission.failure().cloned()
+    }
+
+    /// Reads a durable record. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Damage to this record, or a store that is closed.
+    pub fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
+        self.inner.shared.overlay.get(key)
+    }
+
+    /// Reads durable inbox records of one partition, all as of one moment; in the order asked for. May wait for the
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// Damage to one of these records, or a store that is closed.
+    pub fn inbox(&self, partition: Partition, positions: &[Position]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        scan::read_inbox(&self.inner.shared.overlay, partition, positions)
+    }
+
+    /// What the store has done and holds.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let shared = &self.inner.shared;
+        Statistics {
+            journal_used_bytes: shared.admission.journal_used(),
+            tables_used_bytes: shared.admission.tables_used(),
+            overlay_bytes: shared.admission.overlay_bytes(),
+            queue_turns: shared.queue.depth() as u64,
+            ..shared.counters.read()
+        }
+    }
+
+    /// Ends the store: waits until everything submitted is durable, takes a last checkpoint, marks a clean shutdown,
+    /// ends the threads and unlocks the folder. Blocks; call it from a thread that may. Waits for reads that are
+    /// under way. From here on nothing is admitted and nothing can be read. Calling it again waits for the first
+    /// call, and returns the same.
+    ///
+    /// # Errors
+    ///
+    /// Why the store failed, if it did; also when that was before. Then the shutdown is not clean, and the next
+    /// opening recovers.
+    pub fn close(&self) -> Result<(), CommitError> {
+        self.inner.end(Ending::Clean);
+        self.failure().map_or(Ok(()), Err)
+    }
+}
+
+impl Inner {
+    fn end(&self, ending: Ending) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running.take() {
+            running.end(&self.shared, ending);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end(Ending::Abandon);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let durable = self.durable();
+        formatter.debug_struct("Store").field("id", &self.id()).field("durable", &durable).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Reads of many records: the overlay and the tables, merged, as of one moment.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::Store;
+use crate::error::ReadError;
+use crate::fold::Known;
+use crate::ids::{Partition, Position};
+use crate::key::{Key, Table};
+use crate::overlay::{Layers, Overlay};
+use crate::tables::Tables;
+
+impl Store {
+    /// Visits every durable record of a table in key order, as of one moment, until `visit` breaks. Meant for the
+    /// start, and for lists that a person asks for: it pins pages of the tables while it runs, so `visit` must not
+    /// wait for anything.
+    ///
+    /// # Errors
+    ///
+    /// Damage to a record, after those before it were visited; or a store that is closed.
+    pub fn scan(&self, table: Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        let (tables, changes);
+        let snapshot = {
+            // Both under one guard: a checkpoint in between would be in neither or in both.
+            let layers = self.inner.shared.overlay.read();
+            tables = layers.tables()?.clone();
+            changes = changes_of(&layers, table);
+            tables.snapshot()?
+        };
+        let mut changes = changes.into_iter().peekable();
+        for record in snapshot.iterate(table)? {
+            let (key, value) = record?;
+            while let Some((key, change)) = changes.next_if(|(change, _)| *change < key) {
+                if let Some(value) = change
+                    && visit(&key, &value).is_break()
+                {
+                    return Ok(());
+                }
+            }
+            let flow = match changes.next_if(|(change, _)| *change == key) {
+                Some((_, Some(value))) => visit(&key, &value),
+                Some((_, None)) => ControlFlow::Continue(()),
+                None => visit(&key, value),
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+        for (key, change) in changes {
+            if let Some(value) = change
+                && visit(&key, &value).is_break()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads inbox records as of one moment; the tables are opened only if something is missing in memory.
+pub(super) fn read_inbox(
+    overlay: &Overlay,
+    partition: Partition,
+    positions: &[Position],
+) -> Result<Vec<Option<Bytes>>, ReadError> {
+    let mut missing = Vec::new();
+    let mut found = Vec::with_capacity(positions.len());
+    let tables: Tables;
+    let snapshot = {
+        let layers = overlay.read();
+        for (index, &position) in positions.iter().enumerate() {
+            found.push(match layers.get(&Key::Inbox { partition, position }) {
+                Known::Value(value) => Some(value),
+                Known::Deleted => None,
+                Known::Unknown => {
+                    missing.push(index);
+                    None
+                }
+            });
+        }
+        tables = layers.tables()?.clone();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        tables.snapshot()?
+    };
+    for index in missing {
+        found[index] = snapshot.get(&Key::Inbox { partition, position: positions[index] })?;
+    }
+    Ok(found)
+}
+
+/// What both layers say about a table, in key order; the active layer over the frozen one.
+fn changes_of(layers: &Layers, table: Table) -> Vec<(Key, Option<Bytes>)> {
+    let mut changes: Vec<(Key, Option<Bytes>)> = Vec::new();
+    let newest_first = [Some(&layers.active), layers.frozen.as_deref()].into_iter().flatten();
+    for layer in newest_first {
+        changes.extend(layer.changes(table).map(|(key, value)| (key, value.clone())));
+        if table == Table::Attempts {
+            // Attempts that came after the deletion of their record are before this in the vector, and stay.
+            let deleted = layer.changes(Table::Inbox).filter(|(_, value)| value.is_none());
+            changes.extend(deleted.filter_map(|(key, _)| match key {
+                Key::Inbox { partition, position } => Some((Key::Attempts { partition, position }, None)),
+                _ => None,
+            }));
+        }
+    }
+    changes.sort_by_key(|&(key, _)| key);
+    changes.dedup_by_key(|&mut (key, _)| key);
+    changes
+}

@@ -1,0 +1,235 @@
+//! Reads against a map that saw every change, wherever commits, checkpoints and restarts fall; and a commit that
+//! fails.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fold::Folded;
+use crate::fold::tests::{Caller, Oracle, Step, any_turn};
+use crate::ids::Group;
+use crate::key::Table;
+use crate::tables::Tables;
+
+/// What happens between two looks. A checkpoint is taken apart, so that reads fall into each of its gaps.
+#[derive(Debug, Clone)]
+enum Action {
+    Turn(Vec<Step>),
+    Freeze,
+    Apply,
+    Thaw,
+    Close,
+    Crash,
+}
+
+struct Run {
+    store: Store,
+    progress: mpsc::Receiver<()>,
+    frozen: Option<Arc<Folded>>,
+    applied: bool,
+}
+
+fn config() -> Config {
+    let map = 1 << 26;
+    Config {
+        journal_map_bytes: map,
+        tables_map_bytes: map,
+        checkpoint_age: Duration::from_secs(3600),
+        disk_headroom_bytes: 0,
+        ..Config::default()
+    }
+}
+
+/// In memory where the system has such a place; a commit is two syncs.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+impl Run {
+    fn open(folder: &Path) -> Self {
+        let (send, progress) = mpsc::sync_channel(1);
+        let (store, _) = Store::open(folder, config(), move || {
+            let _ = send.try_send(());
+        })
+        .unwrap();
+        Self { store, progress, frozen: None, applied: false }
+    }
+
+    fn settle(&self, ticket: Position) {
+        while self.store.durable() < ticket {
+            self.progress.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+    }
+
+    fn turn(&self, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
+        let permit = self.store.try_reserve(Class::Turn { grows: false }, 0).unwrap();
+        let (ticket, ()) = self.store.submit(permit, |stage| {
+            for step in steps {
+                if let Step::Enqueue { partition, value } = step {
+                    let (partition, value) = (Partition(*partition), Bytes::from(vec![*value; 3]));
+                    let position = stage.enqueue(partition, value.clone());
+                    caller.enqueued.push((partition, position));
+                    oracle.records.insert(Key::Inbox { partition, position }, value);
+                } else if let Some(change) = caller.change(step) {
+                    oracle.apply(&change);
+                    match change.value {
+                        Some(value) => stage.put(change.key, value),
+                        None => stage.delete(change.key),
+                    }
+                }
+            }
+        });
+        self.settle(ticket);
+    }
+
+    fn tables(&self) -> Tables {
+        self.store.inner.shared.overlay.read().tables().unwrap().clone()
+    }
+
+    fn freeze(&mut self) {
+        if self.frozen.is_none() {
+            self.frozen = self.store.inner.shared.overlay.freeze();
+            self.applied = false;
+        }
+    }
+
+    fn apply(&mut self) {
+        if let Some(frozen) = &self.frozen
+            && !self.applied
+        {
+            self.tables().apply(frozen).unwrap();
+            self.applied = true;
+        }
+    }
+
+    fn thaw(&mut self) {
+        if self.applied && self.frozen.take().is_some() {
+            self.store.inner.shared.overlay.thaw();
+        }
+    }
+
+    fn check(&self, caller: &Caller, oracle: &Oracle) {
+        let mut scanned = Vec::new();
+        for table in Table::ALL {
+            let visit = |key: &Key, value: &[u8]| {
+                scanned.push((*key, Bytes::copy_from_slice(value)));
+                std::ops::ControlFlow::Continue(())
+            };
+            self.store.scan(table, visit).unwrap();
+        }
+        let expected: Vec<(Key, Bytes)> = oracle.records.iter().map(|(key, value)| (*key, value.clone())).collect();
+        assert_eq!(scanned, expected);
+        for (key, value) in expected {
+            assert_eq!(self.store.get(&key).unwrap(), Some(value), "{key:?}");
+        }
+        for &(partition, position) in &caller.enqueued {
+            let (inbox, attempts) = (Key::Inbox { partition, position }, Key::Attempts { partition, position });
+            assert_eq!(self.store.get(&attempts).unwrap().as_ref(), oracle.records.get(&attempts), "{attempts:?}");
+            let found = self.store.inbox(partition, &[position]).unwrap();
+            assert_eq!(found[0].as_ref(), oracle.records.get(&inbox), "{inbox:?}");
+        }
+    }
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        8 => any_turn().prop_map(Action::Turn),
+        2 => Just(Action::Freeze),
+        2 => Just(Action::Apply),
+        2 => Just(Action::Thaw),
+        1 => Just(Action::Close),
+        1 => Just(Action::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reads_see_what_was_written(actions in prop::collection::vec(any_action(), 1..25)) {
+        let folder = folder();
+        let (mut caller, mut oracle) = (Caller::default(), Oracle::default());
+        let mut run = Run::open(folder.path());
+        for action in &actions {
+            match action {
+                Action::Turn(steps) => run.turn(steps, &mut caller, &mut oracle),
+                Action::Freeze => run.freeze(),
+                Action::Apply => run.apply(),
+                Action::Thaw => run.thaw(),
+                Action::Close => {
+                    // The last checkpoint is the store's own.
+                    run.apply();
+                    run.thaw();
+                    run.store.close().unwrap();
+                    drop(run);
+                    run = Run::open(folder.path());
+                }
+                Action::Crash => {
+                    drop(run);
+                    run = Run::open(folder.path());
+                }
+            }
+            run.check(&caller, &oracle);
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
+    let temporary = folder();
+    let (send, progress) = mpsc::channel();
+    let folder = Folder::lock(temporary.path()).unwrap();
+    let mut recovered = recover(&folder, &config()).unwrap();
+    recovered.journal.fail_commit_of = Some(Group(3));
+    let (store, _) = Store::start(
+        folder,
+        recovered,
+        &config(),
+        Box::new(move || {
+            let _ = send.send(());
+        }),
+    )
+    .unwrap();
+    let enqueue = |value: &'static [u8]| {
+        let permit = store.try_reserve(Class::Outside, 1).unwrap();
+        store.submit(permit, |stage| stage.enqueue(Partition(0), Bytes::from_static(value)))
+    };
+    for value in [&b"a"[..], b"b"] {
+        let (ticket, _) = enqueue(value);
+        progress.recv().unwrap();
+        assert_eq!(store.durable(), ticket);
+    }
+    let durable = store.durable();
+    let held = store.try_reserve(Class::Outside, 1).unwrap();
+    let (ticket, lost) = enqueue(b"c");
+    progress.recv().unwrap();
+    assert!(matches!(store.failure(), Some(CommitError::Io { which: crate::Environment::Journal, .. })));
+    assert_eq!(store.durable(), durable);
+    assert!(ticket > durable);
+    assert!(matches!(store.try_reserve(Class::Outside, 1), Err(AdmissionError::Failed(_))));
+    let (later, ()) = store.submit(held, |_| ());
+    assert!(later > ticket, "a permit is honoured, without effect");
+    assert_eq!(store.get(&Key::Inbox { partition: Partition(0), position: lost }).unwrap(), None, "reads still work");
+    assert!(store.close().is_err());
+    assert!(store.close().is_err());
+
+    let (store, opened) = Store::open(temporary.path(), config(), || ()).unwrap();
+    assert!(!opened.clean);
+    assert_eq!(opened.durable, durable);
+    assert_eq!(store.inbox(Partition(0), &[Position(1), Position(3), lost]).unwrap().iter().flatten().count(), 2);
+}
+
+#[test]
+fn a_panic_in_on_progress_stops_the_store() {
+    let folder = folder();
+    let (store, _) = Store::open(folder.path(), config(), || panic!("a defect of the caller")).unwrap();
+    let permit = store.try_reserve(Class::Outside, 1).unwrap();
+    let (ticket, _) = store.submit(permit, |stage| stage.enqueue(Partition(0), Bytes::from_static(b"x")));
+    assert!(matches!(store.close(), Err(CommitError::Panicked { thread: "writer" })));
+    assert_eq!(store.durable(), ticket, "it was durable when the panic came");
+    drop(store);
+    let (store, _) = Store::open(folder.path(), config(), || ()).unwrap();
+    assert_eq!(store.inbox(Partition(0), &[Position(1)]).unwrap(), [Some(Bytes::from_static(b"x"))]);
+}

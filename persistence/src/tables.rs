@@ -1,0 +1,158 @@
+//! The tables: the facts of the journal, materialized, with the number of the last group that they include.
+//!
+//! Written by the checkpointer alone, in one transaction per checkpoint; read by anyone, in short snapshots.
+
+mod apply;
+
+use std::ops::Bound;
+use std::path::Path;
+
+use bytes::Bytes;
+use heed::{CommitOrAbort, RoTxn, WithoutTls};
+
+use crate::env::{self, Env, RawDatabase, Settings};
+use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
+use crate::key::{Key, Table};
+use crate::meta::{self, Applied, Identity, Meta};
+use crate::record;
+
+/// The database of the records about the store itself, and what damage in it is reported under.
+const META: &str = "meta";
+
+/// The open tables. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    env: Env,
+    meta: RawDatabase,
+    tables: [RawDatabase; Table::ALL.len()],
+}
+
+/// The tables at one moment. To be dropped soon: pages that are freed after it was taken cannot be reused before.
+pub(crate) struct Snapshot<'a> {
+    tables: &'a Tables,
+    txn: RoTxn<'a, WithoutTls>,
+}
+
+impl Tables {
+    /// Opens the environment, and makes it if there is none.
+    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
+        let databases = 1 + Table::ALL.len() as u32;
+        let env =
+            env::open(folder, Settings { environment: Environment::Tables, map_bytes, databases, reserve_bytes })?;
+        let (meta, tables) = open_databases(&env).map_err(storage)?;
+        Ok(Self { env, meta, tables })
+    }
+
+    /// What the store is; `None` in new tables. Refuses another format.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        let key = meta::FORMAT.as_bytes();
+        match self.meta.get(&txn, key).map_err(storage)? {
+            Some(stored) => meta::check_format(Environment::Tables, META, key, stored)?,
+            None => return Ok(None),
+        }
+        let identity = self.meta(&txn, meta::STORE)?;
+        identity.ok_or(OpenError::Missing { environment: Environment::Tables }).map(Some)
+    }
+
+    /// Writes what a new store starts with.
+    pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.meta.put(&mut txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())?;
+            let store = meta::STORE.as_bytes();
+            self.meta.put(&mut txn, store, &identity.encode(store))?;
+            txn.commit()
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// How far the tables are.
+    pub(crate) fn applied(&self) -> Result<Applied, OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        Ok(self.meta(&txn, meta::APPLIED)?.unwrap_or_default())
+    }
+
+    /// The tables as they are now.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, ReadError> {
+        Ok(Snapshot { tables: self, txn: self.env.read_txn()? })
+    }
+
+    /// Bytes of the pages in use. Looks at each tree: for a checkpoint, not for a submission.
+    pub(crate) fn used_bytes(&self) -> heed::Result<u64> {
+        let txn = self.env.read_txn()?;
+        let mut used = self.env.unnamed_database_stat().non_free_page_size();
+        for database in self.tables.iter().chain([&self.meta]) {
+            used += database.stat(&txn)?.non_free_page_size();
+        }
+        Ok(used as u64)
+    }
+
+    /// Frees the reader slots of processes that are gone.
+    pub(crate) fn clear_stale_readers(&self) {
+        // A slot that stays only costs pages, until the next time.
+        let _ = self.env.clear_stale_readers();
+    }
+
+    /// Waits until every handle and snapshot is gone, and with them the files are closed.
+    pub(crate) fn close(self) {
+        self.env.prepare_for_closing().wait();
+    }
+
+    fn database(&self, table: Table) -> &RawDatabase {
+        &self.tables[table as usize]
+    }
+
+    fn failed(&self, error: heed::Error) -> CommitError {
+        CommitError::new(Environment::Tables, self.env.path(), error)
+    }
+
+    fn meta<M: Meta>(&self, txn: &RoTxn<'_, WithoutTls>, name: &str) -> Result<Option<M>, OpenError> {
+        let stored = self.meta.get(txn, name.as_bytes()).map_err(storage)?;
+        Ok(stored.map(|stored| M::decode(META, name.as_bytes(), stored)).transpose()?)
+    }
+}
+
+impl Snapshot<'_> {
+    /// Reads a record.
+    pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
+        let encoded = key.encode();
+        let Some(stored) = self.tables.database(key.table()).get(&self.txn, &encoded)? else { return Ok(None) };
+        let value = record::value(key.table().name(), &encoded, stored)?;
+        Ok(Some(Bytes::copy_from_slice(value)))
+    }
+
+    /// Reads the records of a table in key order.
+    pub(crate) fn iterate(
+        &self,
+        table: Table,
+    ) -> Result<impl Iterator<Item = Result<(Key, &[u8]), ReadError>>, ReadError> {
+        let everything: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+        let entries = self.tables.database(table).range(&self.txn, &everything)?;
+        Ok(entries.map(move |entry| {
+            let (key, stored) = entry?;
+            let parsed =
+                Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
+            Ok((parsed, record::value(table.name(), key, stored)?))
+        }))
+    }
+}
+
+fn open_databases(env: &Env) -> heed::Result<(RawDatabase, [RawDatabase; Table::ALL.len()])> {
+    let txn = env.write_txn()?;
+    let opened = env.create_databases_and_commit(txn, |opener, txn| {
+        let meta = opener.create_database(txn, Some(META))?;
+        let [inbox, mailboxes, attempts, dead_letters, replies] =
+            Table::ALL.map(|table| opener.create_database(txn, Some(table.name())));
+        let tables = [inbox?, mailboxes?, attempts?, dead_letters?, replies?];
+        Ok::<_, heed::Error>(CommitOrAbort::<_, std::convert::Infallible>::Commit((meta, tables)))
+    });
+    match opened? {
+        CommitOrAbort::Commit(databases) => Ok(databases),
+        CommitOrAbort::Abort(never) => match never {},
+    }
+}
+
+fn storage(error: heed::Error) -> OpenError {
+    OpenError::storage(Environment::Tables, &error)
+}

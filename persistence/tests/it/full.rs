@@ -1,0 +1,212 @@
+//! Full maps and full disks: outside work is refused in time, deletions go through, and room comes back.
+
+use std::path::Path;
+use std::process::Command;
+
+use everpost_persistence::{AdmissionError, Class, CommitError, Config, Environment, Key, Partition, Position, Table};
+
+use crate::support::{TestStore, block_on, config, folder};
+
+fn tiny() -> Config {
+    Config { journal_map_bytes: 1 << 20, tables_map_bytes: 2 << 20, ..config() }
+}
+
+/// Enqueues from outside until that is refused; the positions, and the refusal.
+fn fill(store: &TestStore, bytes: usize) -> (Vec<Position>, AdmissionError) {
+    let (mut positions, mut settled) = (Vec::new(), false);
+    loop {
+        // What is on its way counts more than what is there; it is the store that has to be full, not the moment.
+        let at_rest = settled && store.store.statistics().overlay_bytes == 0;
+        match block_on(store.store.reserve(Class::Outside, bytes)) {
+            Ok(permit) => {
+                let value = vec![positions.len() as u8; bytes];
+                positions.push(store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into())).1);
+                settled = false;
+            }
+            Err(refused) if at_rest => return (positions, refused),
+            Err(_) => {
+                store.settle();
+                settled = true;
+            }
+        }
+    }
+}
+
+fn delete(store: &TestStore, position: Position) {
+    let permit = store.reserve(Class::Turn { grows: false }, 0);
+    store.store.submit(permit, |stage| stage.delete(Key::Inbox { partition: Partition(0), position }));
+}
+
+#[test]
+fn full_tables_refuse_outside_work_and_recover() {
+    for bytes in [100, 1500, 20_000] {
+        let folder = folder();
+        let (store, _) = TestStore::open(folder.path(), tiny());
+        let (mut waiting, refused) = fill(&store, bytes);
+        assert!(matches!(refused, AdmissionError::StoreFull { which: Environment::Tables, .. }), "{bytes}: {refused}");
+        assert!(
+            waiting.len() * bytes > 600_000,
+            "{bytes}: only {} fit, {refused}, {:?}",
+            waiting.len(),
+            store.store.statistics()
+        );
+        // Turns go on to 95 %, and then wait.
+        while let Ok(permit) = store.store.try_reserve(Class::Turn { grows: true }, bytes) {
+            let value = vec![0; bytes];
+            waiting.push(store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into())).1);
+            store.settle();
+        }
+        // Deletions that touch every page go through; then there is room again.
+        for (_, &position) in waiting.iter().enumerate().filter(|(index, _)| index % 2 == 0) {
+            delete(&store, position);
+        }
+        store.settle();
+        let left: Vec<Position> = waiting.iter().copied().skip(1).step_by(2).collect();
+        let key = |&position: &Position| Key::Inbox { partition: Partition(0), position };
+        let found: Vec<Key> = store.records(Table::Inbox).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(found, left.iter().map(key).collect::<Vec<_>>(), "{bytes}");
+        for &position in waiting.iter().skip(1).step_by(2) {
+            delete(&store, position);
+        }
+        store.settle();
+        store.store.close().unwrap();
+        let (store, _) = TestStore::open(folder.path(), tiny());
+        let (again, _) = fill(&store, bytes);
+        store.settle();
+        assert!(again.len() * 10 > waiting.len() * 7, "{bytes}: {} after {}", again.len(), waiting.len());
+        assert_eq!(store.records(Table::Inbox).len(), again.len());
+        store.store.close().unwrap();
+    }
+}
+
+#[test]
+fn room_comes_back_without_a_restart() {
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), tiny());
+    for _ in 0..3 {
+        let (waiting, _) = fill(&store, 1000);
+        let (full, is_full) = std::sync::mpsc::channel();
+        let turn = std::thread::spawn({
+            let store = store.clone();
+            move || {
+                while let Ok(permit) = store.store.try_reserve(Class::Turn { grows: true }, 1000) {
+                    store.store.submit(permit, |stage| stage.enqueue(Partition(1), vec![0; 1000].into()));
+                    store.settle();
+                }
+                full.send(()).unwrap();
+                // Waits for room that only the deletions below can make.
+                drop(store.reserve(Class::Turn { grows: true }, 1000));
+            }
+        });
+        is_full.recv().unwrap();
+        waiting.iter().for_each(|&position| delete(&store, position));
+        turn.join().unwrap();
+        for (key, _) in store.records(Table::Inbox) {
+            store.submit(|stage| stage.delete(key));
+        }
+        store.settle();
+        while store.store.try_reserve(Class::Outside, 1000).is_err() {
+            // Each settling lets another slice of deletions reach the tables.
+            store.settle();
+        }
+    }
+    store.store.close().unwrap();
+}
+
+#[test]
+fn the_journal_never_fills_up_before_the_tables() {
+    let folder = folder();
+    let config = Config { journal_map_bytes: 1 << 20, ..config() };
+    let (store, _) = TestStore::open(folder.path(), config);
+    for round in 0..400_u32 {
+        let permit = store.reserve(Class::Outside, 50_000);
+        let value = vec![round as u8; 50_000];
+        store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into()));
+    }
+    store.settle();
+    let statistics = store.store.statistics();
+    assert!(statistics.waits_for_checkpoint > 0 || statistics.checkpoints > 10, "{statistics:?}");
+    assert_eq!(store.records(Table::Inbox).len(), 400);
+    store.store.close().unwrap();
+}
+
+/// A small file system of its own; `None` where that is not allowed.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path) -> Option<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
+    let folder = folder();
+    let Some(_disk) = SmallDisk::mount(folder.path()) else {
+        eprintln!("skipped, needs root");
+        return;
+    };
+    let data = folder.path().join("store");
+    let ballast = folder.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let (store, _) = TestStore::open(&data, config());
+    let mut durable = Vec::new();
+    let failure = loop {
+        let value = vec![durable.len() as u8; 20_000];
+        let (ticket, position) = store.submit(|stage| stage.enqueue(Partition(0), value.into()));
+        if !store.wait_durable(ticket) {
+            break store.store.failure().unwrap();
+        }
+        durable.push(position);
+    };
+    assert!(matches!(failure, CommitError::DiskFull { .. }), "{failure}");
+    assert!(durable.len() > 20);
+    assert!(matches!(
+        store.store.try_reserve(Class::Outside, 1),
+        Err(AdmissionError::Failed(CommitError::DiskFull { .. }))
+    ));
+    assert!(store.store.close().is_err());
+    drop(store);
+
+    std::fs::remove_file(&ballast).unwrap();
+    let (store, opened) = TestStore::open(&data, config());
+    assert!(!opened.clean);
+    let found = store.store.inbox(Partition(0), &durable).unwrap();
+    assert!(found.iter().enumerate().all(|(number, value)| value.as_deref() == Some(&vec![number as u8; 20_000][..])));
+    store.enqueue(0, "goes on");
+    store.settle();
+}
+
+#[test]
+fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
+    let folder = folder();
+    let Some(_disk) = SmallDisk::mount(folder.path()) else {
+        eprintln!("skipped, needs root");
+        return;
+    };
+    let config = Config { disk_headroom_bytes: 2 << 20, ..config() };
+    let (store, _) = TestStore::open(&folder.path().join("store"), config);
+    drop(store.store.try_reserve(Class::Outside, 1).unwrap());
+    let ballast = folder.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
+    // The number is refreshed now and then, not by every submission.
+    for _ in 0..500 {
+        store.enqueue(0, "x");
+        store.settle();
+        if store.store.try_reserve(Class::Outside, 1).is_err() {
+            break;
+        }
+    }
+    let refused = store.store.try_reserve(Class::Outside, 1);
+    assert!(matches!(refused, Err(AdmissionError::DiskFull { headroom: 2_097_152, .. })), "{refused:?}");
+    drop(store.store.try_reserve(Class::Turn { grows: true }, 1).unwrap());
+    std::fs::remove_file(&ballast).unwrap();
+    drop(store.store.try_reserve(Class::Outside, 1).unwrap());
+}

@@ -1,0 +1,12 @@
+//! The store as its callers see it, on real files: one binary, so that linking is paid once.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod crash;
+mod damage;
+mod full;
+mod golden;
+mod open;
+mod order;
+mod support;
+mod throughput;

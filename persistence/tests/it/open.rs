@@ -1,0 +1,200 @@
+//! Opening: who may, what is refused, and what is completed.
+
+use everpost_persistence::{Environment, Key, MailboxId, OpenError, Partition, Position, Store, Table};
+
+use crate::support::{TestStore, config, edit, folder};
+
+#[test]
+fn a_second_handle_is_refused_until_the_first_is_gone() {
+    let folder = folder();
+    let (first, opened) = TestStore::open(folder.path(), config());
+    assert!(opened.created && opened.clean);
+    let refused = TestStore::try_open(folder.path(), config());
+    assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
+    first.store.close().unwrap();
+    // The handle is still there, the store is not.
+    TestStore::open(folder.path(), config());
+}
+
+#[test]
+fn another_process_is_refused() {
+    const CHILD: &str = "EVERPOST_TEST_OPEN";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let refused = Store::open(folder.as_ref(), config(), || ());
+        assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
+        return;
+    }
+    let folder = folder();
+    let (_first, _) = TestStore::open(folder.path(), config());
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "open::another_process_is_refused"])
+        .env(CHILD, folder.path())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
+}
+
+#[test]
+fn a_closed_store_is_clean_and_complete() {
+    let folder = folder();
+    let mailbox = Key::Mailbox { partition: Partition(2), mailbox: MailboxId(9) };
+    let (store, _) = TestStore::open(folder.path(), config());
+    let (id, epoch) = (store.store.id(), store.store.epoch());
+    let position = store.enqueue(1, "kept");
+    store.submit(|stage| stage.put(mailbox, "state".into()));
+    store.store.close().unwrap();
+    store.store.close().unwrap();
+    assert!(store.store.get(&mailbox).is_err(), "closed");
+    let durable = store.store.durable();
+
+    let (store, opened) = TestStore::open(folder.path(), config());
+    assert!(opened.clean && !opened.created);
+    assert_eq!((opened.replayed_groups, opened.durable), (0, durable));
+    assert_eq!(store.store.id(), id);
+    assert_eq!(store.store.epoch().counter, epoch.counter + 1);
+    assert_ne!(store.store.epoch().nonce, epoch.nonce);
+    assert_eq!(store.records(Table::Inbox), [(Key::Inbox { partition: Partition(1), position }, "kept".into())]);
+    assert_eq!(store.store.get(&mailbox).unwrap().as_deref(), Some(&b"state"[..]));
+    assert!(store.enqueue(1, "later") > durable, "positions go on");
+}
+
+#[test]
+fn a_dropped_store_is_not_clean_and_loses_nothing_durable() {
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), config());
+    let positions: Vec<Position> = (0..10).map(|number| store.enqueue(number, vec![number as u8; 100])).collect();
+    store.settle();
+    drop(store);
+    let (store, opened) = TestStore::open(folder.path(), config());
+    assert!(!opened.clean);
+    assert!(opened.replayed_groups > 0);
+    for (number, &position) in (0..).zip(&positions) {
+        let found = store.store.inbox(Partition(number), &[position]).unwrap();
+        assert_eq!(found, [Some(vec![number as u8; 100].into())]);
+    }
+}
+
+#[test]
+fn the_partition_count_is_fixed() {
+    let folder = folder();
+    drop(TestStore::open(folder.path(), config()));
+    let other = everpost_persistence::Config { partitions: 65.try_into().unwrap(), ..config() };
+    let refused = TestStore::try_open(folder.path(), other);
+    assert!(matches!(refused, Err(OpenError::PartitionCount { stored: 64, configured: 65 })), "{refused:?}");
+}
+
+#[test]
+fn another_format_is_refused_in_either_half() {
+    for (half, database, key) in [("journal", None, &b"\0format"[..]), ("tables", Some("meta"), b"format")] {
+        let folder = folder();
+        drop(TestStore::open(folder.path(), config()));
+        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &2_u32.to_be_bytes()).unwrap());
+        let refused = TestStore::try_open(folder.path(), config());
+        let Err(OpenError::FormatVersion { environment, found: 2, supported: 1 }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(environment.to_string(), half);
+    }
+}
+
+#[test]
+fn halves_of_two_stores_are_refused() {
+    let (one, other) = (folder(), folder());
+    for folder in [&one, &other] {
+        TestStore::open(folder.path(), config()).0.store.close().unwrap();
+    }
+    std::fs::remove_dir_all(one.path().join("tables")).unwrap();
+    std::fs::rename(other.path().join("tables"), one.path().join("tables")).unwrap();
+    let refused = TestStore::try_open(one.path(), config());
+    assert!(matches!(refused, Err(OpenError::StoreIdMismatch { .. })), "{refused:?}");
+}
+
+/// Copies one half of a closed store.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::copy(from.join("data.mdb"), to.join("data.mdb")).unwrap();
+}
+
+#[test]
+fn halves_of_two_times_are_refused() {
+    for (restored, reason) in [("tables", "groups between"), ("journal", "older than the tables")] {
+        let folder = folder();
+        let (half, aside) = (folder.path().join(restored), folder.path().join("aside"));
+        for round in 0..2 {
+            let (store, _) = TestStore::open(folder.path(), config());
+            store.enqueue(0, "one more");
+            store.store.close().unwrap();
+            if round == 0 {
+                copy(&half, &aside);
+            }
+        }
+        std::fs::remove_dir_all(&half).unwrap();
+        copy(&aside, &half);
+        let refused = TestStore::try_open(folder.path(), config());
+        assert!(matches!(refused, Err(OpenError::Gap { .. })), "{refused:?}");
+        assert!(refused.unwrap_err().to_string().contains(reason));
+    }
+}
+
+#[test]
+fn a_missing_half_is_refused() {
+    for (half, environment) in [("journal", Environment::Journal), ("tables", Environment::Tables)] {
+        let folder = folder();
+        TestStore::open(folder.path(), config()).0.store.close().unwrap();
+        std::fs::remove_dir_all(folder.path().join(half)).unwrap();
+        let refused = TestStore::try_open(folder.path(), config());
+        assert!(
+            matches!(refused, Err(OpenError::Missing { environment: missing }) if missing == environment),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_torn_creation_is_completed() {
+    // A crash after the journal was made, before the tables were: what is there is a journal without an epoch.
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), config());
+    let id = store.store.id();
+    store.store.close().unwrap();
+    std::fs::remove_dir_all(folder.path().join("tables")).unwrap();
+    edit(&folder.path().join("journal"), None, |records, txn| {
+        assert!(records.delete(txn, b"\0epoch").unwrap() && records.delete(txn, b"\0clean").unwrap());
+    });
+    let (store, opened) = TestStore::open(folder.path(), config());
+    assert!(opened.created && opened.clean);
+    assert_eq!(store.store.id(), id);
+    let position = store.enqueue(0, "works");
+    store.settle();
+    assert_eq!(position, Position(1));
+}
+
+#[test]
+fn a_map_below_its_data_is_refused() {
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), config());
+    for _ in 0..40 {
+        store.enqueue(0, vec![7; 100_000]);
+    }
+    store.store.close().unwrap();
+    let small = everpost_persistence::Config { tables_map_bytes: 1 << 20, ..config() };
+    let refused = TestStore::try_open(folder.path(), small);
+    assert!(matches!(refused, Err(OpenError::MapTooSmall { environment: Environment::Tables, .. })), "{refused:?}");
+    assert_eq!(TestStore::open(folder.path(), config()).0.records(Table::Inbox).len(), 40);
+}
+
+#[test]
+fn disk_can_be_set_aside() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = folder();
+    let reserving = everpost_persistence::Config { reserve_disk_bytes: 8 << 20, ..config() };
+    let (store, _) = TestStore::open(folder.path(), reserving);
+    store.enqueue(0, "kept");
+    store.settle();
+    for half in ["journal", "tables"] {
+        let file = std::fs::metadata(folder.path().join(half).join("data.mdb")).unwrap();
+        assert!(file.blocks() * 512 >= 8 << 20, "{half} has {} blocks", file.blocks());
+        assert!(file.len() < 1 << 20);
+    }
+}

@@ -5,8 +5,8 @@
 //! refusal.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
@@ -31,8 +31,9 @@ pub enum Class {
 /// Room for one submission. Given back when it is dropped unused, or when its submission is durable.
 #[derive(Debug)]
 #[must_use = "a permit holds room in the queue until it is used or dropped"]
-pub struct Permit {
-    admission: Arc<Admission>,
+pub struct Permit<'a> {
+    // Borrowed: a counted reference would be one more cache line that all threads write to, twice a submission.
+    admission: &'a Admission,
     units: u32,
 }
 
@@ -75,7 +76,7 @@ impl Admission {
     }
 
     /// Waits for room. Cancel safe.
-    pub(crate) async fn reserve(self: &Arc<Self>, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+    pub(crate) async fn reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
         // Nearly always there is room, and nobody need wait. Whoever waits is first all the same: room that is given
         // back goes to them before it counts as free.
         match self.try_reserve(class, bytes) {
@@ -94,11 +95,11 @@ impl Admission {
         }
         turn.forget();
         taken.forget();
-        Ok(Permit { admission: Arc::clone(self), units })
+        Ok(Permit { admission: self, units })
     }
 
     /// Takes room if there is some.
-    pub(crate) fn try_reserve(self: &Arc<Self>, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+    pub(crate) fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
         self.check_store(class)?;
         let units = self.units_of(bytes)?;
         let refuse = |error| match error {
@@ -108,7 +109,7 @@ impl Admission {
         let turn = self.turns.try_acquire().map_err(refuse)?;
         self.units.try_acquire_many(units).map_err(refuse)?.forget();
         turn.forget();
-        Ok(Permit { admission: Arc::clone(self), units })
+        Ok(Permit { admission: self, units })
     }
 
     /// Gives room back.
@@ -262,14 +263,14 @@ impl Admission {
     }
 }
 
-impl Permit {
+impl Permit<'_> {
     /// Turns the permit into room that the writer gives back later.
     pub(crate) fn spend(mut self) -> u32 {
         std::mem::take(&mut self.units)
     }
 }
 
-impl Drop for Permit {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A permit always holds at least one unit, so none left means that it was spent.
         if self.units > 0 {

@@ -91,7 +91,7 @@ impl Queue {
     }
 
     /// Appends one submission, or drops it if the writer has ended.
-    pub(crate) fn submit<R>(&self, permit: Permit, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+    pub(crate) fn submit<R>(&self, permit: Permit<'_>, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let open = state.open;

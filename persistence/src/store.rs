@@ -132,7 +132,7 @@ impl Store {
     /// # Cancel safety
     ///
     /// Nothing is taken when the future is dropped.
-    pub async fn reserve(&self, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+    pub async fn reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
         self.inner.shared.admission.reserve(class, bytes).await
     }
 
@@ -142,7 +142,7 @@ impl Store {
     ///
     /// As for `reserve`; also [`AdmissionError::QueueFull`] where that would wait for the queue, and
     /// [`AdmissionError::StoreFull`] where it would hold back a growing turn.
-    pub fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit, AdmissionError> {
+    pub fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
         self.inner.shared.admission.try_reserve(class, bytes)
     }
 
@@ -155,7 +155,7 @@ impl Store {
     ///
     /// Never refused. Only after the store failed or was closed the submission is dropped, and its ticket never
     /// becomes durable.
-    pub fn submit<R>(&self, permit: Permit, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+    pub fn submit<R>(&self, permit: Permit<'_>, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
         self.inner.shared.queue.submit(permit, stage)
     }
 

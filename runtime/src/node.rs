@@ -6,8 +6,8 @@ mod stop;
 mod sweep;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{CommitError, ReadError};
 use tokio::task::JoinHandle;
@@ -32,9 +32,31 @@ pub struct Node {
 }
 
 /// What runs in the background for a node.
-pub(crate) struct Tasks {
-    pub(crate) supervisors: std::sync::Mutex<Vec<JoinHandle<()>>>,
-    pub(crate) background: std::sync::Mutex<Vec<JoinHandle<()>>>,
+struct Tasks {
+    supervisors: Mutex<Vec<JoinHandle<()>>>,
+    background: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Tasks {
+    fn add_supervisor(&self, task: JoinHandle<()>) {
+        lock(&self.supervisors).push(task);
+    }
+
+    fn add_background(&self, task: JoinHandle<()>) {
+        lock(&self.background).push(task);
+    }
+
+    fn take_supervisors(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *lock(&self.supervisors))
+    }
+
+    fn take_background(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *lock(&self.background))
+    }
+}
+
+fn lock(tasks: &Mutex<Vec<JoinHandle<()>>>) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+    tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a node has done since it was started, and what it holds.

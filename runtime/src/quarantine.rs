@@ -127,6 +127,6 @@ async fn give_up(core: &Core, mailbox: &Mailbox, position: Position, failures: &
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(Reason::KilledTheProcess, failures, &envelope);
     let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
-    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, reason, "dead letter");
+    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, reason, event = "dead letter");
     Some(core.bury(mailbox, permit, position, record, &envelope, reason))
 }

@@ -9,7 +9,7 @@
 //! | `handler failed` | warn | a message will be tried again |
 //! | `dead letter` | error | a message was given up on |
 //!
-//! All carry `node`, `actor`, `message` (its id), `seq` and, where there is one, `attempt` and `trace` (the id of the
+//! What happened stands in the field `event`, since `message` is the id of the message. All carry `node`, `actor`, `message` (its id), `seq` and, where there is one, `attempt` and `trace` (the id of the
 //! first message of the chain of causes).
 
 use everpost_persistence::Position;
@@ -70,7 +70,7 @@ pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, positi
 }
 
 pub(crate) fn log_submitted(node: &str, actor: &Address, kind: &str, message: MessageId, position: Position) {
-    tracing::debug!(node, %actor, %message, kind, seq = position.0, "submitted");
+    tracing::debug!(node, %actor, %message, kind, seq = position.0, event = "submitted");
 }
 
 /// A turn whose commit is to be logged.
@@ -91,7 +91,7 @@ impl Committed {
     }
 
     pub(crate) fn log(&self, node: &str) {
-        tracing::debug!(node, actor = %self.actor, message = %self.message, seq = self.position.0, trace = %self.trace, "committed");
+        tracing::debug!(node, actor = %self.actor, message = %self.message, seq = self.position.0, trace = %self.trace, event = "committed");
     }
 }
 
@@ -109,7 +109,9 @@ pub(crate) fn log_failure(
     let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
     let (actor, seq, attempt) = (&mailbox.address, position.0, failures.attempts);
     match reason {
-        Some(reason) => tracing::error!(node, %actor, message, seq, attempt, trace, ?reason, %error, "dead letter"),
-        None => tracing::warn!(node, %actor, message, seq, attempt, trace, %error, "handler failed"),
+        Some(reason) => {
+            tracing::error!(node, %actor, message, seq, attempt, trace, ?reason, %error, event = "dead letter")
+        }
+        None => tracing::warn!(node, %actor, message, seq, attempt, trace, %error, event = "handler failed"),
     }
 }

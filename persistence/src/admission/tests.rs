@@ -9,10 +9,10 @@ use crate::config::Config;
 
 const MIB: u64 = 1 << 20;
 
-fn admission(turns: usize) -> Arc<Admission> {
+fn admission(turns: usize) -> Admission {
     let config =
         Config { journal_map_bytes: 16 * MIB, tables_map_bytes: 16 * MIB, queue_turns_max: turns, ..Config::default() };
-    Arc::new(Admission::new(Limits::new(&config, 4096), "/".into(), 0))
+    Admission::new(Limits::new(&config, 4096), "/".into(), 0)
 }
 
 fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -101,7 +101,7 @@ fn too_large_is_said_at_once() {
 #[test]
 fn a_full_disk_refuses_outside_work_only() {
     let config = Config::default();
-    let admission = Arc::new(Admission::new(Limits::new(&config, 4096), "/".into(), u64::MAX));
+    let admission = Admission::new(Limits::new(&config, 4096), "/".into(), u64::MAX);
     admission.refresh_disk();
     assert!(matches!(admission.try_reserve(Class::Outside, 1), Err(AdmissionError::DiskFull { .. })));
     assert!(admission.try_reserve(Class::Turn { grows: true }, 1).is_ok());

@@ -13,7 +13,7 @@ fn setup() -> (Queue, Arc<Admission>) {
     (Queue::new(4, Position(1)), Arc::new(Admission::new(limits, "/".into(), 0)))
 }
 
-fn permit(admission: &Arc<Admission>) -> Permit {
+fn permit(admission: &Arc<Admission>) -> Permit<'_> {
     admission.try_reserve(Class::Outside, 0).unwrap()
 }
 

@@ -208,5 +208,10 @@ fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
     assert!(matches!(refused, Err(AdmissionError::DiskFull { headroom: 2_097_152, .. })), "{refused:?}");
     drop(store.store.try_reserve(Class::Turn { grows: true }, 1).unwrap());
     std::fs::remove_file(&ballast).unwrap();
-    drop(store.store.try_reserve(Class::Outside, 1).unwrap());
+    // Another test may be starting a process, which has a copy of every open file, the ballast too, until it runs.
+    let admitted = (0..1_000_000).any(|_| {
+        std::thread::yield_now();
+        store.store.try_reserve(Class::Outside, 1).is_ok()
+    });
+    assert!(admitted);
 }

@@ -78,7 +78,7 @@ impl TestStore {
     }
 
     /// Room in the queue, waited for on this thread.
-    pub(crate) fn reserve(&self, class: Class, bytes: usize) -> everpost_persistence::Permit {
+    pub(crate) fn reserve(&self, class: Class, bytes: usize) -> everpost_persistence::Permit<'_> {
         block_on(self.store.reserve(class, bytes))
             .unwrap_or_else(|error| panic!("{error}; {:?}", self.store.statistics()))
     }

@@ -33,30 +33,27 @@ impl Core {
     pub(crate) fn commit(
         &self,
         mailbox: &Arc<Mailbox>,
-        mut permit: Permit,
-        mut finished: Finished<'_>,
+        permit: Permit<'_>,
+        finished: Finished<'_>,
     ) -> (Position, Kept) {
         loop {
             // Looked up anew after a mailbox has left the directory under our hands.
             let receivers: SmallVec<[_; 4]> =
                 finished.staged.sends.iter().map(|send| self.directory.mailbox(&send.address, &send.kind)).collect();
-            match self.try_commit(mailbox, &receivers, permit, finished) {
-                Ok(committed) => return committed,
-                Err(again) => (permit, finished) = *again,
+            if let Some(locked) = Locked::all(receivers.iter().chain([mailbox])) {
+                return self.commit_locked(mailbox, &receivers, locked, permit, finished);
             }
         }
     }
 
-    fn try_commit<'a>(
+    fn commit_locked(
         &self,
         mailbox: &Arc<Mailbox>,
         receivers: &[Arc<Mailbox>],
-        permit: Permit,
-        finished: Finished<'a>,
-    ) -> Result<(Position, Kept), Box<(Permit, Finished<'a>)>> {
-        let Some(mut locked) = Locked::all(receivers.iter().chain([mailbox])) else {
-            return Err(Box::new((permit, finished)));
-        };
+        mut locked: Locked<'_>,
+        permit: Permit<'_>,
+        finished: Finished<'_>,
+    ) -> (Position, Kept) {
         let Finished { position, header, staged, record, forget, reply } = finished;
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(receivers.len());
@@ -113,7 +110,7 @@ impl Core {
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }
-        Ok((ticket, kept))
+        (ticket, kept)
     }
 
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.

@@ -56,7 +56,7 @@ impl Core {
     /// Puts a message into its mailbox.
     pub(crate) fn enqueue<'a>(
         &self,
-        permit: Permit,
+        permit: Permit<'_>,
         bound: Bound,
         incoming: Incoming<'a>,
     ) -> Result<Accepted, Box<Full<'a>>> {

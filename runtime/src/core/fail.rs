@@ -69,7 +69,7 @@ impl Core {
         &self,
         failures: &Failures,
         encode: impl Fn(&Failures) -> Bytes,
-    ) -> Option<(Permit, Bytes)> {
+    ) -> Option<(Permit<'_>, Bytes)> {
         let record = encode(failures);
         match self.store.reserve(Class::Turn { grows: true }, record.len()).await {
             Ok(permit) => return Some((permit, record)),
@@ -81,7 +81,7 @@ impl Core {
         Some((permit, record))
     }
 
-    fn put_back(&self, mailbox: &Mailbox, permit: Permit, position: Position, record: Bytes) {
+    fn put_back(&self, mailbox: &Mailbox, permit: Permit<'_>, position: Position, record: Bytes) {
         let mut inner = mailbox.lock();
         inner.rules.interrupted();
         let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
@@ -92,7 +92,7 @@ impl Core {
     pub(crate) fn bury(
         &self,
         mailbox: &Mailbox,
-        permit: Permit,
+        permit: Permit<'_>,
         position: Position,
         record: Bytes,
         envelope: &[u8],

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use everpost_persistence::{CommitError, OpenError, Position, ReadError, Slots, Store};
 use rustc_hash::FxHashMap;
@@ -18,7 +18,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::core::Core;
 use crate::gate::Gate;
 use crate::hand::Hands;
-use crate::quarantine;
+use crate::quarantine::{self, Suspect};
 use crate::supervision::{Kind, supervise};
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
@@ -91,11 +91,7 @@ impl NodeBuilder {
 }
 
 async fn start(core: Arc<Core>, parts: Vec<Part>, in_hand: Vec<Position>) -> Result<Node, StartError> {
-    let mut supervisors = Vec::new();
-    for part in parts {
-        let supervisor = (part.supervise)(Arc::clone(&core), part.kind).await;
-        supervisors.push(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
-    }
+    // Before anything else holds on to the store, so that it is free again if this fails.
     let recovering = Arc::clone(&core);
     let suspects = blocking(move || recover::recover(&recovering, &in_hand)).await?;
     let gate = Arc::clone(&core);
@@ -103,17 +99,33 @@ async fn start(core: Arc<Core>, parts: Vec<Part>, in_hand: Vec<Position>) -> Res
         gate.gate.run(|effect| gate.release(effect)).await;
         gate.store_failed();
     });
-    let suspects = if suspects.is_empty() { Vec::new() } else { quarantine::single_out(&core, suspects).await? };
-    let waking = Arc::clone(&core);
-    let working = tokio::spawn(async move {
-        // When the store fails there is nothing left to wake.
+    let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
+    let tasks = Tasks { supervisors: Mutex::default(), background: vec![opening, sweeping].into() };
+    let node = Node { core, tasks: Arc::new(tasks) };
+    if let Err(error) = begin(&node, parts, suspects).await {
+        // The first error is the one that matters.
+        let _ = node.stop().await;
+        return Err(error);
+    }
+    Ok(node)
+}
+
+/// Starts the supervisors, and what waits in the store.
+async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<(), StartError> {
+    let core = &node.core;
+    for part in parts {
+        let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
+        node.tasks.add_supervisor(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
+    }
+    let suspects = if suspects.is_empty() { Vec::new() } else { quarantine::single_out(core, suspects).await? };
+    let waking = Arc::clone(core);
+    node.tasks.add_background(tokio::spawn(async move {
+        // When the node ends there is nothing left to wake.
         if quarantine::try_alone(&waking, suspects).await.is_ok() {
             recover::wake_all(&waking).await;
         }
-    });
-    let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
-    let tasks = Tasks { supervisors: supervisors.into(), background: vec![opening, working, sweeping].into() };
-    Ok(Node { core, tasks: Arc::new(tasks) })
+    }));
+    Ok(())
 }
 
 fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartError> {

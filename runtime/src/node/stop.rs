@@ -1,6 +1,5 @@
 //! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use everpost_persistence::CommitError;
@@ -43,14 +42,14 @@ impl Node {
         core.questions.close();
         core.directory.for_each(|mailbox| mailbox.room.notify_waiters());
         core.kinds.values().for_each(|kind| kind.order(Order::Stop));
-        let supervisors = std::mem::take(&mut *self.tasks.supervisors.lock().unwrap_or_else(PoisonError::into_inner));
+        let supervisors = self.tasks.take_supervisors();
         let late = join(supervisors, core.config.stop_timeout).await;
         let cut_off = late.len();
         if cut_off > 0 {
             core.kinds.values().for_each(|kind| kind.kill());
             join(late, KILL_TIMEOUT).await;
         }
-        for task in std::mem::take(&mut *self.tasks.background.lock().unwrap_or_else(PoisonError::into_inner)) {
+        for task in self.tasks.take_background() {
             task.abort();
         }
         let store = core.store.clone();

@@ -19,7 +19,7 @@ use crate::envelope::Header;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::query::Question;
-use crate::state::StateRecord;
+use crate::state::{StateRecord, StateSummary};
 use crate::telemetry;
 use crate::turn::{Staged, Turn};
 
@@ -38,10 +38,10 @@ pub(crate) struct Activation<A: Actor> {
     mailbox: Arc<Mailbox>,
 }
 
-/// The state in memory, with the record that was last submitted: where a failed turn rolls back to.
+/// The state in memory, and what is known of its record in the store.
 pub(crate) struct Loaded<A: Actor> {
     state: Durable<A::State>,
-    submitted: Option<Bytes>,
+    record: StateSummary,
 }
 
 /// What a handler made of a message.
@@ -198,7 +198,7 @@ impl<A: Actor> Activation<A> {
             match handled {
                 Ok(handled) => self.submit(loaded, position, &header, handled).await,
                 Err(failure) => {
-                    self.roll_back(loaded)?;
+                    self.roll_back(loaded).await?;
                     self.core.fail(&self.mailbox, failure).await;
                     Ok(())
                 }
@@ -220,7 +220,7 @@ impl<A: Actor> Activation<A> {
         };
         let reply = run(&self.actor, &mut loaded.state, payload, &mut turn).await?;
         let staged = turn.into_staged()?;
-        let marked = loaded.submitted.as_deref().is_some_and(StateRecord::is_marked);
+        let marked = loaded.record.forget;
         let forget = staged.forget || marked;
         let record = if loaded.state.is_changed() || (forget && !marked) {
             Some(StateRecord::encode(&self.mailbox.address, &*loaded.state, forget)?)
@@ -238,15 +238,15 @@ impl<A: Actor> Activation<A> {
         handled: Handled,
     ) -> Result<(), ActorProcessingErr> {
         let Handled { reply, staged, record, forget } = handled;
-        let before = loaded.submitted.as_ref().map_or(0, Bytes::len);
-        let grows = !staged.sends.is_empty() || record.as_ref().is_some_and(|record| record.len() > before);
+        let grows =
+            !staged.sends.is_empty() || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
         let bytes = staged.sends.iter().map(|send| send.envelope.len()).sum::<usize>()
             + record.as_ref().map_or(0, Bytes::len)
             + reply.as_ref().map_or(0, Bytes::len);
         let permit = match self.core.store.reserve(Class::Turn { grows }, bytes).await {
             Ok(permit) => permit,
             Err(error @ AdmissionError::TooLarge { .. }) => {
-                self.roll_back(loaded)?;
+                self.roll_back(loaded).await?;
                 self.core.fail(&self.mailbox, Failure::reject(error)).await;
                 return Ok(());
             }
@@ -256,13 +256,14 @@ impl<A: Actor> Activation<A> {
                 return Err(error.into());
             }
         };
+        let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
         let finished = Finished { position, header, staged, record, forget, reply };
-        let (ticket, kept) = self.core.commit(&self.mailbox, permit, finished);
+        let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
         loaded.state.mark_clean();
-        match kept {
-            Kept::Same => {}
-            Kept::Written(record) => loaded.submitted = Some(record),
-            Kept::Forgotten => *loaded = Loaded { state: Durable::new(A::State::default()), submitted: None },
+        if forgotten {
+            *loaded = Loaded { state: Durable::new(A::State::default()), record: StateSummary::default() };
+        } else if let Some(summary) = summary {
+            loaded.record = summary;
         }
         if self.core.quarantine.is_active() {
             self.core.gate.durable(ticket).await?;
@@ -270,21 +271,22 @@ impl<A: Actor> Activation<A> {
         Ok(())
     }
 
-    /// Puts back the state that the last submitted turn made.
-    fn roll_back(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
+    /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the sake
+    /// of the turns that fail would cost each of the others an allocation.
+    async fn roll_back(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
         if loaded.state.is_changed() {
-            loaded.state = Durable::new(StateRecord::decode::<A>(loaded.submitted.as_deref())?);
+            *loaded = self.load().await?;
         }
         Ok(())
     }
 
-    /// Reads the state. What the activation before this one submitted must be durable first, or it would be missed.
+    /// Reads the state. What was submitted before must be durable first, or it would be missed.
     async fn load(&self) -> Result<Loaded<A>, ActorProcessingErr> {
         let before = self.mailbox.lock().last_submitted;
         self.core.gate.durable(before).await?;
-        let submitted = self.core.read(self.mailbox.state_key()).await?;
-        let state = Durable::new(StateRecord::decode::<A>(submitted.as_deref())?);
-        Ok(Loaded { state, submitted })
+        let record = self.core.read(self.mailbox.state_key()).await?;
+        let (state, record) = StateRecord::decode::<A>(record.as_deref())?;
+        Ok(Loaded { state: Durable::new(state), record })
     }
 
     /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
@@ -293,11 +295,4 @@ impl<A: Actor> Activation<A> {
         let answer = question.answer(&self.actor, &loaded.state);
         self.core.release_after(after, answer);
     }
-}
-
-/// What became of the state's record with a turn.
-pub(crate) enum Kept {
-    Same,
-    Written(Bytes),
-    Forgotten,
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Micros;
+use crate::encode::encode_exactly;
 use crate::message::{Message, MessageId};
 
 /// The version of the header's layout; a reader refuses any other.
@@ -84,13 +85,11 @@ pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &
         expires: 0,
         sent_at: origin.sent_at.0,
     };
-    let envelope = Vec::with_capacity(HEADER_BYTES_GUESS + destination.len() + size_of::<M>());
-    let envelope = postcard::to_extend(&header, envelope)?;
-    Ok(postcard::to_extend(message, envelope)?.into())
+    encode_exactly(|envelope| {
+        let envelope = postcard::to_extend(&header, envelope)?;
+        postcard::to_extend(message, envelope)
+    })
 }
-
-/// Room for the headers of a usual message, so that sealing allocates once.
-const HEADER_BYTES_GUESS: usize = 96;
 
 #[cfg(test)]
 mod tests {

@@ -83,6 +83,7 @@ mod core;
 mod dead_letters;
 mod directory;
 mod durable;
+mod encode;
 mod envelope;
 mod failure;
 mod gate;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::address::Address;
+use crate::encode::encode_exactly;
 use crate::failure::Failure;
 
 const STATE_VERSION: u8 = 1;
@@ -20,34 +21,37 @@ pub(crate) struct StateRecord<'a> {
     state_version: u16,
 }
 
+/// What a turn needs to know of the record that is in the store, or on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StateSummary {
+    pub(crate) bytes: usize,
+    pub(crate) forget: bool,
+}
+
 impl StateRecord<'_> {
     pub(crate) fn encode<S: Serialize>(address: &Address, state: &S, forget: bool) -> Result<Bytes, Failure> {
         let header = StateRecord { version: STATE_VERSION, forget, address: address.as_str(), state_version: 1 };
-        let record = Vec::with_capacity(HEADER_BYTES + address.as_str().len() + size_of::<S>());
-        let record = postcard::to_extend(&header, record)?;
-        let record = postcard::to_extend(state, record)
-            .map_err(|error| Failure::reject(format!("the state cannot be encoded: {error}")))?;
-        Ok(record.into())
+        encode_exactly(|record| {
+            let record = postcard::to_extend(&header, record)?;
+            postcard::to_extend(state, record)
+        })
+        .map_err(|error| Failure::reject(format!("the state cannot be encoded: {error}")))
     }
 
     /// The state of a record; the default when there is none.
-    pub(crate) fn decode<A: Actor>(record: Option<&[u8]>) -> Result<A::State, StateError> {
+    pub(crate) fn decode<A: Actor>(record: Option<&[u8]>) -> Result<(A::State, StateSummary), StateError> {
         let Some(record) = record else {
-            return Ok(A::State::default());
+            return Ok((A::State::default(), StateSummary::default()));
         };
         if record.first() != Some(&STATE_VERSION) {
-            return Err(StateError::Version(record.first().copied().unwrap_or_default()));
+            return Err(StateError::Version(record.first().copied().unwrap_or_default().into()));
         }
         let (header, state) = postcard::take_from_bytes::<StateRecord<'_>>(record).map_err(StateError::Malformed)?;
         if header.state_version != 1 {
-            return Err(StateError::Version(1));
+            return Err(StateError::Version(header.state_version));
         }
-        postcard::from_bytes(state).map_err(StateError::Malformed)
-    }
-
-    /// Whether a turn has asked to forget this state once the mailbox is empty.
-    pub(crate) fn is_marked(record: &[u8]) -> bool {
-        record.get(1) == Some(&1)
+        let state = postcard::from_bytes(state).map_err(StateError::Malformed)?;
+        Ok((state, StateSummary { bytes: record.len(), forget: header.forget }))
     }
 }
 
@@ -55,12 +59,9 @@ impl StateRecord<'_> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     #[error("the stored state has the unknown version {0}; nothing is lost: start a build that knows it")]
-    Version(u8),
+    Version(u16),
     #[error(
         "the stored state cannot be read ({0}); nothing is lost: start the build that wrote it, or give the state type back the fields it had"
     )]
     Malformed(postcard::Error),
 }
-
-/// Version, mark, length of the address and version of the state, generously.
-const HEADER_BYTES: usize = 16;

@@ -9,8 +9,8 @@
 //! | `handler failed` | warn | a message will be tried again |
 //! | `dead letter` | error | a message was given up on |
 //!
-//! What happened stands in the field `event`, since `message` is the id of the message. All carry `node`, `actor`, `message` (its id), `seq` and, where there is one, `attempt` and `trace` (the id of the
-//! first message of the chain of causes).
+//! What happened stands in the field `event`, since `message` is the id of the message. All carry `node`, `actor`,
+//! `message`, `seq` and, where there is one, `attempt` and `trace` (the id of the first message of the chain of causes).
 
 use everpost_persistence::Position;
 use tracing::{Level, Span};

@@ -9,7 +9,6 @@ use smallvec::SmallVec;
 
 use super::locked::Locked;
 use super::{Core, Effect};
-use crate::activation::Kept;
 use crate::ask::Outcome;
 use crate::envelope::Header;
 use crate::mailbox::{Inner, Mailbox};
@@ -29,13 +28,14 @@ pub(crate) struct Finished<'a> {
 }
 
 impl Core {
-    /// Submits a turn: acknowledgement, state, sends and reply. Returns its ticket and what became of the state.
+    /// Submits a turn: acknowledgement, state, sends and reply. Returns its ticket, and whether the state
+    /// was forgotten.
     pub(crate) fn commit(
         &self,
         mailbox: &Arc<Mailbox>,
         permit: Permit<'_>,
         finished: Finished<'_>,
-    ) -> (Position, Kept) {
+    ) -> (Position, bool) {
         loop {
             // Looked up anew after a mailbox has left the directory under our hands.
             let receivers: SmallVec<[_; 4]> =
@@ -53,18 +53,14 @@ impl Core {
         mut locked: Locked<'_>,
         permit: Permit<'_>,
         finished: Finished<'_>,
-    ) -> (Position, Kept) {
+    ) -> (Position, bool) {
         let Finished { position, header, staged, record, forget, reply } = finished;
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(receivers.len());
         let own = locked.of(mailbox);
         let recorded = self.acknowledge(own, mailbox, position);
         let to_itself = receivers.iter().any(|receiver| receiver.id() == mailbox.id());
-        let kept = match record {
-            _ if forget && own.rules.is_empty() && !to_itself => Kept::Forgotten,
-            Some(record) => Kept::Written(record),
-            None => Kept::Same,
-        };
+        let forgotten = forget && own.rules.is_empty() && !to_itself;
         let reply_key = header.keep_reply.then(|| Key::Reply {
             partition: mailbox.partition,
             mailbox: mailbox.id(),
@@ -75,10 +71,10 @@ impl Core {
             if recorded {
                 stage.delete(mailbox.attempts_key(position));
             }
-            match &kept {
-                Kept::Same => {}
-                Kept::Written(record) => stage.put(mailbox.state_key(), record.clone()),
-                Kept::Forgotten => stage.delete(mailbox.state_key()),
+            if forgotten {
+                stage.delete(mailbox.state_key());
+            } else if let Some(record) = record {
+                stage.put(mailbox.state_key(), record);
             }
             if let Some((key, reply)) = reply_key.zip(reply.clone()) {
                 stage.put(key, reply);
@@ -110,7 +106,7 @@ impl Core {
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }
-        (ticket, kept)
+        (ticket, forgotten)
     }
 
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.

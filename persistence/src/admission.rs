@@ -83,19 +83,24 @@ impl Admission {
             Err(AdmissionError::QueueFull | AdmissionError::StoreFull { .. }) => {}
             outcome => return outcome,
         }
-        self.wait_for_store(class).await?;
         let units = self.units_of(bytes)?;
-        // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
-        // it for long.
-        let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
-        let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
-        if class == Class::Outside {
-            // The wait may have been long.
-            self.check_store(class)?;
+        loop {
+            self.wait_for_store(class).await?;
+            // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
+            // it for long.
+            let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
+            let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
+            // The wait may have been long, and many may have waited for the same room.
+            match self.check_store(class) {
+                Ok(()) => {
+                    turn.forget();
+                    taken.forget();
+                    return Ok(Permit { admission: self, units });
+                }
+                Err(AdmissionError::StoreFull { .. }) if class != Class::Outside => {}
+                Err(error) => return Err(error),
+            }
         }
-        turn.forget();
-        taken.forget();
-        Ok(Permit { admission: self, units })
     }
 
     /// Takes room if there is some.

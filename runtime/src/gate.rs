@@ -60,7 +60,7 @@ impl<E> Gate<E> {
     ///
     /// # Errors
     ///
-    /// The store failed before: whether `after` is on disk is unknown.
+    /// The node ended before: whether `after` is on disk is unknown.
     pub(crate) fn durable(&self, after: Position) -> Durability<'_, E> {
         Durability { gate: self, after }
     }
@@ -89,6 +89,7 @@ impl<E> Gate<E> {
     /// There will be no more commits: whoever waits for one is told.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.lock().wakers.drain(..).for_each(|(_, waker)| waker.wake());
         self.commits.notify_waiters();
     }
 
@@ -157,7 +158,7 @@ pub(crate) struct Durability<'a, E> {
 }
 
 impl<E> Future for Durability<'_, E> {
-    type Output = Result<(), CommitError>;
+    type Output = Result<(), NodeEnded>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let store = &self.gate.store;
@@ -169,7 +170,10 @@ impl<E> Future for Durability<'_, E> {
             return Poll::Ready(Ok(()));
         }
         if let Some(failure) = store.failure() {
-            return Poll::Ready(Err(failure));
+            return Poll::Ready(Err(NodeEnded::Failed(failure)));
+        }
+        if self.gate.closed.load(Ordering::Acquire) {
+            return Poll::Ready(Err(NodeEnded::Stopped));
         }
         waiting.wakers.push((self.after, context.waker().clone()));
         Poll::Pending

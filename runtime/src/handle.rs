@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
-use everpost_persistence::{Class, CommitError, Position};
+use everpost_persistence::{Class, Position};
 use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Answer, Handler};
@@ -13,6 +13,7 @@ use crate::ask::{Ask, Outcome};
 use crate::clock::Micros;
 use crate::core::{Accepted, Bound, Core, Incoming};
 use crate::envelope::Origin;
+use crate::gate::NodeEnded;
 use crate::hand::is_in_turn;
 use crate::message::{Message, MessageId};
 use crate::query::Question;
@@ -59,7 +60,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotAccepted`] hands the message back; [`SendError::OutcomeUnknown`] when the store failed meanwhile.
+    /// [`SendError::NotAccepted`] hands the message back; [`SendError::OutcomeUnknown`] when the node ended meanwhile.
     ///
     /// # Cancel safety
     ///
@@ -276,13 +277,13 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// The store failed before it said so: after a restart of the node the message is either handled, once, or never
-    /// was sent.
+    /// The node ended before it said so: after a restart of the node the message is either handled, once, or never was
+    /// sent.
     ///
     /// # Cancel safety
     ///
     /// The message is in its mailbox already; only the knowledge is lost.
-    pub async fn accepted(self) -> Result<(), CommitError> {
+    pub async fn accepted(self) -> Result<(), NodeEnded> {
         self.core.gate.durable(self.ticket).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{Class, CommitError, MailboxId, Position};
+use everpost_persistence::{Class, MailboxId, Position};
 
 use crate::clock::Micros;
 use crate::core::Core;
@@ -69,7 +69,7 @@ impl Quarantine {
 pub(crate) async fn single_out(
     core: &Core,
     suspects: Vec<Suspect>,
-) -> Result<Vec<(Arc<Mailbox>, Position)>, CommitError> {
+) -> Result<Vec<(Arc<Mailbox>, Position)>, NodeEnded> {
     core.quarantine.begin();
     let mut remaining = Vec::new();
     let mut ticket = Position(0);

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use everpost_persistence::{AdmissionError, CommitError};
+use everpost_persistence::AdmissionError;
 
+use crate::gate::NodeEnded;
 use crate::message::MessageId;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
@@ -70,16 +71,16 @@ pub enum SendError<M> {
         #[source]
         reason: Refusal,
     },
-    /// The message was submitted, and the store failed before it said that it is durable: it may be there or not. After
+    /// The message was submitted, and the node ended before it said that it is durable: it may be there or not. After
     /// a restart of the node it is either handled, once, or never was.
     #[error(
-        "the store failed while message {id} was being written, so that it is unknown whether it was accepted: {source}"
+        "the node ended while message {id} was being written, so that it is unknown whether it was accepted: {source}"
     )]
     OutcomeUnknown {
         /// The identity of the message.
         id: MessageId,
-        /// What failed.
-        source: CommitError,
+        /// Why the node ended.
+        source: NodeEnded,
     },
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use everpost_persistence::{CommitError, OpenError, Position, ReadError, Slots, Store};
+use everpost_persistence::{OpenError, Position, ReadError, Slots, Store};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -16,7 +16,7 @@ use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
 use crate::config::{ConfigError, NodeConfig};
 use crate::core::Core;
-use crate::gate::Gate;
+use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::quarantine::{self, Suspect};
 use crate::supervision::{Kind, supervise};
@@ -179,7 +179,7 @@ pub enum StartError {
     Read(#[from] ReadError),
     /// The store failed while the start was being written down.
     #[error(transparent)]
-    Commit(#[from] CommitError),
+    Ended(#[from] NodeEnded),
     /// A supervisor could not be started.
     #[error("a supervisor could not be started: {0}")]
     Supervisor(String),

@@ -1,0 +1,14 @@
+//! Runs the demonstration and the access-log example as processes, kills them, and judges from outside.
+
+#![expect(clippy::unwrap_used, reason = "all of this is test code, where a panic is how a failure is told")]
+
+mod access_log;
+mod access_log_refusals;
+mod demonstration;
+mod log;
+mod program;
+
+/// The program once more, for its unit tests: cargo builds an example as a program or as tests, not both.
+#[expect(dead_code, reason = "nobody calls its `main` here")]
+#[path = "../access_log/main.rs"]
+mod access_log_program;

@@ -75,7 +75,7 @@ pub enum OpenError {
     },
     /// One environment is empty while the other has been in use.
     #[error(
-        "the {environment} of the store is missing or empty while its other half is in use: nothing was changed; \
+        "half of the store ({environment}) is missing or empty while the other half is in use: nothing was changed; \
          restore both from the same backup"
     )]
     Missing {

@@ -1,0 +1,144 @@
+//! House rules that hold the architecture together, as tests.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("the package is a folder of the workspace").to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names in the `[dependencies]` of a package, without those for its tests.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let manifest = read(&format!("{package}/Cargo.toml"));
+    let mut names = BTreeSet::new();
+    let mut within = false;
+    for line in manifest.lines() {
+        if let Some(section) = line.strip_prefix('[') {
+            within = section == "dependencies]";
+        } else if within && let Some(name) = line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty()) {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Every Rust file below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The code of a file without comments and without its tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn leaves_know_nobody_else_of_the_workspace() {
+    for package in ["persistence", "transport"] {
+        let ours: Vec<_> = dependencies(package).into_iter().filter(|name| name.starts_with("everpost")).collect();
+        assert!(ours.is_empty(), "{package} depends on {ours:?}");
+        assert!(!read(&format!("{package}/Cargo.toml")).contains("path = \"../"), "{package} names a neighbour");
+    }
+}
+
+#[test]
+fn only_the_runtime_knows_ractor_and_only_the_store_knows_lmdb() {
+    for package in ["persistence", "transport", "examples", "tests", "runtime/macros"] {
+        assert!(!dependencies(package).contains("ractor"), "{package} depends on ractor");
+    }
+    for package in ["runtime", "transport", "examples", "runtime/macros"] {
+        assert!(!dependencies(package).contains("heed"), "{package} depends on heed");
+    }
+    assert!(dependencies("runtime").contains("ractor") && dependencies("persistence").contains("heed"));
+}
+
+#[test]
+fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
+    const FORBIDDEN: [&str; 12] = [
+        "tokio",
+        "heed",
+        "ractor",
+        "quinn",
+        "rand::",
+        "Instant",
+        "SystemTime",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "Micros::now",
+        "std::env",
+    ];
+    let modules = ["runtime/src/mailbox/rules.rs", "runtime/src/mailbox/backoff.rs", "persistence/src/fold.rs"];
+    for module in modules {
+        let code = code(&read(module));
+        for name in FORBIDDEN {
+            assert!(!code.contains(name), "{module} is pure, and names `{name}`");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_two_files_only() {
+    let mut found = BTreeSet::new();
+    for package in ["persistence", "transport", "runtime", "runtime/macros", "examples", "tests"] {
+        for path in sources(&root().join(package)) {
+            let inside_tests = path.components().any(|part| part.as_os_str() == "tests") && package != "tests";
+            let code = code(&fs::read_to_string(&path).unwrap());
+            if !inside_tests
+                && (code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl"))
+            {
+                found.insert(path.strip_prefix(root()).unwrap().display().to_string());
+            }
+        }
+    }
+    let allowed = ["persistence/src/env.rs", "persistence/src/slots.rs"];
+    assert_eq!(found, allowed.map(str::to_owned).into_iter().collect());
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let guarantees = read("docs/GUARANTEES.md");
+    let mut tests = String::new();
+    for package in ["persistence", "transport", "runtime", "examples", "tests"] {
+        for path in sources(&root().join(package)) {
+            tests.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let mut named = 0;
+    for row in guarantees.lines().filter(|line| line.starts_with('|')) {
+        for name in row.split('`').skip(1).step_by(2).filter(|name| is_test_name(name)) {
+            let function = name.rsplit("::").next().unwrap();
+            assert!(tests.contains(&format!("fn {function}(")), "GUARANTEES.md names `{name}`, which does not exist");
+            named += 1;
+        }
+    }
+    assert!(named >= 15, "only {named} tests are named");
+}
+
+/// `module::test_name`, which has more words than the name of a method.
+fn is_test_name(name: &str) -> bool {
+    let Some((module, function)) = name.rsplit_once("::") else {
+        return false;
+    };
+    let lower = |text: &str| {
+        text.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_:".contains(letter))
+    };
+    lower(module) && lower(function) && function.matches('_').count() >= 2
+}

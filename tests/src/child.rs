@@ -1,0 +1,167 @@
+//! A node in a process of its own, which may be killed at any moment. The child is the test binary itself, told by an
+//! environment variable to run a node instead of tests.
+
+mod serve;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+
+pub use self::serve::serve;
+use crate::protocol::{Command, Event, MARK, Setup, VARIABLE};
+use crate::wait::DEADLINE;
+
+/// How many events may be on their way; a child that is not read waits.
+const EVENTS_MAX: usize = 1024;
+
+/// The test that a child process runs: it must call [`serve`] and nothing else.
+const ENTRY: &str = "child::entry";
+
+/// A running child. Killed when it is dropped.
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    stdin: Option<ChildStdin>,
+    events: Receiver<Event>,
+    stderr: Option<JoinHandle<Vec<String>>>,
+}
+
+impl Child {
+    /// Starts a child.
+    ///
+    /// # Panics
+    ///
+    /// When the system starts no process.
+    #[must_use]
+    pub fn start(setup: &Setup) -> Self {
+        let program = std::env::current_exe().expect("a test knows its own program");
+        let mut process = std::process::Command::new(program)
+            .args([ENTRY, "--exact", "--nocapture", "--test-threads=1"])
+            .env(VARIABLE, serde_json::to_string(setup).expect("a setup can be encoded"))
+            .env("RUST_LOG", "everpost=debug")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process can be started");
+        let (stdin, stdout) = (process.stdin.take(), process.stdout.take().expect("it is piped"));
+        let stderr = process.stderr.take().expect("it is piped");
+        let (sender, events) = sync_channel(EVENTS_MAX);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // A child that is killed may leave half a line.
+                let event = line.strip_prefix(MARK).and_then(|event| serde_json::from_str(event).ok());
+                if let Some(event) = event
+                    && sender.send(event).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let stderr = std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect());
+        Self { process, stdin, events, stderr: Some(stderr) }
+    }
+
+    /// Starts a child, and waits until its node runs.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn up(setup: &Setup) -> Self {
+        let mut child = Self::start(setup);
+        child.wait_for("the node starts", |event| matches!(event, Event::Up(_)));
+        child
+    }
+
+    /// Tells the child something.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen.
+    pub fn tell(&mut self, command: &Command) {
+        let line = format!("{}\n", serde_json::to_string(command).expect("a command can be encoded"));
+        let stdin = self.stdin.as_mut().expect("it was not taken");
+        // A child that has just died of what it was told before does not listen any more; its death is what tests look at.
+        let _ = stdin.write_all(line.as_bytes());
+    }
+
+    /// The next event; none once the child has ended.
+    ///
+    /// # Panics
+    ///
+    /// When the child neither says anything nor ends.
+    pub fn hear(&mut self) -> Option<Event> {
+        match self.events.recv_timeout(DEADLINE) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the child said nothing for {DEADLINE:?}"),
+        }
+    }
+
+    /// Waits for an event and returns it.
+    ///
+    /// # Panics
+    ///
+    /// When the child ends before it; then with what the child wrote to its standard error.
+    pub fn wait_for(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> bool) -> Event {
+        loop {
+            match self.hear() {
+                Some(event) if wanted(&event) => return event,
+                Some(_) => {}
+                None => panic!("{what}: the child has ended before\n{}", self.stderr().join("\n")),
+            }
+        }
+    }
+
+    /// Kills the child with SIGKILL. What it said before can still be read.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not let it.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a child can be waited for");
+    }
+
+    /// Waits for the end of the child; returns everything that it still said.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn end(&mut self) -> (ExitStatus, Vec<Event>) {
+        let events = std::iter::from_fn(|| self.hear()).collect();
+        (self.process.wait().expect("a child can be waited for"), events)
+    }
+
+    /// Waits for `last`, or for the end of the child: then with its status. Returns what it said until then.
+    ///
+    /// # Panics
+    ///
+    /// When neither happens.
+    pub fn end_or(&mut self, last: &Event) -> (Option<ExitStatus>, Vec<Event>) {
+        let mut events = Vec::new();
+        while let Some(event) = self.hear() {
+            events.push(event);
+            if events.last() == Some(last) {
+                return (None, events);
+            }
+        }
+        (Some(self.process.wait().expect("a child can be waited for")), events)
+    }
+
+    /// What the child wrote to its standard error; waits for its end.
+    pub fn stderr(&mut self) -> Vec<String> {
+        let reader = self.stderr.take();
+        reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

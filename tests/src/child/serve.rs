@@ -1,0 +1,98 @@
+//! The child's side: a node with every actor of the harness, driven from standard input.
+
+use std::io::BufRead;
+
+use everpost::{Actor, Node, NodeConfig, Receipt};
+use tokio::sync::mpsc;
+
+use crate::load;
+use crate::probe::Probe;
+use crate::protocol::{Command, Event, Setup, VARIABLE, emit};
+use crate::worker::{Quick, Script, Step, Target, Worker, workers};
+
+/// How many commands may wait.
+const COMMANDS_MAX: usize = 64;
+
+/// Runs a node, if the environment says that this process is a child; else does nothing.
+///
+/// # Panics
+///
+/// When the parent says something that cannot be understood.
+pub fn serve() {
+    let Ok(setup) = std::env::var(VARIABLE) else {
+        return;
+    };
+    let setup: Setup = serde_json::from_str(&setup).expect("the parent says how to start");
+    if setup.logs {
+        everpost::init_logs(everpost::LogFormat::Json).expect("logs are set up once");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("the system has threads").block_on(run(setup));
+}
+
+async fn run(setup: Setup) {
+    let probe = Probe::echoing(setup.open);
+    let config = NodeConfig { attempts_max: setup.attempts_max, ..crate::config() };
+    emit(&Event::Opening);
+    let node = match load::actors(workers(&setup.folder, &probe)).config(config).start().await {
+        Ok(node) => node,
+        Err(error) => return emit(&Event::Refused(error.to_string())),
+    };
+    emit(&Event::Up(node.statistics().replayed));
+    let mut commands = listen();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Send(scripts) => send_all(&node, scripts).await,
+            Command::Drain => {
+                node.drained().await.expect("the store works");
+                emit(&Event::Drained);
+            }
+            Command::Load(streams) => {
+                for (stream, first) in streams {
+                    tokio::spawn(load::client(node.clone(), stream, first));
+                }
+            }
+            Command::Stop => {
+                node.stop().await.expect("the node stops cleanly");
+                return emit(&Event::Stopped);
+            }
+        }
+    }
+}
+
+async fn send_all(node: &Node, scripts: Vec<(Target, Vec<Step>)>) {
+    let mut receipts: Vec<Receipt> = Vec::with_capacity(scripts.len());
+    for (to, steps) in scripts {
+        receipts.push(submit(node, &to, Script::new(steps)).await);
+    }
+    for receipt in receipts {
+        let id = receipt.id().to_string();
+        receipt.accepted().await.expect("the store works");
+        emit(&Event::Accepted(id));
+    }
+}
+
+async fn submit(node: &Node, to: &Target, script: Script) -> Receipt {
+    async fn to_actor<A: Actor + everpost::Handler<Script>>(node: &Node, key: &str, script: Script) -> Receipt {
+        node.actor::<A>(key).submit(script).await.expect("the node takes it")
+    }
+    if to.early {
+        to_actor::<Quick>(node, &to.key, script).await
+    } else {
+        to_actor::<Worker>(node, &to.key, script).await
+    }
+}
+
+/// Reads commands until the parent is gone, which ends the child.
+fn listen() -> mpsc::Receiver<Command> {
+    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let command = serde_json::from_str(&line).expect("the parent speaks the same language");
+            if sender.blocking_send(command).is_err() {
+                return;
+            }
+        }
+    });
+    commands
+}

@@ -1,0 +1,97 @@
+//! What a test and its child process say to each other: one JSON value a line, on the child's standard input and output.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::probe::Note;
+use crate::worker::{Step, Target};
+
+/// Lines of other programs' output, the test runner's say, do not start with it.
+pub const MARK: &str = "@ ";
+/// The environment variable that makes the test binary a child.
+pub const VARIABLE: &str = "EVERPOST_TEST_CHILD";
+
+/// How a child starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The folder of the store.
+    pub folder: PathBuf,
+    /// The setting of the node.
+    pub attempts_max: u32,
+    /// Whether the gates of its workers are open.
+    pub open: bool,
+    /// Whether it writes logs as JSON to its standard error.
+    pub logs: bool,
+}
+
+/// What a child is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Send these scripts, in this order; each is answered by [`Event::Accepted`].
+    Send(Vec<(Target, Vec<Step>)>),
+    /// Say [`Event::Drained`] once nothing waits.
+    Drain,
+    /// Send jobs on every stream of the load, from these numbers on, until killed.
+    Load(Vec<(u32, u32)>),
+    /// Stop the node and end.
+    Stop,
+}
+
+/// What a child says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// It is about to open the store.
+    Opening,
+    /// The node runs; so many messages were found in the store.
+    Up(u64),
+    /// The node did not start, and why.
+    Refused(String),
+    /// A script is durable.
+    Accepted(String),
+    /// A handler has reached a gate.
+    Reached(u32),
+    /// A handler has noted its turn.
+    Noted(Note),
+    /// Nothing waits.
+    Drained,
+    /// The node was stopped cleanly.
+    Stopped,
+    /// The load: something that a client saw.
+    Client(Client),
+}
+
+/// What a client of the load sees, on one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The stream.
+    pub stream: u32,
+    /// What it sees there.
+    pub saw: Saw,
+}
+
+/// What happened to a job, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Saw {
+    /// About to send it.
+    Sent(u32),
+    /// It is durable.
+    Acknowledged(u32),
+    /// It was handled, and this is the token in the reply.
+    Replied(u32, u64),
+    /// It became a dead letter.
+    GivenUp(u32),
+    /// The answer to a question: so many entries, and the newest one's token.
+    Answered(usize, u64),
+}
+
+/// Says `event` to the parent.
+///
+/// # Panics
+///
+/// When the parent is gone.
+pub fn emit(event: &Event) {
+    let line = format!("{MARK}{}\n", serde_json::to_string(event).expect("events can be encoded"));
+    std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent reads");
+}

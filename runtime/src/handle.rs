@@ -16,9 +16,8 @@ use crate::envelope::Origin;
 use crate::gate::NodeEnded;
 use crate::hand::is_in_turn;
 use crate::message::{Message, MessageId};
-use crate::query::Question;
+use crate::query::{Query, Question};
 use crate::refusal::{QueryError, Refusal, SendError};
-use crate::supervision::Kind;
 use crate::telemetry;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
@@ -124,43 +123,40 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     /// Puts a volatile question to the actor's state: never stored, answered at most once, between two turns. The answer
-    /// leaves when the state that it saw is durable. Waits for at most the node's `ask_timeout`.
+    /// leaves when the state that it saw is durable. Awaited with [`Query::timeout`] or the node's `ask_timeout`.
     ///
     /// # Errors
     ///
     /// [`QueryError`]; a question leaves no trace, so it may be asked again.
-    ///
-    /// # Cancel safety
-    ///
-    /// A question that is dropped changes nothing.
-    pub async fn query<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
+    pub fn query<Q: Message>(&self, question: Q) -> Query<'_, A, Q>
+    where
+        A: Answer<Q>,
+    {
+        Query::new(self, question, self.core.config.ask_timeout)
+    }
+
+    /// Hands a question to the activation, and waits for the answer.
+    pub(crate) async fn answer_to<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
     where
         A: Answer<Q>,
     {
         self.check_intake()?;
         let not_here = Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME };
         let kind = self.core.kinds.get(A::TYPE).ok_or(not_here)?;
-        let timeout = self.core.config.ask_timeout;
-        let answered = async {
-            let open = Arc::clone(&self.core.questions);
-            let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
-            let (waiter, answer) = oneshot::channel();
-            self.put(kind, Box::new(Question::<A>::new(question, waiter, permit)));
-            answer.await.map_err(|_| QueryError::Lost)
-        };
-        tokio::time::timeout(timeout, answered).await.unwrap_or(Err(QueryError::Timeout(timeout)))
-    }
-
-    fn put(&self, kind: &Arc<Kind>, question: Box<Question<A>>) {
+        let open = Arc::clone(&self.core.questions);
+        let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
+        let (waiter, answer) = oneshot::channel();
+        let question = Box::new(Question::<A>::new(question, waiter, permit));
         loop {
             let mailbox = self.core.directory.mailbox(self.address.address(), kind);
             let mut inner = mailbox.lock();
             if !inner.retired {
                 inner.questions.push_back(question);
                 inner.ring(&mailbox);
-                return;
+                break;
             }
         }
+        answer.await.map_err(|_| QueryError::Lost)
     }
 
     /// Waits for room, then enqueues in one step.

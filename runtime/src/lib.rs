@@ -118,6 +118,7 @@ pub use crate::handle::{ActorHandle, Receipt};
 pub use crate::mailbox::Backoff;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::{Node, NodeBuilder, NodeStatistics, StartError, StopError};
+pub use crate::query::Query;
 pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
 pub use crate::turn::Turn;

@@ -1,12 +1,61 @@
 //! Questions: volatile, answered from the state alone. The answer leaves when the state that it saw is durable.
 
 use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::actor::{Actor, Answer};
 use crate::core::Effect;
+use crate::handle::ActorHandle;
 use crate::message::Message;
+use crate::refusal::QueryError;
+
+/// A question that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
+///
+/// # Cancel safety
+///
+/// A question that is dropped changes nothing.
+#[must_use = "a question does nothing until it is awaited"]
+pub struct Query<'h, A, Q> {
+    handle: &'h ActorHandle<A>,
+    question: Q,
+    timeout: Duration,
+}
+
+impl<'h, A: Answer<Q>, Q: Message> Query<'h, A, Q> {
+    pub(crate) fn new(handle: &'h ActorHandle<A>, question: Q, timeout: Duration) -> Self {
+        Self { handle, question, timeout }
+    }
+
+    /// How long to wait for the answer, instead of the node's `ask_timeout`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn run(self) -> Result<Q::Reply, QueryError> {
+        let answer = self.handle.answer_to(self.question);
+        tokio::time::timeout(self.timeout, answer).await.unwrap_or(Err(QueryError::Timeout(self.timeout)))
+    }
+}
+
+impl<'h, A: Answer<Q>, Q: Message> IntoFuture for Query<'h, A, Q> {
+    type Output = Result<Q::Reply, QueryError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'h>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A, Q> fmt::Debug for Query<'_, A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
 
 /// A question on its way to an activation, without its type.
 pub(crate) struct Question<A: Actor> {

@@ -11,7 +11,7 @@ use everpost_persistence::Position;
 use crate::clock::Micros;
 
 /// How many messages of one mailbox keep their bodies in memory, at most.
-pub(crate) const WINDOW_MESSAGES: usize = 16_384;
+pub(crate) const WINDOW_MESSAGES: usize = 65_536;
 /// How many bodies are read from the store at a time.
 pub(crate) const LOAD_MESSAGES: usize = 256;
 

@@ -187,6 +187,8 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
         SendError::NotAccepted { reason: Refusal::Store(AdmissionError::Failed(source)), .. } => {
             matches!(source, CommitError::DiskFull { .. })
         }
+        // After a failure the node stops by itself, and `failed` below says why.
+        SendError::NotAccepted { reason: Refusal::Stopping, .. } => true,
         _ => false,
     };
     assert!(typed, "{failed:?}");

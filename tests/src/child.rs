@@ -3,6 +3,7 @@
 
 mod serve;
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -24,6 +25,8 @@ pub struct Child {
     process: std::process::Child,
     stdin: Option<ChildStdin>,
     events: Receiver<Event>,
+    /// Heard while waiting for the node to run: what recovery sets off may come before that.
+    early: VecDeque<Event>,
     stderr: Option<JoinHandle<Vec<String>>>,
 }
 
@@ -39,7 +42,7 @@ impl Child {
         let mut process = std::process::Command::new(program)
             .args([ENTRY, "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, serde_json::to_string(setup).expect("a setup can be encoded"))
-            .env("RUST_LOG", "everpost=debug")
+            .env("RUST_LOG", if setup.logs { "everpost=debug" } else { "everpost=info" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -60,7 +63,7 @@ impl Child {
             }
         });
         let stderr = std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect());
-        Self { process, stdin, events, stderr: Some(stderr) }
+        Self { process, stdin, events, early: VecDeque::new(), stderr: Some(stderr) }
     }
 
     /// Starts a child, and waits until its node runs.
@@ -71,7 +74,12 @@ impl Child {
     #[must_use]
     pub fn up(setup: &Setup) -> Self {
         let mut child = Self::start(setup);
-        child.wait_for("the node starts", |event| matches!(event, Event::Up(_)));
+        let mut early = VecDeque::new();
+        child.wait_for("the node starts", |event| {
+            early.push_back(event.clone());
+            matches!(event, Event::Up(_))
+        });
+        child.early = early;
         child
     }
 
@@ -91,12 +99,18 @@ impl Child {
     ///
     /// # Panics
     ///
-    /// When the child neither says anything nor ends.
+    /// When the child neither says anything nor ends; then with its logs.
     pub fn hear(&mut self) -> Option<Event> {
+        if let Some(event) = self.early.pop_front() {
+            return Some(event);
+        }
         match self.events.recv_timeout(DEADLINE) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("the child said nothing for {DEADLINE:?}"),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill();
+                panic!("the child said nothing for {DEADLINE:?}\n{}", self.stderr().join("\n"));
+            }
         }
     }
 

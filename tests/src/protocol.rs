@@ -22,7 +22,7 @@ pub struct Setup {
     pub attempts_max: u32,
     /// Whether the gates of its workers are open.
     pub open: bool,
-    /// Whether it writes logs as JSON to its standard error.
+    /// Whether its logs, which go to its standard error as JSON, are to be complete.
     pub logs: bool,
 }
 

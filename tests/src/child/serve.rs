@@ -23,9 +23,7 @@ pub fn serve() {
         return;
     };
     let setup: Setup = serde_json::from_str(&setup).expect("the parent says how to start");
-    if setup.logs {
-        everpost::init_logs(everpost::LogFormat::Json).expect("logs are set up once");
-    }
+    everpost::init_logs(everpost::LogFormat::Json).expect("logs are set up once");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("the system has threads").block_on(run(setup));
 }

@@ -24,7 +24,8 @@ async fn of_100_000_addresses_none_stays_in_memory_and_every_state_comes_back() 
     }
     last.unwrap().accepted().await.unwrap();
     soon("all are handled", node.drained()).await.unwrap();
-    eprintln!("at most {activations_most} activations at a time");
+    // Besides those that may be idle there are those at work, whose number depends on the machine.
+    assert!(activations_most < ADDRESSES as usize / 4, "{activations_most} activations at a time");
     eventually("activations and mailboxes leave memory", || {
         let statistics = node.statistics();
         statistics.activations == 0 && statistics.mailboxes == 0

@@ -14,23 +14,32 @@ use everpost_tests::worker::{Quick, Step, Target, Worker, quick, read, worker, w
 const REACHED: u32 = 0;
 const SPIN: u32 = 1;
 const HOLD: u32 = 2;
+const BEGUN: u32 = 3;
 
-/// A process dies while it has the message `steps` for the worker `suspect` in hand; `others` wait behind the gate.
+/// A process dies while it has the message `steps` for the worker `suspect` in hand. The `others` have begun and wait at
+/// their gate by then: not in hand, since nobody polls them.
 fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
     let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false };
     let mut child = Child::up(&setup);
+    let begin = |steps: &[Step]| [&[Step::Reach(BEGUN)], steps].concat();
+    let others: Vec<_> = others.iter().map(|(to, steps)| (to.clone(), begin(steps))).collect();
+    send_and_see(&mut child, BEGUN, others);
     let in_hand = [&[Step::Note, Step::Reach(REACHED), Step::Spin(SPIN)], steps].concat();
-    let mut sent: Vec<_> = others.to_vec();
-    sent.push((worker("suspect"), in_hand));
-    let count = sent.len();
-    child.tell(&Command::Send(sent));
-    let (mut accepted, mut reached) = (0, false);
-    child.wait_for("it is in hand, and all are accepted", |event| {
-        accepted += usize::from(matches!(event, Event::Accepted(_)));
-        reached |= *event == Event::Reached(REACHED);
-        reached && accepted == count
-    });
+    send_and_see(&mut child, REACHED, vec![(worker("suspect"), in_hand)]);
     child.kill();
+}
+
+/// Sends scripts, and waits until all are accepted and have reached `gate`.
+fn send_and_see(child: &mut Child, gate: u32, scripts: Vec<(Target, Vec<Step>)>) {
+    let (mut accepted, mut reached) = (scripts.len(), scripts.len());
+    child.tell(&Command::Send(scripts));
+    while accepted + reached > 0 {
+        match child.wait_for("they are accepted, and have begun", |_| true) {
+            Event::Accepted(_) => accepted -= 1,
+            Event::Reached(at) if at == gate => reached -= 1,
+            _ => {}
+        }
+    }
 }
 
 async fn start(folder: &std::path::Path, probe: &Arc<Probe>, config: NodeConfig) -> Node {

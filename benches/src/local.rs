@@ -1,0 +1,160 @@
+//! The measurements of one node: what is measured when, in rounds that go through everything in turn.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use everpost::Node;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::actors::{Committed, Pipelined};
+use crate::machine::{Machine, data_folder};
+use crate::problem::Problem;
+use crate::report::Report;
+use crate::samples::Samples;
+use crate::throughput::Run;
+use crate::{disk, latency, limits, recovery, throughput};
+
+/// Fewer samples would have no middle.
+const ROUNDS_MIN: u32 = 3;
+
+/// Measures one node.
+#[derive(Debug, Args)]
+pub(crate) struct Local {
+    /// Prints one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Where the stores are made, in a folder that is removed at the end [default: the temporary folder if it is on the
+    /// disk of the working folder, else the working folder]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Does little of everything: shows that it works; the figures mean nothing
+    #[arg(long)]
+    quick: bool,
+    /// Measures only this, any number of times
+    #[arg(long, value_enum, value_name = "NAME")]
+    only: Vec<Group>,
+    /// Of the throughput, measures only this, any number of times: for a profile
+    #[arg(long, value_enum, value_name = "NAME")]
+    run: Vec<Run>,
+    /// How often each figure is measured, besides a first time that is not counted
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(i64::from(ROUNDS_MIN)..))]
+    rounds: u32,
+}
+
+/// What is measured together, between two looks at the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    Throughput,
+    Limits,
+    Latency,
+    Recovery,
+}
+
+/// How much each measurement does.
+#[derive(Clone, Copy, Debug)]
+struct Amounts {
+    throughput: throughput::Load,
+    limits: limits::Load,
+    latency: Duration,
+    waiting_messages: u64,
+    baseline: Duration,
+}
+
+impl Local {
+    pub(crate) fn measure(&self) -> Result<(), Problem> {
+        let parent = self.data_dir.clone().map_or_else(data_folder, Ok)?;
+        std::fs::create_dir_all(&parent)?;
+        let folder = tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent)?;
+        let machine = Machine::describe(folder.path())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
+        // On a worker, as a service would: the thread that made the runtime is none.
+        let measuring = runtime.spawn(Measuring::new(self, folder.path()).run());
+        let samples = runtime.block_on(measuring)??;
+        Report::new(machine, self.quick, &samples).print(self.json)
+    }
+
+    fn amounts(&self) -> Amounts {
+        if self.quick {
+            Amounts {
+                throughput: throughput::Load { flood: 20_000, one_by_one: 4_000 },
+                limits: limits::Load { casts: 50_000, records: 20_000, commits: Duration::from_millis(50) },
+                latency: Duration::from_millis(400),
+                waiting_messages: 100_000,
+                baseline: Duration::from_millis(50),
+            }
+        } else {
+            Amounts {
+                throughput: throughput::Load { flood: 1_000_000, one_by_one: 200_000 },
+                limits: limits::Load { casts: 2_000_000, records: 1_000_000, commits: Duration::from_secs(1) },
+                latency: Duration::from_secs(10),
+                waiting_messages: 1_000_000,
+                baseline: Duration::from_millis(500),
+            }
+        }
+    }
+}
+
+/// A run of the rounds.
+struct Measuring {
+    folder: PathBuf,
+    groups: Vec<Group>,
+    runs: Vec<Run>,
+    amounts: Amounts,
+    rounds: u32,
+    progress: ProgressBar,
+}
+
+impl Measuring {
+    fn new(local: &Local, folder: &Path) -> Self {
+        let wanted = |group: &Group| local.only.is_empty() || local.only.contains(group);
+        let groups: Vec<_> = Group::value_variants().iter().copied().filter(wanted).collect();
+        let runs = if local.run.is_empty() { Run::value_variants() } else { &local.run };
+        let rounds = if local.quick { ROUNDS_MIN } else { local.rounds };
+        // Drawn on a terminal only.
+        let progress = ProgressBar::new(u64::from(rounds + 1) * groups.len() as u64);
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed_precise} {msg}");
+        progress.set_style(style.expect("the template is well formed"));
+        Self { folder: folder.to_path_buf(), groups, runs: runs.to_vec(), amounts: local.amounts(), rounds, progress }
+    }
+
+    async fn run(self) -> Result<Samples, Problem> {
+        let node = Node::builder("benches", self.folder.join("node")).actor(Committed).actor(Pipelined).start().await?;
+        let mut samples = Samples::default();
+        for round in 0..=self.rounds {
+            if round == 1 {
+                // What came before was the warm-up.
+                samples = Samples::default();
+            }
+            for &group in &self.groups {
+                self.measure(group, round, &node, &mut samples).await?;
+            }
+        }
+        node.stop().await?;
+        self.progress.finish_and_clear();
+        Ok(samples)
+    }
+
+    async fn measure(&self, group: Group, round: u32, node: &Node, samples: &mut Samples) -> Result<(), Problem> {
+        let Amounts { baseline, .. } = self.amounts;
+        let value = group.to_possible_value().expect("no group is skipped");
+        let name = value.get_name();
+        self.progress.set_message(format!("{name}, round {round} of {}", self.rounds));
+        throughput::settle(node).await?;
+        tokio::task::block_in_place(|| disk::baseline(samples, &self.folder, name, "before", baseline))?;
+        match group {
+            Group::Throughput => {
+                throughput::round(samples, node, &self.folder, &self.runs, self.amounts.throughput).await?
+            }
+            Group::Limits => limits::round(samples, &self.folder, self.amounts.limits).await?,
+            Group::Latency => latency::round(samples, node, &self.folder, self.amounts.latency).await?,
+            Group::Recovery => {
+                tokio::task::block_in_place(|| recovery::round(samples, &self.folder, self.amounts.waiting_messages))?
+            }
+        }
+        throughput::settle(node).await?;
+        tokio::task::block_in_place(|| disk::baseline(samples, &self.folder, name, "after", baseline))?;
+        self.progress.inc(1);
+        Ok(())
+    }
+}

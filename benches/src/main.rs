@@ -1,0 +1,62 @@
+//! Measurements of Everpost and of the machine under it: `cargo run --release -p everpost-benches -- local --json`.
+//!
+//! What each figure means is in `docs/BENCHMARKS.md`. Every figure is measured at least three times, in rounds that go
+//! through all measurements in turn, so that a drift of the machine hits all alike; the first round is not counted.
+//! A run in which a message is lost, repeated or reordered is an error, not a figure.
+
+mod actors;
+mod child;
+mod clock;
+mod disk;
+mod flood;
+mod latency;
+mod limits;
+mod local;
+mod machine;
+mod memory;
+mod problem;
+mod recovery;
+mod report;
+mod samples;
+mod throughput;
+mod written;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::child::ChildTask;
+use crate::local::Local;
+
+/// Measures Everpost on this machine.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures one node: throughput, latency, recovery, and the limits of what is under it.
+    Local(Local),
+    /// A part of a measurement that needs a process of its own; started by the others.
+    #[command(hide = true)]
+    Child(ChildTask),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Local(local) => local.measure(),
+        Command::Child(task) => task.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(std::io::stderr(), "error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is printed: one JSON object, or tables for people.
+
+use std::io::Write;
+
+use serde::{Serialize, Serializer};
+
+use crate::actors::PAYLOAD_BYTES;
+use crate::flood::{PRODUCERS, WINDOW};
+use crate::machine::Machine;
+use crate::problem::Problem;
+use crate::samples::{Figure, Samples};
+use crate::throughput::ACTORS;
+
+/// Everything that a run found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    settings: Settings,
+    /// By name, in the order of measurement.
+    #[serde(serialize_with = "by_name")]
+    figures: Vec<Figure>,
+    ratios: Vec<Ratio>,
+    aims: Vec<Aim>,
+}
+
+#[derive(Debug, Serialize)]
+struct Settings {
+    payload_bytes: usize,
+    actors: usize,
+    /// How many messages may be unacknowledged.
+    window: usize,
+    producers: usize,
+    /// A smoke run, whose figures mean nothing.
+    quick: bool,
+}
+
+/// What is reached of a limit: the medians of both.
+#[derive(Debug, Serialize)]
+struct Ratio {
+    figure: &'static str,
+    limit: &'static str,
+    ratio: f64,
+}
+
+/// What is hoped for, and what was reached.
+#[derive(Debug, Serialize)]
+struct Aim {
+    figure: &'static str,
+    unit: &'static str,
+    aim: f64,
+    /// Whether less is better.
+    at_most: bool,
+    reached: f64,
+    met: bool,
+}
+
+/// Figures that are compared with the limit that their work has.
+const RATIOS: [(&str, &str); 8] = [
+    ("throughput.committed_1000", "limits.ractor_cast"),
+    ("throughput.committed_1000", "limits.store_committed"),
+    ("throughput.committed_1000", "limits.journal_of_committed_1000.messages"),
+    ("throughput.committed_1000.groups", "limits.journal_of_committed_1000"),
+    ("throughput.pipelined_1000", "limits.ractor_cast"),
+    ("throughput.pipelined_1000", "limits.store_pipelined"),
+    ("throughput.pipelined_1000", "limits.journal_of_pipelined_1000.messages"),
+    ("throughput.pipelined_1000.groups", "limits.journal_of_pipelined_1000"),
+];
+
+/// The aims of the project: on two cores, with the disk in its fast state.
+const AIMS: [(&str, f64, bool); 6] = [
+    ("throughput.committed_1000", 500_000.0, false),
+    ("throughput.pipelined_1000", 1_000_000.0, false),
+    ("latency.send_p50_in_lmdb_commits", 2.0, true),
+    ("recovery.after_kill", 2.0, true),
+    ("memory.beyond_window", 32.0, true),
+    ("memory.after_start", 32.0, true),
+];
+
+impl Report {
+    pub(crate) fn new(machine: Machine, quick: bool, samples: &Samples) -> Self {
+        let ratios = RATIOS.iter().filter_map(|&(figure, limit)| {
+            Some(Ratio { figure, limit, ratio: samples.median(figure)? / samples.median(limit)? })
+        });
+        let aims = AIMS.iter().filter_map(|&(figure, aim, at_most)| {
+            let Figure { median: reached, unit, .. } = samples.figures().find(|found| found.name == figure)?;
+            let met = if at_most { reached <= aim } else { reached >= aim };
+            Some(Aim { figure, unit, aim, at_most, reached, met })
+        });
+        let settings =
+            Settings { payload_bytes: PAYLOAD_BYTES, actors: ACTORS, window: WINDOW, producers: PRODUCERS, quick };
+        Self { machine, settings, figures: samples.figures().collect(), ratios: ratios.collect(), aims: aims.collect() }
+    }
+
+    pub(crate) fn print(&self, json: bool) -> Result<(), Problem> {
+        let mut output = std::io::stdout().lock();
+        if json {
+            serde_json::to_writer_pretty(&mut output, self)?;
+            writeln!(output)?;
+        } else {
+            self.print_tables(&mut output)?;
+        }
+        Ok(output.flush()?)
+    }
+
+    fn print_tables(&self, output: &mut impl Write) -> std::io::Result<()> {
+        writeln!(output, "{}", self.machine)?;
+        if self.settings.quick {
+            writeln!(output, "a smoke run: the figures mean nothing")?;
+        }
+        writeln!(output, "\n{:<52} {:>14} {:>14} {:>14} {:>5}  unit", "figure", "min", "median", "max", "runs")?;
+        for Figure { name, min, median, max, unit, runs } in &self.figures {
+            writeln!(
+                output,
+                "{name:<52} {:>14} {:>14} {:>14} {runs:>5}  {unit}",
+                short(*min),
+                short(*median),
+                short(*max)
+            )?;
+        }
+        if !self.ratios.is_empty() {
+            writeln!(output, "\n{:<40} {:<44} {:>8}", "figure", "of the limit", "share")?;
+        }
+        for Ratio { figure, limit, ratio } in &self.ratios {
+            writeln!(output, "{figure:<40} {limit:<44} {:>7.1}%", ratio * 100.0)?;
+        }
+        if !self.aims.is_empty() {
+            writeln!(output, "\n{:<40} {:>17} {:>14} {:>7}  unit", "aim", "", "reached", "met")?;
+        }
+        for Aim { figure, unit, aim, at_most, reached, met } in &self.aims {
+            let bound = format!("{} {}", if *at_most { "<=" } else { ">=" }, short(*aim));
+            writeln!(
+                output,
+                "{figure:<40} {bound:>17} {:>14} {:>7}  {unit}",
+                short(*reached),
+                if *met { "yes" } else { "no" }
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn by_name<S: Serializer>(figures: &[Figure], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(figures.iter().map(|figure| (&figure.name, figure)))
+}
+
+/// With as many digits as mean something.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1_000.0 => thousands(value),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::from(if value < 0.0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!([0.12345, 12.345, 1234.5, 1_234_567.8].map(short), ["0.123", "12.3", "1,234", "1,234,568"]);
+    }
+
+    #[test]
+    fn an_aim_says_whether_it_is_met() {
+        let mut samples = Samples::default();
+        samples.add("throughput.committed_1000", "messages/s", 600_000.0);
+        samples.add("limits.ractor_cast", "messages/s", 1_200_000.0);
+        samples.add("recovery.after_kill", "s", 2.5);
+        let machine = Machine::describe(&std::env::temp_dir()).unwrap();
+        let report = Report::new(machine, false, &samples);
+        let met: Vec<_> = report.aims.iter().map(|aim| (aim.figure, aim.met)).collect();
+        assert_eq!(met, [("throughput.committed_1000", true), ("recovery.after_kill", false)]);
+        assert_eq!(report.ratios.len(), 1);
+        assert!((report.ratios[0].ratio - 0.5).abs() < 1e-9);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["figures"]["recovery.after_kill"]["median"], 2.5);
+    }
+}

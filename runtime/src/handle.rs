@@ -114,7 +114,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Errors
     ///
-    /// [`AskError`] says whether the message was accepted, and what became of it as far as is known.
+    /// [`AskError`](crate::AskError) says whether the message was accepted, and what became of it as far as is known.
     pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
     where
         A: Handler<M>,

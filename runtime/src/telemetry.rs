@@ -4,7 +4,7 @@
 //! | event | level | when |
 //! | --- | --- | --- |
 //! | `submitted` | debug | a message from outside has its place in a mailbox |
-//! | span `turn` | debug | a handler runs |
+//! | span `turn` | info | a handler runs; what it logs carries the fields of the span |
 //! | `committed` | debug | a turn is durable |
 //! | `handler failed` | warn | a message will be tried again |
 //! | `dead letter` | error | a message was given up on |
@@ -57,7 +57,7 @@ pub fn init_logs(format: LogFormat) -> Result<(), LogsError> {
 pub struct LogsError(TryInitError);
 
 pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, position: Position, attempt: u32) -> Span {
-    tracing::debug_span!(
+    tracing::info_span!(
         "turn",
         node,
         %actor,

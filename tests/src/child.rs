@@ -16,7 +16,7 @@ use crate::wait::DEADLINE;
 /// How many events may be on their way; a child that is not read waits.
 const EVENTS_MAX: usize = 1024;
 
-/// The test that a child process runs: it must call [`serve`] and nothing else.
+/// The test that a child process runs: it must call [`serve`](serve()) and nothing else.
 const ENTRY: &str = "child::entry";
 
 /// A running child. Killed when it is dropped.

@@ -155,6 +155,7 @@ fn small() -> NodeConfig {
     let mut config = NodeConfig { window_bytes_max: 0, ..NodeConfig::default() };
     config.store.queue_turns_max = 1_024;
     config.store.checkpoint_bytes = 1 << 20;
+    config.store.checkpoint_age = Duration::from_millis(50);
     config.store.overlay_bytes_max = 4 << 20;
     config
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use everpost::Node;
+use everpost::{Node, NodeConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::actors::{Committed, Pipelined};
+use crate::flood::WINDOW;
 use crate::machine::{Machine, data_folder};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -59,12 +60,14 @@ struct Amounts {
     latency: Duration,
     waiting_messages: u64,
     baseline: Duration,
+    /// What a smoke run does not wait for.
+    checkpoint_age: Option<Duration>,
 }
 
 impl Local {
     pub(crate) fn measure(&self) -> Result<(), Problem> {
         let parent = self.data_dir.clone().map_or_else(data_folder, Ok)?;
-        std::fs::create_dir_all(&parent)?;
+        std::fs::create_dir_all(&parent).map_err(|error| Problem::new(format!("{}: {error}", parent.display())))?;
         let folder = tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent)?;
         let machine = Machine::describe(folder.path())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
@@ -82,6 +85,7 @@ impl Local {
                 latency: Duration::from_millis(400),
                 waiting_messages: 100_000,
                 baseline: Duration::from_millis(50),
+                checkpoint_age: Some(Duration::from_millis(20)),
             }
         } else {
             Amounts {
@@ -90,6 +94,7 @@ impl Local {
                 latency: Duration::from_secs(10),
                 waiting_messages: 1_000_000,
                 baseline: Duration::from_millis(500),
+                checkpoint_age: None,
             }
         }
     }
@@ -119,7 +124,13 @@ impl Measuring {
     }
 
     async fn run(self) -> Result<Samples, Problem> {
-        let node = Node::builder("benches", self.folder.join("node")).actor(Committed).actor(Pipelined).start().await?;
+        // A client that is faster than one actor is held back, instead of filling the disk with what waits.
+        let mut config = NodeConfig { mailbox_messages_max: WINDOW, ..NodeConfig::default() };
+        if let Some(age) = self.amounts.checkpoint_age {
+            config.store.checkpoint_age = age;
+        }
+        let node = Node::builder("benches", self.folder.join("node")).config(config);
+        let node = node.actor(Committed).actor(Pipelined).start().await?;
         let mut samples = Samples::default();
         for round in 0..=self.rounds {
             if round == 1 {

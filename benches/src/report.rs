@@ -29,6 +29,8 @@ struct Settings {
     actors: usize,
     /// How many messages may be unacknowledged.
     window: usize,
+    /// How many may wait for one actor, before its sender is held back.
+    mailbox_messages_max: usize,
     producers: usize,
     /// A smoke run, whose figures mean nothing.
     quick: bool,
@@ -86,8 +88,14 @@ impl Report {
             let met = if at_most { reached <= aim } else { reached >= aim };
             Some(Aim { figure, unit, aim, at_most, reached, met })
         });
-        let settings =
-            Settings { payload_bytes: PAYLOAD_BYTES, actors: ACTORS, window: WINDOW, producers: PRODUCERS, quick };
+        let settings = Settings {
+            payload_bytes: PAYLOAD_BYTES,
+            actors: ACTORS,
+            window: WINDOW,
+            mailbox_messages_max: WINDOW,
+            producers: PRODUCERS,
+            quick,
+        };
         Self { machine, settings, figures: samples.figures().collect(), ratios: ratios.collect(), aims: aims.collect() }
     }
 

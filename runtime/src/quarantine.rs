@@ -103,14 +103,36 @@ pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position
         // Its last turn, or its failure, is durable before the next suspect runs.
         let settled = || mailbox.lock().is_settled(position, Micros::now(), core.store.durable());
         core.gate.until(settled).await?;
-        let acquitted = mailbox.lock().rules.acquit(position).map(Failures::encode);
-        if let Some(record) = acquitted {
-            // A mark that stayed would blame it for a later death in company.
-            submit_attempts(core, &mailbox, position, record).await;
-        }
+        acquit(core, &mailbox, position).await?;
     }
     core.quarantine.end();
     Ok(())
+}
+
+/// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that stayed
+/// would blame it for a later death in company.
+async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<(), NodeEnded> {
+    let bytes = {
+        let mut inner = mailbox.lock();
+        if !inner.rules.is_suspect(position) {
+            return Ok(());
+        }
+        inner.rules.acquit(position).map_or(0, |failures| failures.encode().len())
+    };
+    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, bytes).await else {
+        return Ok(());
+    };
+    let ticket = {
+        let mut inner = mailbox.lock();
+        // Looked at again in the step that submits: a message that was handled meanwhile must get no record any more.
+        let Some(record) = inner.rules.acquit(position).map(Failures::encode) else {
+            return Ok(());
+        };
+        let (ticket, ()) = core.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
+        inner.last_submitted = ticket;
+        ticket
+    };
+    core.gate.durable(ticket).await
 }
 
 /// None when the store takes nothing any more.

@@ -165,3 +165,16 @@ fn a_discarded_message_is_gone() {
     assert_eq!(rules.discard(Position(2)), None);
     assert_eq!((rules.len(), rules.contains(Position(2)), rules.is_suspect(Position(2))), (1, false, false));
 }
+
+#[test]
+fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_more() {
+    let mut rules = Rules::<u64>::new();
+    rules.enqueued(Position(1), 1, true);
+    rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
+    let acquitted = rules.acquit(Position(1)).cloned();
+    assert_eq!(acquitted, Some(Failures { attempts: 2, ..Failures::default() }));
+    assert!(!rules.is_suspect(Position(1)));
+    assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
+    assert_eq!(rules.finished(), (Position(1), 1, true), "its record goes with it");
+    assert_eq!(rules.acquit(Position(1)), None);
+}

@@ -29,7 +29,8 @@ pub(crate) struct Batch {
     pub(crate) changes: Vec<Change>,
 }
 
-/// The version of the batch format that this crate writes, and the only one that it reads.
+/// The version of the batch format that this crate writes, and the only one that it reads. It is about the layout: a
+/// new table needs no new one, since the format of the store keeps programs away that do not know the table.
 const VERSION: u8 = 1;
 /// Version, group, first and last position, number of changes.
 const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;
@@ -127,6 +128,10 @@ const fn tag(table: Table) -> u8 {
         Table::Attempts => 3,
         Table::DeadLetters => 4,
         Table::Replies => 5,
+        Table::Outbox => 6,
+        Table::Received => 7,
+        Table::Acknowledged => 8,
+        Table::Peers => 9,
     }
 }
 

@@ -1,13 +1,15 @@
 //! Folding: of many changes in order, only what still matters. Pure.
 //!
-//! Two rules. The last change of a key wins. And since positions are given out once, an inbox record that was
-//! enqueued within what is folded cannot exist outside of it: once it is deleted, nothing of it is left, neither
-//! record nor tombstone, nor its attempts. `GroupFold` does this for the changes of one group before they are
+//! Two rules. The last change of a key wins. And since positions are given out once, an inbox or outbox record that was
+//! made within what is folded cannot exist outside of it: once it is deleted, nothing of it is left, neither record nor
+//! tombstone, nor its attempts. `GroupFold` does this for the changes of one group before they are
 //! written; `Folded` holds the outcome of many groups, which is what the tables lack.
 //!
 //! Deleting an inbox record deletes its attempts as well, here and wherever changes are applied.
 
 mod group;
+
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -21,23 +23,27 @@ use crate::queue::CHANGE_BYTES;
 /// What a run of groups amounts to.
 #[derive(Debug, Default)]
 pub(crate) struct Folded {
-    /// The first position of the first group; 0 while there is none. Older inbox records may be in the tables.
+    /// The first position of the first group; 0 while there is none. Older inbox and outbox records may be in the
+    /// tables.
     first: Position,
     /// The last group, and its last position.
     pub(crate) last_group: Group,
     pub(crate) last_position: Position,
-    /// By position alone, which is unique; inbox records are most of what passes, and a short key is quick to find.
-    inbox: FxHashMap<Position, Inboxed>,
+    /// Inbox and outbox records: most of what passes.
+    queued: FxHashMap<Queued, Option<Bytes>>,
     rest: FxHashMap<Key, Option<Bytes>>,
     /// How many of `rest` are attempts: usually none, and then nothing has to be looked up when a record is deleted.
     attempts: usize,
     bytes: usize,
 }
 
-#[derive(Debug)]
-struct Inboxed {
+/// The key of an inbox or outbox record, short, and quick to find: a position is given out once over both tables, so it
+/// alone is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Queued {
+    position: Position,
     partition: Partition,
-    value: Option<Bytes>,
+    outbox: bool,
 }
 
 /// What a fold knows about a record.
@@ -67,37 +73,36 @@ impl Folded {
         self.last_group = group;
         self.last_position = last;
         for Change { key, value } in changes {
-            match key {
-                Key::Inbox { partition, position } => self.change_inbox(partition, position, value),
-                key => self.change_rest(key, value),
+            match Queued::of(&key) {
+                Some(queued) => self.change_queued(queued, value),
+                None => self.change_rest(key, value),
             }
         }
     }
 
     /// What is known about a record.
     pub(crate) fn get(&self, key: &Key) -> Known {
-        match *key {
-            Key::Inbox { partition, position } => match self.inbox.get(&position) {
-                Some(entry) if entry.partition == partition => Known::from(&entry.value),
-                _ => Known::Unknown,
-            },
-            Key::Attempts { partition, position } => match self.rest.get(key) {
-                Some(value) => Known::from(value),
-                // The deletion of the record stands for that of its attempts.
-                None if self.get(&Key::Inbox { partition, position }) == Known::Deleted => Known::Deleted,
-                None => Known::Unknown,
-            },
-            _ => self.rest.get(key).map_or(Known::Unknown, Known::from),
+        let change = Queued::of(key).map_or_else(|| self.rest.get(key), |queued| self.queued.get(&queued));
+        match (change, *key) {
+            (Some(value), _) => Known::from(value),
+            // The deletion of an inbox record stands for that of its attempts.
+            (None, Key::Attempts { partition, position }) => {
+                match self.queued.get(&Queued { position, partition, outbox: false }) {
+                    Some(None) => Known::Deleted,
+                    _ => Known::Unknown,
+                }
+            }
+            (None, _) => Known::Unknown,
         }
     }
 
     /// The changes of a table, in no order. Deletions of inbox records stand for those of their attempts.
     pub(crate) fn changes(&self, table: Table) -> Box<dyn Iterator<Item = (Key, &Option<Bytes>)> + '_> {
-        if table == Table::Inbox {
-            let key = |(&position, entry): (&Position, &Inboxed)| Key::Inbox { partition: entry.partition, position };
-            Box::new(self.inbox.iter().map(move |entry| (key(entry), &entry.1.value)))
+        let of_table = move |(key, _): &(Key, &Option<Bytes>)| key.table() == table;
+        if matches!(table, Table::Inbox | Table::Outbox) {
+            Box::new(self.queued.iter().map(|(queued, value)| (queued.key(), value)).filter(of_table))
         } else {
-            Box::new(self.rest.iter().filter(move |(key, _)| key.table() == table).map(|(&key, value)| (key, value)))
+            Box::new(self.rest.iter().map(|(&key, value)| (key, value)).filter(of_table))
         }
     }
 
@@ -108,7 +113,7 @@ impl Folded {
 
     /// How many changes there are.
     pub(crate) fn len(&self) -> usize {
-        self.inbox.len() + self.rest.len()
+        self.queued.len() + self.rest.len()
     }
 
     /// Bytes of the values, and [`CHANGE_BYTES`] for each change.
@@ -121,19 +126,20 @@ impl Folded {
         self.last_group.0 == 0
     }
 
-    fn change_inbox(&mut self, partition: Partition, position: Position, value: Option<Bytes>) {
-        if value.is_none() && self.attempts > 0 {
+    fn change_queued(&mut self, queued: Queued, value: Option<Bytes>) {
+        let Queued { position, partition, outbox } = queued;
+        if value.is_none() && !outbox && self.attempts > 0 {
             self.remove_rest(&Key::Attempts { partition, position });
         }
         if value.is_none() && position >= self.first {
-            if let Some(entry) = self.inbox.remove(&position) {
-                self.bytes -= cost(entry.value.as_ref());
+            if let Some(old) = self.queued.remove(&queued) {
+                self.bytes -= cost(old.as_ref());
             }
             return;
         }
         self.bytes += cost(value.as_ref());
-        if let Some(old) = self.inbox.insert(position, Inboxed { partition, value }) {
-            self.bytes -= cost(old.value.as_ref());
+        if let Some(old) = self.queued.insert(queued, value) {
+            self.bytes -= cost(old.as_ref());
         }
     }
 
@@ -151,6 +157,28 @@ impl Folded {
             self.bytes -= cost(old.as_ref());
             self.attempts -= 1;
         }
+    }
+}
+
+impl Queued {
+    /// `None` if the key is of another table.
+    fn of(key: &Key) -> Option<Self> {
+        match *key {
+            Key::Inbox { partition, position } => Some(Self { position, partition, outbox: false }),
+            Key::Outbox { partition, position } => Some(Self { position, partition, outbox: true }),
+            _ => None,
+        }
+    }
+
+    const fn key(&self) -> Key {
+        let Self { position, partition, outbox } = *self;
+        if outbox { Key::Outbox { partition, position } } else { Key::Inbox { partition, position } }
+    }
+}
+
+impl Hash for Queued {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.position.hash(state);
     }
 }
 

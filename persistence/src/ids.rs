@@ -12,7 +12,7 @@ pub struct MailboxId(pub u128);
 
 /// A place in the one order of everything that was ever submitted to a store.
 ///
-/// Each enqueued record takes one, and each submission takes one for itself, its *ticket*. So `store.durable() >=
+/// Each enqueued or dispatched record takes one, and each submission takes one for itself, its *ticket*. So `store.durable() >=
 /// position` answers both "is this record durable" and "is this submission durable". The first is 1; 0 means "none".
 /// A position that was part of a durable group is never given out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

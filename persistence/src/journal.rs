@@ -63,14 +63,20 @@ impl Journal {
         self.env.unnamed_database_stat().page_size
     }
 
-    /// What the store is; `None` in a new journal. Refuses another format.
-    pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
+    /// The format of the journal; `None` in a new one. Refuses one that this crate does not read.
+    pub(crate) fn format(&self) -> Result<Option<u32>, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
         let key = meta_key(meta::FORMAT);
-        match self.log.get(&txn, &key).map_err(storage)? {
-            Some(stored) => meta::check_format(Environment::Journal, TABLE, &key, stored)?,
-            None => return Ok(None),
+        let stored = self.log.get(&txn, &key).map_err(storage)?;
+        stored.map(|stored| meta::format(Environment::Journal, TABLE, &key, stored)).transpose()
+    }
+
+    /// What the store is; `None` in a new journal. Refuses another format.
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
+        if self.format()?.is_none() {
+            return Ok(None);
         }
+        let txn = self.env.read_txn().map_err(storage)?;
         let identity = self.meta(&txn, meta::STORE)?;
         identity.ok_or(OpenError::Missing { environment: Environment::Journal }).map(Some)
     }
@@ -89,17 +95,19 @@ impl Journal {
     pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
         let write = || {
             let mut txn = self.env.write_txn()?;
-            self.log.put(&mut txn, &meta_key(meta::FORMAT), &meta::FORMAT_VERSION.to_be_bytes())?;
+            self.put_format(&mut txn)?;
             self.put_meta(&mut txn, meta::STORE, &identity)?;
             txn.commit()
         };
         write().map_err(|error| self.failed(error))
     }
 
-    /// Makes the start of a run durable.
+    /// Makes the start of a run durable, and with it that the run writes the format of this crate: from here on an
+    /// older program refuses the store.
     pub(crate) fn start_run(&self, epoch: Epoch) -> Result<(), CommitError> {
         let write = || {
             let mut txn = self.env.write_txn()?;
+            self.put_format(&mut txn)?;
             self.put_meta(&mut txn, meta::EPOCH, &epoch)?;
             self.put_meta(&mut txn, meta::CLEAN, &false)?;
             txn.commit()
@@ -218,6 +226,10 @@ impl Journal {
         let key = meta_key(name);
         let stored = self.log.get(txn, &key).map_err(storage)?;
         Ok(stored.map(|stored| M::decode(TABLE, &key, stored)).transpose()?)
+    }
+
+    fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        self.log.put(txn, &meta_key(meta::FORMAT), &meta::FORMAT_VERSION.to_be_bytes())
     }
 
     fn put_meta<M: Meta>(&self, txn: &mut RwTxn<'_>, name: &str, value: &M) -> heed::Result<()> {

@@ -1,7 +1,7 @@
 //! Durable records that commit together.
 //!
-//! A store keeps opaque records in LMDB. It knows partitions, mailbox ids, positions and bytes; it does not know
-//! actors, messages or peers. What is submitted together becomes durable together or not at all, everything in one
+//! A store keeps opaque records in LMDB. It knows partitions, mailbox ids, ids of other stores, positions and bytes; it
+//! does not know actors, messages or links. What is submitted together becomes durable together or not at all, everything in one
 //! order, and what is on disk after any crash is a prefix of that order.
 //!
 //! - Everything goes through a *journal*: one record a group of submissions, one commit a record. A position at or

@@ -5,8 +5,11 @@ use crate::ids::{Epoch, Group, Position, StoreId};
 use crate::key::{take_u16, take_u64, take_u128};
 use crate::record;
 
-/// The format of everything that `docs/FORMAT.md` describes.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is
+/// opened.
+pub(crate) const FORMAT_VERSION: u32 = 2;
+/// The oldest format that this crate reads.
+const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// Four bytes without a header, so that every version of this crate can read it.
 pub(crate) const FORMAT: &str = "format";
@@ -109,16 +112,16 @@ impl Meta for bool {
     }
 }
 
-/// Refuses a format that this crate does not know, before anything else is read.
-pub(crate) fn check_format(
+/// The stored format, one that this crate reads. Refuses any other, before anything else is read.
+pub(crate) fn format(
     environment: Environment,
     table: &'static str,
     key: &[u8],
     stored: &[u8],
-) -> Result<(), OpenError> {
+) -> Result<u32, OpenError> {
     let bytes: [u8; 4] = stored.try_into().map_err(|_| Damage::new(table, key, "its length does not fit"))?;
     match u32::from_be_bytes(bytes) {
-        FORMAT_VERSION => Ok(()),
+        known @ FORMAT_VERSION_OLDEST..=FORMAT_VERSION => Ok(known),
         found => Err(OpenError::FormatVersion { environment, found, supported: FORMAT_VERSION }),
     }
 }
@@ -146,9 +149,18 @@ mod tests {
 
     #[test]
     fn another_format_says_both_versions() {
-        let error = check_format(Environment::Tables, "meta", b"format", &7_u32.to_be_bytes()).unwrap_err();
-        assert!(matches!(error, OpenError::FormatVersion { environment: Environment::Tables, found: 7, supported: 1 }));
-        let error = check_format(Environment::Tables, "meta", b"format", b"abc").unwrap_err();
+        let read = |stored: &[u8]| format(Environment::Tables, "meta", b"format", stored);
+        for known in [1_u32, 2] {
+            assert_eq!(read(&known.to_be_bytes()).unwrap(), known);
+        }
+        for unknown in [0_u32, 3] {
+            let error = read(&unknown.to_be_bytes()).unwrap_err();
+            let OpenError::FormatVersion { environment: Environment::Tables, found, supported: 2 } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(found, unknown);
+        }
+        let error = read(b"abc").unwrap_err();
         assert!(matches!(error, OpenError::Damaged { table: "meta", .. }));
     }
 }

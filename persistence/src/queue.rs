@@ -4,29 +4,17 @@
 //! the changes of all submissions in one vector, with a mark where each ends, so that a submission allocates nothing
 //! and the writer takes everything by swapping two vectors.
 
+mod stage;
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
+pub use self::stage::Stage;
 use crate::admission::Permit;
 use crate::batch::Change;
-use crate::ids::{Partition, Position};
-use crate::key::Key;
+use crate::ids::Position;
 
 /// What a change costs beyond its value, in every account of bytes: its key, and its entry in memory and on a page.
 pub(crate) const CHANGE_BYTES: usize = 64;
-
-/// The values of one submission together; far above what admission lets in, and within what a length field can say.
-const STAGED_BYTES_MAX: usize = 0xF000_0000;
-
-/// Collects one submission; see [`Store::submit`](crate::Store::submit).
-#[derive(Debug)]
-pub struct Stage<'a> {
-    changes: &'a mut Vec<Change>,
-    next: Position,
-    bytes: usize,
-    partitions: u16,
-}
 
 /// Where a submission ends in the vector of changes, and what it holds.
 #[derive(Debug)]
@@ -97,9 +85,9 @@ impl Queue {
         let open = state.open;
         // If the closure panics, nothing of this submission is left behind, not even a position.
         let mut rollback = Rollback { before: state.waiting.changes.len(), changes: &mut state.waiting.changes };
-        let mut staged = Stage { next: state.next, bytes: 0, partitions: self.partitions, changes: rollback.changes };
+        let mut staged = Stage::new(rollback.changes, state.next, self.partitions);
         let result = stage(&mut staged);
-        let (ticket, bytes) = (staged.next, staged.bytes);
+        let (ticket, bytes) = staged.end();
         if open {
             rollback.before = rollback.changes.len();
         }
@@ -183,53 +171,6 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under this lock can come from a caller's `stage` only, and `Rollback` has undone that.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Stage<'_> {
-    /// Adds a record to the inbox of the partition, and returns its position.
-    ///
-    /// # Panics
-    ///
-    /// If the store has no such partition, or the values of the submission exceed 3.75 GiB: defects of the caller.
-    pub fn enqueue(&mut self, partition: Partition, value: Bytes) -> Position {
-        let position = self.next;
-        self.push(Key::Inbox { partition, position }, Some(value));
-        self.next = position.next();
-        position
-    }
-
-    /// Sets a record. The last change of a key in a submission, and among submissions, wins.
-    ///
-    /// # Panics
-    ///
-    /// If the key is [`Key::Inbox`], whose records are made by [`enqueue`](Self::enqueue) and never overwritten; if
-    /// its position was not given out yet; and as `enqueue` does.
-    pub fn put(&mut self, key: Key, value: Bytes) {
-        assert!(!matches!(key, Key::Inbox { .. }), "inbox records are made by `enqueue`, and never overwritten");
-        self.push(key, Some(value));
-    }
-
-    /// Removes a record, if it exists. Removing an inbox record also removes the attempts record of its position.
-    ///
-    /// # Panics
-    ///
-    /// If the store has no such partition, or the position in the key was not given out yet.
-    pub fn delete(&mut self, key: Key) {
-        self.push(key, None);
-    }
-
-    fn push(&mut self, key: Key, value: Option<Bytes>) {
-        if let Some(partition) = key.partition() {
-            assert!(partition.0 < self.partitions, "partition {} of a store with {}", partition.0, self.partitions);
-        }
-        if let Key::Inbox { position, .. } | Key::Attempts { position, .. } = key {
-            let limit = if value.is_some() { self.next } else { Position(self.next.0.saturating_sub(1)) };
-            assert!(position <= limit, "position {position} was not given out yet");
-        }
-        self.bytes += CHANGE_BYTES + value.as_ref().map_or(0, Bytes::len);
-        assert!(self.bytes <= STAGED_BYTES_MAX, "a submission of more than 3.75 GiB");
-        self.changes.push(Change { key, value });
     }
 }
 

@@ -3,6 +3,10 @@
 //! The order in which a store is made: journal, tables, first epoch. A crash in between leaves a journal that was
 //! never run, which is how the next opening tells a torn creation, which it completes, from tables that got lost,
 //! which it refuses.
+//!
+//! A store of an older format is brought up to date once everything was checked: the commit of the journal that starts
+//! the run raises its format, then the tables follow. A crash in between leaves two formats, which the next opening
+//! accepts and completes; nothing of the new format can have been written before both are raised.
 
 use crate::config::Config;
 use crate::error::{Environment, OpenError};
@@ -10,7 +14,7 @@ use crate::fold::Folded;
 use crate::folder::Folder;
 use crate::ids::{Epoch, Group, Position, StoreId};
 use crate::journal::Journal;
-use crate::meta::{Applied, Identity};
+use crate::meta::{Applied, FORMAT_VERSION, Identity};
 use crate::tables::Tables;
 
 /// A store that is whole again, with a durable epoch, before its threads run.
@@ -61,7 +65,16 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
 
     let before = journal.epoch()?.map_or(0, |epoch| epoch.counter);
     let epoch = Epoch { counter: before + 1, nonce: u64::from_be_bytes(random()?) };
+    let format = journal.format()?;
     journal.start_run(epoch)?;
+    tables.raise_format()?;
+    if let Some(from) = format.filter(|&format| format < FORMAT_VERSION) {
+        tracing::info!(
+            from,
+            to = FORMAT_VERSION,
+            "the store was brought to a newer format, which older programs refuse"
+        );
+    }
     let Applied { group: applied, .. } = applied;
     Ok(Recovered { journal, tables, identity, epoch, applied, tail, last, opened })
 }

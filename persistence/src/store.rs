@@ -15,7 +15,7 @@ use crate::admission::{Admission, Class, Permit};
 use crate::config::Config;
 use crate::error::{AdmissionError, CommitError, OpenError, ReadError};
 use crate::folder::Folder;
-use crate::ids::{Epoch, Partition, Position, StoreId};
+use crate::ids::{Epoch, Position, StoreId};
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::meta::Identity;
@@ -180,14 +180,13 @@ impl Store {
         self.inner.shared.overlay.get(key)
     }
 
-    /// Reads durable inbox records of one partition, all as of one moment; in the order asked for. May wait for the
-    /// disk.
+    /// Reads durable records of any tables, all as of one moment; in the order asked for. May wait for the disk.
     ///
     /// # Errors
     ///
     /// Damage to one of these records, or a store that is closed.
-    pub fn inbox(&self, partition: Partition, positions: &[Position]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        scan::read_inbox(&self.inner.shared.overlay, partition, positions)
+    pub fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        scan::read_records(&self.inner.shared.overlay, keys)
     }
 
     /// What the store has done and holds.

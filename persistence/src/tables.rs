@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use bytes::Bytes;
-use heed::{CommitOrAbort, RoTxn, WithoutTls};
+use heed::{CommitOrAbort, RoTxn, RwTxn, WithoutTls};
 
 use crate::env::{self, Env, RawDatabase, Settings};
 use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
@@ -39,17 +39,15 @@ impl Tables {
         let databases = 1 + Table::ALL.len() as u32;
         let env =
             env::open(folder, Settings { environment: Environment::Tables, map_bytes, databases, reserve_bytes })?;
-        let (meta, tables) = open_databases(&env).map_err(storage)?;
+        let (meta, tables) = open_databases(&env)?;
         Ok(Self { env, meta, tables })
     }
 
     /// What the store is; `None` in new tables. Refuses another format.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
-        let key = meta::FORMAT.as_bytes();
-        match self.meta.get(&txn, key).map_err(storage)? {
-            Some(stored) => meta::check_format(Environment::Tables, META, key, stored)?,
-            None => return Ok(None),
+        if format(self.meta.get(&txn, meta::FORMAT.as_bytes()))?.is_none() {
+            return Ok(None);
         }
         let identity = self.meta(&txn, meta::STORE)?;
         identity.ok_or(OpenError::Missing { environment: Environment::Tables }).map(Some)
@@ -59,12 +57,28 @@ impl Tables {
     pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
         let write = || {
             let mut txn = self.env.write_txn()?;
-            self.meta.put(&mut txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())?;
+            self.put_format(&mut txn)?;
             let store = meta::STORE.as_bytes();
             self.meta.put(&mut txn, store, &identity.encode(store))?;
             txn.commit()
         };
         write().map_err(|error| self.failed(error))
+    }
+
+    /// Marks tables of an older format as of that of this crate. Only databases were added since, and they were made when
+    /// the environment was opened.
+    pub(crate) fn raise_format(&self) -> Result<(), OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        if format(self.meta.get(&txn, meta::FORMAT.as_bytes()))? == Some(meta::FORMAT_VERSION) {
+            return Ok(());
+        }
+        drop(txn);
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.put_format(&mut txn)?;
+            txn.commit()
+        };
+        Ok(write().map_err(|error| self.failed(error))?)
     }
 
     /// How far the tables are.
@@ -103,6 +117,10 @@ impl Tables {
         &self.tables[table as usize]
     }
 
+    fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        self.meta.put(txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())
+    }
+
     fn failed(&self, error: heed::Error) -> CommitError {
         CommitError::new(Environment::Tables, self.env.path(), error)
     }
@@ -138,19 +156,31 @@ impl Snapshot<'_> {
     }
 }
 
-fn open_databases(env: &Env) -> heed::Result<(RawDatabase, [RawDatabase; Table::ALL.len()])> {
-    let txn = env.write_txn()?;
+/// Opens the databases, and makes those that are missing: all of a new store, or those that came with a later format.
+/// Refuses a format that this crate does not read, without making anything in it.
+fn open_databases(env: &Env) -> Result<(RawDatabase, [RawDatabase; Table::ALL.len()]), OpenError> {
+    let txn = env.write_txn().map_err(storage)?;
     let opened = env.create_databases_and_commit(txn, |opener, txn| {
         let meta = opener.create_database(txn, Some(META))?;
-        let [inbox, mailboxes, attempts, dead_letters, replies] =
-            Table::ALL.map(|table| opener.create_database(txn, Some(table.name())));
-        let tables = [inbox?, mailboxes?, attempts?, dead_letters?, replies?];
-        Ok::<_, heed::Error>(CommitOrAbort::<_, std::convert::Infallible>::Commit((meta, tables)))
+        if let Err(refused) = format(meta.get(txn, meta::FORMAT.as_bytes())) {
+            return Ok(CommitOrAbort::Abort(refused));
+        }
+        let mut tables = [meta; Table::ALL.len()];
+        for table in Table::ALL {
+            tables[table as usize] = opener.create_database(txn, Some(table.name()))?;
+        }
+        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables)))
     });
-    match opened? {
+    match opened.map_err(storage)? {
         CommitOrAbort::Commit(databases) => Ok(databases),
-        CommitOrAbort::Abort(never) => match never {},
+        CommitOrAbort::Abort(refused) => Err(refused),
     }
+}
+
+/// The format that was read; `None` in new tables. Refuses one that this crate does not read.
+fn format(stored: heed::Result<Option<&[u8]>>) -> Result<Option<u32>, OpenError> {
+    let read = |stored| meta::format(Environment::Tables, META, meta::FORMAT.as_bytes(), stored);
+    stored.map_err(storage)?.map(read).transpose()
 }
 
 fn storage(error: heed::Error) -> OpenError {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::{CommitError, Damage, Environment, KeyBytes};
 use crate::ids::{Group, StoreId};
 
-/// Why a store did not open. Nothing in the folder was changed, except that missing parts of a new store may have
-/// been made.
+/// Why a store did not open. Nothing in the folder was changed, except that missing parts, which are empty, may have been
+/// made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -20,17 +20,17 @@ pub enum OpenError {
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store was written in another format.
+    /// The store was written in a format that this crate does not read.
     #[error(
-        "the {environment} has format version {found}, this program supports {supported}: nothing was changed; \
-         use the program that wrote it"
+        "the {environment} has format version {found}, this program supports up to {supported}: nothing was changed; \
+         use the program that wrote it, or a newer one"
     )]
     FormatVersion {
         /// The environment that says so.
         environment: Environment,
         /// The version that it has.
         found: u32,
-        /// The version that this crate reads and writes.
+        /// The version that this crate writes. It reads older ones, and brings them up to this one.
         supported: u32,
     },
     /// A record fails its check.

@@ -9,8 +9,8 @@ use crate::key::{Key, Table};
 /// Folds one group after another; its memory is reused.
 #[derive(Debug, Default)]
 pub(crate) struct GroupFold {
-    /// For each position of the group, one more than the index of the change that enqueued it; 0 if none did, or not
-    /// any more.
+    /// For each position of the group, one more than the index of the change that enqueued or dispatched it; 0 if none
+    /// did, or not any more.
     born: Vec<u32>,
     /// The index of the last change of every other key.
     latest: FxHashMap<Key, u32>,
@@ -24,7 +24,7 @@ impl GroupFold {
     /// [`is_left`](Self::is_left) says which changes remain; in their old order they amount to the same as all of
     /// them.
     ///
-    /// A deletion of an older inbox record that is repeated stays repeated: finding that out would cost more than it
+    /// A deletion of an older inbox or outbox record that is repeated stays repeated: finding that out would cost more than it
     /// saves.
     pub(crate) fn fold(&mut self, first: Position, last: Position, changes: &[Change]) {
         let positions =
@@ -37,8 +37,11 @@ impl GroupFold {
         self.attempts = false;
         for (index, change) in (0_u32..).zip(changes) {
             match change.key {
-                Key::Inbox { position, .. } if position >= first => self.change_born(first, index, change, changes),
+                Key::Inbox { position, .. } | Key::Outbox { position, .. } if position >= first => {
+                    self.change_born(first, position, index, changes);
+                }
                 Key::Inbox { .. } => self.drop_attempts(change.key),
+                Key::Outbox { .. } => {}
                 key => self.change_rest(index, key),
             }
         }
@@ -49,8 +52,8 @@ impl GroupFold {
         !self.gone[index]
     }
 
-    fn change_born(&mut self, first: Position, index: u32, change: &Change, changes: &[Change]) {
-        let Key::Inbox { position, .. } = change.key else { return };
+    fn change_born(&mut self, first: Position, position: Position, index: u32, changes: &[Change]) {
+        let change = &changes[index as usize];
         // A position beyond the group cannot come from `Stage`; a deletion of one deletes nothing.
         let Some(born) = usize::try_from(position.0 - first.0).ok().and_then(|at| self.born.get_mut(at)) else {
             self.gone[index as usize] = true;
@@ -75,10 +78,10 @@ impl GroupFold {
         }
     }
 
-    /// The deletion of an inbox record takes its attempts along.
-    fn drop_attempts(&mut self, inbox: Key) {
-        if let Key::Inbox { partition, position } = inbox
-            && self.attempts
+    /// The deletion of an inbox record takes its attempts along; that of an outbox record takes nothing.
+    fn drop_attempts(&mut self, deleted: Key) {
+        if self.attempts
+            && let Key::Inbox { partition, position } = deleted
             && let Some(old) = self.latest.remove(&Key::Attempts { partition, position })
         {
             self.gone[old as usize] = true;

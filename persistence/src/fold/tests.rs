@@ -1,11 +1,13 @@
 //! Folding against a map that applies every change in turn.
 
+mod steps;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+pub(crate) use self::steps::{Caller, Step, any_turn, attempts};
 use super::*;
-use crate::ids::MailboxId;
 
 /// What all changes amount to, the slow way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,69 +40,6 @@ impl Oracle {
     }
 }
 
-/// One thing that a caller does; `pick` chooses among the records enqueued so far.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Enqueue { partition: u16, value: u8 },
-    DeleteInbox { pick: prop::sample::Index },
-    PutAttempts { pick: prop::sample::Index, value: u8 },
-    DeleteAttempts { pick: prop::sample::Index },
-    Put { mailbox: u128, reply: bool, value: u8 },
-    Delete { mailbox: u128, reply: bool },
-}
-
-/// One submission.
-pub(crate) fn any_turn() -> impl Strategy<Value = Vec<Step>> {
-    let pick = any::<prop::sample::Index>;
-    let step = prop_oneof![
-        4 => (0..3_u16, any::<u8>()).prop_map(|(partition, value)| Step::Enqueue { partition, value }),
-        3 => pick().prop_map(|pick| Step::DeleteInbox { pick }),
-        2 => (pick(), any::<u8>()).prop_map(|(pick, value)| Step::PutAttempts { pick, value }),
-        1 => pick().prop_map(|pick| Step::DeleteAttempts { pick }),
-        2 => (0..4_u128, any::<bool>(), any::<u8>())
-            .prop_map(|(mailbox, reply, value)| Step::Put { mailbox, reply, value }),
-        1 => (0..4_u128, any::<bool>()).prop_map(|(mailbox, reply)| Step::Delete { mailbox, reply }),
-    ];
-    prop::collection::vec(step, 0..6)
-}
-
-/// Turns steps into changes; gives out positions as the queue does.
-#[derive(Debug, Default)]
-pub(crate) struct Caller {
-    pub(crate) enqueued: Vec<(Partition, Position)>,
-}
-
-impl Caller {
-    /// The change of a step that is not an enqueue; `None` if there is nothing to pick from.
-    pub(crate) fn change(&self, step: &Step) -> Option<Change> {
-        let picked = |pick: &prop::sample::Index| (!self.enqueued.is_empty()).then(|| *pick.get(&self.enqueued));
-        let value = |value: u8| Some(Bytes::from(vec![value; usize::from(value) % 5]));
-        let mailbox_key = |mailbox: u128, reply: bool| {
-            let (partition, mailbox) = (Partition((mailbox % 3) as u16), MailboxId(mailbox));
-            if reply { Key::Reply { partition, mailbox, request: 7 } } else { Key::Mailbox { partition, mailbox } }
-        };
-        Some(match step {
-            Step::Enqueue { .. } => return None,
-            Step::DeleteInbox { pick } => {
-                let (partition, position) = picked(pick)?;
-                Change { key: Key::Inbox { partition, position }, value: None }
-            }
-            Step::PutAttempts { pick, value: byte } => {
-                let (partition, position) = picked(pick)?;
-                Change { key: Key::Attempts { partition, position }, value: value(*byte) }
-            }
-            Step::DeleteAttempts { pick } => {
-                let (partition, position) = picked(pick)?;
-                Change { key: Key::Attempts { partition, position }, value: None }
-            }
-            Step::Put { mailbox, reply, value: byte } => {
-                Change { key: mailbox_key(*mailbox, *reply), value: value(*byte) }
-            }
-            Step::Delete { mailbox, reply } => Change { key: mailbox_key(*mailbox, *reply), value: None },
-        })
-    }
-}
-
 struct TestGroup {
     first: Position,
     last: Position,
@@ -114,17 +53,21 @@ fn groups(history: &[Vec<Vec<Step>>]) -> Vec<TestGroup> {
         let (first, mut changes) = (next, Vec::new());
         for turn in turns {
             for step in turn {
-                if let Step::Enqueue { partition, value } = step {
-                    let partition = Partition(*partition);
-                    changes.push(Change {
-                        key: Key::Inbox { partition, position: next },
-                        value: Some(vec![*value].into()),
-                    });
-                    caller.enqueued.push((partition, next));
-                    next = next.next();
-                } else {
-                    changes.extend(caller.change(step));
-                }
+                let (key, value) = match *step {
+                    Step::Enqueue { partition, value } => {
+                        (Key::Inbox { partition: Partition(partition), position: next }, value)
+                    }
+                    Step::Dispatch { partition, value } => {
+                        (Key::Outbox { partition: Partition(partition), position: next }, value)
+                    }
+                    _ => {
+                        changes.extend(caller.change(step));
+                        continue;
+                    }
+                };
+                changes.push(Change { key, value: Some(vec![value].into()) });
+                caller.queued.push(key);
+                next = next.next();
             }
             next = next.next();
         }
@@ -180,7 +123,7 @@ proptest! {
         prop_assert_eq!(tables, oracle);
     }
 
-    /// Folding a group changes how much is written, not what it means; what it enqueues and deletes is not written.
+    /// Folding a group changes how much is written, not what it means; what it makes and deletes is not written.
     #[test]
     fn a_folded_group_means_the_same(history in any_history()) {
         let (mut all, mut folded, mut fold) = (Oracle::default(), Oracle::default(), GroupFold::default());
@@ -190,7 +133,9 @@ proptest! {
             left.iter().for_each(|change| folded.apply(change));
             prop_assert_eq!(&all, &folded);
             for change in left {
-                if let Key::Inbox { position, .. } = change.key && position >= group.first {
+                if let Key::Inbox { position, .. } | Key::Outbox { position, .. } = change.key
+                    && position >= group.first
+                {
                     prop_assert!(change.value.is_some() && all.records.contains_key(&change.key));
                 }
             }
@@ -210,15 +155,44 @@ proptest! {
     }
 }
 
+fn put(key: Key) -> Change {
+    Change { key, value: Some(Bytes::from_static(b"x")) }
+}
+
+fn delete(key: Key) -> Change {
+    Change { key, value: None }
+}
+
 #[test]
 fn a_record_that_comes_and_goes_leaves_nothing() {
-    let (partition, position) = (Partition(0), Position(1));
-    let (inbox, attempts) = (Key::Inbox { partition, position }, Key::Attempts { partition, position });
-    let put = |key| Change { key, value: Some(Bytes::from_static(b"x")) };
+    let partition = Partition(0);
+    let (inbox, outbox) =
+        (Key::Inbox { partition, position: Position(1) }, Key::Outbox { partition, position: Position(2) });
     let mut active = Folded::default();
-    active.absorb(Group(1), Position(1), Position(2), [put(inbox), put(attempts)].into_iter());
-    assert_eq!(active.len(), 2);
-    active.absorb(Group(2), Position(3), Position(3), [Change { key: inbox, value: None }].into_iter());
+    let made = [put(inbox), put(attempts(inbox)), put(outbox)];
+    active.absorb(Group(1), Position(1), Position(3), made.into_iter());
+    assert_eq!(active.len(), 3);
+    active.absorb(Group(2), Position(4), Position(4), [delete(inbox), delete(outbox)].into_iter());
     assert_eq!((active.len(), active.bytes()), (0, 0));
     assert!(!active.is_empty(), "two groups were added");
+
+    let changes = vec![put(inbox), put(outbox), put(attempts(inbox)), delete(outbox), delete(inbox)];
+    let group = TestGroup { first: Position(1), last: Position(3), changes };
+    assert_eq!(left(&mut GroupFold::default(), &group), []);
+}
+
+#[test]
+fn the_end_of_an_older_record_is_kept_for_its_table_alone() {
+    let (partition, position) = (Partition(0), Position(1));
+    let (inbox, outbox) = (Key::Inbox { partition, position }, Key::Outbox { partition, position });
+    let changes = vec![put(attempts(inbox)), delete(outbox)];
+    let group = TestGroup { first: Position(5), last: Position(5), changes: changes.clone() };
+    assert_eq!(left(&mut GroupFold::default(), &group), changes, "attempts belong to the inbox");
+    let mut active = Folded::default();
+    active.absorb(Group(2), group.first, group.last, changes.into_iter());
+    let known = |active: &Folded| [inbox, outbox, attempts(inbox)].map(|key| active.get(&key));
+    assert_eq!(known(&active), [Known::Unknown, Known::Deleted, Known::Value(Bytes::from_static(b"x"))]);
+    active.absorb(Group(3), Position(6), Position(6), [delete(inbox)].into_iter());
+    assert_eq!(known(&active), [Known::Deleted, Known::Deleted, Known::Deleted]);
+    assert_eq!(active.len(), 2, "both ends, though they share a position");
 }

@@ -3,9 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::admission::{Admission, Class};
 use crate::config::Config;
+use crate::ids::{Partition, StoreId};
+use crate::key::Key;
 use crate::limits::Limits;
 
 fn setup() -> (Queue, Arc<Admission>) {
@@ -28,8 +32,9 @@ fn positions_and_tickets_are_consecutive() {
     assert_eq!((records, ticket), ((Position(1), Position(2)), Position(3)));
     let (ticket, ()) = queue.submit(permit(&admission), |_| ());
     assert_eq!(ticket, Position(4));
-    let (ticket, record) = queue.submit(permit(&admission), enqueue);
-    assert_eq!((record, ticket), (Position(5), Position(6)));
+    let (ticket, record) =
+        queue.submit(permit(&admission), |stage| stage.dispatch(Partition(3), Bytes::from_static(b"y")));
+    assert_eq!((record, ticket), (Position(5), Position(6)), "over both tables");
 
     let mut taken = Taken::default();
     assert_eq!(queue.wait(&mut taken), Work::Submissions);
@@ -63,11 +68,22 @@ fn what_cannot_be_is_refused_where_it_happens() {
     let partition = Partition(0);
     assert!(refuses(|stage| stage.put(Key::Inbox { partition: Partition(0), position: Position(1) }, Bytes::new())));
     assert!(refuses(|stage| stage.delete(Key::Inbox { partition: Partition(0), position: Position(1) })));
+    assert!(refuses(|stage| stage.put(Key::Outbox { partition: Partition(0), position: Position(1) }, Bytes::new())));
+    assert!(refuses(|stage| stage.delete(Key::Outbox { partition: Partition(0), position: Position(1) })));
+    assert!(refuses(|stage| {
+        stage.dispatch(Partition(4), Bytes::new());
+    }));
+    assert!(refuses(
+        |stage| stage.put(Key::Received { partition: Partition(4), producer: StoreId(1), line: 0 }, Bytes::new())
+    ));
     assert!(refuses(|stage| stage.put(Key::Attempts { partition: Partition(0), position: Position(9) }, Bytes::new())));
     queue.submit(permit(&admission), |stage| {
         let position = stage.enqueue(partition, Bytes::new());
         stage.put(Key::Attempts { partition, position }, Bytes::new());
         stage.delete(Key::Inbox { partition, position });
+        let position = stage.dispatch(partition, Bytes::new());
+        stage.delete(Key::Outbox { partition, position });
+        stage.put(Key::Peer { store: StoreId(1) }, Bytes::new());
     });
 }
 

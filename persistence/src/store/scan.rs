@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::Store;
 use crate::error::ReadError;
 use crate::fold::Known;
-use crate::ids::{Partition, Position};
 use crate::key::{Key, Table};
 use crate::overlay::{Layers, Overlay};
 use crate::tables::Tables;
@@ -59,19 +58,15 @@ impl Store {
     }
 }
 
-/// Reads inbox records as of one moment; the tables are opened only if something is missing in memory.
-pub(super) fn read_inbox(
-    overlay: &Overlay,
-    partition: Partition,
-    positions: &[Position],
-) -> Result<Vec<Option<Bytes>>, ReadError> {
+/// Reads records as of one moment; the tables are opened only if something is missing in memory.
+pub(super) fn read_records(overlay: &Overlay, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
     let mut missing = Vec::new();
-    let mut found = Vec::with_capacity(positions.len());
+    let mut found = Vec::with_capacity(keys.len());
     let tables: Tables;
     let snapshot = {
         let layers = overlay.read();
-        for (index, &position) in positions.iter().enumerate() {
-            found.push(match layers.get(&Key::Inbox { partition, position }) {
+        for (index, key) in keys.iter().enumerate() {
+            found.push(match layers.get(key) {
                 Known::Value(value) => Some(value),
                 Known::Deleted => None,
                 Known::Unknown => {
@@ -87,7 +82,7 @@ pub(super) fn read_inbox(
         tables.snapshot()?
     };
     for index in missing {
-        found[index] = snapshot.get(&Key::Inbox { partition, position: positions[index] })?;
+        found[index] = snapshot.get(&keys[index])?;
     }
     Ok(found)
 }

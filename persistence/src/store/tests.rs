@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fold::Folded;
-use crate::fold::tests::{Caller, Oracle, Step, any_turn};
-use crate::ids::Group;
+use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts};
+use crate::ids::{Group, Partition};
 use crate::key::Table;
 use crate::tables::Tables;
 
@@ -67,18 +67,28 @@ impl Run {
         let permit = self.store.try_reserve(Class::Turn { grows: false }, 0).unwrap();
         let (ticket, ()) = self.store.submit(permit, |stage| {
             for step in steps {
-                if let Step::Enqueue { partition, value } = step {
-                    let (partition, value) = (Partition(*partition), Bytes::from(vec![*value; 3]));
-                    let position = stage.enqueue(partition, value.clone());
-                    caller.enqueued.push((partition, position));
-                    oracle.records.insert(Key::Inbox { partition, position }, value);
-                } else if let Some(change) = caller.change(step) {
-                    oracle.apply(&change);
-                    match change.value {
-                        Some(value) => stage.put(change.key, value),
-                        None => stage.delete(change.key),
+                let (key, value) = match *step {
+                    Step::Enqueue { partition, value } => {
+                        let (partition, value) = (Partition(partition), Bytes::from(vec![value; 3]));
+                        (Key::Inbox { partition, position: stage.enqueue(partition, value.clone()) }, value)
                     }
-                }
+                    Step::Dispatch { partition, value } => {
+                        let (partition, value) = (Partition(partition), Bytes::from(vec![value; 3]));
+                        (Key::Outbox { partition, position: stage.dispatch(partition, value.clone()) }, value)
+                    }
+                    _ => {
+                        if let Some(change) = caller.change(step) {
+                            oracle.apply(&change);
+                            match change.value {
+                                Some(value) => stage.put(change.key, value),
+                                None => stage.delete(change.key),
+                            }
+                        }
+                        continue;
+                    }
+                };
+                caller.queued.push(key);
+                oracle.records.insert(key, value);
             }
         });
         self.settle(ticket);
@@ -124,12 +134,14 @@ impl Run {
         for (key, value) in expected {
             assert_eq!(self.store.get(&key).unwrap(), Some(value), "{key:?}");
         }
-        for &(partition, position) in &caller.enqueued {
-            let (inbox, attempts) = (Key::Inbox { partition, position }, Key::Attempts { partition, position });
+        for &key in &caller.queued {
+            let attempts = attempts(key);
             assert_eq!(self.store.get(&attempts).unwrap().as_ref(), oracle.records.get(&attempts), "{attempts:?}");
-            let found = self.store.inbox(partition, &[position]).unwrap();
-            assert_eq!(found[0].as_ref(), oracle.records.get(&inbox), "{inbox:?}");
         }
+        // Every record that ever was, those of the inbox and the outbox among each other.
+        let found = self.store.records(&caller.queued).unwrap();
+        let expected: Vec<_> = caller.queued.iter().map(|key| oracle.records.get(key).cloned()).collect();
+        assert_eq!(found, expected, "{:?}", caller.queued);
     }
 }
 
@@ -218,7 +230,8 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     let (store, opened) = Store::open(temporary.path(), config(), || ()).unwrap();
     assert!(!opened.clean);
     assert_eq!(opened.durable, durable);
-    assert_eq!(store.inbox(Partition(0), &[Position(1), Position(3), lost]).unwrap().iter().flatten().count(), 2);
+    let keys = [Position(1), Position(3), lost].map(|position| Key::Inbox { partition: Partition(0), position });
+    assert_eq!(store.records(&keys).unwrap(), [Some("a".into()), Some("b".into()), None]);
 }
 
 #[test]
@@ -231,5 +244,6 @@ fn a_panic_in_on_progress_stops_the_store() {
     assert_eq!(store.durable(), ticket, "it was durable when the panic came");
     drop(store);
     let (store, _) = Store::open(folder.path(), config(), || ()).unwrap();
-    assert_eq!(store.inbox(Partition(0), &[Position(1)]).unwrap(), [Some(Bytes::from_static(b"x"))]);
+    let key = Key::Inbox { partition: Partition(0), position: Position(1) };
+    assert_eq!(store.get(&key).unwrap(), Some(Bytes::from_static(b"x")));
 }

@@ -49,21 +49,16 @@ fn what_was_reported_durable_survives_a_kill_and_is_a_prefix() {
     assert!(replayed > 0, "some kill left a tail to replay");
 }
 
-/// Submits for ever: each turn enqueues a record that holds its own number, keeps that number in a mailbox, and
-/// deletes an old record.
+/// Submits for ever: each turn enqueues and dispatches a record that holds its own number, keeps that number in a
+/// mailbox, and deletes an old record of each kind.
 fn child(folder: &std::path::Path) {
     let (store, _) = TestStore::open(folder, settings());
     let mailbox = Key::Mailbox { partition: Partition(0), mailbox: everpost_persistence::MailboxId(1) };
-    let waiting = store.records(Table::Inbox);
     let number = |value: &[u8]| u64::from_be_bytes(value[..8].try_into().unwrap());
     let mut next = store.store.get(&mailbox).unwrap().map_or(0, |value| number(&value)) + 1;
-    let mut queue: std::collections::VecDeque<Position> = waiting
-        .iter()
-        .map(|(key, _)| match key {
-            Key::Inbox { position, .. } => *position,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let waiting = |table| store.records(table).into_iter().map(|(key, _)| key).collect::<Vec<Key>>();
+    let mut queue: std::collections::VecDeque<(Key, Key)> =
+        waiting(Table::Inbox).into_iter().zip(waiting(Table::Outbox)).collect();
     std::thread::spawn({
         let store = store.clone();
         move || {
@@ -76,36 +71,42 @@ fn child(folder: &std::path::Path) {
         }
     });
     loop {
-        let permit = store.reserve(Class::Turn { grows: true }, 500);
-        let (_, position) = store.store.submit(permit, |stage| {
+        let permit = store.reserve(Class::Turn { grows: true }, 1000);
+        let (_, records) = store.store.submit(permit, |stage| {
             let value = [&next.to_be_bytes()[..], &vec![next as u8; (next % 400) as usize]].concat();
-            let position = stage.enqueue(Partition(0), value.into());
+            let value = bytes::Bytes::from(value);
+            let partition = Partition(0);
+            let inbox = Key::Inbox { partition, position: stage.enqueue(partition, value.clone()) };
+            let outbox = Key::Outbox { partition, position: stage.dispatch(partition, value) };
             stage.put(mailbox, next.to_be_bytes().to_vec().into());
             if queue.len() as u64 >= WAITING {
-                let position = queue.pop_front().unwrap();
-                stage.delete(Key::Inbox { partition: Partition(0), position });
+                let (inbox, outbox) = queue.pop_front().unwrap();
+                stage.delete(inbox);
+                stage.delete(outbox);
             }
-            position
+            (inbox, outbox)
         });
-        queue.push_back(position);
+        queue.push_back(records);
         next += 1;
     }
 }
 
-/// A turn takes two positions, so what is durable tells which turns must be there: nothing less, and no hole.
+/// A turn takes three positions, so what is durable tells which turns must be there: nothing less, and no hole.
 fn verify(folder: &std::path::Path, reported: u64) -> u64 {
     let (store, opened) = TestStore::open(folder, settings());
     assert!(opened.durable.0 >= reported, "reported {reported}, found {}", opened.durable);
     let mailbox = Key::Mailbox { partition: Partition(0), mailbox: everpost_persistence::MailboxId(1) };
     let kept = store.store.get(&mailbox).unwrap().expect("reports come after the first turn");
     let last = u64::from_be_bytes(kept[..].try_into().unwrap());
-    let records = store.records(Table::Inbox);
-    assert_eq!(records.len() as u64, last.min(WAITING), "as many as a prefix of the turns leaves");
-    for (expected, (key, value)) in (last + 1 - records.len() as u64..=last).zip(&records) {
-        assert_eq!(value[..8], expected.to_be_bytes(), "in order, without a hole, at {key:?}");
-        assert!(value[8..].iter().all(|&byte| byte == expected as u8) && value.len() as u64 == 8 + expected % 400);
+    for table in [Table::Inbox, Table::Outbox] {
+        let records = store.records(table);
+        assert_eq!(records.len() as u64, last.min(WAITING), "as many as a prefix of the turns leaves");
+        for (expected, (key, value)) in (last + 1 - records.len() as u64..=last).zip(&records) {
+            assert_eq!(value[..8], expected.to_be_bytes(), "in order, without a hole, at {key:?}");
+            assert!(value[8..].iter().all(|&byte| byte == expected as u8) && value.len() as u64 == 8 + expected % 400);
+        }
     }
-    assert_eq!(opened.durable, Position(2 * last), "two positions a turn, never given out twice");
+    assert_eq!(opened.durable, Position(3 * last), "three positions a turn, never given out twice");
     opened.replayed_groups
 }
 

@@ -164,7 +164,7 @@ fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
         if !store.wait_durable(ticket) {
             break store.store.failure().unwrap();
         }
-        durable.push(position);
+        durable.push(Key::Inbox { partition: Partition(0), position });
     };
     assert!(matches!(failure, CommitError::DiskFull { .. }), "{failure}");
     assert!(durable.len() > 20);
@@ -178,7 +178,7 @@ fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
     std::fs::remove_file(&ballast).unwrap();
     let (store, opened) = TestStore::open(&data, config());
     assert!(!opened.clean);
-    let found = store.store.inbox(Partition(0), &durable).unwrap();
+    let found = store.store.records(&durable).unwrap();
     assert!(found.iter().enumerate().all(|(number, value)| value.as_deref() == Some(&vec![number as u8; 20_000][..])));
     store.enqueue(0, "goes on");
     store.settle();

@@ -1,26 +1,43 @@
-//! A store that was written once and is kept: every later version reads it, or refuses it by its version.
+//! Stores that were written once and are kept, one a format: every later version reads them, or refuses them by their
+//! version.
 //!
-//! `EVERPOST_WRITE_GOLDEN=1 cargo test -p everpost-persistence golden` writes it anew, after a change of format that
-//! is on purpose: a new version gets a folder of its own, and the old one stays.
+//! `EVERPOST_WRITE_GOLDEN=1 cargo test -p everpost-persistence golden` writes the newest anew, after a change of format
+//! that is on purpose: a new version gets a folder of its own, and the old ones stay as they are.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use everpost_persistence::{Config, Epoch, Key, MailboxId, Partition, Position, StoreId, Table};
+use everpost_persistence::{Config, Epoch, Key, MailboxId, Opened, Partition, Position, StoreId, Table};
 
 use crate::support::{TestStore, config, folder};
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store-v1")
+const PARTITION: Partition = Partition(0x0102 % 64);
+const MAILBOX: MailboxId = MailboxId(0xA1B2_C3D4_0000_0000_0000_0000_0000_0001);
+const PEER: StoreId = StoreId(0x0F1E_2D3C_0000_0000_0000_0000_0000_0002);
+
+/// Where a golden store is kept.
+fn kept(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/store-v{version}"))
 }
 
 fn settings() -> Config {
     Config { journal_map_bytes: 1 << 20, tables_map_bytes: 1 << 20, ..config() }
 }
 
-/// The records of the golden store, written out.
-fn expected() -> Vec<(Key, Bytes)> {
-    let (partition, mailbox) = (Partition(0x0102 % 64), MailboxId(0xA1B2_C3D4_0000_0000_0000_0000_0000_0001));
+/// Puts a copy of a golden store into a folder.
+pub(crate) fn copy(version: u32, folder: &Path) {
+    for half in ["journal", "tables"] {
+        let copy = folder.join(half);
+        std::fs::create_dir_all(&copy).unwrap();
+        std::fs::copy(kept(version).join(half).join("data.mdb"), copy.join("data.mdb")).unwrap();
+        let size = std::fs::metadata(copy.join("data.mdb")).unwrap().len();
+        assert!(size < 150_000, "{half} has {size} bytes");
+    }
+}
+
+/// The records of the golden store of format 1, written out.
+pub(crate) fn records_v1() -> Vec<(Key, Bytes)> {
+    let (partition, mailbox) = (PARTITION, MAILBOX);
     vec![
         (Key::Inbox { partition, position: Position(1) }, "in the tables".into()),
         (Key::Inbox { partition, position: Position(8) }, "in the journal".into()),
@@ -32,40 +49,97 @@ fn expected() -> Vec<(Key, Bytes)> {
     ]
 }
 
-/// One run that is closed, and one that ends as a crash does: so the golden store has tables, and a journal with a
-/// tail.
+/// The records of the golden store of format 2, written out.
+fn records_v2() -> Vec<(Key, Bytes)> {
+    let (partition, mailbox) = (PARTITION, MAILBOX);
+    vec![
+        (Key::Inbox { partition, position: Position(1) }, "in the tables".into()),
+        (Key::Inbox { partition, position: Position(9) }, "in the journal".into()),
+        (Key::Inbox { partition: Partition(63), position: Position(2) }, vec![0x5A; 5000].into()),
+        (Key::Mailbox { partition, mailbox }, "changed".into()),
+        (Key::Attempts { partition, position: Position(1) }, "twice".into()),
+        (Key::DeadLetter { position: Position(3) }, "given up".into()),
+        (Key::Reply { partition, mailbox, request: 0x77 }, Bytes::new()),
+        (Key::Outbox { partition, position: Position(4) }, "on its way".into()),
+        (Key::Outbox { partition, position: Position(11) }, "on its way, in the journal".into()),
+        (Key::Received { partition, producer: PEER, line: 0x88 }, "received".into()),
+        (Key::Acknowledged { partition, receiver: PEER, line: 0x99 }, "acknowledged further".into()),
+        (Key::Peer { store: PEER }, "known".into()),
+    ]
+}
+
+/// Writes the golden store of the newest format. One run that is closed, and one that ends as a crash does: so it has
+/// tables, and a journal with a tail.
 fn write(folder: &Path) {
-    let records = expected();
+    let records = records_v2();
     let value = |index: usize| records[index].1.clone();
-    let (partition, mailbox) = (Partition(2), MailboxId(0xA1B2_C3D4_0000_0000_0000_0000_0000_0001));
+    let (partition, mailbox) = (PARTITION, MAILBOX);
+    let acknowledged = Key::Acknowledged { partition, receiver: PEER, line: 0x99 };
     let (store, _) = TestStore::open(folder, settings());
     store.submit(|stage| {
         let first = stage.enqueue(partition, value(0));
         stage.enqueue(Partition(63), value(2));
         let gone = stage.enqueue(partition, "deleted in the next group".into());
+        stage.dispatch(partition, value(7));
         stage.put(Key::Attempts { partition, position: first }, value(4));
         stage.put(Key::Mailbox { partition, mailbox }, "first".into());
         stage.put(Key::DeadLetter { position: gone }, value(5));
+        stage.put(Key::Received { partition, producer: PEER, line: 0x88 }, value(9));
+        stage.put(acknowledged, "acknowledged".into());
     });
     store.settle();
     store.submit(|stage| stage.delete(Key::Inbox { partition, position: Position(3) }));
     store.store.close().unwrap();
 
     let (store, _) = TestStore::open(folder, settings());
-    let (_, position) = store.submit(|stage| {
+    let (_, positions) = store.submit(|stage| {
         stage.put(Key::Mailbox { partition, mailbox }, value(3));
         stage.put(Key::Reply { partition, mailbox, request: 0x77 }, value(6));
+        stage.put(acknowledged, value(10));
+        stage.put(Key::Peer { store: PEER }, value(11));
         let gone = stage.enqueue(partition, "folded away".into());
         stage.delete(Key::Inbox { partition, position: gone });
-        stage.enqueue(partition, value(1))
+        let inbox = stage.enqueue(partition, value(1));
+        let gone = stage.dispatch(partition, "folded away too".into());
+        stage.delete(Key::Outbox { partition, position: gone });
+        (inbox, stage.dispatch(partition, value(8)))
     });
-    assert_eq!(position, Position(8), "the literal above");
+    assert_eq!(positions, (Position(9), Position(11)), "the literals above");
     store.settle();
 }
 
+/// Every record of a store, in the order of the tables and the keys.
+pub(crate) fn all_records(store: &TestStore) -> Vec<(Key, Bytes)> {
+    Table::ALL.iter().flat_map(|&table| store.records(table)).collect()
+}
+
+/// Opens a copy of a golden store, and compares everything in it.
+fn check(version: u32, durable: Position, expected: &[(Key, Bytes)]) {
+    let folder = folder();
+    copy(version, folder.path());
+    let (store, opened) = TestStore::open(folder.path(), settings());
+    let Opened { clean, created, replayed_groups, .. } = opened;
+    assert_eq!((clean, created, replayed_groups), (false, false, 2));
+    assert_eq!(opened.durable, durable);
+    let Epoch { counter, .. } = store.store.epoch();
+    assert_eq!(counter, 3);
+    assert_ne!(store.store.id(), StoreId(0));
+    assert_eq!(all_records(&store), expected);
+    // Once more from the tables alone.
+    store.store.close().unwrap();
+    let (store, opened) = TestStore::open(folder.path(), settings());
+    assert_eq!((opened.clean, opened.replayed_groups, opened.durable), (true, 0, durable));
+    assert_eq!(all_records(&store), expected);
+}
+
 #[test]
-fn the_golden_store_reads_as_written() {
-    let kept = golden();
+fn the_golden_store_of_format_1_reads_as_written() {
+    check(1, Position(10), &records_v1());
+}
+
+#[test]
+fn the_golden_store_of_format_2_reads_as_written() {
+    let kept = kept(2);
     if std::env::var_os("EVERPOST_WRITE_GOLDEN").is_some() {
         let _ = std::fs::remove_dir_all(&kept);
         write(&kept);
@@ -73,21 +147,7 @@ fn the_golden_store_reads_as_written() {
             std::fs::remove_file(kept.join(name)).unwrap();
         }
     }
-    let folder = folder();
-    for half in ["journal", "tables"] {
-        let copy = folder.path().join(half);
-        std::fs::create_dir_all(&copy).unwrap();
-        std::fs::copy(kept.join(half).join("data.mdb"), copy.join("data.mdb")).unwrap();
-        let size = std::fs::metadata(copy.join("data.mdb")).unwrap().len();
-        assert!(size < 150_000, "{half} has {size} bytes");
-    }
-    let (store, opened) = TestStore::open(folder.path(), settings());
-    assert!(!opened.clean && !opened.created);
-    assert_eq!(opened.replayed_groups, 2);
-    assert_eq!(opened.durable, Position(10));
-    let Epoch { counter, .. } = store.store.epoch();
-    assert_eq!(counter, 3);
-    assert_ne!(store.store.id(), StoreId(0));
-    let found: Vec<(Key, Bytes)> = Table::ALL.iter().flat_map(|&table| store.records(table)).collect();
-    assert_eq!(found, expected());
+    let records = records_v2();
+    assert!(Table::ALL.iter().all(|&table| records.iter().any(|(key, _)| key.table() == table)), "one of every table");
+    check(2, Position(13), &records);
 }

@@ -10,3 +10,4 @@ mod open;
 mod order;
 mod support;
 mod throughput;
+mod upgrade;

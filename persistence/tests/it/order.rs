@@ -33,8 +33,9 @@ fn positions_follow_the_order_of_submission_over_many_threads() {
     let mut positions = Vec::new();
     for (thread, records) in (0..).zip(&submitted) {
         assert!(records.is_sorted_by_key(|&(position, ..)| position));
-        let asked: Vec<Position> = records.iter().map(|&(position, ..)| position).collect();
-        let found = store.store.inbox(Partition(thread), &asked).unwrap();
+        let key = |&(position, ..): &(Position, _, _)| Key::Inbox { partition: Partition(thread), position };
+        let asked: Vec<Key> = records.iter().map(key).collect();
+        let found = store.store.records(&asked).unwrap();
         for ((position, ticket, value), found) in records.iter().zip(found) {
             assert_eq!(found.as_deref(), Some(&value[..]));
             assert_eq!(ticket.0, position.0 + 1);

@@ -1,0 +1,69 @@
+//! The tables: their names, and the order in which they are gone through.
+
+use super::encoding::KEY_BYTES_MAX;
+
+/// The tables that a caller can read and write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// [`Key::Inbox`](super::Key::Inbox).
+    Inbox,
+    /// [`Key::Mailbox`](super::Key::Mailbox).
+    Mailboxes,
+    /// [`Key::Attempts`](super::Key::Attempts).
+    Attempts,
+    /// [`Key::DeadLetter`](super::Key::DeadLetter).
+    DeadLetters,
+    /// [`Key::Reply`](super::Key::Reply).
+    Replies,
+    /// [`Key::Outbox`](super::Key::Outbox).
+    Outbox,
+    /// [`Key::Received`](super::Key::Received).
+    Received,
+    /// [`Key::Acknowledged`](super::Key::Acknowledged).
+    Acknowledged,
+    /// [`Key::Peer`](super::Key::Peer).
+    Peers,
+}
+
+impl Table {
+    /// All tables, in the order of their keys.
+    pub const ALL: [Self; 9] = [
+        Self::Inbox,
+        Self::Mailboxes,
+        Self::Attempts,
+        Self::DeadLetters,
+        Self::Replies,
+        Self::Outbox,
+        Self::Received,
+        Self::Acknowledged,
+        Self::Peers,
+    ];
+
+    /// The name of the table in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Mailboxes => "mailboxes",
+            Self::Attempts => "attempts",
+            Self::DeadLetters => "dead_letters",
+            Self::Replies => "replies",
+            Self::Outbox => "outbox",
+            Self::Received => "received",
+            Self::Acknowledged => "acknowledged",
+            Self::Peers => "peers",
+        }
+    }
+
+    /// The length of each encoded key of the table.
+    pub(crate) const fn key_bytes(self) -> usize {
+        match self {
+            Self::Inbox | Self::Attempts | Self::Outbox => 10,
+            Self::Mailboxes => 18,
+            Self::DeadLetters => 8,
+            Self::Replies => KEY_BYTES_MAX,
+            Self::Received | Self::Acknowledged => 26,
+            Self::Peers => 16,
+        }
+    }
+}

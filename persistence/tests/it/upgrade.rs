@@ -1,0 +1,97 @@
+//! A store of format 1 becomes one of format 2 where it lies, wherever a crash cuts that off.
+
+use std::path::Path;
+
+use everpost_persistence::{Config, Key, OpenError, Partition, StoreId};
+
+use crate::golden::{all_records, copy, records_v1};
+use crate::support::{TestStore, config, edit, flip_bit, folder};
+
+/// Where each half keeps its format.
+const HALVES: [(&str, Option<&str>, &[u8]); 2] = [("journal", None, b"\0format"), ("tables", Some("meta"), b"format")];
+
+fn formats(folder: &Path) -> [u32; 2] {
+    HALVES.map(|(half, database, key)| {
+        let mut format = 0;
+        edit(&folder.join(half), database, |records, txn| {
+            format = u32::from_be_bytes(records.get(txn, key).unwrap().unwrap().try_into().unwrap());
+        });
+        format
+    })
+}
+
+fn set_formats(folder: &Path, formats: [u32; 2]) {
+    for ((half, database, key), format) in HALVES.into_iter().zip(formats) {
+        edit(&folder.join(half), database, |records, txn| records.put(txn, key, &format.to_be_bytes()).unwrap());
+    }
+}
+
+#[test]
+fn an_upgrade_is_completed_wherever_it_stopped() {
+    // Databases are made, then the journal is raised, then the tables; the last pair can only come from a copy.
+    let stops = [([1, 1], false), ([1, 1], true), ([2, 1], true), ([1, 2], true)];
+    for (found, made) in stops {
+        let folder = folder();
+        copy(1, folder.path());
+        set_formats(folder.path(), found);
+        if made {
+            edit(&folder.path().join("tables"), Some("outbox"), |_, _| ());
+        }
+        let (store, _) = TestStore::open(folder.path(), config());
+        assert_eq!(all_records(&store), records_v1(), "{found:?}");
+        let partition = Partition(5);
+        let mut expected = records_v1();
+        let value = || bytes::Bytes::from_static(b"new");
+        let (_, position) = store.submit(|stage| {
+            let position = stage.dispatch(partition, value());
+            stage.put(Key::Received { partition, producer: StoreId(7), line: 1 }, value());
+            stage.put(Key::Acknowledged { partition, receiver: StoreId(7), line: 1 }, value());
+            stage.put(Key::Peer { store: StoreId(7) }, value());
+            position
+        });
+        let added = [
+            Key::Outbox { partition, position },
+            Key::Received { partition, producer: StoreId(7), line: 1 },
+            Key::Acknowledged { partition, receiver: StoreId(7), line: 1 },
+            Key::Peer { store: StoreId(7) },
+        ];
+        expected.extend(added.map(|key| (key, value())));
+        store.store.close().unwrap();
+        drop(store);
+        assert_eq!(formats(folder.path()), [2, 2], "{found:?}");
+        let (store, opened) = TestStore::open(folder.path(), config());
+        assert!(opened.clean && opened.replayed_groups == 0, "{found:?}");
+        assert_eq!(all_records(&store), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_refused_keeps_its_format() {
+    let folder = folder();
+    copy(1, folder.path());
+    let other = Config { partitions: 65.try_into().unwrap(), ..config() };
+    let refused = TestStore::try_open(folder.path(), other);
+    assert!(matches!(refused, Err(OpenError::PartitionCount { .. })), "{refused:?}");
+    assert_eq!(formats(folder.path()), [1, 1], "the older program still opens it");
+
+    // The last group: its chunk is found damaged after everything else was read.
+    let key = [&[1][..], &4_u64.to_be_bytes(), &0_u32.to_be_bytes()].concat();
+    flip_bit(&folder.path().join("journal"), None, &key);
+    let refused = TestStore::try_open(folder.path(), config());
+    assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+    assert_eq!(formats(folder.path()), [1, 1]);
+}
+
+#[test]
+fn nothing_is_made_in_tables_of_an_unknown_format() {
+    let folder = folder();
+    copy(1, folder.path());
+    set_formats(folder.path(), [1, 3]);
+    let refused = TestStore::try_open(folder.path(), config());
+    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 3, .. })), "{refused:?}");
+    // LMDB keeps the names of databases as keys of the unnamed one.
+    edit(&folder.path().join("tables"), None, |names, txn| {
+        assert!(names.get(txn, b"inbox").unwrap().is_some());
+        assert!(names.get(txn, b"outbox").unwrap().is_none());
+    });
+}

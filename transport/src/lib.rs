@@ -1,7 +1,29 @@
-//! Authenticated links that carry opaque frames between nodes. It will own identity and mutual TLS, framing, the link
-//! protocol as a pure state machine, and the QUIC shell around it; it must never know disks, actors or messages.
+//! Authenticated links that carry opaque frames between nodes.
 //!
-//! This crate is empty on purpose until nodes are joined to each other: one node needs no network. Its place in the
-//! layers is fixed already, so that nothing else grows into it: `runtime` is the only crate that may depend on it.
+//! This crate knows nothing of actors or disks. It holds the **link protocol** as a pure state machine, and a thin shell
+//! that speaks it over QUIC: who may connect ([`identity`]), the bytes ([`frame`]), the socket ([`endpoint`]) and the
+//! streams ([`connection`]). `docs/WIRE.md` specifies every byte.
+//!
+//! Nothing here is global: a process may hold several endpoints.
 
 #![forbid(unsafe_code)]
+
+pub mod backoff;
+pub mod config;
+pub mod connection;
+pub mod endpoint;
+pub mod error;
+pub mod frame;
+pub mod hello;
+pub mod identity;
+pub mod link;
+
+pub use self::backoff::Backoff;
+pub use self::config::Settings;
+pub use self::connection::{
+    CloseCode, Closed, Connection, ControlReader, ControlWriter, DataReader, DataWriter, Streams,
+};
+pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason};
+pub use self::error::{BindError, DialError, ReadError, WriteError};
+pub use self::frame::{Frame, FrameDecoder, FrameError};
+pub use self::identity::{Identity, IdentityError};

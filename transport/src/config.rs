@@ -1,0 +1,151 @@
+//! What an endpoint is set to, and what that means for QUIC. Every value that matters is set here on purpose.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+
+use crate::error::BindError;
+
+/// The protocol that both sides must name in the TLS handshake.
+pub const PROTOCOL: &[u8] = b"everpost/1";
+
+/// How many data streams a peer may open. A constant of the protocol: a side that opens fewer never waits for permission.
+pub const STREAMS_MAX: u8 = 64;
+
+/// What an endpoint is set to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen, and what connections leave from. Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// How often an idle connection shows that it is alive. Longer than half of `idle_timeout`, one lost packet can end a
+    /// connection.
+    pub keep_alive: Duration,
+    /// How long nothing may come from a peer before it counts as gone. Too short, and a busy machine looks like a dead one.
+    /// The shorter one of both sides holds.
+    pub idle_timeout: Duration,
+    /// How many data streams this side opens, 1 to [`STREAMS_MAX`]. Messages on one stream wait for each other when a
+    /// packet is lost; more streams cost memory.
+    pub streams: u8,
+    /// The largest message body, in bytes. A larger frame from a peer ends the connection.
+    pub message_bytes_max: usize,
+    /// How long a handshake may take, on either side.
+    pub handshake_timeout: Duration,
+}
+
+impl Settings {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::Setting`], which names the field.
+    pub fn validate(&self) -> Result<(), BindError> {
+        let wrong = |field, problem: String| Err(BindError::Setting { field, problem });
+        if self.streams == 0 || self.streams > STREAMS_MAX {
+            return wrong("streams", format!("is {}, and must be 1 to {STREAMS_MAX}", self.streams));
+        }
+        if self.message_bytes_max == 0 || self.message_bytes_max > MESSAGE_BYTES_MAX {
+            return wrong(
+                "message_bytes_max",
+                format!("is {}, and must be 1 to {MESSAGE_BYTES_MAX}", self.message_bytes_max),
+            );
+        }
+        if self.keep_alive.is_zero() || self.keep_alive >= self.idle_timeout {
+            return wrong(
+                "keep_alive",
+                format!(
+                    "is {:?}, and must be above zero and below idle_timeout, {:?}",
+                    self.keep_alive, self.idle_timeout
+                ),
+            );
+        }
+        if IdleTimeout::try_from(self.idle_timeout).is_err() {
+            return wrong("idle_timeout", format!("is {:?}, which is more than QUIC can say", self.idle_timeout));
+        }
+        if self.handshake_timeout.is_zero() {
+            return wrong("handshake_timeout", "is zero, so that no connection could be made".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The settings of QUIC for connections that this side dials (`dialing`), or accepts.
+    pub(crate) fn transport(&self, dialing: bool) -> Result<Arc<TransportConfig>, BindError> {
+        self.validate()?;
+        let idle_timeout = IdleTimeout::try_from(self.idle_timeout)
+            .map_err(|_| BindError::Setting { field: "idle_timeout", problem: "is too long".to_owned() })?;
+        let mut transport = TransportConfig::default();
+        transport
+            // The accepting side opens the one control stream, and there is no other stream in two directions.
+            .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(dialing)))
+            // The limit of the protocol rather than our own count: a peer that is set to more streams than we are does not
+            // wait for ever for one that it may never open.
+            .max_concurrent_uni_streams(VarInt::from_u32(u32::from(STREAMS_MAX)))
+            // Bounds what a peer makes us hold unread; 1 MiB a stream keeps a link of 1 Gbit/s and 8 ms busy with one
+            // stream, and one of 100 ms with sixteen.
+            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+            // Room for each data stream of a peer that is set as we are, and for the control stream on top: acknowledgements
+            // come through while data waits unread.
+            .receive_window(VarInt::from_u32(STREAM_WINDOW * (u32::from(self.streams) + 1)))
+            // Bounds what we hold unacknowledged for a peer, and with it how long an acknowledgement of ours waits behind
+            // data that was written before it.
+            .send_window(SEND_WINDOW)
+            // Nothing is sent in datagrams; a peer that sends some is told so.
+            .datagram_receive_buffer_size(None)
+            .keep_alive_interval(Some(self.keep_alive))
+            .max_idle_timeout(Some(idle_timeout))
+            // Until the first round trip was measured. The first packet is repeated after three times as long: a lost one
+            // costs 0.3 s, and a handshake over a link that is slower than this still works.
+            .initial_rtt(Duration::from_millis(100));
+        // Left as they are: MTU discovery (on), the frequency of acknowledgements, and the congestion control (Cubic), which
+        // shares a link fairly with other traffic.
+        Ok(Arc::new(transport))
+    }
+}
+
+/// What a message can be at most, whatever the settings: a frame's length is 32 bits, and a frame is held in memory.
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// What a stream can hold unread, in bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// What a connection can hold unacknowledged, in bytes.
+const SEND_WINDOW: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            keep_alive: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(5),
+            streams: 4,
+            message_bytes_max: 1 << 20,
+            handshake_timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_themselves_name_the_field() {
+        type Change = fn(&mut Settings);
+        let cases: [(&str, Change); 8] = [
+            ("streams", |s| s.streams = 0),
+            ("streams", |s| s.streams = 65),
+            ("message_bytes_max", |s| s.message_bytes_max = 0),
+            ("message_bytes_max", |s| s.message_bytes_max = usize::MAX),
+            ("keep_alive", |s| s.keep_alive = Duration::ZERO),
+            ("keep_alive", |s| s.keep_alive = s.idle_timeout),
+            ("idle_timeout", |s| s.idle_timeout = Duration::MAX),
+            ("handshake_timeout", |s| s.handshake_timeout = Duration::ZERO),
+        ];
+        for (field, change) in cases {
+            let mut settings = settings();
+            change(&mut settings);
+            let error = settings.validate().unwrap_err().to_string();
+            assert!(error.contains(field), "{field}: {error}");
+        }
+        settings().validate().unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! A connection to a peer whose certificate was verified, and its streams.
+
+pub(crate) mod close;
+mod reader;
+mod writer;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use quinn::{RecvStream, SendStream};
+
+pub use self::close::{CloseCode, Closed};
+pub use self::reader::{BYTES_MAX, ControlReader, DataReader, FRAMES_MAX};
+pub use self::writer::{ControlWriter, DataWriter};
+use crate::config::Settings;
+use crate::frame::Limits;
+
+/// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are gone.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Inner>);
+
+/// The streams of a connection. Each part is to be driven by one future; all four may be in one task.
+///
+/// They live as long as the connection: dropping any of them closes it with [`CloseCode::Abandoned`], unless it was closed
+/// before.
+#[derive(Debug)]
+pub struct Streams {
+    /// Writes to the control stream.
+    pub control_out: ControlWriter,
+    /// Reads from the control stream.
+    pub control_in: ControlReader,
+    /// Writes to the data streams of this side.
+    pub data_out: DataWriter,
+    /// Reads from the data streams of the peer.
+    pub data_in: DataReader,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        connection: quinn::Connection,
+        peer: String,
+        dialed: bool,
+        control: (SendStream, RecvStream),
+        settings: &Settings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            control: Mutex::new(Some(control)),
+            closing: OnceLock::new(),
+            streams: settings.streams,
+            limits: Limits::new(settings.message_bytes_max),
+            peer,
+            dialed,
+            quic: connection,
+        }))
+    }
+
+    /// Takes the streams of the connection. The first frame on the control stream is to be the hello, of either side.
+    ///
+    /// # Panics
+    ///
+    /// If they were taken before.
+    #[must_use]
+    pub fn open(&self) -> Streams {
+        let (send, receive) = self
+            .0
+            .control
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .expect("the streams of a connection are taken once");
+        Streams {
+            control_out: ControlWriter::new(Guard(self.0.clone()), send),
+            control_in: ControlReader::new(Guard(self.0.clone()), receive),
+            data_out: DataWriter::new(Guard(self.0.clone())),
+            data_in: DataReader::new(Guard(self.0.clone())),
+        }
+    }
+
+    /// Closes the connection. What was written and has not arrived is lost. Does nothing if it is closed already.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.0.close(code, reason);
+    }
+
+    /// Waits until the connection is closed, by whomever.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) -> Closed {
+        let error = self.0.quic.closed().await;
+        self.0.explain(&error)
+    }
+
+    /// How the connection was closed, if it is.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<Closed> {
+        self.0.quic.close_reason().map(|error| self.0.explain(&error))
+    }
+
+    /// The name of the peer, as configured here and certified there.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.0.peer
+    }
+
+    /// The address of the peer.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.0.quic.remote_address()
+    }
+
+    /// Whether this side dialed.
+    #[must_use]
+    pub fn dialed(&self) -> bool {
+        self.0.dialed
+    }
+
+    /// How long a round trip takes, as estimated now.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.0.quic.rtt()
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// The control stream until it is taken.
+    control: Mutex<Option<(SendStream, RecvStream)>>,
+    /// What this side closed it with; QUIC forgets that.
+    closing: OnceLock<(CloseCode, String)>,
+    /// How many data streams this side opens.
+    streams: u8,
+    limits: Limits,
+    peer: String,
+    dialed: bool,
+    quic: quinn::Connection,
+}
+
+impl Inner {
+    fn close(&self, code: CloseCode, reason: &str) {
+        // QUIC would forget how it was closed before.
+        if self.quic.close_reason().is_none() && self.closing.set((code, reason.to_owned())).is_ok() {
+            self.quic.close(code.number(), reason.as_bytes());
+        }
+    }
+
+    fn explain(&self, error: &quinn::ConnectionError) -> Closed {
+        Closed::new(error, self.closing.get())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Before the control stream is dropped, which would end it and look like a breach of the protocol.
+        self.close(CloseCode::Abandoned, ABANDONED);
+    }
+}
+
+/// Closes the connection when a stream is dropped, and before: a stream that ends alone is a breach of the protocol.
+#[derive(Debug)]
+struct Guard(Arc<Inner>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close(CloseCode::Abandoned, ABANDONED);
+    }
+}
+
+const ABANDONED: &str = "the link of this connection ended";

@@ -1,0 +1,194 @@
+//! The socket of a node: it listens, dials, and lets nobody in who is not configured.
+
+mod accept;
+mod intrusion;
+mod socket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ConnectError, ConnectionError, TokioRuntime, TransportErrorCode};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use self::accept::{Acceptor, GREETING, peer_of};
+pub use self::intrusion::{Intrusion, IntrusionReason};
+use crate::config::Settings;
+use crate::connection::close::{STOPPING, printable, words};
+use crate::connection::{CloseCode, Connection};
+use crate::error::{BindError, DialError};
+use crate::identity::{Identity, Peers, alert};
+
+/// The socket of a node. To be dropped or [closed](Self::close) in the runtime that it was bound in; connections live on
+/// until they are dropped themselves.
+pub struct Endpoint {
+    quic: quinn::Endpoint,
+    local: SocketAddr,
+    client: quinn::ClientConfig,
+    peers: Arc<Peers>,
+    settings: Arc<Settings>,
+    accepted: Mutex<mpsc::Receiver<Result<Connection, Intrusion>>>,
+    acceptor: AbortHandle,
+}
+
+impl Endpoint {
+    /// Listens at [`Settings::listen`] as `identity`, for connections from and to `peers`. Needs a tokio runtime with time
+    /// and I/O.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; nothing was left behind.
+    pub fn bind(
+        settings: &Settings,
+        identity: &Identity,
+        peers: impl IntoIterator<Item = String>,
+    ) -> Result<Self, BindError> {
+        let tls = |why| BindError::Tls { why };
+        let peers = Arc::new(Peers::new(peers).map_err(|name| BindError::PeerName { name })?);
+        let mut client = quinn::ClientConfig::new(Arc::new(identity.client().map_err(tls)?));
+        client.transport_config(settings.transport(true)?);
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server().map_err(tls)?));
+        server
+            .transport_config(settings.transport(false)?)
+            // A node has the addresses that it is configured with, and no others in the middle of a conversation.
+            .migration(false)
+            // What waits for the acceptor, which never waits long: beyond this somebody is flooding the port.
+            .max_incoming(INCOMING_MAX)
+            .incoming_buffer_size_total(INCOMING_BYTES_MAX);
+        let connection_ids = identity.clone();
+        let mut endpoint = quinn::EndpointConfig::new(identity.reset_key());
+        endpoint.cid_generator(move || Box::new(connection_ids.connection_ids()));
+
+        let system = |source| BindError::System { address: settings.listen, source };
+        let socket = socket::bind(settings.listen)?;
+        let quic = quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime)).map_err(system)?;
+        let local = quic.local_addr().map_err(system)?;
+        let settings = Arc::new(settings.clone());
+        let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
+        let acceptor = Acceptor::new(quic.clone(), peers.clone(), settings.clone(), sender);
+        let acceptor = tokio::spawn(acceptor.run()).abort_handle();
+        Ok(Self { quic, local, client, peers, settings, accepted: Mutex::new(accepted), acceptor })
+    }
+
+    /// The next connection of a peer, or the next attempt of somebody who is none: worth a line in the log, and nothing
+    /// else was done for it. None when the endpoint is closed. Handshakes go on meanwhile, many at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn accept(&self) -> Option<Result<Connection, Intrusion>> {
+        self.accepted.lock().await.recv().await
+    }
+
+    /// Connects to `peer` at `address`, and waits until that node has accepted this one.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`], after [`Settings::handshake_timeout`] at the latest.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is left behind.
+    pub async fn dial(&self, peer: &str, address: SocketAddr) -> Result<Connection, DialError> {
+        if !self.peers.contains(peer) {
+            return Err(DialError::NotConfigured { peer: peer.to_owned() });
+        }
+        let connecting = self.quic.connect_with(self.client.clone(), address, peer).map_err(|error| match error {
+            ConnectError::EndpointStopping => DialError::Stopping,
+            error => DialError::Unreachable { address, why: error.to_string() },
+        })?;
+        let handshake = async {
+            let quic = connecting.await.map_err(|error| failed(&error, address))?;
+            self.greeted(quic, peer, address).await
+        };
+        let after = self.settings.handshake_timeout;
+        timeout(after, handshake).await.unwrap_or(Err(DialError::TimedOut { address, after }))
+    }
+
+    /// Closes all connections with [`CloseCode::Stopping`], and waits for a moment so that the peers hear of it.
+    pub async fn close(&self) {
+        self.quic.close(CloseCode::Stopping.number(), STOPPING.as_bytes());
+        if timeout(CLOSING, self.quic.wait_idle()).await.is_err() {
+            tracing::debug!("closed without waiting for peers that do not answer");
+        }
+    }
+
+    /// The address that this endpoint listens at, with the port that the system chose if it was to choose.
+    #[must_use]
+    pub const fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// TLS is content with the peer before the peer has looked at our certificate. Only its greeting says that it has.
+    async fn greeted(&self, quic: quinn::Connection, peer: &str, address: SocketAddr) -> Result<Connection, DialError> {
+        let refused = |reason: IntrusionReason| {
+            let why = reason.to_string();
+            quic.close(CloseCode::Refused.number(), why.as_bytes());
+            DialError::Refused { address, why }
+        };
+        let certified = peer_of(&quic, &self.peers).map_err(refused)?;
+        if certified != peer {
+            return Err(refused(IntrusionReason::NotConfigured { names: vec![certified] }));
+        }
+        let (send, mut receive) = quic.accept_bi().await.map_err(|error| failed(&error, address))?;
+        let mut greeting = [0];
+        match receive.read_exact(&mut greeting).await {
+            Ok(()) if greeting == [GREETING] => {}
+            Err(quinn::ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error))) => {
+                return Err(failed(&error, address));
+            }
+            _ => {
+                let why = "the peer did not begin with a greeting".to_owned();
+                quic.close(CloseCode::Protocol.number(), why.as_bytes());
+                return Err(DialError::Lost { address, why });
+            }
+        }
+        Ok(Connection::new(quic, certified, true, (send, receive), &self.settings))
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("local", &self.local).field("peers", &self.peers).finish_non_exhaustive()
+    }
+}
+
+/// Why a dial failed.
+fn failed(error: &ConnectionError, address: SocketAddr) -> DialError {
+    let why = words(error);
+    match error {
+        ConnectionError::LocallyClosed => DialError::Stopping,
+        ConnectionError::TransportError(ours) if alert(ours.code).is_some() => DialError::Refused { address, why },
+        ConnectionError::ConnectionClosed(theirs) if alert(theirs.error_code).is_some() => {
+            DialError::RefusedByPeer { address, why }
+        }
+        ConnectionError::ConnectionClosed(theirs) if theirs.error_code == TransportErrorCode::CONNECTION_REFUSED => {
+            DialError::Lost { address, why: "the node has too many handshakes under way".to_owned() }
+        }
+        ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Refused.number() => {
+            DialError::RefusedByPeer { address, why: printable(&close.reason) }
+        }
+        ConnectionError::ApplicationClosed(close) => DialError::Lost { address, why: printable(&close.reason) },
+        _ => DialError::Lost { address, why },
+    }
+}
+
+/// How many first packets may wait for the acceptor.
+const INCOMING_MAX: usize = 256;
+
+/// And what they may take, in bytes.
+const INCOMING_BYTES_MAX: u64 = 1 << 20;
+
+/// How many finished handshakes wait for [`Endpoint::accept`] before new ones do.
+const ACCEPTED_MAX: usize = 64;
+
+/// How long [`Endpoint::close`] waits.
+const CLOSING: Duration = Duration::from_secs(1);

@@ -1,0 +1,202 @@
+//! The beginning of a conversation: who the peer is, which run of which store, and whether that can be. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::{Lane, Sequence};
+
+/// The version of the protocol that this build speaks. Each side refuses any other.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// What each side says first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`] of the speaker. The first field, so that every version can read it.
+    pub protocol: u16,
+    /// The cluster that it belongs to.
+    pub cluster: String,
+    /// Its name; must be that of its certificate.
+    pub node: String,
+    /// How many partitions its store has.
+    pub partitions: u16,
+    /// Which run of which store it is.
+    pub run: Run,
+    /// The largest message that it takes, in bytes.
+    pub message_bytes_max: u64,
+    /// The lines that it takes messages of.
+    pub lines: Vec<Line>,
+}
+
+/// One run of a store, from its opening to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The store.
+    pub store: u128,
+    /// How often it was opened, this time included.
+    pub counter: u64,
+    /// Drawn at this opening: two runs with one counter are two copies of a store.
+    pub nonce: u64,
+    /// The first number that this run gives out.
+    pub first: Sequence,
+}
+
+/// A line of receivers, and where the speaker believes that they live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// A digest of where its partitions live. Nodes that differ would both own a receiver, or none would.
+    pub placement: u64,
+}
+
+/// What each side says when it has accepted the other's [`Hello`]: where the other is to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// How many bytes of each lane may be under way until an acknowledgement says otherwise.
+    pub credit: u64,
+    /// How far each lane of the other's store has come here, durably. Lanes that are not named have not begun.
+    pub lanes: Vec<(Lane, Sequence)>,
+}
+
+/// What a node remembers of a store that it has spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquaintance {
+    /// The name of the node that had it.
+    pub node: String,
+    /// The counter of its newest run.
+    pub counter: u64,
+    /// The nonce of that run.
+    pub nonce: u64,
+}
+
+/// Why a peer is not spoken with. Nothing was taken from it, and nothing is sent to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Another version of the protocol.
+    #[error("it speaks version {theirs} of the protocol, and this node {ours}; run builds that speak the same")]
+    Protocol {
+        /// Ours.
+        ours: u16,
+        /// Theirs.
+        theirs: u16,
+    },
+    /// Another cluster.
+    #[error("it belongs to the cluster `{theirs}`, and this node to `{ours}`; set `cluster` to the same name")]
+    Cluster {
+        /// Ours.
+        ours: String,
+        /// Theirs.
+        theirs: String,
+    },
+    /// It calls itself otherwise than its certificate.
+    #[error("it calls itself `{said}`, but its certificate is that of `{certified}`")]
+    Name {
+        /// What it says.
+        said: String,
+        /// What its certificate says.
+        certified: String,
+    },
+    /// Another number of partitions.
+    #[error("its store has {theirs} partitions, and this one {ours}; all nodes of a cluster need the same number")]
+    Partitions {
+        /// Ours.
+        ours: u16,
+        /// Theirs.
+        theirs: u16,
+    },
+    /// Its store is a copy of ours.
+    #[error(
+        "its store has the same id as the store of this node: one was copied from the other; give it a store of its own"
+    )]
+    OurStore,
+    /// Its store was known under another name.
+    #[error("its store is known as that of node `{known}`: it was copied or moved; give it a store of its own")]
+    OtherNode {
+        /// The name of the node that had it.
+        known: String,
+    },
+    /// A newer run of its store is known.
+    #[error(
+        "its store was opened {counter} times, but {known} times were known already: it is an old copy of the store; start it with the newest one"
+    )]
+    OldRun {
+        /// What it says.
+        counter: u64,
+        /// What is known.
+        known: u64,
+    },
+    /// Another run of its store with the same counter is known.
+    #[error(
+        "another run of its store was known with the same count of openings, {counter}: there are two copies of the store; keep the newer one"
+    )]
+    Clone {
+        /// The counter of both.
+        counter: u64,
+    },
+    /// Its run begins before what an earlier run had sent.
+    #[error(
+        "its run begins at number {}, but {} was received already: it is an old copy of the store; start it with the newest one", first.0, received.0
+    )]
+    Overlap {
+        /// Where it begins.
+        first: Sequence,
+        /// The newest number received from this store.
+        received: Sequence,
+    },
+}
+
+impl Hello {
+    /// Whether `theirs` may be spoken with, by a node that said `self`: its certificate names `certified`, its store is
+    /// remembered as `known`, and `received` is the newest number that was received from it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub fn judge(
+        &self,
+        theirs: &Self,
+        certified: &str,
+        known: Option<&Acquaintance>,
+        received: Sequence,
+    ) -> Result<(), Refusal> {
+        if theirs.protocol != self.protocol {
+            return Err(Refusal::Protocol { ours: self.protocol, theirs: theirs.protocol });
+        }
+        if theirs.cluster != self.cluster {
+            return Err(Refusal::Cluster { ours: self.cluster.clone(), theirs: theirs.cluster.clone() });
+        }
+        if theirs.node != certified {
+            return Err(Refusal::Name { said: theirs.node.clone(), certified: certified.to_owned() });
+        }
+        if theirs.partitions != self.partitions {
+            return Err(Refusal::Partitions { ours: self.partitions, theirs: theirs.partitions });
+        }
+        if theirs.run.store == self.run.store {
+            return Err(Refusal::OurStore);
+        }
+        theirs.run.judge(certified, known, received)
+    }
+}
+
+impl Run {
+    fn judge(&self, node: &str, known: Option<&Acquaintance>, received: Sequence) -> Result<(), Refusal> {
+        let Some(known) = known else { return Ok(()) };
+        if known.node != node {
+            return Err(Refusal::OtherNode { known: known.node.clone() });
+        }
+        if self.counter < known.counter {
+            return Err(Refusal::OldRun { counter: self.counter, known: known.counter });
+        }
+        if self.counter == known.counter {
+            // The same run, over another connection.
+            return if self.nonce == known.nonce { Ok(()) } else { Err(Refusal::Clone { counter: self.counter }) };
+        }
+        if self.first <= received {
+            return Err(Refusal::Overlap { first: self.first, received });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+use super::*;
+
+fn hello(store: u128, counter: u64, nonce: u64, first: u64) -> Hello {
+    Hello {
+        protocol: PROTOCOL_VERSION,
+        cluster: "orders".into(),
+        node: "west".into(),
+        partitions: 64,
+        run: Run { store, counter, nonce, first: Sequence(first) },
+        message_bytes_max: 1 << 20,
+        lines: Vec::new(),
+    }
+}
+
+fn known(counter: u64, nonce: u64) -> Acquaintance {
+    Acquaintance { node: "west".into(), counter, nonce }
+}
+
+fn judge(theirs: &Hello, known: Option<&Acquaintance>, received: u64) -> Result<(), Refusal> {
+    hello(1, 5, 5, 100).judge(theirs, "west", known, Sequence(received))
+}
+
+#[test]
+fn a_stranger_and_a_friend_are_welcome() {
+    assert_eq!(judge(&hello(2, 1, 7, 1), None, 0), Ok(()));
+    assert_eq!(judge(&hello(2, 1, 7, 1), Some(&known(1, 7)), 40), Ok(()), "the same run again");
+    assert_eq!(judge(&hello(2, 2, 8, 41), Some(&known(1, 7)), 40), Ok(()), "the next run");
+}
+
+#[test]
+fn old_copies_and_clones_are_not() {
+    let refused =
+        |theirs, counter, nonce, received| judge(&theirs, Some(&known(counter, nonce)), received).unwrap_err();
+    assert_eq!(refused(hello(2, 3, 7, 50), 4, 9, 0), Refusal::OldRun { counter: 3, known: 4 });
+    assert_eq!(refused(hello(2, 4, 7, 50), 4, 9, 0), Refusal::Clone { counter: 4 });
+    let overlap = Refusal::Overlap { first: Sequence(40), received: Sequence(40) };
+    assert_eq!(refused(hello(2, 9, 7, 40), 4, 9, 40), overlap, "a higher counter does not help an old copy");
+    assert_eq!(judge(&hello(1, 9, 7, 40), None, 0), Err(Refusal::OurStore));
+    let elsewhere = Acquaintance { node: "north".into(), ..known(1, 7) };
+    assert_eq!(judge(&hello(2, 1, 7, 1), Some(&elsewhere), 0), Err(Refusal::OtherNode { known: "north".into() }));
+}
+
+#[test]
+fn who_does_not_fit_is_told_why() {
+    let mut theirs = hello(2, 1, 7, 1);
+    theirs.partitions = 8;
+    assert_eq!(judge(&theirs, None, 0), Err(Refusal::Partitions { ours: 64, theirs: 8 }));
+    theirs.node = "north".into();
+    assert!(matches!(judge(&theirs, None, 0), Err(Refusal::Name { .. })));
+    theirs.cluster = "payments".into();
+    assert!(matches!(judge(&theirs, None, 0), Err(Refusal::Cluster { .. })));
+    theirs.protocol = 2;
+    assert_eq!(judge(&theirs, None, 0), Err(Refusal::Protocol { ours: 1, theirs: 2 }));
+}

@@ -1,0 +1,67 @@
+//! Reads an identity from PEM files.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::{Identity, IdentityError, provider};
+
+impl Identity {
+    /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
+    /// and the certificates of the cluster's authority. All are PEM files. Whether the certificate is valid now, and for
+    /// which name, is for [`Identity::check`] to say.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`], which names the file.
+    pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, IdentityError> {
+        let chain = certificates(certificate)?;
+        let private = private_key(key)?;
+        let pair = CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider());
+        pair.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                wrong(key, format!("is not the key of the certificate in {}", certificate.display()))
+            }
+            rustls::Error::InvalidCertificate(why) => wrong(certificate, format!("holds no usable certificate: {why}")),
+            error => wrong(key, format!("holds no usable private key: {error}; make an ECDSA P-256 or Ed25519 key")),
+        })?;
+        let mut roots = RootCertStore::empty();
+        for root in certificates(authority)? {
+            roots.add(root).map_err(|error| wrong(authority, format!("holds no usable authority: {error}")))?;
+        }
+        Ok(Self { chain, key: Arc::new(private), authority: Arc::new(roots), certificate_path: certificate.to_owned() })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let pem = read(path)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(path, format!("is not a PEM file: {error}")))?;
+    if certificates.is_empty() {
+        return Err(wrong(path, "holds no certificate (a block `BEGIN CERTIFICATE` in PEM)".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            wrong(path, "holds no private key (a block `BEGIN PRIVATE KEY` in PEM, without a password)".to_owned())
+        }
+        error => wrong(path, format!("is not a PEM file: {error}")),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    fs::read(path).map_err(|source| IdentityError::Unreadable { path: path.to_owned(), source })
+}
+
+fn wrong(path: &Path, problem: String) -> IdentityError {
+    IdentityError::Wrong { path: path.to_owned(), problem }
+}

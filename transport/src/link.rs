@@ -1,0 +1,68 @@
+//! The link protocol: what two stores owe each other, and how far each has come. Pure: no clock, socket, disk or task.
+//!
+//! A **lane** is the ordered sequence of messages from one store to one partition of one line at another. Messages are
+//! numbered by the sender's store with numbers that only grow; since other lanes take numbers too they have gaps, so each
+//! message names the one **before** it in its lane. A receiver takes a message if that is the last one that it has, drops
+//! it if it has it already, and treats everything else as a break in the lane, which is never skipped.
+//!
+//! [`Sending`] keeps what is owed to a peer until the peer has it on disk; [`Receiving`] knows how far the lanes of a
+//! producer have come. Both outlive connections. What may leave only after a commit is asked for with the number up to
+//! which the store is durable, so that nothing can leave before.
+
+mod receiving;
+mod sending;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use self::receiving::{Arrival, Break, Receiving};
+pub use self::sending::{AckError, Flagged, Next, Owed, ResumeError, Sending, Terms};
+
+/// Where a sequence of messages goes: a line and a partition of it. Ordered on its own; what holds up one lane holds up no
+/// other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lane {
+    /// Names a kind of receivers. This crate gives it no meaning.
+    pub line: u64,
+    /// The partition.
+    pub partition: u16,
+}
+
+/// The number of a message in its lane, given out by the sender's store; 0 means "none", the beginning of a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Sequence(pub u64);
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Its lane.
+    pub lane: Lane,
+    /// The message before it in the lane; what the receiver must have.
+    pub previous: Sequence,
+    /// Its number.
+    pub sequence: Sequence,
+    /// What the sender wants to know; this crate gives them no meaning.
+    pub flags: u8,
+    /// The message.
+    pub body: Bytes,
+}
+
+/// Everything of a lane up to a message is durable at the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The lane.
+    pub lane: Lane,
+    /// The last message that is durable.
+    pub through: Sequence,
+    /// How many bytes of the lane may be under way beyond it.
+    pub credit: u64,
+}
+
+impl std::fmt::Display for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}/{}", self.line, self.partition)
+    }
+}
+
+#[cfg(test)]
+mod tests;

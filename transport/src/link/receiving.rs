@@ -1,0 +1,144 @@
+//! The receiving side: how far each lane of one producer has come, and what may be acknowledged.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use super::{Ack, Lane, Sequence};
+
+/// How far the lanes of one producer have come. Lives as long as the process, over all connections.
+#[derive(Debug, Default)]
+pub struct Receiving {
+    lanes: FxHashMap<Lane, Arrivals>,
+    /// Lanes with something that is not acknowledged yet, each once.
+    unacknowledged: Vec<Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// The last message that was submitted to the store.
+    received: Sequence,
+    /// The last message that is known to be durable.
+    durable: Sequence,
+    /// Submissions under way: the ticket of each, and how far it takes the lane. Oldest first.
+    submitted: VecDeque<(u64, Sequence)>,
+}
+
+/// What a message is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The next one of its lane: to be stored together with the lane's cursor.
+    New,
+    /// It was stored before: to be dropped.
+    Duplicate,
+}
+
+/// A message does not follow what was received. Something is lost, or one of the stores is not what it was; nothing was
+/// taken, and nothing may be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "message {} of lane {lane} follows {}, but the last one received is {}: one of the two stores is an old copy, or messages are missing; nothing was taken",
+    sequence.0, previous.0, received.0
+)]
+pub struct Break {
+    /// The lane.
+    pub lane: Lane,
+    /// The last message received.
+    pub received: Sequence,
+    /// What the message says it follows.
+    pub previous: Sequence,
+    /// The message.
+    pub sequence: Sequence,
+}
+
+impl Receiving {
+    /// Nothing was received.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the store knew when it was opened.
+    pub fn recovered(&mut self, lane: Lane, received: Sequence) {
+        self.lanes.insert(lane, Arrivals { received, durable: received, submitted: VecDeque::new() });
+    }
+
+    /// Takes a message, or says that it is known, or that it does not follow. A new one must be submitted to the store before
+    /// anything else happens, and that told by [`Receiving::submitted`].
+    ///
+    /// # Errors
+    ///
+    /// [`Break`]; nothing was taken.
+    pub fn receive(&mut self, lane: Lane, previous: Sequence, sequence: Sequence) -> Result<Arrival, Break> {
+        let arrivals = self.lanes.entry(lane).or_default();
+        if sequence <= arrivals.received {
+            return Ok(Arrival::Duplicate);
+        }
+        if previous != arrivals.received {
+            return Err(Break { lane, received: arrivals.received, previous, sequence });
+        }
+        arrivals.received = sequence;
+        Ok(Arrival::New)
+    }
+
+    /// How far a lane has come, submitted or not.
+    #[must_use]
+    pub fn received(&self, lane: Lane) -> Sequence {
+        self.lanes.get(&lane).map_or(Sequence(0), |arrivals| arrivals.received)
+    }
+
+    /// What was received of `lane` so far is part of the submission with this ticket. Tickets grow.
+    pub fn submitted(&mut self, lane: Lane, ticket: u64) {
+        let arrivals = self.lanes.get_mut(&lane).expect("only what was received is submitted");
+        if arrivals.submitted.is_empty() {
+            self.unacknowledged.push(lane);
+        }
+        arrivals.submitted.push_back((ticket, arrivals.received));
+    }
+
+    /// Acknowledges what is durable and was not acknowledged yet, given that every ticket up to `durable` is; each lane once,
+    /// with this credit.
+    pub fn acks(&mut self, durable: u64, credit: u64, acks: &mut Vec<Ack>) {
+        let lanes = &mut self.lanes;
+        self.unacknowledged.retain(|lane| {
+            let arrivals = lanes.get_mut(lane).expect("a lane that was submitted to");
+            if let Some(through) = arrivals.settle(durable) {
+                acks.push(Ack { lane: *lane, through, credit });
+            }
+            !arrivals.submitted.is_empty()
+        });
+    }
+
+    /// Whether everything that was received is durable. A conversation begins only then.
+    #[must_use]
+    pub fn is_settled(&mut self, durable: u64) -> bool {
+        self.acks(durable, 0, &mut Vec::new());
+        self.unacknowledged.is_empty()
+    }
+
+    /// How far every lane has come, durably: where the producer is to go on.
+    pub fn cursors(&self) -> impl Iterator<Item = (Lane, Sequence)> + '_ {
+        self.lanes.iter().map(|(lane, arrivals)| (*lane, arrivals.durable))
+    }
+
+    /// The newest message that was received, over all lanes. A new run of the producer starts after it, or the producer's
+    /// store is an old copy.
+    #[must_use]
+    pub fn newest(&self) -> Sequence {
+        self.lanes.values().map(|arrivals| arrivals.received).max().unwrap_or_default()
+    }
+}
+
+impl Arrivals {
+    /// Moves the durable cursor; where it is now, if it has moved.
+    fn settle(&mut self, durable: u64) -> Option<Sequence> {
+        let mut moved = None;
+        while let Some(&(_, through)) = self.submitted.front().filter(|(ticket, _)| *ticket <= durable) {
+            self.submitted.pop_front();
+            assert!(through >= self.durable, "a cursor never moves back");
+            self.durable = through;
+            moved = Some(through);
+        }
+        moved
+    }
+}

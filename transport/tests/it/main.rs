@@ -1,0 +1,13 @@
+//! The shell of the transport, from outside: real sockets on loopback, certificates made at run time.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod breaches;
+mod certificates;
+mod conversation;
+mod ends;
+mod golden;
+mod harness;
+mod identity;
+mod raw;
+mod strangers;

@@ -22,6 +22,7 @@ use crate::query::Question;
 use crate::state::{StateRecord, StateSummary};
 use crate::telemetry;
 use crate::turn::{Staged, Turn};
+use crate::waiter::Waiter;
 
 /// How many turns an activation takes before it lets others run.
 const TURNS_AT_A_TIME: usize = 64;
@@ -166,7 +167,7 @@ impl<A: Actor> Activation<A> {
                 inner.rules.interrupted();
                 next = Next::Empty;
             }
-            Next::Deliver { position, .. } => asked = inner.asks.contains_key(position),
+            Next::Deliver { position, .. } => asked = inner.asks.get(position).is_some_and(Waiter::wants_reply),
             Next::Empty => inner.idle_since = self.core.sweeps(),
             Next::Load(_) | Next::Durable(_) | Next::Until(_) => {}
         }

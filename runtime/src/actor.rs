@@ -8,11 +8,13 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::AddressOf;
 use crate::durable::Durable;
 use crate::failure::Failure;
 use crate::message::Message;
+use crate::query::{AwayAnswer, Question};
 use crate::turn::Turn;
 
 /// A type of durable actor. The value holds what is not durable (pools, clients, configuration) and is shared by all
@@ -69,7 +71,8 @@ pub trait Handler<M: Message>: Actor {
     ) -> impl Future<Output = Result<M::Reply, Failure>> + Send;
 }
 
-/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query).
+/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered by
+/// [`Handlers::answers`].
 pub trait Answer<Q: Message>: Actor {
     /// Answers `question`. The state is what the turns before it made.
     fn answer(&self, state: &Self::State, question: Q) -> Q::Reply;
@@ -78,11 +81,12 @@ pub trait Answer<Q: Message>: Actor {
 /// The messages that an actor type handles; filled by [`Actor::handlers`].
 pub struct Handlers<A: Actor> {
     by_name: FxHashMap<&'static str, Run<A>>,
+    answers: FxHashMap<&'static str, AnswerAway<A>>,
 }
 
 impl<A: Actor> Handlers<A> {
     pub(crate) fn of_actor() -> Self {
-        let mut handlers = Self { by_name: FxHashMap::default() };
+        let mut handlers = Self { by_name: FxHashMap::default(), answers: FxHashMap::default() };
         A::handlers(&mut handlers);
         handlers
     }
@@ -100,6 +104,27 @@ impl<A: Actor> Handlers<A> {
         assert!(before.is_none(), "actor `{}` registers two messages named `{}`", A::TYPE, M::NAME);
     }
 
+    /// Registers that questions of the type `Q` are answered, on this node and for others.
+    ///
+    /// # Panics
+    ///
+    /// When two questions of one actor have the same name.
+    pub fn answers<Q: Message>(&mut self)
+    where
+        A: Answer<Q>,
+    {
+        let before = self.answers.insert(Q::NAME, Question::<A>::from_away::<Q>);
+        assert!(before.is_none(), "actor `{}` answers two questions named `{}`", A::TYPE, Q::NAME);
+    }
+
+    pub(crate) fn answer(&self, name: &str) -> Option<AnswerAway<A>> {
+        self.answers.get(name).copied()
+    }
+
+    pub(crate) fn questions(&self) -> impl Iterator<Item = &'static str> {
+        self.answers.keys().copied()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Run<A>> {
         self.by_name.get(name).copied()
     }
@@ -114,6 +139,9 @@ impl<A: Actor> fmt::Debug for Handlers<A> {
         f.debug_set().entries(self.names()).finish()
     }
 }
+
+/// Makes a question of what another node has sent.
+pub(crate) type AnswerAway<A> = fn(Payload<'_>, AwayAnswer, OwnedSemaphorePermit) -> Result<Question<A>, AwayAnswer>;
 
 /// A message as it lies in the store.
 #[derive(Clone, Copy, Debug)]

@@ -9,25 +9,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, MailboxId, Position};
+use everpost_persistence::{Class, Key, Position};
+use everpost_transport::link::{Flagged, Lane};
+use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
 use crate::actor::Handler;
 use crate::address::Address;
-use crate::core::{Bound, Core, Incoming};
+use crate::cluster::{Awaited, CURSOR_BYTES_MAX, Inquiry, Owner, Peer, decode_cursor};
+use crate::core::{Bound, Core, Incoming, Outward, Target};
 use crate::envelope::Origin;
 use crate::handle::ActorHandle;
+use crate::link::{Note, flags};
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
-use crate::refusal::AskError;
-use crate::refusal::Refusal;
-
-/// How an ask ended, for whoever waits.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Replied(Bytes),
-    GivenUp(String),
-}
+use crate::refusal::{AskError, Refusal};
+use crate::waiter::{Outcome, Waiter};
 
 /// An ask that has not been sent yet; `.await` sends it. Made by [`ActorHandle::ask`].
 ///
@@ -57,7 +54,7 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
         let (waiter, reply) = oneshot::channel();
         let timeout = self.timeout;
         let sent = async {
-            let _receipt = self.handle.post(&self.message, Some(waiter)).await?;
+            drop(self.handle.post(&self.message, Some(waiter)).await?);
             outcome::<M>(reply.await.ok())
         };
         tokio::time::timeout(timeout, sent).await.unwrap_or(Err(AskError::Timeout(timeout)))
@@ -82,14 +79,20 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
 /// A question from inside a turn.
 pub(crate) struct TurnAsk<'a> {
     core: &'a Arc<Core>,
-    asking: MailboxId,
+    asking: &'a Mailbox,
     to: &'a Address,
+    owner: Owner,
     id: MessageId,
 }
 
 impl<'a> TurnAsk<'a> {
     /// Notes that `asking` waits for `to`; refuses when that closes a circle.
-    pub(crate) fn new(core: &'a Arc<Core>, asking: &Mailbox, to: &'a Address, id: MessageId) -> Result<Self, AskError> {
+    pub(crate) fn new(
+        core: &'a Arc<Core>,
+        asking: &'a Mailbox,
+        to: &'a Address,
+        id: MessageId,
+    ) -> Result<Self, AskError> {
         let mut waits_for = lock(&core.waits_for);
         let mut next = Some(to.mailbox());
         while let Some(mailbox) = next {
@@ -99,12 +102,26 @@ impl<'a> TurnAsk<'a> {
             next = waits_for.get(&mailbox).copied();
         }
         waits_for.insert(asking.id(), to.mailbox());
-        Ok(Self { core, asking: asking.id(), to, id })
+        Ok(Self { core, asking, to, owner: core.owner(to), id })
     }
 
-    pub(crate) fn reply_key(&self) -> Key {
-        let partition = self.to.partition(self.core.store.partitions());
-        Key::Reply { partition, mailbox: self.to.mailbox(), request: self.id.0 }
+    /// What this store keeps until the turn commits: the reply, or that another node was asked.
+    pub(crate) fn kept_key(&self) -> Key {
+        match self.owner {
+            Owner::Here => reply_key(self.core, self.to, self.id),
+            Owner::Away(..) => {
+                let Mailbox { partition, .. } = *self.asking;
+                Key::Reply { partition, mailbox: self.asking.id(), request: self.id.0 }
+            }
+        }
+    }
+
+    /// Where the reply is kept, if that is another node.
+    pub(crate) fn asked_away(&self) -> Option<(Arc<Peer>, MessageId, Address)> {
+        match &self.owner {
+            Owner::Here => None,
+            Owner::Away(peer, _) => Some((Arc::clone(peer), self.id, self.to.clone())),
+        }
     }
 
     /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
@@ -115,67 +132,153 @@ impl<'a> TurnAsk<'a> {
     ) -> Result<M::Reply, AskError> {
         let timeout = self.core.config.ask_timeout;
         let asked = async {
-            let reply = match self.earlier().await? {
-                Earlier::Replied(reply) => return outcome::<M>(Some(Outcome::Replied(reply))),
-                Earlier::Waiting(reply) => reply,
-                Earlier::None => self.post::<A, M>(origin, message).await?,
-            };
-            outcome::<M>(reply.await.ok())
+            match &self.owner {
+                Owner::Here => self.ask_here::<A, M>(origin, message).await,
+                Owner::Away(peer, lane) => self.ask_away::<A, M>(peer, *lane, origin, message).await,
+            }
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(AskError::Timeout(timeout)))
     }
 
-    async fn earlier(&self) -> Result<Earlier, AskError> {
-        loop {
-            match self.core.kept_replies.get(self.id) {
-                Some(KeptReply::Waiting { mailbox, position }) => {
-                    let mut inner = mailbox.lock();
-                    if inner.rules.contains(position) {
-                        let (waiter, reply) = oneshot::channel();
-                        inner.asks.insert(position, waiter);
-                        self.core.quarantine.admit(mailbox.id(), position);
-                        inner.ring(&mailbox);
-                        return Ok(Earlier::Waiting(reply));
-                    }
-                    // It was finished between the two looks: look again.
-                }
-                Some(KeptReply::Submitted(ticket)) => {
-                    self.core.gate.durable(ticket).await.map_err(|_| AskError::Stopped)?
-                }
-                None => break,
-            }
-            tokio::task::yield_now().await;
+    async fn ask_here<A: Handler<M>, M: Message>(&self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
+        let (waiter, reply) = Waiter::for_reply();
+        let waiter = match recall(self.core, self.to, self.id, waiter).await.map_err(|_| AskError::Stopped)? {
+            Recalled::Stored(reply) => return outcome::<M>(Some(Outcome::Replied(reply))),
+            Recalled::Waiting => None,
+            Recalled::Unknown(waiter) => Some(waiter),
+        };
+        if waiter.is_some() {
+            let (target, envelope) = self.core.seal::<A, M>(self.to, origin, message)?;
+            let Target::Here(kind) = target else { unreachable!("placement does not change while a node runs") };
+            let permit = self.core.store.reserve(Class::Turn { grows: true }, envelope.len()).await;
+            let permit = permit.map_err(Refusal::Store)?;
+            let incoming = Incoming { kind, address: self.to, envelope, waiter, question: Some(self.id) };
+            self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
         }
-        let stored = self.core.read(self.reply_key()).await.map_err(|_| AskError::Stopped)?;
-        Ok(stored.map_or(Earlier::None, Earlier::Replied))
+        outcome::<M>(reply.await.ok())
     }
 
-    async fn post<A: Handler<M>, M: Message>(
+    async fn ask_away<A: Handler<M>, M: Message>(
         &self,
+        peer: &Arc<Peer>,
+        lane: Lane,
         origin: Origin<'_>,
         message: &M,
-    ) -> Result<oneshot::Receiver<Outcome>, AskError> {
-        let (kind, envelope) = self.core.seal::<A, M>(self.to, origin, message)?;
-        let permit =
-            self.core.store.reserve(Class::Turn { grows: true }, envelope.len()).await.map_err(Refusal::Store)?;
+    ) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
-        let incoming = Incoming { kind, address: self.to, envelope, waiter: Some(waiter), question: Some(self.id) };
-        self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
-        Ok(reply)
+        if let Some(position) = self.asked_before().await? {
+            let inquiry = Inquiry { id: self.id, address: self.to.clone(), lane, position, reply: true };
+            inquire(peer, inquiry, waiter).await;
+        } else {
+            let (_, envelope) = self.core.seal::<A, M>(self.to, origin, message)?;
+            let bytes = envelope.len() + CURSOR_BYTES_MAX;
+            let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
+            let outward = Outward {
+                peer: Arc::clone(peer),
+                lane,
+                address: self.to,
+                envelope,
+                flags: flags::TELL | flags::REPLY,
+                told: Some((self.id, waiter)),
+                question: Some((self.id, self.kept_key())),
+            };
+            self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
+        }
+        let told = reply.await.ok();
+        if let Some(Outcome::GivenUp(_) | Outcome::Handled) = told {
+            // There will be no reply to this question: the next attempt of the turn asks anew.
+            self.forget().await;
+        }
+        outcome::<M>(told)
+    }
+
+    /// The number of the message by which an earlier attempt of this turn has asked another node.
+    async fn asked_before(&self) -> Result<Option<Position>, AskError> {
+        if let Some(KeptReply::Asked(position)) = self.core.kept_replies.get(self.id) {
+            return Ok(Some(position));
+        }
+        let marker = self.core.read(self.kept_key()).await.map_err(|_| AskError::Stopped)?;
+        Ok(marker.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0)))
+    }
+
+    async fn forget(&self) {
+        if let Ok(permit) = self.core.store.reserve(Class::Turn { grows: false }, 0).await {
+            self.core.store.submit(permit, |stage| stage.delete(self.kept_key()));
+        }
+        self.core.kept_replies.stored(self.id.0);
     }
 }
 
 impl Drop for TurnAsk<'_> {
     fn drop(&mut self) {
-        lock(&self.core.waits_for).remove(&self.asking);
+        lock(&self.core.waits_for).remove(&self.asking.id());
     }
 }
 
-/// What an earlier attempt of the turn left behind.
-enum Earlier {
-    None,
-    Waiting(oneshot::Receiver<Outcome>),
-    Replied(Bytes),
+/// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
+/// asks the node otherwise.
+pub(crate) async fn inquire(peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
+    let Inquiry { id, address, lane, position, reply } = inquiry;
+    let destination = address.to_string();
+    peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
+    let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
+    let delivered = {
+        let mut outgoing = peer.outgoing();
+        match outgoing.flag(lane, position, flags) {
+            Flagged::Set => return,
+            Flagged::UnderWay => outgoing.wait_for_delivery(lane, position),
+            Flagged::Acknowledged => None,
+        }
+    };
+    if let Some(delivered) = delivered {
+        // A node that ends before leaves the waiter to its end.
+        let _ = delivered.await;
+    }
+    peer.tell(Note::Inquiry { id: id.0, destination, reply });
+}
+
+/// Where the store of the actor that is asked keeps the reply.
+pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
+    let partition = asked.partition(core.store.partitions());
+    Key::Reply { partition, mailbox: asked.mailbox(), request: id.0 }
+}
+
+/// What is known of an earlier question of a turn to an actor of this node.
+pub(crate) enum Recalled {
+    /// It was handled, and this is its reply.
+    Stored(Bytes),
+    /// It waits or is in hand, and the waiter was put to it.
+    Waiting,
+    /// Nothing: it was never asked, or given up on.
+    Unknown(Waiter),
+}
+
+/// Looks for a question of a turn that may have been asked before.
+pub(crate) async fn recall(
+    core: &Core,
+    asked: &Address,
+    id: MessageId,
+    waiter: Waiter,
+) -> Result<Recalled, ActorProcessingErr> {
+    loop {
+        match core.kept_replies.get(id) {
+            Some(KeptReply::Waiting { mailbox, position }) => {
+                let mut inner = mailbox.lock();
+                if inner.rules.contains(position) {
+                    inner.asks.insert(position, waiter);
+                    core.quarantine.admit(mailbox.id(), position);
+                    inner.ring(&mailbox);
+                    return Ok(Recalled::Waiting);
+                }
+                // It was finished between the two looks: look again.
+            }
+            Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
+            Some(KeptReply::Asked(_)) | None => break,
+        }
+        tokio::task::yield_now().await;
+    }
+    let stored = core.read(reply_key(core, asked, id)).await?;
+    Ok(stored.map_or(Recalled::Unknown(waiter), Recalled::Stored))
 }
 
 /// The questions of turns that are under way, by id. What is not here is in the store, or was never asked.
@@ -190,6 +293,8 @@ pub(crate) enum KeptReply {
     Waiting { mailbox: Arc<Mailbox>, position: Position },
     /// Handled; the reply is in the store once this is durable.
     Submitted(Position),
+    /// Another node was asked, by the message with this number.
+    Asked(Position),
 }
 
 impl KeptReplies {
@@ -199,6 +304,10 @@ impl KeptReplies {
 
     pub(crate) fn submitted(&self, id: MessageId, ticket: Position) {
         lock(&self.by_id).insert(id.0, KeptReply::Submitted(ticket));
+    }
+
+    pub(crate) fn asked(&self, id: MessageId, position: Position) {
+        lock(&self.by_id).insert(id.0, KeptReply::Asked(position));
     }
 
     pub(crate) fn stored(&self, id: u128) {
@@ -213,6 +322,7 @@ impl KeptReplies {
 fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
     match outcome {
         Some(Outcome::Replied(reply)) => postcard::from_bytes(&reply).map_err(AskError::Reply),
+        Some(Outcome::Handled) => Err(AskError::ReplyLost),
         Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
         None => Err(AskError::Stopped),
     }

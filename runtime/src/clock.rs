@@ -28,6 +28,12 @@ impl Micros {
     }
 }
 
+impl From<Micros> for SystemTime {
+    fn from(moment: Micros) -> Self {
+        UNIX_EPOCH + Duration::from_micros(moment.0)
+    }
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,8 @@
 //! What can be set for a node.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::mailbox::Backoff;
@@ -24,6 +27,14 @@ pub struct NodeConfig {
     /// How many bytes of waiting messages stay in memory, over all mailboxes; the others are read from the store when
     /// their turn comes near, and cost 8 to 16 bytes each. Too small reads every message from the disk.
     pub window_bytes_max: usize,
+    /// How many messages may be owed to one other node before sends from outside are held back. Turns are never held back.
+    /// Too small stops senders during a short outage of that node; too large takes disk, 48 bytes of memory each, and a
+    /// long time to catch up.
+    pub outbox_messages_max: usize,
+    /// The same in bytes.
+    pub outbox_bytes_max: usize,
+    /// How long a send from outside waits for room in a mailbox or an outbox before its message is handed back.
+    pub send_timeout: Duration,
     /// How long an ask waits when it does not say.
     pub ask_timeout: Duration,
     /// How many questions may be open at a time over the whole node; more wait.
@@ -44,6 +55,9 @@ impl Default for NodeConfig {
             mailbox_messages_max: 1_000_000,
             message_bytes_max: 16 << 20,
             window_bytes_max: 64 << 20,
+            outbox_messages_max: 1_000_000,
+            outbox_bytes_max: 256 << 20,
+            send_timeout: Duration::from_secs(30),
             ask_timeout: Duration::from_secs(30),
             questions_max: 10_000,
             stop_timeout: Duration::from_secs(30),
@@ -71,6 +85,9 @@ impl NodeConfig {
                 self.message_bytes_max <= self.store.queue_bytes_max / 2,
                 "two of the largest messages must fit `store.queue_bytes_max`",
             ),
+            ("outbox_messages_max", self.outbox_messages_max > 0, "an outbox that holds nothing sends nothing"),
+            ("outbox_bytes_max", self.outbox_bytes_max > 0, "an outbox that holds nothing sends nothing"),
+            ("send_timeout", !self.send_timeout.is_zero(), "it must be longer than zero"),
             ("ask_timeout", !self.ask_timeout.is_zero(), "it must be longer than zero"),
             ("questions_max", (1..1 << 24).contains(&self.questions_max), "it must be from 1 to 16,777,215"),
         ];
@@ -80,6 +97,105 @@ impl NodeConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// The cluster that a node is part of: who it is, who the others are, and which actors live where.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The name of the cluster; nodes of another one are refused.
+    pub name: String,
+    /// Where the node listens (UDP).
+    pub listen: SocketAddr,
+    /// Its certificate.
+    pub identity: IdentityFiles,
+    /// The other nodes by name, each with the addresses to try, in this order.
+    pub peers: BTreeMap<String, Vec<SocketAddr>>,
+    /// On which nodes the actors of a type live. A type that is not named lives on all nodes.
+    pub actors: BTreeMap<String, Vec<String>>,
+    /// The settings of the links.
+    pub link: LinkConfig,
+}
+
+impl ClusterConfig {
+    /// Checks the settings against each other, for a node called `node`.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting and what is wrong with it.
+    pub fn validate(&self, node: &str) -> Result<(), ConfigError> {
+        let is_known = |name: &String| name == node || self.peers.contains_key(name);
+        let LinkConfig { keep_alive, idle_timeout, reconnect_first, reconnect_cap, streams, .. } = self.link;
+        let rules = [
+            ("cluster", !self.name.is_empty(), "it must have a name"),
+            ("peers", !self.peers.contains_key(node), "a node is not its own peer"),
+            ("peers", self.peers.values().all(|addresses| !addresses.is_empty()), "each needs an address at least"),
+            ("actors", self.actors.values().all(|nodes| !nodes.is_empty()), "each type needs a node at least"),
+            ("actors", self.actors.values().flatten().all(is_known), "each node must be this one or a peer"),
+            ("link.keep_alive", !keep_alive.is_zero(), "it must be longer than zero"),
+            (
+                "link.idle_timeout",
+                idle_timeout >= keep_alive.saturating_mul(3),
+                "it must be at least three times `link.keep_alive`",
+            ),
+            ("link.reconnect_first", !reconnect_first.is_zero(), "it must be longer than zero"),
+            ("link.reconnect_cap", reconnect_cap >= reconnect_first, "it must not be below `link.reconnect_first`"),
+            ("link.send_window_bytes", self.link.send_window_bytes > 0, "a window of nothing sends nothing"),
+            ("link.lane_window_bytes", self.link.lane_window_bytes > 0, "a window of nothing receives nothing"),
+            ("link.streams", (1..=64).contains(&streams), "it must be from 1 to 64"),
+        ];
+        for (setting, holds, reason) in rules {
+            if !holds {
+                return Err(ConfigError { setting, reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files that prove who a node is, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The node's certificate, whose DNS name is the node's name.
+    pub certificate: PathBuf,
+    /// The private key of the certificate.
+    pub key: PathBuf,
+    /// The certificate of the authority that issued the certificates of all nodes.
+    pub authority: PathBuf,
+}
+
+/// The settings of the links to other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// How often an idle link shows that it is alive.
+    pub keep_alive: Duration,
+    /// How long a silent peer is waited for before the link is given up and made anew.
+    pub idle_timeout: Duration,
+    /// The longest first wait before a connection is tried again; the actual wait is random between zero and this, which
+    /// doubles with each failure.
+    pub reconnect_first: Duration,
+    /// Where the doubling ends.
+    pub reconnect_cap: Duration,
+    /// How many bytes may be under way to one peer without having been acknowledged.
+    pub send_window_bytes: usize,
+    /// How many bytes of one lane a peer may have under way to this node.
+    pub lane_window_bytes: usize,
+    /// How many data streams a link has in each direction. Lanes are spread over them, so that a lost packet holds up
+    /// its share only.
+    pub streams: u8,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(5),
+            reconnect_first: Duration::from_millis(50),
+            reconnect_cap: Duration::from_secs(1),
+            send_window_bytes: 8 << 20,
+            lane_window_bytes: 1 << 20,
+            streams: 4,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
+mod arrive;
 mod commit;
+mod depart;
 mod enqueue;
 mod fail;
 mod locked;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,34 +15,46 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Position, ReadError, Store};
+use everpost_transport::link::Lane;
 use ractor::ActorProcessingErr;
 use rustc_hash::FxHashMap;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
+pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 use crate::actor::Handler;
 use crate::address::{ADDRESS_BYTES_MAX, Address};
-use crate::ask::{KeptReplies, Outcome};
+use crate::ask::KeptReplies;
 use crate::clock::Micros;
+use crate::cluster::{Cluster, Owner, Peer};
 use crate::config::NodeConfig;
 use crate::directory::Directory;
 use crate::envelope::{Origin, seal};
 use crate::gate::Gate;
 use crate::hand::Hands;
+use crate::link::Note;
 use crate::mailbox::{Mailbox, Presence};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
 use crate::refusal::Refusal;
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
+use crate::waiter::{Outcome, Waiter};
 
 /// What leaves through the gate.
 pub(crate) enum Effect {
     /// The head of a mailbox is durable, so that it may be seen.
     Ring(Arc<Mailbox>),
-    /// The reply to an ask.
-    Reply(oneshot::Sender<Outcome>, Outcome),
+    /// What became of a message.
+    Tell(Waiter, Outcome),
+    /// Messages for another node are durable, so that they may leave.
+    Depart(Arc<Peer>),
+    /// Messages of another node are durable, so that they may be acknowledged.
+    Acknowledge(Arc<Peer>),
+    /// The answer to this question of a turn has been used; the node that keeps it need not any longer.
+    Forget(Arc<Peer>, MessageId, Address),
     /// The answer to a question.
     Answer(Box<dyn FnOnce() + Send>),
     /// The store can tell this reply by itself from now on.
@@ -54,6 +69,7 @@ pub(crate) struct Core {
     pub(crate) config: NodeConfig,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
+    pub(crate) cluster: Cluster,
     pub(crate) directory: Directory,
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
     pub(crate) hands: Hands,
@@ -68,6 +84,9 @@ pub(crate) struct Core {
     /// How often idle activations were looked for: a clock that costs nothing to read.
     sweeps: AtomicU64,
     stopping: AtomicBool,
+    /// As in [`OpenedStore`].
+    pub(crate) first: Position,
+    links_stopped: watch::Sender<bool>,
 }
 
 /// How many activations are in memory, and how many may be there idle.
@@ -75,6 +94,14 @@ pub(crate) struct Core {
 pub(crate) struct Activations {
     running: AtomicUsize,
     idle_max: usize,
+}
+
+/// Where a message goes.
+pub(crate) enum Target<'a> {
+    /// To an actor of this node.
+    Here(&'a Arc<Kind>),
+    /// To another node.
+    Away(Arc<Peer>, Lane),
 }
 
 /// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
@@ -97,15 +124,24 @@ pub(crate) struct Counters {
     pub(crate) replayed: AtomicU64,
 }
 
+/// What the opening of a store has brought.
+pub(crate) struct OpenedStore {
+    pub(crate) store: Store,
+    pub(crate) gate: Gate<Effect>,
+    pub(crate) hands: Hands,
+    /// The first position that this run of the store gives out.
+    pub(crate) first: Position,
+}
+
 impl Core {
     pub(crate) fn new(
         name: Arc<str>,
         config: NodeConfig,
-        store: Store,
-        gate: Gate<Effect>,
+        cluster: Cluster,
         kinds: FxHashMap<&'static str, Arc<Kind>>,
-        hands: Hands,
+        opened: OpenedStore,
     ) -> Self {
+        let OpenedStore { store, gate, hands, first } = opened;
         Self {
             name,
             directory: Directory::new(store.partitions()),
@@ -114,6 +150,7 @@ impl Core {
             config,
             store,
             gate,
+            cluster,
             kinds,
             hands,
             quarantine: Quarantine::default(),
@@ -123,6 +160,8 @@ impl Core {
             load: Load::default(),
             sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            first,
+            links_stopped: watch::Sender::new(false),
         }
     }
 
@@ -132,9 +171,14 @@ impl Core {
         address: &Address,
         origin: Origin<'_>,
         message: &M,
-    ) -> Result<(&Arc<Kind>, Bytes), Refusal> {
-        let kind = self.kinds.get(A::TYPE).filter(|kind| kind.handles(M::NAME));
-        let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME })?;
+    ) -> Result<(Target<'_>, Bytes), Refusal> {
+        let target = match self.owner(address) {
+            Owner::Here => {
+                let kind = self.kinds.get(A::TYPE).filter(|kind| kind.handles(M::NAME));
+                Target::Here(kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME })?)
+            }
+            Owner::Away(peer, lane) => Target::Away(peer, lane),
+        };
         let bytes = address.as_str().len();
         if bytes > ADDRESS_BYTES_MAX {
             return Err(Refusal::AddressTooLong { bytes });
@@ -144,7 +188,15 @@ impl Core {
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max });
         }
-        Ok((kind, envelope))
+        Ok((target, envelope))
+    }
+
+    /// Where an address lives.
+    pub(crate) fn owner(&self, address: &Address) -> Owner {
+        if self.cluster.is_alone() {
+            return Owner::Here;
+        }
+        self.cluster.owner(address, address.partition(self.store.partitions()))
     }
 
     pub(crate) fn sweeps(&self) -> u64 {
@@ -165,9 +217,34 @@ impl Core {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// From here on no link takes or sends anything.
+    pub(crate) fn stop_links(&self) {
+        self.links_stopped.send_replace(true);
+    }
+
+    /// Completes when the links are to end.
+    pub(crate) async fn links_stopped(&self) {
+        // The sender lives as long as this does.
+        let _ = self.links_stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Puts a question to an actor's state.
+    pub(crate) fn put_question(&self, address: &Address, kind: &Arc<Kind>, question: Box<dyn Any + Send>) {
+        loop {
+            let mailbox = self.directory.mailbox(address, kind);
+            let mut inner = mailbox.lock();
+            if !inner.retired {
+                inner.questions.push_back(question);
+                inner.ring(&mailbox);
+                return;
+            }
+        }
+    }
+
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
     pub(crate) fn store_failed(&self) {
         self.stop_intake();
+        self.stop_links();
         self.dismiss_waiters();
         if let Some(failure) = self.store.failure() {
             tracing::error!(node = %self.name, error = %failure, "the store failed and the node does nothing more; start it again to recover");
@@ -182,6 +259,7 @@ impl Core {
             inner.questions.clear();
             mailbox.room.notify_waiters();
         });
+        self.cluster.peers().iter().for_each(|peer| peer.dismiss());
     }
 
     /// Lets an effect out of the gate.
@@ -192,8 +270,16 @@ impl Core {
                 inner.gated = false;
                 inner.ring(&mailbox);
             }
-            // Whoever has stopped waiting is not told.
-            Effect::Reply(waiter, outcome) => drop(waiter.send(outcome)),
+            Effect::Tell(waiter, outcome) => waiter.tell(outcome),
+            Effect::Depart(peer) => {
+                peer.outgoing().gated = false;
+                peer.departures.notify_one();
+            }
+            Effect::Acknowledge(peer) => peer.news.notify_one(),
+            Effect::Forget(peer, id, address) => {
+                self.kept_replies.stored(id.0);
+                peer.tell(Note::Forget { id: id.0, destination: address.to_string() });
+            }
             Effect::Answer(answer) => answer(),
             Effect::ReplyStored(request) => self.kept_replies.stored(request),
             Effect::Log(committed) => committed.log(&self.name),
@@ -268,7 +354,10 @@ impl Core {
     /// Reads bodies from the store into the window of a mailbox.
     pub(crate) async fn load(&self, mailbox: &Mailbox, positions: Vec<Position>) -> Result<(), ActorProcessingErr> {
         let (store, partition) = (self.store.clone(), mailbox.partition);
-        let read = move || store.inbox(partition, &positions).map(|bodies| (bodies, positions));
+        let read = move || {
+            let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
+            store.records(&keys).map(|bodies| (bodies, positions))
+        };
         let (bodies, positions) = tokio::task::spawn_blocking(read).await??;
         let mut loaded = Vec::with_capacity(bodies.len());
         for (body, position) in bodies.into_iter().zip(positions) {
@@ -301,14 +390,14 @@ impl Core {
         self.load.waiting.fetch_add(messages, Ordering::AcqRel);
     }
 
-    /// Whether every message is done, durably.
+    /// Whether every message is done or at its node, durably.
     pub(crate) fn is_drained(&self) -> bool {
-        if self.waiting() > 0 {
+        if self.waiting() > 0 || self.cluster.owed() > 0 {
             return false;
         }
         let mut newest = Position(0);
         self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted));
-        self.waiting() == 0 && newest <= self.store.durable()
+        self.waiting() == 0 && self.cluster.owed() == 0 && newest <= self.store.durable()
     }
 
     fn window_has_room(&self, bytes: usize) -> bool {

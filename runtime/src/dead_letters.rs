@@ -95,6 +95,19 @@ pub(crate) fn list(store: &Store) -> Result<Vec<DeadLetter>, ReadError> {
     Ok(letters)
 }
 
+/// Why a message was given up on, if it was. Blocks on the disk, and looks at every dead letter.
+pub(crate) fn reason_of(store: &Store, id: MessageId) -> Result<Option<String>, ReadError> {
+    let mut reason = None;
+    store.scan(Table::DeadLetters, |_, record| match decode(record).filter(|letter| letter.id == id) {
+        Some(letter) => {
+            reason = Some(letter.errors.last().cloned().unwrap_or_else(|| format!("{:?}", letter.reason)));
+            ControlFlow::Break(())
+        }
+        None => ControlFlow::Continue(()),
+    })?;
+    Ok(reason)
+}
+
 fn decode(record: &[u8]) -> Option<DeadLetter> {
     if record.first() != Some(&DEAD_LETTER_VERSION) {
         return None;

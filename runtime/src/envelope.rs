@@ -51,6 +51,11 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Whether an envelope has this id, without reading it all.
+pub(crate) fn has_id(envelope: &[u8], id: u128) -> bool {
+    envelope.get(1..17).is_some_and(|bytes| bytes == id.to_be_bytes())
+}
+
 /// Why an envelope cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvelopeError {
@@ -130,6 +135,7 @@ mod tests {
             let envelope = sealed(&text, sender.as_deref());
             let (header, payload) = Header::decode(&envelope).unwrap();
             prop_assert_eq!(header.id(), MessageId(9));
+            prop_assert!(has_id(&envelope, 9) && !has_id(&envelope, 8));
             prop_assert_eq!(header.trace(), MessageId(3));
             prop_assert_eq!(header.sender, sender.as_deref());
             prop_assert_eq!(postcard::from_bytes::<Note>(payload).unwrap(), Note { text });

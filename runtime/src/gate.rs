@@ -93,6 +93,16 @@ impl<E> Gate<E> {
         self.commits.notify_waiters();
     }
 
+    /// Lets those who wait for a condition ask again, although nothing was committed.
+    pub(crate) fn look_again(&self) {
+        self.commits.notify_waiters();
+    }
+
+    /// Why nothing more will become durable, for whoever has found out.
+    pub(crate) fn ended(&self) -> NodeEnded {
+        self.store.failure().map_or(NodeEnded::Stopped, NodeEnded::Failed)
+    }
+
     /// Completes when `condition` holds; asks again after every commit.
     ///
     /// # Errors

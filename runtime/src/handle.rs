@@ -1,24 +1,27 @@
 //! The door from outside: sending to an actor, asking it, and questions to its state.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 
-use everpost_persistence::{Class, Position};
+use everpost_persistence::Class;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::actor::{Actor, Answer, Handler};
 use crate::address::AddressOf;
-use crate::ask::{Ask, Outcome};
+use crate::ask::Ask;
 use crate::clock::Micros;
-use crate::core::{Accepted, Bound, Core, Incoming};
+use crate::cluster::{Owner, Peer};
+use crate::core::{Core, Outward};
 use crate::envelope::Origin;
-use crate::gate::NodeEnded;
-use crate::hand::is_in_turn;
+use crate::letter::{Letter, Posted};
+use crate::link::{NoAnswer, Note};
 use crate::message::{Message, MessageId};
 use crate::query::{Query, Question};
+use crate::receipt::Receipt;
 use crate::refusal::{QueryError, Refusal, SendError};
 use crate::telemetry;
+use crate::waiter::Outcome;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
 ///
@@ -109,6 +112,23 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
+    /// Sends `message` at most once: it is stored nowhere on its way, and is lost if the link to its node breaks, or when this
+    /// node ends before it is written. Once it is in its mailbox it is handled like any other. For news that the next news
+    /// replaces; costs the sender no disk when the actor lives on another node. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] when it is certain that it is lost, and hands it back.
+    pub fn send_volatile<M: Message>(&self, message: M) -> Result<(), SendError<M>>
+    where
+        A: Handler<M>,
+    {
+        match self.toss(&message) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(SendError::not_accepted(message, reason)),
+        }
+    }
+
     /// Sends `message` and waits for the reply of its handler. The message is as durable as one that was sent; the reply
     /// leaves when its turn is durable. Awaited with [`Ask::timeout`] or the node's `ask_timeout`.
     ///
@@ -140,43 +160,60 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Answer<Q>,
     {
-        self.check_intake()?;
-        let not_here = Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME };
-        let kind = self.core.kinds.get(A::TYPE).ok_or(not_here)?;
+        self.core.check_intake()?;
         let open = Arc::clone(&self.core.questions);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
-        let (waiter, answer) = oneshot::channel();
-        let question = Box::new(Question::<A>::new(question, waiter, permit));
-        loop {
-            let mailbox = self.core.directory.mailbox(self.address.address(), kind);
-            let mut inner = mailbox.lock();
-            if !inner.retired {
-                inner.questions.push_back(question);
-                inner.ring(&mailbox);
-                break;
-            }
+        let address = self.address.address();
+        if let Owner::Away(peer, _) = self.core.owner(address) {
+            return self.answer_from(&peer, question).await;
         }
+        let kind = self.core.kinds.get(A::TYPE).filter(|kind| kind.answers(Q::NAME));
+        let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
+        let (waiter, answer) = oneshot::channel();
+        self.core.put_question(address, kind, Box::new(Question::<A>::new(question, waiter, permit)));
         answer.await.map_err(|_| QueryError::Lost)
     }
 
-    /// Waits for room, then enqueues in one step.
+    async fn answer_from<Q: Message>(&self, peer: &Peer, question: Q) -> Result<Q::Reply, QueryError> {
+        let payload = postcard::to_allocvec(&question).map_err(Refusal::Encode)?;
+        let asked = peer.ask(|number| Note::Query {
+            number,
+            destination: self.address.to_string(),
+            question: Q::NAME.to_owned(),
+            version: Q::VERSION,
+            payload,
+        });
+        let answer = asked.ok_or_else(|| Refusal::NoLink { node: peer.name.to_string() })?;
+        match answer.await {
+            Ok(Ok(answer)) => postcard::from_bytes(&answer).map_err(QueryError::Answer),
+            Ok(Err(NoAnswer::NotHandled)) => Err(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME }.into()),
+            Ok(Err(NoAnswer::Lost)) | Err(_) => Err(QueryError::Lost),
+        }
+    }
+
+    /// Waits for room, then submits in one step.
     pub(crate) async fn post<M: Message>(
         &self,
         message: &M,
-        waiter: Option<oneshot::Sender<Outcome>>,
+        told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Receipt, Refusal>
     where
         A: Handler<M>,
     {
-        let (id, mut incoming) = self.prepare(message, waiter)?;
+        let (id, mut letter) = self.prepare(message, told)?;
+        let mut deadline = None;
         loop {
-            let permit = self.core.store.reserve(Class::Outside, incoming.envelope.len()).await?;
-            let full = match self.core.enqueue(permit, Bound::Outside, incoming) {
-                Ok(accepted) => return Ok(self.receipt::<M>(id, &accepted)),
+            let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
+            let full = match self.core.submit(permit, letter) {
+                Ok(accepted) => return Ok(self.receipt::<M>(id, accepted)),
                 Err(full) => full,
             };
-            incoming = full.incoming;
-            self.wait_for_room(&full.mailbox).await?;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.core.config.send_timeout);
+            if timeout_at(deadline, full.room(&self.core)).await.is_err() {
+                return Err(full.refusal());
+            }
+            self.core.check_intake()?;
+            letter = full.letter;
         }
     }
 
@@ -184,55 +221,52 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handler<M>,
     {
-        let (id, incoming) = self.prepare(message, None)?;
-        let permit = self.core.store.try_reserve(Class::Outside, incoming.envelope.len())?;
-        match self.core.enqueue(permit, Bound::Outside, incoming) {
-            Ok(accepted) => Ok(self.receipt::<M>(id, &accepted)),
-            Err(_) => Err(Refusal::MailboxFull { messages_max: self.core.config.mailbox_messages_max }),
+        let (id, letter) = self.prepare(message, None)?;
+        let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
+        match self.core.submit(permit, letter) {
+            Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
+            Err(full) => Err(full.refusal()),
+        }
+    }
+
+    fn toss<M: Message>(&self, message: &M) -> Result<(), Refusal>
+    where
+        A: Handler<M>,
+    {
+        let (_, letter) = self.prepare(message, None)?;
+        match letter {
+            Letter::Here(_) => {
+                let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
+                self.core.submit(permit, letter).map(drop).map_err(|full| full.refusal())
+            }
+            Letter::Away(outward) => {
+                let Outward { peer, lane, envelope, .. } = *outward;
+                let taken = peer.outgoing().push_volatile(lane.partition, envelope);
+                peer.departures.notify_one();
+                if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
+            }
         }
     }
 
     fn prepare<M: Message>(
         &self,
         message: &M,
-        waiter: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<(MessageId, Incoming<'_>), Refusal>
+        told: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<(MessageId, Letter<'_>), Refusal>
     where
         A: Handler<M>,
     {
-        self.check_intake()?;
+        self.core.check_intake()?;
         let id = MessageId::random();
         let origin = Origin { id, sender: None, trace: None, sent_at: Micros::now(), keep_reply: false };
         let address = self.address.address();
-        let (kind, envelope) = self.core.seal::<A, M>(address, origin, message)?;
-        Ok((id, Incoming { kind, address, envelope, waiter, question: None }))
+        let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
+        Ok((id, Letter::new(target, address, id, envelope, told)))
     }
 
-    fn check_intake(&self) -> Result<(), Refusal> {
-        if is_in_turn() {
-            return Err(Refusal::InsideTurn);
-        }
-        if self.core.is_stopping() {
-            return Err(Refusal::Stopping);
-        }
-        Ok(())
-    }
-
-    /// Waits until a message has left the mailbox, or it is not full after all.
-    async fn wait_for_room(&self, mailbox: &crate::mailbox::Mailbox) -> Result<(), Refusal> {
-        let _counted = mailbox.count_sender();
-        let mut room = pin!(mailbox.room.notified());
-        room.as_mut().enable();
-        let full = mailbox.lock().rules.len() >= self.core.config.mailbox_messages_max;
-        if full {
-            room.await;
-        }
-        self.check_intake()
-    }
-
-    fn receipt<M: Message>(&self, id: MessageId, accepted: &Accepted) -> Receipt {
-        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, accepted.position);
-        Receipt { core: Arc::clone(&self.core), id, ticket: accepted.ticket }
+    fn receipt<M: Message>(&self, id: MessageId, posted: Posted) -> Receipt {
+        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, posted.accepted.position);
+        Receipt::new(&self.core, self.address.address(), id, posted)
     }
 }
 
@@ -245,47 +279,5 @@ impl<A> Clone for ActorHandle<A> {
 impl<A> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ActorHandle").field(&self.address).finish()
-    }
-}
-
-/// Proof that a message was submitted: it tells when the message is durable.
-#[must_use = "the message is durable only when the receipt says so"]
-pub struct Receipt {
-    core: Arc<Core>,
-    id: MessageId,
-    ticket: Position,
-}
-
-impl Receipt {
-    /// The identity of the message.
-    #[must_use]
-    pub fn id(&self) -> MessageId {
-        self.id
-    }
-
-    /// Whether the message is durable by now.
-    #[must_use]
-    pub fn is_accepted(&self) -> bool {
-        self.ticket <= self.core.store.durable()
-    }
-
-    /// Waits until the message is durable.
-    ///
-    /// # Errors
-    ///
-    /// The node ended before it said so: after a restart of the node the message is either handled, once, or never was
-    /// sent.
-    ///
-    /// # Cancel safety
-    ///
-    /// The message is in its mailbox already; only the knowledge is lost.
-    pub async fn accepted(self) -> Result<(), NodeEnded> {
-        self.core.gate.durable(self.ticket).await
-    }
-}
-
-impl fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receipt").field("id", &self.id).field("accepted", &self.is_accepted()).finish()
     }
 }

@@ -13,14 +13,14 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition, Position};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
 use crate::address::Address;
-use crate::ask::Outcome;
 use crate::clock::Micros;
 use crate::supervision::Kind;
+use crate::waiter::Waiter;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
 pub(crate) struct Mailbox {
@@ -45,8 +45,8 @@ impl Drop for WaitingSender<'_> {
 /// What the lock protects.
 pub(crate) struct Inner {
     pub(crate) rules: Rules<Bytes>,
-    /// Who waits for the reply to a message.
-    pub(crate) asks: HashMap<Position, oneshot::Sender<Outcome>>,
+    /// Who waits for what becomes of a message.
+    pub(crate) asks: HashMap<Position, Waiter>,
     /// Questions to the state: volatile, answered before the next message.
     pub(crate) questions: VecDeque<Box<dyn Any + Send>>,
     pub(crate) presence: Presence,
@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) timed: bool,
     /// The mailbox has left the directory: look it up again.
     pub(crate) retired: bool,
+    /// Other nodes were told that it is full.
+    pub(crate) told_full: bool,
     /// How many activations in a row ended without finishing a message.
     pub(crate) restarts: u32,
     /// The sweep at which it ran out of work.
@@ -94,6 +96,7 @@ impl Mailbox {
             gated: false,
             timed: false,
             retired: false,
+            told_full: false,
             restarts: 0,
             idle_since: 0,
         };

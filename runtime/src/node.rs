@@ -6,20 +6,24 @@ mod stop;
 mod sweep;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{CommitError, ReadError};
+use ractor::ActorRef;
 use tokio::task::JoinHandle;
 
 pub use self::builder::{NodeBuilder, StartError};
 pub use self::stop::StopError;
 use crate::actor::Actor;
-use crate::address::AddressOf;
+use crate::address::{Address, AddressOf};
 use crate::core::Core;
 use crate::dead_letters::{self, DeadLetter};
 use crate::gate::NodeEnded;
 use crate::handle::ActorHandle;
+use crate::link::{LinkOrder, Links};
+use crate::node_file::{NodeFile, NodeFileError};
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
@@ -29,15 +33,26 @@ use crate::handle::ActorHandle;
 pub struct Node {
     core: Arc<Core>,
     tasks: Arc<Tasks>,
+    /// None for a node without a cluster.
+    links: Option<Arc<Links>>,
 }
 
 /// What runs in the background for a node.
 struct Tasks {
     supervisors: Mutex<Vec<JoinHandle<()>>>,
     background: Mutex<Vec<JoinHandle<()>>>,
+    links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
 }
 
 impl Tasks {
+    fn set_links(&self, supervisor: ActorRef<LinkOrder>, ended: JoinHandle<()>) {
+        *lock(&self.links) = Some((supervisor, ended));
+    }
+
+    fn take_links(&self) -> Option<(ActorRef<LinkOrder>, JoinHandle<()>)> {
+        lock(&self.links).take()
+    }
+
     fn add_supervisor(&self, task: JoinHandle<()>) {
         lock(&self.supervisors).push(task);
     }
@@ -55,7 +70,7 @@ impl Tasks {
     }
 }
 
-fn lock(tasks: &Mutex<Vec<JoinHandle<()>>>) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+fn lock<T>(tasks: &Mutex<T>) -> MutexGuard<'_, T> {
     tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -77,6 +92,8 @@ pub struct NodeStatistics {
     pub mailboxes: usize,
     /// Messages that wait or are in hand.
     pub waiting: usize,
+    /// Messages that other nodes are owed: accepted here, and not on their disk yet.
+    pub owed: usize,
 }
 
 impl Node {
@@ -85,6 +102,33 @@ impl Node {
     /// See the crate's front page for a whole example.
     pub fn builder(name: &str, folder: impl Into<std::path::PathBuf>) -> NodeBuilder {
         NodeBuilder::new(name, folder.into())
+    }
+
+    /// Reads the file of a node: its name, its store, its place in a cluster and its settings. See `docs/CONFIGURATION.md`.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeFileError`] names the key and the line.
+    pub fn open(file: impl AsRef<std::path::Path>) -> Result<NodeBuilder, NodeFileError> {
+        Ok(NodeFile::read(file.as_ref())?.into())
+    }
+
+    /// Where the node listens for others; none without a cluster.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.links.as_ref().map(|links| links.endpoint.local_address())
+    }
+
+    /// Whether there is a link to the node `name` now.
+    #[must_use]
+    pub fn is_linked_to(&self, name: &str) -> bool {
+        self.core.cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
+    }
+
+    /// The name of the node on which an actor lives, by the configuration of this one.
+    #[must_use]
+    pub fn owner_of(&self, address: &Address) -> &str {
+        self.core.cluster.owner_name(address.actor_type(), address.partition(self.core.store.partitions()))
     }
 
     /// The node's name.
@@ -123,6 +167,7 @@ impl Node {
             activations: self.core.activations.count(),
             mailboxes: self.core.directory.len(),
             waiting: self.core.waiting(),
+            owed: self.core.cluster.owed(),
         }
     }
 
@@ -132,8 +177,8 @@ impl Node {
         self.core.store.statistics()
     }
 
-    /// Completes when every message is handled or given up on, and that is durable. Messages that are sent meanwhile
-    /// are waited for too.
+    /// Completes when every message is handled or given up on, and that is durable, and every message for another node is on
+    /// its disk. Messages that are sent meanwhile are waited for too.
     ///
     /// # Errors
     ///

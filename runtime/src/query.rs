@@ -3,13 +3,16 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::actor::{Actor, Answer};
+use crate::actor::{Actor, Answer, Payload};
+use crate::cluster::Peer;
 use crate::core::Effect;
 use crate::handle::ActorHandle;
+use crate::link::{NoAnswer, Note};
 use crate::message::Message;
 use crate::refusal::QueryError;
 
@@ -84,6 +87,60 @@ impl<A: Actor> Question<A> {
 
     pub(crate) fn answer(self, actor: &A, state: &A::State) -> Effect {
         (self.answer)(actor, state)
+    }
+}
+
+impl<A: Actor> Question<A> {
+    /// A question of another node. Hands the answer back when the question cannot be read.
+    pub(crate) fn from_away<Q: Message>(
+        payload: Payload<'_>,
+        answer: AwayAnswer,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, AwayAnswer>
+    where
+        A: Answer<Q>,
+    {
+        let question = if payload.version == Q::VERSION {
+            postcard::from_bytes::<Q>(payload.bytes).ok()
+        } else {
+            Q::upgrade_from(payload.version, payload.bytes).ok()
+        };
+        let Some(question) = question else { return Err(answer) };
+        let from_state = move |actor: &A, state: &A::State| {
+            let reply = postcard::to_allocvec(&actor.answer(state, question));
+            Effect::Answer(Box::new(move || {
+                answer.give(reply.map_err(|_| NoAnswer::Lost));
+                drop(permit);
+            }))
+        };
+        Ok(Self { answer: Box::new(from_state) })
+    }
+}
+
+/// The answer that another node waits for. One that is dropped tells that it is lost.
+#[derive(Debug)]
+pub(crate) struct AwayAnswer {
+    peer: Arc<Peer>,
+    number: u64,
+    is_given: bool,
+}
+
+impl AwayAnswer {
+    pub(crate) fn new(peer: &Arc<Peer>, number: u64) -> Self {
+        Self { peer: Arc::clone(peer), number, is_given: false }
+    }
+
+    pub(crate) fn give(mut self, answer: Result<Vec<u8>, NoAnswer>) {
+        self.is_given = true;
+        self.peer.tell(Note::Answer { number: self.number, answer });
+    }
+}
+
+impl Drop for AwayAnswer {
+    fn drop(&mut self) {
+        if !self.is_given {
+            self.peer.tell(Note::Answer { number: self.number, answer: Err(NoAnswer::Lost) });
+        }
     }
 }
 

@@ -27,11 +27,29 @@ pub enum Refusal {
         "a handle was used inside a handler, where it would act again on every retry; use `turn.send` or `turn.ask`"
     )]
     InsideTurn,
-    /// As many messages wait for this address as may; only [`ActorHandle::try_send`](crate::ActorHandle::try_send) does not wait.
-    #[error("{messages_max} messages wait in this mailbox already; send again when its actor has caught up")]
-    MailboxFull {
-        /// The setting `mailbox_messages_max`.
-        messages_max: usize,
+    /// As many messages wait for this address as may, here or at the node where it lives. A send waits for room first, up to
+    /// the setting `send_timeout`; only [`ActorHandle::try_send`](crate::ActorHandle::try_send) does not.
+    #[error(
+        "as many messages wait in this mailbox as may (`mailbox_messages_max`); send again when its actor has caught up"
+    )]
+    MailboxFull,
+    /// As much is owed to the node where the address lives as may be. A send waits for room first, as for a mailbox.
+    #[error(
+        "{messages} messages with {bytes} bytes are owed to node `{node}` already (`outbox_messages_max`, `outbox_bytes_max`); send again when it has caught up"
+    )]
+    OutboxFull {
+        /// The node.
+        node: String,
+        /// How many messages it is owed.
+        messages: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// A volatile message was dropped, because there is no link to the node where the address lives, or it is too slow.
+    #[error("there is no link to node `{node}` that could take it now; it was dropped, as a volatile message may be")]
+    NoLink {
+        /// The node.
+        node: String,
     },
     /// The message is larger than the node takes.
     #[error("the message has {bytes} bytes, more than the {bytes_max} that the setting `message_bytes_max` allows")]
@@ -124,6 +142,9 @@ pub enum AskError {
     /// The message was given up on and is a dead letter now.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
+    /// The message was handled, but its reply was lost with the link or a restart of the node that made it.
+    #[error("the message was handled, but its reply was lost with the link or the node that made it")]
+    ReplyLost,
     /// Waiting would never end: the actor that is asked waits, directly or not, for the one that asks.
     #[error("asking {to} would wait for ever, since it waits for the actor that asks")]
     WouldDeadlock {
@@ -148,7 +169,10 @@ pub enum QueryError {
     /// No answer came in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The activation that had it failed, or the node stopped.
-    #[error("the question was lost with the activation that had it; ask again")]
+    /// The answer does not have the type that the question names.
+    #[error("the answer cannot be read: {0}; do both nodes run the same build?")]
+    Answer(postcard::Error),
+    /// The activation that had it failed, its node stopped, or the link to it broke.
+    #[error("the question was lost with the activation that had it, or with the link to it; ask again")]
     Lost,
 }

@@ -55,6 +55,15 @@ impl StateRecord<'_> {
     }
 }
 
+/// Whose state a record is, if it can be read.
+pub(crate) fn address_of(record: &[u8]) -> Option<Address> {
+    if record.first() != Some(&STATE_VERSION) {
+        return None;
+    }
+    let (header, _) = postcard::take_from_bytes::<StateRecord<'_>>(record).ok()?;
+    Address::parse(header.address)
+}
+
 /// Why a stored state cannot be read. Its mailbox keeps accepting and waits.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {

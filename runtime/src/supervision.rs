@@ -1,27 +1,39 @@
 //! One supervisor for each actor type: it starts activations when messages need them, learns of their ends, and starts
 //! others after a failure. The messages are in the store and in the mailbox, so an activation that dies loses none.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use rustc_hash::FxHashSet;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, Begin};
-use crate::actor::{Actor, Delivery, Handlers};
+use crate::actor::{Actor, Delivery, Handlers, Payload};
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
+use crate::query::AwayAnswer;
 
 /// An actor type on this node, without its Rust type.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) delivery: Delivery,
     messages: FxHashSet<&'static str>,
+    questions: FxHashSet<&'static str>,
+    question_from_away: QuestionFromAway,
     supervisor: OnceLock<ActorRef<Order>>,
 }
+
+/// Makes a question of what another node has sent, or hands back the answer that it waits for.
+type QuestionFromAway = Box<
+    dyn Fn(&str, Payload<'_>, AwayAnswer, OwnedSemaphorePermit) -> Result<Box<dyn Any + Send>, AwayAnswer>
+        + Send
+        + Sync,
+>;
 
 /// What a supervisor is told.
 pub(crate) enum Order {
@@ -32,9 +44,35 @@ pub(crate) enum Order {
 }
 
 impl Kind {
-    pub(crate) fn new<A: Actor>(handlers: &Handlers<A>) -> Self {
-        let messages = handlers.names().collect();
-        Self { name: A::TYPE, delivery: A::DELIVERY, messages, supervisor: OnceLock::new() }
+    pub(crate) fn new<A: Actor>(handlers: &Arc<Handlers<A>>) -> Self {
+        let asked = Arc::clone(handlers);
+        let question_from_away: QuestionFromAway = Box::new(move |name, payload, answer, permit| {
+            let Some(read) = asked.answer(name) else { return Err(answer) };
+            Ok(Box::new(read(payload, answer, permit)?))
+        });
+        Self {
+            name: A::TYPE,
+            delivery: A::DELIVERY,
+            messages: handlers.names().collect(),
+            questions: handlers.questions().collect(),
+            question_from_away,
+            supervisor: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn answers(&self, question: &str) -> bool {
+        self.questions.contains(question)
+    }
+
+    /// Reads a question of another node; hands back its answer when there is none.
+    pub(crate) fn question(
+        &self,
+        name: &str,
+        payload: Payload<'_>,
+        answer: AwayAnswer,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Box<dyn Any + Send>, AwayAnswer> {
+        (self.question_from_away)(name, payload, answer, permit)
     }
 
     pub(crate) fn handles(&self, message: &str) -> bool {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everpost_persistence::{Key, Position};
+use everpost_transport::link::Lane;
 
 use crate::actor::Handler;
 use crate::address::{Address, AddressOf};
 use crate::ask::TurnAsk;
 use crate::clock::Micros;
-use crate::core::Core;
+use crate::cluster::Peer;
+use crate::core::{Core, Target};
 use crate::envelope::{Header, Origin};
 use crate::failure::Failure;
 use crate::mailbox::Mailbox;
@@ -38,6 +40,8 @@ pub(crate) struct Staged {
     pub(crate) sends: Vec<StagedSend>,
     /// Replies to questions of this turn that are kept until it commits.
     pub(crate) replies: Vec<Key>,
+    /// Questions of this turn to actors of other nodes, where the replies are kept until it commits.
+    pub(crate) asked_away: Vec<(Arc<Peer>, MessageId, Address)>,
     pub(crate) forget: bool,
     /// The first effect that could not be staged: the turn fails with it.
     refused: Option<Failure>,
@@ -48,8 +52,26 @@ pub(crate) struct Staged {
 #[derive(Debug)]
 pub(crate) struct StagedSend {
     pub(crate) address: Address,
-    pub(crate) kind: Arc<Kind>,
+    pub(crate) to: Recipient,
     pub(crate) envelope: Bytes,
+}
+
+/// Where a staged message goes.
+#[derive(Debug)]
+pub(crate) enum Recipient {
+    /// To an actor of this node.
+    Here(Arc<Kind>),
+    /// To another node.
+    Away(Arc<Peer>, Lane),
+}
+
+impl From<Target<'_>> for Recipient {
+    fn from(target: Target<'_>) -> Self {
+        match target {
+            Target::Here(kind) => Self::Here(Arc::clone(kind)),
+            Target::Away(peer, lane) => Self::Away(peer, lane),
+        }
+    }
 }
 
 impl<'a> Turn<'a> {
@@ -75,8 +97,8 @@ impl<'a> Turn<'a> {
         let id = self.next_id();
         let origin = self.origin(id, false);
         match self.core.seal::<A, M>(to.address(), origin, &message) {
-            Ok((kind, envelope)) => {
-                let send = StagedSend { address: to.address().clone(), kind: Arc::clone(kind), envelope };
+            Ok((target, envelope)) => {
+                let send = StagedSend { address: to.address().clone(), to: target.into(), envelope };
                 self.staged.sends.push(send);
             }
             Err(refusal) => {
@@ -102,7 +124,8 @@ impl<'a> Turn<'a> {
         let id = self.next_id();
         let origin = self.origin(id, true);
         let question = TurnAsk::new(self.core, self.mailbox, to.address(), id)?;
-        self.staged.replies.push(question.reply_key());
+        self.staged.replies.push(question.kept_key());
+        self.staged.asked_away.extend(question.asked_away());
         question.ask::<A, M>(origin, &message).await
     }
 

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Permit, Position};
+use everpost_persistence::{Key, Partition, Permit, Position};
+use everpost_transport::link::Lane;
 use smallvec::SmallVec;
 
-use super::locked::Locked;
+use super::locked::{Locked, LockedPeers};
 use super::{Core, Effect};
-use crate::ask::Outcome;
+use crate::cluster::{Departure, Peer};
 use crate::envelope::Header;
 use crate::mailbox::{Inner, Mailbox};
 use crate::telemetry::Committed;
-use crate::turn::{Staged, StagedSend};
+use crate::turn::{Recipient, Staged, StagedSend};
+use crate::waiter::Outcome;
 
 /// A handler has returned: this is what its turn does.
 pub(crate) struct Finished<'a> {
@@ -38,28 +40,36 @@ impl Core {
     ) -> (Position, bool) {
         loop {
             // Looked up anew after a mailbox has left the directory under our hands.
-            let receivers: SmallVec<[_; 4]> =
-                finished.staged.sends.iter().map(|send| self.directory.mailbox(&send.address, &send.kind)).collect();
-            if let Some(locked) = Locked::all(receivers.iter().chain([mailbox])) {
-                return self.commit_locked(mailbox, &receivers, locked, permit, finished);
+            let destinations: Destinations = finished.staged.sends.iter().map(|send| self.destination(send)).collect();
+            if let Some(locked) = Locked::all(destinations.iter().filter_map(Destination::mailbox).chain([mailbox])) {
+                return self.commit_locked(mailbox, &destinations, locked, permit, finished);
             }
+        }
+    }
+
+    fn destination(&self, send: &StagedSend) -> Destination {
+        match &send.to {
+            Recipient::Here(kind) => Destination::Here(self.directory.mailbox(&send.address, kind)),
+            Recipient::Away(peer, lane) => Destination::Away(Arc::clone(peer), *lane),
         }
     }
 
     fn commit_locked(
         &self,
         mailbox: &Arc<Mailbox>,
-        receivers: &[Arc<Mailbox>],
+        destinations: &[Destination],
         mut locked: Locked<'_>,
         permit: Permit<'_>,
         finished: Finished<'_>,
     ) -> (Position, bool) {
         let Finished { position, header, staged, record, forget, reply } = finished;
+        let mut peers = LockedPeers::all(destinations.iter().filter_map(Destination::peer));
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
-        self.add_waiting(receivers.len());
+        self.add_waiting(destinations.iter().filter_map(Destination::mailbox).count());
         let own = locked.of(mailbox);
         let recorded = self.acknowledge(own, mailbox, position);
-        let to_itself = receivers.iter().any(|receiver| receiver.id() == mailbox.id());
+        let to_itself =
+            destinations.iter().filter_map(Destination::mailbox).any(|receiver| receiver.id() == mailbox.id());
         let forgotten = forget && own.rules.is_empty() && !to_itself;
         let reply_key = header.keep_reply.then(|| Key::Reply {
             partition: mailbox.partition,
@@ -82,10 +92,11 @@ impl Core {
             for key in &staged.replies {
                 stage.delete(*key);
             }
-            let enqueue = |(send, receiver): (&StagedSend, &Arc<Mailbox>)| {
-                stage.enqueue(receiver.partition, send.envelope.clone())
+            let add = |(send, destination): (&StagedSend, &Destination)| match destination {
+                Destination::Here(receiver) => stage.enqueue(receiver.partition, send.envelope.clone()),
+                Destination::Away(_, lane) => stage.dispatch(Partition(lane.partition), send.envelope.clone()),
             };
-            staged.sends.iter().zip(receivers).map(enqueue).collect::<SmallVec<[_; 4]>>()
+            staged.sends.iter().zip(destinations).map(add).collect::<SmallVec<[_; 4]>>()
         });
 
         let own = locked.of(mailbox);
@@ -96,12 +107,22 @@ impl Core {
             self.release_after(ticket, Effect::ReplyStored(header.id().0));
         }
         if let Some(waiter) = own.asks.remove(&position) {
-            self.release_after(ticket, Effect::Reply(waiter, Outcome::Replied(reply.unwrap_or_default())));
+            self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
-        for ((send, receiver), position) in staged.sends.into_iter().zip(receivers).zip(positions) {
-            self.place(locked.of(receiver), receiver, position, send.envelope);
+        for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {
+            let envelope = send.envelope;
+            match destination {
+                Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, envelope),
+                Destination::Away(peer, lane) => {
+                    let departure = Departure { lane: *lane, position, flags: 0, envelope };
+                    self.departs(peers.of(peer), peer, departure);
+                }
+            }
         }
-        drop(locked);
+        drop((locked, peers));
+        for (peer, id, address) in staged.asked_away {
+            self.release_after(ticket, Effect::Forget(peer, id, address));
+        }
         self.load.handled.fetch_add(1, Ordering::Relaxed);
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
@@ -114,14 +135,43 @@ impl Core {
         let (finished, body, recorded) = inner.rules.finished();
         assert_eq!(finished, position, "the message in hand is the one that was handled");
         self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
-        self.taken_out(mailbox);
+        self.taken_out(inner, mailbox);
         recorded
     }
 
-    pub(super) fn taken_out(&self, mailbox: &Mailbox) {
+    pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox) {
         self.load.waiting.fetch_sub(1, Ordering::AcqRel);
         if mailbox.has_waiting_senders() {
             mailbox.room.notify_one();
+        }
+        if inner.told_full && inner.rules.len() <= self.config.mailbox_messages_max / 2 {
+            inner.told_full = false;
+            self.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
+        }
+    }
+}
+
+/// Most turns send to a few actors; these need no allocation.
+type Destinations = SmallVec<[Destination; 4]>;
+
+/// Where a staged message goes, looked up.
+enum Destination {
+    Here(Arc<Mailbox>),
+    Away(Arc<Peer>, Lane),
+}
+
+impl Destination {
+    fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+        match self {
+            Self::Here(mailbox) => Some(mailbox),
+            Self::Away(..) => None,
+        }
+    }
+
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        match self {
+            Self::Here(_) => None,
+            Self::Away(peer, _) => Some(peer),
         }
     }
 }

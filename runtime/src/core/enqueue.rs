@@ -6,15 +6,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use everpost_persistence::{Permit, Position};
-use tokio::sync::oneshot;
 
 use super::Core;
 use crate::actor::Delivery;
 use crate::address::Address;
-use crate::ask::Outcome;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::supervision::Kind;
+use crate::waiter::Waiter;
 
 /// Whether the bound of the mailbox holds for this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub(crate) enum Bound {
     Turn,
 }
 
-/// A message is in its mailbox.
+/// A message is in its mailbox, or in the outbox.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) position: Position,
@@ -33,14 +32,14 @@ pub(crate) struct Accepted {
     pub(crate) ticket: Position,
 }
 
-/// A message on its way into a mailbox.
+/// A message on its way into a mailbox of this node.
 #[derive(Debug)]
 pub(crate) struct Incoming<'a> {
     pub(crate) kind: &'a Arc<Kind>,
     pub(crate) address: &'a Address,
     pub(crate) envelope: Bytes,
-    /// Who waits for the reply.
-    pub(crate) waiter: Option<oneshot::Sender<Outcome>>,
+    /// Who waits for what becomes of it.
+    pub(crate) waiter: Option<Waiter>,
     /// The question of a turn, whose reply is stored.
     pub(crate) question: Option<MessageId>,
 }

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 
 use super::{Core, Effect};
-use crate::ask::Outcome;
 use crate::clock::Micros;
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::envelope::Header;
 use crate::failure::{Failure, Verdict};
 use crate::mailbox::{Failures, Mailbox};
 use crate::telemetry;
+use crate::waiter::Outcome;
 
 /// How many errors of a message are kept.
 const ERRORS_MAX: usize = 8;
@@ -102,7 +102,7 @@ impl Core {
         if let Some(body) = inner.rules.discard(position) {
             self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
         }
-        self.taken_out(mailbox);
+        self.taken_out(&mut inner, mailbox);
         let (ticket, ()) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
@@ -112,7 +112,7 @@ impl Core {
         inner.restarts = 0;
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         if let Some(waiter) = inner.asks.remove(&position) {
-            self.release_after(ticket, Effect::Reply(waiter, Outcome::GivenUp(reason.to_owned())));
+            self.release_after(ticket, Effect::Tell(waiter, Outcome::GivenUp(reason.to_owned())));
         }
         if let Ok((header, _)) = Header::decode(envelope)
             && header.keep_reply

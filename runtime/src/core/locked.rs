@@ -1,9 +1,10 @@
-//! Several mailboxes locked at once, for a turn that touches them all in one step.
+//! Several mailboxes, and what is owed to several peers, locked at once: for a turn that touches them all in one step.
 
 use std::sync::{Arc, MutexGuard};
 
 use smallvec::SmallVec;
 
+use crate::cluster::{Outgoing, Peer};
 use crate::mailbox::{Inner, Mailbox};
 
 /// Most turns touch their own mailbox and a few others; these need no allocation.
@@ -32,5 +33,26 @@ impl<'a> Locked<'a> {
     pub(super) fn of(&mut self, mailbox: &Mailbox) -> &mut Inner {
         let index = self.mailboxes.binary_search_by_key(&mailbox.id(), |locked| locked.id());
         &mut self.inner[index.expect("it was locked")]
+    }
+}
+
+/// The locks of what is owed to a set of peers. Taken after those of mailboxes.
+pub(super) struct LockedPeers<'a> {
+    peers: SmallVec<[(&'a str, MutexGuard<'a, Outgoing>); 1]>,
+}
+
+impl<'a> LockedPeers<'a> {
+    /// Locks each of them once, in the order of their names.
+    pub(super) fn all(peers: impl IntoIterator<Item = &'a Arc<Peer>>) -> Self {
+        let mut peers: SmallVec<[_; 4]> = peers.into_iter().collect();
+        peers.sort_unstable_by_key(|peer| &*peer.name);
+        peers.dedup_by_key(|peer| &*peer.name);
+        Self { peers: peers.into_iter().map(|peer| (&*peer.name, peer.outgoing())).collect() }
+    }
+
+    /// What is owed to a peer that was locked.
+    pub(super) fn of(&mut self, peer: &Peer) -> &mut Outgoing {
+        let locked = self.peers.iter_mut().find(|(name, _)| *name == &*peer.name);
+        &mut locked.expect("it was locked").1
     }
 }

@@ -189,6 +189,14 @@ impl<B: Clone> Rules<B> {
         head.and_then(|head| self.failures.get(head)).is_some_and(|failures| failures.not_before > now)
     }
 
+    /// The first message in memory whose body is the one that is looked for, and the positions of those that are in the store
+    /// only.
+    pub(crate) fn find(&self, is_it: impl Fn(&B) -> bool) -> (Option<Position>, Vec<Position>) {
+        let found = self.window.iter().find(|(_, body)| is_it(body)).map(|(position, _)| *position);
+        let beyond = if found.is_some() { Vec::new() } else { self.beyond.iter().copied().collect() };
+        (found, beyond)
+    }
+
     /// The message in hand with its body, if there is one.
     pub(crate) fn in_hand(&self) -> Option<(Position, &B)> {
         let head = self.window.front().filter(|_| self.in_hand);

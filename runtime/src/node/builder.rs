@@ -5,8 +5,10 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use everpost_persistence::{OpenError, Position, ReadError, Slots, Store};
+use everpost_transport::{BindError, Endpoint, Identity, IdentityError, Settings};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -14,12 +16,19 @@ use tokio::task::JoinHandle;
 use super::{Node, Tasks, recover, sweep};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
-use crate::config::{ConfigError, NodeConfig};
-use crate::core::Core;
+use crate::clock::Micros;
+use crate::cluster::{Cluster, line_of};
+use crate::config::{ClusterConfig, ConfigError, IdentityFiles, NodeConfig};
+use crate::core::{Core, OpenedStore};
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
+use crate::link::{self, Links};
+use crate::node_file::NodeFile;
 use crate::quarantine::{self, Suspect};
 use crate::supervision::{Kind, supervise};
+
+/// How long an address of a peer is waited for before the next one is tried.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
 #[must_use = "a builder does nothing until it is started"]
@@ -27,6 +36,7 @@ pub struct NodeBuilder {
     name: String,
     folder: PathBuf,
     config: NodeConfig,
+    cluster: Option<ClusterConfig>,
     parts: Vec<Part>,
 }
 
@@ -40,7 +50,7 @@ type Supervising = Pin<Box<dyn Future<Output = Result<JoinHandle<()>, ractor::Sp
 
 impl NodeBuilder {
     pub(super) fn new(name: &str, folder: PathBuf) -> Self {
-        Self { name: name.to_owned(), folder, config: NodeConfig::default(), parts: Vec::new() }
+        Self { name: name.to_owned(), folder, config: NodeConfig::default(), cluster: None, parts: Vec::new() }
     }
 
     /// Adds an actor type. The value is shared by all of its activations.
@@ -60,6 +70,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes the node part of a cluster. Without it the node owns every address, and speaks with nobody.
+    pub fn cluster(mut self, cluster: ClusterConfig) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
     /// Opens the store, recovers what it holds and starts handling it. What waits is handled in the background.
     ///
     /// # Errors
@@ -70,8 +86,13 @@ impl NodeBuilder {
     ///
     /// Not cancel safe: await it to its end, or let the process end.
     pub async fn start(self) -> Result<Node, StartError> {
-        let Self { name, folder, config, parts } = self;
+        let Self { name, folder, config, cluster, parts } = self;
         config.validate()?;
+        if let Some(cluster) = &cluster {
+            cluster.validate(&name)?;
+        }
+        // Before anything is opened: certificates that are not right are the likeliest trouble.
+        let identity = cluster.as_ref().map(|cluster| identify(&name, &cluster.identity)).transpose()?;
         let kinds = kinds(&parts)?;
         let progress = Arc::new(Notify::new());
         let rung = Arc::clone(&progress);
@@ -85,23 +106,55 @@ impl NodeBuilder {
         let gate = Gate::new(store.clone(), progress);
         let hands = Hands::new(slots, store.epoch().nonce);
         tracing::info!(node = name, clean = opened.clean, replayed_groups = opened.replayed_groups, "store opened");
-        let core = Arc::new(Core::new(name.into(), config, store, gate, kinds, hands));
-        start(core, parts, in_hand).await
+        let partitions = store.partitions().get();
+        let peers = match &cluster {
+            Some(cluster) => Cluster::new(&name, cluster, &config, partitions),
+            None => Cluster::alone(&name, partitions),
+        };
+        let first = Position(opened.durable.0 + 1);
+        let opened = OpenedStore { store, gate, hands, first };
+        let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
+        start(core, parts, in_hand, cluster.zip(identity)).await
     }
 }
 
-async fn start(core: Arc<Core>, parts: Vec<Part>, in_hand: Vec<Position>) -> Result<Node, StartError> {
+impl From<NodeFile> for NodeBuilder {
+    fn from(file: NodeFile) -> Self {
+        let NodeFile { name, cluster, data, listen, identity, peers, actors, node, link, .. } = file;
+        let cluster = ClusterConfig {
+            name: cluster,
+            listen,
+            identity,
+            peers: peers.into_iter().map(|(name, peer)| (name, peer.addresses)).collect(),
+            actors: actors.into_iter().map(|(name, actor)| (name, actor.nodes)).collect(),
+            link,
+        };
+        Self::new(&name, data).config(node).cluster(cluster)
+    }
+}
+
+async fn start(
+    core: Arc<Core>,
+    parts: Vec<Part>,
+    in_hand: Vec<Position>,
+    cluster: Option<(ClusterConfig, Identity)>,
+) -> Result<Node, StartError> {
     // Before anything else holds on to the store, so that it is free again if this fails.
     let recovering = Arc::clone(&core);
     let suspects = blocking(move || recover::recover(&recovering, &in_hand)).await?;
+    let links = match cluster {
+        Some((cluster, identity)) => Some(bind(&core, cluster, &identity)?),
+        None => None,
+    };
     let gate = Arc::clone(&core);
     let opening = tokio::spawn(async move {
         gate.gate.run(|effect| gate.release(effect)).await;
         gate.store_failed();
     });
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
-    let tasks = Tasks { supervisors: Mutex::default(), background: vec![opening, sweeping].into() };
-    let node = Node { core, tasks: Arc::new(tasks) };
+    let background = vec![opening, sweeping].into();
+    let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default() };
+    let node = Node { core, tasks: Arc::new(tasks), links };
     if let Err(error) = begin(&node, parts, suspects).await {
         // The first error is the one that matters.
         let _ = node.stop().await;
@@ -118,6 +171,11 @@ async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<
         node.tasks.add_supervisor(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
     }
     let suspects = if suspects.is_empty() { Vec::new() } else { quarantine::single_out(core, suspects).await? };
+    if let Some(links) = &node.links {
+        let supervised = link::supervise(Arc::clone(links)).await;
+        let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
+        node.tasks.set_links(supervisor, ended);
+    }
     let waking = Arc::clone(core);
     node.tasks.add_background(tokio::spawn(async move {
         // When the node ends there is nothing left to wake.
@@ -128,11 +186,36 @@ async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<
     Ok(())
 }
 
+/// The node's certificate, which must be its own.
+fn identify(name: &str, files: &IdentityFiles) -> Result<Identity, StartError> {
+    let identity = Identity::load(&files.certificate, &files.key, &files.authority)?;
+    identity.check(name, Micros::now().into())?;
+    Ok(identity)
+}
+
+fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result<Arc<Links>, StartError> {
+    let settings = Settings {
+        listen: cluster.listen,
+        keep_alive: cluster.link.keep_alive,
+        idle_timeout: cluster.link.idle_timeout,
+        streams: cluster.link.streams,
+        message_bytes_max: core.config.message_bytes_max,
+        handshake_timeout: HANDSHAKE_TIMEOUT,
+    };
+    let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
+    tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening");
+    Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
+}
+
 fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartError> {
-    let mut kinds = FxHashMap::default();
+    let mut kinds: FxHashMap<&'static str, Arc<Kind>> = FxHashMap::default();
     for Part { kind, .. } in parts {
         if !is_actor_type(kind.name) {
             return Err(StartError::ActorType(kind.name));
+        }
+        let mut others = kinds.keys().copied().filter(|other| *other != kind.name);
+        if let Some(other) = others.find(|other| line_of(other) == line_of(kind.name)) {
+            return Err(StartError::SameLine(kind.name, other));
         }
         if kinds.insert(kind.name, Arc::clone(kind)).is_some() {
             return Err(StartError::TwoActors(kind.name));
@@ -171,6 +254,31 @@ pub enum StartError {
     /// Two actors have the same type name.
     #[error("two actors of the node have the type `{0}`, so that their addresses cannot be told apart")]
     TwoActors(&'static str),
+    /// The names of two actor types have the same number on the wire.
+    #[error("the actor types `{0}` and `{1}` have the same number on the wire; rename one of them")]
+    SameLine(&'static str, &'static str),
+    /// The node's certificate, its key or the authority's certificate is not right.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The node cannot listen.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store holds what does not belong on this node as it is configured. Nothing was changed.
+    #[error(
+        "the store of node `{node}` holds {records} {what} of actor type `{actor_type}` that belong on node `{owner}` by the present configuration; restore the list of nodes of that type, or move the data"
+    )]
+    Stranded {
+        /// This node.
+        node: String,
+        /// How many.
+        records: usize,
+        /// Waiting messages, states, or messages on their way.
+        what: &'static str,
+        /// Of which type.
+        actor_type: String,
+        /// Where they belong.
+        owner: String,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -1,4 +1,7 @@
-//! What the store holds becomes mailboxes again.
+//! What the store holds becomes mailboxes and outboxes again.
+
+mod outbox;
+mod stranded;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -11,13 +14,21 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::envelope::Header;
 use crate::mailbox::{Failures, Mailbox};
+use crate::node::StartError;
 use crate::quarantine::Suspect;
 
 /// How many mailboxes are woken before it is asked whether their activations have become too many.
 const WAKE_AT_A_TIME: usize = 256;
 
-/// Rebuilds the index of waiting messages with one scan. `in_hand` is what the last process died with. Blocks.
-pub(super) fn recover(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, ReadError> {
+/// Rebuilds what memory holds of the store. `in_hand` is what the last process died with. Blocks.
+pub(super) fn recover(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, StartError> {
+    stranded::check(core)?;
+    outbox::recover(core)?;
+    Ok(recover_mailboxes(core, in_hand)?)
+}
+
+/// Rebuilds the index of waiting messages with one scan.
+fn recover_mailboxes(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, ReadError> {
     let failures = read_failures(core)?;
     let in_hand: HashSet<Position> = in_hand.iter().copied().collect();
     let mut recovery = Recovery {

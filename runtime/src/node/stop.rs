@@ -6,6 +6,7 @@ use everpost_persistence::CommitError;
 use tokio::task::JoinHandle;
 
 use super::Node;
+use crate::link::LinkOrder;
 use crate::supervision::Order;
 
 /// How long an activation that was told to end at its next await may take to get there.
@@ -26,7 +27,7 @@ pub enum StopError {
 
 impl Node {
     /// Stops the node: takes in nothing more, lets the turns in hand finish (up to the setting `stop_timeout`, then cuts
-    /// them off, which is no failure of their messages), commits, takes a last checkpoint and closes the store. What
+    /// them off, which is no failure of their messages), tells the other nodes, commits, takes a last checkpoint and closes the store. What
     /// waits stays in the store. May be called again; the second call finds nothing to do.
     ///
     /// # Errors
@@ -49,6 +50,7 @@ impl Node {
             core.kinds.values().for_each(|kind| kind.kill());
             join(late, KILL_TIMEOUT).await;
         }
+        self.stop_links().await;
         for task in self.tasks.take_background() {
             task.abort();
         }
@@ -61,6 +63,21 @@ impl Node {
         closed.expect("closing does not panic, and the runtime is running")?;
         tracing::info!(node = %core.name, waiting = core.waiting(), "stopped");
         if cut_off > 0 { Err(StopError::CutOff(cut_off)) } else { Ok(()) }
+    }
+}
+
+impl Node {
+    /// Tells the peers, and ends the links. What they have not acknowledged stays in the store.
+    async fn stop_links(&self) {
+        self.core.stop_links();
+        if let Some((supervisor, ended)) = self.tasks.take_links() {
+            // One that is gone has nothing left to stop.
+            let _ = supervisor.cast(LinkOrder::Stop);
+            join(vec![ended], KILL_TIMEOUT).await;
+        }
+        if let Some(links) = &self.links {
+            links.endpoint.close().await;
+        }
     }
 }
 

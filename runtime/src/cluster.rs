@@ -1,0 +1,182 @@
+//! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
+
+mod outgoing;
+mod peer;
+mod placement;
+mod questions;
+mod records;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use everpost_persistence::{Partition, StoreId};
+use everpost_transport::hello::{Acquaintance, Line};
+use everpost_transport::link::{Lane, Receiving};
+use rustc_hash::FxHashMap;
+
+pub(crate) use self::outgoing::{Departure, OutboxFull, Outgoing};
+pub(crate) use self::peer::Peer;
+pub(crate) use self::placement::{Placement, line_of};
+pub(crate) use self::records::{
+    CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, encode_acquaintance, encode_cursor,
+};
+pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
+use crate::address::Address;
+use crate::config::{ClusterConfig, NodeConfig};
+
+/// The cluster that a node is part of.
+pub(crate) struct Cluster {
+    pub(crate) name: String,
+    /// In the order of their names.
+    peers: Vec<Arc<Peer>>,
+    /// Where the types live that the configuration names.
+    by_type: FxHashMap<String, Residence>,
+    /// Where all others live.
+    anywhere: Residence,
+    /// How far the lanes of other stores have come.
+    producers: Mutex<HashMap<u128, Arc<Mutex<Receiving>>>>,
+    /// What is remembered of other stores.
+    acquaintances: Mutex<HashMap<u128, Acquaintance>>,
+}
+
+/// Where the actors of a type live.
+struct Residence {
+    placement: Placement,
+    /// For each partition the node that owns it, if that is another one.
+    peers: Vec<Option<Arc<Peer>>>,
+}
+
+/// Where an address lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Owner {
+    /// On this node.
+    Here,
+    /// On another one, which is reached through this lane.
+    Away(Arc<Peer>, Lane),
+}
+
+impl Cluster {
+    /// A node by itself: it owns everything.
+    pub(crate) fn alone(node: &str, partitions: u16) -> Self {
+        let placement = Placement::new(&[node.to_owned()], partitions);
+        Self::with_peers(String::new(), Vec::new(), placement, partitions)
+    }
+
+    pub(crate) fn new(node: &str, config: &ClusterConfig, limits: &NodeConfig, partitions: u16) -> Self {
+        let peer = |(name, addresses): (&String, &Vec<SocketAddr>)| {
+            Arc::new(Peer::new(name, addresses.clone(), node, &config.link, limits))
+        };
+        let peers: Vec<Arc<Peer>> = config.peers.iter().map(peer).collect();
+        let everyone: BTreeSet<String> = config.peers.keys().cloned().chain([node.to_owned()]).collect();
+        let everyone: Vec<String> = everyone.into_iter().collect();
+        let mut cluster =
+            Self::with_peers(config.name.clone(), peers, Placement::new(&everyone, partitions), partitions);
+        for (actor_type, nodes) in &config.actors {
+            let residence = Residence::new(Placement::new(nodes, partitions), &cluster.peers, partitions);
+            cluster.by_type.insert(actor_type.clone(), residence);
+        }
+        cluster
+    }
+
+    fn with_peers(name: String, peers: Vec<Arc<Peer>>, placement: Placement, partitions: u16) -> Self {
+        let anywhere = Residence::new(placement, &peers, partitions);
+        Self {
+            name,
+            peers,
+            by_type: FxHashMap::default(),
+            anywhere,
+            producers: Mutex::default(),
+            acquaintances: Mutex::default(),
+        }
+    }
+
+    /// Where an address lives.
+    pub(crate) fn owner(&self, address: &Address, partition: Partition) -> Owner {
+        if self.peers.is_empty() {
+            return Owner::Here;
+        }
+        match &self.residence(address.actor_type()).peers[usize::from(partition.0)] {
+            None => Owner::Here,
+            Some(peer) => {
+                Owner::Away(Arc::clone(peer), Lane { line: line_of(address.actor_type()), partition: partition.0 })
+            }
+        }
+    }
+
+    /// The name of the node that owns a partition of an actor type.
+    pub(crate) fn owner_name(&self, actor_type: &str, partition: Partition) -> &str {
+        self.residence(actor_type).placement.owner(partition)
+    }
+
+    /// What a node of this cluster says of where a type lives.
+    pub(crate) fn line(&self, actor_type: &str) -> Line {
+        Line { name: actor_type.to_owned(), placement: self.residence(actor_type).placement.digest() }
+    }
+
+    pub(crate) fn peers(&self) -> &[Arc<Peer>] {
+        &self.peers
+    }
+
+    pub(crate) fn peer(&self, name: &str) -> Option<&Arc<Peer>> {
+        self.peers.iter().find(|peer| *peer.name == *name)
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// How far the lanes of a store have come.
+    pub(crate) fn producer(&self, store: StoreId) -> Arc<Mutex<Receiving>> {
+        Arc::clone(lock(&self.producers).entry(store.0).or_default())
+    }
+
+    /// What is remembered of a store, and the other stores that its node had before.
+    pub(crate) fn acquaintance(&self, store: u128) -> Option<Acquaintance> {
+        lock(&self.acquaintances).get(&store).cloned()
+    }
+
+    /// Remembers a store; durably is the matter of the caller.
+    pub(crate) fn remember(&self, store: u128, acquaintance: Acquaintance) {
+        lock(&self.acquaintances).insert(store, acquaintance);
+    }
+
+    /// Whether a node was known with another store than this one.
+    pub(crate) fn had_another_store(&self, node: &str, store: u128) -> bool {
+        lock(&self.acquaintances).iter().any(|(known, acquaintance)| acquaintance.node == node && *known != store)
+    }
+
+    /// Messages that other nodes are owed.
+    pub(crate) fn owed(&self) -> usize {
+        self.peers.iter().map(|peer| peer.outgoing().owed().messages).sum()
+    }
+
+    fn residence(&self, actor_type: &str) -> &Residence {
+        self.by_type.get(actor_type).unwrap_or(&self.anywhere)
+    }
+}
+
+impl Residence {
+    fn new(placement: Placement, peers: &[Arc<Peer>], partitions: u16) -> Self {
+        let by_name: BTreeMap<&str, &Arc<Peer>> = peers.iter().map(|peer| (&*peer.name, peer)).collect();
+        let peers = (0..partitions).map(|partition| {
+            let owner = placement.owner(Partition(partition));
+            by_name.get(owner).map(|peer| Arc::clone(peer))
+        });
+        let peers = peers.collect();
+        Self { placement, peers }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peers: Vec<&str> = self.peers.iter().map(|peer| &*peer.name).collect();
+        f.debug_struct("Cluster").field("name", &self.name).field("peers", &peers).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,235 @@
+//! What this node owes one peer: the link protocol's sending side, and everything that belongs under the same lock. The
+//! messages are in the store; a step here never waits.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::Bytes;
+use everpost_persistence::{MailboxId, Position, StoreId};
+use everpost_transport::link::{Ack, AckError, Flagged, Lane, Next, Owed, ResumeError, Sending, Sequence, Terms};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::oneshot;
+
+use crate::config::NodeConfig;
+
+/// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
+const VOLATILE_BYTES_MAX: usize = 8 << 20;
+
+/// How far the lanes to one store have come.
+type Progress = FxHashMap<Lane, Sequence>;
+
+/// The state of what is owed to one peer.
+pub(crate) struct Outgoing {
+    sending: Sending,
+    messages_max: usize,
+    bytes_max: usize,
+    /// What each store that the peer ever had has acknowledged.
+    acknowledged: FxHashMap<u128, Progress>,
+    /// The store that the peer has now.
+    receiver: Option<StoreId>,
+    /// Who waits until a message is on the peer's disk.
+    delivered: FxHashMap<Sequence, Vec<oneshot::Sender<()>>>,
+    /// Mailboxes of the peer that are full, by its own word in this conversation.
+    full: FxHashSet<MailboxId>,
+    /// Messages that are stored nowhere.
+    volatile: VecDeque<(u16, Bytes)>,
+    volatile_bytes: usize,
+    is_connected: bool,
+    /// The gate will ring when more may leave.
+    pub(crate) gated: bool,
+}
+
+/// A message that is to leave.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(crate) lane: Lane,
+    pub(crate) position: Position,
+    pub(crate) flags: u8,
+    pub(crate) envelope: Bytes,
+}
+
+/// As much is owed to the peer as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutboxFull {
+    /// By number or bytes over all addresses.
+    Outbox,
+    /// The peer says that the mailbox is full.
+    Mailbox,
+}
+
+impl Outgoing {
+    pub(crate) fn new(limits: &NodeConfig, under_way_bytes_max: usize) -> Self {
+        Self {
+            sending: Sending::new(limits.window_bytes_max, under_way_bytes_max),
+            messages_max: limits.outbox_messages_max,
+            bytes_max: limits.outbox_bytes_max,
+            acknowledged: FxHashMap::default(),
+            receiver: None,
+            delivered: FxHashMap::default(),
+            full: FxHashSet::default(),
+            volatile: VecDeque::new(),
+            volatile_bytes: 0,
+            is_connected: false,
+            gated: false,
+        }
+    }
+
+    /// A message that the start found in the store.
+    pub(crate) fn recovered(&mut self, lane: Lane, position: Position, bytes: usize) {
+        self.sending.recovered(lane, Sequence(position.0), bytes);
+    }
+
+    /// What the start found in the store of what a store of this peer has acknowledged.
+    pub(crate) fn recovered_acknowledgement(&mut self, store: u128, lane: Lane, through: Sequence) {
+        self.acknowledged.entry(store).or_default().insert(lane, through);
+    }
+
+    /// Whether a message from outside has to wait.
+    pub(crate) fn is_full_for(&self, mailbox: MailboxId) -> Option<OutboxFull> {
+        let owed = self.sending.owed();
+        if owed.messages >= self.messages_max || owed.bytes >= self.bytes_max {
+            Some(OutboxFull::Outbox)
+        } else if self.full.contains(&mailbox) {
+            Some(OutboxFull::Mailbox)
+        } else {
+            None
+        }
+    }
+
+    /// Adds a message that was submitted to the store.
+    pub(crate) fn push(&mut self, departure: Departure) {
+        let Departure { lane, position, flags, envelope } = departure;
+        self.sending.push(lane, Sequence(position.0), flags, envelope);
+    }
+
+    /// Adds a message that is stored nowhere. False when it was dropped, because the peer is not there or too slow.
+    pub(crate) fn push_volatile(&mut self, partition: u16, envelope: Bytes) -> bool {
+        if !self.is_connected || self.volatile_bytes + envelope.len() > VOLATILE_BYTES_MAX {
+            return false;
+        }
+        self.volatile_bytes += envelope.len();
+        self.volatile.push_back((partition, envelope));
+        true
+    }
+
+    pub(crate) fn pop_volatile(&mut self) -> Option<(u16, Bytes)> {
+        let (partition, envelope) = self.volatile.pop_front()?;
+        self.volatile_bytes -= envelope.len();
+        Some((partition, envelope))
+    }
+
+    /// Registers who waits until a message is on the peer's disk; nobody has to when it is there.
+    pub(crate) fn wait_for_delivery(&mut self, lane: Lane, position: Position) -> Option<oneshot::Receiver<()>> {
+        if self.flag(lane, position, 0) == Flagged::Acknowledged {
+            return None;
+        }
+        let (waiter, delivered) = oneshot::channel();
+        self.delivered.entry(Sequence(position.0)).or_default().push(waiter);
+        Some(delivered)
+    }
+
+    pub(crate) fn flag(&mut self, lane: Lane, position: Position, flags: u8) -> Flagged {
+        self.sending.flag(lane, Sequence(position.0), flags)
+    }
+
+    /// A conversation begins with a peer that has this store. What turns out to be there already is told to `settled`.
+    pub(crate) fn resume(
+        &mut self,
+        receiver: StoreId,
+        cursors: &Progress,
+        terms: Terms,
+        settled: impl FnMut(Lane, Sequence),
+    ) -> Result<(), ResumeError> {
+        if self.receiver != Some(receiver) {
+            let known = self.acknowledged.entry(receiver.0).or_default();
+            self.sending.meet(known.iter().map(|(lane, through)| (*lane, *through)));
+            self.receiver = Some(receiver);
+        }
+        let Self { sending, delivered, .. } = self;
+        sending.resume(cursors, terms, tell(delivered, settled))?;
+        self.note_progress(cursors.iter().map(|(lane, through)| (*lane, *through)));
+        self.full.clear();
+        self.is_connected = true;
+        Ok(())
+    }
+
+    /// The peer acknowledges. What is done with is told to `settled`.
+    pub(crate) fn acknowledged(&mut self, ack: Ack, settled: impl FnMut(Lane, Sequence)) -> Result<(), AckError> {
+        let Self { sending, delivered, .. } = self;
+        sending.acknowledged(ack, tell(delivered, settled))?;
+        self.note_progress([(ack.lane, ack.through)]);
+        Ok(())
+    }
+
+    fn note_progress(&mut self, progress: impl IntoIterator<Item = (Lane, Sequence)>) {
+        if let Some(receiver) = self.receiver {
+            self.acknowledged.entry(receiver.0).or_default().extend(progress);
+        }
+    }
+
+    /// The connection is gone. What is volatile goes with it.
+    pub(crate) fn interrupted(&mut self) {
+        self.sending.interrupted();
+        self.full.clear();
+        self.volatile.clear();
+        self.volatile_bytes = 0;
+        self.is_connected = false;
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// What may leave, given what is durable.
+    pub(crate) fn next(&mut self, durable: Position) -> Next {
+        self.sending.committed(Sequence(durable.0));
+        self.sending.poll()
+    }
+
+    pub(crate) fn loaded(&mut self, lane: Lane, bodies: impl IntoIterator<Item = (Sequence, Bytes)>) {
+        self.sending.loaded(lane, bodies);
+    }
+
+    /// The message whose commit lets more leave, if there is one.
+    pub(crate) fn next_commit(&self) -> Option<Position> {
+        self.sending.next_commit().map(|sequence| Position(sequence.0))
+    }
+
+    /// The peer's word on one of its mailboxes.
+    pub(crate) fn set_full(&mut self, mailbox: MailboxId, full: bool) {
+        if full {
+            self.full.insert(mailbox);
+        } else {
+            self.full.remove(&mailbox);
+        }
+    }
+
+    pub(crate) fn owed(&self) -> Owed {
+        self.sending.owed()
+    }
+
+    /// Nobody will learn of deliveries any more.
+    pub(crate) fn dismiss(&mut self) {
+        self.delivered.clear();
+    }
+}
+
+/// Tells those who wait for the delivery of a message, and then `settled`.
+fn tell(
+    delivered: &mut FxHashMap<Sequence, Vec<oneshot::Sender<()>>>,
+    mut settled: impl FnMut(Lane, Sequence),
+) -> impl FnMut(Lane, Sequence) {
+    move |lane, sequence| {
+        if !delivered.is_empty() {
+            // Whoever has stopped waiting is not told.
+            delivered.remove(&sequence).into_iter().flatten().for_each(|waiter| _ = waiter.send(()));
+        }
+        settled(lane, sequence);
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("owed", &self.sending.owed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! One other node: what is owed to it, what it is to be told, and the connection that it made.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxHashSet;
+use tokio::sync::{Notify, oneshot};
+
+use super::questions::{Answer, Questions};
+use super::{Outgoing, Pending};
+use crate::address::Address;
+use crate::config::{LinkConfig, NodeConfig};
+use crate::link::{Introduced, Note};
+
+/// How many notes wait for the link at most. What is dropped is asked for again, or not waited for any more.
+const NOTES_MAX: usize = 65_536;
+
+/// One other node.
+pub(crate) struct Peer {
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Of two nodes the one with the smaller name dials, so that there is one connection between them.
+    pub(crate) is_dialed: bool,
+    outgoing: Mutex<Outgoing>,
+    /// Rung when something may leave.
+    pub(crate) departures: Notify,
+    /// Rung when senders may look for room again.
+    pub(crate) room: Notify,
+    senders_waiting: AtomicUsize,
+    /// Who waits for what becomes of a message there.
+    pub(crate) pending: Pending,
+    notes: Mutex<VecDeque<Note>>,
+    /// Rung when there is something to tell: acknowledgements or notes.
+    pub(crate) news: Notify,
+    /// The newest connection that the peer made, until its link takes it.
+    arrived: Mutex<Option<Introduced>>,
+    arrival: Notify,
+    /// Questions that the peer has not answered yet.
+    questions: Questions,
+    /// Mailboxes of this node that the peer was told are full.
+    told_full: Mutex<FxHashSet<Address>>,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        name: &str,
+        addresses: Vec<SocketAddr>,
+        node: &str,
+        link: &LinkConfig,
+        limits: &NodeConfig,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            addresses,
+            is_dialed: node < name,
+            outgoing: Mutex::new(Outgoing::new(limits, link.send_window_bytes)),
+            departures: Notify::new(),
+            room: Notify::new(),
+            senders_waiting: AtomicUsize::new(0),
+            pending: Pending::default(),
+            notes: Mutex::default(),
+            news: Notify::new(),
+            arrived: Mutex::new(None),
+            arrival: Notify::new(),
+            questions: Questions::default(),
+            told_full: Mutex::default(),
+        }
+    }
+
+    /// What is owed to it. Locked after mailboxes and before the store's queue.
+    pub(crate) fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        lock(&self.outgoing)
+    }
+
+    /// Wakes senders that wait for room, if there are any.
+    pub(crate) fn make_room(&self) {
+        if self.senders_waiting.load(Ordering::Relaxed) > 0 {
+            self.room.notify_waiters();
+        }
+    }
+
+    pub(crate) fn count_sender(self: &Arc<Self>) -> WaitingSender {
+        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingSender(Arc::clone(self))
+    }
+
+    /// Tells the peer something when there is a connection.
+    pub(crate) fn tell(&self, note: Note) {
+        let mut notes = lock(&self.notes);
+        if notes.len() == NOTES_MAX {
+            notes.pop_front();
+        }
+        notes.push_back(note);
+        drop(notes);
+        self.news.notify_one();
+    }
+
+    pub(crate) fn take_notes(&self) -> VecDeque<Note> {
+        std::mem::take(&mut *lock(&self.notes))
+    }
+
+    /// A conversation begins. Only outcomes outlive the one before; everything else is said again where it still matters.
+    pub(crate) fn begin(&self) {
+        lock(&self.notes).retain(|note| matches!(note, Note::Outcome { .. }));
+        lock(&self.told_full).clear();
+    }
+
+    /// The peer has made a connection; the newest wins.
+    pub(crate) fn arrive(&self, introduced: Introduced) {
+        *lock(&self.arrived) = Some(introduced);
+        self.arrival.notify_one();
+    }
+
+    /// Completes when the peer has made a connection that was not taken yet.
+    pub(crate) async fn has_arrived(&self) {
+        while lock(&self.arrived).is_none() {
+            self.arrival.notified().await;
+        }
+    }
+
+    pub(crate) fn take_arrival(&self) -> Option<Introduced> {
+        lock(&self.arrived).take()
+    }
+
+    /// The connection is gone, and with it what is stored nowhere.
+    pub(crate) fn interrupted(&self) {
+        self.outgoing().interrupted();
+        self.questions.lose();
+    }
+
+    /// Puts a question to an actor's state there. None when there is no connection.
+    pub(crate) fn ask(&self, question: impl FnOnce(u64) -> Note) -> Option<oneshot::Receiver<Answer>> {
+        if !self.outgoing().is_connected() {
+            return None;
+        }
+        let (number, answer) = self.questions.add();
+        self.tell(question(number));
+        Some(answer)
+    }
+
+    /// The peer has answered a question.
+    pub(crate) fn answered(&self, number: u64, answer: Answer) {
+        self.questions.answered(number, answer);
+    }
+
+    /// Tells the peer that a mailbox of this node is full, once.
+    pub(crate) fn tell_full(&self, address: &Address) {
+        if lock(&self.told_full).insert(address.clone()) {
+            self.tell(Note::Full { destination: address.to_string() });
+        }
+    }
+
+    /// Tells the peer that a mailbox has room again, if it was told that it is full.
+    pub(crate) fn tell_room(&self, address: &Address) {
+        if lock(&self.told_full).remove(address) {
+            self.tell(Note::Room { destination: address.to_string() });
+        }
+    }
+
+    /// Whoever waits for something from this peer will not get it.
+    pub(crate) fn dismiss(&self) {
+        self.pending.dismiss();
+        self.questions.lose();
+        self.outgoing().dismiss();
+        self.room.notify_waiters();
+    }
+}
+
+/// A sender that waits for room; counted until it is dropped.
+pub(crate) struct WaitingSender(Arc<Peer>);
+
+impl Drop for WaitingSender {
+    fn drop(&mut self) {
+        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,54 @@
+//! Volatile questions to a peer that are not answered yet.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::link::NoAnswer;
+
+/// What a peer answers.
+pub(crate) type Answer = Result<Vec<u8>, NoAnswer>;
+
+/// The open questions, by their numbers. Bounded by the setting `questions_max`, over all peers.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    by_number: HashMap<u64, oneshot::Sender<Answer>>,
+}
+
+impl Questions {
+    /// Adds a question; who has stopped waiting is forgotten on the way.
+    pub(super) fn add(&self) -> (u64, oneshot::Receiver<Answer>) {
+        let (waiter, answer) = oneshot::channel();
+        let mut open = self.lock();
+        if open.by_number.len() == open.by_number.capacity() {
+            open.by_number.retain(|_, waiter| !waiter.is_closed());
+        }
+        open.last += 1;
+        let number = open.last;
+        open.by_number.insert(number, waiter);
+        (number, answer)
+    }
+
+    /// Whoever has stopped waiting is not told.
+    pub(super) fn answered(&self, number: u64, answer: Answer) {
+        if let Some(waiter) = self.lock().by_number.remove(&number) {
+            let _ = waiter.send(answer);
+        }
+    }
+
+    /// No question will be answered any more.
+    pub(super) fn lose(&self) {
+        self.lock().by_number.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,201 @@
+//! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one commit.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, StoreId};
+use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
+
+use super::locked::Locked;
+use super::{Core, Effect};
+use crate::address::Address;
+use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
+use crate::envelope::{EnvelopeError, Header};
+use crate::link::flags;
+use crate::mailbox::{Inner, Mailbox};
+use crate::message::MessageId;
+use crate::supervision::Kind;
+use crate::waiter::Waiter;
+
+/// A message that another node has sent, and what its headers say.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    /// Its lane, the message before it and its number; none for a volatile one.
+    place: Option<(Lane, Sequence, Sequence)>,
+    flags: u8,
+    id: MessageId,
+    keep_reply: bool,
+    address: Address,
+    kind: Arc<Kind>,
+    envelope: Bytes,
+}
+
+impl Arriving {
+    pub(crate) fn bytes(&self) -> usize {
+        self.envelope.len()
+    }
+}
+
+/// Why a message of a peer is not taken. It and what came after it was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ArrivalError {
+    #[error("a message cannot be read: {0}")]
+    Envelope(#[from] EnvelopeError),
+    #[error("a message for {address} came on lane {lane}, which is not its own")]
+    WrongLane { address: Address, lane: Lane },
+    #[error("a message for {address} came here, but that lives on node `{owner}`")]
+    NotOurs { address: Address, owner: Arc<str> },
+    #[error("a message for {0} came here, but its actor type is not part of this node")]
+    NotHandled(Address),
+    #[error("`{0}` is no address")]
+    NoAddress(String),
+    #[error(transparent)]
+    Break(#[from] Break),
+    #[error("the store takes nothing: {0}")]
+    Store(#[from] AdmissionError),
+}
+
+/// Where the messages of a peer come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Producer {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) store: StoreId,
+    /// Locked before any mailbox.
+    pub(crate) receiving: Arc<Mutex<Receiving>>,
+}
+
+impl Core {
+    /// Reads the headers of a message that came on a lane.
+    pub(crate) fn arriving(&self, data: Data) -> Result<Arriving, ArrivalError> {
+        let Data { lane, previous, sequence, flags, body } = data;
+        let arriving = self.arriving_volatile(body)?;
+        let partition = arriving.address.partition(self.store.partitions());
+        if lane.partition != partition.0 || lane.line != line_of(arriving.address.actor_type()) {
+            return Err(ArrivalError::WrongLane { address: arriving.address, lane });
+        }
+        Ok(Arriving { place: Some((lane, previous, sequence)), flags, ..arriving })
+    }
+
+    /// Reads the headers of a message that is stored nowhere yet.
+    pub(crate) fn arriving_volatile(&self, envelope: Bytes) -> Result<Arriving, ArrivalError> {
+        let (header, _) = Header::decode(&envelope)?;
+        let address = Address::parse(header.destination);
+        let address = address.ok_or_else(|| ArrivalError::NoAddress(header.destination.to_owned()))?;
+        if let Owner::Away(owner, _) = self.owner(&address) {
+            return Err(ArrivalError::NotOurs { address, owner: Arc::clone(&owner.name) });
+        }
+        let Some(kind) = self.kinds.get(address.actor_type()).cloned() else {
+            return Err(ArrivalError::NotHandled(address));
+        };
+        let (id, keep_reply) = (header.id(), header.keep_reply);
+        Ok(Arriving { place: None, flags: 0, id, keep_reply, address, kind, envelope })
+    }
+
+    /// Stores what arrived, in the order in which it came. Waits for room in the store, which is what holds the sender
+    /// back; a full mailbox does not.
+    pub(crate) async fn arrive(&self, from: &Producer, arriving: Vec<Arriving>) -> Result<(), ArrivalError> {
+        let bytes = arriving.iter().map(|arriving| arriving.envelope.len() + CURSOR_BYTES_MAX).sum();
+        let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
+        let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, broken) = take_new(&mut receiving, arriving);
+        if !new.is_empty() {
+            let ticket = self.store_arrivals(from, &mut receiving, permit, new);
+            drop(receiving);
+            self.release_after(ticket, Effect::Acknowledge(Arc::clone(&from.peer)));
+        }
+        broken.map_or(Ok(()), |broken| Err(broken.into()))
+    }
+
+    fn store_arrivals(
+        &self,
+        from: &Producer,
+        receiving: &mut Receiving,
+        permit: Permit<'_>,
+        new: Vec<Arriving>,
+    ) -> Position {
+        loop {
+            // Looked up anew after a mailbox has left the directory under our hands.
+            let mailboxes: Vec<Arc<Mailbox>> =
+                new.iter().map(|arriving| self.directory.mailbox(&arriving.address, &arriving.kind)).collect();
+            if let Some(locked) = Locked::all(&mailboxes) {
+                return self.submit_arrivals(from, receiving, permit, new, &mailboxes, locked);
+            }
+        }
+    }
+
+    fn submit_arrivals(
+        &self,
+        from: &Producer,
+        receiving: &mut Receiving,
+        permit: Permit<'_>,
+        new: Vec<Arriving>,
+        mailboxes: &[Arc<Mailbox>],
+        mut locked: Locked<'_>,
+    ) -> Position {
+        let mut lanes: Vec<Lane> = new.iter().filter_map(|arriving| arriving.place.map(|(lane, ..)| lane)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        self.add_waiting(new.len());
+        let cursors = lanes.iter().map(|lane| (*lane, encode_cursor(receiving.received(*lane))));
+        let cursors: Vec<_> = cursors.collect();
+        let (ticket, positions) = self.store.submit(permit, |stage| {
+            for (Lane { line, partition }, cursor) in cursors {
+                let partition = Partition(partition);
+                stage.put(Key::Received { partition, producer: from.store, line }, cursor);
+            }
+            let enqueue = |(arriving, mailbox): (&Arriving, &Arc<Mailbox>)| {
+                stage.enqueue(mailbox.partition, arriving.envelope.clone())
+            };
+            new.iter().zip(mailboxes).map(enqueue).collect::<Vec<_>>()
+        });
+        for lane in lanes {
+            receiving.submitted(lane, ticket.0);
+        }
+        for ((arriving, mailbox), position) in new.into_iter().zip(mailboxes).zip(positions) {
+            self.place_arrival(&from.peer, locked.of(mailbox), mailbox, position, arriving);
+        }
+        ticket
+    }
+
+    fn place_arrival(
+        &self,
+        peer: &Arc<Peer>,
+        inner: &mut Inner,
+        mailbox: &Arc<Mailbox>,
+        position: Position,
+        arriving: Arriving,
+    ) {
+        let Arriving { flags, id, keep_reply, envelope, .. } = arriving;
+        if flags & flags::TELL != 0 {
+            let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
+            inner.asks.insert(position, waiter);
+        }
+        if keep_reply {
+            self.kept_replies.waiting(id, mailbox, position);
+            self.quarantine.admit(mailbox.id(), position);
+        }
+        self.place(inner, mailbox, position, envelope);
+        if inner.rules.len() >= self.config.mailbox_messages_max {
+            inner.told_full = true;
+            peer.tell_full(&mailbox.address);
+        }
+    }
+}
+
+/// What is new of a batch, up to the first message that does not follow.
+fn take_new(receiving: &mut Receiving, arriving: Vec<Arriving>) -> (Vec<Arriving>, Option<Break>) {
+    let mut new = Vec::with_capacity(arriving.len());
+    for arriving in arriving {
+        let arrival = match arriving.place {
+            Some((lane, previous, sequence)) => receiving.receive(lane, previous, sequence),
+            None => Ok(Arrival::New),
+        };
+        match arrival {
+            Ok(Arrival::New) => new.push(arriving),
+            Ok(Arrival::Duplicate) => {}
+            Err(broken) => return (new, Some(broken)),
+        }
+    }
+    (new, None)
+}

@@ -1,0 +1,88 @@
+//! One step, without an await, as for a mailbox of this node: the position, the place in the store's queue and the place in
+//! what is owed to the peer are decided together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Partition, Permit, Position};
+use everpost_transport::link::{Lane, Sequence};
+use tokio::sync::oneshot;
+
+use super::enqueue::{Accepted, Bound};
+use super::{Core, Effect};
+use crate::address::Address;
+use crate::cluster::{Awaited, Departure, OutboxFull, Outgoing, Peer, encode_cursor};
+use crate::link::flags;
+use crate::message::MessageId;
+use crate::waiter::Outcome;
+
+/// A message on its way to another node.
+#[derive(Debug)]
+pub(crate) struct Outward<'a> {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) lane: Lane,
+    pub(crate) address: &'a Address,
+    pub(crate) envelope: Bytes,
+    /// What is to be told of it, see [`crate::link::flags`].
+    pub(crate) flags: u8,
+    /// Who waits for what becomes of it.
+    pub(crate) told: Option<(MessageId, oneshot::Sender<Outcome>)>,
+    /// The question of a turn, and where the store notes that it was asked.
+    pub(crate) question: Option<(MessageId, Key)>,
+}
+
+impl Core {
+    /// Puts a message into the outbox.
+    pub(crate) fn depart<'a>(
+        &self,
+        permit: Permit<'_>,
+        bound: Bound,
+        outward: Outward<'a>,
+    ) -> Result<Accepted, Box<(OutboxFull, Outward<'a>)>> {
+        let peer = Arc::clone(&outward.peer);
+        let mut outgoing = peer.outgoing();
+        if bound == Bound::Outside
+            && let Some(full) = outgoing.is_full_for(outward.address.mailbox())
+        {
+            return Err(Box::new((full, outward)));
+        }
+        let Outward { lane, address, envelope, flags, told, question, .. } = outward;
+        let (ticket, position) = self.store.submit(permit, |stage| {
+            let position = stage.dispatch(Partition(lane.partition), envelope.clone());
+            if let Some((_, marker)) = question {
+                stage.put(marker, encode_cursor(Sequence(position.0)));
+            }
+            position
+        });
+        if let Some((id, _)) = question {
+            self.kept_replies.asked(id, position);
+        }
+        if let Some((id, waiter)) = told {
+            let reply = flags & flags::REPLY != 0;
+            peer.pending.wait(id, Awaited { waiter, address: address.clone(), lane, position, reply });
+        }
+        self.departs(&mut outgoing, &peer, Departure { lane, position, flags, envelope });
+        Ok(Accepted { position, ticket })
+    }
+
+    /// Makes a submitted message known to the link: it leaves when it is durable.
+    pub(super) fn departs(&self, outgoing: &mut Outgoing, peer: &Arc<Peer>, departure: Departure) {
+        let position = departure.position;
+        outgoing.push(departure);
+        if outgoing.is_connected() {
+            self.ring_departures(outgoing, peer, position);
+        }
+    }
+
+    /// Rings the link when `position` is durable.
+    pub(crate) fn ring_departures(&self, outgoing: &mut Outgoing, peer: &Arc<Peer>, position: Position) {
+        if outgoing.gated {
+            return;
+        }
+        outgoing.gated = true;
+        if self.gate.hold(position, Effect::Depart(Arc::clone(peer))).is_some() {
+            outgoing.gated = false;
+            peer.departures.notify_one();
+        }
+    }
+}

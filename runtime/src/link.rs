@@ -1,0 +1,86 @@
+//! Links: one conversation with each other node. Each link is a ractor actor under one supervisor; it dials, or waits to be
+//! dialed, speaks the link protocol, and starts over when the connection breaks. What is owed and how far each side has
+//! come lives in [`crate::cluster`] and in the store, so a link that dies loses nothing.
+
+mod answers;
+mod arrivals;
+mod control;
+mod conversation;
+mod departures;
+mod door;
+pub(crate) mod flags;
+mod introduction;
+mod life;
+mod note;
+mod resumption;
+mod supervision;
+
+use std::sync::Arc;
+
+use everpost_persistence::ReadError as ReadFailed;
+use everpost_transport::{Closed, Endpoint, ReadError, WriteError, hello::Refusal};
+
+pub(crate) use self::introduction::Introduced;
+pub(crate) use self::note::{Fate, NoAnswer, Note};
+pub(crate) use self::supervision::{LinkOrder, supervise};
+use crate::config::LinkConfig;
+use crate::core::{ArrivalError, Core};
+use crate::gate::NodeEnded;
+
+/// What all links of a node share.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) core: Arc<Core>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) config: LinkConfig,
+}
+
+/// Why a conversation is over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The connection is gone.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// What the peer sent cannot be read.
+    #[error(transparent)]
+    Read(ReadError),
+    /// What the peer sent breaks the protocol.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+    /// The peer is not to be spoken with.
+    #[error("the peer is refused: {0}")]
+    Refused(#[from] Refusal),
+    /// The two stores do not fit together.
+    #[error("the peer is refused: {0}")]
+    Stores(#[from] everpost_transport::link::ResumeError),
+    /// What arrived cannot be taken.
+    #[error("the peer's messages are refused: {0}")]
+    Arrival(ArrivalError),
+    /// What is owed to the peer cannot be read.
+    #[error("what is owed to the peer cannot be read: {0}")]
+    Outbox(ReadFailed),
+    /// The peer has made a newer connection.
+    #[error("the peer has made a newer connection")]
+    Superseded,
+    /// This node does nothing more.
+    #[error(transparent)]
+    Node(#[from] NodeEnded),
+}
+
+impl From<ReadError> for Ended {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Closed(closed) => Self::Closed(closed),
+            error => Self::Read(error),
+        }
+    }
+}
+
+impl From<WriteError> for Ended {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Closed(closed) => Self::Closed(closed),
+            error => Self::Protocol(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! From the wire to the store: what arrived together is stored together.
+
+use std::convert::Infallible;
+
+use everpost_transport::{DataReader, Frame};
+
+use super::Ended;
+use crate::core::{ArrivalError, Arriving, Core, Producer};
+
+/// Stores what arrives, for as long as the connection lives.
+pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
+    let mut frames = Vec::new();
+    // A submission must fit the store's queue, several times, however small that is.
+    let bytes_max = core.config.store.queue_bytes_max / 4;
+    loop {
+        reader.next(&mut frames).await?;
+        let mut arriving = Vec::with_capacity(frames.len());
+        let mut bytes = 0;
+        let mut broken = None;
+        for frame in frames.drain(..) {
+            match read(core, frame) {
+                Ok(message) => {
+                    bytes += message.bytes();
+                    arriving.push(message);
+                }
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+            if bytes >= bytes_max {
+                core.arrive(from, std::mem::take(&mut arriving)).await?;
+                bytes = 0;
+            }
+        }
+        core.arrive(from, arriving).await?;
+        if let Some(error) = broken {
+            return Err(error);
+        }
+    }
+}
+
+fn read(core: &Core, frame: Frame) -> Result<Arriving, Ended> {
+    match frame {
+        Frame::Data(data) => Ok(core.arriving(data)?),
+        Frame::Volatile(envelope) => Ok(core.arriving_volatile(envelope)?),
+        _ => Err(Ended::Protocol("a frame of another kind came on a data stream".to_owned())),
+    }
+}
+
+impl From<ArrivalError> for Ended {
+    fn from(error: ArrivalError) -> Self {
+        Self::Arrival(error)
+    }
+}

@@ -1,0 +1,106 @@
+//! The control stream: acknowledgements and notes, both ways.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use everpost_transport::frame::{encode_acks, encode_note};
+use everpost_transport::link::Ack;
+use everpost_transport::{ControlReader, ControlWriter, Frame};
+
+use super::resumption::Settled;
+use super::{Ended, Note, answers};
+use crate::address::Address;
+use crate::core::{Core, Producer};
+
+/// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
+pub(super) async fn tell(
+    core: &Core,
+    credit: u64,
+    producer: &Producer,
+    writer: &mut ControlWriter,
+) -> Result<Infallible, Ended> {
+    let mut buffer = BytesMut::new();
+    let mut acks = Vec::new();
+    loop {
+        let durable = core.store.durable().0;
+        producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(durable, credit, &mut acks);
+        encode_acks(&mut buffer, &acks);
+        acks.clear();
+        for note in producer.peer.take_notes() {
+            encode_note(&mut buffer, &note.encode());
+        }
+        if !buffer.is_empty() {
+            writer.write(&mut buffer).await?;
+        }
+        // A ring that came meanwhile is kept, so nothing is missed.
+        producer.peer.news.notified().await;
+    }
+}
+
+/// Hears what the peer tells, for as long as the connection lives. `frames` came before.
+pub(super) async fn hear(
+    core: &Arc<Core>,
+    producer: &Producer,
+    mut frames: VecDeque<Frame>,
+    reader: &mut ControlReader,
+) -> Result<Infallible, Ended> {
+    let mut more = Vec::new();
+    loop {
+        let mut settled = Settled::default();
+        for frame in frames.drain(..) {
+            match frame {
+                Frame::Acks(acks) => acknowledged(producer, acks, &mut settled)?,
+                Frame::Note(note) => noted(core, producer, &note).await?,
+                _ => return Err(Ended::Protocol("a frame of another kind came on the control stream".to_owned())),
+            }
+        }
+        if !settled.is_empty() {
+            producer.peer.departures.notify_one();
+            producer.peer.make_room();
+            core.settle(producer.store, settled).await?;
+            // Whoever waits until everything is delivered looks again.
+            core.gate.look_again();
+        }
+        reader.next(&mut more).await?;
+        frames.extend(more.drain(..));
+    }
+}
+
+fn acknowledged(producer: &Producer, acks: Vec<Ack>, settled: &mut Settled) -> Result<(), Ended> {
+    let mut outgoing = producer.peer.outgoing();
+    for ack in acks {
+        let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.message(lane, sequence));
+        acknowledged.map_err(|error| Ended::Protocol(error.to_string()))?;
+        settled.progress(ack.lane, ack.through);
+    }
+    Ok(())
+}
+
+async fn noted(core: &Arc<Core>, producer: &Producer, note: &Bytes) -> Result<(), Ended> {
+    let peer = &producer.peer;
+    let note = Note::decode(note).map_err(|error| Ended::Protocol(format!("a note cannot be read: {error}")))?;
+    match note {
+        Note::Outcome { id, fate } => peer.pending.resolve(id, fate.into()),
+        Note::Full { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), true),
+        Note::Room { destination } => {
+            peer.outgoing().set_full(address(&destination)?.mailbox(), false);
+            peer.make_room();
+        }
+        Note::Inquiry { id, destination, reply } => {
+            answers::inquiry(core, peer, id, &address(&destination)?, reply).await?;
+        }
+        Note::Forget { id, destination } => answers::forget(core, id, &address(&destination)?).await?,
+        Note::Query { number, destination, question, version, payload } => {
+            let question = answers::Question { number, question, version, payload };
+            answers::query(core, peer, &address(&destination)?, question).await;
+        }
+        Note::Answer { number, answer } => peer.answered(number, answer),
+    }
+    Ok(())
+}
+
+fn address(text: &str) -> Result<Address, Ended> {
+    Address::parse(text).ok_or_else(|| Ended::Protocol(format!("`{text}` is no address")))
+}

@@ -1,0 +1,32 @@
+//! A conversation: from the introduction to the end of the connection, everything at once in one task.
+
+use std::sync::Arc;
+
+use super::introduction::{Introduced, refuse};
+use super::{Ended, Links, arrivals, control, departures, resumption};
+
+/// Speaks with a peer until the connection ends or has to. Never returns without a reason.
+pub(super) async fn converse(links: &Links, mut introduced: Introduced, over: impl Future<Output = Ended>) -> Ended {
+    let peer = Arc::clone(&introduced.producer.peer);
+    let connection = introduced.connection.clone();
+    let ended = tokio::select! {
+        ended = over => ended,
+        Err(ended) = speak(links, &mut introduced) => ended,
+    };
+    peer.interrupted();
+    refuse(&connection, ended)
+}
+
+async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::convert::Infallible, Ended> {
+    let core = &links.core;
+    let credit = links.config.lane_window_bytes as u64;
+    resumption::resume(core, credit, introduced).await?;
+    let Introduced { streams, frames, producer, .. } = introduced;
+    let producer = &*producer;
+    tokio::select! {
+        ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
+        ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
+        ended = control::tell(core, credit, producer, &mut streams.control_out) => ended,
+        ended = control::hear(core, producer, std::mem::take(frames), &mut streams.control_in) => ended,
+    }
+}

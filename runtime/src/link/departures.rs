@@ -1,0 +1,107 @@
+//! From the outbox to the wire: what is durable is written to the data streams, many messages at a time.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use everpost_persistence::{Key, Partition, Position};
+use everpost_transport::DataWriter;
+use everpost_transport::frame::{encode_data, encode_volatile};
+use everpost_transport::link::{Lane, Next, Sequence};
+
+use super::Ended;
+use crate::cluster::Peer;
+use crate::core::Core;
+
+/// How many bytes are gathered before they are handed to the connection.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Why gathering has ended.
+enum Gathered {
+    /// There may be more.
+    Full,
+    /// These bodies must be read first.
+    Load(Lane, Vec<Sequence>),
+    /// There is nothing more until the link is rung.
+    All,
+}
+
+/// Sends what may leave, for as long as the connection lives.
+pub(super) async fn depart(core: &Core, peer: &Arc<Peer>, writer: &mut DataWriter) -> Result<Infallible, Ended> {
+    let mut buffers = vec![BytesMut::new(); writer.streams()];
+    loop {
+        let gathered = gather(core, peer, &mut buffers);
+        for (stream, buffer) in buffers.iter_mut().enumerate() {
+            if !buffer.is_empty() {
+                writer.write(stream, buffer).await?;
+            }
+        }
+        match gathered {
+            Gathered::Full => {}
+            Gathered::Load(lane, sequences) => load(core, peer, lane, sequences).await?,
+            // A ring that came meanwhile is kept, so nothing is missed.
+            Gathered::All => peer.departures.notified().await,
+        }
+    }
+}
+
+/// Encodes what may leave now, each lane on its stream.
+fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
+    let durable = core.store.durable();
+    let mut bytes = 0;
+    let mut outgoing = peer.outgoing();
+    while bytes < BATCH_BYTES {
+        let (partition, before) = if let Some((partition, envelope)) = outgoing.pop_volatile() {
+            let buffer = stream_of(buffers, partition);
+            let before = buffer.len();
+            encode_volatile(buffer, &envelope);
+            (partition, before)
+        } else {
+            match outgoing.next(durable) {
+                Next::Send(data) => {
+                    let buffer = stream_of(buffers, data.lane.partition);
+                    let before = buffer.len();
+                    encode_data(buffer, &data);
+                    (data.lane.partition, before)
+                }
+                Next::Load(lane, sequences) => return Gathered::Load(lane, sequences),
+                Next::TooLarge(lane, sequence) => {
+                    tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, event = "message too large for the peer", "it and what follows it in its lane wait; raise `message_bytes_max` there");
+                    continue;
+                }
+                Next::Nothing => {
+                    if let Some(position) = outgoing.next_commit() {
+                        core.ring_departures(&mut outgoing, peer, position);
+                    }
+                    return Gathered::All;
+                }
+            }
+        };
+        bytes += stream_of(buffers, partition).len() - before;
+    }
+    Gathered::Full
+}
+
+fn stream_of(buffers: &mut [BytesMut], partition: u16) -> &mut BytesMut {
+    let stream = usize::from(partition) % buffers.len();
+    &mut buffers[stream]
+}
+
+/// Reads bodies from the store, off the workers: it may wait for the disk.
+async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) -> Result<(), Ended> {
+    let key = |sequence: &Sequence| {
+        let (partition, position) = (Partition(lane.partition), Position(sequence.0));
+        Key::Outbox { partition, position }
+    };
+    let keys: Vec<Key> = sequences.iter().map(key).collect();
+    let store = core.store.clone();
+    let read = tokio::task::spawn_blocking(move || store.records(&keys)).await;
+    let bodies = match read.map_err(|_| core.gate.ended())? {
+        Ok(bodies) => bodies,
+        Err(error) => return Err(Ended::Outbox(error)),
+    };
+    // What was acknowledged meanwhile is not there any more.
+    let bodies = sequences.into_iter().zip(bodies).filter_map(|(sequence, body)| Some((sequence, body?)));
+    peer.outgoing().loaded(lane, bodies);
+    Ok(())
+}

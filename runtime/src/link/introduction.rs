@@ -1,0 +1,151 @@
+//! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing but what is remembered
+//! of the peer, so it may run beside a conversation that goes on until the newcomer has proved itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use everpost_persistence::{Class, Key, StoreId};
+use everpost_transport::hello::{Acquaintance, Hello, Line, PROTOCOL_VERSION, Run};
+use everpost_transport::link::Sequence;
+use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
+use rustc_hash::FxHashSet;
+
+use super::Ended;
+use crate::cluster::{Peer, encode_acquaintance, line_of};
+use crate::core::{Core, Producer};
+use crate::gate::NodeEnded;
+
+/// A connection whose peer has said who it is, and was believed.
+#[derive(Debug)]
+pub(crate) struct Introduced {
+    pub(super) connection: Connection,
+    pub(super) streams: Streams,
+    /// Frames that came with the introduction.
+    pub(super) frames: VecDeque<Frame>,
+    pub(super) producer: Producer,
+    /// The lines that both sides place alike.
+    pub(super) lines: FxHashSet<u64>,
+    /// The largest message that the peer takes.
+    pub(super) message_bytes_max: u64,
+}
+
+/// How long an introduction may take. Above QUIC a peer can hang although its connection lives.
+const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// As [`introduce`], with a limit of time.
+pub(super) async fn introduce_in_time(
+    core: &Core,
+    peer: &Arc<Peer>,
+    connection: Connection,
+) -> Result<Introduced, Ended> {
+    let introduction = introduce(core, peer, connection.clone());
+    let late = || refuse(&connection, Ended::Protocol("it did not introduce itself in time".to_owned()));
+    tokio::time::timeout(INTRODUCTION_TIMEOUT, introduction).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Says who this node is, and hears who the peer is. A peer that is refused is told why.
+async fn introduce(core: &Core, peer: &Arc<Peer>, connection: Connection) -> Result<Introduced, Ended> {
+    let mut streams = connection.open();
+    let ours = core.hello();
+    let mut buffer = BytesMut::new();
+    Frame::Hello(ours.clone()).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
+    streams.control_out.write(&mut buffer).await?;
+    let mut frames = VecDeque::new();
+    let Frame::Hello(theirs) = next_frame(&mut streams.control_in, &mut frames).await? else {
+        return Err(refuse(&connection, Ended::Protocol("it did not introduce itself first".to_owned())));
+    };
+    let store = StoreId(theirs.run.store);
+    let receiving = core.cluster.producer(store);
+    let newest = receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
+    let known = core.cluster.acquaintance(store.0);
+    if let Err(refusal) = ours.judge(&theirs, connection.peer(), known.as_ref(), newest) {
+        return Err(refuse(&connection, refusal.into()));
+    }
+    core.get_acquainted(&theirs, known).await?;
+    let lines = core.shared_lines(&peer.name, &theirs.lines);
+    let producer = Producer { peer: Arc::clone(peer), store, receiving };
+    Ok(Introduced { connection, streams, frames, producer, lines, message_bytes_max: theirs.message_bytes_max })
+}
+
+/// The next frame of the control stream.
+pub(super) async fn next_frame(reader: &mut ControlReader, frames: &mut VecDeque<Frame>) -> Result<Frame, Ended> {
+    loop {
+        if let Some(frame) = frames.pop_front() {
+            return Ok(frame);
+        }
+        let mut more = Vec::new();
+        reader.next(&mut more).await?;
+        frames.extend(more);
+    }
+}
+
+/// Closes a connection, and says why.
+pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
+    let code = match &ended {
+        Ended::Protocol(_) | Ended::Read(_) | Ended::Arrival(_) => CloseCode::Protocol,
+        Ended::Superseded => CloseCode::Superseded,
+        Ended::Node(_) => CloseCode::Stopping,
+        Ended::Outbox(_) => CloseCode::Abandoned,
+        Ended::Refused(_) | Ended::Stores(_) | Ended::Closed(_) => CloseCode::Refused,
+    };
+    connection.close(code, &ended.to_string());
+    ended
+}
+
+impl Core {
+    fn hello(&self) -> Hello {
+        let epoch = self.store.epoch();
+        let mut lines: Vec<Line> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
+        lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Hello {
+            protocol: PROTOCOL_VERSION,
+            cluster: self.cluster.name.clone(),
+            node: self.name.to_string(),
+            partitions: self.store.partitions().get(),
+            run: Run {
+                store: self.store.id().0,
+                counter: epoch.counter,
+                nonce: epoch.nonce,
+                first: Sequence(self.first.0),
+            },
+            message_bytes_max: self.config.message_bytes_max as u64,
+            lines,
+        }
+    }
+
+    /// Remembers the peer's store and run, durably: an older copy of the store is known as such from here on.
+    async fn get_acquainted(&self, hello: &Hello, known: Option<Acquaintance>) -> Result<(), NodeEnded> {
+        let Run { store, counter, nonce, .. } = hello.run;
+        let node = hello.node.clone();
+        let acquaintance = Acquaintance { node, counter, nonce };
+        if known.as_ref() == Some(&acquaintance) {
+            return Ok(());
+        }
+        if known.is_none() && self.cluster.had_another_store(&hello.node, store) {
+            tracing::error!(node = %self.name, peer = hello.node, store = %StoreId(store), event = "peer has a new store", "what its old store had accepted and not handled is gone with it; messages that it has not acknowledged are sent to the new one");
+        }
+        let record = encode_acquaintance(&acquaintance);
+        let Ok(permit) = self.store.reserve(Class::Turn { grows: true }, record.len()).await else {
+            return Err(self.gate.ended());
+        };
+        let key = Key::Peer { store: StoreId(store) };
+        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(key, record));
+        self.cluster.remember(store, acquaintance);
+        self.gate.durable(ticket).await
+    }
+
+    /// The lines that the peer takes and places as this node does. Messages of the others wait.
+    fn shared_lines(&self, peer: &str, theirs: &[Line]) -> FxHashSet<u64> {
+        let mut shared = FxHashSet::default();
+        for line in theirs {
+            if self.cluster.line(&line.name) == *line {
+                shared.insert(line_of(&line.name));
+            } else {
+                tracing::error!(node = %self.name, peer, actor_type = line.name, event = "placement differs", "the two nodes do not agree on where actors of this type live, so that their messages between them wait; give both the same list of nodes");
+            }
+        }
+        shared
+    }
+}

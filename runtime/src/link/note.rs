@@ -1,0 +1,98 @@
+//! Notes: what nodes tell each other beside the messages. None of them is stored; what still matters after a break is said
+//! again. The bytes are specified in `docs/WIRE.md`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A note. Variants are never renumbered; new ones are added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Note {
+    /// What becomes of this message, which was acknowledged? Answered by an outcome, now or when there is one.
+    Inquiry { id: u128, destination: String, reply: bool },
+    /// What became of a message that was asked about.
+    Outcome { id: u128, fate: Fate },
+    /// The stored reply to this question is not needed any more.
+    Forget { id: u128, destination: String },
+    /// This mailbox is full: hold back new messages from outside to it alone.
+    Full { destination: String },
+    /// It has room again.
+    Room { destination: String },
+    /// A volatile question to an actor's state.
+    Query { number: u64, destination: String, question: String, version: u16, payload: Vec<u8> },
+    /// Its answer.
+    Answer { number: u64, answer: Result<Vec<u8>, NoAnswer> },
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fate {
+    /// Its turn has committed; the reply, if it was wanted in time.
+    Handled(Option<Vec<u8>>),
+    /// It was given up on and is a dead letter.
+    GivenUp(String),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NoAnswer {
+    /// The actor type does not answer such questions there.
+    NotHandled,
+    /// It was lost with the activation that had it.
+    Lost,
+}
+
+impl Note {
+    pub(crate) fn encode(&self) -> Bytes {
+        postcard::to_allocvec(self).expect("plain values can be encoded").into()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_note_are_fixed() {
+        let fate = Fate::Handled(Some(vec![7]));
+        let notes = [
+            Note::Inquiry { id: 300, destination: "a/b".into(), reply: true },
+            Note::Outcome { id: 1, fate },
+            Note::Outcome { id: 1, fate: Fate::GivenUp("no".into()) },
+            Note::Forget { id: 2, destination: "a/b".into() },
+            Note::Full { destination: "a/b".into() },
+            Note::Room { destination: "a/b".into() },
+            Note::Query { number: 3, destination: "a/b".into(), question: "q".into(), version: 1, payload: vec![9] },
+            Note::Answer { number: 3, answer: Ok(vec![8]) },
+            Note::Answer { number: 3, answer: Err(NoAnswer::Lost) },
+        ];
+        let hex = |note: &Note| note.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let expected = [
+            "00ac0203612f6201",
+            "010100010107",
+            "010101026e6f",
+            "020203612f62",
+            "0303612f62",
+            "0403612f62",
+            "050303612f620171010109",
+            "0603000108",
+            "06030101",
+        ];
+        assert_eq!(notes.each_ref().map(hex), expected.map(str::to_owned));
+        for note in notes {
+            assert_eq!(Note::decode(&note.encode()), Ok(note));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Note::decode(&bytes);
+        }
+    }
+}

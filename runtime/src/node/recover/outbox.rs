@@ -1,0 +1,92 @@
+//! What is owed to other nodes, and how far the lanes of all stores have come.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+
+use everpost_persistence::{Key, ReadError, Table};
+use everpost_transport::link::Lane;
+
+use crate::address::Address;
+use crate::cluster::{Owner, decode_acquaintance, decode_cursor};
+use crate::core::Core;
+use crate::envelope::Header;
+
+/// Rebuilds what is owed and what is known of other stores. Blocks.
+pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
+    let nodes = acquaintances(core)?;
+    received(core)?;
+    acknowledged(core, &nodes)?;
+    owed(core)
+}
+
+/// The stores that were spoken with, and the nodes that had them.
+fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
+    let mut nodes = HashMap::new();
+    core.store.scan(Table::Peers, |key, record| {
+        if let Key::Peer { store } = key {
+            match decode_acquaintance(record) {
+                Some(acquaintance) => {
+                    nodes.insert(store.0, acquaintance.node.clone());
+                    core.cluster.remember(store.0, acquaintance);
+                }
+                None => unreadable(core, "what is known of a peer's store"),
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(nodes)
+}
+
+fn received(core: &Core) -> Result<(), ReadError> {
+    core.store.scan(Table::Received, |key, record| {
+        if let Key::Received { partition, producer, line } = key {
+            match decode_cursor(record) {
+                Some(sequence) => {
+                    let lane = Lane { line: *line, partition: partition.0 };
+                    let producer = core.cluster.producer(*producer);
+                    producer.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
+                }
+                None => unreadable(core, "how far a lane was received"),
+            }
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadError> {
+    core.store.scan(Table::Acknowledged, |key, record| {
+        if let Key::Acknowledged { partition, receiver, line } = key
+            && let Some(peer) = nodes.get(&receiver.0).and_then(|node| core.cluster.peer(node))
+        {
+            match decode_cursor(record) {
+                Some(through) => {
+                    let lane = Lane { line: *line, partition: partition.0 };
+                    peer.outgoing().recovered_acknowledgement(receiver.0, lane, through);
+                }
+                None => unreadable(core, "how far a lane was acknowledged"),
+            }
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+/// Messages on their way; those that belong nowhere were refused before.
+fn owed(core: &Core) -> Result<(), ReadError> {
+    core.store.scan(Table::Outbox, |key, envelope| {
+        if let Key::Outbox { position, .. } = key {
+            let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
+            match address.map(|address| core.owner(&address)) {
+                Some(Owner::Away(peer, lane)) => peer.outgoing().recovered(lane, *position, envelope.len()),
+                Some(Owner::Here) | None => {
+                    tracing::error!(node = %core.name, seq = position.0, "a message on its way cannot be read by this build; it stays in the store");
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+fn unreadable(core: &Core, what: &str) {
+    tracing::error!(node = %core.name, what, "a record cannot be read by this build; start the build that wrote it");
+}

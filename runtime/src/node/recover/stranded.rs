@@ -1,0 +1,58 @@
+//! A configuration that would strand what the store holds is refused before anything is changed.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use everpost_persistence::{ReadError, Table};
+
+use crate::address::Address;
+use crate::cluster::Owner;
+use crate::core::Core;
+use crate::envelope::Header;
+use crate::node::StartError;
+use crate::state::address_of;
+
+/// Refuses a store that holds messages or states of other nodes, or owes messages to this one. Blocks.
+pub(super) fn check(core: &Core) -> Result<(), StartError> {
+    let destination = |envelope: &[u8]| {
+        let (header, _) = Header::decode(envelope).ok()?;
+        Address::parse(header.destination)
+    };
+    if !core.cluster.is_alone() {
+        refuse(core, "waiting messages", misplaced(core, Table::Inbox, true, destination)?)?;
+        refuse(core, "states", misplaced(core, Table::Mailboxes, true, address_of)?)?;
+    }
+    refuse(core, "messages on their way", misplaced(core, Table::Outbox, false, destination)?)
+}
+
+/// Counts the records of a table whose address lives here, or does not, against what the table says; by actor type and by
+/// the node where they belong.
+fn misplaced(
+    core: &Core,
+    table: Table,
+    belongs_here: bool,
+    address_of: impl Fn(&[u8]) -> Option<Address>,
+) -> Result<BTreeMap<(String, String), usize>, ReadError> {
+    let mut found = BTreeMap::new();
+    core.store.scan(table, |_, record| {
+        // What cannot be read is reported where it is read.
+        if let Some(address) = address_of(record)
+            && matches!(core.owner(&address), Owner::Here) != belongs_here
+        {
+            let partition = address.partition(core.store.partitions());
+            let owner = core.cluster.owner_name(address.actor_type(), partition).to_owned();
+            *found.entry((address.actor_type().to_owned(), owner)).or_default() += 1;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn refuse(core: &Core, what: &'static str, misplaced: BTreeMap<(String, String), usize>) -> Result<(), StartError> {
+    match misplaced.into_iter().next() {
+        None => Ok(()),
+        Some(((actor_type, owner), records)) => {
+            Err(StartError::Stranded { node: core.name.to_string(), records, what, actor_type, owner })
+        }
+    }
+}

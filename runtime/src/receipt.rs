@@ -1,0 +1,182 @@
+//! Receipts: how far a message has come.
+
+use std::fmt;
+use std::sync::Arc;
+
+use everpost_persistence::{Key, Position};
+use tokio::sync::oneshot;
+
+use crate::address::Address;
+use crate::ask::inquire;
+use crate::cluster::Inquiry;
+use crate::core::Core;
+use crate::gate::NodeEnded;
+use crate::letter::{Place, Posted};
+use crate::message::MessageId;
+use crate::waiter::{Outcome, Waiter};
+
+/// Proof that a message was submitted: it tells how far the message has come. Whoever does not ask pays nothing.
+///
+/// | level | meaning |
+/// | --- | --- |
+/// | [`accepted`](Receipt::accepted) | durable on this node: it will be handled, whatever crashes |
+/// | [`delivered`](Receipt::delivered) | durable on the node where its actor lives |
+/// | [`processed`](Receipt::processed) | its turn has committed |
+///
+/// ```no_run
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, _: &mut Durable<i64>, _: Deposit, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+/// # }
+/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// let receipt = node.actor::<Account>("alice").submit(Deposit { cents: 500 }).await?;
+/// receipt.accepted().await?;
+/// receipt.delivered().await?;
+/// receipt.processed().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "the message is durable only when the receipt says so"]
+pub struct Receipt {
+    core: Arc<Core>,
+    address: Address,
+    id: MessageId,
+    position: Position,
+    ticket: Position,
+    place: Place,
+}
+
+/// Why it is not known that a message was processed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessedError {
+    /// The message was given up on and is a dead letter, at the node where its actor lives.
+    #[error("the message was given up on and is a dead letter now: {0}")]
+    GivenUp(String),
+    /// This node ended before. The message is accepted or not, and if it is it will be handled.
+    #[error(transparent)]
+    Ended(#[from] NodeEnded),
+}
+
+impl Receipt {
+    pub(crate) fn new(core: &Arc<Core>, address: &Address, id: MessageId, posted: Posted) -> Self {
+        let Posted { accepted, place } = posted;
+        let (core, address) = (Arc::clone(core), address.clone());
+        Self { core, address, id, position: accepted.position, ticket: accepted.ticket, place }
+    }
+
+    /// The identity of the message.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Whether the message is durable on this node by now.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.ticket <= self.core.store.durable()
+    }
+
+    /// Waits until the message is durable on this node.
+    ///
+    /// # Errors
+    ///
+    /// The node ended before it said so: after a restart of the node the message is either handled, once, or never was
+    /// sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// The message is in its queue already; only the knowledge is lost.
+    pub async fn accepted(&self) -> Result<(), NodeEnded> {
+        self.core.gate.durable(self.ticket).await
+    }
+
+    /// Waits until the message is durable on the node where its actor lives. There is no limit: while that node cannot be
+    /// reached, this waits.
+    ///
+    /// # Errors
+    ///
+    /// This node ended before. What is accepted will be delivered when it is back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Receipt::accepted`].
+    pub async fn delivered(&self) -> Result<(), NodeEnded> {
+        let delivered = match &self.place {
+            Place::Mailbox => return self.accepted().await,
+            Place::Outbox(peer, lane) => peer.outgoing().wait_for_delivery(*lane, self.position),
+        };
+        match delivered {
+            Some(delivered) => delivered.await.map_err(|_| self.core.gate.ended()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the turn that handles the message has committed. There is no limit: a message that keeps failing is
+    /// waited for until it is given up on.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Ended`] when this node ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Receipt::accepted`].
+    pub async fn processed(self) -> Result<(), ProcessedError> {
+        let (told, outcome) = oneshot::channel();
+        match &self.place {
+            Place::Mailbox => {
+                if !self.watch(told) {
+                    return self.finished().await;
+                }
+            }
+            Place::Outbox(peer, lane) => {
+                let Self { id, position, .. } = self;
+                let inquiry = Inquiry { id, address: self.address.clone(), lane: *lane, position, reply: false };
+                inquire(peer, inquiry, told).await;
+            }
+        }
+        match outcome.await {
+            Ok(Outcome::Replied(_) | Outcome::Handled) => Ok(()),
+            Ok(Outcome::GivenUp(reason)) => Err(ProcessedError::GivenUp(reason)),
+            Err(_) => Err(self.core.gate.ended().into()),
+        }
+    }
+
+    /// Registers who waits for the message. False when it has left its mailbox.
+    fn watch(&self, told: oneshot::Sender<Outcome>) -> bool {
+        let Some(kind) = self.core.kinds.get(self.address.actor_type()) else {
+            return false;
+        };
+        let mailbox = self.core.directory.mailbox(&self.address, kind);
+        let mut inner = mailbox.lock();
+        let waits = inner.rules.contains(self.position);
+        if waits {
+            inner.asks.insert(self.position, Waiter::Here { told, reply: false });
+        }
+        waits
+    }
+
+    /// The message has left its mailbox: handled, or a dead letter, durably or soon.
+    async fn finished(&self) -> Result<(), ProcessedError> {
+        let kind = self.core.kinds.get(self.address.actor_type()).expect("it was looked up before");
+        let last = self.core.directory.mailbox(&self.address, kind).lock().last_submitted;
+        self.core.gate.durable(last.max(self.ticket)).await?;
+        let letter = self.core.read(Key::DeadLetter { position: self.position }).await;
+        match letter.map_err(|_| self.core.gate.ended())? {
+            None => Ok(()),
+            Some(_) => Err(ProcessedError::GivenUp("see the dead letters of this node".to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("id", &self.id).field("accepted", &self.is_accepted()).finish()
+    }
+}

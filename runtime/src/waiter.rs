@@ -1,0 +1,87 @@
+//! Who waits for what becomes of a message: a future on this node, or one on another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::cluster::Peer;
+use crate::link::{Fate, Note};
+use crate::message::MessageId;
+
+/// What became of a message, for whoever waits.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Its turn has committed, with this reply.
+    Replied(Bytes),
+    /// Its turn has committed; its reply was not wanted, or is gone.
+    Handled,
+    /// It was given up on.
+    GivenUp(String),
+}
+
+/// Waits for the outcome of one message.
+pub(crate) enum Waiter {
+    /// On this node.
+    Here {
+        /// Told when everything is durable.
+        told: oneshot::Sender<Outcome>,
+        /// The reply is wanted, not only the fact.
+        reply: bool,
+    },
+    /// On another node.
+    Away { peer: Arc<Peer>, id: MessageId, reply: bool },
+}
+
+impl Waiter {
+    /// Waits for the reply on this node.
+    pub(crate) fn for_reply() -> (Self, oneshot::Receiver<Outcome>) {
+        let (told, outcome) = oneshot::channel();
+        (Self::Here { told, reply: true }, outcome)
+    }
+
+    /// Whether the reply is worth encoding.
+    pub(crate) fn wants_reply(&self) -> bool {
+        match self {
+            Self::Here { reply, .. } | Self::Away { reply, .. } => *reply,
+        }
+    }
+
+    /// Tells the outcome. Whoever has stopped waiting is not told.
+    pub(crate) fn tell(self, outcome: Outcome) {
+        match self {
+            Self::Here { told, .. } => drop(told.send(outcome)),
+            Self::Away { peer, id, .. } => peer.tell(Note::Outcome { id: id.0, fate: outcome.into() }),
+        }
+    }
+}
+
+impl From<Outcome> for Fate {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Replied(reply) => Self::Handled(Some(reply.into())),
+            Outcome::Handled => Self::Handled(None),
+            Outcome::GivenUp(reason) => Self::GivenUp(reason),
+        }
+    }
+}
+
+impl From<Fate> for Outcome {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Handled(Some(reply)) => Self::Replied(reply.into()),
+            Fate::Handled(None) => Self::Handled,
+            Fate::GivenUp(reason) => Self::GivenUp(reason),
+        }
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here { .. } => f.write_str("Here"),
+            Self::Away { peer, id, .. } => f.debug_tuple("Away").field(peer).field(id).finish(),
+        }
+    }
+}

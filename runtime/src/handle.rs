@@ -176,6 +176,10 @@ impl<A: Actor> ActorHandle<A> {
 
     async fn answer_from<Q: Message>(&self, peer: &Peer, question: Q) -> Result<Q::Reply, QueryError> {
         let payload = postcard::to_allocvec(&question).map_err(Refusal::Encode)?;
+        let (bytes, bytes_max) = (payload.len(), self.core.config.message_bytes_max);
+        if bytes > bytes_max {
+            return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
+        }
         let asked = peer.ask(|number| Note::Query {
             number,
             destination: self.address.to_string(),

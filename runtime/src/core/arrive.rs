@@ -173,7 +173,6 @@ impl Core {
         }
         if keep_reply {
             self.kept_replies.waiting(id, mailbox, position);
-            self.quarantine.admit(mailbox.id(), position);
         }
         self.place(inner, mailbox, position, envelope);
         if inner.rules.len() >= self.config.mailbox_messages_max {

@@ -10,7 +10,7 @@ use everpost_transport::link::Ack;
 use everpost_transport::{ControlReader, ControlWriter, Frame};
 
 use super::resumption::Settled;
-use super::{Ended, Note, answers};
+use super::{Ended, Fate, NoAnswer, Note, answers};
 use crate::address::Address;
 use crate::core::{Core, Producer};
 
@@ -18,6 +18,7 @@ use crate::core::{Core, Producer};
 pub(super) async fn tell(
     core: &Core,
     credit: u64,
+    note_bytes_max: usize,
     producer: &Producer,
     writer: &mut ControlWriter,
 ) -> Result<Infallible, Ended> {
@@ -29,13 +30,27 @@ pub(super) async fn tell(
         encode_acks(&mut buffer, &acks);
         acks.clear();
         for note in producer.peer.take_notes() {
-            encode_note(&mut buffer, &note.encode());
+            encode_note(&mut buffer, &fitting(core, note, note_bytes_max));
         }
         if !buffer.is_empty() {
             writer.write(&mut buffer).await?;
         }
         // A ring that came meanwhile is kept, so nothing is missed.
         producer.peer.news.notified().await;
+    }
+}
+
+/// A note as bytes. A reply that is larger than the peer takes is lost, and the peer is told so.
+fn fitting(core: &Core, note: Note, bytes_max: usize) -> Bytes {
+    let bytes = note.encode();
+    if bytes.len() <= bytes_max {
+        return bytes;
+    }
+    tracing::error!(node = %core.name, bytes = bytes.len(), bytes_max, event = "reply too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max`");
+    match note {
+        Note::Outcome { id, .. } => Note::Outcome { id, fate: Fate::Handled(None) }.encode(),
+        Note::Answer { number, .. } => Note::Answer { number, answer: Err(NoAnswer::Lost) }.encode(),
+        _ => unreachable!("the other notes are as large as an address, or were measured when they were made"),
     }
 }
 
@@ -48,7 +63,7 @@ pub(super) async fn hear(
 ) -> Result<Infallible, Ended> {
     let mut more = Vec::new();
     loop {
-        let mut settled = Settled::default();
+        let mut settled = Settled::new();
         for frame in frames.drain(..) {
             match frame {
                 Frame::Acks(acks) => acknowledged(producer, acks, &mut settled)?,
@@ -71,9 +86,8 @@ pub(super) async fn hear(
 fn acknowledged(producer: &Producer, acks: Vec<Ack>, settled: &mut Settled) -> Result<(), Ended> {
     let mut outgoing = producer.peer.outgoing();
     for ack in acks {
-        let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.message(lane, sequence));
+        let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence)));
         acknowledged.map_err(|error| Ended::Protocol(error.to_string()))?;
-        settled.progress(ack.lane, ack.through);
     }
     Ok(())
 }

@@ -21,12 +21,13 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
     let core = &links.core;
     let credit = links.config.lane_window_bytes as u64;
     resumption::resume(core, credit, introduced).await?;
-    let Introduced { streams, frames, producer, .. } = introduced;
+    let Introduced { streams, frames, producer, message_bytes_max, .. } = introduced;
+    let note_bytes_max = usize::try_from(*message_bytes_max).unwrap_or(usize::MAX);
     let producer = &*producer;
     tokio::select! {
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
         ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
-        ended = control::tell(core, credit, producer, &mut streams.control_out) => ended,
+        ended = control::tell(core, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
         ended = control::hear(core, producer, std::mem::take(frames), &mut streams.control_in) => ended,
     }
 }

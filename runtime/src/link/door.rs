@@ -1,19 +1,26 @@
 //! The door: who dials this node is let in if it belongs to the cluster, introduces itself and is believed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use everpost_transport::{CloseCode, Connection};
+use everpost_transport::{CloseCode, Connection, Intrusion};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Links;
 use super::introduction::introduce_in_time;
 
 /// How many newcomers may be introducing themselves at a time.
 const INTRODUCTIONS_MAX: usize = 64;
+/// How many intrusions are logged in a period; a stranger must not fill the log.
+const INTRUSIONS_MAX: u32 = 20;
+/// The period.
+const PERIOD: Duration = Duration::from_secs(10);
 
-/// Lets peers in until the endpoint is closed.
+/// Lets peers in until the links stop.
 pub(super) async fn watch(links: &Arc<Links>) {
     let mut introductions = JoinSet::new();
+    let mut intrusions = Intrusions { since: Instant::now(), logged: 0, silenced: 0 };
     loop {
         while introductions.try_join_next().is_some() {}
         if introductions.len() >= INTRODUCTIONS_MAX {
@@ -25,20 +32,15 @@ pub(super) async fn watch(links: &Arc<Links>) {
         };
         match accepted {
             None => return,
-            Some(Err(intrusion)) => {
-                tracing::warn!(node = %links.core.name, remote = %intrusion.remote, reason = %intrusion.reason, event = "connection refused");
-            }
-            Some(Ok(connection)) => {
-                introductions.spawn(let_in(Arc::clone(links), connection));
-            }
+            Some(Err(intrusion)) => intrusions.log(&links.core.name, &intrusion),
+            Some(Ok(connection)) => drop(introductions.spawn(let_in(Arc::clone(links), connection))),
         }
     }
 }
 
 async fn let_in(links: Arc<Links>, connection: Connection) {
     let core = &links.core;
-    let peer = core.cluster.peers().iter().find(|peer| *peer.name == *connection.peer());
-    let Some(peer) = peer.filter(|peer| !peer.is_dialed) else {
+    let Some(peer) = core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
         connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
         return;
     };
@@ -47,6 +49,30 @@ async fn let_in(links: Arc<Links>, connection: Connection) {
         Ok(introduced) => peer.arrive(introduced),
         Err(error) => {
             tracing::error!(node = %core.name, peer = %peer.name, %remote, %error, event = "peer refused");
+        }
+    }
+}
+
+/// Connections that were refused before anybody introduced themselves.
+struct Intrusions {
+    since: Instant,
+    logged: u32,
+    silenced: u32,
+}
+
+impl Intrusions {
+    fn log(&mut self, node: &str, Intrusion { remote, reason, .. }: &Intrusion) {
+        if self.since.elapsed() > PERIOD {
+            if self.silenced > 0 {
+                tracing::warn!(node, connections = self.silenced, event = "more connections refused");
+            }
+            *self = Self { since: Instant::now(), logged: 0, silenced: 0 };
+        }
+        if self.logged < INTRUSIONS_MAX {
+            self.logged += 1;
+            tracing::warn!(node, %remote, %reason, event = "connection refused");
+        } else {
+            self.silenced += 1;
         }
     }
 }

@@ -7,7 +7,7 @@ use everpost_persistence::{Class, Key, Partition, Position, StoreId};
 use everpost_transport::hello::Resume;
 use everpost_transport::link::{Flagged, Lane, Sequence, Terms};
 use everpost_transport::{ControlWriter, Frame};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::introduction::{Introduced, next_frame};
 use super::{Ended, Note};
@@ -18,27 +18,8 @@ use crate::gate::NodeEnded;
 /// How many messages are taken out of the outbox by one submission.
 const SETTLED_MAX: usize = 4096;
 
-/// What a peer has on disk, so that this store need not keep it.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    messages: Vec<(Lane, Sequence)>,
-    /// How far each lane is acknowledged.
-    progress: Vec<(Lane, Sequence)>,
-}
-
-impl Settled {
-    pub(super) fn message(&mut self, lane: Lane, sequence: Sequence) {
-        self.messages.push((lane, sequence));
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
-    pub(super) fn progress(&mut self, lane: Lane, through: Sequence) {
-        self.progress.push((lane, through));
-    }
-}
+/// Messages that a peer has on disk, so that this store need not keep them; in the order of each lane.
+pub(super) type Settled = Vec<(Lane, Sequence)>;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
@@ -72,13 +53,10 @@ fn go_on(
     terms: Terms,
 ) -> Result<Settled, Ended> {
     let cursors: FxHashMap<Lane, Sequence> = lanes.into_iter().collect();
-    let mut settled = Settled::default();
+    let mut settled = Settled::new();
     peer.begin();
     let mut outgoing = peer.outgoing();
-    outgoing.resume(store, &cursors, terms, |lane, sequence| settled.message(lane, sequence))?;
-    // Only where it moved: everything else is in the store already.
-    let moved: FxHashSet<Lane> = settled.messages.iter().map(|(lane, _)| *lane).collect();
-    settled.progress = cursors.into_iter().filter(|(lane, _)| moved.contains(lane)).collect();
+    outgoing.resume(store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
     for Inquiry { id, address, lane, position, reply } in peer.pending.inquiries() {
         if outgoing.flag(lane, position, 0) == Flagged::Acknowledged {
             peer.tell(Note::Inquiry { id: id.0, destination: address.to_string(), reply });
@@ -94,41 +72,24 @@ fn go_on(
 impl Core {
     /// Takes what a peer has out of the outbox, and notes how far its store has come.
     pub(super) async fn settle(&self, receiver: StoreId, settled: Settled) -> Result<(), NodeEnded> {
-        let Settled { messages, progress } = settled;
-        let mut messages = messages.as_slice();
-        // The note comes with the last ones, so that the outbox never holds what is noted as acknowledged.
-        while messages.len() > SETTLED_MAX {
-            let (first, rest) = messages.split_at(SETTLED_MAX);
-            self.submit_settled(receiver, first, &[]).await?;
-            messages = rest;
+        for messages in settled.chunks(SETTLED_MAX) {
+            let bytes = messages.len() * CURSOR_BYTES_MAX;
+            let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, bytes).await else {
+                return Err(self.gate.ended());
+            };
+            // The two commit together: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
+            let progress: FxHashMap<Lane, Sequence> = messages.iter().copied().collect();
+            self.store.submit(permit, |stage| {
+                for (lane, sequence) in messages {
+                    let (partition, position) = (Partition(lane.partition), Position(sequence.0));
+                    stage.delete(Key::Outbox { partition, position });
+                }
+                for (Lane { line, partition }, through) in progress {
+                    let key = Key::Acknowledged { partition: Partition(partition), receiver, line };
+                    stage.put(key, encode_cursor(through));
+                }
+            });
         }
-        if messages.is_empty() && progress.is_empty() {
-            Ok(())
-        } else {
-            self.submit_settled(receiver, messages, &progress).await
-        }
-    }
-
-    async fn submit_settled(
-        &self,
-        receiver: StoreId,
-        messages: &[(Lane, Sequence)],
-        progress: &[(Lane, Sequence)],
-    ) -> Result<(), NodeEnded> {
-        let bytes = progress.len() * CURSOR_BYTES_MAX;
-        let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, bytes).await else {
-            return Err(self.gate.ended());
-        };
-        let progress: Vec<_> = progress.iter().map(|(lane, through)| (*lane, encode_cursor(*through))).collect();
-        self.store.submit(permit, |stage| {
-            for (lane, sequence) in messages {
-                let (partition, position) = (Partition(lane.partition), Position(sequence.0));
-                stage.delete(Key::Outbox { partition, position });
-            }
-            for (Lane { line, partition }, cursor) in progress {
-                stage.put(Key::Acknowledged { partition: Partition(partition), receiver, line }, cursor);
-            }
-        });
         Ok(())
     }
 }

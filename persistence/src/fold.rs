@@ -7,13 +7,15 @@
 //!
 //! Deleting an inbox record deletes its attempts as well, here and wherever changes are applied.
 
+mod born;
 mod group;
 
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::born::Born;
 pub(crate) use self::group::GroupFold;
 use crate::batch::Change;
 use crate::ids::{Group, Partition, Position};
@@ -29,8 +31,10 @@ pub(crate) struct Folded {
     /// The last group, and its last position.
     pub(crate) last_group: Group,
     pub(crate) last_position: Position,
-    /// Inbox and outbox records: most of what passes.
-    queued: FxHashMap<Queued, Option<Bytes>>,
+    /// Inbox and outbox records that were made here: most of what passes.
+    born: Born,
+    /// Inbox and outbox records that are older, and were deleted here.
+    died: FxHashSet<Queued>,
     rest: FxHashMap<Key, Option<Bytes>>,
     /// How many of `rest` are attempts: usually none, and then nothing has to be looked up when a record is deleted.
     attempts: usize,
@@ -82,27 +86,34 @@ impl Folded {
 
     /// What is known about a record.
     pub(crate) fn get(&self, key: &Key) -> Known {
-        let change = Queued::of(key).map_or_else(|| self.rest.get(key), |queued| self.queued.get(&queued));
-        match (change, *key) {
+        if let Some(queued) = Queued::of(key) {
+            return match self.born.get(queued) {
+                Some(value) => Known::Value(value.clone()),
+                None if self.died.contains(&queued) => Known::Deleted,
+                None => Known::Unknown,
+            };
+        }
+        match (self.rest.get(key), *key) {
             (Some(value), _) => Known::from(value),
             // The deletion of an inbox record stands for that of its attempts.
-            (None, Key::Attempts { partition, position }) => {
-                match self.queued.get(&Queued { position, partition, outbox: false }) {
-                    Some(None) => Known::Deleted,
-                    _ => Known::Unknown,
-                }
+            (None, Key::Attempts { partition, position })
+                if self.died.contains(&Queued { position, partition, outbox: false }) =>
+            {
+                Known::Deleted
             }
             (None, _) => Known::Unknown,
         }
     }
 
     /// The changes of a table, in no order. Deletions of inbox records stand for those of their attempts.
-    pub(crate) fn changes(&self, table: Table) -> Box<dyn Iterator<Item = (Key, &Option<Bytes>)> + '_> {
-        let of_table = move |(key, _): &(Key, &Option<Bytes>)| key.table() == table;
+    pub(crate) fn changes(&self, table: Table) -> Box<dyn Iterator<Item = (Key, Option<&Bytes>)> + '_> {
+        let of_table = move |(key, _): &(Key, Option<&Bytes>)| key.table() == table;
         if matches!(table, Table::Inbox | Table::Outbox) {
-            Box::new(self.queued.iter().map(|(queued, value)| (queued.key(), value)).filter(of_table))
+            let born = self.born.iter().map(|(queued, value)| (queued.key(), Some(value)));
+            let died = self.died.iter().map(|queued| (queued.key(), None));
+            Box::new(born.chain(died).filter(of_table))
         } else {
-            Box::new(self.rest.iter().map(|(&key, value)| (key, value)).filter(of_table))
+            Box::new(self.rest.iter().map(|(&key, value)| (key, value.as_ref())).filter(of_table))
         }
     }
 
@@ -113,7 +124,7 @@ impl Folded {
 
     /// How many changes there are.
     pub(crate) fn len(&self) -> usize {
-        self.queued.len() + self.rest.len()
+        self.born.len() + self.died.len() + self.rest.len()
     }
 
     /// Bytes of the values, and [`CHANGE_BYTES`] for each change.
@@ -131,15 +142,23 @@ impl Folded {
         if value.is_none() && !outbox && self.attempts > 0 {
             self.remove_rest(&Key::Attempts { partition, position });
         }
-        if value.is_none() && position >= self.first {
-            if let Some(old) = self.queued.remove(&queued) {
-                self.bytes -= cost(old.as_ref());
+        match value {
+            Some(value) => {
+                self.bytes += cost(Some(&value));
+                if let Some(old) = self.born.insert(queued, value) {
+                    self.bytes -= cost(Some(&old));
+                }
             }
-            return;
-        }
-        self.bytes += cost(value.as_ref());
-        if let Some(old) = self.queued.insert(queued, value) {
-            self.bytes -= cost(old.as_ref());
+            None if position >= self.first => {
+                if let Some(old) = self.born.remove(queued) {
+                    self.bytes -= cost(Some(&old));
+                }
+            }
+            None => {
+                if self.died.insert(queued) {
+                    self.bytes += cost(None);
+                }
+            }
         }
     }
 

@@ -34,7 +34,7 @@ impl Oracle {
             let mut changes: Vec<_> = folded.changes(table).collect();
             changes.sort_by_key(|&(key, _)| key);
             for (key, value) in changes {
-                self.apply(&Change { key, value: value.clone() });
+                self.apply(&Change { key, value: value.cloned() });
             }
         }
     }
@@ -149,7 +149,7 @@ proptest! {
         for (number, group) in groups(&history).iter().enumerate() {
             active.absorb(Group(number as u64 + 1), group.first, group.last, left(&mut fold, group).into_iter());
             let changes = Table::ALL.iter().flat_map(|&table| active.changes(table));
-            let held: usize = changes.map(|(_, value)| cost(value.as_ref())).sum();
+            let held: usize = changes.map(|(_, value)| cost(value)).sum();
             prop_assert_eq!(active.bytes(), held);
         }
     }

@@ -92,7 +92,7 @@ fn changes_of(layers: &Layers, table: Table) -> Vec<(Key, Option<Bytes>)> {
     let mut changes: Vec<(Key, Option<Bytes>)> = Vec::new();
     let newest_first = [Some(&layers.active), layers.frozen.as_deref()].into_iter().flatten();
     for layer in newest_first {
-        changes.extend(layer.changes(table).map(|(key, value)| (key, value.clone())));
+        changes.extend(layer.changes(table).map(|(key, value)| (key, value.cloned())));
         if table == Table::Attempts {
             // Attempts that came after the deletion of their record are before this in the vector, and stay.
             let deleted = layer.changes(Table::Inbox).filter(|(_, value)| value.is_none());

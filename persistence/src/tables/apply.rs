@@ -31,7 +31,7 @@ impl Tables {
     /// Key order makes neighbours share the pages that they touch, and lets pages that empty on the way be used again
     /// at once.
     fn apply_table(&self, txn: &mut RwTxn<'_>, folded: &Folded, table: Table) -> heed::Result<()> {
-        let mut changes: Vec<(Key, &Option<Bytes>)> = folded.changes(table).collect();
+        let mut changes: Vec<(Key, Option<&Bytes>)> = folded.changes(table).collect();
         changes.sort_unstable_by_key(|&(key, _)| key);
         let database = self.database(table);
         for (key, value) in changes {

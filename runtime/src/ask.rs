@@ -13,6 +13,7 @@ use everpost_persistence::{Class, Key, Position};
 use everpost_transport::link::{Flagged, Lane};
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::actor::Handler;
 use crate::address::Address;
@@ -52,12 +53,14 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
 
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
-        let timeout = self.timeout;
-        let sent = async {
-            drop(self.handle.post(&self.message, Some(waiter)).await?);
-            outcome::<M>(reply.await.ok())
-        };
-        tokio::time::timeout(timeout, sent).await.unwrap_or(Err(AskError::Timeout(timeout)))
+        let deadline = Instant::now() + self.timeout;
+        let posted = timeout_at(deadline, self.handle.post(&self.message, Some(waiter))).await;
+        // Nothing is awaited once the message is submitted, so that one that is late was not.
+        drop(posted.unwrap_or(Err(Refusal::NoRoomInTime))?);
+        match timeout_at(deadline, reply).await {
+            Ok(told) => outcome::<M>(told.ok()),
+            Err(_) => Err(AskError::Timeout(self.timeout)),
+        }
     }
 }
 

@@ -51,6 +51,9 @@ pub enum Refusal {
         /// The node.
         node: String,
     },
+    /// An ask ran out of time while it waited for room.
+    #[error("there was no room for the message before the ask timed out; ask again")]
+    NoRoomInTime,
     /// The message is larger than the node takes.
     #[error("the message has {bytes} bytes, more than the {bytes_max} that the setting `message_bytes_max` allows")]
     MessageTooLarge {

@@ -5,10 +5,10 @@ mod intrusion;
 mod socket;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use quinn::{ConnectError, ConnectionError, TokioRuntime, TransportErrorCode};
+use quinn::{AsyncUdpSocket, ConnectError, ConnectionError, Runtime, TokioRuntime, TransportErrorCode};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -24,7 +24,10 @@ use crate::identity::{Identity, Peers, alert};
 /// The socket of a node. To be dropped or [closed](Self::close) in the runtime that it was bound in; connections live on
 /// until they are dropped themselves.
 pub struct Endpoint {
-    quic: quinn::Endpoint,
+    /// None once it is closed.
+    quic: std::sync::Mutex<Option<quinn::Endpoint>>,
+    /// Gone when nobody uses the port any more.
+    socket: Weak<dyn AsyncUdpSocket>,
     local: SocketAddr,
     client: quinn::ClientConfig,
     peers: Arc<Peers>,
@@ -63,13 +66,18 @@ impl Endpoint {
 
         let system = |source| BindError::System { address: settings.listen, source };
         let socket = socket::bind(settings.listen)?;
-        let quic = quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime)).map_err(system)?;
+        let socket = TokioRuntime.wrap_udp_socket(socket).map_err(system)?;
+        let port = Arc::downgrade(&socket);
+        let runtime = Arc::new(TokioRuntime);
+        let quic = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime);
+        let quic = quic.map_err(system)?;
         let local = quic.local_addr().map_err(system)?;
         let settings = Arc::new(settings.clone());
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         let acceptor = Acceptor::new(quic.clone(), peers.clone(), settings.clone(), sender);
         let acceptor = tokio::spawn(acceptor.run()).abort_handle();
-        Ok(Self { quic, local, client, peers, settings, accepted: Mutex::new(accepted), acceptor })
+        let (quic, accepted) = (std::sync::Mutex::new(Some(quic)), Mutex::new(accepted));
+        Ok(Self { quic, socket: port, local, client, peers, settings, accepted, acceptor })
     }
 
     /// The next connection of a peer, or the next attempt of somebody who is none: worth a line in the log, and nothing
@@ -95,7 +103,8 @@ impl Endpoint {
         if !self.peers.contains(peer) {
             return Err(DialError::NotConfigured { peer: peer.to_owned() });
         }
-        let connecting = self.quic.connect_with(self.client.clone(), address, peer).map_err(|error| match error {
+        let quic = self.lock().clone().ok_or(DialError::Stopping)?;
+        let connecting = quic.connect_with(self.client.clone(), address, peer).map_err(|error| match error {
             ConnectError::EndpointStopping => DialError::Stopping,
             error => DialError::Unreachable { address, why: error.to_string() },
         })?;
@@ -107,12 +116,29 @@ impl Endpoint {
         timeout(after, handshake).await.unwrap_or(Err(DialError::TimedOut { address, after }))
     }
 
-    /// Closes all connections with [`CloseCode::Stopping`], and waits for a moment so that the peers hear of it.
+    /// Closes all connections with [`CloseCode::Stopping`], and waits for a moment so that the peers hear of it. Afterwards
+    /// the port is free, unless somebody still holds on to a connection. A second call finds nothing to do.
     pub async fn close(&self) {
-        self.quic.close(CloseCode::Stopping.number(), STOPPING.as_bytes());
-        if timeout(CLOSING, self.quic.wait_idle()).await.is_err() {
+        let Some(quic) = self.lock().take() else { return };
+        self.acceptor.abort();
+        quic.close(CloseCode::Stopping.number(), STOPPING.as_bytes());
+        if timeout(CLOSING, quic.wait_idle()).await.is_err() {
             tracing::debug!("closed without waiting for peers that do not answer");
         }
+        drop(quic);
+        let freed = async {
+            // QUIC's own task lets go of the socket last, and tells nobody.
+            while self.socket.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(CLOSING, freed).await.is_err() {
+            tracing::debug!("a connection that is still in use keeps the port");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<quinn::Endpoint>> {
+        self.quic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The address that this endpoint listens at, with the port that the system chose if it was to choose.

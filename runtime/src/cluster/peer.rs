@@ -162,6 +162,7 @@ impl Peer {
 
     /// Whoever waits for something from this peer will not get it.
     pub(crate) fn dismiss(&self) {
+        lock(&self.arrived).take();
         self.pending.dismiss();
         self.questions.lose();
         self.outgoing().dismiss();

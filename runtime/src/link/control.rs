@@ -9,7 +9,6 @@ use everpost_transport::frame::{encode_acks, encode_note};
 use everpost_transport::link::Ack;
 use everpost_transport::{ControlReader, ControlWriter, Frame};
 
-use super::resumption::Settled;
 use super::{Ended, Fate, NoAnswer, Note, answers};
 use crate::address::Address;
 use crate::core::{Core, Producer};
@@ -63,32 +62,37 @@ pub(super) async fn hear(
 ) -> Result<Infallible, Ended> {
     let mut more = Vec::new();
     loop {
-        let mut settled = Settled::new();
+        let mut acks = Vec::new();
         for frame in frames.drain(..) {
             match frame {
-                Frame::Acks(acks) => acknowledged(producer, acks, &mut settled)?,
+                Frame::Acks(more) => acks.extend(more),
                 Frame::Note(note) => noted(core, producer, &note).await?,
                 _ => return Err(Ended::Protocol("a frame of another kind came on the control stream".to_owned())),
             }
         }
-        if !settled.is_empty() {
-            producer.peer.departures.notify_one();
-            producer.peer.make_room();
-            core.settle(producer.store, settled).await?;
-            // Whoever waits until everything is delivered looks again.
-            core.gate.look_again();
+        if !acks.is_empty() {
+            acknowledged(core, producer, acks).await?;
         }
         reader.next(&mut more).await?;
         frames.extend(more.drain(..));
     }
 }
 
-fn acknowledged(producer: &Producer, acks: Vec<Ack>, settled: &mut Settled) -> Result<(), Ended> {
-    let mut outgoing = producer.peer.outgoing();
+async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Result<(), Ended> {
+    let permit = core.room_to_settle(acks.len()).await?;
+    let peer = &producer.peer;
+    let mut settled = Vec::new();
+    let mut outgoing = peer.outgoing();
     for ack in acks {
         let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence)));
         acknowledged.map_err(|error| Ended::Protocol(error.to_string()))?;
     }
+    core.settle(permit, producer.store, &settled);
+    drop(outgoing);
+    peer.departures.notify_one();
+    peer.make_room();
+    // Whoever waits until everything is delivered looks again.
+    core.gate.look_again();
     Ok(())
 }
 

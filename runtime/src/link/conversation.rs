@@ -21,8 +21,8 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
     let core = &links.core;
     let credit = links.config.lane_window_bytes as u64;
     resumption::resume(core, credit, introduced).await?;
-    let Introduced { streams, frames, producer, message_bytes_max, .. } = introduced;
-    let note_bytes_max = usize::try_from(*message_bytes_max).unwrap_or(usize::MAX);
+    let Introduced { streams, frames, producer, hello, .. } = introduced;
+    let note_bytes_max = usize::try_from(hello.message_bytes_max).unwrap_or(usize::MAX);
     let producer = &*producer;
     tokio::select! {
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,

@@ -1,21 +1,20 @@
-//! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing but what is remembered
-//! of the peer, so it may run beside a conversation that goes on until the newcomer has proved itself.
+//! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing, so it may run beside
+//! a conversation that goes on until the newcomer has proved itself.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use everpost_persistence::{Class, Key, StoreId};
-use everpost_transport::hello::{Acquaintance, Hello, Line, PROTOCOL_VERSION, Run};
+use everpost_persistence::StoreId;
+use everpost_transport::hello::{Hello, Line, PROTOCOL_VERSION, Run};
 use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
 use super::Ended;
-use crate::cluster::{Peer, encode_acquaintance, line_of};
+use crate::cluster::{Peer, line_of};
 use crate::core::{Core, Producer};
-use crate::gate::NodeEnded;
 
 /// A connection whose peer has said who it is, and was believed.
 #[derive(Debug)]
@@ -27,8 +26,8 @@ pub(crate) struct Introduced {
     pub(super) producer: Producer,
     /// The lines that both sides place alike.
     pub(super) lines: FxHashSet<u64>,
-    /// The largest message that the peer takes.
-    pub(super) message_bytes_max: u64,
+    /// What the peer said.
+    pub(super) hello: Hello,
 }
 
 /// How long an introduction may take. Above QUIC a peer can hang although its connection lives.
@@ -63,10 +62,9 @@ async fn introduce(core: &Core, peer: &Arc<Peer>, connection: Connection) -> Res
     if let Err(refusal) = ours.judge(&theirs, connection.peer(), known.as_ref(), newest) {
         return Err(refuse(&connection, refusal.into()));
     }
-    core.get_acquainted(&theirs, known).await?;
     let lines = core.shared_lines(&peer.name, &theirs.lines);
     let producer = Producer { peer: Arc::clone(peer), store, receiving };
-    Ok(Introduced { connection, streams, frames, producer, lines, message_bytes_max: theirs.message_bytes_max })
+    Ok(Introduced { connection, streams, frames, producer, lines, hello: theirs })
 }
 
 /// The next frame of the control stream.
@@ -113,27 +111,6 @@ impl Core {
             message_bytes_max: self.config.message_bytes_max as u64,
             lines,
         }
-    }
-
-    /// Remembers the peer's store and run, durably: an older copy of the store is known as such from here on.
-    async fn get_acquainted(&self, hello: &Hello, known: Option<Acquaintance>) -> Result<(), NodeEnded> {
-        let Run { store, counter, nonce, .. } = hello.run;
-        let node = hello.node.clone();
-        let acquaintance = Acquaintance { node, counter, nonce };
-        if known.as_ref() == Some(&acquaintance) {
-            return Ok(());
-        }
-        if known.is_none() && self.cluster.had_another_store(&hello.node, store) {
-            tracing::error!(node = %self.name, peer = hello.node, store = %StoreId(store), event = "peer has a new store", "what its old store had accepted and not handled is gone with it; messages that it has not acknowledged are sent to the new one");
-        }
-        let record = encode_acquaintance(&acquaintance);
-        let Ok(permit) = self.store.reserve(Class::Turn { grows: true }, record.len()).await else {
-            return Err(self.gate.ended());
-        };
-        let key = Key::Peer { store: StoreId(store) };
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(key, record));
-        self.cluster.remember(store, acquaintance);
-        self.gate.durable(ticket).await
     }
 
     /// The lines that the peer takes and places as this node does. Messages of the others wait.

@@ -148,7 +148,7 @@ pub(crate) fn is_actor_type(name: &str) -> bool {
 }
 
 /// A cryptographic hash, because keys come from outside: two addresses that share an id would share a mailbox.
-fn mailbox_id(text: &str) -> MailboxId {
+pub(crate) fn mailbox_id(text: &str) -> MailboxId {
     let hash = blake3::hash(text.as_bytes());
     let (first, _) = hash.as_bytes().split_first_chunk::<16>().expect("a hash has 32 bytes");
     MailboxId(u128::from_be_bytes(*first))

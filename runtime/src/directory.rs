@@ -39,6 +39,11 @@ impl Directory {
         }
     }
 
+    /// The mailbox with this id, if it is in memory.
+    pub(crate) fn find(&self, mailbox: MailboxId) -> Option<Arc<Mailbox>> {
+        self.shard(mailbox).get(&mailbox).cloned()
+    }
+
     /// Drops the mailbox from memory if nothing of it is worth keeping.
     pub(crate) fn retire(&self, mailbox: &Mailbox, durable: Position) {
         let mut shard = self.shard(mailbox.id());

@@ -244,7 +244,7 @@ impl<A: Actor> ActorHandle<A> {
                 self.core.submit(permit, letter).map(drop).map_err(|full| full.refusal())
             }
             Letter::Away(outward) => {
-                let Outward { peer, lane, envelope, .. } = *outward;
+                let Outward { peer, lane, envelope, .. } = outward;
                 let taken = peer.outgoing().push_volatile(lane.partition, envelope);
                 peer.departures.notify_one();
                 if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }

@@ -22,7 +22,7 @@ use crate::waiter::{Outcome, Waiter};
 #[derive(Debug)]
 pub(crate) enum Letter<'a> {
     Here(Incoming<'a>),
-    Away(Box<Outward<'a>>),
+    Away(Outward<'a>),
 }
 
 /// A letter that was submitted.
@@ -69,7 +69,7 @@ impl<'a> Letter<'a> {
             Target::Away(peer, lane) => {
                 let flags = if told.is_some() { flags::TELL | flags::REPLY } else { 0 };
                 let told = told.map(|told| (id, told));
-                Self::Away(Box::new(Outward { peer, lane, address, envelope, flags, told, question: None }))
+                Self::Away(Outward { peer, lane, address, envelope, flags, told, question: None })
             }
         }
     }
@@ -95,11 +95,11 @@ impl Core {
             },
             Letter::Away(outward) => {
                 let place = Place::Outbox(Arc::clone(&outward.peer), outward.lane);
-                match self.depart(permit, Bound::Outside, *outward) {
+                match self.depart(permit, Bound::Outside, outward) {
                     Ok(accepted) => Ok(Posted { accepted, place }),
                     Err(full) => {
                         let (full, outward) = *full;
-                        Err(Box::new(NoRoom { letter: Letter::Away(Box::new(outward)), what: Full::Outbox(full) }))
+                        Err(Box::new(NoRoom { letter: Letter::Away(outward), what: Full::Outbox(full) }))
                     }
                 }
             }

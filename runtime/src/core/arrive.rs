@@ -8,13 +8,12 @@ use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
 
 use super::locked::Locked;
 use super::{Core, Effect};
-use crate::address::Address;
+use crate::address::{Address, mailbox_id};
 use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
 use crate::envelope::{EnvelopeError, Header};
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
-use crate::supervision::Kind;
 use crate::waiter::Waiter;
 
 /// A message that another node has sent, and what its headers say.
@@ -25,8 +24,8 @@ pub(crate) struct Arriving {
     flags: u8,
     id: MessageId,
     keep_reply: bool,
-    address: Address,
-    kind: Arc<Kind>,
+    /// Where it goes; to be looked up again if it has left the directory when the message is stored.
+    mailbox: Arc<Mailbox>,
     envelope: Bytes,
 }
 
@@ -70,9 +69,9 @@ impl Core {
     pub(crate) fn arriving(&self, data: Data) -> Result<Arriving, ArrivalError> {
         let Data { lane, previous, sequence, flags, body } = data;
         let arriving = self.arriving_volatile(body)?;
-        let partition = arriving.address.partition(self.store.partitions());
-        if lane.partition != partition.0 || lane.line != line_of(arriving.address.actor_type()) {
-            return Err(ArrivalError::WrongLane { address: arriving.address, lane });
+        let Mailbox { address, partition, .. } = &*arriving.mailbox;
+        if lane.partition != partition.0 || lane.line != line_of(address.actor_type()) {
+            return Err(ArrivalError::WrongLane { address: address.clone(), lane });
         }
         Ok(Arriving { place: Some((lane, previous, sequence)), flags, ..arriving })
     }
@@ -80,16 +79,25 @@ impl Core {
     /// Reads the headers of a message that is stored nowhere yet.
     pub(crate) fn arriving_volatile(&self, envelope: Bytes) -> Result<Arriving, ArrivalError> {
         let (header, _) = Header::decode(&envelope)?;
-        let address = Address::parse(header.destination);
-        let address = address.ok_or_else(|| ArrivalError::NoAddress(header.destination.to_owned()))?;
+        let (id, keep_reply) = (header.id(), header.keep_reply);
+        let mailbox = match self.directory.find(mailbox_id(header.destination)) {
+            Some(mailbox) => mailbox,
+            None => self.mailbox_of(header.destination)?,
+        };
+        Ok(Arriving { place: None, flags: 0, id, keep_reply, mailbox, envelope })
+    }
+
+    /// The mailbox of an address of this node that is not in memory.
+    fn mailbox_of(&self, destination: &str) -> Result<Arc<Mailbox>, ArrivalError> {
+        let address = Address::parse(destination);
+        let address = address.ok_or_else(|| ArrivalError::NoAddress(destination.to_owned()))?;
         if let Owner::Away(owner, _) = self.owner(&address) {
             return Err(ArrivalError::NotOurs { address, owner: Arc::clone(&owner.name) });
         }
-        let Some(kind) = self.kinds.get(address.actor_type()).cloned() else {
-            return Err(ArrivalError::NotHandled(address));
-        };
-        let (id, keep_reply) = (header.id(), header.keep_reply);
-        Ok(Arriving { place: None, flags: 0, id, keep_reply, address, kind, envelope })
+        match self.kinds.get(address.actor_type()) {
+            Some(kind) => Ok(self.directory.mailbox(&address, kind)),
+            None => Err(ArrivalError::NotHandled(address)),
+        }
     }
 
     /// Stores what arrived, in the order in which it came. Waits for room in the store, which is what holds the sender
@@ -114,12 +122,14 @@ impl Core {
         permit: Permit<'_>,
         new: Vec<Arriving>,
     ) -> Position {
+        let mut mailboxes: Vec<Arc<Mailbox>> = new.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
         loop {
-            // Looked up anew after a mailbox has left the directory under our hands.
-            let mailboxes: Vec<Arc<Mailbox>> =
-                new.iter().map(|arriving| self.directory.mailbox(&arriving.address, &arriving.kind)).collect();
             if let Some(locked) = Locked::all(&mailboxes) {
                 return self.submit_arrivals(from, receiving, permit, new, &mailboxes, locked);
+            }
+            // One has left the directory under our hands.
+            for mailbox in &mut mailboxes {
+                *mailbox = self.directory.mailbox(&mailbox.address, &mailbox.kind);
             }
         }
     }

@@ -56,7 +56,9 @@ pub(super) async fn inquiry(
 
 /// Puts the waiter to a message that waits. What became of the message, if it does not.
 async fn settle(core: &Core, address: &Address, id: u128, waiter: Waiter) -> Result<Option<Fate>, Ended> {
-    if let Some(kind) = core.kinds.get(address.actor_type()) {
+    if let Owner::Here = core.owner(address)
+        && let Some(kind) = core.kinds.get(address.actor_type())
+    {
         let mailbox = core.directory.mailbox(address, kind);
         if let Some(position) = find(core, &mailbox, id).await? {
             let mut inner = mailbox.lock();

@@ -89,13 +89,18 @@ pub(crate) struct TurnAsk<'a> {
 }
 
 impl<'a> TurnAsk<'a> {
-    /// Notes that `asking` waits for `to`; refuses when that closes a circle.
+    /// Notes that `asking` waits for `to`; refuses when that closes a circle, on this node or with one of `callers`, the ids
+    /// of the mailboxes that wait for this turn on any node.
     pub(crate) fn new(
         core: &'a Arc<Core>,
         asking: &'a Mailbox,
         to: &'a Address,
         id: MessageId,
+        callers: &[u8],
     ) -> Result<Self, AskError> {
+        if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
+            return Err(AskError::WouldDeadlock { to: to.to_string() });
+        }
         let mut waits_for = lock(&core.waits_for);
         let mut next = Some(to.mailbox());
         while let Some(mailbox) = next {

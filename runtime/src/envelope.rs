@@ -9,6 +9,8 @@ use crate::message::{Message, MessageId};
 
 /// The version of the header's layout; a reader refuses any other.
 const ENVELOPE_VERSION: u8 = 1;
+/// The version of a header with callers behind it: that of a question of a turn.
+const ENVELOPE_VERSION_CALLED: u8 = 2;
 
 /// The headers of a message. The payload follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub(crate) struct Header<'a> {
     /// When it expires, in microseconds since 1970; zero for never.
     expires: u64,
     pub(crate) sent_at: u64,
+    /// The ids of the mailboxes whose turns wait for the reply, one behind the other.
+    #[serde(skip)]
+    pub(crate) callers: &'a [u8],
 }
 
 impl<'a> Header<'a> {
@@ -45,6 +50,11 @@ impl<'a> Header<'a> {
     pub(crate) fn decode(envelope: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
         match envelope.first() {
             Some(&ENVELOPE_VERSION) => postcard::take_from_bytes(envelope).map_err(EnvelopeError::Malformed),
+            Some(&ENVELOPE_VERSION_CALLED) => {
+                let (header, rest) = postcard::take_from_bytes::<Self>(envelope).map_err(EnvelopeError::Malformed)?;
+                let (callers, payload) = postcard::take_from_bytes(rest).map_err(EnvelopeError::Malformed)?;
+                Ok((Self { callers, ..header }, payload))
+            }
             Some(&version) => Err(EnvelopeError::Version(version)),
             None => Err(EnvelopeError::Version(0)),
         }
@@ -73,12 +83,14 @@ pub(crate) struct Origin<'a> {
     pub(crate) trace: Option<MessageId>,
     pub(crate) sent_at: Micros,
     pub(crate) keep_reply: bool,
+    /// As in [`Header`].
+    pub(crate) callers: &'a [u8],
 }
 
 /// Puts `message` into an envelope.
 pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &M) -> Result<Bytes, postcard::Error> {
     let header = Header {
-        version: ENVELOPE_VERSION,
+        version: if origin.callers.is_empty() { ENVELOPE_VERSION } else { ENVELOPE_VERSION_CALLED },
         id: origin.id.0.to_be_bytes(),
         trace: origin.trace.map(|trace| trace.0.to_be_bytes()),
         destination,
@@ -89,9 +101,13 @@ pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &
         priority: 0,
         expires: 0,
         sent_at: origin.sent_at.0,
+        callers: origin.callers,
     };
     encode_exactly(|envelope| {
-        let envelope = postcard::to_extend(&header, envelope)?;
+        let mut envelope = postcard::to_extend(&header, envelope)?;
+        if !header.callers.is_empty() {
+            envelope = postcard::to_extend(header.callers, envelope)?;
+        }
         postcard::to_extend(message, envelope)
     })
 }
@@ -108,8 +124,12 @@ mod tests {
     }
 
     fn sealed(text: &str, sender: Option<&str>) -> Bytes {
-        let origin =
-            Origin { id: MessageId(9), sender, trace: Some(MessageId(3)), sent_at: Micros(5), keep_reply: false };
+        called(text, sender, &[])
+    }
+
+    fn called(text: &str, sender: Option<&str>, callers: &[u8]) -> Bytes {
+        let trace = Some(MessageId(3));
+        let origin = Origin { id: MessageId(9), sender, trace, sent_at: Micros(5), keep_reply: false, callers };
         seal("box/a", origin, &Note { text: text.into() }).unwrap()
     }
 
@@ -122,10 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn callers_stand_between_the_header_and_the_message() {
+        let envelope = called("hi", None, &[7; 32]);
+        let plain = sealed("hi", None);
+        let expected = [&[2], &plain[1..plain.len() - 3], &[32], &[7; 32], &plain[plain.len() - 3..]].concat();
+        assert_eq!(envelope, expected);
+        let (header, payload) = Header::decode(&envelope).unwrap();
+        assert_eq!((header.callers, payload), ([7; 32].as_slice(), b"\x02hi".as_slice()));
+    }
+
+    #[test]
     fn another_version_is_refused() {
         let mut envelope = sealed("hi", None).to_vec();
-        envelope[0] = 2;
-        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(2))));
+        envelope[0] = 3;
+        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(3))));
         assert!(Header::decode(&[]).is_err());
     }
 

@@ -262,7 +262,7 @@ impl<A: Actor> ActorHandle<A> {
     {
         self.core.check_intake()?;
         let id = MessageId::random();
-        let origin = Origin { id, sender: None, trace: None, sent_at: Micros::now(), keep_reply: false };
+        let origin = Origin { id, sender: None, trace: None, sent_at: Micros::now(), keep_reply: false, callers: &[] };
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
         Ok((id, Letter::new(target, address, id, envelope, told)))

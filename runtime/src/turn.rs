@@ -95,7 +95,7 @@ impl<'a> Turn<'a> {
         M: Message,
     {
         let id = self.next_id();
-        let origin = self.origin(id, false);
+        let origin = self.origin(id);
         match self.core.seal::<A, M>(to.address(), origin, &message) {
             Ok((target, envelope)) => {
                 let send = StagedSend { address: to.address().clone(), to: target.into(), envelope };
@@ -114,7 +114,9 @@ impl<'a> Turn<'a> {
     ///
     /// # Errors
     ///
-    /// [`AskError::WouldDeadlock`] at once when the other actor waits, directly or not, for this one;
+    /// [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not and on whatever node, when
+    /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
+    /// same moment ends by the timeout);
     /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
     pub async fn ask<A, M>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
@@ -122,8 +124,9 @@ impl<'a> Turn<'a> {
         M: Message,
     {
         let id = self.next_id();
-        let origin = self.origin(id, true);
-        let question = TurnAsk::new(self.core, self.mailbox, to.address(), id)?;
+        let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
+        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id) };
+        let question = TurnAsk::new(self.core, self.mailbox, to.address(), id, &callers)?;
         self.staged.replies.push(question.kept_key());
         self.staged.asked_away.extend(question.asked_away());
         question.ask::<A, M>(origin, &message).await
@@ -208,13 +211,14 @@ impl<'a> Turn<'a> {
         self.message_id().derive(index)
     }
 
-    fn origin(&self, id: MessageId, keep_reply: bool) -> Origin<'a> {
+    fn origin(&self, id: MessageId) -> Origin<'a> {
         Origin {
             id,
             sender: Some(self.header.destination),
             trace: Some(self.header.trace()),
             sent_at: Micros::now(),
-            keep_reply,
+            keep_reply: false,
+            callers: &[],
         }
     }
 }

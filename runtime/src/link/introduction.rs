@@ -33,38 +33,55 @@ pub(crate) struct Introduced {
 /// How long an introduction may take. Above QUIC a peer can hang although its connection lives.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// As [`introduce`], with a limit of time.
+/// As [`introduce`], with a limit of time. A peer that is refused is told why.
 pub(super) async fn introduce_in_time(
     core: &Core,
     peer: &Arc<Peer>,
     connection: Connection,
 ) -> Result<Introduced, Ended> {
-    let introduction = introduce(core, peer, connection.clone());
-    let late = || refuse(&connection, Ended::Protocol("it did not introduce itself in time".to_owned()));
-    tokio::time::timeout(INTRODUCTION_TIMEOUT, introduction).await.unwrap_or_else(|_| Err(late()))
+    // Streams that are dropped close the connection: they must outlive the word on why.
+    let mut streams = connection.open();
+    let introduction = introduce(core, peer, connection.peer(), &mut streams);
+    let late = |_| Err(Ended::Protocol("it did not introduce itself in time".to_owned()));
+    match tokio::time::timeout(INTRODUCTION_TIMEOUT, introduction).await.unwrap_or_else(late) {
+        Ok(Introduction { frames, producer, lines, hello }) => {
+            Ok(Introduced { connection, streams, frames, producer, lines, hello })
+        }
+        Err(ended) => Err(refuse(&connection, ended)),
+    }
 }
 
-/// Says who this node is, and hears who the peer is. A peer that is refused is told why.
-async fn introduce(core: &Core, peer: &Arc<Peer>, connection: Connection) -> Result<Introduced, Ended> {
-    let mut streams = connection.open();
+/// What was said at the beginning.
+struct Introduction {
+    frames: VecDeque<Frame>,
+    producer: Producer,
+    lines: FxHashSet<u64>,
+    hello: Hello,
+}
+
+/// Says who this node is, and hears who the peer is.
+async fn introduce(
+    core: &Core,
+    peer: &Arc<Peer>,
+    certified: &str,
+    streams: &mut Streams,
+) -> Result<Introduction, Ended> {
     let ours = core.hello();
     let mut buffer = BytesMut::new();
     Frame::Hello(ours.clone()).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
     streams.control_out.write(&mut buffer).await?;
     let mut frames = VecDeque::new();
-    let Frame::Hello(theirs) = next_frame(&mut streams.control_in, &mut frames).await? else {
-        return Err(refuse(&connection, Ended::Protocol("it did not introduce itself first".to_owned())));
+    let Frame::Hello(hello) = next_frame(&mut streams.control_in, &mut frames).await? else {
+        return Err(Ended::Protocol("it did not introduce itself first".to_owned()));
     };
-    let store = StoreId(theirs.run.store);
+    let store = StoreId(hello.run.store);
     let receiving = core.cluster.producer(store);
     let newest = receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
     let known = core.cluster.acquaintance(store.0);
-    if let Err(refusal) = ours.judge(&theirs, connection.peer(), known.as_ref(), newest) {
-        return Err(refuse(&connection, refusal.into()));
-    }
-    let lines = core.shared_lines(&peer.name, &theirs.lines);
+    ours.judge(&hello, certified, known.as_ref(), newest)?;
+    let lines = core.shared_lines(&peer.name, &hello.lines);
     let producer = Producer { peer: Arc::clone(peer), store, receiving };
-    Ok(Introduced { connection, streams, frames, producer, lines, hello: theirs })
+    Ok(Introduction { frames, producer, lines, hello })
 }
 
 /// The next frame of the control stream.

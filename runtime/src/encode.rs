@@ -11,14 +11,14 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Runs `encode` on a buffer of this thread and copies what it wrote: one allocation, without room to spare, which waiting
-/// messages would keep for as long as they wait.
+/// Runs `encode` on a buffer of this thread and copies what it wrote: one allocation with little room to spare, which
+/// waiting messages would keep for as long as they wait.
 pub(crate) fn encode_exactly(
     encode: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, postcard::Error>,
 ) -> Result<Bytes, postcard::Error> {
     // Taken out, so that an `encode` that comes here again finds an empty one.
     let mut buffer = encode(BUFFER.take())?;
-    let bytes = Bytes::copy_from_slice(&buffer);
+    let bytes = everpost_transport::compact(&buffer);
     buffer.clear();
     buffer.shrink_to(BUFFER_BYTES_KEPT);
     BUFFER.set(buffer);

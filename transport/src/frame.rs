@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 
 pub use self::decoder::FrameDecoder;
 pub use self::encode::{encode_acks, encode_data, encode_note, encode_volatile};
+use crate::compact::compact;
 use crate::hello::{Hello, PROTOCOL_VERSION, Resume};
 use crate::link::{Ack, Data, Lane, Sequence};
 
@@ -144,9 +145,9 @@ impl Frame {
             HELLO => decode_hello(body).map(Self::Hello),
             RESUME => decode_postcard(RESUME, body).map(Self::Resume),
             ACKS => decode_acks(body).map(Self::Acks),
-            NOTE => Ok(Self::Note(Bytes::copy_from_slice(body))),
+            NOTE => Ok(Self::Note(compact(body))),
             DATA => decode_data(body).map(Self::Data),
-            VOLATILE => Ok(Self::Volatile(Bytes::copy_from_slice(body))),
+            VOLATILE => Ok(Self::Volatile(compact(body))),
             _ => Err(FrameError::UnknownKind { kind }),
         }
     }
@@ -203,7 +204,7 @@ fn decode_data(mut body: &[u8]) -> Result<Data, FrameError> {
         previous: Sequence(body.get_u64()),
         sequence: Sequence(body.get_u64()),
         flags: body.get_u8(),
-        body: Bytes::copy_from_slice(body),
+        body: compact(body),
     })
 }
 

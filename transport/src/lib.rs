@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+mod compact;
 pub mod config;
 pub mod connection;
 pub mod endpoint;
@@ -19,6 +20,7 @@ pub mod identity;
 pub mod link;
 
 pub use self::backoff::Backoff;
+pub use self::compact::compact;
 pub use self::config::Settings;
 pub use self::connection::{
     CloseCode, Closed, Connection, ControlReader, ControlWriter, DataReader, DataWriter, Streams,

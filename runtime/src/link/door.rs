@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_transport::{CloseCode, Connection, Intrusion};
+use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -47,6 +47,9 @@ async fn let_in(links: Arc<Links>, connection: Connection) {
     let remote = connection.remote();
     match introduce_in_time(core, peer, connection).await {
         Ok(introduced) => peer.arrive(introduced),
+        Err(error) if error.is_passing() => {
+            tracing::info!(node = %core.name, peer = %peer.name, %remote, reason = %error, event = "link down");
+        }
         Err(error) => {
             tracing::error!(node = %core.name, peer = %peer.name, %remote, %error, event = "peer refused");
         }
@@ -68,7 +71,10 @@ impl Intrusions {
             }
             *self = Self { since: Instant::now(), logged: 0, silenced: 0 };
         }
-        if self.logged < INTRUSIONS_MAX {
+        if let IntrusionReason::Lost(_) = reason {
+            // A peer that stops, or dies, in the middle of it.
+            tracing::info!(node, %remote, %reason, event = "connection lost");
+        } else if self.logged < INTRUSIONS_MAX {
             self.logged += 1;
             tracing::warn!(node, %remote, %reason, event = "connection refused");
         } else {

@@ -97,7 +97,7 @@ async fn dial(links: &Links, peer: &Arc<Peer>) -> Result<Introduced, Trouble> {
 
 impl Ended {
     /// Whether the next connection may well live longer, so that it is worth trying soon.
-    fn is_passing(&self) -> bool {
+    pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Closed(Closed::ByPeer { code, .. }) => !matches!(code, CloseCode::Refused | CloseCode::Protocol),
             Self::Closed(_) | Self::Superseded => true,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use quinn::ConnectionError;
 
+use crate::connection::CloseCode;
 use crate::connection::close::{printable, words};
 use crate::identity::{alert, list};
 
@@ -66,7 +67,10 @@ impl IntrusionReason {
                 Some(_) => Self::RefusedByPeer(words(error)),
                 None => Self::Lost(words(error)),
             },
-            ConnectionError::ApplicationClosed(close) => Self::RefusedByPeer(printable(&close.reason)),
+            ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Refused.number() => {
+                Self::RefusedByPeer(printable(&close.reason))
+            }
+            ConnectionError::ApplicationClosed(close) => Self::Lost(printable(&close.reason)),
             ConnectionError::TimedOut => Self::TimedOut,
             _ => Self::Lost(words(error)),
         }

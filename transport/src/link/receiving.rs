@@ -7,14 +7,14 @@ use rustc_hash::FxHashMap;
 use super::{Ack, Lane, Sequence};
 
 /// How far the lanes of one producer have come. Lives as long as the process, over all connections.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Receiving {
     lanes: FxHashMap<Lane, Arrivals>,
     /// Lanes with something that is not acknowledged yet, each once.
     unacknowledged: Vec<Lane>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Arrivals {
     /// The last message that was submitted to the store.
     received: Sequence,

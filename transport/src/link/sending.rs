@@ -15,7 +15,7 @@ const LOAD_MESSAGES: usize = 256;
 
 /// What is owed to one peer. Lives as long as the process, over all connections; the bodies that are not in memory are in
 /// the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sending {
     lanes: FxHashMap<Lane, Departures>,
     /// Lanes that may have something to send, each once.
@@ -54,7 +54,7 @@ pub struct Owed {
     pub bytes: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Departures {
     /// What the peer has on disk, by its own word.
     acknowledged: Sequence,
@@ -69,7 +69,7 @@ struct Departures {
     is_listed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Departure {
     sequence: Sequence,
     bytes: u32,
@@ -77,7 +77,7 @@ struct Departure {
     body: Body,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Body {
     /// In memory until it is acknowledged.
     Kept(Bytes),

@@ -1,8 +1,9 @@
 //! The ingest actor reads the file. How far it came is part of its state, so the position and the requests that were
 //! read commit as one: a crash repeats a chunk as a whole or not at all.
 //!
-//! It does not read the file into mailboxes as fast as the disk gives it. The summary at the end of the chain reports
-//! how many bytes of lines have arrived there, and the ingest actor keeps at most [`AHEAD_BYTES_MAX`] between the two.
+//! It lives on the node that has the file, see `site.rs`. It does not read the file into mailboxes as fast as the disk
+//! gives it. The total at the end of the chain reports how many bytes of lines have arrived there, and the ingest actor
+//! keeps at most [`AHEAD_BYTES_MAX`] between the two; so little is on its way while another node is away.
 
 use std::sync::Arc;
 
@@ -12,16 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::line::{self, Malformed};
 use super::log_file::{Chunk, LINE_BYTES_MAX, LogFile, Position};
 use super::names;
+use super::total::{Line, Lines, Rejected, Total};
 use super::visitor::{Request, Visitor};
 
-/// How many bytes of lines may be on their way between the ingest actor and the summary, give or take a chunk.
+/// How many bytes of lines may be on their way between an ingest actor and the total, give or take a chunk.
 const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Reads the file of this run. `run` tells this process from those before it: a chain of reading that one of them left
+/// Reads the file of this run, if it has one. `run` tells this process from those before it: a chain of reading that one of them left
 /// behind is not continued, since the file may be another.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    log: Arc<LogFile>,
+    log: Option<Arc<LogFile>>,
     run: u64,
 }
 
@@ -32,7 +34,7 @@ pub(crate) struct Progress {
     rejected: u64,
     /// Bytes of lines that were sent on.
     sent: u64,
-    /// Bytes of lines that the summary has counted.
+    /// Bytes of lines that the total has counted.
     arrived: u64,
     /// The run that has a `ReadOn` on its way to itself.
     reading: Option<u64>,
@@ -50,7 +52,7 @@ pub(crate) struct ReadOn {
     run: u64,
 }
 
-/// From the summary: this many bytes of lines have arrived, over all runs.
+/// From the total: this many bytes of lines have arrived, over all runs.
 #[derive(Serialize, Deserialize, Message)]
 #[message(name = "arrived")]
 pub(crate) struct Arrived {
@@ -65,56 +67,66 @@ pub(crate) struct AskHowFar;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct HowFar {
     pub(crate) position: Position,
-    pub(crate) accepted_lines: u64,
-    pub(crate) rejected_lines: u64,
+    pub(crate) lines: Lines,
 }
 
 impl Ingest {
-    /// The only ingest actor of a data folder.
-    pub(crate) const KEY: &'static str = "main";
-
-    pub(crate) fn new(log: Arc<LogFile>, run: u64) -> Self {
+    pub(crate) fn new(log: Option<Arc<LogFile>>, run: u64) -> Self {
         Self { log, run }
     }
 
     /// Reads a chunk, if there is one and not too much is on its way already.
     fn read(&self, progress: &mut Durable<Progress>, turn: &mut Turn<'_>) -> Result<(), Failure> {
-        let may_read = self.log.is_recognised() && progress.reading != Some(self.run) && self.has_more(progress);
-        if !may_read || !has_room(progress) {
+        let Some(log) = self.log.as_deref().filter(|log| log.is_recognised()) else {
+            return Ok(());
+        };
+        if progress.reading == Some(self.run) || !may_read(log, progress) {
             return Ok(());
         }
-        let chunk = self.log.chunk(&progress.position)?;
-        self.send(&chunk, progress, turn);
+        let chunk = log.chunk(&progress.position)?;
+        send(&chunk, progress, turn);
         progress.position = chunk.next;
-        if self.has_more(progress) && has_room(progress) {
+        if may_read(log, progress) {
             progress.reading = Some(self.run);
-            turn.send(&Self::at(Self::KEY), ReadOn { run: self.run });
+            turn.send(&Self::at(&own_key(turn)), ReadOn { run: self.run });
         }
         Ok(())
     }
+}
 
-    fn send(&self, chunk: &Chunk, progress: &mut Progress, turn: &mut Turn<'_>) {
-        for line in chunk.lines() {
-            progress.lines += 1;
-            let parsed = if chunk.too_long { Err(Malformed("it is longer than 4 MiB")) } else { line::parse(line) };
-            match parsed {
-                Ok(request) => {
-                    let line_bytes = line.len() as u64;
-                    progress.sent += line_bytes;
-                    let visitor = Visitor::at(&names::key(request.visitor));
-                    turn.send(&visitor, Request { path: request.path.into(), bytes: request.bytes, line_bytes });
-                }
-                Err(Malformed(reason)) => {
-                    progress.rejected += 1;
-                    tracing::warn!(line = progress.lines, reason, text = %names::shown(line), "line rejected");
-                }
+/// Sends each request of a chunk to its visitor, and the number of the other lines to the total.
+fn send(chunk: &Chunk, progress: &mut Progress, turn: &mut Turn<'_>) {
+    let source = own_key(turn);
+    let rejected_before = progress.rejected;
+    for line in chunk.lines() {
+        progress.lines += 1;
+        let parsed = if chunk.too_long { Err(Malformed("it is longer than 4 MiB")) } else { line::parse(line) };
+        match parsed {
+            Ok(request) => {
+                let bytes = line.len() as u64;
+                progress.sent += bytes;
+                let visitor = Visitor::at(&names::key(request.visitor));
+                let line = Line { source: source.clone(), bytes };
+                turn.send(&visitor, Request { path: request.path.into(), bytes: request.bytes, line });
+            }
+            Err(Malformed(reason)) => {
+                progress.rejected += 1;
+                tracing::warn!(line = progress.lines, reason, text = %names::shown(line), "line rejected");
             }
         }
     }
-
-    fn has_more(&self, progress: &Progress) -> bool {
-        progress.position.offset < self.log.length()
+    let lines = progress.rejected - rejected_before;
+    if lines > 0 {
+        turn.send(&Total::at(Total::KEY), Rejected { source, lines });
     }
+}
+
+fn own_key(turn: &Turn<'_>) -> String {
+    turn.address().key().to_owned()
+}
+
+fn may_read(log: &LogFile, progress: &Progress) -> bool {
+    progress.position.offset < log.length() && has_room(progress)
 }
 
 fn has_room(progress: &Progress) -> bool {
@@ -132,6 +144,7 @@ impl Actor for Ingest {
         handlers.on::<Begin>();
         handlers.on::<ReadOn>();
         handlers.on::<Arrived>();
+        handlers.answers::<AskHowFar>();
     }
 }
 
@@ -172,8 +185,7 @@ impl Answer<AskHowFar> for Ingest {
     fn answer(&self, progress: &Progress, _: AskHowFar) -> HowFar {
         HowFar {
             position: progress.position.clone(),
-            accepted_lines: progress.lines - progress.rejected,
-            rejected_lines: progress.rejected,
+            lines: Lines { requests: progress.lines - progress.rejected, rejected: progress.rejected },
         }
     }
 }

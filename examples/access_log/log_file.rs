@@ -97,7 +97,9 @@ impl LogFile {
     pub(crate) fn recognise(&self, position: &Position) -> Result<(), Problem> {
         let other = |what: String| {
             let path = self.path.display();
-            Problem::usage(format!("{path} {what}; give another --data-dir to count it from its beginning"))
+            Problem::usage(format!(
+                "{path} {what}; to count it from its beginning, start with an empty data folder, on each node if there are several"
+            ))
         };
         if self.length < position.offset {
             let (offset, length) = (position.offset, self.length);
@@ -107,7 +109,7 @@ impl LogFile {
         for fingerprint in [&position.head, &position.tail].into_iter().flatten() {
             let found = self.fingerprint(fingerprint.start, fingerprint.bytes).map_err(unreadable)?;
             if found != *fingerprint {
-                return Err(other("is not the file that this data folder has counted so far".to_owned()));
+                return Err(other("is not the file that was counted so far".to_owned()));
             }
         }
         if position.open_line && self.length > position.offset && self.newline(position).map_err(unreadable)? == 0 {

@@ -1,9 +1,9 @@
-//! `page/<path>` counts the requests and the bytes of one page and tells the summary.
+//! `page/<path>` counts the requests and the bytes of one page and tells the total.
 
 use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
 use serde::{Deserialize, Serialize};
 
-use super::summary::{Counted, Summary};
+use super::total::{Counted, Line, Total};
 
 #[derive(Debug)]
 pub(crate) struct Page;
@@ -20,7 +20,9 @@ pub(crate) struct Traffic {
 pub(crate) struct Hit {
     pub(crate) path: Vec<u8>,
     pub(crate) bytes: u64,
-    pub(crate) line_bytes: u64,
+    /// It was the first request of its visitor.
+    pub(crate) new_visitor: bool,
+    pub(crate) line: Line,
 }
 
 impl Actor for Page {
@@ -35,11 +37,11 @@ impl Actor for Page {
 
 impl Handler<Hit> for Page {
     async fn handle(&self, traffic: &mut Durable<Traffic>, hit: Hit, turn: &mut Turn<'_>) -> Result<(), Failure> {
-        let Hit { path, bytes, line_bytes } = hit;
+        let Hit { path, bytes, new_visitor, line } = hit;
         traffic.requests += 1;
         traffic.bytes = traffic.bytes.saturating_add(bytes);
-        let counted = Counted { path, requests: traffic.requests, bytes, line_bytes };
-        turn.send(&Summary::at(Summary::KEY), counted);
+        let counted = Counted { path, requests: traffic.requests, bytes, new_visitor, line };
+        turn.send(&Total::at(Total::KEY), counted);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use super::page::{Hit, Page};
-use super::summary::{NewVisitor, Summary};
+use super::total::Line;
 
 #[derive(Debug)]
 pub(crate) struct Visitor;
@@ -21,8 +21,7 @@ pub(crate) struct Visits {
 pub(crate) struct Request {
     pub(crate) path: Vec<u8>,
     pub(crate) bytes: u64,
-    /// The length of its line, for the summary.
-    pub(crate) line_bytes: u64,
+    pub(crate) line: Line,
 }
 
 impl Actor for Visitor {
@@ -38,12 +37,10 @@ impl Actor for Visitor {
 impl Handler<Request> for Visitor {
     async fn handle(&self, visits: &mut Durable<Visits>, request: Request, turn: &mut Turn<'_>) -> Result<(), Failure> {
         visits.requests += 1;
-        if visits.requests == 1 {
-            turn.send(&Summary::at(Summary::KEY), NewVisitor);
-        }
-        let Request { path, bytes, line_bytes } = request;
+        let new_visitor = visits.requests == 1;
+        let Request { path, bytes, line } = request;
         let page = Page::at(&names::key(&path));
-        turn.send(&page, Hit { path, bytes, line_bytes });
+        turn.send(&page, Hit { path, bytes, new_visitor, line });
         Ok(())
     }
 }

@@ -119,6 +119,7 @@ impl Actor for Teller {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Order>();
+        handlers.answers::<AskTeller>();
     }
 }
 
@@ -155,6 +156,7 @@ impl Actor for Account {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Debit>();
         handlers.on::<Credit>();
+        handlers.answers::<AskAccount>();
     }
 }
 

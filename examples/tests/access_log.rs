@@ -49,7 +49,7 @@ impl Scene {
     }
 }
 
-fn figures(output: &std::process::Output) -> Value {
+pub(crate) fn figures(output: &std::process::Output) -> Value {
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

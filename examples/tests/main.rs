@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "all of this is test code, where a panic is how a failure is told")]
 
 mod access_log;
+mod access_log_nodes;
 mod access_log_refusals;
 mod demonstration;
 mod log;
+mod nodes;
 mod program;
 
 /// The program once more, for its unit tests: cargo builds an example as a program or as tests, not both.

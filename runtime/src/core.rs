@@ -5,12 +5,13 @@ mod commit;
 mod depart;
 mod enqueue;
 mod fail;
+mod load;
 mod locked;
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
+use self::load::{Activations, Counters, Load};
 use crate::actor::Handler;
 use crate::address::{ADDRESS_BYTES_MAX, Address};
 use crate::ask::KeptReplies;
@@ -89,39 +91,12 @@ pub(crate) struct Core {
     links_stopped: watch::Sender<bool>,
 }
 
-/// How many activations are in memory, and how many may be there idle.
-#[derive(Debug)]
-pub(crate) struct Activations {
-    running: AtomicUsize,
-    idle_max: usize,
-}
-
 /// Where a message goes.
 pub(crate) enum Target<'a> {
     /// To an actor of this node.
     Here(&'a Arc<Kind>),
     /// To another node.
     Away(Arc<Peer>, Lane),
-}
-
-/// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Load {
-    /// Bytes of bodies in the windows of all mailboxes.
-    window_bytes: AtomicUsize,
-    /// Messages that wait or are in hand, over all mailboxes.
-    waiting: AtomicUsize,
-    /// Turns that were submitted.
-    pub(crate) handled: AtomicU64,
-}
-
-/// What a node has seen since it was started, and not with every message.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) failed: AtomicU64,
-    pub(crate) dead_lettered: AtomicU64,
-    pub(crate) replayed: AtomicU64,
 }
 
 /// What the opening of a store has brought.
@@ -145,7 +120,7 @@ impl Core {
         Self {
             name,
             directory: Directory::new(store.partitions()),
-            activations: Activations { running: AtomicUsize::new(0), idle_max: config.activations_max },
+            activations: Activations::new(config.activations_max),
             questions: Arc::new(Semaphore::new(config.questions_max)),
             config,
             store,
@@ -402,24 +377,6 @@ impl Core {
 
     fn window_has_room(&self, bytes: usize) -> bool {
         self.load.window_bytes.load(Ordering::Relaxed) + bytes <= self.config.window_bytes_max
-    }
-}
-
-impl Activations {
-    pub(crate) fn enter(&self) {
-        self.running.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn leave(&self) {
-        self.running.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.running.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn are_too_many(&self) -> bool {
-        self.count() > self.idle_max
     }
 }
 

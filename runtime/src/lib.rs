@@ -5,7 +5,7 @@
 //!
 //! A message is kept until the turn that handles it has committed, and is replayed after any crash. What a handler
 //! changes (its state, the messages it sends, its reply, the acknowledgement) commits in one transaction. All of it in
-//! one process, without a broker or a database server.
+//! one process, or in several that exchange messages over QUIC, without a broker or a database server.
 //!
 //! ```
 //! use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, Turn};
@@ -62,7 +62,10 @@
 //! - [`Node`] opens the store and runs the actors; [`NodeConfig`] holds its settings.
 //! - [`Actor`], [`Handler`], [`Message`] and [`Answer`] are what a service implements; [`Durable`], [`Turn`] and
 //!   [`Failure`] are what its handlers work with.
-//! - [`ActorHandle`] sends, asks and queries from outside.
+//! - [`ActorHandle`] sends, asks and queries from outside, the same way wherever the actor lives; a [`Receipt`] tells how
+//!   far a message has come.
+//! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without
+//!   a file ([`ClusterConfig`]).
 //! - [`init_logs`] sets up logs in which one message can be followed from send to commit.
 //!
 //! A node needs a tokio runtime with time; use the multi-threaded one.

@@ -1,17 +1,18 @@
 //! The sending side: what is owed to one peer, and what may leave now.
 
+mod departures;
+
 use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::departures::{Body, Departure, Departures};
 use super::{Ack, Data, Lane, Sequence};
 
 /// How many messages a lane may send before another has its turn.
 const TURN_MESSAGES: usize = 64;
-/// How many bodies are asked for at a time.
-const LOAD_MESSAGES: usize = 256;
 
 /// What is owed to one peer. Lives as long as the process, over all connections; the bodies that are not in memory are in
 /// the store.
@@ -52,39 +53,6 @@ pub struct Owed {
     pub messages: usize,
     /// How many bytes they have together.
     pub bytes: usize,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Departures {
-    /// What the peer has on disk, by its own word.
-    acknowledged: Sequence,
-    queue: VecDeque<Departure>,
-    /// How many of the queue were sent on this connection.
-    sent: usize,
-    sent_bytes: usize,
-    /// How many bytes may be under way.
-    credit: u64,
-    /// The peer takes messages of this line.
-    is_open: bool,
-    is_listed: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Departure {
-    sequence: Sequence,
-    bytes: u32,
-    flags: u8,
-    body: Body,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    /// In memory until it is acknowledged.
-    Kept(Bytes),
-    /// In memory until it is sent.
-    Loaded(Bytes),
-    /// In the store only.
-    Stored,
 }
 
 /// What may happen next.
@@ -399,54 +367,6 @@ impl Sending {
     fn unlist(&mut self) {
         let lane = self.ready.pop_front().expect("a lane is at the front");
         self.lanes.get_mut(&lane).expect("only lanes that exist are listed").is_listed = false;
-    }
-}
-
-impl Departures {
-    fn new(lane: Lane, terms: Option<&Terms>) -> Self {
-        let mut departures = Self::default();
-        if let Some(terms) = terms {
-            departures.begin(lane, terms);
-        }
-        departures
-    }
-
-    fn begin(&mut self, lane: Lane, terms: &Terms) {
-        self.credit = terms.credit;
-        self.is_open = terms.lines.contains(&lane.line);
-    }
-
-    fn last(&self) -> Sequence {
-        self.queue.back().map_or(self.acknowledged, |departure| departure.sequence)
-    }
-
-    /// What the peer has when everything before `index` has arrived.
-    fn before(&self, index: usize) -> Sequence {
-        index.checked_sub(1).map_or(self.acknowledged, |index| self.queue[index].sequence)
-    }
-
-    fn was_sent(&self, sequence: Sequence) -> bool {
-        let sent = self.queue.binary_search_by_key(&sequence, |departure| departure.sequence);
-        sent.is_ok_and(|index| index < self.sent)
-    }
-
-    /// Whether the peer can have the lane up to `cursor`.
-    fn check(&self, lane: Lane, cursor: Sequence) -> Result<(), ResumeError> {
-        if cursor < self.acknowledged {
-            return Err(ResumeError::Rewound { lane, acknowledged: self.acknowledged, cursor });
-        }
-        let is_known = cursor == self.acknowledged
-            || self.queue.binary_search_by_key(&cursor, |departure| departure.sequence).is_ok();
-        if is_known { Ok(()) } else { Err(ResumeError::Unknown { lane, cursor }) }
-    }
-
-    /// The next bodies that are in the store only.
-    fn to_load(&self, durable: Sequence) -> Vec<Sequence> {
-        let next = self.queue.iter().skip(self.sent).take(LOAD_MESSAGES);
-        next.take_while(|departure| departure.sequence <= durable)
-            .filter(|departure| matches!(departure.body, Body::Stored))
-            .map(|departure| departure.sequence)
-            .collect()
     }
 }
 

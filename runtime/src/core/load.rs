@@ -1,0 +1,52 @@
+//! Counts of what a node holds and has done.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// How many activations are in memory, and how many may be there idle.
+#[derive(Debug)]
+pub(crate) struct Activations {
+    running: AtomicUsize,
+    idle_max: usize,
+}
+
+/// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Load {
+    /// Bytes of bodies in the windows of all mailboxes.
+    pub(super) window_bytes: AtomicUsize,
+    /// Messages that wait or are in hand, over all mailboxes.
+    pub(super) waiting: AtomicUsize,
+    /// Turns that were submitted.
+    pub(crate) handled: AtomicU64,
+}
+
+/// What a node has seen since it was started, and not with every message.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) failed: AtomicU64,
+    pub(crate) dead_lettered: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+}
+
+impl Activations {
+    pub(super) fn new(idle_max: usize) -> Self {
+        Self { running: AtomicUsize::new(0), idle_max }
+    }
+
+    pub(crate) fn enter(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.count() > self.idle_max
+    }
+}

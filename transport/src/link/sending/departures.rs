@@ -1,0 +1,95 @@
+//! One lane on the sending side.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{ResumeError, Terms};
+use crate::link::{Lane, Sequence};
+
+/// How many bodies are asked for at a time.
+const LOAD_MESSAGES: usize = 256;
+
+/// The messages of one lane that are not acknowledged, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Departures {
+    /// What the peer has on disk, by its own word.
+    pub(super) acknowledged: Sequence,
+    pub(super) queue: VecDeque<Departure>,
+    /// How many of the queue were sent on this connection.
+    pub(super) sent: usize,
+    pub(super) sent_bytes: usize,
+    /// How many bytes may be under way.
+    pub(super) credit: u64,
+    /// The peer takes messages of this line.
+    pub(super) is_open: bool,
+    pub(super) is_listed: bool,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Departure {
+    pub(super) sequence: Sequence,
+    pub(super) bytes: u32,
+    pub(super) flags: u8,
+    pub(super) body: Body,
+}
+
+/// Where the message itself is.
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    /// In memory until it is acknowledged.
+    Kept(Bytes),
+    /// In memory until it is sent.
+    Loaded(Bytes),
+    /// In the store only.
+    Stored,
+}
+
+impl Departures {
+    pub(super) fn new(lane: Lane, terms: Option<&Terms>) -> Self {
+        let mut departures = Self::default();
+        if let Some(terms) = terms {
+            departures.begin(lane, terms);
+        }
+        departures
+    }
+
+    pub(super) fn begin(&mut self, lane: Lane, terms: &Terms) {
+        self.credit = terms.credit;
+        self.is_open = terms.lines.contains(&lane.line);
+    }
+
+    pub(super) fn last(&self) -> Sequence {
+        self.queue.back().map_or(self.acknowledged, |departure| departure.sequence)
+    }
+
+    /// What the peer has when everything before `index` has arrived.
+    pub(super) fn before(&self, index: usize) -> Sequence {
+        index.checked_sub(1).map_or(self.acknowledged, |index| self.queue[index].sequence)
+    }
+
+    pub(super) fn was_sent(&self, sequence: Sequence) -> bool {
+        let sent = self.queue.binary_search_by_key(&sequence, |departure| departure.sequence);
+        sent.is_ok_and(|index| index < self.sent)
+    }
+
+    /// Whether the peer can have the lane up to `cursor`.
+    pub(super) fn check(&self, lane: Lane, cursor: Sequence) -> Result<(), ResumeError> {
+        if cursor < self.acknowledged {
+            return Err(ResumeError::Rewound { lane, acknowledged: self.acknowledged, cursor });
+        }
+        let is_known = cursor == self.acknowledged
+            || self.queue.binary_search_by_key(&cursor, |departure| departure.sequence).is_ok();
+        if is_known { Ok(()) } else { Err(ResumeError::Unknown { lane, cursor }) }
+    }
+
+    /// The next bodies that are in the store only.
+    pub(super) fn to_load(&self, durable: Sequence) -> Vec<Sequence> {
+        let next = self.queue.iter().skip(self.sent).take(LOAD_MESSAGES);
+        next.take_while(|departure| departure.sequence <= durable)
+            .filter(|departure| matches!(departure.body, Body::Stored))
+            .map(|departure| departure.sequence)
+            .collect()
+    }
+}

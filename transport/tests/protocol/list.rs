@@ -1,0 +1,223 @@
+//! The sending side against a plain list: whatever is asked of it, in whatever order, it sends what a list would.
+
+use std::collections::BTreeMap;
+
+use everpost_transport::link::{Ack, Lane, Next, Sending, Sequence, Terms};
+use proptest::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::process::body;
+
+const LANES: u64 = 3;
+const CREDIT: u64 = 60;
+const UNDER_WAY_BYTES_MAX: usize = 100;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push {
+        lane: u64,
+        bytes: usize,
+    },
+    /// So many of the messages that are not durable yet become so.
+    Commit(usize),
+    /// So many messages leave, if they may.
+    Poll(usize),
+    /// The so-manieth of what is under way on a lane is acknowledged.
+    Acknowledge {
+        lane: u64,
+        at: usize,
+    },
+    /// The peer goes on after so many of what is owed on each lane.
+    Resume(usize),
+    Interrupt,
+}
+
+/// What a lane owes, in the simplest way.
+#[derive(Default)]
+struct Plain {
+    acknowledged: u64,
+    owed: Vec<(u64, usize)>,
+    sent: usize,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => (0..LANES, 8_usize..80).prop_map(|(lane, bytes)| Operation::Push { lane, bytes }),
+        2 => (0_usize..8).prop_map(Operation::Commit),
+        4 => (1_usize..8).prop_map(Operation::Poll),
+        3 => (0..LANES, 0_usize..4).prop_map(|(lane, at)| Operation::Acknowledge { lane, at }),
+        1 => (0_usize..3).prop_map(Operation::Resume),
+        1 => Just(Operation::Interrupt),
+    ]
+}
+
+fn lane(line: u64) -> Lane {
+    Lane { line, partition: 0 }
+}
+
+/// Both, side by side.
+struct Pair {
+    sending: Sending,
+    plain: BTreeMap<u64, Plain>,
+    next: u64,
+    durable: u64,
+    is_connected: bool,
+}
+
+impl Pair {
+    fn new(kept_bytes_max: usize) -> Self {
+        let plain = (0..LANES).map(|lane| (lane, Plain::default())).collect();
+        let sending = Sending::new(kept_bytes_max, UNDER_WAY_BYTES_MAX);
+        Self { sending, plain, next: 1, durable: 0, is_connected: false }
+    }
+
+    fn apply(&mut self, operation: Operation) {
+        match operation {
+            Operation::Push { lane: line, bytes } => {
+                self.plain.get_mut(&line).expect("it exists").owed.push((self.next, bytes));
+                self.sending.push(lane(line), Sequence(self.next), 0, body(self.next, bytes));
+                self.next += 1;
+            }
+            Operation::Commit(count) => {
+                self.durable = (self.durable + count as u64).min(self.next - 1);
+                self.sending.committed(Sequence(self.durable));
+            }
+            Operation::Poll(count) => (0..count).for_each(|_| self.poll()),
+            Operation::Acknowledge { lane, at } => self.acknowledge(lane, at),
+            Operation::Resume(count) => self.resume(count),
+            Operation::Interrupt => {
+                self.sending.interrupted();
+                self.forget_sent();
+            }
+        }
+        let owed = self.plain.values().flat_map(|plain| &plain.owed);
+        assert_eq!(self.sending.owed().messages, owed.clone().count());
+        assert_eq!(self.sending.owed().bytes, owed.map(|(_, bytes)| bytes).sum::<usize>());
+    }
+
+    fn poll(&mut self) {
+        match self.sending.poll() {
+            Next::Send(data) => {
+                let plain = self.plain.get_mut(&data.lane.line).expect("it exists");
+                let (sequence, bytes) = plain.owed[plain.sent];
+                let previous = plain.sent.checked_sub(1).map_or(plain.acknowledged, |before| plain.owed[before].0);
+                assert_eq!((data.previous.0, data.sequence.0), (previous, sequence), "the next of its lane");
+                assert_eq!(data.body, body(sequence, bytes), "and no other body");
+                assert!(self.is_connected && sequence <= self.durable && Self::has_credit(plain, bytes));
+                plain.sent += 1;
+                let under_way = self.under_way();
+                assert!(under_way <= UNDER_WAY_BYTES_MAX || under_way == bytes, "{under_way} bytes are under way");
+            }
+            Next::Load(lane, sequences) => {
+                let plain = &self.plain[&lane.line];
+                assert_eq!(sequences.first().map(|first| first.0), Some(plain.owed[plain.sent].0));
+                let bytes = |sequence: &Sequence| plain.owed.iter().find(|(at, _)| *at == sequence.0).expect("owed").1;
+                let bodies: Vec<_> = sequences.iter().map(|at| (*at, body(at.0, bytes(at)))).collect();
+                self.sending.loaded(lane, bodies);
+            }
+            Next::TooLarge(lane, at) => panic!("{} of {lane} is not too large", at.0),
+            Next::Nothing => self.check_nothing(),
+        }
+    }
+
+    /// Nothing may leave: each lane waits for something, or the window is full.
+    fn check_nothing(&self) {
+        if !self.is_connected {
+            return;
+        }
+        for plain in self.plain.values() {
+            if let Some(&(sequence, bytes)) = plain.owed.get(plain.sent) {
+                let under_way = self.under_way();
+                let is_window_full = under_way > 0
+                    && self.plain.values().any(|other| {
+                        let next = other.owed.get(other.sent);
+                        next.is_some_and(|(_, bytes)| under_way + bytes > UNDER_WAY_BYTES_MAX)
+                    });
+                let must_wait = sequence > self.durable || !Self::has_credit(plain, bytes) || is_window_full;
+                assert!(must_wait, "message {sequence} could leave, but does not");
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, line: u64, at: usize) {
+        let plain = self.plain.get_mut(&line).expect("it exists");
+        if plain.owed.is_empty() {
+            return;
+        }
+        let at = at.min(plain.owed.len() - 1);
+        let ack = Ack { lane: lane(line), through: Sequence(plain.owed[at].0), credit: CREDIT };
+        let mut settled = Vec::new();
+        let acknowledged = self.sending.acknowledged(ack, |_, sequence| settled.push(sequence.0));
+        assert_eq!(acknowledged.is_ok(), at < plain.sent, "what was not sent cannot be acknowledged");
+        if at < plain.sent {
+            plain.acknowledged = ack.through.0;
+            plain.sent -= at + 1;
+            let done: Vec<u64> = plain.owed.drain(..=at).map(|(sequence, _)| sequence).collect();
+            assert_eq!(settled, done);
+        }
+    }
+
+    /// The peer has up to `count` messages more of each lane than it has acknowledged.
+    fn resume(&mut self, count: usize) {
+        let mut cursors = FxHashMap::default();
+        let mut expected = Vec::new();
+        for (line, plain) in &mut self.plain {
+            let has = count.min(plain.owed.len());
+            expected.extend(plain.owed.drain(..has).map(|(sequence, _)| (*line, sequence)));
+            plain.acknowledged = expected.last().filter(|(of, _)| of == line).map_or(plain.acknowledged, |last| last.1);
+            if plain.acknowledged > 0 {
+                cursors.insert(lane(*line), Sequence(plain.acknowledged));
+            }
+        }
+        let terms = Terms { lines: FxHashSet::from_iter(0..LANES), credit: CREDIT, message_bytes_max: 1000 };
+        let mut settled = Vec::new();
+        let resumed = self.sending.resume(&cursors, terms, |lane, sequence| settled.push((lane.line, sequence.0)));
+        assert_eq!(resumed, Ok(()));
+        settled.sort_unstable();
+        assert_eq!(settled, expected);
+        self.forget_sent();
+        self.is_connected = true;
+    }
+
+    fn forget_sent(&mut self) {
+        self.plain.values_mut().for_each(|plain| plain.sent = 0);
+        self.is_connected = false;
+    }
+
+    fn has_credit(plain: &Plain, bytes: usize) -> bool {
+        let sent: usize = plain.owed[..plain.sent].iter().map(|(_, bytes)| bytes).sum();
+        plain.sent == 0 || (sent + bytes) as u64 <= CREDIT
+    }
+
+    fn under_way(&self) -> usize {
+        let sent = self.plain.values().flat_map(|plain| &plain.owed[..plain.sent]);
+        sent.map(|(_, bytes)| bytes).sum()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sending_is_a_list(
+        kept_bytes_max in prop_oneof![Just(0_usize), Just(50), Just(1000)],
+        operations in prop::collection::vec(operation(), 1..80),
+    ) {
+        let mut pair = Pair::new(kept_bytes_max);
+        operations.into_iter().for_each(|operation| pair.apply(operation));
+        // Whatever has happened, a good connection brings everything away in the end.
+        pair.apply(Operation::Commit(usize::MAX >> 1));
+        pair.apply(Operation::Resume(0));
+        while pair.sending.owed().messages > 0 {
+            let before = pair.sending.owed().messages;
+            pair.apply(Operation::Poll(2 * before + 2));
+            (0..LANES).for_each(|lane| {
+                let sent = pair.plain[&lane].sent;
+                if let Some(at) = sent.checked_sub(1) {
+                    pair.apply(Operation::Acknowledge { lane, at });
+                }
+            });
+            prop_assert!(pair.sending.owed().messages < before, "nothing moves");
+        }
+    }
+}

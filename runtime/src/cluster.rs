@@ -10,10 +10,10 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use everpost_persistence::{Partition, StoreId};
-use everpost_transport::hello::{Acquaintance, Line};
+use everpost_transport::hello::{Acquaintance, EarlierRun, Line};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
@@ -21,7 +21,7 @@ pub(crate) use self::outgoing::{Departure, OutboxFull, Outgoing};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::placement::{Placement, line_of};
 pub(crate) use self::records::{
-    CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, encode_acquaintance, encode_cursor,
+    CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, decode_runs, encode_acquaintance, encode_cursor, encode_runs,
 };
 pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
 use crate::address::Address;
@@ -39,8 +39,13 @@ pub(crate) struct Cluster {
     /// How far the lanes of other stores have come.
     producers: Mutex<HashMap<u128, Arc<Mutex<Receiving>>>>,
     /// What is remembered of other stores.
-    acquaintances: Mutex<HashMap<u128, Acquaintance>>,
+    acquaintances: Mutex<Acquaintances>,
+    /// The runs that this store was through before this one.
+    earlier_runs: OnceLock<Vec<EarlierRun>>,
 }
+
+/// What is remembered of other stores.
+pub(crate) type Acquaintances = HashMap<u128, Acquaintance>;
 
 /// Where the actors of a type live.
 struct Residence {
@@ -90,6 +95,7 @@ impl Cluster {
             anywhere,
             producers: Mutex::default(),
             acquaintances: Mutex::default(),
+            earlier_runs: OnceLock::new(),
         }
     }
 
@@ -133,19 +139,19 @@ impl Cluster {
         Arc::clone(lock(&self.producers).entry(store.0).or_default())
     }
 
-    /// What is remembered of a store, and the other stores that its node had before.
-    pub(crate) fn acquaintance(&self, store: u128) -> Option<Acquaintance> {
-        lock(&self.acquaintances).get(&store).cloned()
+    /// What is remembered of other stores. Locked before what peers are owed.
+    pub(crate) fn acquaintances(&self) -> MutexGuard<'_, Acquaintances> {
+        lock(&self.acquaintances)
     }
 
-    /// Remembers a store; durably is the matter of the caller.
-    pub(crate) fn remember(&self, store: u128, acquaintance: Acquaintance) {
-        lock(&self.acquaintances).insert(store, acquaintance);
+    /// The runs that this store was through before this one, as far as they are remembered.
+    pub(crate) fn earlier_runs(&self) -> &[EarlierRun] {
+        self.earlier_runs.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a node was known with another store than this one.
-    pub(crate) fn had_another_store(&self, node: &str, store: u128) -> bool {
-        lock(&self.acquaintances).iter().any(|(known, acquaintance)| acquaintance.node == node && *known != store)
+    /// What the start found in the store.
+    pub(crate) fn recovered_runs(&self, runs: Vec<EarlierRun>) {
+        assert!(self.earlier_runs.set(runs).is_ok(), "a store is recovered once");
     }
 
     /// Messages that other nodes are owed.

@@ -24,6 +24,22 @@ pub struct Hello {
     pub message_bytes_max: u64,
     /// The lines that it takes messages of.
     pub lines: Vec<Line>,
+    /// The runs of its store before this one that could be met, oldest first; the newest [`EARLIER_RUNS_MAX`].
+    pub earlier: Vec<EarlierRun>,
+}
+
+/// How many earlier runs a store remembers and tells. A peer that has met none of them since is judged by the oldest.
+pub const EARLIER_RUNS_MAX: usize = 64;
+
+/// A run of a store that is over. As in [`Run`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierRun {
+    /// How often the store was opened then.
+    pub counter: u64,
+    /// Drawn at that opening.
+    pub nonce: u64,
+    /// The first number that it gave out.
+    pub first: Sequence,
 }
 
 /// One run of a store, from its opening to its end.
@@ -125,20 +141,20 @@ pub enum Refusal {
         /// What is known.
         known: u64,
     },
-    /// Another run of its store with the same counter is known.
+    /// Its store has not been through the run that is known.
     #[error(
-        "another run of its store was known with the same count of openings, {counter}: there are two copies of the store; keep the newer one"
+        "another run of its store is known with the count of openings {counter}: there are two copies of the store, and both were opened; keep the one that went on"
     )]
     Clone {
-        /// The counter of both.
+        /// The counter of the run that is known.
         counter: u64,
     },
-    /// Its run begins before what an earlier run had sent.
+    /// It has gone on from before what the known run had sent.
     #[error(
-        "its run begins at number {}, but {} was received already: it is an old copy of the store; start it with the newest one", first.0, received.0
+        "it has gone on at number {}, but {} was received already: it is an old copy of the store; start it with the newest one", first.0, received.0
     )]
     Overlap {
-        /// Where it begins.
+        /// Where it has gone on.
         first: Sequence,
         /// The newest number received from this store.
         received: Sequence,
@@ -174,27 +190,33 @@ impl Hello {
         if theirs.run.store == self.run.store {
             return Err(Refusal::OurStore);
         }
-        theirs.run.judge(certified, known, received)
+        known.map_or(Ok(()), |known| theirs.judge_history(certified, known, received))
     }
-}
 
-impl Run {
-    fn judge(&self, node: &str, known: Option<&Acquaintance>, received: Sequence) -> Result<(), Refusal> {
-        let Some(known) = known else { return Ok(()) };
-        if known.node != node {
+    /// Whether this run goes on where the one that is known has ended.
+    fn judge_history(&self, certified: &str, known: &Acquaintance, received: Sequence) -> Result<(), Refusal> {
+        let Run { counter, nonce, .. } = self.run;
+        if known.node != certified {
             return Err(Refusal::OtherNode { known: known.node.clone() });
         }
-        if self.counter < known.counter {
-            return Err(Refusal::OldRun { counter: self.counter, known: known.counter });
+        if counter < known.counter {
+            return Err(Refusal::OldRun { counter, known: known.counter });
         }
-        if self.counter == known.counter {
+        let clone = Err(Refusal::Clone { counter: known.counter });
+        if counter == known.counter {
             // The same run, over another connection.
-            return if self.nonce == known.nonce { Ok(()) } else { Err(Refusal::Clone { counter: self.counter }) };
+            return if nonce == known.nonce { Ok(()) } else { clone };
         }
-        if self.first <= received {
-            return Err(Refusal::Overlap { first: self.first, received });
-        }
-        Ok(())
+        // What came after the known run has given out numbers above all that it had, however often it was opened since.
+        let first = match self.earlier.iter().position(|run| run.counter == known.counter) {
+            Some(index) if self.earlier[index].nonce != known.nonce => return clone,
+            Some(index) => self.earlier.get(index + 1).map_or(self.run.first, |run| run.first),
+            None => match self.earlier.first() {
+                Some(oldest) if oldest.counter > known.counter => oldest.first,
+                _ => return clone,
+            },
+        };
+        if first <= received { Err(Refusal::Overlap { first, received }) } else { Ok(()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the store keeps about other stores; specified in `docs/FORMAT.md`.
 
 use bytes::Bytes;
-use everpost_transport::hello::Acquaintance;
+use everpost_transport::hello::{Acquaintance, EarlierRun};
 use everpost_transport::link::Sequence;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,13 @@ struct PeerRecord<'a> {
     node: &'a str,
     counter: u64,
     nonce: u64,
+}
+
+/// The runs that a store was through, under its own id.
+#[derive(Serialize, Deserialize)]
+struct RunsRecord {
+    version: u8,
+    runs: Vec<EarlierRun>,
 }
 
 /// The most bytes that [`encode_cursor`] makes.
@@ -51,6 +58,17 @@ pub(crate) fn decode_acquaintance(record: &[u8]) -> Option<Acquaintance> {
     (version == RECORD_VERSION).then(|| Acquaintance { node: node.to_owned(), counter, nonce })
 }
 
+pub(crate) fn encode_runs(runs: &[EarlierRun]) -> Bytes {
+    let record = RunsRecord { version: RECORD_VERSION, runs: runs.to_vec() };
+    postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+}
+
+/// None for bytes that this build cannot read.
+pub(crate) fn decode_runs(record: &[u8]) -> Option<Vec<EarlierRun>> {
+    let record: RunsRecord = postcard::from_bytes(record).ok()?;
+    (record.version == RECORD_VERSION).then_some(record.runs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +84,8 @@ mod tests {
         let acquaintance = Acquaintance { node: "west".into(), counter: 3, nonce: 9 };
         assert_eq!(decode_acquaintance(&encode_acquaintance(&acquaintance)), Some(acquaintance));
         assert_eq!(decode_acquaintance(&[2, 0, 0, 0]), None);
+        let runs = vec![EarlierRun { counter: 1, nonce: 2, first: Sequence(3) }];
+        assert_eq!(decode_runs(&encode_runs(&runs)), Some(runs));
+        assert_eq!(decode_runs(&[2, 0]), None);
     }
 }

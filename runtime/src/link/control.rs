@@ -87,7 +87,7 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
         let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence)));
         acknowledged.map_err(|error| Ended::Protocol(error.to_string()))?;
     }
-    core.settle(permit, producer.store, &settled);
+    core.settle(permit, producer.store, &settled, None);
     drop(outgoing);
     peer.departures.notify_one();
     peer.make_room();

@@ -6,15 +6,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use everpost_persistence::StoreId;
-use everpost_transport::hello::{Hello, Line, PROTOCOL_VERSION, Run};
+use everpost_persistence::{Class, Key, StoreId};
+use everpost_transport::hello::{EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
 use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
 use super::Ended;
-use crate::cluster::{Peer, line_of};
+use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{Core, Producer};
+use crate::gate::NodeEnded;
 
 /// A connection whose peer has said who it is, and was believed.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ async fn introduce(
 ) -> Result<Introduction, Ended> {
     let ours = core.hello();
     let mut buffer = BytesMut::new();
-    Frame::Hello(ours.clone()).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
+    Frame::Hello(ours).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
     streams.control_out.write(&mut buffer).await?;
     let mut frames = VecDeque::new();
     let Frame::Hello(hello) = next_frame(&mut streams.control_in, &mut frames).await? else {
@@ -76,11 +77,9 @@ async fn introduce(
     };
     let store = StoreId(hello.run.store);
     let receiving = core.cluster.producer(store);
-    let newest = receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-    let known = core.cluster.acquaintance(store.0);
-    ours.judge(&hello, certified, known.as_ref(), newest)?;
-    let lines = core.shared_lines(&peer.name, &hello.lines);
     let producer = Producer { peer: Arc::clone(peer), store, receiving };
+    core.judge(certified, &hello, &producer, &core.cluster.acquaintances())?;
+    let lines = core.shared_lines(&peer.name, &hello.lines);
     Ok(Introduction { frames, producer, lines, hello })
 }
 
@@ -110,6 +109,18 @@ pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
 }
 
 impl Core {
+    /// Whether a peer may be spoken with, by what is known now.
+    pub(super) fn judge(
+        &self,
+        certified: &str,
+        theirs: &Hello,
+        producer: &Producer,
+        acquaintances: &Acquaintances,
+    ) -> Result<(), Refusal> {
+        let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
+        self.hello().judge(theirs, certified, acquaintances.get(&theirs.run.store), newest)
+    }
+
     fn hello(&self) -> Hello {
         let epoch = self.store.epoch();
         let mut lines: Vec<Line> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
@@ -127,7 +138,23 @@ impl Core {
             },
             message_bytes_max: self.config.message_bytes_max as u64,
             lines,
+            earlier: self.cluster.earlier_runs().to_vec(),
         }
+    }
+
+    /// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through it.
+    pub(crate) async fn note_run(&self) -> Result<(), NodeEnded> {
+        let epoch = self.store.epoch();
+        let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(self.first.0) };
+        let earlier = self.cluster.earlier_runs();
+        let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
+        let record = encode_runs(&runs);
+        let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, record.len()).await else {
+            return Err(self.gate.ended());
+        };
+        let key = Key::Peer { store: self.store.id() };
+        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(key, record));
+        self.gate.durable(ticket).await
     }
 
     /// The lines that the peer takes and places as this node does. Messages of the others wait.

@@ -172,6 +172,7 @@ async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<
     }
     let suspects = if suspects.is_empty() { Vec::new() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
+        core.note_run().await?;
         let supervised = link::supervise(Arc::clone(links)).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
         node.tasks.set_links(supervisor, ended);

@@ -3,7 +3,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hello::{Line, Run};
+use crate::hello::{EarlierRun, Line, Run};
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
 
@@ -74,8 +74,10 @@ fn hello() -> impl Strategy<Value = Hello> {
         first,
     });
     let lines = vec(("\\PC{0,12}", any::<u64>()).prop_map(|(name, placement)| Line { name, placement }), 0..4);
-    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), lines).prop_map(
-        |(protocol, cluster, node, partitions, run, message_bytes_max, lines)| Hello {
+    let earlier = (any::<u64>(), any::<u64>(), sequence());
+    let earlier = vec(earlier.prop_map(|(counter, nonce, first)| EarlierRun { counter, nonce, first }), 0..4);
+    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), lines, earlier).prop_map(
+        |(protocol, cluster, node, partitions, run, message_bytes_max, lines, earlier)| Hello {
             protocol,
             cluster,
             node,
@@ -83,6 +85,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             run,
             message_bytes_max,
             lines,
+            earlier,
         },
     )
 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{Frame, FrameDecoder, Limits, StreamKind};
-use everpost_transport::hello::{Hello, Line, Resume, Run};
+use everpost_transport::hello::{EarlierRun, Hello, Line, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 
 const GOLDEN: &str = include_str!("../golden/wire-v1.txt");
@@ -18,6 +18,7 @@ fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
         run,
         message_bytes_max: 1 << 20,
         lines: vec![Line { name: "account".to_owned(), placement: 5 }],
+        earlier: vec![EarlierRun { counter: 2, nonce: 9, first: Sequence(200) }],
     };
     let resume = Resume { credit: 65_536, lanes: vec![(lane, Sequence(200))] };
     let ack = |through| Ack { lane, through: Sequence(through), credit: 0x1000 };

@@ -63,7 +63,6 @@ impl World {
         if !self.judge(at, &theirs) {
             return;
         }
-        self.look_for_fork(at);
         let peer = self.peer(at);
         self.end_mut(at).theirs = Some(theirs);
         if at.end == 0 {
@@ -83,24 +82,6 @@ impl World {
         self.process(at).note_refused(theirs.run);
         self.refuse(at, &refusal);
         false
-    }
-
-    /// An old copy of a store that has gone on by itself, and was opened again when it had given out more numbers than this
-    /// node has of its store, looks like the newest run: nothing in an introduction tells it from one. That is known, and
-    /// what comes of it is not held against the protocol; but nobody else may be let in.
-    fn look_for_fork(&mut self, at: At) {
-        let (sender, receiver) = (self.other_process(at), self.process_ref(at));
-        if Oracle::one_history(sender, receiver).is_ok() {
-            return;
-        }
-        let store = sender.run.store;
-        let newest = receiver.store.live.received.iter().filter(|((producer, _), _)| *producer == store);
-        let newest = newest.map(|(_, cursor)| *cursor).max().unwrap_or_default();
-        let known = receiver.store.live.peers.get(&store).map_or(0, |known| known.counter);
-        if sender.run.first > newest && sender.run.counter > known {
-            self.is_fork_let_in = true;
-            self.count("fork not recognised");
-        }
     }
 
     fn take_over(&mut self, at: At) {
@@ -134,7 +115,6 @@ impl World {
         if !self.is_planted(Bug::JudgedEarly) && !self.judge(at, &theirs) {
             return Ok(());
         }
-        self.look_for_fork(at);
         let (receiver, peer) = (theirs.run.store, self.peer(at));
         let message_bytes_max = self.other_end(at).message_bytes_max;
         let terms = Terms { lines: self.shared_lines(at), credit, message_bytes_max };

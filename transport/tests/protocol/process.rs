@@ -6,7 +6,7 @@ mod speaking;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use everpost_transport::hello::{Acquaintance, Run};
+use everpost_transport::hello::{Acquaintance, EarlierRun, Run};
 use everpost_transport::link::{Lane, Next, Receiving, Sending, Sequence};
 use rustc_hash::FxHashMap;
 
@@ -22,6 +22,7 @@ pub(crate) struct Process {
     pub(crate) is_alive: bool,
     pub(crate) store: Store,
     pub(crate) run: Run,
+    earlier: Vec<EarlierRun>,
     /// Up to here the process knows the store to be durable; it may be so already further.
     known: u64,
     outgoing: BTreeMap<usize, Outgoing>,
@@ -64,10 +65,13 @@ impl Process {
             store.forget_position();
         }
         let run = Run { store: store.id, counter: store.counter, nonce, first: store.next_position() };
+        let earlier = store.runs.clone();
+        store.runs.push(EarlierRun { counter: run.counter, nonce, first: run.first });
         let mut process = Self {
             node,
             is_alive: true,
             run,
+            earlier,
             known: store.durable_position(),
             outgoing: BTreeMap::new(),
             producers: BTreeMap::new(),

@@ -46,14 +46,6 @@ fn run(seed: u64, bug: Option<Bug>, is_traced: bool) -> Outcome {
     let mut world = World::new(seed, bug, is_traced);
     let steps = world.plan.steps;
     let judgement = (0..steps).try_for_each(|_| world.step()).and_then(|()| world.heal());
-    let judgement = judgement.or_else(|violation| {
-        if world.is_fork_let_in {
-            world.count("fork did damage");
-            Ok(())
-        } else {
-            Err(violation)
-        }
-    });
     Outcome { judgement, counts: world.counts, trace: world.trace.unwrap_or_default() }
 }
 

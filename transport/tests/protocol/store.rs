@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use everpost_transport::hello::Acquaintance;
+use everpost_transport::hello::{Acquaintance, EarlierRun};
 use everpost_transport::link::{Lane, Sequence};
 
 /// A message; the same number never stands for two.
@@ -56,6 +56,8 @@ pub(crate) struct Contents {
 pub(crate) struct Store {
     pub(crate) id: u128,
     pub(crate) counter: u64,
+    /// Every run that it was through.
+    pub(crate) runs: Vec<EarlierRun>,
     /// What a crash leaves.
     pub(crate) durable: Contents,
     /// What the process sees: with everything that it has submitted.
@@ -65,7 +67,14 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(id: u128) -> Self {
-        Self { id, counter: 0, durable: Contents::default(), live: Contents::default(), pending: VecDeque::new() }
+        Self {
+            id,
+            counter: 0,
+            runs: Vec::new(),
+            durable: Contents::default(),
+            live: Contents::default(),
+            pending: VecDeque::new(),
+        }
     }
 
     /// What was not durable is gone.
@@ -119,8 +128,8 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is live follows from this.
-        let Self { id, counter, durable, pending, .. } = self;
-        write!(f, "{id} {counter} {durable:?} {pending:?}")
+        let Self { id, runs, durable, pending, .. } = self;
+        write!(f, "{id} {runs:?} {durable:?} {pending:?}")
     }
 }
 

@@ -34,8 +34,6 @@ pub(crate) struct World {
     pub(crate) forked: [bool; NODES],
     /// Why a pair does not converse.
     pub(crate) refusals: BTreeMap<(usize, usize), String>,
-    /// A store that has another history than what had come of it was let in.
-    pub(crate) is_fork_let_in: bool,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// What has happened, when it is to be told.
     pub(crate) trace: Option<String>,
@@ -58,7 +56,6 @@ impl World {
             wiped: [false; NODES],
             forked: [false; NODES],
             refusals: BTreeMap::new(),
-            is_fork_let_in: false,
             counts: BTreeMap::new(),
             trace: is_traced.then(String::new),
             bug,

@@ -8,7 +8,7 @@ use everpost_persistence::{Key, ReadError, Table};
 use everpost_transport::link::Lane;
 
 use crate::address::Address;
-use crate::cluster::{Owner, decode_acquaintance, decode_cursor};
+use crate::cluster::{Owner, decode_acquaintance, decode_cursor, decode_runs};
 use crate::core::Core;
 use crate::envelope::Header;
 
@@ -23,12 +23,20 @@ pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
 /// The stores that were spoken with, and the nodes that had them.
 fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
     let mut nodes = HashMap::new();
+    let own = core.store.id();
     core.store.scan(Table::Peers, |key, record| {
         if let Key::Peer { store } = key {
+            if *store == own {
+                match decode_runs(record) {
+                    Some(runs) => core.cluster.recovered_runs(runs),
+                    None => unreadable(core, "the runs of this store"),
+                }
+                return ControlFlow::Continue(());
+            }
             match decode_acquaintance(record) {
                 Some(acquaintance) => {
                     nodes.insert(store.0, acquaintance.node.clone());
-                    core.cluster.remember(store.0, acquaintance);
+                    core.cluster.acquaintances().insert(store.0, acquaintance);
                 }
                 None => unreadable(core, "what is known of a peer's store"),
             }

@@ -20,6 +20,7 @@ impl Process {
             run: self.run,
             message_bytes_max: 100,
             lines: lines.iter().map(|line| Line { name: line.to_string(), placement: 0 }).collect(),
+            earlier: self.earlier.clone(),
         }
     }
 

@@ -7,12 +7,12 @@ use super::bugs::Bug;
 use super::seeds::{is_single, reproduce, seeds};
 use super::world::World;
 
-const SCHEDULES: u64 = 5000;
+const SCHEDULES: u64 = 5_000;
 /// In so many schedules each planted bug is found.
-const BUG_SCHEDULES: u64 = 2000;
+const BUG_SCHEDULES: u64 = 12_000;
 
 /// Everything that must have happened, over all schedules together.
-const FAULTS: [&str; 21] = [
+const FAULTS: [&str; 20] = [
     "connection cut",
     "node crashed",
     "sender wiped",
@@ -33,7 +33,6 @@ const FAULTS: [&str; 21] = [
     "Overlap",
     "OtherNode",
     "Rewound",
-    "Unknown",
 ];
 
 struct Outcome {

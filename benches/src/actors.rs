@@ -66,6 +66,7 @@ impl Actor for Committed {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Parcel>();
+        handlers.answers::<TallyOf>();
     }
 }
 
@@ -94,6 +95,7 @@ impl Actor for Pipelined {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Parcel>();
+        handlers.answers::<TallyOf>();
     }
 }
 

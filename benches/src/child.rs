@@ -1,22 +1,21 @@
 //! Processes of their own, for what a process cannot measure about itself: a start after a kill, and memory.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use everpost::{Node, NodeConfig};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::actors::{Committed, Parcel, Waiting};
 use crate::clock::now;
-use crate::flood::{Target, flood};
+use crate::flood::{Target, Until, WINDOW, flood};
 use crate::memory::Memory;
 use crate::problem::Problem;
+use crate::process::{Running, report, wait_for_the_end};
 use crate::throughput::{ACTORS, settle};
 
 /// What a child process does; it reports one line of JSON and then waits for its end.
@@ -70,59 +69,15 @@ pub(crate) struct Started {
     pub(crate) overlay_bytes: u64,
 }
 
-/// A child process; it ends with its handle.
-pub(crate) struct Running {
-    process: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Running {
-    pub(crate) fn start(task: Task, folder: &Path, messages: u64) -> Result<Self, Problem> {
-        let task = task.to_possible_value().expect("no task is skipped");
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["child", "--task", task.get_name(), "--messages", &messages.to_string(), "--folder"])
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = process.stdout.take().expect("the output was piped");
-        Ok(Self { process, output: BufReader::new(output) })
-    }
-
-    /// Waits for the report.
-    pub(crate) fn report<R: DeserializeOwned>(&mut self) -> Result<R, Problem> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        if line.is_empty() {
-            return Err(Problem::new(format!("a child process ended without a report: {}", self.process.wait()?)));
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-
-    /// Ends it as a crash would.
-    pub(crate) fn kill(mut self) -> Result<(), Problem> {
-        self.process.kill()?;
-        self.process.wait()?;
-        Ok(())
-    }
-
-    /// Lets it end cleanly.
-    pub(crate) fn finish(mut self) -> Result<(), Problem> {
-        drop(self.process.stdin.take());
-        let status = self.process.wait()?;
-        if status.success() { Ok(()) } else { Err(Problem::new(format!("a child process failed: {status}"))) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended already unless something went wrong before.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl ChildTask {
+    /// Starts a process that does `task`.
+    pub(crate) fn start(task: Task, folder: &Path, messages: u64) -> Result<Running, Problem> {
+        let task = task.to_possible_value().expect("no task is skipped");
+        let mut arguments = ["child", "--task", task.get_name(), "--folder"].map(OsString::from).to_vec();
+        arguments.extend([folder.into(), "--messages".into(), messages.to_string().into()]);
+        Running::start(&std::env::current_exe()?, &arguments)
+    }
+
     pub(crate) fn run(self) -> Result<(), Problem> {
         match self.task {
             Task::Fill => {
@@ -180,11 +135,11 @@ async fn fill(folder: &Path, messages: u64, config: NodeConfig) -> Result<(), Pr
 
 /// Sends, and returns when everything is durable.
 async fn send(targets: Vec<Target<Waiting>>, messages: u64) -> Result<Vec<Target<Waiting>>, Problem> {
-    let mut targets = flood(targets, messages - ACTORS as u64).await?;
+    let mut targets = flood(targets, messages - ACTORS as u64, WINDOW, Until::Accepted).await?;
     // The last message to each actor, and with it all before it.
     for target in &mut targets {
-        target.handle.send(Parcel::new(target.next)).await.map_err(Problem::new)?;
-        target.next += 1;
+        let parcel = target.next_parcel();
+        target.handle.send(parcel).await.map_err(Problem::new)?;
     }
     Ok(targets)
 }
@@ -211,17 +166,4 @@ async fn start(folder: &Path) -> Result<(), Problem> {
         Ok(()) | Err(everpost::StopError::CutOff(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn report(report: &impl Serialize) -> Result<(), Problem> {
-    let mut output = std::io::stdout().lock();
-    serde_json::to_writer(&mut output, report)?;
-    output.write_all(b"\n")?;
-    Ok(output.flush()?)
-}
-
-/// Waits until the parent closes the pipe, by ending if need be.
-fn wait_for_the_end() -> Result<(), Problem> {
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
 }

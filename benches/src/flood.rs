@@ -12,13 +12,22 @@ use crate::problem::Problem;
 pub(crate) const WINDOW: usize = 10_000;
 /// How many tasks send.
 pub(crate) const PRODUCERS: usize = 4;
-/// A producer keeps the receipt of every so many messages: they are durable in the order of submission.
+/// A producer keeps the receipt of every so many messages: they are durable in the order of submission, and delivered in
+/// nearly that order.
 const STRIDE: usize = 50;
 
 /// One actor that is sent to, and the number of its next message.
 pub(crate) struct Target<A> {
     pub(crate) handle: ActorHandle<A>,
     pub(crate) next: u64,
+}
+
+impl<A> Target<A> {
+    /// The message that is next, which is to be sent.
+    pub(crate) fn next_parcel(&mut self) -> Parcel {
+        self.next += 1;
+        Parcel::new(self.next - 1)
+    }
 }
 
 /// The actors `0` to `actors - 1` of a type, as they are now.
@@ -32,11 +41,22 @@ pub(crate) async fn targets<A: Counts>(node: &Node, actors: usize) -> Result<Vec
     Ok(targets)
 }
 
-/// Sends `messages` in all, round robin; returns when the last is submitted. Each actor has one producer, so its messages
-/// have one order.
+/// Which receipt takes a message out of the window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// It is durable here.
+    Accepted,
+    /// It is durable on the node of its actor.
+    Delivered,
+}
+
+/// Sends `messages` in all, round robin, with `window` of them on their way at most; returns when the last is submitted.
+/// Each actor has one producer, so its messages have one order.
 pub(crate) async fn flood<A: Handler<Parcel>>(
     targets: Vec<Target<A>>,
     messages: u64,
+    window: usize,
+    until: Until,
 ) -> Result<Vec<Target<A>>, Problem> {
     let producers = PRODUCERS.min(targets.len());
     let mut shares: Vec<Vec<Target<A>>> = (0..producers).map(|_| Vec::new()).collect();
@@ -46,7 +66,7 @@ pub(crate) async fn flood<A: Handler<Parcel>>(
     let mut tasks = JoinSet::new();
     for (index, share) in shares.into_iter().enumerate() {
         let own = messages / producers as u64 + u64::from((index as u64) < messages % producers as u64);
-        tasks.spawn(produce(share, own, WINDOW / producers));
+        tasks.spawn(produce(share, own, window / producers, until));
     }
     let mut targets = Vec::new();
     while let Some(done) = tasks.join_next().await {
@@ -59,6 +79,7 @@ async fn produce<A: Handler<Parcel>>(
     mut targets: Vec<Target<A>>,
     messages: u64,
     window: usize,
+    until: Until,
 ) -> Result<Vec<Target<A>>, Problem> {
     let mut receipts: VecDeque<Receipt> = VecDeque::new();
     let mut sent = 0;
@@ -67,15 +88,18 @@ async fn produce<A: Handler<Parcel>>(
             if sent == messages {
                 break 'all;
             }
-            let receipt = target.handle.submit(Parcel::new(target.next)).await.map_err(Problem::new)?;
-            target.next += 1;
+            let parcel = target.next_parcel();
+            let receipt = target.handle.submit(parcel).await.map_err(Problem::new)?;
             sent += 1;
             if sent.is_multiple_of(STRIDE as u64) {
                 receipts.push_back(receipt);
                 if receipts.len() * STRIDE >= window
                     && let Some(oldest) = receipts.pop_front()
                 {
-                    oldest.accepted().await?;
+                    match until {
+                        Until::Accepted => oldest.accepted().await?,
+                        Until::Delivered => oldest.delivered().await?,
+                    }
                 }
             }
         }
@@ -94,8 +118,8 @@ pub(crate) async fn send_one_by_one<A: Counts>(
         let own = messages / senders + u64::from((index as u64) < messages % senders);
         tasks.spawn(async move {
             for _ in 0..own {
-                target.handle.send(Parcel::new(target.next)).await.map_err(Problem::new)?;
-                target.next += 1;
+                let parcel = target.next_parcel();
+                target.handle.send(parcel).await.map_err(Problem::new)?;
             }
             Ok::<_, Problem>(target)
         });

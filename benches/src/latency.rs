@@ -1,27 +1,23 @@
 //! The latency of a durable send at a given rate, from the moment at which it was due, so that a send that is late because
 //! the one before it was slow counts as slow too. Beside it what one commit of LMDB takes.
 
-use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use everpost::Node;
+use everpost::{Actor, Node};
 use hdrhistogram::Histogram;
 use tokio::runtime::Handle;
 
-use crate::actors::{Committed, Parcel};
+use crate::actors::Committed;
 use crate::clock::now;
 use crate::disk::{histogram, quantile_us, record};
 use crate::flood::{Target, check, targets};
 use crate::limits::OneRecord;
 use crate::problem::Problem;
 use crate::samples::Samples;
+use crate::schedule::schedule;
 use crate::throughput::{ACTORS, settle};
 
-/// Messages a second.
-const RATE: u32 = 1_000;
-/// How long before a send is due its thread stops sleeping and watches the clock: a sleep ends some 60 us late.
-const WATCH: Duration = Duration::from_micros(120);
 /// How many sends may be on their way; far more than a disk that stalls for a second needs.
 const PENDING_MAX: usize = 100_000;
 
@@ -53,54 +49,54 @@ pub(crate) async fn round(
     Ok(())
 }
 
-/// Sends on a schedule, from a thread of its own, to actors that handle what they get.
+/// Sends on a schedule to actors that handle what they get.
 async fn send_paced(node: &Node, length: Duration) -> Result<Histogram<u64>, Problem> {
+    let targets = targets::<Committed>(node, ACTORS).await?;
+    let (sends, targets) = paced(targets, length, |target| {
+        let (handle, parcel) = (target.handle.clone(), target.next_parcel());
+        async move { handle.send(parcel).await.map(drop).map_err(Problem::new) }
+    })
+    .await?;
+    node.drained().await?;
+    check(&targets).await?;
+    Ok(sends)
+}
+
+/// Does something for one target after the other on a schedule, from a thread of its own: how long each took, counted from
+/// the moment at which it was due.
+pub(crate) async fn paced<A, W>(
+    mut targets: Vec<Target<A>>,
+    length: Duration,
+    act: impl Fn(&mut Target<A>) -> W + Send + 'static,
+) -> Result<(Histogram<u64>, Vec<Target<A>>), Problem>
+where
+    A: Actor,
+    W: Future<Output = Result<(), Problem>> + Send + 'static,
+{
     let (measured, durations) = mpsc::sync_channel::<Result<Duration, Problem>>(PENDING_MAX);
     let runtime = Handle::current();
-    let targets = targets::<Committed>(node, ACTORS).await?;
     let pace = move || {
-        let mut targets: Vec<_> = targets.into_iter().map(|target| (Arc::new(target.handle), target.next)).collect();
         for (due, number) in schedule(length) {
             let index = number % targets.len();
-            let (handle, next) = &mut targets[index];
-            let (handle, parcel, measured) = (Arc::clone(handle), Parcel::new(*next), measured.clone());
-            *next += 1;
+            let (work, measured) = (act(&mut targets[index]), measured.clone());
             runtime.spawn(async move {
-                let sent = handle.send(parcel).await;
+                let done = work.await;
                 // The receiver waits for every result, unless one before was an error.
-                let _ = measured.try_send(sent.map(|_| due.elapsed()).map_err(Problem::new));
+                let _ = measured.try_send(done.map(|()| due.elapsed()));
             });
         }
         targets
     };
     let pacing = tokio::task::spawn_blocking(pace);
-    let mut sends = histogram();
+    let mut taken = histogram();
     let collect = || {
         for duration in durations {
-            record(&mut sends, duration?);
+            record(&mut taken, duration?);
         }
         Ok::<_, Problem>(())
     };
     tokio::task::block_in_place(collect)?;
-    let mut reached = Vec::new();
-    for (handle, next) in pacing.await? {
-        reached.push(Target { handle: (*handle).clone(), next });
-    }
-    node.drained().await?;
-    check(&reached).await?;
-    Ok(sends)
-}
-
-/// One moment after the other, each at its time.
-fn schedule(length: Duration) -> impl Iterator<Item = (Instant, usize)> {
-    let period = Duration::from_secs(1) / RATE;
-    let start = now() + period;
-    let count = u32::try_from(length.as_micros() / period.as_micros()).expect("a benchmark is short");
-    (0..count).map(move |number| {
-        let due = start + period * number;
-        sleep_until(due);
-        (due, number as usize)
-    })
+    Ok((taken, pacing.await?))
 }
 
 fn measure_commits(
@@ -120,15 +116,4 @@ fn measure_commits(
         record(busy, begun.elapsed());
     }
     Ok(())
-}
-
-fn sleep_until(due: Instant) {
-    let wait = due.saturating_duration_since(now());
-    if wait > WATCH {
-        #[expect(clippy::disallowed_methods, reason = "a schedule in real time is what is measured against")]
-        std::thread::sleep(wait - WATCH);
-    }
-    while now() < due {
-        std::hint::spin_loop();
-    }
 }

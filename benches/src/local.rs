@@ -6,18 +6,41 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use everpost::{Node, NodeConfig};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
-use crate::actors::{Committed, Pipelined};
-use crate::flood::WINDOW;
+use crate::actors::{Committed, PAYLOAD_BYTES, Pipelined};
+use crate::flood::{PRODUCERS, WINDOW};
 use crate::machine::{Machine, data_folder};
 use crate::problem::Problem;
-use crate::report::Report;
+use crate::report::{Measure, Report};
 use crate::samples::Samples;
-use crate::throughput::Run;
+use crate::throughput::{ACTORS, Run};
 use crate::{disk, latency, limits, recovery, throughput};
 
 /// Fewer samples would have no middle.
 const ROUNDS_MIN: u32 = 3;
+
+/// What the parts allow, and the aims of the project.
+const MEASURE: Measure = Measure {
+    ratios: &[
+        ("throughput.committed_1000", "limits.ractor_cast"),
+        ("throughput.committed_1000", "limits.store_committed"),
+        ("throughput.committed_1000", "limits.journal_of_committed_1000.messages"),
+        ("throughput.committed_1000.groups", "limits.journal_of_committed_1000"),
+        ("throughput.pipelined_1000", "limits.ractor_cast"),
+        ("throughput.pipelined_1000", "limits.store_pipelined"),
+        ("throughput.pipelined_1000", "limits.journal_of_pipelined_1000.messages"),
+        ("throughput.pipelined_1000.groups", "limits.journal_of_pipelined_1000"),
+    ],
+    aims: &[
+        ("throughput.committed_1000", 500_000.0, false),
+        ("throughput.pipelined_1000", 1_000_000.0, false),
+        ("latency.send_p50_in_lmdb_commits", 2.0, true),
+        ("recovery.after_kill", 2.0, true),
+        ("memory.beyond_window", 32.0, true),
+        ("memory.after_start", 32.0, true),
+    ],
+};
 
 /// Measures one node.
 #[derive(Debug, Args)]
@@ -74,7 +97,7 @@ impl Local {
         // On a worker, as a service would: the thread that made the runtime is none.
         let measuring = runtime.spawn(Measuring::new(self, folder.path()).run());
         let samples = runtime.block_on(measuring)??;
-        Report::new(machine, self.quick, &samples).print(self.json)
+        Report::new(machine, Settings::new(self.quick), notes(self.quick), &samples, MEASURE).print(self.json)
     }
 
     fn amounts(&self) -> Amounts {
@@ -100,6 +123,45 @@ impl Local {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct Settings {
+    payload_bytes: usize,
+    actors: usize,
+    /// How many messages may be unacknowledged.
+    window: usize,
+    /// How many may wait for one actor, before its sender is held back.
+    mailbox_messages_max: usize,
+    producers: usize,
+    /// A smoke run, whose figures mean nothing.
+    quick: bool,
+}
+
+impl Settings {
+    fn new(quick: bool) -> Self {
+        Self {
+            payload_bytes: PAYLOAD_BYTES,
+            actors: ACTORS,
+            window: WINDOW,
+            mailbox_messages_max: WINDOW,
+            producers: PRODUCERS,
+            quick,
+        }
+    }
+}
+
+/// How far a run is, drawn on a terminal only.
+pub(crate) fn progress(steps: u64) -> ProgressBar {
+    let progress = ProgressBar::new(steps);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed_precise} {msg}");
+    progress.set_style(style.expect("the template is well formed"));
+    progress
+}
+
+/// What a reader of the figures must know first.
+pub(crate) fn notes(quick: bool) -> Vec<String> {
+    if quick { vec!["a smoke run: the figures mean nothing".to_owned()] } else { Vec::new() }
+}
+
 /// A run of the rounds.
 struct Measuring {
     folder: PathBuf,
@@ -116,10 +178,7 @@ impl Measuring {
         let groups: Vec<_> = Group::value_variants().iter().copied().filter(wanted).collect();
         let runs = if local.run.is_empty() { Run::value_variants() } else { &local.run };
         let rounds = if local.quick { ROUNDS_MIN } else { local.rounds };
-        // Drawn on a terminal only.
-        let progress = ProgressBar::new(u64::from(rounds + 1) * groups.len() as u64);
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed_precise} {msg}");
-        progress.set_style(style.expect("the template is well formed"));
+        let progress = progress(u64::from(rounds + 1) * groups.len() as u64);
         Self { folder: folder.to_path_buf(), groups, runs: runs.to_vec(), amounts: local.amounts(), rounds, progress }
     }
 

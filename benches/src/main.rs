@@ -15,9 +15,12 @@ mod local;
 mod machine;
 mod memory;
 mod problem;
+mod process;
 mod recovery;
+mod remote;
 mod report;
 mod samples;
+mod schedule;
 mod throughput;
 mod written;
 
@@ -28,6 +31,7 @@ use clap::{Parser, Subcommand};
 
 use crate::child::ChildTask;
 use crate::local::Local;
+use crate::remote::{Member, Remote};
 
 /// Measures Everpost on this machine.
 #[derive(Debug, Parser)]
@@ -41,15 +45,22 @@ struct Cli {
 enum Command {
     /// Measures one node: throughput, latency, recovery, and the limits of what is under it.
     Local(Local),
+    /// Measures two nodes, in two processes on loopback, and `ractor_cluster` beside them.
+    Remote(Remote),
     /// A part of a measurement that needs a process of its own; started by the others.
     #[command(hide = true)]
     Child(ChildTask),
+    /// One of the two nodes; started by `remote`.
+    #[command(hide = true)]
+    Member(Member),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Local(local) => local.measure(),
+        Command::Remote(remote) => remote.measure(),
         Command::Child(task) => task.run(),
+        Command::Member(member) => member.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

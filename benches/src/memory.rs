@@ -1,6 +1,4 @@
-//! What this process takes of the machine, as the kernel counts it.
-
-use std::time::Duration;
+//! What memory this process takes, as the kernel counts it.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,13 +20,6 @@ impl Memory {
         trim();
         Ok(Self { anonymous_bytes: status_bytes("RssAnon")?, file_bytes: status_bytes("RssFile")? })
     }
-}
-
-/// Time on the processors that this process has taken so far, over all threads.
-pub(crate) fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.expect("time taken is not negative"), nanoseconds.expect("below a second"))
 }
 
 fn status_bytes(key: &str) -> Result<u64, Problem> {

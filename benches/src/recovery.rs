@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::child::{Filled, Running, Started, Task};
+use crate::child::{ChildTask, Filled, Started, Task};
 use crate::problem::Problem;
 use crate::samples::Samples;
 
@@ -43,14 +43,14 @@ pub(crate) fn round(samples: &mut Samples, folder: &Path, messages: u64) -> Resu
 
 /// Fills a store, and kills the process that did.
 fn fill(task: Task, folder: &Path, messages: u64) -> Result<Filled, Problem> {
-    let mut filling = Running::start(task, folder, messages)?;
+    let mut filling = ChildTask::start(task, folder, messages)?;
     let filled = filling.report()?;
     filling.kill()?;
     Ok(filled)
 }
 
 fn start(folder: &Path, messages: u64) -> Result<Started, Problem> {
-    let mut running = Running::start(Task::Start, folder, 0)?;
+    let mut running = ChildTask::start(Task::Start, folder, 0)?;
     let started: Started = running.report()?;
     running.finish()?;
     if started.waiting as u64 == messages {

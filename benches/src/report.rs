@@ -4,36 +4,22 @@ use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
-use crate::actors::PAYLOAD_BYTES;
-use crate::flood::{PRODUCERS, WINDOW};
 use crate::machine::Machine;
 use crate::problem::Problem;
 use crate::samples::{Figure, Samples};
-use crate::throughput::ACTORS;
 
-/// Everything that a run found.
+/// Everything that a run found. `S` is what was set.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Report<S> {
     machine: Machine,
-    settings: Settings,
+    settings: S,
+    /// What a reader of the figures must know.
+    notes: Vec<String>,
     /// By name, in the order of measurement.
     #[serde(serialize_with = "by_name")]
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
     aims: Vec<Aim>,
-}
-
-#[derive(Debug, Serialize)]
-struct Settings {
-    payload_bytes: usize,
-    actors: usize,
-    /// How many messages may be unacknowledged.
-    window: usize,
-    /// How many may wait for one actor, before its sender is held back.
-    mailbox_messages_max: usize,
-    producers: usize,
-    /// A smoke run, whose figures mean nothing.
-    quick: bool,
 }
 
 /// What is reached of a limit: the medians of both.
@@ -56,47 +42,27 @@ struct Aim {
     met: bool,
 }
 
-/// Figures that are compared with the limit that their work has.
-const RATIOS: [(&str, &str); 8] = [
-    ("throughput.committed_1000", "limits.ractor_cast"),
-    ("throughput.committed_1000", "limits.store_committed"),
-    ("throughput.committed_1000", "limits.journal_of_committed_1000.messages"),
-    ("throughput.committed_1000.groups", "limits.journal_of_committed_1000"),
-    ("throughput.pipelined_1000", "limits.ractor_cast"),
-    ("throughput.pipelined_1000", "limits.store_pipelined"),
-    ("throughput.pipelined_1000", "limits.journal_of_pipelined_1000.messages"),
-    ("throughput.pipelined_1000.groups", "limits.journal_of_pipelined_1000"),
-];
+/// What the figures of a kind of run are held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure {
+    /// Figures that are compared with a limit, or with what another system does.
+    pub(crate) ratios: &'static [(&'static str, &'static str)],
+    /// A figure, its aim, and whether less is better: on two cores, with the disk in its fast state.
+    pub(crate) aims: &'static [(&'static str, f64, bool)],
+}
 
-/// The aims of the project: on two cores, with the disk in its fast state.
-const AIMS: [(&str, f64, bool); 6] = [
-    ("throughput.committed_1000", 500_000.0, false),
-    ("throughput.pipelined_1000", 1_000_000.0, false),
-    ("latency.send_p50_in_lmdb_commits", 2.0, true),
-    ("recovery.after_kill", 2.0, true),
-    ("memory.beyond_window", 32.0, true),
-    ("memory.after_start", 32.0, true),
-];
-
-impl Report {
-    pub(crate) fn new(machine: Machine, quick: bool, samples: &Samples) -> Self {
-        let ratios = RATIOS.iter().filter_map(|&(figure, limit)| {
+impl<S: Serialize> Report<S> {
+    pub(crate) fn new(machine: Machine, settings: S, notes: Vec<String>, samples: &Samples, measure: Measure) -> Self {
+        let ratios = measure.ratios.iter().filter_map(|&(figure, limit)| {
             Some(Ratio { figure, limit, ratio: samples.median(figure)? / samples.median(limit)? })
         });
-        let aims = AIMS.iter().filter_map(|&(figure, aim, at_most)| {
+        let aims = measure.aims.iter().filter_map(|&(figure, aim, at_most)| {
             let Figure { median: reached, unit, .. } = samples.figures().find(|found| found.name == figure)?;
             let met = if at_most { reached <= aim } else { reached >= aim };
             Some(Aim { figure, unit, aim, at_most, reached, met })
         });
-        let settings = Settings {
-            payload_bytes: PAYLOAD_BYTES,
-            actors: ACTORS,
-            window: WINDOW,
-            mailbox_messages_max: WINDOW,
-            producers: PRODUCERS,
-            quick,
-        };
-        Self { machine, settings, figures: samples.figures().collect(), ratios: ratios.collect(), aims: aims.collect() }
+        let (ratios, aims) = (ratios.collect(), aims.collect());
+        Self { machine, settings, notes, figures: samples.figures().collect(), ratios, aims }
     }
 
     pub(crate) fn print(&self, json: bool) -> Result<(), Problem> {
@@ -112,8 +78,8 @@ impl Report {
 
     fn print_tables(&self, output: &mut impl Write) -> std::io::Result<()> {
         writeln!(output, "{}", self.machine)?;
-        if self.settings.quick {
-            writeln!(output, "a smoke run: the figures mean nothing")?;
+        for note in &self.notes {
+            writeln!(output, "{note}")?;
         }
         writeln!(output, "\n{:<52} {:>14} {:>14} {:>14} {:>5}  unit", "figure", "min", "median", "max", "runs")?;
         for Figure { name, min, median, max, unit, runs } in &self.figures {
@@ -126,7 +92,7 @@ impl Report {
             )?;
         }
         if !self.ratios.is_empty() {
-            writeln!(output, "\n{:<40} {:<44} {:>8}", "figure", "of the limit", "share")?;
+            writeln!(output, "\n{:<40} {:<44} {:>8}", "figure", "against", "share")?;
         }
         for Ratio { figure, limit, ratio } in &self.ratios {
             writeln!(output, "{figure:<40} {limit:<44} {:>7.1}%", ratio * 100.0)?;
@@ -188,7 +154,11 @@ mod tests {
         samples.add("limits.ractor_cast", "messages/s", 1_200_000.0);
         samples.add("recovery.after_kill", "s", 2.5);
         let machine = Machine::describe(&std::env::temp_dir()).unwrap();
-        let report = Report::new(machine, false, &samples);
+        let measure = Measure {
+            ratios: &[("throughput.committed_1000", "limits.ractor_cast")],
+            aims: &[("throughput.committed_1000", 500_000.0, false), ("recovery.after_kill", 2.0, true)],
+        };
+        let report = Report::new(machine, (), Vec::new(), &samples, measure);
         let met: Vec<_> = report.aims.iter().map(|aim| (aim.figure, aim.met)).collect();
         assert_eq!(met, [("throughput.committed_1000", true), ("recovery.after_kill", false)]);
         assert_eq!(report.ratios.len(), 1);

@@ -7,9 +7,8 @@ use clap::ValueEnum;
 use everpost::{Node, StoreStatistics};
 
 use crate::actors::{Committed, Counts, Pipelined};
-use crate::clock::{now, per_second};
-use crate::flood::{check, flood, send_one_by_one, targets};
-use crate::memory::processor_time;
+use crate::clock::{now, per_second, processor_time};
+use crate::flood::{Until, WINDOW, check, flood, send_one_by_one, targets};
 use crate::problem::Problem;
 use crate::samples::Samples;
 use crate::written::Written;
@@ -83,7 +82,7 @@ async fn measure<A: Counts>(
     let start = now();
     let targets = match run {
         Run::Committed1000SendAwait => send_one_by_one(targets, messages).await?,
-        _ => flood(targets, messages).await?,
+        _ => flood(targets, messages, WINDOW, Until::Accepted).await?,
     };
     node.drained().await?;
     let elapsed = start.elapsed();

@@ -36,6 +36,8 @@ fn right() -> (Oracle, Found) {
     // The fifth number was rejected, so that the tenth entry is number 11.
     oracle.saw(&saw(Saw::Answered(10, 77)));
     oracle.saw(&saw(Saw::GivenUp(5)));
+    oracle.saw(&saw(Saw::Processed(6)));
+    oracle.saw(&saw(Saw::ShownAfter(6, Some(9))));
     (oracle, found)
 }
 
@@ -122,4 +124,12 @@ fn the_oracle_catches_what_left_before_its_commit() {
     check("I6", |oracle, _| oracle.saw(&saw(Saw::Answered(3, 1))));
     check("I6", |oracle, _| oracle.saw(&saw(Saw::Answered(99, 1))));
     check("I6", |oracle, _| oracle.saw(&saw(Saw::GivenUp(10))));
+}
+
+#[test]
+fn the_oracle_catches_a_receipt_that_says_what_is_not_so() {
+    check("I6", |oracle, _| oracle.saw(&saw(Saw::Processed(5))));
+    check("I1", |oracle, _| oracle.saw(&saw(Saw::Processed(18))));
+    check("I6", |oracle, _| oracle.saw(&saw(Saw::ShownAfter(10, Some(9)))));
+    check("I6", |oracle, _| oracle.saw(&saw(Saw::ShownAfter(10, None))));
 }

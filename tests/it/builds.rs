@@ -83,6 +83,7 @@ impl<M: Cents> Actor for Build<M> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<M>();
+        handlers.answers::<Sum>();
     }
 }
 impl<M: Cents> Handler<M> for Build<M> {

@@ -39,6 +39,7 @@ impl Actor for Trespasser {
         handlers.on::<Try>();
         handlers.on::<Spawn>();
         handlers.on::<Bump>();
+        handlers.answers::<Look>();
     }
 }
 

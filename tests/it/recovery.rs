@@ -34,7 +34,8 @@ async fn killed_at_random_moments_nothing_acknowledged_is_lost_or_doubled() {
 
 /// One life of the process; returns where the next one begins.
 fn live_and_die(folder: &Path, random: &mut Random, oracle: &mut Oracle, streams: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let mut child = Child::start(&Setup { folder: folder.into(), attempts_max: 8, open: true, logs: false });
+    let mut child =
+        Child::start(&Setup { folder: folder.into(), attempts_max: 8, open: true, logs: false, seat: None });
     child.tell(&Command::Load(streams));
     // Some die while they open the store, or replay.
     let events = if random.once_in(4) { random.below(4) } else { random.below(EVENTS_MAX) };
@@ -51,6 +52,7 @@ fn saw(oracle: &mut Oracle, event: Event) {
     match event {
         Event::Client(client) => oracle.saw(&client),
         Event::Refused(reason) => panic!("I7 is broken: the store does not open: {reason}"),
+        Event::Broken(what) => panic!("a client saw what must not be: {what}"),
         _ => {}
     }
 }

@@ -5,10 +5,15 @@
 //! seed `x`, which is what the line says that a failure prints.
 
 pub mod child;
+pub mod cluster;
 pub mod load;
+pub mod logs;
+pub mod net;
 pub mod oracle;
 pub mod probe;
 pub mod protocol;
+pub mod puppet;
+pub mod relay;
 pub mod seeds;
 pub mod wait;
 pub mod worker;

@@ -2,20 +2,18 @@
 //! handles, keeps both in its state and forwards them to a sink, which keeps them too and adds to a total. An attempt
 //! that fails first does everything wrong that it can; a trace of that is a phantom.
 
-use std::collections::{BTreeMap, VecDeque};
+mod client;
 
-use everpost::{
-    Actor, Answer, AskError, Delivery, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, Receipt, Turn,
-};
+use std::collections::BTreeMap;
+
+use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, NodeBuilder, Turn};
 use serde::{Deserialize, Serialize};
 
+pub use self::client::client;
 use crate::oracle::Entry;
-use crate::protocol::{Client, Event, Saw, emit};
 
 /// How many streams there are, each with one client.
 pub const STREAMS: u32 = 12;
-/// How many jobs of a stream may be on their way.
-const IN_FLIGHT_MAX: usize = 16;
 /// The number that only a failed attempt writes.
 pub const PHANTOM: u32 = u32::MAX;
 
@@ -35,6 +33,10 @@ fn panics_once(number: u32) -> bool {
 
 fn is_asked(number: u32) -> bool {
     number.is_multiple_of(9)
+}
+
+fn is_waited_for(number: u32) -> bool {
+    number % 31 == 3
 }
 
 fn is_followed_by_a_question(number: u32) -> bool {
@@ -107,6 +109,8 @@ impl<const EARLY: bool> Actor for Source<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Job>();
+        handlers.answers::<WholeHistory>();
+        handlers.answers::<Newest>();
     }
 }
 
@@ -143,6 +147,7 @@ impl<const EARLY: bool> Actor for Sink<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Forward>();
+        handlers.answers::<WholeHistory>();
     }
 }
 
@@ -161,6 +166,7 @@ impl Actor for Total {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Add>();
+        handlers.answers::<Sum>();
     }
 }
 
@@ -205,45 +211,4 @@ pub fn actors(node: NodeBuilder) -> NodeBuilder {
 #[must_use]
 pub fn source_of(stream: u32) -> String {
     (stream / 2 % 3).to_string()
-}
-
-/// Sends jobs on one stream until the process dies, and tells the parent all that a client sees.
-pub async fn client(node: Node, stream: u32, first: u32) {
-    if stream.is_multiple_of(2) {
-        run_client::<false>(node, stream, first).await;
-    } else {
-        run_client::<true>(node, stream, first).await;
-    }
-}
-
-async fn run_client<const EARLY: bool>(node: Node, stream: u32, first: u32) {
-    let source = node.actor::<Source<EARLY>>(&source_of(stream));
-    let mut in_flight: VecDeque<(u32, Receipt)> = VecDeque::new();
-    for number in first.. {
-        say(stream, Saw::Sent(number));
-        if is_asked(number) {
-            match source.ask(Job { stream, number }).await {
-                Ok(token) => say(stream, Saw::Replied(number, token)),
-                Err(AskError::GivenUp(_)) => say(stream, Saw::GivenUp(number)),
-                Err(error) => panic!("a job that was asked for: {error}"),
-            }
-        } else {
-            let receipt = source.submit(Job { stream, number }).await.expect("a job is taken");
-            in_flight.push_back((number, receipt));
-        }
-        if is_followed_by_a_question(number)
-            && let Some((entries, newest)) = source.query(Newest { stream }).await.expect("a question is answered")
-        {
-            say(stream, Saw::Answered(entries, newest.token));
-        }
-        while in_flight.len() > IN_FLIGHT_MAX || in_flight.front().is_some_and(|(_, receipt)| receipt.is_accepted()) {
-            let (number, receipt) = in_flight.pop_front().expect("it is not empty");
-            receipt.accepted().await.expect("the store works");
-            say(stream, Saw::Acknowledged(number));
-        }
-    }
-}
-
-fn say(stream: u32, saw: Saw) {
-    emit(&Event::Client(Client { stream, saw }));
 }

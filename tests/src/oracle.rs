@@ -37,6 +37,9 @@ struct Stream {
     replied: BTreeMap<u32, u64>,
     /// How many entries a question found, and the newest one's token.
     answered: Vec<(usize, u64)>,
+    processed: BTreeSet<u32>,
+    /// A number that was processed, and the newest one that a question found after that.
+    shown_after: Vec<(u32, Option<u32>)>,
 }
 
 /// What is there in the end, when nothing waits any more.
@@ -78,21 +81,30 @@ impl Oracle {
             Saw::GivenUp(number) => _ = stream.given_up.insert(number),
             Saw::Replied(number, token) => _ = stream.replied.insert(number, token),
             Saw::Answered(entries, token) => stream.answered.push((entries, token)),
+            Saw::Processed(number) => _ = stream.processed.insert(number),
+            Saw::ShownAfter(number, newest) => stream.shown_after.push((number, newest)),
         }
     }
 
     /// The process was killed; the next one begins with these numbers.
     pub fn killed(&mut self) -> Vec<(u32, u32)> {
+        self.killed_with(0..STREAMS)
+    }
+
+    /// The process that had these streams was killed; the next one begins with these numbers.
+    pub fn killed_with(&mut self, streams: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
         self.life += 1;
         let next =
             |stream| self.streams.get(&stream).and_then(|stream| stream.sent.keys().last()).map_or(1, |last| last + 1);
-        (0..STREAMS).map(|stream| (stream, next(stream))).collect()
+        streams.into_iter().map(|stream| (stream, next(stream))).collect()
     }
 
     /// How many jobs were sent, and of how many a client learned that they are durable.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
-        let known = |stream: &Stream| stream.acknowledged.len() + stream.replied.len() + stream.given_up.len();
+        let known = |stream: &Stream| {
+            stream.acknowledged.len() + stream.replied.len() + stream.given_up.len() + stream.processed.len()
+        };
         (self.streams.values().map(|stream| stream.sent.len()).sum(), self.streams.values().map(known).sum())
     }
 }

@@ -1,10 +1,11 @@
 //! What a test and its child process say to each other: one JSON value a line, on the child's standard input and output.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::net::Seat;
 use crate::probe::Note;
 use crate::worker::{Step, Target};
 
@@ -24,6 +25,23 @@ pub struct Setup {
     pub open: bool,
     /// Whether its logs, which go to its standard error as JSON, are to be complete.
     pub logs: bool,
+    /// Its place among other nodes, if there are others.
+    #[serde(default)]
+    pub seat: Option<Seat>,
+}
+
+impl Setup {
+    /// A node by itself with open gates.
+    #[must_use]
+    pub fn alone(folder: &Path) -> Self {
+        Self { folder: folder.into(), attempts_max: 8, open: true, logs: false, seat: None }
+    }
+
+    /// A node among others with open gates.
+    #[must_use]
+    pub fn seated(seat: &Seat) -> Self {
+        Self { seat: Some(seat.clone()), ..Self::alone(&seat.folder) }
+    }
 }
 
 /// What a child is told.
@@ -60,6 +78,8 @@ pub enum Event {
     Stopped,
     /// The load: something that a client saw.
     Client(Client),
+    /// The load: a client saw what must not be.
+    Broken(String),
 }
 
 /// What a client of the load sees, on one stream.
@@ -84,6 +104,10 @@ pub enum Saw {
     GivenUp(u32),
     /// The answer to a question: so many entries, and the newest one's token.
     Answered(usize, u64),
+    /// Its receipt says that it was processed.
+    Processed(u32),
+    /// A question that was asked after that found this number as the newest; nothing, when there were no entries.
+    ShownAfter(u32, Option<u32>),
 }
 
 /// Says `event` to the parent.

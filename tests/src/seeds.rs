@@ -31,7 +31,7 @@ impl Seed {
     /// The random numbers of this seed.
     #[must_use]
     pub fn random(&self) -> Random {
-        Random(StdRng::seed_from_u64(self.value))
+        Random::new(self.value)
     }
 
     /// The seed itself.
@@ -57,6 +57,12 @@ impl Drop for Seed {
 pub struct Random(StdRng);
 
 impl Random {
+    /// The numbers of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0.random_range(0..bound)

@@ -148,6 +148,7 @@ impl<const EARLY: bool> Actor for Scripted<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Script>();
+        handlers.answers::<Read>();
     }
 }
 

@@ -31,8 +31,12 @@ pub fn serve() {
 async fn run(setup: Setup) {
     let probe = Probe::echoing(setup.open);
     let config = NodeConfig { attempts_max: setup.attempts_max, ..crate::config() };
+    let node = match &setup.seat {
+        Some(seat) => seat.builder(&probe),
+        None => load::actors(workers(&setup.folder, &probe)),
+    };
     emit(&Event::Opening);
-    let node = match load::actors(workers(&setup.folder, &probe)).config(config).start().await {
+    let node = match node.config(config).start().await {
         Ok(node) => node,
         Err(error) => return emit(&Event::Refused(error.to_string())),
     };
@@ -47,7 +51,7 @@ async fn run(setup: Setup) {
             }
             Command::Load(streams) => {
                 for (stream, first) in streams {
-                    tokio::spawn(load::client(node.clone(), stream, first));
+                    tokio::spawn(run_client(node.clone(), stream, first));
                 }
             }
             Command::Stop => {
@@ -55,6 +59,14 @@ async fn run(setup: Setup) {
                 return emit(&Event::Stopped);
             }
         }
+    }
+}
+
+async fn run_client(node: Node, stream: u32, first: u32) {
+    let say = |client| emit(&Event::Client(client));
+    let client = tokio::spawn(load::client(node, stream, first..=u32::MAX, say));
+    if let Err(failure) = client.await {
+        emit(&Event::Broken(format!("stream {stream}: {failure}")));
     }
 }
 

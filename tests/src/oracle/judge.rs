@@ -50,7 +50,7 @@ impl Stream {
     }
 
     fn nothing_is_lost(&self, present: &BTreeSet<u32>) -> Result<(), Violation> {
-        let told = self.acknowledged.iter().chain(self.replied.keys()).chain(&self.given_up);
+        let told = self.acknowledged.iter().chain(self.replied.keys()).chain(&self.given_up).chain(&self.processed);
         let lost: Vec<_> = told.filter(|number| !present.contains(number)).collect();
         check("I1", lost.is_empty(), || format!("acknowledged and gone: {lost:?}"))
     }
@@ -86,6 +86,10 @@ impl Stream {
             let kept = count.checked_sub(1).and_then(|index| entries.get(index)).map(|entry| entry.token);
             check("I6", kept == Some(*token), || format!("entry {count} was shown as {token}, and {kept:?} is there"))?;
         }
+        let unprocessed = self.processed.iter().find(|number| dead.contains(number));
+        check("I6", unprocessed.is_none(), || format!("{unprocessed:?} was processed, and is a dead letter"))?;
+        let behind = self.shown_after.iter().find(|(number, newest)| newest.is_none_or(|newest| newest < *number));
+        check("I6", behind.is_none(), || format!("{behind:?}: it was processed, and a question did not show it"))?;
         let alive = self.given_up.iter().find(|number| !dead.contains(number));
         check("I6", alive.is_none(), || format!("{alive:?} was given up on, and is no dead letter"))
     }

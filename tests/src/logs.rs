@@ -1,0 +1,120 @@
+//! The logs of the nodes in this process, kept for tests that look at them. Tests run side by side: each gives its nodes
+//! names of their own, and looks at the lines of these.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::wait::eventually;
+
+/// A line of the logs.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// How grave it is.
+    pub level: Level,
+    /// Its fields, as text.
+    pub fields: BTreeMap<&'static str, String>,
+}
+
+impl Line {
+    /// A field; nothing when there is none.
+    #[must_use]
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// All of it, as it would be read.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} {:?}", self.level, self.fields)
+    }
+}
+
+/// Keeps logs from now on.
+///
+/// # Panics
+///
+/// When something else of this process takes the logs.
+pub fn keep() {
+    static KEPT: OnceLock<()> = OnceLock::new();
+    KEPT.get_or_init(|| tracing::subscriber::set_global_default(Keeper).expect("nothing else takes the logs"));
+}
+
+/// The lines that the node `node` has written about `event` so far.
+#[must_use]
+pub fn lines(node: &str, event: &str) -> Vec<Line> {
+    let of = |line: &&Line| line.field("node") == node && line.field("event") == event;
+    lines_kept().iter().filter(of).cloned().collect()
+}
+
+/// Waits until the node has written a line about `event` that contains `words`, and returns it.
+///
+/// # Panics
+///
+/// When that takes too long.
+pub async fn line(node: &str, event: &str, words: &str) -> Line {
+    wait_for(node, event, words, |_| true).await
+}
+
+/// The same, for a line about one peer.
+///
+/// # Panics
+///
+/// When that takes too long.
+pub async fn line_on(node: &str, event: &str, peer: &str, words: &str) -> Line {
+    wait_for(node, event, words, |line| line.field("peer") == peer).await
+}
+
+async fn wait_for(node: &str, event: &str, words: &str, wanted: impl Fn(&Line) -> bool) -> Line {
+    let found = || lines(node, event).into_iter().find(|line| wanted(line) && line.text().contains(words));
+    eventually(&format!("`{node}` writes `{event}` with `{words}`"), || found().is_some()).await;
+    found().expect("lines are never taken away")
+}
+
+fn lines_kept() -> MutexGuard<'static, Vec<Line>> {
+    static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+    LINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Keeper;
+
+impl Subscriber for Keeper {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("everpost")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        lines_kept().push(Line { level: *event.metadata().level(), fields: fields.0 });
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}

@@ -188,10 +188,10 @@ pub struct LinkConfig {
 impl Default for LinkConfig {
     fn default() -> Self {
         Self {
-            keep_alive: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_millis(500),
+            idle_timeout: Duration::from_secs(2),
             reconnect_first: Duration::from_millis(50),
-            reconnect_cap: Duration::from_secs(1),
+            reconnect_cap: Duration::from_millis(500),
             send_window_bytes: 8 << 20,
             lane_window_bytes: 1 << 20,
             streams: 4,

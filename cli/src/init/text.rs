@@ -82,8 +82,8 @@ const SETTINGS: &str = r#"
 
 [link]
 # How long a link may be silent before something is sent, and before it counts as lost.
-#keep_alive = "1s"
-#idle_timeout = "5s"
+#keep_alive = "500ms"
+#idle_timeout = "2s"
 # How much may be on its way to a peer without an acknowledgement.
 #send_window_bytes = "8MiB"
 

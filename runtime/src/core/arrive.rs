@@ -102,13 +102,15 @@ impl Core {
 
     /// Stores what arrived, in the order in which it came. Waits for room in the store, which is what holds the sender
     /// back; a full mailbox does not.
-    pub(crate) async fn arrive(&self, from: &Producer, arriving: Vec<Arriving>) -> Result<(), ArrivalError> {
+    ///
+    /// Takes everything out of `arriving`, whose memory is used again for what arrives next.
+    pub(crate) async fn arrive(&self, from: &Producer, arriving: &mut Vec<Arriving>) -> Result<(), ArrivalError> {
         let bytes = arriving.iter().map(|arriving| arriving.envelope.len() + CURSOR_BYTES_MAX).sum();
         let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
         let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
-        let (new, broken) = take_new(&mut receiving, arriving);
-        if !new.is_empty() {
-            let ticket = self.store_arrivals(from, &mut receiving, permit, new);
+        let broken = keep_new(&mut receiving, arriving);
+        if !arriving.is_empty() {
+            let ticket = self.store_arrivals(from, &mut receiving, permit, arriving);
             drop(receiving);
             self.release_after(ticket, Effect::Acknowledge(Arc::clone(&from.peer)));
         }
@@ -120,7 +122,7 @@ impl Core {
         from: &Producer,
         receiving: &mut Receiving,
         permit: Permit<'_>,
-        new: Vec<Arriving>,
+        new: &mut Vec<Arriving>,
     ) -> Position {
         let mut mailboxes: Vec<Arc<Mailbox>> = new.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
         loop {
@@ -139,7 +141,7 @@ impl Core {
         from: &Producer,
         receiving: &mut Receiving,
         permit: Permit<'_>,
-        new: Vec<Arriving>,
+        new: &mut Vec<Arriving>,
         mailboxes: &[Arc<Mailbox>],
         mut locked: Locked<'_>,
     ) -> Position {
@@ -162,7 +164,7 @@ impl Core {
         for lane in lanes {
             receiving.submitted(lane, ticket.0);
         }
-        for ((arriving, mailbox), position) in new.into_iter().zip(mailboxes).zip(positions) {
+        for ((arriving, mailbox), position) in new.drain(..).zip(mailboxes).zip(positions) {
             self.place_arrival(&from.peer, locked.of(mailbox), mailbox, position, arriving);
         }
         ticket
@@ -192,19 +194,21 @@ impl Core {
     }
 }
 
-/// What is new of a batch, up to the first message that does not follow.
-fn take_new(receiving: &mut Receiving, arriving: Vec<Arriving>) -> (Vec<Arriving>, Option<Break>) {
-    let mut new = Vec::with_capacity(arriving.len());
-    for arriving in arriving {
-        let arrival = match arriving.place {
-            Some((lane, previous, sequence)) => receiving.receive(lane, previous, sequence),
-            None => Ok(Arrival::New),
-        };
-        match arrival {
-            Ok(Arrival::New) => new.push(arriving),
-            Ok(Arrival::Duplicate) => {}
-            Err(broken) => return (new, Some(broken)),
+/// Keeps what is new of a batch, up to the first message that does not follow.
+fn keep_new(receiving: &mut Receiving, arriving: &mut Vec<Arriving>) -> Option<Break> {
+    let mut broken = None;
+    arriving.retain(|arriving| {
+        if broken.is_some() {
+            return false;
         }
-    }
-    (new, None)
+        let Some((lane, previous, sequence)) = arriving.place else { return true };
+        match receiving.receive(lane, previous, sequence) {
+            Ok(arrival) => arrival == Arrival::New,
+            Err(error) => {
+                broken = Some(error);
+                false
+            }
+        }
+    });
+    broken
 }

@@ -10,11 +10,11 @@ use crate::core::{ArrivalError, Arriving, Core, Producer};
 /// Stores what arrives, for as long as the connection lives.
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
+    let mut arriving = Vec::new();
     // A submission must fit the store's queue, several times, however small that is.
     let bytes_max = core.config.store.queue_bytes_max / 4;
     loop {
         reader.next(&mut frames).await?;
-        let mut arriving = Vec::with_capacity(frames.len());
         let mut bytes = 0;
         let mut broken = None;
         for frame in frames.drain(..) {
@@ -29,11 +29,11 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
                 }
             }
             if bytes >= bytes_max {
-                core.arrive(from, std::mem::take(&mut arriving)).await?;
+                core.arrive(from, &mut arriving).await?;
                 bytes = 0;
             }
         }
-        core.arrive(from, arriving).await?;
+        core.arrive(from, &mut arriving).await?;
         if let Some(error) = broken {
             return Err(error);
         }

@@ -71,7 +71,7 @@ fn the_errors_in_the_document_are_real() {
         replace("cluster = \"orders\"\n", ""),
         add("[limits]\nattempts_max = \"3\""),
         add("[times]\nask_timeout = 30"),
-        add("[link]\nidle_timeout = \"2s\""),
+        add("[link]\nidle_timeout = \"1s\""),
         add("[store]\ncheckpoint_bytes = \"128MiB\""),
         replace("[\"west\"]", "[\"north\"]"),
         read_with(&[("EVERPOST_LISTEN", "localhost")]).unwrap_err(),

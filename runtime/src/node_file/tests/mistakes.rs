@@ -164,7 +164,7 @@ fn placements_name_nodes_that_exist() {
 #[test]
 fn settings_that_contradict_each_other_are_named_with_their_lines() {
     check(
-        added("[link]\nidle_timeout = \"2999ms\""),
+        added("[link]\nidle_timeout = \"1499ms\""),
         "line 20",
         "link.idle_timeout",
         &["three times `link.keep_alive`"],
@@ -173,7 +173,7 @@ fn settings_that_contradict_each_other_are_named_with_their_lines() {
         added("[link]\nkeep_alive = \"2s\""),
         "line 20",
         "link.idle_timeout",
-        &["(\"5s\" by default, not in the file)"],
+        &["(\"2s\" by default, not in the file)"],
     );
     check(added("[link]\nkeep_alive = \"0s\""), "line 20", "link.keep_alive", &["is zero"]);
     check(added("[link]\nreconnect_first = \"2s\""), "line 20", "link.reconnect_first", &["exceeds"]);

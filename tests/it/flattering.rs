@@ -95,7 +95,7 @@ async fn a_receiver_that_acknowledged_what_it_did_not_store_is_refused() {
     owing.west.actor::<Worker>("one").send(Script::new([Step::Count(11)])).await.unwrap();
     for cursors in [vec![], vec![(lane, messages[4].sequence)]] {
         let mut conversation = owing.dial().await;
-        owing.puppet.hello.run.counter += 1;
+        owing.puppet.run_again();
         conversation.go_on(cursors).await;
         owing.thrown_out(conversation, "its store is an old copy; nothing is sent to it").await;
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use everpost_transport::hello::{Hello, Line, PROTOCOL_VERSION, Resume, Run};
+use everpost_transport::hello::{EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 use everpost_transport::{Closed, Connection, DialError, Endpoint, Frame, Identity, Settings, Streams};
 
@@ -68,6 +68,13 @@ impl Puppet {
             earlier: Vec::new(),
         };
         Self { endpoint, hello }
+    }
+
+    /// Begins another run of its store.
+    pub fn run_again(&mut self) {
+        let Run { counter, nonce, first, .. } = self.hello.run;
+        self.hello.earlier.push(EarlierRun { counter, nonce, first });
+        self.hello.run.counter += 1;
     }
 
     /// Dials a node, and says hello.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use everpost_persistence::{MailboxId, Partition};
 
 use crate::actor::Actor;
+use crate::refusal::Refusal;
 
 /// The longest address in bytes, type, slash and key together. A send to a longer one is refused.
 pub const ADDRESS_BYTES_MAX: usize = 16 * 1024;
@@ -65,6 +66,12 @@ impl Address {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Refuses an address that is too long to be sent to.
+    pub(crate) fn check_length(&self) -> Result<(), Refusal> {
+        let bytes = self.text.len();
+        if bytes > ADDRESS_BYTES_MAX { Err(Refusal::AddressTooLong { bytes }) } else { Ok(()) }
     }
 
     /// The hash under which the store keeps this address's mailbox.

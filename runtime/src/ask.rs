@@ -193,8 +193,9 @@ impl<'a> TurnAsk<'a> {
             self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
         }
         let told = reply.await.ok();
-        if let Some(Outcome::GivenUp(_) | Outcome::Handled) = told {
-            // There will be no reply to this question: the next attempt of the turn asks anew.
+        if let Some(Outcome::GivenUp(_)) = told {
+            // It has had no effect: the next attempt of the turn asks anew. One whose reply is lost has had its effect, and is
+            // never asked again.
             self.forget().await;
         }
         outcome::<M>(told)

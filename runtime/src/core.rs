@@ -27,7 +27,7 @@ pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 use self::load::{Activations, Counters, Load};
 use crate::actor::Handler;
-use crate::address::{ADDRESS_BYTES_MAX, Address};
+use crate::address::Address;
 use crate::ask::KeptReplies;
 use crate::clock::Micros;
 use crate::cluster::{Cluster, Owner, Peer};
@@ -154,10 +154,7 @@ impl Core {
             }
             Owner::Away(peer, lane) => Target::Away(peer, lane),
         };
-        let bytes = address.as_str().len();
-        if bytes > ADDRESS_BYTES_MAX {
-            return Err(Refusal::AddressTooLong { bytes });
-        }
+        address.check_length()?;
         let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
         let (bytes, bytes_max) = (envelope.len(), self.config.message_bytes_max);
         if bytes > bytes_max {

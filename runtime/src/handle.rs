@@ -164,6 +164,7 @@ impl<A: Actor> ActorHandle<A> {
         let open = Arc::clone(&self.core.questions);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
+        address.check_length()?;
         if let Owner::Away(peer, _) = self.core.owner(address) {
             return self.answer_from(&peer, question).await;
         }

@@ -102,9 +102,11 @@ impl Outgoing {
         self.sending.push(lane, Sequence(position.0), flags, envelope);
     }
 
-    /// Adds a message that is stored nowhere. False when it was dropped, because the peer is not there or too slow.
+    /// Adds a message that is stored nowhere. False when it was dropped, because the peer is not there,
+    /// too slow, or takes none as large.
     pub(crate) fn push_volatile(&mut self, partition: u16, envelope: Bytes) -> bool {
-        if !self.is_connected || self.volatile_bytes + envelope.len() > VOLATILE_BYTES_MAX {
+        let is_taken = self.is_connected && self.sending.takes(envelope.len());
+        if !is_taken || self.volatile_bytes + envelope.len() > VOLATILE_BYTES_MAX {
             return false;
         }
         self.volatile_bytes += envelope.len();

@@ -102,9 +102,9 @@ impl Peer {
         std::mem::take(&mut *lock(&self.notes))
     }
 
-    /// A conversation begins. Only outcomes outlive the one before; everything else is said again where it still matters.
+    /// A conversation begins. What nobody would say again outlives the one before.
     pub(crate) fn begin(&self) {
-        lock(&self.notes).retain(|note| matches!(note, Note::Outcome { .. }));
+        lock(&self.notes).retain(|note| matches!(note, Note::Outcome { .. } | Note::Forget { .. }));
         lock(&self.told_full).clear();
     }
 
@@ -129,6 +129,8 @@ impl Peer {
     pub(crate) fn interrupted(&self) {
         self.outgoing().interrupted();
         self.questions.lose();
+        // No mailbox there is known to be full any more.
+        self.make_room();
     }
 
     /// Puts a question to an actor's state there. None when there is no connection.

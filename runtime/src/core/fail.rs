@@ -43,7 +43,7 @@ impl Core {
             return;
         };
         match reason {
-            Some(_) => drop(self.bury(mailbox, permit, position, record, &body, &failure.to_string())),
+            Some(_) => drop(self.bury(mailbox, permit, position, record, &body, &shortened(failure.to_string()))),
             None => self.put_back(mailbox, permit, position, record),
         }
     }

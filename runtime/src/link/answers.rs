@@ -97,10 +97,12 @@ async fn find(core: &Core, mailbox: &Arc<Mailbox>, id: u128) -> Result<Option<Po
 }
 
 /// Puts a peer's question to an actor's state.
-pub(super) async fn query(core: &Core, peer: &Arc<Peer>, address: &Address, question: Question) {
+pub(super) fn query(core: &Core, peer: &Arc<Peer>, address: &Address, question: Question) {
     let Question { number, question, version, payload } = question;
     let answer = AwayAnswer::new(peer, number);
-    let Ok(permit) = Arc::clone(&core.questions).acquire_owned().await else { return };
+    // Not waited for: this node's own questions hold the others, and their answers come on the stream that would wait. The
+    // answer that is dropped tells that the question is lost.
+    let Ok(permit) = Arc::clone(&core.questions).try_acquire_owned() else { return };
     let payload = Payload { version, bytes: &payload, wants_reply: true };
     match core.kinds.get(address.actor_type()) {
         Some(kind) if matches!(core.owner(address), Owner::Here) => {

@@ -11,6 +11,7 @@ use everpost_transport::{ControlReader, ControlWriter, Frame};
 
 use super::{Ended, Fate, NoAnswer, Note, answers};
 use crate::address::Address;
+use crate::cluster::Peer;
 use crate::core::{Core, Producer};
 
 /// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
@@ -29,7 +30,9 @@ pub(super) async fn tell(
         encode_acks(&mut buffer, &acks);
         acks.clear();
         for note in producer.peer.take_notes() {
-            encode_note(&mut buffer, &fitting(core, note, note_bytes_max));
+            if let Some(note) = fitting(core, &producer.peer, note, note_bytes_max) {
+                encode_note(&mut buffer, &note);
+            }
         }
         if !buffer.is_empty() {
             writer.write(&mut buffer).await?;
@@ -39,17 +42,23 @@ pub(super) async fn tell(
     }
 }
 
-/// A note as bytes. A reply that is larger than the peer takes is lost, and the peer is told so.
-fn fitting(core: &Core, note: Note, bytes_max: usize) -> Bytes {
+/// A note as bytes. What is larger than the peer takes is lost, and whoever waits for it is told so.
+fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Bytes> {
     let bytes = note.encode();
     if bytes.len() <= bytes_max {
-        return bytes;
+        return Some(bytes);
     }
-    tracing::error!(node = %core.name, bytes = bytes.len(), bytes_max, event = "reply too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max`");
+    tracing::error!(node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, event = "note too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max` there");
     match note {
-        Note::Outcome { id, .. } => Note::Outcome { id, fate: Fate::Handled(None) }.encode(),
-        Note::Answer { number, .. } => Note::Answer { number, answer: Err(NoAnswer::Lost) }.encode(),
-        _ => unreachable!("the other notes are as large as an address, or were measured when they were made"),
+        Note::Outcome { id, .. } => Some(Note::Outcome { id, fate: Fate::Handled(None) }.encode()),
+        Note::Answer { number, .. } => Some(Note::Answer { number, answer: Err(NoAnswer::Lost) }.encode()),
+        Note::Query { number, .. } => {
+            peer.answered(number, Err(NoAnswer::Lost));
+            None
+        }
+        Note::Inquiry { .. } | Note::Forget { .. } | Note::Full { .. } | Note::Room { .. } => {
+            unreachable!("an address is far below what every peer takes")
+        }
     }
 }
 
@@ -83,12 +92,15 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     let peer = &producer.peer;
     let mut settled = Vec::new();
     let mut outgoing = peer.outgoing();
-    for ack in acks {
-        let acknowledged = outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence)));
-        acknowledged.map_err(|error| Ended::Protocol(error.to_string()))?;
+    let outcome = acks
+        .into_iter()
+        .try_for_each(|ack| outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence))));
+    // Also what came before a wrong one: memory holds it no more.
+    if !settled.is_empty() {
+        core.settle(permit, producer.store, &settled, None);
     }
-    core.settle(permit, producer.store, &settled, None);
     drop(outgoing);
+    outcome.map_err(|error| Ended::Protocol(error.to_string()))?;
     peer.departures.notify_one();
     peer.make_room();
     // Whoever waits until everything is delivered looks again.
@@ -112,7 +124,7 @@ async fn noted(core: &Arc<Core>, producer: &Producer, note: &Bytes) -> Result<()
         Note::Forget { id, destination } => answers::forget(core, id, &address(&destination)?).await?,
         Note::Query { number, destination, question, version, payload } => {
             let question = answers::Question { number, question, version, payload };
-            answers::query(core, peer, &address(&destination)?, question).await;
+            answers::query(core, peer, &address(&destination)?, question);
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use everpost_transport::frame::OVERHEAD_BYTES_MAX;
+
 use super::introduction::{Introduced, refuse};
 use super::{Ended, Links, arrivals, control, departures, resumption};
 
@@ -23,6 +25,7 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
     resumption::resume(core, credit, introduced).await?;
     let Introduced { streams, frames, producer, hello, .. } = introduced;
     let note_bytes_max = usize::try_from(hello.message_bytes_max).unwrap_or(usize::MAX);
+    let note_bytes_max = note_bytes_max.saturating_add(OVERHEAD_BYTES_MAX);
     let producer = &*producer;
     tokio::select! {
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,

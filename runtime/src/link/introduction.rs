@@ -14,7 +14,7 @@ use rustc_hash::FxHashSet;
 
 use super::Ended;
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
-use crate::core::{Core, Producer};
+use crate::core::{ArrivalError, Core, Producer};
 use crate::gate::NodeEnded;
 
 /// A connection whose peer has said who it is, and was believed.
@@ -98,10 +98,10 @@ pub(super) async fn next_frame(reader: &mut ControlReader, frames: &mut VecDeque
 /// Closes a connection, and says why.
 pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
     let code = match &ended {
+        Ended::Arrival(ArrivalError::Store(_)) | Ended::Outbox(_) => CloseCode::Abandoned,
         Ended::Protocol(_) | Ended::Read(_) | Ended::Arrival(_) => CloseCode::Protocol,
         Ended::Superseded => CloseCode::Superseded,
         Ended::Node(_) => CloseCode::Stopping,
-        Ended::Outbox(_) => CloseCode::Abandoned,
         Ended::Refused(_) | Ended::Stores(_) | Ended::Closed(_) => CloseCode::Refused,
     };
     connection.close(code, &ended.to_string());

@@ -8,6 +8,7 @@ use super::conversation::converse;
 use super::introduction::{Introduced, introduce_in_time};
 use super::{Ended, Links};
 use crate::cluster::Peer;
+use crate::core::ArrivalError;
 use crate::gate::NodeEnded;
 
 /// Keeps the link to a peer for as long as the node runs.
@@ -121,6 +122,9 @@ impl Troubles<'_> {
             Ended::Closed(Closed::ByPeer { code: CloseCode::Refused, .. }) => self.refused(is_new, ended),
             Ended::Closed(_) | Ended::Superseded | Ended::Node(_) => {
                 tracing::info!(%node, %peer, reason = %ended, event = "link down");
+            }
+            Ended::Outbox(_) | Ended::Arrival(ArrivalError::Store(_)) => {
+                tracing::error!(%node, %peer, error = %ended, event = "link failed");
             }
             _ => self.refused(is_new, ended),
         }

@@ -176,6 +176,12 @@ impl Sending {
         if index < departures.sent { Flagged::UnderWay } else { Flagged::Set }
     }
 
+    /// Whether the peer takes messages of so many bytes; not when there is no conversation.
+    #[must_use]
+    pub fn takes(&self, bytes: usize) -> bool {
+        self.terms.as_ref().is_some_and(|terms| bytes as u64 <= terms.message_bytes_max)
+    }
+
     /// What is not acknowledged yet.
     #[must_use]
     pub fn owed(&self) -> Owed {
@@ -259,8 +265,7 @@ impl Sending {
                 continue;
             }
             let bytes = departure.bytes as usize;
-            let bytes_max = self.terms.as_ref().map_or(u64::MAX, |terms| terms.message_bytes_max);
-            if bytes as u64 > bytes_max {
+            if self.terms.as_ref().is_some_and(|terms| bytes as u64 > terms.message_bytes_max) {
                 let sequence = departure.sequence;
                 departures.is_open = false;
                 self.unlist();

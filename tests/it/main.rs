@@ -16,6 +16,7 @@ mod flattering;
 mod hostile;
 mod inside;
 mod kills;
+mod large;
 mod links;
 mod logs;
 mod messages;

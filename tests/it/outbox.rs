@@ -161,6 +161,27 @@ async fn a_full_mailbox_elsewhere_holds_back_new_messages_from_outside_to_itself
     stop([east, west]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_waits_at_a_full_mailbox_elsewhere_goes_to_the_outbox_when_the_link_breaks() {
+    let net = net(|config| {
+        config.mailbox_messages_max = MESSAGES_MAX;
+        config.send_timeout = everpost_tests::wait::DEADLINE * 2;
+        config.stop_timeout = Duration::from_millis(10);
+    });
+    let probe = Probe::new();
+    let (east, west) = (net.start("east", &probe).await, net.start("west", &probe).await);
+    linked(&[&east, &west]).await;
+    fill(&east, &west, &probe).await;
+    let slow = east.actor::<Worker>("slow");
+    let mut waiting = std::pin::pin!(slow.send(append(99)));
+    let waits = tokio::time::timeout(SEND_TIMEOUT, waiting.as_mut()).await;
+    assert!(waits.is_err(), "{waits:?}");
+    // Its handler is cut off, which is no matter here.
+    let _ = soon("it stops", west.stop()).await;
+    soon("the outbox takes it", waiting).await.unwrap();
+    stop([east]).await;
+}
+
 async fn send_until_taken(actor: ActorHandle<Worker>, number: u32) {
     while let Err(error) = actor.send(append(number)).await {
         let full = matches!(&error, SendError::NotAccepted { reason: Refusal::MailboxFull, .. });

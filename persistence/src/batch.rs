@@ -132,6 +132,9 @@ const fn tag(table: Table) -> u8 {
         Table::Received => 7,
         Table::Acknowledged => 8,
         Table::Peers => 9,
+        Table::Timers => 10,
+        Table::Requests => 11,
+        Table::Supervision => 12,
     }
 }
 

@@ -79,6 +79,29 @@ pub enum Key {
         /// That store.
         store: StoreId,
     },
+    /// Something that is to happen later.
+    Timer {
+        /// The partition of what it is for.
+        partition: Partition,
+        /// Names the timer.
+        timer: u128,
+    },
+    /// What came of a request that may be made again.
+    Request {
+        /// The partition of the mailbox.
+        partition: Partition,
+        /// The mailbox that the request was made to.
+        mailbox: MailboxId,
+        /// Names the request within the mailbox.
+        request: u128,
+    },
+    /// How something that is supervised fares.
+    Supervision {
+        /// The partition of the mailbox; 0 for what is no mailbox.
+        partition: Partition,
+        /// The mailbox, or another name in the same space.
+        subject: MailboxId,
+    },
 }
 
 impl Key {
@@ -95,6 +118,9 @@ impl Key {
             Self::Received { .. } => Table::Received,
             Self::Acknowledged { .. } => Table::Acknowledged,
             Self::Peer { .. } => Table::Peers,
+            Self::Timer { .. } => Table::Timers,
+            Self::Request { .. } => Table::Requests,
+            Self::Supervision { .. } => Table::Supervision,
         }
     }
 
@@ -108,7 +134,10 @@ impl Key {
             | Self::Reply { partition, .. }
             | Self::Outbox { partition, .. }
             | Self::Received { partition, .. }
-            | Self::Acknowledged { partition, .. } => Some(partition),
+            | Self::Acknowledged { partition, .. }
+            | Self::Timer { partition, .. }
+            | Self::Request { partition, .. }
+            | Self::Supervision { partition, .. } => Some(partition),
             Self::DeadLetter { .. } | Self::Peer { .. } => None,
         }
     }
@@ -138,6 +167,9 @@ pub(crate) mod tests {
                 Table::Received => Key::Received { partition, producer: store, line },
                 Table::Acknowledged => Key::Acknowledged { partition, receiver: store, line },
                 Table::Peers => Key::Peer { store },
+                Table::Timers => Key::Timer { partition, timer: request },
+                Table::Requests => Key::Request { partition, mailbox, request },
+                Table::Supervision => Key::Supervision { partition, subject: mailbox },
             },
         )
     }

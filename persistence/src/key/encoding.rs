@@ -8,7 +8,7 @@ use std::ops::Deref;
 use super::{Key, Table};
 use crate::ids::{MailboxId, Partition, Position, StoreId};
 
-/// The longest encoded key: that of [`Key::Reply`].
+/// The longest encoded key: that of [`Key::Reply`] and [`Key::Request`].
 pub(crate) const KEY_BYTES_MAX: usize = 34;
 
 /// An encoded key, on the stack.
@@ -28,12 +28,14 @@ impl Key {
                 encoded.push(&partition.0.to_be_bytes());
                 encoded.push(&position.0.to_be_bytes());
             }
-            Self::Mailbox { partition, mailbox } => {
+            Self::Mailbox { partition, mailbox: MailboxId(name) }
+            | Self::Timer { partition, timer: name }
+            | Self::Supervision { partition, subject: MailboxId(name) } => {
                 encoded.push(&partition.0.to_be_bytes());
-                encoded.push(&mailbox.0.to_be_bytes());
+                encoded.push(&name.to_be_bytes());
             }
             Self::DeadLetter { position } => encoded.push(&position.0.to_be_bytes()),
-            Self::Reply { partition, mailbox, request } => {
+            Self::Reply { partition, mailbox, request } | Self::Request { partition, mailbox, request } => {
                 encoded.push(&partition.0.to_be_bytes());
                 encoded.push(&mailbox.0.to_be_bytes());
                 encoded.push(&request.to_be_bytes());
@@ -82,6 +84,18 @@ impl Key {
                 line: take_u64(&mut rest)?,
             },
             Table::Peers => Self::Peer { store: StoreId(take_u128(&mut rest)?) },
+            Table::Timers => {
+                Self::Timer { partition: Partition(take_u16(&mut rest)?), timer: take_u128(&mut rest)? }
+            }
+            Table::Requests => Self::Request {
+                partition: Partition(take_u16(&mut rest)?),
+                mailbox: MailboxId(take_u128(&mut rest)?),
+                request: take_u128(&mut rest)?,
+            },
+            Table::Supervision => Self::Supervision {
+                partition: Partition(take_u16(&mut rest)?),
+                subject: MailboxId(take_u128(&mut rest)?),
+            },
         };
         rest.is_empty().then_some(key)
     }

@@ -23,11 +23,17 @@ pub enum Table {
     Acknowledged,
     /// [`Key::Peer`](super::Key::Peer).
     Peers,
+    /// [`Key::Timer`](super::Key::Timer).
+    Timers,
+    /// [`Key::Request`](super::Key::Request).
+    Requests,
+    /// [`Key::Supervision`](super::Key::Supervision).
+    Supervision,
 }
 
 impl Table {
     /// All tables, in the order of their keys.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Inbox,
         Self::Mailboxes,
         Self::Attempts,
@@ -37,6 +43,9 @@ impl Table {
         Self::Received,
         Self::Acknowledged,
         Self::Peers,
+        Self::Timers,
+        Self::Requests,
+        Self::Supervision,
     ];
 
     /// The name of the table in the store.
@@ -52,6 +61,9 @@ impl Table {
             Self::Received => "received",
             Self::Acknowledged => "acknowledged",
             Self::Peers => "peers",
+            Self::Timers => "timers",
+            Self::Requests => "requests",
+            Self::Supervision => "supervision",
         }
     }
 
@@ -59,9 +71,9 @@ impl Table {
     pub(crate) const fn key_bytes(self) -> usize {
         match self {
             Self::Inbox | Self::Attempts | Self::Outbox => 10,
-            Self::Mailboxes => 18,
+            Self::Mailboxes | Self::Timers | Self::Supervision => 18,
             Self::DeadLetters => 8,
-            Self::Replies => KEY_BYTES_MAX,
+            Self::Replies | Self::Requests => KEY_BYTES_MAX,
             Self::Received | Self::Acknowledged => 26,
             Self::Peers => 16,
         }

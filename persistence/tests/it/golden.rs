@@ -68,10 +68,23 @@ fn records_v2() -> Vec<(Key, Bytes)> {
     ]
 }
 
+/// The records of the golden store of format 3, written out.
+fn records_v3() -> Vec<(Key, Bytes)> {
+    let (partition, mailbox) = (PARTITION, MAILBOX);
+    let mut records = records_v2();
+    records.extend([
+        (Key::Timer { partition, timer: 0xAA }, "later".into()),
+        (Key::Timer { partition, timer: 0xBB }, "later, in the journal".into()),
+        (Key::Request { partition, mailbox, request: 0xCC }, "what came of it".into()),
+        (Key::Supervision { partition, subject: mailbox }, "paused".into()),
+    ]);
+    records
+}
+
 /// Writes the golden store of the newest format. One run that is closed, and one that ends as a crash does: so it has
 /// tables, and a journal with a tail.
 fn write(folder: &Path) {
-    let records = records_v2();
+    let records = records_v3();
     let value = |index: usize| records[index].1.clone();
     let (partition, mailbox) = (PARTITION, MAILBOX);
     let acknowledged = Key::Acknowledged { partition, receiver: PEER, line: 0x99 };
@@ -86,6 +99,9 @@ fn write(folder: &Path) {
         stage.put(Key::DeadLetter { position: gone }, value(5));
         stage.put(Key::Received { partition, producer: PEER, line: 0x88 }, value(9));
         stage.put(acknowledged, "acknowledged".into());
+        stage.put(Key::Timer { partition, timer: 0xAA }, value(12));
+        stage.put(Key::Timer { partition, timer: 0xDD }, "cancelled".into());
+        stage.put(Key::Supervision { partition, subject: mailbox }, value(15));
     });
     store.settle();
     store.submit(|stage| stage.delete(Key::Inbox { partition, position: Position(3) }));
@@ -97,6 +113,9 @@ fn write(folder: &Path) {
         stage.put(Key::Reply { partition, mailbox, request: 0x77 }, value(6));
         stage.put(acknowledged, value(10));
         stage.put(Key::Peer { store: PEER }, value(11));
+        stage.put(Key::Timer { partition, timer: 0xBB }, value(13));
+        stage.delete(Key::Timer { partition, timer: 0xDD });
+        stage.put(Key::Request { partition, mailbox, request: 0xCC }, value(14));
         let gone = stage.enqueue(partition, "folded away".into());
         stage.delete(Key::Inbox { partition, position: gone });
         let inbox = stage.enqueue(partition, value(1));
@@ -139,7 +158,12 @@ fn the_golden_store_of_format_1_reads_as_written() {
 
 #[test]
 fn the_golden_store_of_format_2_reads_as_written() {
-    let kept = kept(2);
+    check(2, Position(13), &records_v2());
+}
+
+#[test]
+fn the_golden_store_of_format_3_reads_as_written() {
+    let kept = kept(3);
     if std::env::var_os("EVERPOST_WRITE_GOLDEN").is_some() {
         let _ = std::fs::remove_dir_all(&kept);
         write(&kept);
@@ -147,7 +171,7 @@ fn the_golden_store_of_format_2_reads_as_written() {
             std::fs::remove_file(kept.join(name)).unwrap();
         }
     }
-    let records = records_v2();
+    let records = records_v3();
     assert!(Table::ALL.iter().all(|&table| records.iter().any(|(key, _)| key.table() == table)), "one of every table");
-    check(2, Position(13), &records);
+    check(3, Position(13), &records);
 }

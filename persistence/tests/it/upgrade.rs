@@ -1,8 +1,8 @@
-//! A store of format 1 becomes one of format 2 where it lies, wherever a crash cuts that off.
+//! A store of an older format becomes one of the newest where it lies, wherever a crash cuts that off.
 
 use std::path::Path;
 
-use everpost_persistence::{Config, Key, OpenError, Partition, StoreId};
+use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId};
 
 use crate::golden::{all_records, copy, records_v1};
 use crate::support::{TestStore, config, edit, flip_bit, folder};
@@ -29,7 +29,7 @@ fn set_formats(folder: &Path, formats: [u32; 2]) {
 #[test]
 fn an_upgrade_is_completed_wherever_it_stopped() {
     // Databases are made, then the journal is raised, then the tables; the last pair can only come from a copy.
-    let stops = [([1, 1], false), ([1, 1], true), ([2, 1], true), ([1, 2], true)];
+    let stops = [([1, 1], false), ([1, 1], true), ([2, 1], true), ([1, 2], true), ([3, 1], true), ([2, 3], true)];
     for (found, made) in stops {
         let folder = folder();
         copy(1, folder.path());
@@ -47,6 +47,9 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
             stage.put(Key::Received { partition, producer: StoreId(7), line: 1 }, value());
             stage.put(Key::Acknowledged { partition, receiver: StoreId(7), line: 1 }, value());
             stage.put(Key::Peer { store: StoreId(7) }, value());
+            stage.put(Key::Timer { partition, timer: 7 }, value());
+            stage.put(Key::Request { partition, mailbox: MailboxId(7), request: 7 }, value());
+            stage.put(Key::Supervision { partition, subject: MailboxId(7) }, value());
             position
         });
         let added = [
@@ -54,11 +57,14 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
             Key::Received { partition, producer: StoreId(7), line: 1 },
             Key::Acknowledged { partition, receiver: StoreId(7), line: 1 },
             Key::Peer { store: StoreId(7) },
+            Key::Timer { partition, timer: 7 },
+            Key::Request { partition, mailbox: MailboxId(7), request: 7 },
+            Key::Supervision { partition, subject: MailboxId(7) },
         ];
         expected.extend(added.map(|key| (key, value())));
         store.store.close().unwrap();
         drop(store);
-        assert_eq!(formats(folder.path()), [2, 2], "{found:?}");
+        assert_eq!(formats(folder.path()), [3, 3], "{found:?}");
         let (store, opened) = TestStore::open(folder.path(), config());
         assert!(opened.clean && opened.replayed_groups == 0, "{found:?}");
         assert_eq!(all_records(&store), expected, "{found:?}");
@@ -86,9 +92,9 @@ fn a_store_that_is_refused_keeps_its_format() {
 fn nothing_is_made_in_tables_of_an_unknown_format() {
     let folder = folder();
     copy(1, folder.path());
-    set_formats(folder.path(), [1, 3]);
+    set_formats(folder.path(), [1, 4]);
     let refused = TestStore::try_open(folder.path(), config());
-    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 3, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 4, .. })), "{refused:?}");
     // LMDB keeps the names of databases as keys of the unnamed one.
     edit(&folder.path().join("tables"), None, |names, txn| {
         assert!(names.get(txn, b"inbox").unwrap().is_some());

@@ -45,9 +45,9 @@ pub(crate) enum Step {
 pub(crate) fn any_turn() -> impl Strategy<Value = Vec<Step>> {
     let pick = any::<prop::sample::Index>;
     let named = || {
-        let tables =
-            [Table::Mailboxes, Table::DeadLetters, Table::Replies, Table::Received, Table::Acknowledged, Table::Peers];
-        (prop::sample::select(tables.to_vec()), 0..3_u128)
+        let is_queued = |table: &Table| matches!(table, Table::Inbox | Table::Outbox | Table::Attempts);
+        let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| !is_queued(table)).collect();
+        (prop::sample::select(tables), 0..3_u128)
     };
     let step = prop_oneof![
         3 => (0..3_u16, any::<u8>()).prop_map(|(partition, value)| Step::Enqueue { partition, value }),
@@ -115,6 +115,9 @@ fn named(table: Table, name: u128) -> Key {
         Table::Received => Key::Received { partition, producer: store, line: 7 },
         Table::Acknowledged => Key::Acknowledged { partition, receiver: store, line: 7 },
         Table::Peers => Key::Peer { store },
+        Table::Timers => Key::Timer { partition, timer: name },
+        Table::Requests => Key::Request { partition, mailbox, request: 7 },
+        Table::Supervision => Key::Supervision { partition, subject: mailbox },
         table => panic!("records of {table:?} are tied to a position"),
     }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use crate::actor::{Actor, Delivery, Handlers, Payload};
 use crate::clock::Micros;
 use crate::core::{Core, Finished};
+use crate::dead_letters::Reason;
 use crate::durable::Durable;
 use crate::envelope::Header;
 use crate::failure::Failure;
@@ -21,6 +22,7 @@ use crate::mailbox::{Mailbox, Next, Presence};
 use crate::query::Question;
 use crate::state::{StateRecord, StateSummary};
 use crate::telemetry;
+use crate::time_limit::{Progress, TimeSpent, within};
 use crate::turn::{Staged, Turn};
 use crate::waiter::Waiter;
 
@@ -135,6 +137,11 @@ impl<A: Actor> Activation<A> {
                     }
                 }
                 Step::Follow(Next::Load(positions), _) => self.core.load(&self.mailbox, positions).await?,
+                Step::Follow(Next::Overdue(position), _) => {
+                    self.core
+                        .take_back(&self.mailbox, position, None, Failure::retry("it was held for too long"))
+                        .await;
+                }
                 Step::Follow(Next::Durable(position), _) => {
                     self.core.ring_when_durable(&self.mailbox, position);
                     break;
@@ -162,14 +169,15 @@ impl<A: Actor> Activation<A> {
         let mut asked = false;
         match &next {
             Next::Deliver { position, .. }
-                if quarantined && !self.core.quarantine.admits(self.mailbox.id(), *position) =>
+                if quarantined
+                    && !self.core.quarantine.admits(self.mailbox.id(), *position, inner.rules.is_reordered()) =>
             {
                 inner.rules.interrupted();
                 next = Next::Empty;
             }
             Next::Deliver { position, .. } => asked = inner.asks.get(position).is_some_and(Waiter::wants_reply),
             Next::Empty => inner.idle_since = self.core.sweeps(),
-            Next::Load(_) | Next::Durable(_) | Next::Until(_) => {}
+            Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) => {}
         }
         Step::Follow(next, asked)
     }
@@ -186,21 +194,31 @@ impl<A: Actor> Activation<A> {
         let (header, payload) = match Header::decode(body) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.core.fail(&self.mailbox, Failure::reject(error)).await;
+                self.core.fail(&self.mailbox, position, Failure::reject(error)).await;
                 return Ok(());
             }
         };
+        if header.expires().is_some_and(|moment| moment <= Micros::now()) {
+            let failure = Failure::condemn(Reason::Expired, "its deadline passed before its turn came");
+            self.core.fail(&self.mailbox, position, failure).await;
+            return Ok(());
+        }
         let payload =
             Payload { version: header.message_version, bytes: payload, wants_reply: asked || header.keep_reply };
-        let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt);
+        let progress = Progress::default();
+        let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt, &progress);
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
         let attempt = async {
-            let handled = self.core.hands.hold(position, self.handle(loaded, turn, payload)).await;
+            let handled = self.core.hands.hold(position, self.handle(loaded, turn, payload));
+            let handled = within(A::TIME_LIMIT, &progress, handled).await;
+            let handled = handled.unwrap_or_else(|TimeSpent| {
+                Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
+            });
             match handled {
                 Ok(handled) => self.submit(loaded, position, &header, handled).await,
                 Err(failure) => {
                     self.roll_back(loaded).await?;
-                    self.core.fail(&self.mailbox, failure).await;
+                    self.core.fail(&self.mailbox, position, failure).await;
                     Ok(())
                 }
             }
@@ -248,7 +266,7 @@ impl<A: Actor> Activation<A> {
             Ok(permit) => permit,
             Err(error @ AdmissionError::TooLarge { .. }) => {
                 self.roll_back(loaded).await?;
-                self.core.fail(&self.mailbox, Failure::reject(error)).await;
+                self.core.fail(&self.mailbox, position, Failure::reject(error)).await;
                 return Ok(());
             }
             Err(error) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -26,6 +27,14 @@ pub trait Actor: Sized + Send + Sync + 'static {
     const TYPE: &'static str;
     /// When a handler sees a message; see [`Delivery`].
     const DELIVERY: Delivery = Delivery::Committed;
+    /// What a message that fails does to those behind it; see [`Order`].
+    const ORDER: Order = Order::Strict;
+    /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
+    /// its mailbox delivers nothing more.
+    const HOLDS_MAX: usize = 64;
+    /// How long a handler may take; what takes longer is cut off at its next await, and has failed like any other.
+    /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
+    const TIME_LIMIT: Duration = Duration::from_secs(30);
     /// The durable state of one key. A new key starts with the default. It is encoded at the end of each turn that
     /// changed it, so keep it small: large collections belong in many small actors.
     type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
@@ -50,6 +59,16 @@ pub enum Delivery {
     /// and handled within one commit is never written. For actors whose handlers do nothing outside their turn; such a
     /// handler calls [`Turn::committed`] before it does.
     Pipelined,
+}
+
+/// What a message that fails does to those behind it in its mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It holds them back until it was handled or given up on, except for those of a higher priority: messages of one sender
+    /// to one receiver and of one priority are handled in the order in which they were sent.
+    Strict,
+    /// They pass it, and it comes back later. For actors whose messages have nothing to do with each other.
+    Skip,
 }
 
 /// Handles one type of message.

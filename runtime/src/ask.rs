@@ -24,6 +24,8 @@ use crate::handle::ActorHandle;
 use crate::link::{Note, flags};
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
+use crate::post::Options;
+use crate::priority::Priority;
 use crate::refusal::{AskError, Refusal};
 use crate::waiter::{Outcome, Waiter};
 
@@ -38,11 +40,12 @@ pub struct Ask<'h, A, M> {
     handle: &'h ActorHandle<A>,
     message: M,
     timeout: Duration,
+    options: Options,
 }
 
 impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
     pub(crate) fn new(handle: &'h ActorHandle<A>, message: M, timeout: Duration) -> Self {
-        Self { handle, message, timeout }
+        Self { handle, message, timeout, options: Options::default() }
     }
 
     /// How long to wait for the reply, instead of the node's `ask_timeout`. The message is not taken back after it.
@@ -51,10 +54,52 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
         self
     }
 
+    /// As [`Post::priority`](crate::Post::priority).
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// As [`Post::expires_in`](crate::Post::expires_in).
+    pub fn expires_in(mut self, wait: Duration) -> Self {
+        self.options.expire_in(wait);
+        self
+    }
+
+    /// Lets the message count once however often it is asked under this key of this address: from any node, also after a
+    /// crash. All of them get the reply of the first, for the node's `idempotency_retention`.
+    ///
+    /// ```no_run
+    /// # use everpost::*;
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)] #[message(reply = u64)] struct Charge { cents: i64 }
+    /// # struct Account;
+    /// # impl Actor for Account {
+    /// #     const TYPE: &'static str = "account"; type State = i64;
+    /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Charge>(); }
+    /// # }
+    /// # impl Handler<Charge> for Account {
+    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Charge, _: &mut Turn<'_>) -> Result<u64, Failure> { Ok(7) }
+    /// # }
+    /// # async fn f(node: Node) -> Result<(), AskError> {
+    /// let alice = node.actor::<Account>("alice");
+    /// let receipt = alice.ask(Charge { cents: 500 }).idempotency_key("order-42").await?;
+    /// let again = alice.ask(Charge { cents: 500 }).idempotency_key("order-42").await?; // one turn, the same reply
+    /// assert_eq!(receipt, again);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::KeyReused`] when another message was sent under this key.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.options.key = Some(self.handle.message_id_of(key));
+        self
+    }
+
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Instant::now() + self.timeout;
-        let posted = timeout_at(deadline, self.handle.post(&self.message, Some(waiter))).await;
+        let posted = timeout_at(deadline, self.handle.post(&self.message, &self.options, Some(waiter))).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         drop(posted.unwrap_or(Err(Refusal::NoRoomInTime))?);
         match timeout_at(deadline, reply).await {
@@ -160,7 +205,9 @@ impl<'a> TurnAsk<'a> {
             let Target::Here(kind) = target else { unreachable!("placement does not change while a node runs") };
             let permit = self.core.store.reserve(Class::Turn { grows: true }, envelope.len()).await;
             let permit = permit.map_err(Refusal::Store)?;
-            let incoming = Incoming { kind, address: self.to, envelope, waiter, question: Some(self.id) };
+            let priority = origin.priority;
+            let question = Some(self.id);
+            let incoming = Incoming { kind, address: self.to, priority, envelope, waiter, question };
             self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
         }
         outcome::<M>(reply.await.ok())

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Micros;
 use crate::mailbox::Failures;
 
-const ATTEMPTS_VERSION: u8 = 1;
+const ATTEMPTS_VERSION: u8 = 2;
+/// Without `aside`.
+const ATTEMPTS_VERSION_1: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct AttemptsRecord {
@@ -26,15 +28,19 @@ impl Failures {
             alone: self.alone,
             errors: self.errors.clone(),
         };
-        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+        postcard::to_allocvec(&(record, self.aside)).expect("plain values can be encoded").into()
     }
 
     /// Reads a record; none for bytes that are not one.
     pub(crate) fn decode(record: &[u8]) -> Option<Self> {
-        let record: AttemptsRecord =
-            postcard::from_bytes(record).ok().filter(|record: &AttemptsRecord| record.version == ATTEMPTS_VERSION)?;
+        let (record, rest) = postcard::take_from_bytes::<AttemptsRecord>(record).ok()?;
+        let aside = match record.version {
+            ATTEMPTS_VERSION => postcard::from_bytes(rest).ok()?,
+            ATTEMPTS_VERSION_1 => false,
+            _ => return None,
+        };
         let AttemptsRecord { attempts, not_before, alone, errors, .. } = record;
-        Some(Self { attempts, not_before: Micros(not_before), errors, alone })
+        Some(Self { attempts, not_before: Micros(not_before), errors, alone, aside })
     }
 }
 
@@ -44,9 +50,16 @@ mod tests {
 
     #[test]
     fn a_record_reads_back() {
-        let failures =
-            Failures { attempts: 3, not_before: Micros(77), errors: vec!["one".into(), "two".into()], alone: true };
+        let errors = vec!["one".into(), "two".into()];
+        let failures = Failures { attempts: 3, not_before: Micros(77), errors, alone: true, aside: true };
         assert_eq!(Failures::decode(&failures.encode()), Some(failures));
         assert_eq!(Failures::decode(&[9, 9]), None);
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_of_a_message_in_its_queue() {
+        let failures = Failures { attempts: 3, not_before: Micros(77), ..Failures::default() };
+        assert_eq!(failures.encode(), [2, 3, 77, 0, 0, 0].as_slice());
+        assert_eq!(Failures::decode(&[1, 3, 77, 0, 0]), Some(failures));
     }
 }

@@ -276,16 +276,21 @@ impl Core {
         }
     }
 
+    /// Rings at that moment, unless something rings before.
     pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Micros) {
-        if std::mem::replace(&mut mailbox.lock().timed, true) {
-            return;
+        {
+            let mut inner = mailbox.lock();
+            if inner.timed.is_some_and(|timed| timed <= moment) {
+                return;
+            }
+            inner.timed = Some(moment);
         }
         let wait = moment.since(Micros::now());
         let mailbox = Arc::clone(mailbox);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let mut inner = mailbox.lock();
-            inner.timed = false;
+            inner.timed.take_if(|timed| *timed == moment);
             inner.ring(&mailbox);
         });
     }
@@ -331,7 +336,7 @@ impl Core {
             store.records(&keys).map(|bodies| (bodies, positions))
         };
         let (bodies, positions) = tokio::task::spawn_blocking(read).await??;
-        let mut loaded = Vec::with_capacity(bodies.len());
+        let mut loaded: Vec<(Position, Bytes)> = Vec::with_capacity(bodies.len());
         for (body, position) in bodies.into_iter().zip(positions) {
             let missing = || {
                 format!(
@@ -339,9 +344,9 @@ impl Core {
                     position.0, mailbox.address
                 )
             };
-            loaded.push(body.ok_or_else(missing)?);
+            loaded.push((position, body.ok_or_else(missing)?));
         }
-        self.load.window_bytes.fetch_add(loaded.iter().map(Bytes::len).sum(), Ordering::Relaxed);
+        self.load.window_bytes.fetch_add(loaded.iter().map(|(_, body)| body.len()).sum(), Ordering::Relaxed);
         mailbox.lock().rules.loaded(loaded);
         Ok(())
     }

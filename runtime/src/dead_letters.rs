@@ -24,6 +24,10 @@ pub enum Reason {
     AttemptsSpent,
     /// The process died of it as often as it may.
     KilledTheProcess,
+    /// Its deadline passed before its turn came.
+    Expired,
+    /// Another message was sent under its idempotency key.
+    KeyReused,
 }
 
 /// A message that was given up on.

@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Micros;
 use crate::encode::encode_exactly;
 use crate::message::{Message, MessageId};
+use crate::priority::Priority;
 
 /// The version of the header's layout; a reader refuses any other.
 const ENVELOPE_VERSION: u8 = 1;
 /// The version of a header with callers behind it: that of a question of a turn.
 const ENVELOPE_VERSION_CALLED: u8 = 2;
+/// The version of a header with callers and more behind it. Written only where it is needed, so that what does not use it
+/// is read by older builds too.
+const ENVELOPE_VERSION_EXTENDED: u8 = 3;
 
 /// The headers of a message. The payload follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +30,7 @@ pub(crate) struct Header<'a> {
     pub(crate) message_version: u16,
     /// The reply is stored, because the turn that asked may run, and ask, again.
     pub(crate) keep_reply: bool,
-    /// Kept for delivery by priority; every message has the same one today.
+    /// See [`Priority::code`].
     priority: u8,
     /// When it expires, in microseconds since 1970; zero for never.
     expires: u64,
@@ -34,6 +38,48 @@ pub(crate) struct Header<'a> {
     /// The ids of the mailboxes whose turns wait for the reply, one behind the other.
     #[serde(skip)]
     pub(crate) callers: &'a [u8],
+    #[serde(skip)]
+    pub(crate) extension: Extension,
+}
+
+/// What few messages say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Extension {
+    /// The id comes from an idempotency key: what came of the message is kept, and it is not handled twice.
+    pub(crate) keyed: bool,
+    /// The dead letter that this one was made of.
+    replaces: Option<[u8; 16]>,
+}
+
+impl Extension {
+    pub(crate) fn keyed(keyed: bool) -> Self {
+        Self { keyed, replaces: None }
+    }
+
+    pub(crate) fn replacing(id: MessageId) -> Self {
+        Self { keyed: false, replaces: Some(id.0.to_be_bytes()) }
+    }
+
+    pub(crate) fn replaces(&self) -> Option<MessageId> {
+        self.replaces.map(|id| MessageId(u128::from_be_bytes(id)))
+    }
+}
+
+impl<'a> Origin<'a> {
+    /// A message that says nothing but who it is.
+    pub(crate) fn plain(id: MessageId, sent_at: Micros) -> Self {
+        Self {
+            id,
+            sender: None,
+            trace: None,
+            sent_at,
+            keep_reply: false,
+            callers: &[],
+            priority: Priority::Normal,
+            expires: None,
+            extension: Extension::default(),
+        }
+    }
 }
 
 impl<'a> Header<'a> {
@@ -46,6 +92,15 @@ impl<'a> Header<'a> {
         MessageId(u128::from_be_bytes(self.trace.unwrap_or(self.id)))
     }
 
+    pub(crate) fn priority(&self) -> Priority {
+        Priority::from_code(self.priority)
+    }
+
+    /// When it expires; none for never.
+    pub(crate) fn expires(&self) -> Option<Micros> {
+        (self.expires != 0).then_some(Micros(self.expires))
+    }
+
     /// Reads the headers; the rest is the payload.
     pub(crate) fn decode(envelope: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
         match envelope.first() {
@@ -54,6 +109,12 @@ impl<'a> Header<'a> {
                 let (header, rest) = postcard::take_from_bytes::<Self>(envelope).map_err(EnvelopeError::Malformed)?;
                 let (callers, payload) = postcard::take_from_bytes(rest).map_err(EnvelopeError::Malformed)?;
                 Ok((Self { callers, ..header }, payload))
+            }
+            Some(&ENVELOPE_VERSION_EXTENDED) => {
+                let (header, rest) = postcard::take_from_bytes::<Self>(envelope).map_err(EnvelopeError::Malformed)?;
+                let ((callers, extension), payload) =
+                    postcard::take_from_bytes(rest).map_err(EnvelopeError::Malformed)?;
+                Ok((Self { callers, extension, ..header }, payload))
             }
             Some(&version) => Err(EnvelopeError::Version(version)),
             None => Err(EnvelopeError::Version(0)),
@@ -75,7 +136,7 @@ pub(crate) enum EnvelopeError {
     Malformed(postcard::Error),
 }
 
-/// Where a message comes from.
+/// Where a message comes from, and how it is to be delivered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     pub(crate) id: MessageId,
@@ -85,12 +146,16 @@ pub(crate) struct Origin<'a> {
     pub(crate) keep_reply: bool,
     /// As in [`Header`].
     pub(crate) callers: &'a [u8],
+    pub(crate) priority: Priority,
+    /// None for never.
+    pub(crate) expires: Option<Micros>,
+    pub(crate) extension: Extension,
 }
 
 /// Puts `message` into an envelope.
 pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &M) -> Result<Bytes, postcard::Error> {
     let header = Header {
-        version: if origin.callers.is_empty() { ENVELOPE_VERSION } else { ENVELOPE_VERSION_CALLED },
+        version: version(origin.callers, origin.extension),
         id: origin.id.0.to_be_bytes(),
         trace: origin.trace.map(|trace| trace.0.to_be_bytes()),
         destination,
@@ -98,18 +163,43 @@ pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &
         message: M::NAME,
         message_version: M::VERSION,
         keep_reply: origin.keep_reply,
-        priority: 0,
-        expires: 0,
+        priority: origin.priority.code(),
+        expires: origin.expires.map_or(0, |moment| moment.0),
         sent_at: origin.sent_at.0,
         callers: origin.callers,
+        extension: origin.extension,
     };
-    encode_exactly(|envelope| {
-        let mut envelope = postcard::to_extend(&header, envelope)?;
-        if !header.callers.is_empty() {
-            envelope = postcard::to_extend(header.callers, envelope)?;
-        }
-        postcard::to_extend(message, envelope)
-    })
+    encode_exactly(|envelope| postcard::to_extend(message, encode_header(&header, envelope)?))
+}
+
+/// The same message without an expiry: for a dead letter that is to be handled after all.
+pub(crate) fn without_expiry(envelope: &[u8]) -> Result<Bytes, EnvelopeError> {
+    let (header, payload) = Header::decode(envelope)?;
+    let header = Header { expires: 0, ..header };
+    let encoded = encode_exactly(|envelope| {
+        let mut envelope = encode_header(&header, envelope)?;
+        envelope.extend_from_slice(payload);
+        Ok(envelope)
+    });
+    encoded.map_err(EnvelopeError::Malformed)
+}
+
+/// The oldest version that says it all.
+fn version(callers: &[u8], extension: Extension) -> u8 {
+    match (callers.is_empty(), extension == Extension::default()) {
+        (true, true) => ENVELOPE_VERSION,
+        (false, true) => ENVELOPE_VERSION_CALLED,
+        (_, false) => ENVELOPE_VERSION_EXTENDED,
+    }
+}
+
+fn encode_header(header: &Header<'_>, envelope: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+    let envelope = postcard::to_extend(header, envelope)?;
+    match header.version {
+        ENVELOPE_VERSION_CALLED => postcard::to_extend(header.callers, envelope),
+        ENVELOPE_VERSION_EXTENDED => postcard::to_extend(&(header.callers, header.extension), envelope),
+        _ => Ok(envelope),
+    }
 }
 
 #[cfg(test)]
@@ -129,8 +219,33 @@ mod tests {
 
     fn called(text: &str, sender: Option<&str>, callers: &[u8]) -> Bytes {
         let trace = Some(MessageId(3));
-        let origin = Origin { id: MessageId(9), sender, trace, sent_at: Micros(5), keep_reply: false, callers };
+        let origin = Origin { sender, trace, callers, ..Origin::plain(MessageId(9), Micros(5)) };
         seal("box/a", origin, &Note { text: text.into() }).unwrap()
+    }
+
+    #[test]
+    fn an_extension_stands_behind_the_callers() {
+        let extension = Extension { keyed: true, ..Extension::replacing(MessageId(4)) };
+        let origin = Origin {
+            extension,
+            priority: Priority::High,
+            expires: Some(Micros(6)),
+            ..Origin::plain(MessageId(9), Micros(5))
+        };
+        let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();
+        let expected = "03000000000000000000000000000000090005626f782f6100046e6f746501000106050001010000\
+                        0000000000000000000000000004026869";
+        let hex: String = envelope.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expected);
+        let (header, payload) = Header::decode(&envelope).unwrap();
+        assert_eq!(
+            (header.extension, header.priority(), header.expires()),
+            (extension, Priority::High, Some(Micros(6)))
+        );
+        assert_eq!((header.extension.replaces(), payload), (Some(MessageId(4)), b"\x02hi".as_slice()));
+        let forever = without_expiry(&envelope).unwrap();
+        let (header, rest) = Header::decode(&forever).unwrap();
+        assert_eq!((header.expires(), header.extension, header.id(), rest), (None, extension, MessageId(9), payload));
     }
 
     #[test]
@@ -154,8 +269,8 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let mut envelope = sealed("hi", None).to_vec();
-        envelope[0] = 3;
-        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(3))));
+        envelope[0] = 4;
+        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(4))));
         assert!(Header::decode(&[]).is_err());
     }
 

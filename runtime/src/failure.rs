@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::dead_letters::Reason;
+
 /// Why a handler could not finish its turn, and what is to happen to the message.
 ///
 /// Nothing of the turn remains, whichever it is. `?` on any error makes a [`Failure::retry`].
@@ -29,6 +31,10 @@ pub(crate) enum Verdict {
     Retry { after: Option<Duration> },
     /// Never try again.
     Reject,
+    /// Not now, and not a failure.
+    Defer { delay: Duration },
+    /// Given up on without having been tried.
+    Condemn(Reason),
 }
 
 impl Failure {
@@ -40,6 +46,18 @@ impl Failure {
     /// Try again after `delay`, for a cause that says itself when it will be over; counts as a failed attempt.
     pub fn retry_after(delay: Duration, reason: impl fmt::Display) -> Self {
         Self { verdict: Verdict::Retry { after: Some(delay) }, chain: vec![reason.to_string()] }
+    }
+
+    /// Not now: the message is set aside for `delay`, others pass it, and it is tried again then. No failure, so that it is not
+    /// counted as an attempt; what the turn has done so far is undone all the same. For messages that come too early, as a
+    /// cancellation before its order does. Give such a message an expiry, or it may come back for ever.
+    pub fn defer(delay: Duration) -> Self {
+        Self { verdict: Verdict::Defer { delay }, chain: vec![format!("deferred for {delay:?}")] }
+    }
+
+    /// Given up on for a reason that is none of its handler's.
+    pub(crate) fn condemn(reason: Reason, error: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::Condemn(reason), chain: vec![error.to_string()] }
     }
 
     /// Give up at once: the message goes to the dead letters with this reason.

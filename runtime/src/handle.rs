@@ -17,6 +17,7 @@ use crate::envelope::Origin;
 use crate::letter::{Letter, Posted};
 use crate::link::{NoAnswer, Note};
 use crate::message::{Message, MessageId};
+use crate::post::{Options, Post};
 use crate::query::{Query, Question};
 use crate::receipt::Receipt;
 use crate::refusal::{QueryError, Refusal, SendError};
@@ -57,8 +58,9 @@ impl<A: Actor> ActorHandle<A> {
         &self.address
     }
 
-    /// Sends `message`. When this returns, the message is durable and will be handled, whatever crashes. Waits for room
-    /// in the mailbox and in the store's queue, and for the disk.
+    /// Sends `message`. When this has been awaited, the message is durable and will be handled, whatever crashes. Waits for
+    /// room in the mailbox and in the store's queue, and for the disk. What is returned can say more about the delivery first:
+    /// [`priority`](Post::priority), [`expires_in`](Post::expires_in), [`idempotency_key`](Post::idempotency_key).
     ///
     /// # Errors
     ///
@@ -67,18 +69,16 @@ impl<A: Actor> ActorHandle<A> {
     /// # Cancel safety
     ///
     /// A send that is dropped has either happened as a whole or not at all.
-    pub async fn send<M: Message>(&self, message: M) -> Result<MessageId, SendError<M>>
+    pub fn send<M: Message>(&self, message: M) -> Post<'_, A, M>
     where
         A: Handler<M>,
     {
-        let receipt = self.submit(message).await?;
-        let id = receipt.id();
-        receipt.accepted().await.map_err(|source| SendError::OutcomeUnknown { id, source })?;
-        Ok(id)
+        Post::new(self, message)
     }
 
     /// Sends `message` without waiting for the disk: only for room. The [`Receipt`] tells when it is durable. Messages
-    /// submitted one after another are durable in that order, so waiting for the last receipt is enough.
+    /// submitted one after another are durable in that order, so waiting for the last receipt is enough. Short for
+    /// `send(message).submit()`.
     ///
     /// # Errors
     ///
@@ -91,13 +91,10 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handler<M>,
     {
-        match self.post(&message, None).await {
-            Ok(receipt) => Ok(receipt),
-            Err(reason) => Err(SendError::not_accepted(message, reason)),
-        }
+        self.send(message).submit().await
     }
 
-    /// As [`ActorHandle::submit`], but refuses at once where that would wait for room.
+    /// As [`ActorHandle::submit`], but refuses at once where that would wait for room. Short for `send(message).try_send()`.
     ///
     /// # Errors
     ///
@@ -106,10 +103,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handler<M>,
     {
-        match self.try_post(&message) {
-            Ok(receipt) => Ok(receipt),
-            Err(reason) => Err(SendError::not_accepted(message, reason)),
-        }
+        self.send(message).try_send()
     }
 
     /// Sends `message` at most once: it is stored nowhere on its way, and is lost if the link to its node breaks, or when this
@@ -200,12 +194,13 @@ impl<A: Actor> ActorHandle<A> {
     pub(crate) async fn post<M: Message>(
         &self,
         message: &M,
+        options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Receipt, Refusal>
     where
         A: Handler<M>,
     {
-        let (id, mut letter) = self.prepare(message, told)?;
+        let (id, mut letter) = self.prepare(message, options, told)?;
         let mut deadline = None;
         loop {
             let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
@@ -222,11 +217,11 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    fn try_post<M: Message>(&self, message: &M) -> Result<Receipt, Refusal>
+    pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal>
     where
         A: Handler<M>,
     {
-        let (id, letter) = self.prepare(message, None)?;
+        let (id, letter) = self.prepare(message, options, None)?;
         let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
         match self.core.submit(permit, letter) {
             Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
@@ -238,7 +233,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handler<M>,
     {
-        let (_, letter) = self.prepare(message, None)?;
+        let (_, letter) = self.prepare(message, &Options::default(), None)?;
         match letter {
             Letter::Here(_) => {
                 let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
@@ -256,17 +251,23 @@ impl<A: Actor> ActorHandle<A> {
     fn prepare<M: Message>(
         &self,
         message: &M,
+        options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<(MessageId, Letter<'_>), Refusal>
     where
         A: Handler<M>,
     {
         self.core.check_intake()?;
-        let id = MessageId::random();
-        let origin = Origin { id, sender: None, trace: None, sent_at: Micros::now(), keep_reply: false, callers: &[] };
+        let id = options.key.unwrap_or_else(MessageId::random);
+        let origin = options.apply(Origin::plain(id, Micros::now()));
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
-        Ok((id, Letter::new(target, address, id, envelope, told)))
+        Ok((id, Letter::new(target, address, id, options.priority, envelope, told)))
+    }
+
+    /// The identity of what is sent to this actor under an idempotency key.
+    pub(crate) fn message_id_of(&self, key: &str) -> MessageId {
+        MessageId::of_key(self.address.address().mailbox(), key)
     }
 
     fn receipt<M: Message>(&self, id: MessageId, posted: Posted) -> Receipt {

@@ -15,6 +15,7 @@ use crate::hand::is_in_turn;
 use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::priority::Priority;
 use crate::refusal::Refusal;
 use crate::waiter::{Outcome, Waiter};
 
@@ -58,13 +59,14 @@ impl<'a> Letter<'a> {
         target: Target<'a>,
         address: &'a Address,
         id: MessageId,
+        priority: Priority,
         envelope: Bytes,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Self {
         match target {
             Target::Here(kind) => {
                 let waiter = told.map(|told| Waiter::Here { told, reply: true });
-                Self::Here(Incoming { kind, address, envelope, waiter, question: None })
+                Self::Here(Incoming { kind, address, priority, envelope, waiter, question: None })
             }
             Target::Away(peer, lane) => {
                 let flags = if told.is_some() { flags::TELL | flags::REPLY } else { 0 };

@@ -99,6 +99,8 @@ mod mailbox;
 mod message;
 mod node;
 mod node_file;
+mod post;
+mod priority;
 mod quarantine;
 mod query;
 mod receipt;
@@ -106,6 +108,7 @@ mod refusal;
 mod state;
 mod supervision;
 mod telemetry;
+mod time_limit;
 mod turn;
 mod waiter;
 
@@ -114,7 +117,7 @@ pub use everpost_persistence::{
     AdmissionError, CommitError, Config as StoreConfig, OpenError, ReadError, Statistics as StoreStatistics,
 };
 
-pub use crate::actor::{Actor, Answer, Delivery, Handler, Handlers};
+pub use crate::actor::{Actor, Answer, Delivery, Handler, Handlers, Order};
 pub use crate::address::{ADDRESS_BYTES_MAX, Address, AddressOf};
 pub use crate::ask::Ask;
 pub use crate::clock::Micros;
@@ -128,8 +131,10 @@ pub use crate::mailbox::Backoff;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::{Node, NodeBuilder, NodeStatistics, StartError, StopError};
 pub use crate::node_file::{ActorFile, LogFile, NodeFile, NodeFileError, Origin, PeerFile};
+pub use crate::post::Post;
+pub use crate::priority::Priority;
 pub use crate::query::Query;
 pub use crate::receipt::{ProcessedError, Receipt};
 pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
-pub use crate::turn::Turn;
+pub use crate::turn::{Turn, TurnPost};

@@ -60,8 +60,8 @@ pub(crate) struct Inner {
     pub(crate) leave_if_idle: bool,
     /// The gate will ring when the head is durable.
     pub(crate) gated: bool,
-    /// A timer will ring when the head has backed off.
-    pub(crate) timed: bool,
+    /// When a timer will ring, because something backs off, was set aside or is held.
+    pub(crate) timed: Option<Micros>,
     /// The mailbox has left the directory: look it up again.
     pub(crate) retired: bool,
     /// Other nodes were told that it is full.
@@ -85,7 +85,7 @@ pub(crate) enum Presence {
 impl Mailbox {
     pub(crate) fn new(address: Address, partition: Partition, kind: Arc<Kind>) -> Self {
         let inner = Inner {
-            rules: Rules::new(),
+            rules: Rules::new(kind.holds_max),
             asks: HashMap::new(),
             questions: VecDeque::new(),
             presence: Presence::Absent,
@@ -94,7 +94,7 @@ impl Mailbox {
             listener: None,
             leave_if_idle: false,
             gated: false,
-            timed: false,
+            timed: None,
             retired: false,
             told_full: false,
             restarts: 0,
@@ -180,7 +180,7 @@ impl Inner {
 
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
     pub(crate) fn is_settled(&self, suspect: Position, now: Micros, durable: Position) -> bool {
-        (!self.rules.is_suspect(suspect) || self.rules.backs_off(now)) && self.last_submitted <= durable
+        (!self.rules.is_suspect(suspect) || self.rules.is_held_back(suspect, now)) && self.last_submitted <= durable
     }
 
     /// Whether nothing in memory is worth keeping, given what the store has on disk.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use everpost_persistence::MailboxId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,6 +74,14 @@ impl MessageId {
         Self(first_half(&blake3::hash(&input)))
     }
 
+    /// The identity of whatever is sent to this mailbox under this key: keys of two addresses never meet.
+    pub(crate) fn of_key(mailbox: MailboxId, key: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 message of an idempotency key");
+        hasher.update(&mailbox.0.to_be_bytes());
+        hasher.update(key.as_bytes());
+        Self(first_half(&hasher.finalize()))
+    }
+
     /// A key for a call to the outside world: the same on every attempt, another for another label.
     pub(crate) fn idempotency_key(self, label: &str) -> u128 {
         let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 idempotency key of a turn");
@@ -111,5 +120,13 @@ mod tests {
         assert_ne!(id.derive(0), MessageId(8).derive(0));
         assert_eq!(id.idempotency_key("charge"), id.idempotency_key("charge"));
         assert_ne!(id.idempotency_key("charge"), id.idempotency_key("refund"));
+    }
+
+    #[test]
+    fn keys_of_two_addresses_never_meet() {
+        let id = |mailbox, key| MessageId::of_key(MailboxId(mailbox), key);
+        assert_eq!(id(1, "order-42"), id(1, "order-42"));
+        assert_ne!(id(1, "order-42"), id(2, "order-42"));
+        assert_ne!(id(1, "order-42"), id(1, "order-43"));
     }
 }

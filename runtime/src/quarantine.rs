@@ -38,9 +38,11 @@ impl Quarantine {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Whether this message may run now: the suspect on trial, what is before it in its mailbox, and what it asks.
-    pub(crate) fn admits(&self, mailbox: MailboxId, position: Position) -> bool {
-        self.admitted().iter().any(|(admitted, last)| *admitted == mailbox && position <= *last)
+    /// Whether this message may run now: the suspect on trial, what is before it in its mailbox, and what it asks. In a
+    /// mailbox that is not in the order of positions, what came later may be before the suspect.
+    pub(crate) fn admits(&self, mailbox: MailboxId, position: Position, is_reordered: bool) -> bool {
+        let admits = |(admitted, last): &(_, _)| *admitted == mailbox && (is_reordered || position <= *last);
+        self.admitted().iter().any(admits)
     }
 
     /// The suspect on trial asks another actor: that question is part of its trial.

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, Begin};
-use crate::actor::{Actor, Delivery, Handlers, Payload};
+use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder, Payload};
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
@@ -22,6 +22,9 @@ use crate::query::AwayAnswer;
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) delivery: Delivery,
+    pub(crate) order: MessageOrder,
+    /// How many messages of one mailbox may be held at a time.
+    pub(crate) holds_max: usize,
     messages: FxHashSet<&'static str>,
     questions: FxHashSet<&'static str>,
     question_from_away: QuestionFromAway,
@@ -53,6 +56,8 @@ impl Kind {
         Self {
             name: A::TYPE,
             delivery: A::DELIVERY,
+            order: A::ORDER,
+            holds_max: A::HOLDS_MAX,
             messages: handlers.names().collect(),
             questions: handlers.questions().collect(),
             question_from_away,
@@ -201,16 +206,16 @@ impl<A: Actor> Supervisor<A> {
 
     /// The message that was in hand has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let in_hand = mailbox.lock().rules.in_hand().is_some();
-        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand, "activation failed");
-        if !in_hand {
+        let in_hand = mailbox.lock().rules.in_hand().map(|(position, _)| position);
+        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand = in_hand.is_some(), "activation failed");
+        let Some(position) = in_hand else {
             self.core.restart_later(&mailbox);
             return;
-        }
+        };
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         tokio::spawn(async move {
-            core.fail(&mailbox, failure).await;
+            core.fail(&mailbox, position, failure).await;
             core.ended(&mailbox);
         });
     }

@@ -18,8 +18,11 @@ use crate::envelope::{Header, Origin};
 use crate::failure::Failure;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
+use crate::post::Options;
+use crate::priority::Priority;
 use crate::refusal::AskError;
 use crate::supervision::Kind;
+use crate::time_limit::Progress;
 
 /// The handling of one message. What a handler sends through it leaves when the turn commits, or never.
 ///
@@ -31,6 +34,7 @@ pub struct Turn<'a> {
     header: Header<'a>,
     position: Position,
     attempt: u32,
+    progress: &'a Progress,
     staged: Staged,
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Staged {
 pub(crate) struct StagedSend {
     pub(crate) address: Address,
     pub(crate) to: Recipient,
+    pub(crate) priority: Priority,
     pub(crate) envelope: Bytes,
 }
 
@@ -81,25 +86,31 @@ impl<'a> Turn<'a> {
         header: Header<'a>,
         position: Position,
         attempt: u32,
+        progress: &'a Progress,
     ) -> Self {
-        Self { core, mailbox, header, position, attempt, staged: Staged::default() }
+        Self { core, mailbox, header, position, attempt, progress, staged: Staged::default() }
     }
 
     /// Sends `message` to `to` when this turn commits. Its id derives from this turn's message, so that a turn that
-    /// runs again sends the same message again.
+    /// runs again sends the same message again. What is returned can say more about the delivery; it stages the message when
+    /// it is dropped, at the end of the statement.
     ///
     /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
-    pub fn send<A, M>(&mut self, to: &AddressOf<A>, message: M)
+    pub fn send<'t, A, M>(&'t mut self, to: &'t AddressOf<A>, message: M) -> TurnPost<'t, 'a, A, M>
     where
         A: Handler<M>,
         M: Message,
     {
-        let id = self.next_id();
-        let origin = self.origin(id);
-        match self.core.seal::<A, M>(to.address(), origin, &message) {
+        TurnPost { turn: self, to, message, options: Options::default() }
+    }
+
+    fn stage<A: Handler<M>, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
+        let derived = self.next_id();
+        let origin = options.apply(self.origin(options.key.unwrap_or(derived)));
+        match self.core.seal::<A, M>(to.address(), origin, message) {
             Ok((target, envelope)) => {
-                let send = StagedSend { address: to.address().clone(), to: target.into(), envelope };
-                self.staged.sends.push(send);
+                let (address, priority) = (to.address().clone(), options.priority);
+                self.staged.sends.push(StagedSend { address, to: target.into(), priority, envelope });
             }
             Err(refusal) => {
                 let failure = || Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME));
@@ -141,6 +152,12 @@ impl<'a> Turn<'a> {
     pub async fn committed(&self) -> Result<(), Failure> {
         let before = self.mailbox.lock().last_submitted.max(self.position);
         Ok(self.core.gate.durable(before).await?)
+    }
+
+    /// Starts the handler's time limit ([`Actor::TIME_LIMIT`](crate::Actor::TIME_LIMIT)) anew: for work that takes long and
+    /// goes on. Noticed when the time is spent, so that a handler that hangs afterwards is cut off within twice the limit.
+    pub fn progress(&self) {
+        self.progress.tell();
     }
 
     /// A key for a call to the outside world: the same on every attempt of this message, another for another `label`.
@@ -213,13 +230,69 @@ impl<'a> Turn<'a> {
 
     fn origin(&self, id: MessageId) -> Origin<'a> {
         Origin {
-            id,
             sender: Some(self.header.destination),
             trace: Some(self.header.trace()),
-            sent_at: Micros::now(),
-            keep_reply: false,
-            callers: &[],
+            ..Origin::plain(id, Micros::now())
         }
+    }
+}
+
+/// A message that a turn is about to send; staged when it is dropped. Made by [`Turn::send`].
+///
+/// ```
+/// # use everpost::*;
+/// # use std::time::Duration;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Remind;
+/// # struct Clerk;
+/// # impl Actor for Clerk {
+/// #     const TYPE: &'static str = "clerk"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Remind>(); }
+/// # }
+/// # impl Handler<Remind> for Clerk {
+/// async fn handle(&self, _: &mut Durable<i64>, _: Remind, turn: &mut Turn<'_>) -> Result<(), Failure> {
+///     turn.send(&Clerk::at("bob"), Remind);
+///     turn.send(&Clerk::at("carol"), Remind).priority(Priority::High).expires_in(Duration::from_secs(60));
+///     Ok(())
+/// }
+/// # }
+/// ```
+pub struct TurnPost<'t, 'a, A: Handler<M>, M: Message> {
+    turn: &'t mut Turn<'a>,
+    to: &'t AddressOf<A>,
+    message: M,
+    options: Options,
+}
+
+impl<A: Handler<M>, M: Message> TurnPost<'_, '_, A, M> {
+    /// As [`Post::priority`](crate::Post::priority).
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// As [`Post::expires_in`](crate::Post::expires_in).
+    pub fn expires_in(mut self, wait: Duration) -> Self {
+        self.options.expire_in(wait);
+        self
+    }
+
+    /// As [`Post::idempotency_key`](crate::Post::idempotency_key). Not needed to protect from another attempt of this turn:
+    /// that sends the same message anyway.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.options.key = Some(MessageId::of_key(self.to.address().mailbox(), key));
+        self
+    }
+}
+
+impl<A: Handler<M>, M: Message> Drop for TurnPost<'_, '_, A, M> {
+    fn drop(&mut self) {
+        self.turn.stage::<A, M>(self.to, &self.message, &self.options);
+    }
+}
+
+impl<A: Handler<M>, M: Message> fmt::Debug for TurnPost<'_, '_, A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnPost").field("to", self.to).field("options", &self.options).finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,7 @@ async fn a_send_from_outside_waits_at_a_full_mailbox_and_then_goes_through() {
     let back = refused.into_message().expect("it is handed back");
     assert_eq!(back.steps, [Step::Append(99)]);
 
-    let mut waiting = Box::pin(actor.send(Script::new([Step::Append(8)])));
+    let mut waiting = Box::pin(actor.send(Script::new([Step::Append(8)])).into_future());
     assert!(poll_once(waiting.as_mut()).is_pending());
     probe.open(GATE);
     soon("there is room", waiting).await.unwrap();
@@ -114,7 +114,7 @@ async fn cancelled_sends_leave_no_hole() {
         let actor = node.actor::<Worker>("target");
         let (mut accepted, mut cancelled) = (Vec::new(), 0);
         for number in 0..400 {
-            let mut send = Box::pin(actor.send(Script::new([Step::Append(number)])));
+            let mut send = Box::pin(actor.send(Script::new([Step::Append(number)])).into_future());
             let polls = random.below(4);
             let ended = loop_polls(send.as_mut(), polls).await;
             match ended {

@@ -173,7 +173,7 @@ async fn a_send_that_waits_at_a_full_mailbox_elsewhere_goes_to_the_outbox_when_t
     linked(&[&east, &west]).await;
     fill(&east, &west, &probe).await;
     let slow = east.actor::<Worker>("slow");
-    let mut waiting = std::pin::pin!(slow.send(append(99)));
+    let mut waiting = std::pin::pin!(slow.send(append(99)).into_future());
     let waits = tokio::time::timeout(SEND_TIMEOUT, waiting.as_mut()).await;
     assert!(waits.is_err(), "{waits:?}");
     // Its handler is cut off, which is no matter here.

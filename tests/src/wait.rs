@@ -1,6 +1,6 @@
 //! Waiting for a condition, with a deadline.
 
-use std::future::Future;
+use std::future::IntoFuture;
 use std::time::Duration;
 
 /// How long anything may take before a test gives up: far more than it takes.
@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// # Panics
 ///
 /// When that takes longer than [`DEADLINE`].
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn soon<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(output) => output,
         Err(_) => panic!("{what}: not within {DEADLINE:?}"),

@@ -183,8 +183,8 @@ impl<const EARLY: bool> Scripted<EARLY> {
                 log.last = number;
             }
             Step::Grow(bytes) => log.ballast.extend(std::iter::repeat_n(1, bytes as usize)),
-            Step::Send(to, steps) if to.early => turn.send(&Quick::at(&to.key), Script::new(steps)),
-            Step::Send(to, steps) => turn.send(&Worker::at(&to.key), Script::new(steps)),
+            Step::Send(to, steps) if to.early => drop(turn.send(&Quick::at(&to.key), Script::new(steps))),
+            Step::Send(to, steps) => drop(turn.send(&Worker::at(&to.key), Script::new(steps))),
             Step::Ask(to, steps) => {
                 let reply = ask(&to, steps, turn).await?;
                 log.entries.extend(reply);

@@ -84,9 +84,7 @@ impl Key {
                 line: take_u64(&mut rest)?,
             },
             Table::Peers => Self::Peer { store: StoreId(take_u128(&mut rest)?) },
-            Table::Timers => {
-                Self::Timer { partition: Partition(take_u16(&mut rest)?), timer: take_u128(&mut rest)? }
-            }
+            Table::Timers => Self::Timer { partition: Partition(take_u16(&mut rest)?), timer: take_u128(&mut rest)? },
             Table::Requests => Self::Request {
                 partition: Partition(take_u16(&mut rest)?),
                 mailbox: MailboxId(take_u128(&mut rest)?),

@@ -14,6 +14,7 @@ use crate::envelope::{EnvelopeError, Header};
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
+use crate::priority::Priority;
 use crate::waiter::Waiter;
 
 /// A message that another node has sent, and what its headers say.
@@ -24,6 +25,7 @@ pub(crate) struct Arriving {
     flags: u8,
     id: MessageId,
     keep_reply: bool,
+    priority: Priority,
     /// Where it goes; to be looked up again if it has left the directory when the message is stored.
     mailbox: Arc<Mailbox>,
     envelope: Bytes,
@@ -79,12 +81,12 @@ impl Core {
     /// Reads the headers of a message that is stored nowhere yet.
     pub(crate) fn arriving_volatile(&self, envelope: Bytes) -> Result<Arriving, ArrivalError> {
         let (header, _) = Header::decode(&envelope)?;
-        let (id, keep_reply) = (header.id(), header.keep_reply);
+        let (id, keep_reply, priority) = (header.id(), header.keep_reply, header.priority());
         let mailbox = match self.directory.find(mailbox_id(header.destination)) {
             Some(mailbox) => mailbox,
             None => self.mailbox_of(header.destination)?,
         };
-        Ok(Arriving { place: None, flags: 0, id, keep_reply, mailbox, envelope })
+        Ok(Arriving { place: None, flags: 0, id, keep_reply, priority, mailbox, envelope })
     }
 
     /// The mailbox of an address of this node that is not in memory.
@@ -178,7 +180,7 @@ impl Core {
         position: Position,
         arriving: Arriving,
     ) {
-        let Arriving { flags, id, keep_reply, envelope, .. } = arriving;
+        let Arriving { flags, id, keep_reply, priority, envelope, .. } = arriving;
         if flags & flags::TELL != 0 {
             let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
             inner.asks.insert(position, waiter);
@@ -186,7 +188,7 @@ impl Core {
         if keep_reply {
             self.kept_replies.waiting(id, mailbox, position);
         }
-        self.place(inner, mailbox, position, envelope);
+        self.place(inner, mailbox, position, priority, envelope);
         if inner.rules.len() >= self.config.mailbox_messages_max {
             inner.told_full = true;
             peer.tell_full(&mailbox.address);

@@ -110,9 +110,9 @@ impl Core {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
         for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {
-            let envelope = send.envelope;
+            let StagedSend { priority, envelope, .. } = send;
             match destination {
-                Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, envelope),
+                Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, priority, envelope),
                 Destination::Away(peer, lane) => {
                     let departure = Departure { lane: *lane, position, flags: 0, envelope };
                     self.departs(peers.of(peer), peer, departure);
@@ -132,11 +132,11 @@ impl Core {
 
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.
     fn acknowledge(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) -> bool {
-        let (finished, body, recorded) = inner.rules.finished();
-        assert_eq!(finished, position, "the message in hand is the one that was handled");
-        self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
+        let done = inner.rules.finished();
+        assert_eq!(done.position, position, "the message in hand is the one that was handled");
+        self.load.window_bytes.fetch_sub(done.body.len(), Ordering::Relaxed);
         self.taken_out(inner, mailbox);
-        recorded
+        done.recorded
     }
 
     pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox) {

@@ -12,6 +12,7 @@ use crate::actor::Delivery;
 use crate::address::Address;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
+use crate::priority::Priority;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
 
@@ -37,6 +38,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Incoming<'a> {
     pub(crate) kind: &'a Arc<Kind>,
     pub(crate) address: &'a Address,
+    pub(crate) priority: Priority,
     pub(crate) envelope: Bytes,
     /// Who waits for what becomes of it.
     pub(crate) waiter: Option<Waiter>,
@@ -69,7 +71,7 @@ impl Core {
                 drop(inner);
                 return Err(Box::new(Full { mailbox, incoming }));
             }
-            let Incoming { envelope, waiter, question, .. } = incoming;
+            let Incoming { priority, envelope, waiter, question, .. } = incoming;
             self.add_waiting(1);
             let (ticket, position) =
                 self.store.submit(permit, |stage| stage.enqueue(mailbox.partition, envelope.clone()));
@@ -80,15 +82,22 @@ impl Core {
                 self.kept_replies.waiting(id, &mailbox, position);
                 self.quarantine.admit(mailbox.id(), position);
             }
-            self.place(&mut inner, &mailbox, position, envelope);
+            self.place(&mut inner, &mailbox, position, priority, envelope);
             return Ok(Accepted { position, ticket });
         }
     }
 
     /// Makes a submitted message visible to its receiver: at once, or when it is durable.
-    pub(super) fn place(&self, inner: &mut Inner, mailbox: &Arc<Mailbox>, position: Position, envelope: Bytes) {
+    pub(super) fn place(
+        &self,
+        inner: &mut Inner,
+        mailbox: &Arc<Mailbox>,
+        position: Position,
+        priority: Priority,
+        envelope: Bytes,
+    ) {
         let bytes = envelope.len();
-        if inner.rules.enqueued(position, envelope, self.window_has_room(bytes)) {
+        if inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes)) {
             self.load.window_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {

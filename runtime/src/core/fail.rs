@@ -1,4 +1,4 @@
-//! The end of a turn that failed: the message goes back to the head of its mailbox, or to the dead letters.
+//! The end of a turn that failed: the message waits for its next attempt, or goes to the dead letters.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,11 +7,12 @@ use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 
 use super::{Core, Effect};
+use crate::actor::Order;
 use crate::clock::Micros;
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::envelope::Header;
 use crate::failure::{Failure, Verdict};
-use crate::mailbox::{Failures, Mailbox};
+use crate::mailbox::{Failures, Inner, Mailbox};
 use crate::telemetry;
 use crate::waiter::Outcome;
 
@@ -20,47 +21,99 @@ const ERRORS_MAX: usize = 8;
 /// How many bytes of each.
 const ERROR_BYTES_MAX: usize = 4096;
 
+/// What becomes of a message that failed.
+enum Fate {
+    Buried(Reason),
+    /// It is tried again, no sooner than then; others may pass it.
+    Waits {
+        until: Micros,
+        aside: bool,
+    },
+}
+
 impl Core {
-    /// The message in hand has failed: back to the head of its mailbox, or to the dead letters.
-    pub(crate) async fn fail(&self, mailbox: &Arc<Mailbox>, failure: Failure) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
-        let Some((position, body, failures)) = self.count_failure(mailbox, &failure) else {
+    /// A message in hand, or one that was taken back from its holder, has failed: it waits, or goes to the dead letters.
+    pub(crate) async fn fail(&self, mailbox: &Arc<Mailbox>, position: Position, failure: Failure) {
+        let Some((body, failures, fate)) = self.decide_fate(mailbox, position, &failure) else {
             return;
         };
-        let reason = match failure.verdict {
-            Verdict::Reject => Some(Reason::Rejected),
-            Verdict::Retry { .. } if failures.attempts >= self.config.attempts_max => Some(Reason::AttemptsSpent),
-            Verdict::Retry { .. } => None,
-        };
-        telemetry::log_failure(&self.name, mailbox, position, &body, &failures, reason, &failure);
-        let encode = |failures: &Failures| match reason {
-            Some(reason) => DeadLetterRecord::encode(reason, failures, &body),
-            None => failures.encode(),
+        if !matches!(failure.verdict, Verdict::Defer { .. }) {
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+            let reason = if let Fate::Buried(reason) = fate { Some(reason) } else { None };
+            telemetry::log_failure(&self.name, mailbox, position, &body, &failures, reason, &failure);
+        }
+        let encode = |failures: &Failures| match fate {
+            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, &body),
+            Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
         let Some((permit, record)) = self.reserve_record(&failures, encode).await else {
             // The message waits for its next attempt, as if this one could not be written down: it cannot.
             mailbox.lock().rules.interrupted();
             return;
         };
-        match reason {
-            Some(_) => drop(self.bury(mailbox, permit, position, record, &body, &shortened(failure.to_string()))),
-            None => self.put_back(mailbox, permit, position, record),
+        match fate {
+            Fate::Buried(_) => {
+                drop(self.bury(mailbox, permit, position, record, &body, &shortened(failure.to_string())))
+            }
+            Fate::Waits { until, aside } => {
+                let mut inner = mailbox.lock();
+                if aside {
+                    inner.rules.set_aside(position, until)
+                } else {
+                    inner.rules.put_back(position, until)
+                }
+                let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
+                inner.last_submitted = ticket;
+            }
         }
     }
 
-    /// Counts the failed attempt of the message in hand, and decides when it may be tried again.
-    fn count_failure(&self, mailbox: &Mailbox, failure: &Failure) -> Option<(Position, Bytes, Failures)> {
+    /// Takes a message back from its holder, who has failed: did not acknowledge it in time, gave it back, or lost it. Only
+    /// from the delivery `attempt`, if one is named. False when it was decided on before.
+    pub(crate) async fn take_back(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        position: Position,
+        attempt: Option<u32>,
+        failure: Failure,
+    ) -> bool {
+        let taken = mailbox.lock().rules.take_back(position, attempt).is_some();
+        if taken {
+            self.fail(mailbox, position, failure).await;
+            mailbox.lock().ring(mailbox);
+        }
+        taken
+    }
+
+    /// Counts the failed attempt, and decides what becomes of the message. None when it is not there any more.
+    fn decide_fate(&self, mailbox: &Mailbox, position: Position, failure: &Failure) -> Option<(Bytes, Failures, Fate)> {
         let mut inner = mailbox.lock();
-        let (position, body) = inner.rules.in_hand().map(|(position, body)| (position, body.clone()))?;
-        let failures = inner.rules.failed(shortened(failure.to_string()), ERRORS_MAX);
-        let delay = match failure.verdict {
-            Verdict::Retry { after: Some(delay) } => delay,
-            Verdict::Retry { after: None } | Verdict::Reject => {
-                self.config.backoff.delay(failures.attempts, rand::random())
+        let body = inner.rules.taken(position)?.clone();
+        let aside = mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position);
+        let error = || shortened(failure.to_string());
+        let waits = |failures: &Failures, after: Option<_>| {
+            let delay = after.unwrap_or_else(|| self.config.backoff.delay(failures.attempts, rand::random()));
+            Fate::Waits { until: Micros::now().plus(delay), aside }
+        };
+        let (failures, fate) = match failure.verdict {
+            Verdict::Defer { delay } => {
+                let failures = inner.rules.failures(position).cloned().unwrap_or_default();
+                (failures, Fate::Waits { until: Micros::now().plus(delay), aside: true })
+            }
+            Verdict::Condemn(reason) => {
+                (inner.rules.condemned(position, error(), ERRORS_MAX).clone(), Fate::Buried(reason))
+            }
+            Verdict::Reject => {
+                (inner.rules.failed(position, error(), ERRORS_MAX).clone(), Fate::Buried(Reason::Rejected))
+            }
+            Verdict::Retry { after } => {
+                let failures = inner.rules.failed(position, error(), ERRORS_MAX).clone();
+                let is_spent = failures.attempts >= self.config.attempts_max;
+                let fate = if is_spent { Fate::Buried(Reason::AttemptsSpent) } else { waits(&failures, after) };
+                (failures, fate)
             }
         };
-        failures.not_before = Micros::now().plus(delay);
-        Some((position, body, failures.clone()))
+        Some((body, failures, fate))
     }
 
     /// Room for a record of failures; without their texts where it would be too large with them. None when the store takes
@@ -81,13 +134,6 @@ impl Core {
         Some((permit, record))
     }
 
-    fn put_back(&self, mailbox: &Mailbox, permit: Permit<'_>, position: Position, record: Bytes) {
-        let mut inner = mailbox.lock();
-        inner.rules.interrupted();
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
-        inner.last_submitted = ticket;
-    }
-
     /// Moves a message to the dead letters, in one commit. Returns its ticket.
     pub(crate) fn bury(
         &self,
@@ -99,10 +145,7 @@ impl Core {
         reason: &str,
     ) -> Position {
         let mut inner = mailbox.lock();
-        if let Some(body) = inner.rules.discard(position) {
-            self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
-        }
-        self.taken_out(&mut inner, mailbox);
+        self.discard(&mut inner, mailbox, position);
         let (ticket, ()) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
@@ -121,6 +164,14 @@ impl Core {
             self.kept_replies.stored(header.id().0);
         }
         ticket
+    }
+
+    /// Takes a message out of its mailbox, wherever it is there.
+    pub(super) fn discard(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) {
+        if let Some(body) = inner.rules.discard(position) {
+            self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
+        }
+        self.taken_out(inner, mailbox);
     }
 }
 

@@ -1,16 +1,21 @@
-//! The rules of one mailbox: order, what is visible, attempts and waiting. Pure: no clock, no store, no task; the tests
-//! run it against an oracle in virtual time.
-//!
-//! Messages wait in two queues. The front one holds bodies, so that the next turns need no disk; what does not fit is
-//! an 8-byte position in the back one, and its body is read from the store when its turn comes near.
+//! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store, no
+//! task; the tests run it against an oracle in virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+mod apart;
+mod failures;
+mod level;
+
+use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
+use self::apart::{Apart, Held};
+pub(crate) use self::failures::Failures;
+use self::level::{Level, Prospect, Sight};
 use crate::clock::Micros;
+use crate::priority::Priority;
 
-/// How many messages of one mailbox keep their bodies in memory, at most.
+/// How many messages of one priority of one mailbox keep their bodies in memory, at most.
 pub(crate) const WINDOW_MESSAGES: usize = 65_536;
 /// How many bodies are read from the store at a time.
 pub(crate) const LOAD_MESSAGES: usize = 256;
@@ -18,24 +23,21 @@ pub(crate) const LOAD_MESSAGES: usize = 256;
 /// The order of one mailbox. `B` is the body of a message: cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Rules<B> {
-    window: VecDeque<(Position, B)>,
-    /// Behind the window, in order; bodies are in the store only.
-    beyond: VecDeque<Position>,
-    /// What is known of messages that failed before.
+    normal: Level<B>,
+    apart: Option<Box<Apart<B>>>,
+    /// What is known of messages that failed before, or were set aside.
     failures: BTreeMap<Position, Failures>,
-    /// The head of the window is being handled.
-    in_hand: bool,
+    in_hand: Option<Source>,
+    last: Position,
+    /// How many messages may be held at a time.
+    holds_max: usize,
 }
 
-/// What happened to a message so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Failures {
-    pub(crate) attempts: u32,
-    pub(crate) not_before: Micros,
-    /// One line for each failure, newest last; bounded by the caller.
-    pub(crate) errors: Vec<String>,
-    /// It is run alone, because the process may have died of it.
-    pub(crate) alone: bool,
+/// Where the message in hand waited; it stays there until it is decided what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Level(Priority),
+    Aside(Micros, Position),
 }
 
 /// What the mailbox lets happen next.
@@ -45,110 +47,246 @@ pub(crate) enum Next<B> {
     Deliver { position: Position, body: B, attempt: u32 },
     /// Read these bodies from the store and bring them by [`Rules::loaded`].
     Load(Vec<Position>),
+    /// This message was held for too long: that is a failure.
+    Overdue(Position),
     /// Wait until the store is durable up to here.
     Durable(Position),
-    /// Wait until then: the head backs off, and strict order holds back what is behind it.
+    /// Wait until then: what could be next backs off, was set aside or is held.
     Until(Micros),
     /// Nothing waits.
     Empty,
 }
 
+/// A message that is done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finished<B> {
+    pub(crate) position: Position,
+    pub(crate) body: B,
+    /// The store holds a record of its failures that must go with it.
+    pub(crate) recorded: bool,
+}
+
 impl<B: Clone> Rules<B> {
-    pub(crate) fn new() -> Self {
-        Self { window: VecDeque::new(), beyond: VecDeque::new(), failures: BTreeMap::new(), in_hand: false }
+    pub(crate) fn new(holds_max: usize) -> Self {
+        Self {
+            normal: Level::new(),
+            apart: None,
+            failures: BTreeMap::new(),
+            in_hand: None,
+            last: Position(0),
+            holds_max,
+        }
     }
 
     /// Appends a message. Its body is kept when `keep` says that there is memory for it and the window has room.
     /// Returns whether it was kept.
-    pub(crate) fn enqueued(&mut self, position: Position, body: B, keep: bool) -> bool {
-        assert!(self.last() < Some(position), "positions grow within a mailbox");
-        let kept = keep && self.beyond.is_empty() && self.window.len() < WINDOW_MESSAGES;
-        if kept {
-            self.window.push_back((position, body));
-        } else {
-            self.beyond.push_back(position);
-        }
-        kept
+    pub(crate) fn enqueued(&mut self, position: Position, priority: Priority, body: B, keep: bool) -> bool {
+        self.grow(position);
+        self.level_mut(priority).push(position, body, keep)
     }
 
     /// Appends a message that was found in the store at start.
-    pub(crate) fn recovered(&mut self, position: Position, failures: Option<Failures>) {
-        assert!(self.last() < Some(position), "positions grow within a mailbox");
-        self.beyond.push_back(position);
+    pub(crate) fn recovered(&mut self, position: Position, priority: Priority, failures: Option<Failures>) {
+        self.grow(position);
+        match &failures {
+            Some(failures) if failures.aside => {
+                let moment = failures.not_before;
+                self.apart_mut().aside.insert((moment, position), None);
+            }
+            _ => self.level_mut(priority).beyond.push_back(position),
+        }
         if let Some(failures) = failures {
             self.failures.insert(position, failures);
         }
     }
 
-    /// Decides what happens next. `now` is asked only if a message failed before; `durable` is what the store has on disk, `early` whether messages are visible before
-    /// they are there.
+    /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is what
+    /// the store has on disk, `early` whether messages are visible before they are there.
     pub(crate) fn next(&mut self, now: impl FnOnce() -> Micros, durable: Position, early: bool) -> Next<B> {
-        assert!(!self.in_hand, "one message at a time");
-        let Some((position, body)) = self.window.front() else {
-            return self.load(durable);
-        };
-        if !early && *position > durable {
-            return Next::Durable(*position);
+        assert!(self.in_hand.is_none(), "one message at a time");
+        let sight = Sight { durable, early };
+        if self.apart.is_some() {
+            return self.next_of_all(now(), sight);
         }
-        let attempt = match self.failures.get(position) {
-            Some(failures) if failures.not_before > now() => return Next::Until(failures.not_before),
-            Some(failures) => failures.attempts + 1,
-            None => 1,
-        };
-        self.in_hand = true;
-        Next::Deliver { position: *position, body: body.clone(), attempt }
+        match self.normal.prospect(&self.failures, now, sight) {
+            Prospect::Ready => self.deliver(Priority::Normal),
+            Prospect::Load(positions) => Next::Load(positions),
+            Prospect::Durable(position) => Next::Durable(position),
+            Prospect::Until(moment) => Next::Until(moment),
+            Prospect::Empty => Next::Empty,
+        }
     }
 
-    /// A body is read only once it is durable, whatever the delivery: before that it is not in the store.
-    fn load(&self, durable: Position) -> Next<B> {
-        match self.beyond.front() {
-            None => Next::Empty,
-            Some(first) if *first > durable => Next::Durable(*first),
-            Some(_) => {
-                let ready = self.beyond.iter().take(LOAD_MESSAGES).take_while(|position| **position <= durable);
-                Next::Load(ready.copied().collect())
+    fn next_of_all(&mut self, now: Micros, sight: Sight) -> Next<B> {
+        let apart = self.apart.as_deref().expect("asked only when there is one");
+        if let Some(position) = apart.overdue(now) {
+            return Next::Overdue(position);
+        }
+        if apart.held.len() >= self.holds_max {
+            return apart.next_deadline().map_or(Next::Empty, Next::Until);
+        }
+        let mut until = apart.next_moment();
+        let mut durable = None;
+        let mut ready = [Priority::Normal; Priority::COUNT];
+        let mut ready_count = 0;
+        for priority in Priority::DESCENDING {
+            match self.level(priority).map_or(Prospect::Empty, |level| level.prospect(&self.failures, || now, sight)) {
+                Prospect::Ready => {
+                    ready[ready_count] = priority;
+                    ready_count += 1;
+                }
+                Prospect::Load(positions) => return Next::Load(positions),
+                Prospect::Durable(position) => durable = durable.max(Some(position)),
+                Prospect::Until(moment) => {
+                    // Only what is more urgent passes a message that backs off.
+                    until = Some(until.map_or(moment, |until| until.min(moment)));
+                    break;
+                }
+                Prospect::Empty => {}
             }
         }
+        let apart = self.apart.as_deref_mut().expect("it was there before");
+        if ready_count == 0 || !apart.aside_was_last {
+            match apart.due(now) {
+                Some(((_, position), None)) => return Next::Load(vec![position]),
+                Some(((moment, position), Some(body))) => {
+                    let body = body.clone();
+                    apart.aside_was_last = true;
+                    self.in_hand = Some(Source::Aside(moment, position));
+                    return Next::Deliver { position, body, attempt: self.attempt(position) };
+                }
+                None => {}
+            }
+        }
+        apart.aside_was_last = false;
+        match (apart.choose(&ready[..ready_count]), durable, until) {
+            (Some(priority), ..) => self.deliver(priority),
+            (None, Some(position), _) => Next::Durable(position),
+            (None, None, Some(moment)) => Next::Until(moment),
+            (None, None, None) => Next::Empty,
+        }
     }
 
-    /// Brings the bodies that [`Next::Load`] asked for, in the same order.
-    pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = B>) {
-        for body in bodies {
-            let position = self.beyond.pop_front().expect("only what was asked for is loaded");
-            self.window.push_back((position, body));
-        }
-        if self.beyond.len() < self.beyond.capacity() / 4 {
-            self.beyond.shrink_to(self.beyond.len() * 2);
-        }
+    /// The head of this priority is in hand from here on.
+    fn deliver(&mut self, priority: Priority) -> Next<B> {
+        self.in_hand = Some(Source::Level(priority));
+        let head = self.level(priority).and_then(Level::front).cloned();
+        let (position, body) = head.expect("only what is there is ready");
+        Next::Deliver { position, body, attempt: self.attempt(position) }
     }
 
-    /// The message in hand is done: its turn, or its move to the dead letters, was submitted. Returns its body, and
-    /// whether the store holds a record of its failures that must go with it.
-    pub(crate) fn finished(&mut self) -> (Position, B, bool) {
-        assert!(std::mem::take(&mut self.in_hand), "a message is in hand");
-        let (position, body) = self.window.pop_front().expect("the message in hand is the head");
+    fn attempt(&self, position: Position) -> u32 {
+        self.failures.get(&position).map_or(1, |failures| failures.attempts + 1)
+    }
+
+    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those of messages that are gone are dropped.
+    pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>) {
+        for (position, body) in bodies {
+            let Err(body) = self.normal.loaded(position, body) else { continue };
+            if let Some(apart) = self.apart.as_deref_mut() {
+                let levels = [&mut apart.urgent, &mut apart.high, &mut apart.low];
+                let aside = levels.into_iter().try_fold(body, |body, level| level.loaded(position, body).err());
+                let moment = self.failures.get(&position).map(|failures| failures.not_before);
+                if let Some((body, moment)) = aside.zip(moment)
+                    && let Some(waiting) = apart.aside.get_mut(&(moment, position))
+                {
+                    *waiting = Some(body);
+                }
+            }
+        }
+        self.normal.shrink();
+    }
+
+    /// The message in hand is done: its turn, or its move to the dead letters, was submitted.
+    pub(crate) fn finished(&mut self) -> Finished<B> {
+        let (position, body) = self.take_out();
         let recorded = !self.failures.is_empty() && self.failures.remove(&position).is_some();
-        (position, body, recorded)
+        self.drop_empty();
+        Finished { position, body, recorded }
     }
 
-    /// The message in hand goes back to the head, without a counted attempt.
+    /// The message in hand goes back to where it was, without a counted attempt.
     pub(crate) fn interrupted(&mut self) {
-        self.in_hand = false;
+        self.in_hand = None;
     }
 
-    /// The message in hand failed. Returns what is now known of it. The caller decides whether it is given up on
-    /// ([`Rules::finished`]) or goes back to the head ([`Rules::interrupted`]).
-    pub(crate) fn failed(&mut self, error: String, errors_max: usize) -> &mut Failures {
-        assert!(self.in_hand, "a message is in hand");
-        let (position, _) = self.window.front().expect("the message in hand is the head");
-        let failures = self.failures.entry(*position).or_default();
-        failures.attempts += 1;
-        failures.alone = false;
-        failures.errors.push(error);
-        if failures.errors.len() > errors_max {
-            failures.errors.remove(0);
-        }
+    /// A message in hand or held has failed. Returns what is now known of it. The caller decides whether it is given up on
+    /// ([`Rules::discard`]), put back ([`Rules::put_back`]), or set aside ([`Rules::set_aside`]).
+    pub(crate) fn failed(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
+        let failures = self.failures.entry(position).or_default();
+        failures.count(error, errors_max);
         failures
+    }
+
+    /// A message in hand is given up on for a reason that is no failed attempt. Returns what is now known of it.
+    pub(crate) fn condemned(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
+        let failures = self.failures.entry(position).or_default();
+        failures.note(error, errors_max);
+        failures
+    }
+
+    /// The message in hand goes back to the head, and is not delivered before that moment; nor is what is behind it.
+    pub(crate) fn put_back(&mut self, position: Position, until: Micros) {
+        self.in_hand = None;
+        self.failures.entry(position).or_default().not_before = until;
+    }
+
+    /// A message in hand or held waits beside its queue until that moment; others pass it.
+    pub(crate) fn set_aside(&mut self, position: Position, until: Micros) {
+        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
+        let body = held.map_or_else(|| self.take_out().1, |held| held.body);
+        let failures = self.failures.entry(position).or_default();
+        failures.aside = true;
+        failures.not_before = until;
+        self.apart_mut().aside.insert((until, position), Some(body));
+    }
+
+    /// Whether a failed message goes aside in any case: it has left its queue already.
+    pub(crate) fn has_left_its_queue(&self, position: Position) -> bool {
+        matches!(self.in_hand, Some(Source::Aside(_, in_hand)) if in_hand == position) || self.is_held(position)
+    }
+
+    /// The message in hand is held by someone from here on, and the next one may be delivered.
+    pub(crate) fn hold(&mut self, deadline: Micros) {
+        let (position, body) = self.take_out();
+        let attempt = Some(self.attempt(position));
+        self.apart_mut().held.insert(position, Held { body, deadline, attempt });
+    }
+
+    /// The body of a message that is held by this delivery. None when it was taken back.
+    pub(crate) fn held(&self, position: Position, attempt: u32) -> Option<&B> {
+        let held = self.apart.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
+        Some(&held.body)
+    }
+
+    /// Takes a held message back, which the holder cannot decide on any more. It stays among the held ones until it is
+    /// discarded or set aside. None when that was done before; without `attempt` whichever delivery holds it.
+    pub(crate) fn take_back(&mut self, position: Position, attempt: Option<u32>) -> Option<B> {
+        let held = self.apart.as_deref_mut()?.held.get_mut(&position)?;
+        let is_holder = attempt.is_none_or(|attempt| held.attempt == Some(attempt));
+        held.attempt.take_if(|_| is_holder)?;
+        Some(held.body.clone())
+    }
+
+    /// The holder goes on: it is waited for until then. False when it holds the message no more.
+    pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Micros) -> bool {
+        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.get_mut(&position));
+        match held.filter(|held| held.attempt == Some(attempt)) {
+            Some(held) => {
+                held.deadline = deadline;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn is_held(&self, position: Position) -> bool {
+        self.apart.as_deref().is_some_and(|apart| apart.held.contains_key(&position))
+    }
+
+    /// Whether as many messages are held as may be.
+    pub(crate) fn holds_are_full(&self) -> bool {
+        self.apart.as_deref().is_some_and(|apart| apart.held.len() >= self.holds_max)
     }
 
     /// Marks a waiting message: it is to run alone.
@@ -169,56 +307,153 @@ impl<B: Clone> Rules<B> {
         Some(failures)
     }
 
-    /// Takes out a message that is given up on, whether it is in hand or waits. Returns its body if that was in memory.
+    /// Takes out a message that is given up on or was acknowledged by its holder, wherever it is. Returns its body if that
+    /// was in memory.
     pub(crate) fn discard(&mut self, position: Position) -> Option<B> {
-        self.failures.remove(&position);
-        if self.window.front().is_some_and(|(head, _)| *head == position) {
-            self.in_hand = false;
-            return self.window.pop_front().map(|(_, body)| body);
+        if self.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
+            return Some(self.finished().body);
         }
-        if let Ok(index) = self.window.binary_search_by_key(&position, |(waiting, _)| *waiting) {
-            return self.window.remove(index).map(|(_, body)| body);
+        let failures = self.failures.remove(&position);
+        let mut removed = self.normal.remove(position);
+        if let Some(apart) = self.apart.as_deref_mut().filter(|_| removed.is_none()) {
+            let aside = failures.filter(|failures| failures.aside).map(|failures| (failures.not_before, position));
+            removed = aside
+                .and_then(|key| apart.aside.remove(&key))
+                .or_else(|| apart.held.remove(&position).map(|held| Some(held.body)))
+                .or_else(|| {
+                    let mut levels = [&mut apart.urgent, &mut apart.high, &mut apart.low].into_iter();
+                    levels.find_map(|level| level.remove(position))
+                });
+            self.drop_empty();
         }
-        self.beyond.retain(|waiting| *waiting != position);
-        None
+        removed.flatten()
     }
 
-    /// Whether the head waits for its next attempt.
-    pub(crate) fn backs_off(&self, now: Micros) -> bool {
-        let head = self.window.front().map(|(position, _)| position).or_else(|| self.beyond.front());
-        head.and_then(|head| self.failures.get(head)).is_some_and(|failures| failures.not_before > now)
+    /// What is known of a message that failed before or was set aside.
+    pub(crate) fn failures(&self, position: Position) -> Option<&Failures> {
+        self.failures.get(&position)
+    }
+
+    /// Whether this message cannot be next for a while: it, or what is before it, backs off, was set aside or is held.
+    pub(crate) fn is_held_back(&self, position: Position, now: Micros) -> bool {
+        if let Some(failures) = self.failures.get(&position).filter(|failures| failures.aside) {
+            return failures.not_before > now;
+        }
+        if self.is_held(position) || self.holds_are_full() {
+            return true;
+        }
+        let of = |priority: &Priority| self.level(*priority).is_some_and(|level| level.contains(position));
+        let own = Priority::DESCENDING.into_iter().find(of).unwrap_or_default();
+        let mut before = Priority::DESCENDING.into_iter().filter(|priority| *priority >= own);
+        before.any(|priority| self.level(priority).is_some_and(|level| level.backs_off(&self.failures, now)))
+    }
+
+    /// Whether messages may be delivered in another order than that of their positions.
+    pub(crate) fn is_reordered(&self) -> bool {
+        self.apart.is_some()
     }
 
     /// The first message in memory whose body is the one that is looked for, and the positions of those that are in the store
     /// only.
     pub(crate) fn find(&self, is_it: impl Fn(&B) -> bool) -> (Option<Position>, Vec<Position>) {
-        let found = self.window.iter().find(|(_, body)| is_it(body)).map(|(position, _)| *position);
-        let beyond = if found.is_some() { Vec::new() } else { self.beyond.iter().copied().collect() };
-        (found, beyond)
+        let levels = || Priority::DESCENDING.into_iter().filter_map(|priority| self.level(priority));
+        let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
+        let apart = self.apart.as_deref();
+        let held = apart.into_iter().flat_map(|apart| apart.held.iter().map(|(at, held)| (*at, Some(&held.body))));
+        let aside = apart.into_iter().flat_map(|apart| apart.aside.iter().map(|((_, at), body)| (*at, body.as_ref())));
+        let mut beyond = Vec::new();
+        for (position, body) in windows.chain(held).chain(aside) {
+            match body {
+                Some(body) if is_it(body) => return (Some(position), Vec::new()),
+                Some(_) => {}
+                None => beyond.push(position),
+            }
+        }
+        beyond.extend(levels().flat_map(|level| level.beyond.iter()));
+        (None, beyond)
     }
 
     /// The message in hand with its body, if there is one.
     pub(crate) fn in_hand(&self) -> Option<(Position, &B)> {
-        let head = self.window.front().filter(|_| self.in_hand);
-        head.map(|(position, body)| (*position, body))
+        match self.in_hand? {
+            Source::Level(priority) => {
+                let head = self.level(priority).and_then(Level::front);
+                head.map(|(position, body)| (*position, body))
+            }
+            Source::Aside(moment, position) => {
+                let body = self.apart.as_deref()?.aside.get(&(moment, position))?.as_ref()?;
+                Some((position, body))
+            }
+        }
+    }
+
+    /// The body of a message that is in hand or held.
+    pub(crate) fn taken(&self, position: Position) -> Option<&B> {
+        let in_hand = self.in_hand().filter(|(in_hand, _)| *in_hand == position).map(|(_, body)| body);
+        in_hand.or_else(|| Some(&self.apart.as_deref()?.held.get(&position)?.body))
     }
 
     pub(crate) fn contains(&self, position: Position) -> bool {
-        self.window.binary_search_by_key(&position, |(position, _)| *position).is_ok()
-            || self.beyond.binary_search(&position).is_ok()
+        let is_aside = || {
+            let failures = self.failures.get(&position).filter(|failures| failures.aside);
+            let apart = self.apart.as_deref();
+            let key = failures.map(|failures| (failures.not_before, position));
+            key.zip(apart).is_some_and(|(key, apart)| apart.aside.contains_key(&key))
+        };
+        let of = |priority: Priority| self.level(priority).is_some_and(|level| level.contains(position));
+        Priority::DESCENDING.into_iter().any(of) || self.is_held(position) || is_aside()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.window.len() + self.beyond.len()
+        self.normal.len() + self.apart.as_deref().map_or(0, Apart::len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.window.is_empty() && self.beyond.is_empty()
+        self.normal.is_empty() && self.apart.is_none()
     }
 
-    fn last(&self) -> Option<Position> {
-        let window = self.window.back().map(|(position, _)| *position);
-        self.beyond.back().copied().or(window)
+    fn grow(&mut self, position: Position) {
+        assert!(self.last < position, "positions grow within a mailbox");
+        self.last = position;
+    }
+
+    /// Takes the message in hand from where it waited.
+    fn take_out(&mut self) -> (Position, B) {
+        match self.in_hand.take().expect("a message is in hand") {
+            Source::Level(priority) => self.level_mut(priority).pop_front().expect("the message in hand is the head"),
+            Source::Aside(moment, position) => {
+                let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove(&(moment, position)));
+                (position, body.flatten().expect("what was delivered from aside is there, with its body"))
+            }
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        if self.apart.as_deref().is_some_and(|apart| apart.len() == 0) {
+            self.apart = None;
+        }
+    }
+
+    fn apart_mut(&mut self) -> &mut Apart<B> {
+        self.apart.get_or_insert_with(|| Box::new(Apart::new()))
+    }
+
+    fn level(&self, priority: Priority) -> Option<&Level<B>> {
+        match priority {
+            Priority::Normal => Some(&self.normal),
+            Priority::Urgent => self.apart.as_deref().map(|apart| &apart.urgent),
+            Priority::High => self.apart.as_deref().map(|apart| &apart.high),
+            Priority::Low => self.apart.as_deref().map(|apart| &apart.low),
+        }
+    }
+
+    fn level_mut(&mut self, priority: Priority) -> &mut Level<B> {
+        match priority {
+            Priority::Normal => &mut self.normal,
+            Priority::Urgent => &mut self.apart_mut().urgent,
+            Priority::High => &mut self.apart_mut().high,
+            Priority::Low => &mut self.apart_mut().low,
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl Recovery<'_> {
         if header.keep_reply {
             self.core.kept_replies.waiting(header.id(), &mailbox, position);
         }
-        mailbox.lock().rules.recovered(position, failures);
+        mailbox.lock().rules.recovered(position, header.priority(), failures);
         self.waiting += 1;
     }
 

@@ -1,26 +1,37 @@
-//! The rules against an oracle: a plain list of messages with their attempts.
+//! The rules against an oracle: a plain list of messages, and for each whether it may be next.
 
 use proptest::prelude::*;
 
 use super::*;
 
+const HOLDS_MAX: usize = 3;
+
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue { keep: bool },
+    Enqueue { keep: bool, priority: Priority },
     Durable,
     Handle,
     Fail { delay: u64 },
+    Defer { delay: u64 },
+    Hold { deadline: u64 },
+    Acknowledge { pick: usize },
+    GiveBack { pick: usize, delay: u64 },
     Interrupt,
     Pass { micros: u64 },
     Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let priority = prop::sample::select(Priority::DESCENDING.to_vec());
     let step = prop_oneof![
-        4 => any::<bool>().prop_map(|keep| Step::Enqueue { keep }),
+        6 => (any::<bool>(), priority).prop_map(|(keep, priority)| Step::Enqueue { keep, priority }),
         2 => Just(Step::Durable),
         4 => Just(Step::Handle),
         2 => (0u64..50).prop_map(|delay| Step::Fail { delay }),
+        1 => (0u64..50).prop_map(|delay| Step::Defer { delay }),
+        1 => (1u64..100).prop_map(|deadline| Step::Hold { deadline }),
+        1 => any::<usize>().prop_map(|pick| Step::Acknowledge { pick }),
+        1 => (any::<usize>(), 0u64..50).prop_map(|(pick, delay)| Step::GiveBack { pick, delay }),
         1 => Just(Step::Interrupt),
         2 => (0u64..50).prop_map(|micros| Step::Pass { micros }),
         1 => Just(Step::Restart),
@@ -28,96 +39,223 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..200)
 }
 
-/// What a mailbox promises, in the plainest form: first in, first out; nothing before it may be seen; a failed head
-/// waits, and everything behind it with it.
+/// The same without anything that changes the order.
+fn plain_steps() -> impl Strategy<Value = Vec<Step>> {
+    let plain = |step| match step {
+        Step::Enqueue { keep, .. } => Step::Enqueue { keep, priority: Priority::Normal },
+        Step::Defer { delay } => Step::Fail { delay },
+        Step::Hold { .. } => Step::Handle,
+        step => step,
+    };
+    steps().prop_map(move |steps| steps.into_iter().map(plain).collect())
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    position: u64,
+    priority: Priority,
+    failures: Failures,
+    /// Until when it is held.
+    held: Option<u64>,
+}
+
+/// What a mailbox promises, in the plainest form.
 #[derive(Default)]
 struct Oracle {
-    waiting: VecDeque<(u64, u32, u64)>,
+    waiting: Vec<Message>,
     accepted: u64,
     durable: u64,
     now: u64,
 }
 
 impl Oracle {
-    fn deliverable(&self, early: bool) -> Option<(u64, u32)> {
-        let (position, attempts, not_before) = *self.waiting.front()?;
-        ((early || position <= self.durable) && not_before <= self.now).then_some((position, attempts + 1))
+    fn is_visible(&self, message: &Message, early: bool) -> bool {
+        early || message.position <= self.durable
+    }
+
+    fn is_due(&self, message: &Message) -> bool {
+        message.failures.not_before <= Micros(self.now)
+    }
+
+    /// The first of a priority that waits in its queue.
+    fn head(&self, priority: Priority) -> Option<&Message> {
+        let queued =
+            |message: &&Message| message.priority == priority && !message.failures.aside && message.held.is_none();
+        self.waiting.iter().find(queued)
+    }
+
+    /// Whether this message may be next: due aside, or the head of a priority above which nobody backs off.
+    fn may_be_next(&self, message: &Message, early: bool) -> bool {
+        if message.held.is_some() || !self.is_due(message) || self.held() >= HOLDS_MAX {
+            return false;
+        }
+        if message.failures.aside {
+            return true;
+        }
+        let is_head = self.head(message.priority).is_some_and(|head| head.position == message.position);
+        let mut above = Priority::DESCENDING.into_iter().filter(|priority| *priority > message.priority);
+        let backs_off =
+            |priority| self.head(priority).is_some_and(|head| self.is_visible(head, early) && !self.is_due(head));
+        is_head && self.is_visible(message, early) && !above.any(backs_off)
+    }
+
+    fn held(&self) -> usize {
+        self.waiting.iter().filter(|message| message.held.is_some()).count()
+    }
+
+    fn at(&mut self, position: Position) -> &mut Message {
+        self.waiting.iter_mut().find(|message| message.position == position.0).expect("it waits")
+    }
+
+    fn remove(&mut self, position: Position) -> Message {
+        let index = self.waiting.iter().position(|message| message.position == position.0);
+        self.waiting.remove(index.expect("it waits"))
     }
 }
 
-/// Takes the next message as an activation does: loads what must be loaded. A body is its position.
-fn take(rules: &mut Rules<u64>, oracle: &Oracle, early: bool) -> Next<u64> {
+/// Takes the next message as an activation does: loads what must be loaded, and sets aside what is overdue. A body is its
+/// position.
+fn take(rules: &mut Rules<u64>, oracle: &mut Oracle, early: bool) -> Next<u64> {
     loop {
         match rules.next(|| Micros(oracle.now), Position(oracle.durable), early) {
             Next::Load(positions) => {
                 assert!(positions.iter().all(|position| position.0 <= oracle.durable), "loaded before it was durable");
-                rules.loaded(positions.iter().map(|position| position.0));
+                rules.loaded(positions.iter().map(|position| (*position, position.0)));
+            }
+            Next::Overdue(position) => {
+                let held = oracle.at(position).held.take();
+                assert!(held.is_some_and(|deadline| deadline <= oracle.now), "taken back too early");
+                assert_eq!(rules.take_back(position, None), Some(position.0));
+                give_back(rules, oracle, position, oracle.now);
             }
             next => return next,
         }
     }
 }
 
+/// A held message that was taken back has failed, and waits aside.
+fn give_back(rules: &mut Rules<u64>, oracle: &mut Oracle, position: Position, until: u64) {
+    rules.failed(position, "failed".into(), 3);
+    rules.set_aside(position, Micros(until));
+    let message = oracle.at(position);
+    message.failures.count("failed".into(), 3);
+    message.failures.not_before = Micros(until);
+    message.failures.aside = true;
+    message.held = None;
+}
+
 fn check(steps: Vec<Step>, early: bool) {
-    let mut rules = Rules::<u64>::new();
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
     let mut oracle = Oracle::default();
     for step in steps {
         match step {
-            Step::Enqueue { keep } => {
+            Step::Enqueue { keep, priority } => {
                 oracle.accepted += 1;
-                oracle.waiting.push_back((oracle.accepted, 0, 0));
-                rules.enqueued(Position(oracle.accepted), oracle.accepted, keep);
+                let position = oracle.accepted;
+                oracle.waiting.push(Message { position, priority, failures: Failures::default(), held: None });
+                rules.enqueued(Position(position), priority, position, keep);
             }
             Step::Durable => oracle.durable = oracle.accepted,
             Step::Pass { micros } => oracle.now += micros,
             Step::Restart => restart(&mut rules, &mut oracle),
-            Step::Handle | Step::Fail { .. } | Step::Interrupt => one_turn(&mut rules, &mut oracle, &step, early),
+            Step::Acknowledge { pick } | Step::GiveBack { pick, .. } => decide(&mut rules, &mut oracle, &step, pick),
+            _ => one_turn(&mut rules, &mut oracle, &step, early),
         }
         assert_eq!(rules.len(), oracle.waiting.len());
         assert_eq!(rules.is_empty(), oracle.waiting.is_empty());
+        for message in &oracle.waiting {
+            assert!(rules.contains(Position(message.position)));
+            assert_eq!(rules.is_held(Position(message.position)), message.held.is_some());
+        }
+    }
+}
+
+/// A holder decides.
+fn decide(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, pick: usize) {
+    let held: Vec<_> = oracle.waiting.iter().filter(|message| message.held.is_some()).cloned().collect();
+    if held.is_empty() {
+        return;
+    }
+    let Message { position, failures, .. } = &held[pick % held.len()];
+    let (position, attempt) = (Position(*position), failures.attempts + 1);
+    assert_eq!(rules.held(position, attempt), Some(&position.0));
+    assert_eq!(rules.held(position, attempt + 1), None, "another delivery decides nothing");
+    match step {
+        Step::GiveBack { delay, .. } => {
+            assert_eq!(rules.take_back(position, Some(attempt)), Some(position.0));
+            assert_eq!(rules.take_back(position, Some(attempt)), None, "decided once");
+            give_back(rules, oracle, position, oracle.now + delay);
+        }
+        _ => {
+            assert_eq!(rules.discard(position), Some(position.0));
+            oracle.remove(position);
+        }
     }
 }
 
 fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: bool) {
     let next = take(rules, oracle, early);
     let Next::Deliver { position, body, attempt } = next else {
+        let due: Vec<_> = oracle.waiting.iter().filter(|message| oracle.may_be_next(message, early)).collect();
         // A body beyond the window is seen only once it is durable, so early delivery may still hold it back.
-        let held_back = matches!(next, Next::Durable(position) if position.0 > oracle.durable);
-        assert!(oracle.deliverable(early).is_none() || (early && held_back), "{next:?} though a message is due");
+        let held_back = early && matches!(next, Next::Durable(position) if position.0 > oracle.durable);
+        assert!(due.is_empty() || held_back, "{next:?} though {due:?} is due");
+        if let Next::Until(moment) = next {
+            assert!(moment > Micros(oracle.now), "woken at once, for nothing");
+        }
         return;
     };
-    assert_eq!(oracle.deliverable(early), Some((position.0, attempt)));
-    assert_eq!(body, position.0, "the body of another message");
+    let message = oracle.at(position).clone();
+    assert!(oracle.may_be_next(&message, early), "{message:?} was delivered");
+    assert!(rules.is_reordered() || position.0 == oracle.waiting[0].position, "{message:?} is not the first");
+    assert_eq!((body, attempt), (position.0, message.failures.attempts + 1));
     assert_eq!(rules.in_hand(), Some((position, &body)));
     match step {
         Step::Handle => {
-            let recorded = oracle.waiting.pop_front().unwrap().1 > 0;
-            assert_eq!(rules.finished(), (position, body, recorded));
+            let Message { failures, .. } = oracle.remove(position);
+            let recorded = failures != Failures::default();
+            assert_eq!(rules.finished(), Finished { position, body, recorded });
         }
         Step::Fail { delay } => {
-            let not_before = oracle.now + delay;
-            let failures = rules.failed("failed".into(), 3);
-            failures.not_before = Micros(not_before);
-            let failures = failures.clone();
-            rules.interrupted();
-            let head = oracle.waiting.front_mut().unwrap();
-            *head = (head.0, head.1 + 1, not_before);
-            assert_eq!(failures.attempts, head.1);
-            assert_eq!(failures.errors.len(), head.1.min(3) as usize);
+            let until = Micros(oracle.now + delay);
+            rules.failed(position, "failed".into(), 3);
+            let message = oracle.at(position);
+            message.failures.count("failed".into(), 3);
+            message.failures.not_before = until;
+            if rules.has_left_its_queue(position) {
+                assert!(message.failures.aside);
+                rules.set_aside(position, until);
+            } else {
+                rules.put_back(position, until);
+            }
+            assert_eq!(rules.failures(position), Some(&message.failures));
+        }
+        Step::Defer { delay } => {
+            let until = Micros(oracle.now + delay);
+            rules.set_aside(position, until);
+            let message = oracle.at(position);
+            message.failures.not_before = until;
+            message.failures.aside = true;
+        }
+        Step::Hold { deadline } => {
+            rules.hold(Micros(oracle.now + deadline));
+            let deadline = oracle.now + deadline;
+            let message = oracle.at(position);
+            message.held = Some(deadline);
         }
         _ => rules.interrupted(),
     }
 }
 
-/// The process dies: what was durable is found again, with its failures.
+/// The process dies: what was durable is found again, with its failures; nobody holds anything.
 fn restart(rules: &mut Rules<u64>, oracle: &mut Oracle) {
-    oracle.waiting.retain(|(position, ..)| *position <= oracle.durable);
+    oracle.waiting.retain(|message| message.position <= oracle.durable);
     oracle.accepted = oracle.durable;
-    *rules = Rules::new();
-    for &(position, attempts, not_before) in &oracle.waiting {
-        let errors = vec!["failed".to_owned(); attempts.min(3) as usize];
-        let failures = Failures { attempts, not_before: Micros(not_before), errors, alone: false };
-        rules.recovered(Position(position), (attempts > 0).then_some(failures));
+    *rules = Rules::new(HOLDS_MAX);
+    for message in &mut oracle.waiting {
+        message.held = None;
+        let failures = Some(message.failures.clone()).filter(|failures| *failures != Failures::default());
+        rules.recovered(Position(message.position), message.priority, failures);
     }
 }
 
@@ -133,48 +271,134 @@ proptest! {
     fn pipelined_delivery_matches_the_oracle(steps in steps()) {
         check(steps, true);
     }
+
+    #[test]
+    fn plain_delivery_matches_the_oracle(steps in plain_steps(), early: bool) {
+        check(steps, early);
+    }
 }
 
 #[test]
 fn a_window_is_bounded_and_what_is_beyond_it_costs_a_position() {
-    let mut rules = Rules::<u64>::new();
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
     for position in 1..=100_000 {
-        let kept = rules.enqueued(Position(position), position, true);
+        let kept = rules.enqueued(Position(position), Priority::Normal, position, true);
         assert_eq!(kept, position <= WINDOW_MESSAGES as u64);
     }
-    assert_eq!(rules.window.len(), WINDOW_MESSAGES);
-    assert!(rules.beyond.capacity() * size_of::<Position>() <= 32 * 100_000);
+    assert_eq!(rules.normal.window.len(), WINDOW_MESSAGES);
+    assert!(rules.normal.beyond.capacity() * size_of::<Position>() <= 32 * 100_000);
+}
+
+#[test]
+fn a_flood_of_urgent_messages_lets_each_lower_priority_through() {
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    let mut position = 0;
+    let mut enqueue = |rules: &mut Rules<u64>, priority| {
+        position += 1;
+        rules.enqueued(Position(position), priority, position, true);
+        position
+    };
+    let low = enqueue(&mut rules, Priority::Low);
+    let normal = enqueue(&mut rules, Priority::Normal);
+    let high = enqueue(&mut rules, Priority::High);
+    let mut waiting = vec![low, normal, high];
+    for round in 0..1000 {
+        enqueue(&mut rules, Priority::Urgent);
+        let Next::Deliver { body, .. } = rules.next(|| Micros(0), Position(u64::MAX), false) else { panic!() };
+        rules.finished();
+        waiting.retain(|lower| *lower != body);
+        if waiting.is_empty() {
+            assert!(round > 64, "urgent ones go first");
+            return;
+        }
+    }
+    panic!("{waiting:?} starved");
+}
+
+#[test]
+fn a_message_that_is_always_deferred_does_not_keep_others_from_their_turn() {
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    rules.enqueued(Position(1), Priority::Normal, 1, true);
+    rules.enqueued(Position(2), Priority::Normal, 2, true);
+    rules.enqueued(Position(3), Priority::Normal, 3, true);
+    let mut delivered = Vec::new();
+    for _ in 0..6 {
+        let Next::Deliver { position, body, .. } = rules.next(|| Micros(0), Position(9), false) else { panic!() };
+        delivered.push(body);
+        if body == 1 { rules.set_aside(position, Micros(0)) } else { drop(rules.finished()) }
+    }
+    assert_eq!(delivered, [1, 1, 2, 1, 3, 1]);
+}
+
+#[test]
+fn as_many_messages_are_held_as_may_be() {
+    let mut rules = Rules::<u64>::new(2);
+    for position in 1..=3 {
+        rules.enqueued(Position(position), Priority::Normal, position, true);
+    }
+    for deadline in [70, 50] {
+        assert!(matches!(rules.next(|| Micros(0), Position(9), false), Next::Deliver { .. }));
+        rules.hold(Micros(deadline));
+    }
+    assert!(rules.holds_are_full());
+    assert_eq!(rules.next(|| Micros(0), Position(9), false), Next::Until(Micros(50)));
+    assert!(rules.extend_hold(Position(2), 1, Micros(90)));
+    assert!(!rules.extend_hold(Position(2), 2, Micros(90)));
+    assert_eq!(rules.next(|| Micros(0), Position(9), false), Next::Until(Micros(70)));
+    assert_eq!(rules.next(|| Micros(70), Position(9), false), Next::Overdue(Position(1)));
+    assert_eq!(rules.discard(Position(2)), Some(2));
+    assert_eq!(
+        rules.next(|| Micros(0), Position(9), false),
+        Next::Deliver { position: Position(3), body: 3, attempt: 1 }
+    );
 }
 
 #[test]
 fn an_ordinary_failure_clears_a_suspect_and_keeps_its_attempts() {
-    let mut rules = Rules::<u64>::new();
-    rules.enqueued(Position(1), 1, true);
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    rules.enqueued(Position(1), Priority::Normal, 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     assert!(rules.is_suspect(Position(1)));
     assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
-    assert_eq!(rules.failed("error".into(), 3).attempts, 3);
+    assert_eq!(rules.failed(Position(1), "error".into(), 3).attempts, 3);
     assert!(!rules.is_suspect(Position(1)));
 }
 
 #[test]
 fn a_discarded_message_is_gone() {
-    let mut rules = Rules::<u64>::new();
-    rules.recovered(Position(1), None);
-    rules.recovered(Position(2), Some(Failures { alone: true, ..Failures::default() }));
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    rules.recovered(Position(1), Priority::Normal, None);
+    rules.recovered(Position(2), Priority::Normal, Some(Failures { alone: true, ..Failures::default() }));
     assert_eq!(rules.discard(Position(2)), None);
     assert_eq!((rules.len(), rules.contains(Position(2)), rules.is_suspect(Position(2))), (1, false, false));
 }
 
 #[test]
+fn what_is_more_urgent_passes_a_suspect_that_backs_off_and_what_is_less_urgent_is_held_back_with_it() {
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    let priorities = [Priority::Normal, Priority::High, Priority::Low];
+    for (position, priority) in (1..).zip(priorities) {
+        let failures = Failures { attempts: 1, not_before: Micros(50), ..Failures::default() };
+        rules.recovered(Position(position), priority, (position == 1).then_some(failures));
+    }
+    let held_back = |rules: &Rules<u64>, now| [1, 2, 3].map(|at| rules.is_held_back(Position(at), Micros(now)));
+    assert_eq!(held_back(&rules, 10), [true, false, true]);
+    assert_eq!(held_back(&rules, 50), [false, false, false]);
+}
+
+#[test]
 fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_more() {
-    let mut rules = Rules::<u64>::new();
-    rules.enqueued(Position(1), 1, true);
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    rules.enqueued(Position(1), Priority::Normal, 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     let acquitted = rules.acquit(Position(1)).cloned();
     assert_eq!(acquitted, Some(Failures { attempts: 2, ..Failures::default() }));
     assert!(!rules.is_suspect(Position(1)));
     assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
-    assert_eq!(rules.finished(), (Position(1), 1, true), "its record goes with it");
+    assert_eq!(
+        rules.finished(),
+        Finished { position: Position(1), body: 1, recorded: true },
+        "its record goes with it"
+    );
     assert_eq!(rules.acquit(Position(1)), None);
 }

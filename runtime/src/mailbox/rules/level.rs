@@ -1,0 +1,138 @@
+//! The messages of one priority, first in, first out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use everpost_persistence::Position;
+
+use super::{Failures, LOAD_MESSAGES, WINDOW_MESSAGES};
+use crate::clock::Micros;
+
+/// A queue whose front holds bodies, so that the next turns need no disk; what does not fit is an 8-byte position behind
+/// it, and its body is read from the store when its turn comes near.
+#[derive(Debug)]
+pub(super) struct Level<B> {
+    pub(super) window: VecDeque<(Position, B)>,
+    /// Behind the window, in order; bodies are in the store only.
+    pub(super) beyond: VecDeque<Position>,
+}
+
+/// What is on disk, and whether messages are visible before they are there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    pub(super) durable: Position,
+    pub(super) early: bool,
+}
+
+/// What the head of a level lets happen.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Prospect {
+    Ready,
+    /// These bodies are needed first.
+    Load(Vec<Position>),
+    Durable(Position),
+    /// It backs off until then.
+    Until(Micros),
+    Empty,
+}
+
+impl<B: Clone> Level<B> {
+    pub(super) fn new() -> Self {
+        Self { window: VecDeque::new(), beyond: VecDeque::new() }
+    }
+
+    /// Appends a message; returns whether its body was kept.
+    pub(super) fn push(&mut self, position: Position, body: B, keep: bool) -> bool {
+        let kept = keep && self.beyond.is_empty() && self.window.len() < WINDOW_MESSAGES;
+        if kept {
+            self.window.push_back((position, body));
+        } else {
+            self.beyond.push_back(position);
+        }
+        kept
+    }
+
+    /// `now` is asked only if something failed before.
+    pub(super) fn prospect(
+        &self,
+        failures: &BTreeMap<Position, Failures>,
+        now: impl FnOnce() -> Micros,
+        sight: Sight,
+    ) -> Prospect {
+        let Some((position, _)) = self.window.front() else {
+            return self.load(sight.durable);
+        };
+        if !sight.early && *position > sight.durable {
+            return Prospect::Durable(*position);
+        }
+        match failures.get(position) {
+            Some(failures) if failures.not_before > now() => Prospect::Until(failures.not_before),
+            _ => Prospect::Ready,
+        }
+    }
+
+    /// A body is read only once it is durable, whatever the delivery: before that it is not in the store.
+    fn load(&self, durable: Position) -> Prospect {
+        match self.beyond.front() {
+            None => Prospect::Empty,
+            Some(first) if *first > durable => Prospect::Durable(*first),
+            Some(_) => {
+                let ready = self.beyond.iter().take(LOAD_MESSAGES).take_while(|position| **position <= durable);
+                Prospect::Load(ready.copied().collect())
+            }
+        }
+    }
+
+    /// Brings the body of the first message beyond the window. Hands it back when it is another's.
+    pub(super) fn loaded(&mut self, position: Position, body: B) -> Result<(), B> {
+        if self.beyond.front() != Some(&position) {
+            return Err(body);
+        }
+        self.beyond.pop_front();
+        self.window.push_back((position, body));
+        Ok(())
+    }
+
+    /// Gives back memory that a long queue has left.
+    pub(super) fn shrink(&mut self) {
+        if self.beyond.len() < self.beyond.capacity() / 4 {
+            self.beyond.shrink_to(self.beyond.len() * 2);
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<&(Position, B)> {
+        self.window.front()
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<(Position, B)> {
+        self.window.pop_front()
+    }
+
+    /// Takes a message out, wherever it is. None when it is not here; its body only if that was in memory.
+    pub(super) fn remove(&mut self, position: Position) -> Option<Option<B>> {
+        if let Ok(index) = self.window.binary_search_by_key(&position, |(waiting, _)| *waiting) {
+            return self.window.remove(index).map(|(_, body)| Some(body));
+        }
+        let index = self.beyond.binary_search(&position).ok()?;
+        self.beyond.remove(index);
+        Some(None)
+    }
+
+    pub(super) fn contains(&self, position: Position) -> bool {
+        self.window.binary_search_by_key(&position, |(position, _)| *position).is_ok()
+            || self.beyond.binary_search(&position).is_ok()
+    }
+
+    /// Whether the head waits for its next attempt.
+    pub(super) fn backs_off(&self, failures: &BTreeMap<Position, Failures>, now: Micros) -> bool {
+        let head = self.window.front().map(|(position, _)| position).or_else(|| self.beyond.front());
+        head.and_then(|head| failures.get(head)).is_some_and(|failures| failures.not_before > now)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.window.len() + self.beyond.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.window.is_empty() && self.beyond.is_empty()
+    }
+}

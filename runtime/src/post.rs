@@ -1,0 +1,122 @@
+//! A message with what its sender says about its delivery, before it is sent.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::actor::Handler;
+use crate::clock::Micros;
+use crate::envelope::{Extension, Origin};
+use crate::handle::ActorHandle;
+use crate::message::{Message, MessageId};
+use crate::priority::Priority;
+use crate::receipt::Receipt;
+use crate::refusal::SendError;
+
+/// How a message is to be delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) priority: Priority,
+    /// None for never.
+    pub(crate) expires: Option<Micros>,
+    /// The identity that an idempotency key gives it.
+    pub(crate) key: Option<MessageId>,
+}
+
+impl Options {
+    /// Says it in the headers of a message.
+    pub(crate) fn apply<'a>(&self, origin: Origin<'a>) -> Origin<'a> {
+        let extension = Extension::keyed(self.key.is_some());
+        Origin { priority: self.priority, expires: self.expires, extension, ..origin }
+    }
+
+    pub(crate) fn expire_in(&mut self, wait: Duration) {
+        self.expires = Some(Micros::now().plus(wait));
+    }
+}
+
+/// A message that has not been sent yet; `.await` sends it, as [`ActorHandle::send`] describes.
+///
+/// # Cancel safety
+///
+/// A send that is dropped has either happened as a whole or not at all.
+#[must_use = "a message is sent when it is awaited"]
+pub struct Post<'h, A, M> {
+    handle: &'h ActorHandle<A>,
+    message: M,
+    options: Options,
+}
+
+impl<'h, A: Handler<M>, M: Message> Post<'h, A, M> {
+    pub(crate) fn new(handle: &'h ActorHandle<A>, message: M) -> Self {
+        Self { handle, message, options: Options::default() }
+    }
+
+    /// Which of the messages that wait in the mailbox goes first.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// From `wait` after now on the message is not handled any more: it becomes a dead letter
+    /// ([`Reason::Expired`](crate::Reason::Expired)) when its turn would come.
+    pub fn expires_in(mut self, wait: Duration) -> Self {
+        self.options.expire_in(wait);
+        self
+    }
+
+    /// Lets the message count once however often it is sent under this key to this address: from any node, also after a
+    /// crash. What came of the first is kept for the node's `idempotency_retention`. The same key with another message is
+    /// refused: that message becomes a dead letter ([`Reason::KeyReused`](crate::Reason::KeyReused)).
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.options.key = Some(self.handle.message_id_of(key));
+        self
+    }
+
+    /// Sends without waiting for the disk, as [`ActorHandle::submit`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] hands the message back.
+    pub async fn submit(self) -> Result<Receipt, SendError<M>> {
+        match self.handle.post(&self.message, &self.options, None).await {
+            Ok(receipt) => Ok(receipt),
+            Err(reason) => Err(SendError::not_accepted(self.message, reason)),
+        }
+    }
+
+    /// Sends without waiting for anything, as [`ActorHandle::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] hands the message back.
+    pub fn try_send(self) -> Result<Receipt, SendError<M>> {
+        match self.handle.try_post(&self.message, &self.options) {
+            Ok(receipt) => Ok(receipt),
+            Err(reason) => Err(SendError::not_accepted(self.message, reason)),
+        }
+    }
+
+    async fn run(self) -> Result<MessageId, SendError<M>> {
+        let receipt = self.submit().await?;
+        let id = receipt.id();
+        receipt.accepted().await.map_err(|source| SendError::OutcomeUnknown { id, source })?;
+        Ok(id)
+    }
+}
+
+impl<'h, A: Handler<M>, M: Message> IntoFuture for Post<'h, A, M> {
+    type Output = Result<MessageId, SendError<M>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'h>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A, M> fmt::Debug for Post<'_, A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post").field("options", &self.options).finish_non_exhaustive()
+    }
+}

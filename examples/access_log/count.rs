@@ -59,7 +59,7 @@ pub(crate) async fn count(node: &Node, peers: Vec<String>, log: &LogFile, screen
         }
         let is_stuck = nothing_is_left && !is_read;
         let is_due = look.is_multiple_of(LOOKS);
-        if is_stuck || (is_due && !node.dead_letters().await.map_err(Problem::failure)?.is_empty()) {
+        if is_stuck || (is_due && !node.dead_letters().list().await.map_err(Problem::failure)?.is_empty()) {
             return Err(lost(node, log, &how_far).await);
         }
         if let Some(line) = patience.look(node, log.read() + counted) {
@@ -84,7 +84,7 @@ async fn totals(node: &Node) -> Result<Option<Totals>, Problem> {
 
 /// Why the figures will never be whole.
 async fn lost(node: &Node, log: &LogFile, HowFar { position, lines }: &HowFar) -> Problem {
-    let letters = match node.dead_letters().await {
+    let letters = match node.dead_letters().list().await {
         Ok(letters) => letters,
         Err(error) => return Problem::failure(error),
     };

@@ -81,7 +81,7 @@ async fn books(node: &Node, teller: &ActorHandle<Teller>, accounts: u32) -> Resu
     let mut books = Books {
         teller: teller.query(AskTeller).await?,
         accounts: vec![AccountBook::default(); usize::try_from(accounts)?],
-        dead_letters: u64::try_from(node.dead_letters().await?.len())?,
+        dead_letters: u64::try_from(node.dead_letters().list().await?.len())?,
     };
     let mut questions = JoinSet::new();
     for index in 0..books.accounts.len() {

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::actor::{Actor, Delivery, Handlers, Payload};
 use crate::clock::Micros;
-use crate::core::{Core, Finished};
+use crate::core::{Core, Finished, Recalled};
 use crate::dead_letters::Reason;
 use crate::durable::Durable;
 use crate::envelope::Header;
@@ -53,6 +53,7 @@ struct Handled {
     staged: Staged,
     record: Option<Bytes>,
     forget: bool,
+    is_repeated: bool,
 }
 
 /// What an activation does next.
@@ -108,7 +109,7 @@ impl<A: Actor> Activation<A> {
     async fn doorbell(&self) -> bool {
         std::future::poll_fn(|context| {
             let mut inner = self.mailbox.lock();
-            let leave = std::mem::take(&mut inner.leave_if_idle) && inner.is_idle();
+            let leave = std::mem::take(&mut inner.leave_if_idle) && !inner.has_work(&self.mailbox);
             if leave || self.core.is_stopping() {
                 inner.presence = Presence::Stopping;
                 return Poll::Ready(false);
@@ -165,6 +166,10 @@ impl<A: Actor> Activation<A> {
         if let Some(question) = inner.questions.pop_front() {
             return Step::Answer(question, inner.last_submitted);
         }
+        if self.mailbox.is_paused(&inner) {
+            inner.idle_since = self.core.sweeps();
+            return Step::Follow(Next::Empty, false);
+        }
         let mut next = inner.rules.next(Micros::now, self.core.store.durable(), early);
         let mut asked = false;
         match &next {
@@ -203,28 +208,69 @@ impl<A: Actor> Activation<A> {
             self.core.fail(&self.mailbox, position, failure).await;
             return Ok(());
         }
-        let payload =
-            Payload { version: header.message_version, bytes: payload, wants_reply: asked || header.keep_reply };
+        let request = header.extension.request();
+        if let Some(request) = request {
+            // In a box, since most messages have none.
+            let recalled = Box::pin(self.core.recall(&self.mailbox, request, &header, payload)).await?;
+            if recalled != Recalled::New {
+                return Box::pin(self.recalled(loaded, position, &header, recalled)).await;
+            }
+        }
+        let wants_reply = asked || header.keep_reply || request.is_some();
+        let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
         let progress = Progress::default();
         let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt, &progress);
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
-        let attempt = async {
+        let turning = async {
             let handled = self.core.hands.hold(position, self.handle(loaded, turn, payload));
             let handled = within(A::TIME_LIMIT, &progress, handled).await;
             let handled = handled.unwrap_or_else(|TimeSpent| {
                 Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
             });
             match handled {
-                Ok(handled) => self.submit(loaded, position, &header, handled).await,
+                Ok(handled) if handled.staged.is_held => {
+                    self.mailbox.lock().holding = None;
+                    Ok(())
+                }
+                Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled).await,
                 Err(failure) => {
                     self.roll_back(loaded).await?;
-                    self.core.fail(&self.mailbox, position, failure).await;
+                    let held = self.mailbox.lock().holding.take();
+                    match held {
+                        Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
+                        None => self.core.fail(&self.mailbox, position, failure).await,
+                    }
                     Ok(())
                 }
             }
         };
         // Entering a span at every poll is not free, even when nobody listens.
-        if span.is_disabled() { attempt.await } else { attempt.instrument(span).await }
+        if span.is_disabled() { turning.await } else { turning.instrument(span).await }
+    }
+
+    /// A message whose request is known: it is answered as the one before it was, refused, or waits.
+    async fn recalled(
+        &self,
+        loaded: &mut Loaded<A>,
+        position: Position,
+        header: &Header<'_>,
+        recalled: Recalled,
+    ) -> Result<(), ActorProcessingErr> {
+        match recalled {
+            Recalled::New => unreachable!("such a message is handled"),
+            Recalled::Same(reply) => {
+                let (staged, forget) = (Staged::default(), loaded.record.forget);
+                let handled = Handled { reply: Some(reply), staged, record: None, forget, is_repeated: true };
+                return self.submit(loaded, position, header, &[], handled).await;
+            }
+            Recalled::Other => {
+                let failure = "another message was sent under its idempotency key before";
+                let failure = Failure::condemn(Reason::KeyReused, failure);
+                self.core.fail(&self.mailbox, position, failure).await;
+            }
+            Recalled::Later(moment) => self.mailbox.lock().rules.put_back(position, moment),
+        }
+        Ok(())
     }
 
     /// Runs the handler and encodes what it changed. All of the user's code runs in here.
@@ -246,7 +292,7 @@ impl<A: Actor> Activation<A> {
         } else {
             None
         };
-        Ok(Handled { reply, staged, record, forget })
+        Ok(Handled { reply, staged, record, forget, is_repeated: false })
     }
 
     async fn submit(
@@ -254,9 +300,10 @@ impl<A: Actor> Activation<A> {
         loaded: &mut Loaded<A>,
         position: Position,
         header: &Header<'_>,
+        payload: &[u8],
         handled: Handled,
     ) -> Result<(), ActorProcessingErr> {
-        let Handled { reply, staged, record, forget } = handled;
+        let Handled { reply, staged, record, forget, is_repeated } = handled;
         let grows =
             !staged.sends.is_empty() || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
         let bytes = staged.sends.iter().map(|send| send.envelope.len()).sum::<usize>()
@@ -276,7 +323,7 @@ impl<A: Actor> Activation<A> {
             }
         };
         let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
-        let finished = Finished { position, header, staged, record, forget, reply };
+        let finished = Finished { position, header, payload, staged, record, forget, reply, is_repeated };
         let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
         loaded.state.mark_clean();
         if forgotten {

@@ -12,8 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::AddressOf;
+use crate::budget::Budget;
 use crate::durable::Durable;
 use crate::failure::Failure;
+use crate::hold::HoldHandler;
 use crate::message::Message;
 use crate::query::{AwayAnswer, Question};
 use crate::turn::Turn;
@@ -29,9 +31,17 @@ pub trait Actor: Sized + Send + Sync + 'static {
     const DELIVERY: Delivery = Delivery::Committed;
     /// What a message that fails does to those behind it; see [`Order`].
     const ORDER: Order = Order::Strict;
+    /// How often an actor may fail before it is paused: activations that fail without a message in hand (its state cannot be
+    /// read, say) and messages that had to be given up on after failing count, rejected and expired ones do not. Stored, so
+    /// that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
+    /// ([`ActorHandle::resume`](crate::ActorHandle::resume)).
+    const BUDGET: Budget = Budget::new(8, Duration::from_secs(60));
     /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
     /// its mailbox delivers nothing more.
     const HOLDS_MAX: usize = 64;
+    /// How long a message may be held without [`Hold::progress`](crate::Hold::progress) before it is taken back, which is a
+    /// failed attempt.
+    const HOLD_LIMIT: Duration = Duration::from_secs(30);
     /// How long a handler may take; what takes longer is cut off at its next await, and has failed like any other.
     /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
     const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -90,6 +100,22 @@ pub trait Handler<M: Message>: Actor {
     ) -> impl Future<Output = Result<M::Reply, Failure>> + Send;
 }
 
+/// An actor type that can be sent messages of the type `M`: by having a [`Handler`] of it, or a
+/// [`HoldHandler`](crate::HoldHandler). `Form` tells which, and is always inferred; nobody implements this.
+pub trait Receives<M: Message, Form>: Actor {}
+
+/// The form of messages that are handled by turns.
+#[derive(Debug)]
+pub enum ByTurn {}
+
+/// The form of messages that are held.
+#[derive(Debug)]
+pub enum ByHold {}
+
+impl<A: Handler<M>, M: Message> Receives<M, ByTurn> for A {}
+
+impl<A: HoldHandler<M>, M: Message<Reply = ()>> Receives<M, ByHold> for A {}
+
 /// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered by
 /// [`Handlers::answers`].
 pub trait Answer<Q: Message>: Actor {
@@ -119,7 +145,23 @@ impl<A: Actor> Handlers<A> {
     where
         A: Handler<M>,
     {
-        let before = self.by_name.insert(M::NAME, run::<A, M>);
+        self.register::<M>(run::<A, M>);
+    }
+
+    /// Registers the handler of `M` that acknowledges by hand.
+    ///
+    /// # Panics
+    ///
+    /// As [`Handlers::on`].
+    pub fn on_hold<M: Message<Reply = ()>>(&mut self)
+    where
+        A: HoldHandler<M>,
+    {
+        self.register::<M>(run_held::<A, M>);
+    }
+
+    fn register<M: Message>(&mut self, run: Run<A>) {
+        let before = self.by_name.insert(M::NAME, run);
         assert!(before.is_none(), "actor `{}` registers two messages named `{}`", A::TYPE, M::NAME);
     }
 
@@ -196,6 +238,24 @@ where
         let bytes = postcard::to_allocvec(&reply)
             .map_err(|error| Failure::reject(format!("the reply cannot be encoded: {error}")))?;
         Ok(Some(bytes.into()))
+    })
+}
+
+/// As [`run`], for a message that is handed over to a holder.
+fn run_held<'a, 't, A, M>(
+    actor: &'a A,
+    _: &'a mut Durable<A::State>,
+    payload: Payload<'a>,
+    turn: &'a mut Turn<'t>,
+) -> Running<'a>
+where
+    A: HoldHandler<M>,
+    M: Message<Reply = ()>,
+{
+    Box::pin(async move {
+        let message = decode::<M>(payload)?;
+        actor.handle(message, turn.hold()).await?;
+        Ok(None)
     })
 }
 

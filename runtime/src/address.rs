@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use everpost_persistence::{MailboxId, Partition};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::actor::Actor;
 use crate::refusal::Refusal;
@@ -96,6 +97,19 @@ impl Eq for Address {}
 impl std::hash::Hash for Address {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.mailbox.hash(state);
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no address: it has no slash")))
     }
 }
 

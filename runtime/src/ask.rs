@@ -15,7 +15,7 @@ use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::actor::Handler;
+use crate::actor::Actor;
 use crate::address::Address;
 use crate::cluster::{Awaited, CURSOR_BYTES_MAX, Inquiry, Owner, Peer, decode_cursor};
 use crate::core::{Bound, Core, Incoming, Outward, Target};
@@ -43,7 +43,7 @@ pub struct Ask<'h, A, M> {
     options: Options,
 }
 
-impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
+impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     pub(crate) fn new(handle: &'h ActorHandle<A>, message: M, timeout: Duration) -> Self {
         Self { handle, message, timeout, options: Options::default() }
     }
@@ -92,7 +92,7 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
     ///
     /// [`AskError::KeyReused`] when another message was sent under this key.
     pub fn idempotency_key(mut self, key: &str) -> Self {
-        self.options.key = Some(self.handle.message_id_of(key));
+        self.options.request = Some(self.handle.request(key));
         self
     }
 
@@ -101,7 +101,11 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
         let deadline = Instant::now() + self.timeout;
         let posted = timeout_at(deadline, self.handle.post(&self.message, &self.options, Some(waiter))).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
-        drop(posted.unwrap_or(Err(Refusal::NoRoomInTime))?);
+        match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {
+            Ok(receipt) => drop(receipt),
+            Err(Refusal::KeyReused) => return Err(AskError::KeyReused),
+            Err(refusal) => return Err(refusal.into()),
+        }
         match timeout_at(deadline, reply).await {
             Ok(told) => outcome::<M>(told.ok()),
             Err(_) => Err(AskError::Timeout(self.timeout)),
@@ -109,7 +113,7 @@ impl<'h, A: Handler<M>, M: Message> Ask<'h, A, M> {
     }
 }
 
-impl<'h, A: Handler<M>, M: Message> IntoFuture for Ask<'h, A, M> {
+impl<'h, A: Actor, M: Message> IntoFuture for Ask<'h, A, M> {
     type Output = Result<M::Reply, AskError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'h>>;
 
@@ -178,11 +182,7 @@ impl<'a> TurnAsk<'a> {
     }
 
     /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
-    pub(crate) async fn ask<A: Handler<M>, M: Message>(
-        self,
-        origin: Origin<'_>,
-        message: &M,
-    ) -> Result<M::Reply, AskError> {
+    pub(crate) async fn ask<A: Actor, M: Message>(self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
         let timeout = self.core.config.ask_timeout;
         let asked = async {
             match &self.owner {
@@ -193,7 +193,7 @@ impl<'a> TurnAsk<'a> {
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(AskError::Timeout(timeout)))
     }
 
-    async fn ask_here<A: Handler<M>, M: Message>(&self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
+    async fn ask_here<A: Actor, M: Message>(&self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
         let (waiter, reply) = Waiter::for_reply();
         let waiter = match recall(self.core, self.to, self.id, waiter).await.map_err(|_| AskError::Stopped)? {
             Recalled::Stored(reply) => return outcome::<M>(Some(Outcome::Replied(reply))),
@@ -213,7 +213,7 @@ impl<'a> TurnAsk<'a> {
         outcome::<M>(reply.await.ok())
     }
 
-    async fn ask_away<A: Handler<M>, M: Message>(
+    async fn ask_away<A: Actor, M: Message>(
         &self,
         peer: &Arc<Peer>,
         lane: Lane,
@@ -240,7 +240,7 @@ impl<'a> TurnAsk<'a> {
             self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
         }
         let told = reply.await.ok();
-        if let Some(Outcome::GivenUp(_)) = told {
+        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused) = told {
             // It has had no effect: the next attempt of the turn asks anew. One whose reply is lost has had its effect, and is
             // never asked again.
             self.forget().await;
@@ -380,6 +380,7 @@ fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
         Some(Outcome::Replied(reply)) => postcard::from_bytes(&reply).map_err(AskError::Reply),
         Some(Outcome::Handled) => Err(AskError::ReplyLost),
         Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
+        Some(Outcome::KeyReused) => Err(AskError::KeyReused),
         None => Err(AskError::Stopped),
     }
 }

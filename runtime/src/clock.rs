@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// A moment in microseconds since 1970, UTC. It is stored (next try, time of failure), so it is wall time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Micros(pub u64);
 
 impl Micros {
@@ -31,6 +33,12 @@ impl Micros {
 impl From<Micros> for SystemTime {
     fn from(moment: Micros) -> Self {
         UNIX_EPOCH + Duration::from_micros(moment.0)
+    }
+}
+
+impl From<SystemTime> for Micros {
+    fn from(moment: SystemTime) -> Self {
+        Self(micros(moment.duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 }
 

@@ -22,6 +22,15 @@ pub struct NodeConfig {
     pub activations_max: usize,
     /// How many messages may wait in one mailbox before sends from outside are held back. Turns are never held back.
     pub mailbox_messages_max: usize,
+    /// The same in bytes, headers included.
+    pub mailbox_bytes_max: usize,
+    /// How many messages may wait on the node, over all mailboxes, before sends from outside are held back.
+    pub node_messages_max: usize,
+    /// The same in bytes.
+    pub node_bytes_max: usize,
+    /// How many dead letters may be kept. Past it messages that would be given up on stay in their mailboxes and are tried
+    /// again, with an alarm, until some are replayed or dropped.
+    pub dead_letters_max: usize,
     /// The largest message in bytes, headers included. A larger one is refused at the sender.
     pub message_bytes_max: usize,
     /// How many bytes of waiting messages stay in memory, over all mailboxes; the others are read from the store when
@@ -37,6 +46,12 @@ pub struct NodeConfig {
     pub send_timeout: Duration,
     /// How long an ask waits when it does not say.
     pub ask_timeout: Duration,
+    /// For how long what came of a message with an idempotency key is kept, so that another one under its key is answered and
+    /// not handled. Too short lets a late repetition count twice; too long fills `idempotency_keys_max`.
+    pub idempotency_retention: Duration,
+    /// How many idempotency keys are kept; each takes about 200 bytes of memory, and its reply on the disk. Past it messages
+    /// with a new key are refused from outside, and wait in their mailboxes when they come from elsewhere.
+    pub idempotency_keys_max: usize,
     /// How many questions may be open at a time over the whole node; more wait.
     pub questions_max: usize,
     /// How long a stop waits for the turns in hand.
@@ -53,12 +68,18 @@ impl Default for NodeConfig {
             idle_after: Duration::from_secs(10),
             activations_max: 10_000,
             mailbox_messages_max: 1_000_000,
+            mailbox_bytes_max: 1 << 30,
+            node_messages_max: 10_000_000,
+            node_bytes_max: 16 << 30,
+            dead_letters_max: 100_000,
             message_bytes_max: 16 << 20,
             window_bytes_max: 64 << 20,
             outbox_messages_max: 1_000_000,
             outbox_bytes_max: 256 << 20,
             send_timeout: Duration::from_secs(30),
             ask_timeout: Duration::from_secs(30),
+            idempotency_retention: Duration::from_secs(24 * 60 * 60),
+            idempotency_keys_max: 1_000_000,
             questions_max: 10_000,
             stop_timeout: Duration::from_secs(30),
             store: everpost_persistence::Config::default(),
@@ -79,6 +100,10 @@ impl NodeConfig {
             ("idle_after", !self.idle_after.is_zero(), "it must be longer than zero"),
             ("activations_max", self.activations_max > 0, "at least one activation is needed to handle a message"),
             ("mailbox_messages_max", self.mailbox_messages_max > 0, "a mailbox that holds nothing accepts nothing"),
+            ("mailbox_bytes_max", self.mailbox_bytes_max > 0, "a mailbox that holds nothing accepts nothing"),
+            ("node_messages_max", self.node_messages_max > 0, "a node that holds nothing accepts nothing"),
+            ("node_bytes_max", self.node_bytes_max > 0, "a node that holds nothing accepts nothing"),
+            ("dead_letters_max", self.dead_letters_max > 0, "a message that is given up on must be kept"),
             ("message_bytes_max", self.message_bytes_max >= 1024, "headers alone may take 1 KiB"),
             (
                 "message_bytes_max",
@@ -89,6 +114,8 @@ impl NodeConfig {
             ("outbox_bytes_max", self.outbox_bytes_max > 0, "an outbox that holds nothing sends nothing"),
             ("send_timeout", !self.send_timeout.is_zero(), "it must be longer than zero"),
             ("ask_timeout", !self.ask_timeout.is_zero(), "it must be longer than zero"),
+            ("idempotency_retention", !self.idempotency_retention.is_zero(), "it must be longer than zero"),
+            ("idempotency_keys_max", self.idempotency_keys_max > 0, "without room for a key none can be used"),
             ("questions_max", (1..1 << 24).contains(&self.questions_max), "it must be from 1 to 16,777,215"),
         ];
         for (setting, holds, reason) in rules {

@@ -1,5 +1,6 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
+mod acknowledge;
 mod arrive;
 mod commit;
 mod depart;
@@ -7,6 +8,9 @@ mod enqueue;
 mod fail;
 mod load;
 mod locked;
+mod recall;
+mod settle;
+mod supervise;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,23 +19,27 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use everpost_persistence::{Key, MailboxId, Position, ReadError, Store};
+use everpost_persistence::{Class, Key, MailboxId, Position, ReadError, Store};
 use everpost_transport::link::Lane;
 use ractor::ActorProcessingErr;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::acknowledge::Acknowledged;
 pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
+pub(crate) use self::fail::Burial;
 use self::load::{Activations, Counters, Load};
-use crate::actor::Handler;
+pub(crate) use self::recall::Recalled;
+use crate::actor::Actor;
 use crate::address::Address;
 use crate::ask::KeptReplies;
 use crate::clock::Micros;
 use crate::cluster::{Cluster, Owner, Peer};
 use crate::config::NodeConfig;
+use crate::dead_letters::Shelf;
 use crate::directory::Directory;
 use crate::envelope::{Origin, seal};
 use crate::gate::Gate;
@@ -41,6 +49,7 @@ use crate::mailbox::{Mailbox, Presence};
 use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
 use crate::refusal::Refusal;
+use crate::request::{RequestKey, Requests};
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
 use crate::waiter::{Outcome, Waiter};
@@ -61,6 +70,8 @@ pub(crate) enum Effect {
     Answer(Box<dyn FnOnce() + Send>),
     /// The store can tell this reply by itself from now on.
     ReplyStored(u128),
+    /// The same of the answer to a request.
+    RequestStored(RequestKey),
     /// A turn is durable; only made when somebody reads such events.
     Log(Committed),
 }
@@ -78,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) quarantine: Quarantine,
     pub(crate) activations: Activations,
     pub(crate) kept_replies: KeptReplies,
+    pub(crate) requests: Requests,
+    pub(crate) shelf: Shelf,
     /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
     pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
     pub(crate) questions: Arc<Semaphore>,
@@ -121,6 +134,8 @@ impl Core {
             name,
             directory: Directory::new(store.partitions()),
             activations: Activations::new(config.activations_max),
+            requests: Requests::new(config.idempotency_keys_max),
+            shelf: Shelf::new(config.dead_letters_max),
             questions: Arc::new(Semaphore::new(config.questions_max)),
             config,
             store,
@@ -141,7 +156,7 @@ impl Core {
     }
 
     /// Puts a message for `address` into its envelope, or says why it cannot be sent.
-    pub(crate) fn seal<A: Handler<M>, M: Message>(
+    pub(crate) fn seal<A: Actor, M: Message>(
         &self,
         address: &Address,
         origin: Origin<'_>,
@@ -225,6 +240,7 @@ impl Core {
 
     /// Whoever waits for a reply, an answer or room will not get it here.
     pub(crate) fn dismiss_waiters(&self) {
+        self.load.room.notify_waiters();
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
             inner.asks.clear();
@@ -254,6 +270,7 @@ impl Core {
             }
             Effect::Answer(answer) => answer(),
             Effect::ReplyStored(request) => self.kept_replies.stored(request),
+            Effect::RequestStored(key) => self.requests.stored(&key),
             Effect::Log(committed) => committed.log(&self.name),
         }
     }
@@ -303,7 +320,7 @@ impl Core {
             // It was ended by a stop, which is no failure of the message.
             inner.rules.interrupted();
         }
-        if inner.is_idle() {
+        if !inner.has_work(mailbox) {
             drop(inner);
             self.directory.retire(mailbox, self.store.durable());
         } else if !self.is_stopping() {
@@ -311,19 +328,29 @@ impl Core {
         }
     }
 
-    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one.
-    pub(crate) fn restart_later(&self, mailbox: &Arc<Mailbox>) {
-        let wait = {
-            let mut inner = mailbox.lock();
-            inner.presence = Presence::Starting;
-            inner.restarts = inner.restarts.saturating_add(1);
-            self.config.backoff.delay(inner.restarts, rand::random())
-        };
-        let mailbox = Arc::clone(mailbox);
+    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the budget of
+    /// the actor allows it.
+    pub(crate) fn restart_later(self: &Arc<Self>, mailbox: &Arc<Mailbox>, error: String) {
+        let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
         tokio::spawn(async move {
+            // Without room for the record the store has failed, and there is no next time.
+            let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
+            let wait = {
+                let mut inner = mailbox.lock();
+                inner.presence = Presence::Starting;
+                inner.restarts = inner.restarts.saturating_add(1);
+                let (key, record) = core.count_against_budget(&mut inner, &mailbox, &error);
+                let (ticket, ()) = core.store.submit(permit, |stage| stage.put(key, record));
+                inner.last_submitted = ticket;
+                core.config.backoff.delay(inner.restarts, rand::random())
+            };
             tokio::time::sleep(wait).await;
             let mut inner = mailbox.lock();
             inner.vacate();
+            if mailbox.is_paused(&inner) {
+                // Nobody is there to answer them.
+                inner.questions.clear();
+            }
             inner.ring(&mailbox);
         });
     }
@@ -346,7 +373,9 @@ impl Core {
             };
             loaded.push((position, body.ok_or_else(missing)?));
         }
-        self.load.window_bytes.fetch_add(loaded.iter().map(|(_, body)| body.len()).sum(), Ordering::Relaxed);
+        let bytes = loaded.iter().map(|(_, body)| body.len()).sum();
+        self.load.window_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.load.beyond_bytes.fetch_sub(bytes, Ordering::Relaxed);
         mailbox.lock().rules.loaded(loaded);
         Ok(())
     }
@@ -362,7 +391,12 @@ impl Core {
         self.load.waiting.load(Ordering::Acquire)
     }
 
-    /// Counts messages that the start found in the store.
+    /// Counts bytes of messages that the start found in the store.
+    pub(crate) fn add_beyond(&self, bytes: usize) {
+        self.load.beyond_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts messages that are about to wait.
     pub(crate) fn add_waiting(&self, messages: usize) {
         self.load.waiting.fetch_add(messages, Ordering::AcqRel);
     }

@@ -7,6 +7,7 @@ use crate::clock::Micros;
 use crate::encode::encode_exactly;
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
+use crate::request::RequestId;
 
 /// The version of the header's layout; a reader refuses any other.
 const ENVELOPE_VERSION: u8 = 1;
@@ -45,21 +46,27 @@ pub(crate) struct Header<'a> {
 /// What few messages say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Extension {
-    /// The id comes from an idempotency key: what came of the message is kept, and it is not handled twice.
-    pub(crate) keyed: bool,
-    /// The dead letter that this one was made of.
+    request: Option<[u8; 16]>,
     replaces: Option<[u8; 16]>,
 }
 
 impl Extension {
-    pub(crate) fn keyed(keyed: bool) -> Self {
-        Self { keyed, replaces: None }
+    /// Of a message that was sent under an idempotency key.
+    pub(crate) fn of_request(request: Option<RequestId>) -> Self {
+        Self { request: request.map(|request| request.0.to_be_bytes()), replaces: None }
     }
 
+    /// Of a message that was made of a dead letter.
     pub(crate) fn replacing(id: MessageId) -> Self {
-        Self { keyed: false, replaces: Some(id.0.to_be_bytes()) }
+        Self { request: None, replaces: Some(id.0.to_be_bytes()) }
     }
 
+    /// Under which idempotency key it was sent: what came of it is kept, and it is not handled twice.
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        self.request.map(|request| RequestId(u128::from_be_bytes(request)))
+    }
+
+    /// The dead letter that it was made of.
     pub(crate) fn replaces(&self) -> Option<MessageId> {
         self.replaces.map(|id| MessageId(u128::from_be_bytes(id)))
     }
@@ -85,6 +92,11 @@ impl<'a> Origin<'a> {
 impl<'a> Header<'a> {
     pub(crate) fn id(&self) -> MessageId {
         MessageId(u128::from_be_bytes(self.id))
+    }
+
+    /// What keys for the outside derive from: the same for everything that was sent under one idempotency key.
+    pub(crate) fn root(&self) -> MessageId {
+        self.extension.request().map_or_else(|| self.id(), |request| MessageId(request.0))
     }
 
     /// The message that started it all: one id to follow through the logs.
@@ -225,7 +237,8 @@ mod tests {
 
     #[test]
     fn an_extension_stands_behind_the_callers() {
-        let extension = Extension { keyed: true, ..Extension::replacing(MessageId(4)) };
+        let request = Extension::of_request(Some(RequestId(3)));
+        let extension = Extension { replaces: Extension::replacing(MessageId(4)).replaces, ..request };
         let origin = Origin {
             extension,
             priority: Priority::High,
@@ -233,8 +246,9 @@ mod tests {
             ..Origin::plain(MessageId(9), Micros(5))
         };
         let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();
-        let expected = "03000000000000000000000000000000090005626f782f6100046e6f746501000106050001010000\
-                        0000000000000000000000000004026869";
+        let expected = "03000000000000000000000000000000090005626f782f6100046e6f74650100010605000100000000000000\
+                        00000000000000000301000000000000000000000000000000040268 69"
+            .replace(' ', "");
         let hex: String = envelope.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
         let (header, payload) = Header::decode(&envelope).unwrap();
@@ -243,6 +257,7 @@ mod tests {
             (extension, Priority::High, Some(Micros(6)))
         );
         assert_eq!((header.extension.replaces(), payload), (Some(MessageId(4)), b"\x02hi".as_slice()));
+        assert_eq!(header.extension.request(), Some(RequestId(3)));
         let forever = without_expiry(&envelope).unwrap();
         let (header, rest) = Header::decode(&forever).unwrap();
         assert_eq!((header.expires(), header.extension, header.id(), rest), (None, extension, MessageId(9), payload));

@@ -7,7 +7,7 @@ use everpost_persistence::Class;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::actor::{Actor, Answer, Handler};
+use crate::actor::{Actor, Answer, Receives};
 use crate::address::AddressOf;
 use crate::ask::Ask;
 use crate::clock::Micros;
@@ -21,6 +21,7 @@ use crate::post::{Options, Post};
 use crate::query::{Query, Question};
 use crate::receipt::Receipt;
 use crate::refusal::{QueryError, Refusal, SendError};
+use crate::request::RequestId;
 use crate::telemetry;
 use crate::waiter::Outcome;
 
@@ -43,8 +44,8 @@ use crate::waiter::Outcome;
 /// # Ok(()) }
 /// ```
 pub struct ActorHandle<A> {
-    core: Arc<Core>,
-    address: AddressOf<A>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) address: AddressOf<A>,
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -69,9 +70,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Cancel safety
     ///
     /// A send that is dropped has either happened as a whole or not at all.
-    pub fn send<M: Message>(&self, message: M) -> Post<'_, A, M>
+    pub fn send<M: Message, Form>(&self, message: M) -> Post<'_, A, M>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
     {
         Post::new(self, message)
     }
@@ -87,9 +88,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Cancel safety
     ///
     /// As [`ActorHandle::send`].
-    pub async fn submit<M: Message>(&self, message: M) -> Result<Receipt, SendError<M>>
+    pub async fn submit<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
     {
         self.send(message).submit().await
     }
@@ -99,9 +100,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`SendError::NotAccepted`] hands the message back.
-    pub fn try_send<M: Message>(&self, message: M) -> Result<Receipt, SendError<M>>
+    pub fn try_send<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
     {
         self.send(message).try_send()
     }
@@ -113,9 +114,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`SendError::NotAccepted`] when it is certain that it is lost, and hands it back.
-    pub fn send_volatile<M: Message>(&self, message: M) -> Result<(), SendError<M>>
+    pub fn send_volatile<M: Message, Form>(&self, message: M) -> Result<(), SendError<M>>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
     {
         match self.toss(&message) {
             Ok(()) => Ok(()),
@@ -129,9 +130,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`AskError`](crate::AskError) says whether the message was accepted, and what became of it as far as is known.
-    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, A, M>
+    pub fn ask<M: Message, Form>(&self, message: M) -> Ask<'_, A, M>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
     {
         Ask::new(self, message, self.core.config.ask_timeout)
     }
@@ -196,11 +197,11 @@ impl<A: Actor> ActorHandle<A> {
         message: &M,
         options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<Receipt, Refusal>
-    where
-        A: Handler<M>,
-    {
+    ) -> Result<Receipt, Refusal> {
         let (id, mut letter) = self.prepare(message, options, told)?;
+        if options.request.is_some() {
+            self.check_key(&letter).await?;
+        }
         let mut deadline = None;
         loop {
             let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
@@ -210,34 +211,39 @@ impl<A: Actor> ActorHandle<A> {
             };
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.core.config.send_timeout);
             if timeout_at(deadline, full.room(&self.core)).await.is_err() {
-                return Err(full.refusal());
+                return Err(full.refusal(&self.core));
             }
             self.core.check_intake()?;
             letter = full.letter;
         }
     }
 
-    pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal>
-    where
-        A: Handler<M>,
-    {
+    /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
+    /// again.
+    async fn check_key(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
+        let Letter::Here(incoming) = letter else { return Ok(()) };
+        match self.core.contradicts(incoming.address, &incoming.envelope).await {
+            Ok(true) => Err(Refusal::KeyReused),
+            // What cannot be read now is found out by the turn.
+            Ok(false) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
         let (id, letter) = self.prepare(message, options, None)?;
         let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
         match self.core.submit(permit, letter) {
             Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
-            Err(full) => Err(full.refusal()),
+            Err(full) => Err(full.refusal(&self.core)),
         }
     }
 
-    fn toss<M: Message>(&self, message: &M) -> Result<(), Refusal>
-    where
-        A: Handler<M>,
-    {
+    fn toss<M: Message>(&self, message: &M) -> Result<(), Refusal> {
         let (_, letter) = self.prepare(message, &Options::default(), None)?;
         match letter {
             Letter::Here(_) => {
                 let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
-                self.core.submit(permit, letter).map(drop).map_err(|full| full.refusal())
+                self.core.submit(permit, letter).map(drop).map_err(|full| full.refusal(&self.core))
             }
             Letter::Away(outward) => {
                 let Outward { peer, lane, envelope, .. } = outward;
@@ -253,21 +259,21 @@ impl<A: Actor> ActorHandle<A> {
         message: &M,
         options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<(MessageId, Letter<'_>), Refusal>
-    where
-        A: Handler<M>,
-    {
+    ) -> Result<(MessageId, Letter<'_>), Refusal> {
         self.core.check_intake()?;
-        let id = options.key.unwrap_or_else(MessageId::random);
+        if options.request.is_some() && self.core.requests.are_full() {
+            return Err(Refusal::TooManyKeys);
+        }
+        let id = MessageId::random();
         let origin = options.apply(Origin::plain(id, Micros::now()));
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
         Ok((id, Letter::new(target, address, id, options.priority, envelope, told)))
     }
 
-    /// The identity of what is sent to this actor under an idempotency key.
-    pub(crate) fn message_id_of(&self, key: &str) -> MessageId {
-        MessageId::of_key(self.address.address().mailbox(), key)
+    /// Names what is sent to this actor under an idempotency key.
+    pub(crate) fn request(&self, key: &str) -> RequestId {
+        RequestId::new(self.address.address(), key)
     }
 
     fn receipt<M: Message>(&self, id: MessageId, posted: Posted) -> Receipt {

@@ -50,6 +50,8 @@ pub(crate) struct NoRoom<'a> {
 
 /// What is full.
 enum Full {
+    /// The node, over all of its mailboxes.
+    Node,
     Mailbox(Arc<Mailbox>),
     Outbox(OutboxFull),
 }
@@ -91,7 +93,7 @@ impl Core {
             Letter::Here(incoming) => match self.enqueue(permit, Bound::Outside, incoming) {
                 Ok(accepted) => Ok(Posted { accepted, place: Place::Mailbox }),
                 Err(full) => {
-                    let what = Full::Mailbox(full.mailbox);
+                    let what = full.mailbox.map_or(Full::Node, Full::Mailbox);
                     Err(Box::new(NoRoom { letter: Letter::Here(full.incoming), what }))
                 }
             },
@@ -126,11 +128,19 @@ impl NoRoom<'_> {
     /// Completes when there may be room.
     pub(crate) async fn room(&self, core: &Core) {
         match (&self.what, &self.letter) {
+            (Full::Node, _) => {
+                let _counted = core.load.count_sender();
+                let mut room = pin!(core.load.room.notified());
+                room.as_mut().enable();
+                if core.is_full() {
+                    room.await;
+                }
+            }
             (Full::Mailbox(mailbox), _) => {
                 let _counted = mailbox.count_sender();
                 let mut room = pin!(mailbox.room.notified());
                 room.as_mut().enable();
-                let is_full = mailbox.lock().rules.len() >= core.config.mailbox_messages_max;
+                let is_full = core.is_mailbox_full(&mailbox.lock());
                 if is_full {
                     room.await;
                 }
@@ -149,8 +159,9 @@ impl NoRoom<'_> {
     }
 
     /// What the sender is told when it does not wait.
-    pub(crate) fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self, core: &Core) -> Refusal {
         match (&self.what, &self.letter) {
+            (Full::Node, _) => Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() },
             (Full::Outbox(OutboxFull::Outbox), Letter::Away(outward)) => {
                 let owed = outward.peer.outgoing().owed();
                 let node = outward.peer.name.to_string();

@@ -19,6 +19,7 @@ pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
 use crate::address::Address;
 use crate::clock::Micros;
+use crate::supervised::Supervised;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
 
@@ -45,6 +46,8 @@ impl Drop for WaitingSender<'_> {
 /// What the lock protects.
 pub(crate) struct Inner {
     pub(crate) rules: Rules<Bytes>,
+    /// Of all messages that wait or are in hand.
+    pub(crate) bytes: usize,
     /// Who waits for what becomes of a message.
     pub(crate) asks: HashMap<Position, Waiter>,
     /// Questions to the state: volatile, answered before the next message.
@@ -66,8 +69,12 @@ pub(crate) struct Inner {
     pub(crate) retired: bool,
     /// Other nodes were told that it is full.
     pub(crate) told_full: bool,
+    /// Its restart budget, when some of it is spent, and whether it is paused.
+    pub(crate) supervised: Option<Box<Supervised>>,
     /// How many activations in a row ended without finishing a message.
     pub(crate) restarts: u32,
+    /// The message that a handler is handing over to a holder right now: the handler's failure is its.
+    pub(crate) holding: Option<Position>,
     /// The sweep at which it ran out of work.
     pub(crate) idle_since: u64,
 }
@@ -86,6 +93,7 @@ impl Mailbox {
     pub(crate) fn new(address: Address, partition: Partition, kind: Arc<Kind>) -> Self {
         let inner = Inner {
             rules: Rules::new(kind.holds_max),
+            bytes: 0,
             asks: HashMap::new(),
             questions: VecDeque::new(),
             presence: Presence::Absent,
@@ -97,7 +105,9 @@ impl Mailbox {
             timed: None,
             retired: false,
             told_full: false,
+            supervised: None,
             restarts: 0,
+            holding: None,
             idle_since: 0,
         };
         Self {
@@ -137,6 +147,16 @@ impl Mailbox {
         Key::Inbox { partition: self.partition, position }
     }
 
+    /// Where the store keeps its restart budget, and whether it is paused.
+    pub(crate) fn supervision_key(&self) -> Key {
+        Key::Supervision { partition: self.partition, subject: self.id() }
+    }
+
+    /// Whether it, or its whole type, handles nothing for now.
+    pub(crate) fn is_paused(&self, inner: &Inner) -> bool {
+        inner.supervised.as_deref().is_some_and(|supervised| supervised.paused.is_some()) || self.kind.is_paused()
+    }
+
     pub(crate) fn attempts_key(&self, position: Position) -> Key {
         Key::Attempts { partition: self.partition, position }
     }
@@ -146,6 +166,7 @@ impl Inner {
     /// Rings the doorbell: wakes the activation, or asks the supervisor for one when there is none.
     pub(crate) fn ring(&mut self, mailbox: &Arc<Mailbox>) {
         match self.presence {
+            Presence::Absent if !self.has_work(mailbox) => {}
             Presence::Absent => {
                 self.presence = Presence::Starting;
                 mailbox.kind.start(mailbox);
@@ -178,6 +199,11 @@ impl Inner {
         self.rules.is_empty() && self.questions.is_empty()
     }
 
+    /// Whether there is something to do now or later; messages of a paused mailbox are not.
+    pub(crate) fn has_work(&self, mailbox: &Mailbox) -> bool {
+        !self.questions.is_empty() || (!self.rules.is_empty() && !mailbox.is_paused(self))
+    }
+
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
     pub(crate) fn is_settled(&self, suspect: Position, now: Micros, durable: Position) -> bool {
         (!self.rules.is_suspect(suspect) || self.rules.is_held_back(suspect, now)) && self.last_submitted <= durable
@@ -185,7 +211,8 @@ impl Inner {
 
     /// Whether nothing in memory is worth keeping, given what the store has on disk.
     pub(crate) fn is_forgettable(&self, durable: Position) -> bool {
-        matches!(self.presence, Presence::Absent) && self.is_idle() && self.last_submitted <= durable
+        let is_idle = matches!(self.presence, Presence::Absent) && self.is_idle() && self.supervised.is_none();
+        is_idle && self.last_submitted <= durable
     }
 }
 

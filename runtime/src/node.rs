@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{CommitError, ReadError};
+use everpost_persistence::CommitError;
 use ractor::ActorRef;
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,7 @@ pub use self::stop::StopError;
 use crate::actor::Actor;
 use crate::address::{Address, AddressOf};
 use crate::core::Core;
-use crate::dead_letters::{self, DeadLetter};
+use crate::dead_letters::DeadLetters;
 use crate::gate::NodeEnded;
 use crate::handle::ActorHandle;
 use crate::link::{LinkOrder, Links};
@@ -31,7 +31,7 @@ use crate::node_file::{NodeFile, NodeFileError};
 /// the next start has the tail of the journal to replay, and the messages in hand to suspect.
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     tasks: Arc<Tasks>,
     /// None for a node without a cluster.
     links: Option<Arc<Links>>,
@@ -144,15 +144,10 @@ impl Node {
         ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
     }
 
-    /// All dead letters, in the order in which they were sent.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] when the store cannot be read; nothing is changed.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, ReadError> {
-        let store = self.core.store.clone();
-        let listed = tokio::task::spawn_blocking(move || dead_letters::list(&store)).await;
-        listed.expect("listing does not panic, and the runtime is running")
+    /// The messages that were given up on at this node: to look at, to send again, to drop.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(&self.core)
     }
 
     /// What the node has done and holds now.

@@ -5,7 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::actor::Handler;
+use crate::actor::Actor;
 use crate::clock::Micros;
 use crate::envelope::{Extension, Origin};
 use crate::handle::ActorHandle;
@@ -13,6 +13,7 @@ use crate::message::{Message, MessageId};
 use crate::priority::Priority;
 use crate::receipt::Receipt;
 use crate::refusal::SendError;
+use crate::request::RequestId;
 
 /// How a message is to be delivered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,14 +21,14 @@ pub(crate) struct Options {
     pub(crate) priority: Priority,
     /// None for never.
     pub(crate) expires: Option<Micros>,
-    /// The identity that an idempotency key gives it.
-    pub(crate) key: Option<MessageId>,
+    /// Its idempotency key.
+    pub(crate) request: Option<RequestId>,
 }
 
 impl Options {
     /// Says it in the headers of a message.
     pub(crate) fn apply<'a>(&self, origin: Origin<'a>) -> Origin<'a> {
-        let extension = Extension::keyed(self.key.is_some());
+        let extension = Extension::of_request(self.request);
         Origin { priority: self.priority, expires: self.expires, extension, ..origin }
     }
 
@@ -48,7 +49,7 @@ pub struct Post<'h, A, M> {
     options: Options,
 }
 
-impl<'h, A: Handler<M>, M: Message> Post<'h, A, M> {
+impl<'h, A: Actor, M: Message> Post<'h, A, M> {
     pub(crate) fn new(handle: &'h ActorHandle<A>, message: M) -> Self {
         Self { handle, message, options: Options::default() }
     }
@@ -70,7 +71,7 @@ impl<'h, A: Handler<M>, M: Message> Post<'h, A, M> {
     /// crash. What came of the first is kept for the node's `idempotency_retention`. The same key with another message is
     /// refused: that message becomes a dead letter ([`Reason::KeyReused`](crate::Reason::KeyReused)).
     pub fn idempotency_key(mut self, key: &str) -> Self {
-        self.options.key = Some(self.handle.message_id_of(key));
+        self.options.request = Some(self.handle.request(key));
         self
     }
 
@@ -106,7 +107,7 @@ impl<'h, A: Handler<M>, M: Message> Post<'h, A, M> {
     }
 }
 
-impl<'h, A: Handler<M>, M: Message> IntoFuture for Post<'h, A, M> {
+impl<'h, A: Actor, M: Message> IntoFuture for Post<'h, A, M> {
     type Output = Result<MessageId, SendError<M>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'h>>;
 

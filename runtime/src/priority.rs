@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How urgent a message is. Within one mailbox and one priority, messages are handled first in, first out; a higher
 /// priority goes before a lower one, but never for ever: a lower one that was passed by 64 times in a row is next.
 ///
@@ -23,7 +25,7 @@ use std::fmt;
 /// node.actor::<Engine>("main").send(Stop).priority(Priority::Urgent).await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Priority {
     /// After everything else.
     Low,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use everpost_persistence::{Class, MailboxId, Position};
 
 use crate::clock::Micros;
-use crate::core::Core;
+use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::gate::NodeEnded;
 use crate::mailbox::{Failures, Mailbox};
@@ -103,7 +103,10 @@ pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         mailbox.lock().ring(&mailbox);
         // Its last turn, or its failure, is durable before the next suspect runs.
-        let settled = || mailbox.lock().is_settled(position, Micros::now(), core.store.durable());
+        let settled = || {
+            let inner = mailbox.lock();
+            mailbox.is_paused(&inner) || inner.is_settled(position, Micros::now(), core.store.durable())
+        };
         core.gate.until(settled).await?;
         acquit(core, &mailbox, position).await?;
     }
@@ -146,11 +149,12 @@ async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, rec
     Some(ticket)
 }
 
-async fn give_up(core: &Core, mailbox: &Mailbox, position: Position, failures: &Failures) -> Option<Position> {
-    let reason = "the process died of this message as often as it may";
+async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
+    let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
-    let record = DeadLetterRecord::encode(Reason::KilledTheProcess, failures, &envelope);
+    let record = DeadLetterRecord::encode(reason, failures, &envelope);
     let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
-    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, reason, event = "dead letter");
-    Some(core.bury(mailbox, permit, position, record, &envelope, reason))
+    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter");
+    let burial = Burial { position, record, envelope: &envelope, reason, error: error.to_owned() };
+    Some(core.bury(mailbox, permit, burial))
 }

@@ -58,6 +58,11 @@ pub enum ProcessedError {
     /// The message was given up on and is a dead letter, at the node where its actor lives.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
+    /// Another message was sent under its idempotency key before; this one had no effect, and is a dead letter.
+    #[error(
+        "another message was sent under this idempotency key before; this one had no effect, and is a dead letter now"
+    )]
+    KeyReused,
     /// This node ended before. The message is accepted or not, and if it is it will be handled.
     #[error(transparent)]
     Ended(#[from] NodeEnded),
@@ -144,6 +149,7 @@ impl Receipt {
         match outcome.await {
             Ok(Outcome::Replied(_) | Outcome::Handled) => Ok(()),
             Ok(Outcome::GivenUp(reason)) => Err(ProcessedError::GivenUp(reason)),
+            Ok(Outcome::KeyReused) => Err(ProcessedError::KeyReused),
             Err(_) => Err(self.core.gate.ended().into()),
         }
     }

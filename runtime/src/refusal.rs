@@ -22,6 +22,12 @@ pub enum Refusal {
         /// The name of the message.
         message: &'static str,
     },
+    /// The actor type is not part of this node.
+    #[error("no actor type `{actor_type}` is part of this node; add it to the builder")]
+    NoSuchActor {
+        /// The actor type.
+        actor_type: &'static str,
+    },
     /// A handle was used inside a handler, where it would send again on every retry.
     #[error(
         "a handle was used inside a handler, where it would act again on every retry; use `turn.send` or `turn.ask`"
@@ -30,9 +36,19 @@ pub enum Refusal {
     /// As many messages wait for this address as may, here or at the node where it lives. A send waits for room first, up to
     /// the setting `send_timeout`; only [`ActorHandle::try_send`](crate::ActorHandle::try_send) does not.
     #[error(
-        "as many messages wait in this mailbox as may (`mailbox_messages_max`); send again when its actor has caught up"
+        "as many messages wait in this mailbox as may (`mailbox_messages_max`, `mailbox_bytes_max`); send again when its actor has caught up"
     )]
     MailboxFull,
+    /// As many messages wait on this node as may, over all of its mailboxes. A send waits for room first, as for a mailbox.
+    #[error(
+        "{messages} messages with {bytes} bytes wait on this node already (`node_messages_max`, `node_bytes_max`); send again when it has caught up"
+    )]
+    NodeFull {
+        /// How many messages wait.
+        messages: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
     /// As much is owed to the node where the address lives as may be. A send waits for room first, as for a mailbox.
     #[error(
         "{messages} messages with {bytes} bytes are owed to node `{node}` already (`outbox_messages_max`, `outbox_bytes_max`); send again when it has caught up"
@@ -68,6 +84,15 @@ pub enum Refusal {
         /// Its length.
         bytes: usize,
     },
+    /// Another message was handled under the same idempotency key. Found out before the send where the actor lives on this node
+    /// and the other message was handled; otherwise this one becomes a dead letter, and whoever waits for it is told.
+    #[error("another message was sent under this idempotency key before; send it under a key of its own")]
+    KeyReused,
+    /// As many idempotency keys are kept as may be.
+    #[error(
+        "as many idempotency keys are kept as may be (`idempotency_keys_max`); send again when older ones have expired (`idempotency_retention`)"
+    )]
+    TooManyKeys,
     /// The message could not be encoded.
     #[error("the message cannot be encoded: {0}")]
     Encode(postcard::Error),
@@ -145,6 +170,9 @@ pub enum AskError {
     /// The message was given up on and is a dead letter now.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
+    /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a dead letter.
+    #[error("another message was sent under this idempotency key before; this one had no effect")]
+    KeyReused,
     /// The message was handled, but its reply was lost with the link or a restart of the node that made it.
     #[error("the message was handled, but its reply was lost with the link or the node that made it")]
     ReplyLost,

@@ -4,7 +4,8 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use rustc_hash::FxHashSet;
@@ -13,16 +14,23 @@ use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, Begin};
 use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder, Payload};
+use crate::budget::Budget;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
 use crate::query::AwayAnswer;
+use crate::supervised::Paused;
 
 /// An actor type on this node, without its Rust type.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) delivery: Delivery,
     pub(crate) order: MessageOrder,
+    /// The restart budget of each actor.
+    pub(crate) budget: Budget,
+    /// Set without the lock when it is paused: it is looked at for every message.
+    is_paused: AtomicBool,
+    paused: Mutex<Option<Paused>>,
     /// How many messages of one mailbox may be held at a time.
     pub(crate) holds_max: usize,
     messages: FxHashSet<&'static str>,
@@ -57,6 +65,9 @@ impl Kind {
             name: A::TYPE,
             delivery: A::DELIVERY,
             order: A::ORDER,
+            budget: A::BUDGET,
+            is_paused: AtomicBool::new(false),
+            paused: Mutex::default(),
             holds_max: A::HOLDS_MAX,
             messages: handlers.names().collect(),
             questions: handlers.questions().collect(),
@@ -82,6 +93,22 @@ impl Kind {
 
     pub(crate) fn handles(&self, message: &str) -> bool {
         self.messages.contains(message)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn paused(&self) -> Option<Paused> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Pauses or resumes the type; `submit` writes it down in the same step.
+    pub(crate) fn set_paused<T>(&self, paused: Option<Paused>, submit: impl FnOnce() -> T) -> T {
+        let mut current = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_paused.store(paused.is_some(), Ordering::Relaxed);
+        *current = paused;
+        submit()
     }
 
     pub(crate) fn start(&self, mailbox: &Arc<Mailbox>) {
@@ -206,16 +233,23 @@ impl<A: Actor> Supervisor<A> {
 
     /// The message that was in hand has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let in_hand = mailbox.lock().rules.in_hand().map(|(position, _)| position);
-        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand = in_hand.is_some(), "activation failed");
-        let Some(position) = in_hand else {
-            self.core.restart_later(&mailbox);
-            return;
+        let (in_hand, held) = {
+            let mut inner = mailbox.lock();
+            (inner.rules.in_hand().map(|(position, _)| position), inner.holding.take())
         };
+        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand = in_hand.or(held).is_some(), "activation failed");
+        if in_hand.or(held).is_none() {
+            self.core.restart_later(&mailbox, error.to_string());
+            return;
+        }
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         tokio::spawn(async move {
-            core.fail(&mailbox, position, failure).await;
+            match (in_hand, held) {
+                (Some(position), _) => core.fail(&mailbox, position, failure).await,
+                (None, Some(position)) => _ = core.take_back(&mailbox, position, None, failure).await,
+                (None, None) => {}
+            }
             core.ended(&mailbox);
         });
     }

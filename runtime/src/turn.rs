@@ -8,7 +8,7 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position};
 use everpost_transport::link::Lane;
 
-use crate::actor::Handler;
+use crate::actor::{Actor, Receives};
 use crate::address::{Address, AddressOf};
 use crate::ask::TurnAsk;
 use crate::clock::Micros;
@@ -16,11 +16,13 @@ use crate::cluster::Peer;
 use crate::core::{Core, Target};
 use crate::envelope::{Header, Origin};
 use crate::failure::Failure;
+use crate::hold::{Held, Hold};
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
 use crate::post::Options;
 use crate::priority::Priority;
 use crate::refusal::AskError;
+use crate::request::RequestId;
 use crate::supervision::Kind;
 use crate::time_limit::Progress;
 
@@ -47,6 +49,8 @@ pub(crate) struct Staged {
     /// Questions of this turn to actors of other nodes, where the replies are kept until it commits.
     pub(crate) asked_away: Vec<(Arc<Peer>, MessageId, Address)>,
     pub(crate) forget: bool,
+    /// The message was handed over to a holder, who decides.
+    pub(crate) is_held: bool,
     /// The first effect that could not be staged: the turn fails with it.
     refused: Option<Failure>,
     /// Counts what the turn sends and asks, for the derived ids.
@@ -96,17 +100,17 @@ impl<'a> Turn<'a> {
     /// it is dropped, at the end of the statement.
     ///
     /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
-    pub fn send<'t, A, M>(&'t mut self, to: &'t AddressOf<A>, message: M) -> TurnPost<'t, 'a, A, M>
+    pub fn send<'t, A, M, Form>(&'t mut self, to: &'t AddressOf<A>, message: M) -> TurnPost<'t, 'a, A, M>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
         M: Message,
     {
         TurnPost { turn: self, to, message, options: Options::default() }
     }
 
-    fn stage<A: Handler<M>, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
-        let derived = self.next_id();
-        let origin = options.apply(self.origin(options.key.unwrap_or(derived)));
+    fn stage<A: Actor, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
+        let id = self.next_id();
+        let origin = options.apply(self.origin(id));
         match self.core.seal::<A, M>(to.address(), origin, message) {
             Ok((target, envelope)) => {
                 let (address, priority) = (to.address().clone(), options.priority);
@@ -129,9 +133,9 @@ impl<'a> Turn<'a> {
     /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
     /// same moment ends by the timeout);
     /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
-    pub async fn ask<A, M>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
+    pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
-        A: Handler<M>,
+        A: Receives<M, Form>,
         M: Message,
     {
         let id = self.next_id();
@@ -164,7 +168,7 @@ impl<'a> Turn<'a> {
     /// 32 hexadecimal digits.
     #[must_use]
     pub fn idempotency_key(&self, label: &str) -> String {
-        format!("{:032x}", self.message_id().idempotency_key(label))
+        self.header.root().idempotency_key(label)
     }
 
     /// Drops this address's state and its record as soon as its mailbox is empty, as part of the turn that empties it.
@@ -213,6 +217,20 @@ impl<'a> Turn<'a> {
         self.header.message
     }
 
+    /// Hands the message over: from here on it is held, and the holder decides what becomes of it.
+    pub(crate) fn hold<A: Actor>(&mut self) -> Hold<A> {
+        let Self { core, mailbox, header, position, attempt, .. } = self;
+        let (id, trace, root) = (header.id(), header.trace(), header.root());
+        {
+            let mut inner = mailbox.lock();
+            inner.rules.hold(Micros::now().plus(A::HOLD_LIMIT));
+            inner.holding = Some(*position);
+        }
+        self.staged.is_held = true;
+        let (core, mailbox, limit) = (Arc::clone(core), Arc::clone(mailbox), A::HOLD_LIMIT);
+        Hold::new(Held { core, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })
+    }
+
     /// Ends the turn: what it staged, unless something could not be.
     pub(crate) fn into_staged(self) -> Result<Staged, Failure> {
         let mut staged = self.staged;
@@ -256,14 +274,14 @@ impl<'a> Turn<'a> {
 /// }
 /// # }
 /// ```
-pub struct TurnPost<'t, 'a, A: Handler<M>, M: Message> {
+pub struct TurnPost<'t, 'a, A: Actor, M: Message> {
     turn: &'t mut Turn<'a>,
     to: &'t AddressOf<A>,
     message: M,
     options: Options,
 }
 
-impl<A: Handler<M>, M: Message> TurnPost<'_, '_, A, M> {
+impl<A: Actor, M: Message> TurnPost<'_, '_, A, M> {
     /// As [`Post::priority`](crate::Post::priority).
     pub fn priority(mut self, priority: Priority) -> Self {
         self.options.priority = priority;
@@ -279,18 +297,18 @@ impl<A: Handler<M>, M: Message> TurnPost<'_, '_, A, M> {
     /// As [`Post::idempotency_key`](crate::Post::idempotency_key). Not needed to protect from another attempt of this turn:
     /// that sends the same message anyway.
     pub fn idempotency_key(mut self, key: &str) -> Self {
-        self.options.key = Some(MessageId::of_key(self.to.address().mailbox(), key));
+        self.options.request = Some(RequestId::new(self.to.address(), key));
         self
     }
 }
 
-impl<A: Handler<M>, M: Message> Drop for TurnPost<'_, '_, A, M> {
+impl<A: Actor, M: Message> Drop for TurnPost<'_, '_, A, M> {
     fn drop(&mut self) {
         self.turn.stage::<A, M>(self.to, &self.message, &self.options);
     }
 }
 
-impl<A: Handler<M>, M: Message> fmt::Debug for TurnPost<'_, '_, A, M> {
+impl<A: Actor, M: Message> fmt::Debug for TurnPost<'_, '_, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnPost").field("to", self.to).field("options", &self.options).finish_non_exhaustive()
     }

@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Handled,
     /// It was given up on.
     GivenUp(String),
+    /// It was given up on, because another message was sent under its idempotency key.
+    KeyReused,
 }
 
 /// Waits for the outcome of one message.
@@ -63,6 +65,7 @@ impl From<Outcome> for Fate {
             Outcome::Replied(reply) => Self::Handled(Some(reply.into())),
             Outcome::Handled => Self::Handled(None),
             Outcome::GivenUp(reason) => Self::GivenUp(reason),
+            Outcome::KeyReused => Self::KeyReused,
         }
     }
 }
@@ -73,6 +76,7 @@ impl From<Fate> for Outcome {
             Fate::Handled(Some(reply)) => Self::Replied(reply.into()),
             Fate::Handled(None) => Self::Handled,
             Fate::GivenUp(reason) => Self::GivenUp(reason),
+            Fate::KeyReused => Self::KeyReused,
         }
     }
 }

@@ -115,7 +115,7 @@ async fn next_build<M: Cents>() -> (u64, Vec<DeadLetter>) {
     let node = Node::builder("node", folder.path()).actor(Build::<M>::new()).start().await.unwrap();
     assert_eq!(node.statistics().replayed, 3);
     soon("it drains", node.drained()).await.unwrap();
-    let found = (node.actor::<Build<M>>("one").query(Sum).await.unwrap(), node.dead_letters().await.unwrap());
+    let found = (node.actor::<Build<M>>("one").query(Sum).await.unwrap(), node.dead_letters().list().await.unwrap());
     node.stop().await.unwrap();
     found
 }
@@ -192,6 +192,6 @@ async fn messages_for_an_actor_type_that_is_gone_wait_for_it() {
     node.stop().await.unwrap();
     let node = workers(folder.path(), &probe).start().await.unwrap();
     assert_eq!(node.statistics().replayed, 1, "it is still in the store");
-    assert!(node.dead_letters().await.unwrap().is_empty());
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
     node.stop().await.unwrap();
 }

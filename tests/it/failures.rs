@@ -32,7 +32,7 @@ async fn check<A: Handler<Script> + Answer<Read> + Actor>(fault: impl Fn(u32) ->
 
 async fn assert_order(node: &Node, log: &everpost_tests::worker::Log) {
     assert_eq!((log.count, log.last, log.jumps), (u64::from(MESSAGES), MESSAGES, 0));
-    assert!(node.dead_letters().await.unwrap().is_empty());
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
 }
 
 fn panics(number: u32) -> Option<Step> {

@@ -65,7 +65,7 @@ async fn a_reply_too_large_for_the_asking_node_is_lost_and_the_asked_handler_run
     let asking = east.actor::<Quick>("asking");
     asking.send(Script::new([Step::Ask(worker("asked"), question)])).await.unwrap();
     settled(&[&east, &west]).await;
-    let letters = east.dead_letters().await.unwrap();
+    let letters = east.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason), (1, Reason::AttemptsSpent), "{letters:?}");
     let lost = AskError::ReplyLost.to_string();
     assert!(letters[0].errors.iter().all(|error| error.contains(&lost)), "{letters:?}");

@@ -100,7 +100,7 @@ async fn a_turn_that_sends_what_cannot_be_sent_leaves_nothing_behind() {
     let steps = [Step::Append(1), Step::Send(worker("other"), vec![Step::Append(1)]), Step::Send(too_long, vec![])];
     node.actor::<Worker>("one").send(Script::new(steps)).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason), (1, Reason::Rejected));
     assert!(letters[0].errors[0].contains("cannot be sent"), "{:?}", letters[0].errors);
     assert_eq!(read(&node.actor::<Worker>("one")).await, Log::default());

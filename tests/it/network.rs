@@ -96,7 +96,7 @@ pub(crate) async fn look(nodes: &[&Node]) -> Found {
         found.sinks.extend(any.actor::<Sink<true>>(key).query(WholeHistory).await.unwrap());
     }
     for node in nodes {
-        for letter in &node.dead_letters().await.unwrap() {
+        for letter in &node.dead_letters().list().await.unwrap() {
             assert_eq!((letter.reason, letter.attempts), (Reason::Rejected, 1), "{letter:?}");
             found.dead_letter(letter);
         }

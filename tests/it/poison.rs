@@ -74,7 +74,7 @@ async fn check(poisons: &[(Target, Step)], deaths: impl FnOnce(u32) -> bool) {
     let probe = Probe::new();
     let node = load::actors(workers(folder.path(), &probe)).start().await.unwrap();
     soon("all that waits is handled", node.drained()).await.unwrap();
-    let mut letters = node.dead_letters().await.unwrap();
+    let mut letters = node.dead_letters().list().await.unwrap();
     letters.sort_by_key(|letter| letter.address.to_string());
     let found: Vec<_> = letters.iter().map(|letter| (letter.address.key(), letter.reason, letter.attempts)).collect();
     let mut expected: Vec<_> =
@@ -149,7 +149,7 @@ async fn twenty_kills_from_outside_dead_letter_nobody() {
         let probe = Probe::new();
         let node = load::actors(workers(folder.path(), &probe)).start().await.unwrap();
         soon("all that waits is handled", node.drained()).await.unwrap();
-        assert!(node.dead_letters().await.unwrap().is_empty());
+        assert!(node.dead_letters().list().await.unwrap().is_empty());
         assert_every_neighbour_once(&node).await;
         node.stop().await.unwrap();
     }

@@ -79,7 +79,7 @@ async fn a_suspect_may_ask_others_during_its_trial() {
     let config = NodeConfig { attempts_max: 1, ask_timeout: Duration::from_secs(3600), ..everpost_tests::config() };
     let node = start(folder.path(), &probe, config).await;
     soon("it drains", node.drained()).await.unwrap();
-    assert!(node.dead_letters().await.unwrap().is_empty());
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
     assert_eq!(node.statistics().failed, 0);
     assert_eq!(read(&node.actor::<Worker>("suspect")).await.entries, [5, 7, 9]);
     node.stop().await.unwrap();
@@ -114,7 +114,7 @@ async fn a_stop_during_the_trial_ends_and_counts_nothing() {
     probe.open(HOLD);
     let node = start(folder.path(), &probe, config).await;
     soon("it drains", node.drained()).await.unwrap();
-    assert!(node.dead_letters().await.unwrap().is_empty());
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
     assert_eq!(read(&node.actor::<Worker>("suspect")).await.entries, [1]);
     eventually("everyone was handled", || node.statistics().waiting == 0).await;
     node.stop().await.unwrap();

@@ -50,7 +50,7 @@ async fn an_ask_of_a_message_that_is_given_up_on_says_so() {
         let outcome = soon("an answer comes", async { actor.ask(Script::new([step.clone()])).await }).await;
         let Err(AskError::GivenUp(reason)) = &outcome else { panic!("{step:?}: {outcome:?}") };
         assert!(reason.contains("told to"), "{reason}");
-        let letters = node.dead_letters().await.unwrap();
+        let letters = node.dead_letters().list().await.unwrap();
         assert_eq!(letters.last().unwrap().attempts, attempts, "a dead letter before the answer leaves");
     }
     node.stop().await.unwrap();
@@ -172,7 +172,7 @@ async fn a_turn_whose_question_is_given_up_on_learns_it_on_every_attempt() {
     // Far below the ask timeout of 30 seconds: an attempt that waits for it is one that does not know.
     let outcome = asking.ask(Script::new(steps)).timeout(Duration::from_secs(10)).await;
     assert!(matches!(outcome, Err(AskError::GivenUp(_))), "{outcome:?}");
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     let of = |key: &str| letters.iter().filter(|letter| letter.address.key() == key).collect::<Vec<_>>();
     assert_eq!(of("asking")[0].reason, Reason::AttemptsSpent);
     assert!(of("asked").iter().all(|letter| letter.reason == Reason::Rejected && letter.id == of("asked")[0].id));

@@ -85,8 +85,8 @@ async fn a_message_that_is_given_up_on_elsewhere_says_so_whenever_it_is_asked() 
         let outcome = soon("it is told", late.processed()).await;
         assert!(matches!(outcome, Err(ProcessedError::GivenUp(_))), "{step:?}: {outcome:?}");
     }
-    assert_eq!(nodes[1].dead_letters().await.unwrap().len(), 6);
-    assert_eq!(nodes[0].dead_letters().await.unwrap().len(), 0);
+    assert_eq!(nodes[1].dead_letters().list().await.unwrap().len(), 6);
+    assert_eq!(nodes[0].dead_letters().list().await.unwrap().len(), 0);
     stop(nodes).await;
 }
 

@@ -69,7 +69,7 @@ async fn look(folder: &Path) -> Found {
         found.sinks.extend(node.actor::<Sink<false>>(key).query(WholeHistory).await.unwrap());
         found.sinks.extend(node.actor::<Sink<true>>(key).query(WholeHistory).await.unwrap());
     }
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     for letter in &letters {
         assert_eq!((letter.reason, letter.attempts), (Reason::Rejected, 1), "{letter:?}");
         found.dead_letter(letter);

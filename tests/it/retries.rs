@@ -31,7 +31,7 @@ async fn a_message_that_always_fails_is_given_up_on_with_all_that_is_known() {
         actor.send(Script::new([Step::Append(number as u32)])).await.unwrap();
     }
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), sent, "in the order of sending");
     for (letter, (_, why)) in letters.iter().zip(&cases) {
         assert_eq!((letter.reason, letter.attempts, letter.errors.len()), (Reason::AttemptsSpent, 4, 4));
@@ -57,7 +57,7 @@ async fn a_rejected_message_is_not_tried_again() {
     let steps = [Step::Append(99), Step::Send(worker("other"), vec![Step::Append(99)]), Step::Reject];
     actor.send(Script::new(steps)).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason, letters[0].attempts), (1, Reason::Rejected, 1));
     assert_eq!(letters[0].errors, ["told to reject"]);
     assert_eq!(read(&actor).await, everpost_tests::worker::Log::default());
@@ -85,7 +85,7 @@ async fn attempts_and_dead_letters_survive_a_restart() {
     assert_eq!(node.statistics().replayed, 2);
     node.actor::<Worker>("two").ask(Script::new([Step::Append(1)])).await.unwrap();
     assert_eq!(probe.seen().notes.len(), before);
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason), (1, Reason::Rejected));
     node.stop().await.unwrap();
 }
@@ -111,7 +111,7 @@ async fn attempts_are_counted_on_after_a_restart() {
     probe.open(0);
     let node = workers(folder.path(), &probe).config(config(4)).start().await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].attempts, letters[0].errors.len()), (1, 4, 4));
     assert_eq!(probe.seen().notes.first().unwrap().attempt, 3, "two failed before the restart");
     node.stop().await.unwrap();
@@ -186,6 +186,6 @@ async fn a_chain_of_errors_is_kept_outermost_first() {
     let node = Node::builder("node", folder.path()).actor(Flaky).config(config(1)).start().await.unwrap();
     node.actor::<Flaky>("one").send(Go).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
-    assert_eq!(node.dead_letters().await.unwrap()[0].errors, ["the bank did not answer: no route to host"]);
+    assert_eq!(node.dead_letters().list().await.unwrap()[0].errors, ["the bank did not answer: no route to host"]);
     node.stop().await.unwrap();
 }

@@ -189,7 +189,7 @@ impl Core {
             self.kept_replies.waiting(id, mailbox, position);
         }
         self.place(inner, mailbox, position, priority, envelope);
-        if inner.rules.len() >= self.config.mailbox_messages_max {
+        if self.is_mailbox_full(inner) || self.is_full() {
             inner.told_full = true;
             peer.tell_full(&mailbox.address);
         }

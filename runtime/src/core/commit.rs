@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Permit, Position};
+use everpost_persistence::{Partition, Permit, Position};
 use everpost_transport::link::Lane;
 use smallvec::SmallVec;
 
 use super::locked::{Locked, LockedPeers};
+use super::settle::Settled;
 use super::{Core, Effect};
 use crate::cluster::{Departure, Peer};
 use crate::envelope::Header;
@@ -21,12 +22,15 @@ use crate::waiter::Outcome;
 pub(crate) struct Finished<'a> {
     pub(crate) position: Position,
     pub(crate) header: &'a Header<'a>,
+    pub(crate) payload: &'a [u8],
     pub(crate) staged: Staged,
     /// The new state; absent when it did not change.
     pub(crate) record: Option<Bytes>,
     /// The state is to be forgotten once nothing waits, by this turn or one before it.
     pub(crate) forget: bool,
     pub(crate) reply: Option<Bytes>,
+    /// The reply is that of an earlier message under the same idempotency key, and is kept already.
+    pub(crate) is_repeated: bool,
 }
 
 impl Core {
@@ -62,20 +66,17 @@ impl Core {
         permit: Permit<'_>,
         finished: Finished<'_>,
     ) -> (Position, bool) {
-        let Finished { position, header, staged, record, forget, reply } = finished;
+        let Finished { position, header, payload, staged, record, forget, reply, is_repeated } = finished;
         let mut peers = LockedPeers::all(destinations.iter().filter_map(Destination::peer));
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(destinations.iter().filter_map(Destination::mailbox).count());
         let own = locked.of(mailbox);
-        let recorded = self.acknowledge(own, mailbox, position);
+        let recorded = self.take_done(own, mailbox, position);
         let to_itself =
             destinations.iter().filter_map(Destination::mailbox).any(|receiver| receiver.id() == mailbox.id());
         let forgotten = forget && own.rules.is_empty() && !to_itself;
-        let reply_key = header.keep_reply.then(|| Key::Reply {
-            partition: mailbox.partition,
-            mailbox: mailbox.id(),
-            request: header.id().0,
-        });
+        let settled =
+            if is_repeated { Settled::default() } else { self.settles(mailbox, header, payload, reply.as_ref()) };
         let (ticket, positions) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             if recorded {
@@ -86,9 +87,7 @@ impl Core {
             } else if let Some(record) = record {
                 stage.put(mailbox.state_key(), record);
             }
-            if let Some((key, reply)) = reply_key.zip(reply.clone()) {
-                stage.put(key, reply);
-            }
+            settled.stage(stage);
             for key in &staged.replies {
                 stage.delete(*key);
             }
@@ -102,10 +101,7 @@ impl Core {
         let own = locked.of(mailbox);
         own.last_submitted = ticket;
         own.restarts = 0;
-        if header.keep_reply {
-            self.kept_replies.submitted(header.id(), ticket);
-            self.release_after(ticket, Effect::ReplyStored(header.id().0));
-        }
+        self.settled(settled, ticket);
         if let Some(waiter) = own.asks.remove(&position) {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
@@ -123,7 +119,7 @@ impl Core {
         for (peer, id, address) in staged.asked_away {
             self.release_after(ticket, Effect::Forget(peer, id, address));
         }
-        self.load.handled.fetch_add(1, Ordering::Relaxed);
+        self.count_handled();
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }
@@ -131,20 +127,32 @@ impl Core {
     }
 
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.
-    fn acknowledge(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) -> bool {
+    fn take_done(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) -> bool {
         let done = inner.rules.finished();
         assert_eq!(done.position, position, "the message in hand is the one that was handled");
-        self.load.window_bytes.fetch_sub(done.body.len(), Ordering::Relaxed);
-        self.taken_out(inner, mailbox);
+        let bytes = done.body.len();
+        self.load.window_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken_out(inner, mailbox, bytes);
         done.recorded
     }
 
-    pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox) {
+    pub(super) fn count_handled(&self) {
+        self.load.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message of this size has left its mailbox: whoever waits for room is told.
+    pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
+        inner.bytes -= bytes;
         self.load.waiting.fetch_sub(1, Ordering::AcqRel);
         if mailbox.has_waiting_senders() {
             mailbox.room.notify_one();
         }
-        if inner.told_full && inner.rules.len() <= self.config.mailbox_messages_max / 2 {
+        if self.load.has_waiting_senders() {
+            self.load.room.notify_one();
+        }
+        let has_room = inner.rules.len() <= self.config.mailbox_messages_max / 2
+            && inner.bytes <= self.config.mailbox_bytes_max / 2;
+        if inner.told_full && has_room {
             inner.told_full = false;
             self.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
         }

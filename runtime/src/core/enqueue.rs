@@ -46,10 +46,11 @@ pub(crate) struct Incoming<'a> {
     pub(crate) question: Option<MessageId>,
 }
 
-/// The mailbox is full; nothing happened.
+/// The mailbox, or the node, is full; nothing happened.
 #[derive(Debug)]
 pub(crate) struct Full<'a> {
-    pub(crate) mailbox: Arc<Mailbox>,
+    /// None when it is the node.
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
     pub(crate) incoming: Incoming<'a>,
 }
 
@@ -67,9 +68,12 @@ impl Core {
             if inner.retired {
                 continue;
             }
-            if bound == Bound::Outside && inner.rules.len() >= self.config.mailbox_messages_max {
-                drop(inner);
-                return Err(Box::new(Full { mailbox, incoming }));
+            if bound == Bound::Outside {
+                let is_mailbox_full = self.is_mailbox_full(&inner);
+                if is_mailbox_full || self.is_full() {
+                    drop(inner);
+                    return Err(Box::new(Full { mailbox: is_mailbox_full.then_some(mailbox), incoming }));
+                }
             }
             let Incoming { priority, envelope, waiter, question, .. } = incoming;
             self.add_waiting(1);
@@ -87,8 +91,18 @@ impl Core {
         }
     }
 
+    /// Whether sends from outside to this mailbox have to wait.
+    pub(crate) fn is_mailbox_full(&self, inner: &Inner) -> bool {
+        inner.rules.len() >= self.config.mailbox_messages_max || inner.bytes >= self.config.mailbox_bytes_max
+    }
+
+    /// Whether sends from outside to any mailbox of this node have to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting() >= self.config.node_messages_max || self.load.bytes() >= self.config.node_bytes_max
+    }
+
     /// Makes a submitted message visible to its receiver: at once, or when it is durable.
-    pub(super) fn place(
+    pub(crate) fn place(
         &self,
         inner: &mut Inner,
         mailbox: &Arc<Mailbox>,
@@ -97,9 +111,10 @@ impl Core {
         envelope: Bytes,
     ) {
         let bytes = envelope.len();
-        if inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes)) {
-            self.load.window_bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
+        inner.bytes += bytes;
+        let kept = inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes));
+        let counted = if kept { &self.load.window_bytes } else { &self.load.beyond_bytes };
+        counted.fetch_add(bytes, Ordering::Relaxed);
         if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {
             inner.ring(mailbox);
         } else if !inner.gated {

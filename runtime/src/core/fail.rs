@@ -9,10 +9,12 @@ use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 use super::{Core, Effect};
 use crate::actor::Order;
 use crate::clock::Micros;
-use crate::dead_letters::{DeadLetterRecord, Reason};
-use crate::envelope::Header;
+use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
+use crate::envelope::{Header, Origin, seal};
 use crate::failure::{Failure, Verdict};
 use crate::mailbox::{Failures, Inner, Mailbox};
+use crate::message::Message;
+use crate::priority::Priority;
 use crate::telemetry;
 use crate::waiter::Outcome;
 
@@ -20,6 +22,19 @@ use crate::waiter::Outcome;
 const ERRORS_MAX: usize = 8;
 /// How many bytes of each.
 const ERROR_BYTES_MAX: usize = 4096;
+
+/// The index from which the id of a notice derives: none that a turn's own messages reach.
+const NOTICE_INDEX: u32 = u32::MAX;
+
+/// A message that is given up on.
+pub(crate) struct Burial<'a> {
+    pub(crate) position: Position,
+    /// What the store keeps of it.
+    pub(crate) record: Bytes,
+    pub(crate) envelope: &'a [u8],
+    pub(crate) reason: Reason,
+    pub(crate) error: String,
+}
 
 /// What becomes of a message that failed.
 enum Fate {
@@ -52,8 +67,9 @@ impl Core {
             return;
         };
         match fate {
-            Fate::Buried(_) => {
-                drop(self.bury(mailbox, permit, position, record, &body, &shortened(failure.to_string())))
+            Fate::Buried(reason) => {
+                let error = shortened(failure.to_string());
+                self.bury(mailbox, permit, Burial { position, record, envelope: &body, reason, error });
             }
             Fate::Waits { until, aside } => {
                 let mut inner = mailbox.lock();
@@ -113,6 +129,13 @@ impl Core {
                 (failures, fate)
             }
         };
+        let fate = match fate {
+            Fate::Buried(reason) if self.shelf.is_full() => {
+                tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, and is tried again");
+                Fate::Waits { until: Micros::now().plus(self.config.backoff.cap), aside }
+            }
+            fate => fate,
+        };
         Some((body, failures, fate))
     }
 
@@ -134,28 +157,31 @@ impl Core {
         Some((permit, record))
     }
 
-    /// Moves a message to the dead letters, in one commit. Returns its ticket.
-    pub(crate) fn bury(
-        &self,
-        mailbox: &Mailbox,
-        permit: Permit<'_>,
-        position: Position,
-        record: Bytes,
-        envelope: &[u8],
-        reason: &str,
-    ) -> Position {
+    /// Moves a message to the dead letters, in one commit; its actor is told in the same one, if it wants to know. Returns its
+    /// ticket.
+    pub(crate) fn bury(&self, mailbox: &Arc<Mailbox>, permit: Permit<'_>, burial: Burial<'_>) -> Position {
+        let Burial { position, record, envelope, reason, error } = burial;
         let mut inner = mailbox.lock();
-        self.discard(&mut inner, mailbox, position);
-        let (ticket, ()) = self.store.submit(permit, |stage| {
+        self.discard(&mut inner, mailbox, position, envelope.len());
+        let notice = self.notice(mailbox, position, &record);
+        self.add_waiting(usize::from(notice.is_some()));
+        let counted = reason.is_failure().then(|| self.count_against_budget(&mut inner, mailbox, &error));
+        let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
             stage.put(Key::DeadLetter { position }, record);
+            if let Some((key, record)) = counted {
+                stage.put(key, record);
+            }
+            notice.clone().map(|notice| stage.enqueue(mailbox.partition, notice))
         });
         inner.last_submitted = ticket;
         inner.restarts = 0;
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        self.shelf.add(&self.name);
         if let Some(waiter) = inner.asks.remove(&position) {
-            self.release_after(ticket, Effect::Tell(waiter, Outcome::GivenUp(reason.to_owned())));
+            let outcome = if reason == Reason::KeyReused { Outcome::KeyReused } else { Outcome::GivenUp(error) };
+            self.release_after(ticket, Effect::Tell(waiter, outcome));
         }
         if let Ok((header, _)) = Header::decode(envelope)
             && header.keep_reply
@@ -163,15 +189,31 @@ impl Core {
             // Without a reply in the store the turn that asked may ask again.
             self.kept_replies.stored(header.id().0);
         }
+        if let Some((position, notice)) = noticed.zip(notice) {
+            self.place(&mut inner, mailbox, position, Priority::Normal, notice);
+        }
         ticket
     }
 
-    /// Takes a message out of its mailbox, wherever it is there.
-    pub(super) fn discard(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position) {
-        if let Some(body) = inner.rules.discard(position) {
-            self.load.window_bytes.fetch_sub(body.len(), Ordering::Relaxed);
+    /// The message that tells an actor of a dead letter of its own, if it is one that wants to know.
+    fn notice(&self, mailbox: &Mailbox, position: Position, record: &[u8]) -> Option<Bytes> {
+        if !mailbox.kind.handles(DeadLetter::NAME) {
+            return None;
         }
-        self.taken_out(inner, mailbox);
+        let letter = DeadLetter::decode(position, record).filter(|letter| letter.message != DeadLetter::NAME)?;
+        let id = letter.id.derive(NOTICE_INDEX);
+        let origin = Origin { trace: Some(letter.trace), ..Origin::plain(id, letter.died_at) };
+        seal(mailbox.address.as_str(), origin, &letter).ok()
+    }
+
+    /// Takes a message of this size out of its mailbox, wherever it is there.
+    pub(super) fn discard(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position, bytes: usize) {
+        if inner.rules.discard(position).is_some() {
+            self.load.window_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        } else {
+            self.load.beyond_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.taken_out(inner, mailbox, bytes);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+
 /// How many activations are in memory, and how many may be there idle.
 #[derive(Debug)]
 pub(crate) struct Activations {
@@ -19,6 +21,36 @@ pub(crate) struct Load {
     pub(super) waiting: AtomicUsize,
     /// Turns that were submitted.
     pub(crate) handled: AtomicU64,
+    /// Bytes of bodies that are in the store only.
+    pub(super) beyond_bytes: AtomicUsize,
+    /// Rung when a message leaves, for senders that wait for room in the node.
+    pub(crate) room: Notify,
+    senders_waiting: AtomicUsize,
+}
+
+/// A sender that waits for room in the node; counted until it is dropped.
+pub(crate) struct WaitingSender<'a>(&'a Load);
+
+impl Drop for WaitingSender<'_> {
+    fn drop(&mut self) {
+        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Load {
+    pub(crate) fn count_sender(&self) -> WaitingSender<'_> {
+        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingSender(self)
+    }
+
+    pub(super) fn has_waiting_senders(&self) -> bool {
+        self.senders_waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// The bytes of all messages that wait or are in hand.
+    pub(crate) fn bytes(&self) -> usize {
+        self.window_bytes.load(Ordering::Relaxed).saturating_add(self.beyond_bytes.load(Ordering::Relaxed))
+    }
 }
 
 /// What a node has seen since it was started, and not with every message.

@@ -30,6 +30,8 @@ pub(crate) enum Fate {
     Handled(Option<Vec<u8>>),
     /// It was given up on and is a dead letter.
     GivenUp(String),
+    /// So it was, because another message was sent under its idempotency key.
+    KeyReused,
 }
 
 /// Why there is no answer.
@@ -64,6 +66,7 @@ mod tests {
             Note::Inquiry { id: 300, destination: "a/b".into(), reply: true },
             Note::Outcome { id: 1, fate },
             Note::Outcome { id: 1, fate: Fate::GivenUp("no".into()) },
+            Note::Outcome { id: 1, fate: Fate::KeyReused },
             Note::Forget { id: 2, destination: "a/b".into() },
             Note::Full { destination: "a/b".into() },
             Note::Room { destination: "a/b".into() },
@@ -76,6 +79,7 @@ mod tests {
             "00ac0203612f6201",
             "010100010107",
             "010101026e6f",
+            "010102",
             "020203612f62",
             "0303612f62",
             "0403612f62",

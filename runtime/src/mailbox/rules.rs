@@ -280,6 +280,11 @@ impl<B: Clone> Rules<B> {
         }
     }
 
+    /// The bodies of all messages that are held.
+    pub(crate) fn all_held(&self) -> impl Iterator<Item = &B> {
+        self.apart.as_deref().into_iter().flat_map(|apart| apart.held.values().map(|held| &held.body))
+    }
+
     pub(crate) fn is_held(&self, position: Position) -> bool {
         self.apart.as_deref().is_some_and(|apart| apart.held.contains_key(&position))
     }

@@ -24,6 +24,9 @@ const WAKE_AT_A_TIME: usize = 256;
 pub(super) fn recover(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
+    core.recover_requests()?;
+    core.shelf.recover(&core.store)?;
+    core.recover_supervision()?;
     Ok(recover_mailboxes(core, in_hand)?)
 }
 
@@ -122,7 +125,10 @@ impl Recovery<'_> {
         if header.keep_reply {
             self.core.kept_replies.waiting(header.id(), &mailbox, position);
         }
-        mailbox.lock().rules.recovered(position, header.priority(), failures);
+        let mut inner = mailbox.lock();
+        inner.rules.recovered(position, header.priority(), failures);
+        inner.bytes += envelope.len();
+        self.core.add_beyond(envelope.len());
         self.waiting += 1;
     }
 

@@ -41,6 +41,7 @@ impl Node {
         let core = &self.core;
         core.stop_intake();
         core.questions.close();
+        core.load.room.notify_waiters();
         core.directory.for_each(|mailbox| mailbox.room.notify_waiters());
         core.kinds.values().for_each(|kind| kind.order(Order::Stop));
         let supervisors = self.tasks.take_supervisors();

@@ -16,13 +16,15 @@ pub(super) async fn sweep(core: Arc<Core>) {
         tokio::time::sleep(period).await;
         let sweep = core.next_sweep();
         core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep));
+        core.expire_requests().await;
     }
 }
 
 fn look_at(core: &Core, mailbox: &Arc<Mailbox>, sweep: u64) {
     let mut inner = mailbox.lock();
+    core.forget_budget(&mut inner, mailbox);
     match inner.presence {
-        Presence::Running if inner.is_idle() && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep => {
+        Presence::Running if !inner.has_work(mailbox) && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep => {
             inner.leave_if_idle = true;
             inner.wake();
         }

@@ -101,12 +101,17 @@ fn actors(file: &mut Section<'_>) -> Option<BTreeMap<String, ActorFile>> {
 fn limits(mut section: Section<'_>, node: &mut NodeConfig) {
     section.count("attempts_max", &mut node.attempts_max);
     section.count("mailbox_messages_max", &mut node.mailbox_messages_max);
+    section.bytes("mailbox_bytes_max", &mut node.mailbox_bytes_max);
+    section.count("node_messages_max", &mut node.node_messages_max);
+    section.bytes("node_bytes_max", &mut node.node_bytes_max);
     section.bytes("message_bytes_max", &mut node.message_bytes_max);
     section.bytes("window_bytes_max", &mut node.window_bytes_max);
     section.count("activations_max", &mut node.activations_max);
     section.count("questions_max", &mut node.questions_max);
     section.count("outbox_messages_max", &mut node.outbox_messages_max);
     section.bytes("outbox_bytes_max", &mut node.outbox_bytes_max);
+    section.count("dead_letters_max", &mut node.dead_letters_max);
+    section.count("idempotency_keys_max", &mut node.idempotency_keys_max);
     section.end();
 }
 
@@ -115,6 +120,7 @@ fn times(mut section: Section<'_>, node: &mut NodeConfig) {
     section.duration("ask_timeout", &mut node.ask_timeout);
     section.duration("stop_timeout", &mut node.stop_timeout);
     section.duration("send_timeout", &mut node.send_timeout);
+    section.duration("idempotency_retention", &mut node.idempotency_retention);
     section.duration("backoff_first", &mut node.backoff.first);
     section.duration("backoff_cap", &mut node.backoff.cap);
     section.end();

@@ -1,0 +1,59 @@
+//! The end of a hold that succeeded: the message leaves, and what came of it is told, in one commit.
+
+use bytes::Bytes;
+use everpost_persistence::{Class, Position};
+
+use super::{Core, Effect};
+use crate::envelope::Header;
+use crate::gate::NodeEnded;
+use crate::hold::Held;
+use crate::priority::Priority;
+use crate::waiter::Outcome;
+
+/// What became of an acknowledgement.
+pub(crate) enum Acknowledged {
+    /// It counts when this is durable.
+    Submitted(Position),
+    /// The message was taken back before.
+    TakenBack,
+}
+
+impl Core {
+    /// Acknowledges a held message; `send` goes to the same mailbox in the same commit.
+    pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, NodeEnded> {
+        let Held { mailbox, position, attempt, .. } = held;
+        let bytes = send.as_ref().map_or(0, Bytes::len);
+        let permit = self.store.reserve(Class::Turn { grows: send.is_some() }, bytes).await;
+        let permit = permit.map_err(|_| self.gate.ended())?;
+        let mut inner = mailbox.lock();
+        let Some(body) = inner.rules.held(*position, *attempt).cloned() else {
+            return Ok(Acknowledged::TakenBack);
+        };
+        self.add_waiting(usize::from(send.is_some()));
+        self.discard(&mut inner, mailbox, *position, body.len());
+        // Every reply of a message that may be held is `()`, which takes no bytes.
+        let reply = Bytes::new();
+        let settled = Header::decode(&body)
+            .map(|(header, payload)| self.settles(mailbox, &header, payload, Some(&reply)))
+            .unwrap_or_default();
+        let (ticket, sent) = self.store.submit(permit, |stage| {
+            stage.delete(mailbox.inbox_key(*position));
+            stage.delete(mailbox.attempts_key(*position));
+            settled.stage(stage);
+            send.clone().map(|envelope| stage.enqueue(mailbox.partition, envelope))
+        });
+        inner.last_submitted = ticket;
+        inner.restarts = 0;
+        self.settled(settled, ticket);
+        if let Some(waiter) = inner.asks.remove(position) {
+            self.release_after(ticket, Effect::Tell(waiter, Outcome::Replied(reply)));
+        }
+        if let Some((position, envelope)) = sent.zip(send) {
+            self.place(&mut inner, mailbox, position, Priority::Normal, envelope);
+        }
+        // There is room for another hold.
+        inner.ring(mailbox);
+        self.count_handled();
+        Ok(Acknowledged::Submitted(ticket))
+    }
+}

@@ -1,0 +1,67 @@
+//! What is kept of the outcome of a message, in the commit that acknowledges it: the reply to the question of a turn, and
+//! the answer to whatever was sent under an idempotency key.
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Position, Stage};
+
+use super::{Core, Effect};
+use crate::clock::Micros;
+use crate::envelope::Header;
+use crate::mailbox::Mailbox;
+use crate::message::MessageId;
+use crate::request::{Answered, RequestKey, digest};
+
+/// What a submission keeps of an outcome. Usually nothing.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    question: Option<(MessageId, Key, Option<Bytes>)>,
+    request: Option<(RequestKey, Answered)>,
+}
+
+impl Settled {
+    /// The bytes that it adds to the submission.
+    pub(super) fn stage(&self, stage: &mut Stage<'_>) {
+        if let Some((_, key, Some(reply))) = &self.question {
+            stage.put(*key, reply.clone());
+        }
+        if let Some((key, answered)) = &self.request {
+            stage.put(Key::from(*key), answered.encode());
+        }
+    }
+}
+
+impl Core {
+    /// What is to be kept of the outcome of a message that was handled with this reply.
+    pub(super) fn settles(
+        &self,
+        mailbox: &Mailbox,
+        header: &Header<'_>,
+        payload: &[u8],
+        reply: Option<&Bytes>,
+    ) -> Settled {
+        let question = header.keep_reply.then(|| {
+            let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: header.id().0 };
+            (header.id(), key, reply.cloned())
+        });
+        let request = header.extension.request().map(|request| {
+            let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
+            let expires = Micros::now().plus(self.config.idempotency_retention);
+            let reply = reply.cloned().unwrap_or_default();
+            self.requests.supersede(&key);
+            (key, Answered { digest: digest(header, payload), expires, reply })
+        });
+        Settled { question, request }
+    }
+
+    /// The submission was made: from here on the outcome is known.
+    pub(super) fn settled(&self, settled: Settled, ticket: Position) {
+        if let Some((id, ..)) = settled.question {
+            self.kept_replies.submitted(id, ticket);
+            self.release_after(ticket, Effect::ReplyStored(id.0));
+        }
+        if let Some((key, answered)) = settled.request {
+            self.requests.answered(key, answered);
+            self.release_after(ticket, Effect::RequestStored(key));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Looking at dead letters, and deciding what becomes of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Class, Key, Position, ReadError};
+
+use super::record::DeadLetterRecord;
+use super::{DeadLetter, shelf};
+use crate::address::Address;
+use crate::clock::Micros;
+use crate::cluster::Owner;
+use crate::core::Core;
+use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
+use crate::gate::NodeEnded;
+use crate::message::{Message, MessageId};
+use crate::priority::Priority;
+use crate::refusal::Refusal;
+
+/// The dead letters of a node. Made by [`Node::dead_letters`](crate::Node::dead_letters).
+///
+/// Each is named by its number in the store's order ([`DeadLetter::sequence`]). What is decided is durable when the call
+/// returns, and happens once however many decide at the same time.
+///
+/// ```no_run
+/// # use everpost::*;
+/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// for letter in node.dead_letters().list().await? {
+///     println!("{} {}: {:?}", letter.sequence, letter.address, letter.errors.last());
+///     if letter.reason == Reason::AttemptsSpent {
+///         node.dead_letters().replay(letter.sequence).await?;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct DeadLetters {
+    core: Arc<Core>,
+}
+
+/// Why nothing was decided on a dead letter. It is where it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// There is none with this number: it was replayed or dropped before, or never was one.
+    #[error("there is no dead letter {0}; it was replayed or dropped, or never was one")]
+    NotThere(u64),
+    /// It cannot be read by this build.
+    #[error("dead letter {0} cannot be read by this build; start the build that wrote it")]
+    Unreadable(u64),
+    /// No actor of this node handles such a message.
+    #[error("no actor of this node handles `{message}` for {address}; start a build that does, and replay it then")]
+    NotHandled {
+        /// Where it would go.
+        address: String,
+        /// The name of the message.
+        message: String,
+    },
+    /// Its actor lives on another node now.
+    #[error("{address} lives on node `{node}` by the present configuration")]
+    LivesElsewhere {
+        /// Its actor.
+        address: String,
+        /// Where that lives.
+        node: String,
+    },
+    /// It is the question of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
+    #[error(
+        "dead letter {0} is the question of a turn, which asks anew by itself; drop it, or replay the turn's own message"
+    )]
+    Question(u64),
+    /// The node does not take it.
+    #[error(transparent)]
+    NotAccepted(#[from] Refusal),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The node ended before it said that the decision is durable.
+    #[error("the node ended while the decision was being written, so that it is unknown whether it counts: {0}")]
+    OutcomeUnknown(#[from] NodeEnded),
+}
+
+impl From<AdmissionError> for DeadLetterError {
+    fn from(error: AdmissionError) -> Self {
+        Self::NotAccepted(error.into())
+    }
+}
+
+impl DeadLetters {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.core.shelf.count()
+    }
+
+    /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning in the
+    /// log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
+        let store = self.core.store.clone();
+        let listed = tokio::task::spawn_blocking(move || shelf::list(&store)).await;
+        listed.expect("listing does not panic, and the runtime is running")
+    }
+
+    /// The one with this number, if there is one that this build can read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    pub async fn show(&self, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
+        let position = Position(sequence);
+        Ok(self.read(position).await?.and_then(|record| DeadLetter::decode(position, &record)))
+    }
+
+    /// Sends it again, as it is: with its id, so that whatever was done outside under its
+    /// [`idempotency_key`](crate::Turn::idempotency_key) still counts once, and with its attempts counted anew. It goes to the
+    /// end of its mailbox, and does not expire any more.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    pub async fn replay(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        self.send_again(sequence, |header, envelope| {
+            if header.keep_reply {
+                return Err(DeadLetterError::Question(sequence));
+            }
+            without_expiry(envelope).map_err(|_| DeadLetterError::Unreadable(sequence))
+        })
+        .await
+    }
+
+    /// Sends `message` in its place, under a new id, which is returned; the new message says what it replaces
+    /// ([`DeadLetter::replaces`]). Its idempotency key, if it had one, is not taken over.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    pub async fn edit<M: Message>(&self, sequence: u64, message: &M) -> Result<MessageId, DeadLetterError> {
+        let id = MessageId::random();
+        self.send_again(sequence, |header, _| {
+            let origin = Origin {
+                sender: header.sender,
+                trace: Some(header.trace()),
+                priority: header.priority(),
+                extension: Extension::replacing(header.id()),
+                ..Origin::plain(id, Micros::now())
+            };
+            let envelope = seal(header.destination, origin, message).map_err(Refusal::Encode)?;
+            let (bytes, bytes_max) = (envelope.len(), self.core.config.message_bytes_max);
+            if bytes > bytes_max {
+                return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
+            }
+            Ok(envelope)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Deletes it for good.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        let _deciding = self.core.shelf.deciding.lock().await;
+        self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
+        let permit = self.core.store.reserve(Class::Turn { grows: false }, 0).await?;
+        let key = Key::DeadLetter { position: Position(sequence) };
+        let (ticket, ()) = self.core.store.submit(permit, |stage| stage.delete(key));
+        self.core.shelf.remove();
+        Ok(self.core.gate.durable(ticket).await?)
+    }
+
+    /// Puts what `make` makes of a letter into its mailbox, in the commit that takes the letter off the shelf.
+    async fn send_again(
+        &self,
+        sequence: u64,
+        make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
+    ) -> Result<(), DeadLetterError> {
+        self.core.check_intake()?;
+        let _deciding = self.core.shelf.deciding.lock().await;
+        let record = self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
+        let unreadable = || DeadLetterError::Unreadable(sequence);
+        let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
+        let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
+        let address = Address::parse(header.destination).ok_or_else(unreadable)?;
+        let envelope = make(&header, record.envelope)?;
+        let ticket = self.core.revive(Position(sequence), &address, envelope).await?;
+        Ok(self.core.gate.durable(ticket).await?)
+    }
+
+    async fn read(&self, position: Position) -> Result<Option<Bytes>, ReadError> {
+        let store = self.core.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.get(&Key::DeadLetter { position })).await;
+        read.expect("reading does not panic, and the runtime is running")
+    }
+}
+
+impl Core {
+    /// Moves a letter back into its mailbox, as this envelope. Returns what must be durable for that to count.
+    async fn revive(&self, letter: Position, address: &Address, envelope: Bytes) -> Result<Position, DeadLetterError> {
+        if let Owner::Away(peer, _) = self.owner(address) {
+            let (address, node) = (address.to_string(), peer.name.to_string());
+            return Err(DeadLetterError::LivesElsewhere { address, node });
+        }
+        let (message, priority) = match Header::decode(&envelope) {
+            Ok((header, _)) => (header.message.to_owned(), header.priority()),
+            Err(_) => (String::new(), Priority::Normal),
+        };
+        let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
+        let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
+        let permit = self.store.reserve(Class::Turn { grows: true }, envelope.len()).await?;
+        loop {
+            let mailbox = self.directory.mailbox(address, kind);
+            let mut inner = mailbox.lock();
+            if inner.retired {
+                continue;
+            }
+            self.add_waiting(1);
+            let (ticket, position) = self.store.submit(permit, |stage| {
+                stage.delete(Key::DeadLetter { position: letter });
+                stage.enqueue(mailbox.partition, envelope.clone())
+            });
+            self.place(&mut inner, &mailbox, position, priority, envelope);
+            self.shelf.remove();
+            return Ok(ticket);
+        }
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetters").field("count", &self.count()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! The record of a dead letter, as the store keeps it; specified in `docs/FORMAT.md`.
+
+use bytes::Bytes;
+use everpost_persistence::Position;
+use serde::{Deserialize, Serialize};
+
+use super::{DeadLetter, Reason};
+use crate::address::Address;
+use crate::clock::Micros;
+use crate::envelope::Header;
+use crate::mailbox::Failures;
+
+const DEAD_LETTER_VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DeadLetterRecord<'a> {
+    version: u8,
+    reason: Reason,
+    attempts: u32,
+    died_at: u64,
+    errors: Vec<String>,
+    pub(super) envelope: &'a [u8],
+}
+
+impl<'a> DeadLetterRecord<'a> {
+    pub(crate) fn encode(reason: Reason, failures: &Failures, envelope: &[u8]) -> Bytes {
+        let record = DeadLetterRecord {
+            version: DEAD_LETTER_VERSION,
+            reason,
+            attempts: failures.attempts,
+            died_at: Micros::now().0,
+            errors: failures.errors.clone(),
+            envelope,
+        };
+        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+    }
+
+    /// Reads a record; none for bytes that are not one.
+    pub(super) fn decode(record: &'a [u8]) -> Option<Self> {
+        if record.first() != Some(&DEAD_LETTER_VERSION) {
+            return None;
+        }
+        postcard::from_bytes(record).ok()
+    }
+}
+
+impl DeadLetter {
+    /// Reads the record of the letter with this number; none for bytes that this build cannot read.
+    pub(crate) fn decode(position: Position, record: &[u8]) -> Option<Self> {
+        let record = DeadLetterRecord::decode(record)?;
+        let (header, payload) = Header::decode(record.envelope).ok()?;
+        Some(Self {
+            address: Address::parse(header.destination)?,
+            sender: header.sender.and_then(Address::parse),
+            id: header.id(),
+            trace: header.trace(),
+            replaces: header.extension.replaces(),
+            message: header.message.to_owned(),
+            version: header.message_version,
+            priority: header.priority(),
+            sequence: position.0,
+            reason: record.reason,
+            attempts: record.attempts,
+            errors: record.errors,
+            sent_at: Micros(header.sent_at),
+            died_at: Micros(record.died_at),
+            payload: Bytes::copy_from_slice(payload),
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! Idempotency keys: what came of a message that was sent under one is kept for a while, so that another one under the same
+//! key is answered instead of being handled.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use everpost_persistence::{Key, MailboxId, Partition};
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::clock::Micros;
+use crate::envelope::Header;
+use crate::message::first_half;
+
+const REQUEST_VERSION: u8 = 1;
+
+/// Names what is sent to one address under one idempotency key. Keys of two addresses never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RequestId(pub(crate) u128);
+
+impl RequestId {
+    pub(crate) fn new(address: &Address, key: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 request of an idempotency key");
+        hasher.update(&address.mailbox().0.to_be_bytes());
+        hasher.update(key.as_bytes());
+        Self(first_half(&hasher.finalize()))
+    }
+}
+
+/// What came of a request, as the store keeps it; specified in `docs/FORMAT.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// Tells another message under the same key.
+    pub(crate) digest: [u8; 16],
+    pub(crate) expires: Micros,
+    pub(crate) reply: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestRecord<'a> {
+    version: u8,
+    digest: [u8; 16],
+    expires: u64,
+    reply: &'a [u8],
+}
+
+impl Answered {
+    pub(crate) fn encode(&self) -> Bytes {
+        let Self { digest, expires, reply } = self;
+        let record = RequestRecord { version: REQUEST_VERSION, digest: *digest, expires: expires.0, reply };
+        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+    }
+
+    /// Reads a record; none for bytes that are not one.
+    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
+        let record: RequestRecord<'_> = postcard::from_bytes(record).ok()?;
+        let RequestRecord { version, digest, expires, reply } = record;
+        let answered = Self { digest, expires: Micros(expires), reply: Bytes::copy_from_slice(reply) };
+        (version == REQUEST_VERSION).then_some(answered)
+    }
+}
+
+/// What tells the messages under one key apart: their type and their content.
+pub(crate) fn digest(header: &Header<'_>, payload: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 content of a request");
+    hasher.update(header.message.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(payload);
+    first_half(&hasher.finalize()).to_be_bytes()
+}
+
+/// Where the store keeps what came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RequestKey {
+    pub(crate) partition: Partition,
+    pub(crate) mailbox: MailboxId,
+    pub(crate) request: RequestId,
+}
+
+impl From<RequestKey> for Key {
+    fn from(key: RequestKey) -> Self {
+        let RequestKey { partition, mailbox, request } = key;
+        Self::Request { partition, mailbox, request: request.0 }
+    }
+}
+
+/// What is known of a request without the disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nobody has asked this, or too long ago.
+    No,
+    /// Nobody has, and as many requests are kept as may be.
+    Full,
+    /// It was answered, and that is not durable yet.
+    Answered(Answered),
+    /// It was answered: the store has it.
+    Stored,
+}
+
+/// The requests that are kept, by key and by the moment from which they need not be.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    kept: Mutex<Kept>,
+    keys_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    expires: HashMap<RequestKey, Micros>,
+    by_expiry: BTreeSet<(Micros, RequestKey)>,
+    /// What is not durable yet, and so cannot be read.
+    recent: HashMap<RequestKey, Answered>,
+}
+
+impl Requests {
+    pub(crate) fn new(keys_max: usize) -> Self {
+        Self { kept: Mutex::default(), keys_max }
+    }
+
+    pub(crate) fn look_up(&self, key: &RequestKey, now: Micros) -> Known {
+        let kept = self.lock();
+        if let Some(answered) = kept.recent.get(key) {
+            return Known::Answered(answered.clone());
+        }
+        match kept.expires.get(key) {
+            Some(expires) if *expires > now => Known::Stored,
+            None if kept.expires.len() >= self.keys_max => Known::Full,
+            Some(_) | None => Known::No,
+        }
+    }
+
+    /// Whether as many requests are kept as may be.
+    pub(crate) fn are_full(&self) -> bool {
+        self.lock().expires.len() >= self.keys_max
+    }
+
+    /// A request that the start found in the store.
+    pub(crate) fn recovered(&self, key: RequestKey, expires: Micros) {
+        self.lock().keep(key, expires);
+    }
+
+    /// Forgets that a request was kept before, whose record is about to be overwritten: nobody deletes it any more.
+    pub(crate) fn supersede(&self, key: &RequestKey) {
+        self.lock().forget(key);
+    }
+
+    /// A request was answered, in a submission that is not durable yet.
+    pub(crate) fn answered(&self, key: RequestKey, answered: Answered) {
+        let mut kept = self.lock();
+        kept.keep(key, answered.expires);
+        kept.recent.insert(key, answered);
+    }
+
+    /// The store has it.
+    pub(crate) fn stored(&self, key: &RequestKey) {
+        self.lock().recent.remove(key);
+    }
+
+    /// Takes out what need not be kept any more, at most `count`. The caller deletes the records in the same step: `delete`
+    /// is called under the lock, so that a new answer under the same key comes after it.
+    pub(crate) fn expire(&self, now: Micros, count: usize, delete: impl FnOnce(&[RequestKey])) -> usize {
+        let mut kept = self.lock();
+        let expired = kept.by_expiry.iter().take_while(|(expires, _)| *expires <= now).take(count);
+        let expired: Vec<RequestKey> = expired.map(|(_, key)| *key).collect();
+        expired.iter().for_each(|key| kept.forget(key));
+        if !expired.is_empty() {
+            delete(&expired);
+        }
+        expired.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, key: RequestKey, expires: Micros) {
+        self.forget(&key);
+        self.expires.insert(key, expires);
+        self.by_expiry.insert((expires, key));
+    }
+
+    fn forget(&mut self, key: &RequestKey) {
+        if let Some(expires) = self.expires.remove(key) {
+            self.by_expiry.remove(&(expires, *key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(request: u128) -> RequestKey {
+        RequestKey { partition: Partition(1), mailbox: MailboxId(2), request: RequestId(request) }
+    }
+
+    fn answered(expires: u64) -> Answered {
+        Answered { digest: [7; 16], expires: Micros(expires), reply: Bytes::from_static(b"yes") }
+    }
+
+    #[test]
+    fn a_record_reads_back_and_its_bytes_are_fixed() {
+        let record = answered(9).encode();
+        assert_eq!(record, [&[1][..], &[7; 16], &[9, 3], b"yes"].concat());
+        assert_eq!(Answered::decode(&record), Some(answered(9)));
+        assert_eq!(Answered::decode(&[2, 0]), None);
+    }
+
+    #[test]
+    fn keys_of_two_addresses_never_meet() {
+        let id = |address: &str, key| RequestId::new(&Address::parse(address).unwrap(), key);
+        assert_eq!(id("account/alice", "order-42"), id("account/alice", "order-42"));
+        assert_ne!(id("account/alice", "order-42"), id("account/bob", "order-42"));
+        assert_ne!(id("account/alice", "order-42"), id("account/alice", "order-43"));
+        assert_ne!(id("account/alice", "-order-42"), id("account/alice-", "order-42"));
+    }
+
+    #[test]
+    fn a_request_is_known_until_it_expires_and_kept_until_it_was_taken_out() {
+        let requests = Requests::new(2);
+        requests.answered(key(1), answered(10));
+        assert_eq!(requests.look_up(&key(1), Micros(5)), Known::Answered(answered(10)));
+        requests.stored(&key(1));
+        assert_eq!(requests.look_up(&key(1), Micros(9)), Known::Stored);
+        assert_eq!(requests.look_up(&key(1), Micros(10)), Known::No);
+        requests.recovered(key(2), Micros(20));
+        assert!(requests.are_full());
+        assert_eq!(requests.look_up(&key(3), Micros(5)), Known::Full);
+        let mut deleted = Vec::new();
+        assert_eq!(requests.expire(Micros(15), 9, |keys| deleted.extend_from_slice(keys)), 1);
+        assert_eq!(deleted, [key(1)]);
+        assert_eq!(requests.look_up(&key(3), Micros(5)), Known::No);
+    }
+
+    #[test]
+    fn an_answer_that_was_given_anew_is_not_deleted_with_the_old_one() {
+        let requests = Requests::new(9);
+        requests.recovered(key(1), Micros(10));
+        requests.supersede(&key(1));
+        requests.answered(key(1), answered(30));
+        assert_eq!(requests.expire(Micros(20), 9, |_| panic!("nothing has expired")), 0);
+    }
+}

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
+use crate::chunk;
 use crate::error::{AdmissionError, CommitError, Environment};
 use crate::limits::{GROWING, Limits, OUTSIDE, Share, UNIT_BYTES};
 use crate::overlay::Held;
@@ -259,7 +260,8 @@ impl Admission {
         if bytes > limit {
             return Err(AdmissionError::TooLarge { bytes, limit });
         }
-        let units = (bytes + CHANGE_BYTES).div_ceil(UNIT_BYTES);
+        // As if it were one value: how many there are is not known yet.
+        let units = (bytes + chunk::overhead(bytes) + CHANGE_BYTES).div_ceil(UNIT_BYTES);
         Ok(u32::try_from(units).unwrap_or(u32::MAX).min(self.limits.queue_units))
     }
 

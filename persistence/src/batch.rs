@@ -59,7 +59,7 @@ impl<'a> Encoder<'a> {
 
     pub(crate) fn push(&mut self, change: &Change) {
         let put = if change.value.is_some() { PUT } else { 0 };
-        self.buffer.push(put | tag(change.key.table()));
+        self.buffer.push(put | change.key.table().tag());
         self.buffer.extend_from_slice(&change.key.encode());
         if let Some(value) = &change.value {
             let len = u32::try_from(value.len())
@@ -107,7 +107,7 @@ impl Batch {
 fn decode_change(bytes: &Bytes, rest: &mut &[u8]) -> Result<Change, &'static str> {
     const ENDS: &str = "the batch ends within a change";
     let tag = take_u8(rest).ok_or(ENDS)?;
-    let table = table(tag & !PUT).ok_or("a change names an unknown table")?;
+    let table = Table::of_tag(tag & !PUT).ok_or("a change names an unknown table")?;
     let (key, after) = rest.split_at_checked(table.key_bytes()).ok_or(ENDS)?;
     *rest = after;
     let key = Key::decode(table, key).ok_or("a change has a malformed key")?;
@@ -118,28 +118,6 @@ fn decode_change(bytes: &Bytes, rest: &mut &[u8]) -> Result<Change, &'static str
     let (value, after) = rest.split_at_checked(len).ok_or(ENDS)?;
     *rest = after;
     Ok(Change { key, value: Some(bytes.slice_ref(value)) })
-}
-
-/// Numbers of tables in a batch: never reused, new ones are added.
-const fn tag(table: Table) -> u8 {
-    match table {
-        Table::Inbox => 1,
-        Table::Mailboxes => 2,
-        Table::Attempts => 3,
-        Table::DeadLetters => 4,
-        Table::Replies => 5,
-        Table::Outbox => 6,
-        Table::Received => 7,
-        Table::Acknowledged => 8,
-        Table::Peers => 9,
-        Table::Timers => 10,
-        Table::Requests => 11,
-        Table::Supervision => 12,
-    }
-}
-
-fn table(tag: u8) -> Option<Table> {
-    Table::ALL.into_iter().find(|&candidate| self::tag(candidate) == tag)
 }
 
 fn take_u8(rest: &mut &[u8]) -> Option<u8> {

@@ -77,7 +77,7 @@ impl Config {
             ("journal_map_bytes", self.journal_map_bytes, map_bytes_max),
             ("tables_map_bytes", self.tables_map_bytes, map_bytes_max),
             ("queue_turns_max", self.queue_turns_max as u64, u64::from(u32::MAX)),
-            // Queue room is counted in units that must fit 32 bits, and one value in an LMDB record as well.
+            // Queue room is counted in units that must fit 32 bits, as must the length of a value.
             ("queue_bytes_max", self.queue_bytes_max as u64, 2 * 1024 * 1024 * 1024),
             ("group_turns_max", self.group_turns_max as u64, u64::from(u32::MAX)),
             ("group_bytes_max", self.group_bytes_max as u64, 2 * 1024 * 1024 * 1024),

@@ -18,6 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::born::Born;
 pub(crate) use self::group::GroupFold;
 use crate::batch::Change;
+use crate::chunk;
 use crate::ids::{Group, Partition, Position};
 use crate::key::{Key, Table};
 use crate::queue::CHANGE_BYTES;
@@ -127,7 +128,7 @@ impl Folded {
         self.born.len() + self.died.len() + self.rest.len()
     }
 
-    /// Bytes of the values, and [`CHANGE_BYTES`] for each change.
+    /// Bytes of the values and what they take in the tables beyond, and [`CHANGE_BYTES`] for each change.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -208,7 +209,7 @@ impl From<&Option<Bytes>> for Known {
 }
 
 fn cost(value: Option<&Bytes>) -> usize {
-    CHANGE_BYTES + value.map_or(0, Bytes::len)
+    CHANGE_BYTES + value.map_or(0, |value| value.len() + chunk::overhead(value.len()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod encoding;
 mod table;
 
-pub(crate) use self::encoding::{take_u16, take_u32, take_u64, take_u128};
+pub(crate) use self::encoding::{EncodedKey, KEY_BYTES_MAX, take_u16, take_u32, take_u64, take_u128};
 pub use self::table::Table;
 use crate::ids::{MailboxId, Partition, Position, StoreId};
 

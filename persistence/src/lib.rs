@@ -41,6 +41,7 @@
 mod admission;
 mod batch;
 mod checkpointer;
+mod chunk;
 mod config;
 mod env;
 mod error;

@@ -3,50 +3,52 @@
 //! Written by the checkpointer alone, in one transaction per checkpoint; read by anyone, in short snapshots.
 
 mod apply;
+mod chunks;
+mod snapshot;
 
-use std::ops::Bound;
 use std::path::Path;
 
-use bytes::Bytes;
 use heed::{CommitOrAbort, RoTxn, RwTxn, WithoutTls};
 
+pub(crate) use self::snapshot::Snapshot;
 use crate::env::{self, Env, RawDatabase, Settings};
-use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
-use crate::key::{Key, Table};
+use crate::error::{CommitError, Environment, OpenError, ReadError};
+use crate::key::Table;
 use crate::meta::{self, Applied, Identity, Meta};
-use crate::record;
 
 /// The database of the records about the store itself, and what damage in it is reported under.
 const META: &str = "meta";
+/// The database of the chunks of large values, of all tables.
+const CHUNKS: &str = "chunks";
 
 /// The open tables. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
     env: Env,
-    meta: RawDatabase,
-    tables: [RawDatabase; Table::ALL.len()],
+    databases: Databases,
 }
 
-/// The tables at one moment. To be dropped soon: pages that are freed after it was taken cannot be reused before.
-pub(crate) struct Snapshot<'a> {
-    tables: &'a Tables,
-    txn: RoTxn<'a, WithoutTls>,
+#[derive(Debug, Clone, Copy)]
+struct Databases {
+    meta: RawDatabase,
+    tables: [RawDatabase; Table::ALL.len()],
+    chunks: RawDatabase,
 }
 
 impl Tables {
     /// Opens the environment, and makes it if there is none.
     pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
-        let databases = 1 + Table::ALL.len() as u32;
+        let databases = 2 + Table::ALL.len() as u32;
         let env =
             env::open(folder, Settings { environment: Environment::Tables, map_bytes, databases, reserve_bytes })?;
-        let (meta, tables) = open_databases(&env)?;
-        Ok(Self { env, meta, tables })
+        let databases = open_databases(&env)?;
+        Ok(Self { env, databases })
     }
 
     /// What the store is; `None` in new tables. Refuses another format.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
-        if format(self.meta.get(&txn, meta::FORMAT.as_bytes()))?.is_none() {
+        if format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))?.is_none() {
             return Ok(None);
         }
         let identity = self.meta(&txn, meta::STORE)?;
@@ -59,17 +61,17 @@ impl Tables {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;
             let store = meta::STORE.as_bytes();
-            self.meta.put(&mut txn, store, &identity.encode(store))?;
+            self.databases.meta.put(&mut txn, store, &identity.encode(store))?;
             txn.commit()
         };
         write().map_err(|error| self.failed(error))
     }
 
-    /// Marks tables of an older format as of that of this crate. Only databases were added since, and they were made when
-    /// the environment was opened.
+    /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them are
+    /// read; databases that were added since were made when the environment was opened.
     pub(crate) fn raise_format(&self) -> Result<(), OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
-        if format(self.meta.get(&txn, meta::FORMAT.as_bytes()))? == Some(meta::FORMAT_VERSION) {
+        if format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))? == Some(meta::FORMAT_VERSION) {
             return Ok(());
         }
         drop(txn);
@@ -89,17 +91,24 @@ impl Tables {
 
     /// The tables as they are now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, ReadError> {
-        Ok(Snapshot { tables: self, txn: self.env.read_txn()? })
+        Ok(Snapshot::new(self, self.env.read_txn()?))
     }
 
     /// Bytes of the pages in use. Looks at each tree: for a checkpoint, not for a submission.
     pub(crate) fn used_bytes(&self) -> heed::Result<u64> {
         let txn = self.env.read_txn()?;
         let mut used = self.env.unnamed_database_stat().non_free_page_size();
-        for database in self.tables.iter().chain([&self.meta]) {
+        let Databases { meta, tables, chunks } = &self.databases;
+        for database in tables.iter().chain([meta, chunks]) {
             used += database.stat(&txn)?.non_free_page_size();
         }
         Ok(used as u64)
+    }
+
+    /// How many chunks there are, needed or not.
+    #[cfg(test)]
+    pub(crate) fn chunks(&self) -> u64 {
+        self.databases.chunks.len(&self.env.read_txn().unwrap()).unwrap()
     }
 
     /// Frees the reader slots of processes that are gone.
@@ -114,11 +123,11 @@ impl Tables {
     }
 
     fn database(&self, table: Table) -> &RawDatabase {
-        &self.tables[table as usize]
+        &self.databases.tables[table as usize]
     }
 
     fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-        self.meta.put(txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())
+        self.databases.meta.put(txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())
     }
 
     fn failed(&self, error: heed::Error) -> CommitError {
@@ -126,39 +135,14 @@ impl Tables {
     }
 
     fn meta<M: Meta>(&self, txn: &RoTxn<'_, WithoutTls>, name: &str) -> Result<Option<M>, OpenError> {
-        let stored = self.meta.get(txn, name.as_bytes()).map_err(storage)?;
+        let stored = self.databases.meta.get(txn, name.as_bytes()).map_err(storage)?;
         Ok(stored.map(|stored| M::decode(META, name.as_bytes(), stored)).transpose()?)
-    }
-}
-
-impl Snapshot<'_> {
-    /// Reads a record.
-    pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
-        let encoded = key.encode();
-        let Some(stored) = self.tables.database(key.table()).get(&self.txn, &encoded)? else { return Ok(None) };
-        let value = record::value(key.table().name(), &encoded, stored)?;
-        Ok(Some(Bytes::copy_from_slice(value)))
-    }
-
-    /// Reads the records of a table in key order.
-    pub(crate) fn iterate(
-        &self,
-        table: Table,
-    ) -> Result<impl Iterator<Item = Result<(Key, &[u8]), ReadError>>, ReadError> {
-        let everything: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.tables.database(table).range(&self.txn, &everything)?;
-        Ok(entries.map(move |entry| {
-            let (key, stored) = entry?;
-            let parsed =
-                Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
-            Ok((parsed, record::value(table.name(), key, stored)?))
-        }))
     }
 }
 
 /// Opens the databases, and makes those that are missing: all of a new store, or those that came with a later format.
 /// Refuses a format that this crate does not read, without making anything in it.
-fn open_databases(env: &Env) -> Result<(RawDatabase, [RawDatabase; Table::ALL.len()]), OpenError> {
+fn open_databases(env: &Env) -> Result<Databases, OpenError> {
     let txn = env.write_txn().map_err(storage)?;
     let opened = env.create_databases_and_commit(txn, |opener, txn| {
         let meta = opener.create_database(txn, Some(META))?;
@@ -169,10 +153,11 @@ fn open_databases(env: &Env) -> Result<(RawDatabase, [RawDatabase; Table::ALL.le
         for table in Table::ALL {
             tables[table as usize] = opener.create_database(txn, Some(table.name()))?;
         }
-        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables)))
+        let chunks = opener.create_database(txn, Some(CHUNKS))?;
+        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables, chunks)))
     });
     match opened.map_err(storage)? {
-        CommitOrAbort::Commit(databases) => Ok(databases),
+        CommitOrAbort::Commit((meta, tables, chunks)) => Ok(Databases { meta, tables, chunks }),
         CommitOrAbort::Abort(refused) => Err(refused),
     }
 }

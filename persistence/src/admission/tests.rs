@@ -37,12 +37,14 @@ fn a_cancelled_wait_takes_nothing() {
     let held = admission.try_reserve(Class::Outside, all - CHANGE_BYTES).unwrap();
     {
         // Has its turn, waits for bytes.
-        let mut waiting = pin!(admission.reserve(Class::Outside, 10));
+        let mut waiting = pin!(admission.reserve(Class::Outside, 100_000));
         assert!(poll(waiting.as_mut()).is_pending());
     }
     drop(held);
     let first = admission.try_reserve(Class::Outside, 0).unwrap();
-    let second = admission.try_reserve(Class::Outside, all - 10 * CHANGE_BYTES).unwrap();
+    let one_less = admission.limits.queue_units - 1;
+    let rest = (0..all).rev().find(|&bytes| admission.units_of(bytes).unwrap() <= one_less).unwrap();
+    let second = admission.try_reserve(Class::Outside, rest).unwrap();
     drop((first, second));
 }
 
@@ -89,6 +91,22 @@ fn waiting_ends_with_the_store() {
     };
     assert!(matches!(admission.try_reserve(Class::Outside, 1), Err(AdmissionError::Failed(_))));
     drop(permit);
+}
+
+#[test]
+fn the_chunks_of_a_large_value_count_before_they_are_written() {
+    let admission = admission(2);
+    let large = 200_000;
+    let room = |bytes: usize| admission.units_of(bytes).unwrap() as usize * UNIT_BYTES;
+    assert_eq!(room(1000), 1280, "a small one costs its change");
+    assert!(room(large) >= large + chunk::overhead(large), "a large one its chunks too");
+    // Just below the limit without them.
+    admission.set_tables_used(16 * MIB / 100 * 80 - 4096 - large as u64 - 2000);
+    drop(admission.try_reserve(Class::Outside, 10).unwrap());
+    let held = admission.try_reserve(Class::Outside, large).unwrap();
+    assert!(matches!(admission.try_reserve(Class::Outside, 0), Err(AdmissionError::StoreFull { .. })));
+    drop(held);
+    assert!(admission.try_reserve(Class::Outside, 0).is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-pub(crate) use self::steps::{Caller, Step, any_turn, attempts};
+pub(crate) use self::steps::{Caller, Step, any_turn, attempts, value};
 use super::*;
 
 /// What all changes amount to, the slow way.
@@ -53,19 +53,19 @@ fn groups(history: &[Vec<Vec<Step>>]) -> Vec<TestGroup> {
         let (first, mut changes) = (next, Vec::new());
         for turn in turns {
             for step in turn {
-                let (key, value) = match *step {
-                    Step::Enqueue { partition, value } => {
-                        (Key::Inbox { partition: Partition(partition), position: next }, value)
+                let (key, byte) = match *step {
+                    Step::Enqueue { partition, value: byte } => {
+                        (Key::Inbox { partition: Partition(partition), position: next }, byte)
                     }
-                    Step::Dispatch { partition, value } => {
-                        (Key::Outbox { partition: Partition(partition), position: next }, value)
+                    Step::Dispatch { partition, value: byte } => {
+                        (Key::Outbox { partition: Partition(partition), position: next }, byte)
                     }
                     _ => {
                         changes.extend(caller.change(step));
                         continue;
                     }
                 };
-                changes.push(Change { key, value: Some(vec![value].into()) });
+                changes.push(Change { key, value: Some(value(byte)) });
                 caller.queued.push(key);
                 next = next.next();
             }

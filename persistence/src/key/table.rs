@@ -67,6 +67,29 @@ impl Table {
         }
     }
 
+    /// The number of the table on disk: never reused, new ones are added.
+    pub(crate) const fn tag(self) -> u8 {
+        match self {
+            Self::Inbox => 1,
+            Self::Mailboxes => 2,
+            Self::Attempts => 3,
+            Self::DeadLetters => 4,
+            Self::Replies => 5,
+            Self::Outbox => 6,
+            Self::Received => 7,
+            Self::Acknowledged => 8,
+            Self::Peers => 9,
+            Self::Timers => 10,
+            Self::Requests => 11,
+            Self::Supervision => 12,
+        }
+    }
+
+    /// The table with this number.
+    pub(crate) fn of_tag(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.tag() == tag)
+    }
+
     /// The length of each encoded key of the table.
     pub(crate) const fn key_bytes(self) -> usize {
         match self {

@@ -41,7 +41,7 @@ impl Store {
             let flow = match changes.next_if(|(change, _)| *change == key) {
                 Some((_, Some(value))) => visit(&key, &value),
                 Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(&key, value),
+                None => visit(&key, &value),
             };
             if flow.is_break() {
                 return Ok(());

@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::chunk::VALUE_BYTES_MAX;
 use crate::fold::Folded;
-use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts};
+use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts, value};
 use crate::ids::{Group, Partition};
 use crate::key::Table;
 use crate::tables::Tables;
@@ -68,12 +69,12 @@ impl Run {
         let (ticket, ()) = self.store.submit(permit, |stage| {
             for step in steps {
                 let (key, value) = match *step {
-                    Step::Enqueue { partition, value } => {
-                        let (partition, value) = (Partition(partition), Bytes::from(vec![value; 3]));
+                    Step::Enqueue { partition, value: byte } => {
+                        let (partition, value) = (Partition(partition), value(byte));
                         (Key::Inbox { partition, position: stage.enqueue(partition, value.clone()) }, value)
                     }
-                    Step::Dispatch { partition, value } => {
-                        let (partition, value) = (Partition(partition), Bytes::from(vec![value; 3]));
+                    Step::Dispatch { partition, value: byte } => {
+                        let (partition, value) = (Partition(partition), value(byte));
                         (Key::Outbox { partition, position: stage.dispatch(partition, value.clone()) }, value)
                     }
                     _ => {
@@ -177,6 +178,9 @@ proptest! {
                     run.store.close().unwrap();
                     drop(run);
                     run = Run::open(folder.path());
+                    let large = oracle.records.values().map(|value| value.len().div_ceil(VALUE_BYTES_MAX));
+                    let chunks: usize = large.filter(|&chunks| chunks > 1).sum();
+                    prop_assert_eq!(run.tables().chunks(), chunks as u64, "those of the values, and no other");
                 }
                 Action::Crash => {
                     drop(run);

@@ -1,11 +1,11 @@
 //! Applies what a run of groups amounts to. One transaction, so that the tables are always those after a whole group.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use heed::RwTxn;
 
 use super::Tables;
+use super::chunks::{Chunked, put_record};
+use crate::chunk::{VALUE_BYTES_MAX, Whole};
 use crate::error::CommitError;
 use crate::fold::Folded;
 use crate::key::{Key, Table};
@@ -22,7 +22,7 @@ impl Tables {
             }
             let applied = Applied { group: folded.last_group, position: folded.last_position };
             let key = meta::APPLIED.as_bytes();
-            self.meta.put(&mut txn, key, &applied.encode(key))?;
+            self.databases.meta.put(&mut txn, key, &applied.encode(key))?;
             txn.commit()
         };
         write().map_err(|error| self.failed(error))
@@ -34,26 +34,32 @@ impl Tables {
         let mut changes: Vec<(Key, Option<&Bytes>)> = folded.changes(table).collect();
         changes.sort_unstable_by_key(|&(key, _)| key);
         let database = self.database(table);
+        let mut chunked = self.chunked(table);
+        // `Table::ALL` has the inbox before the attempts, so attempts that came later are written after this.
+        let mut attempts = self.chunked(Table::Attempts);
         for (key, value) in changes {
             let encoded = key.encode();
+            chunked.remove(txn, &encoded)?;
             match value {
-                Some(value) => {
-                    let header = record::header(&encoded, value);
-                    database.put_reserved(txn, &encoded, header.len() + value.len(), |space| {
-                        space.write_all(&header)?;
-                        space.write_all(value)
-                    })?;
+                Some(value) if value.len() > VALUE_BYTES_MAX => {
+                    chunked.put(txn, &encoded, value)?;
+                    database.put(txn, &encoded, &record::encode_chunked(&encoded, Whole::of(value)))?;
                 }
+                Some(value) => put_record(database, txn, &encoded, value)?,
                 None => {
                     database.delete(txn, &encoded)?;
                     if let Key::Inbox { partition, position } = key {
-                        // `Table::ALL` has the inbox before the attempts, so attempts that came later are written
-                        // after this.
-                        self.database(Table::Attempts).delete(txn, &Key::Attempts { partition, position }.encode())?;
+                        let encoded = Key::Attempts { partition, position }.encode();
+                        self.database(Table::Attempts).delete(txn, &encoded)?;
+                        attempts.remove(txn, &encoded)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn chunked(&self, table: Table) -> Chunked {
+        Chunked::new(self.databases.chunks, table)
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use everpost_persistence::{Key, KeyBytes, OpenError, Partition, Position, ReadError, Table};
 
-use crate::support::{TestStore, config, flip_bit, folder};
+use crate::support::{TestStore, config, edit, flip_bit, folder};
 
 #[test]
 fn a_damaged_journal_record_refuses_to_open() {
@@ -35,7 +35,7 @@ fn a_lost_journal_record_refuses_to_open() {
     }
     drop(store);
     let key = [&[1][..], &2_u64.to_be_bytes(), &0_u32.to_be_bytes()].concat();
-    crate::support::edit(&folder.path().join("journal"), None, |records, txn| {
+    edit(&folder.path().join("journal"), None, |records, txn| {
         assert!(records.delete(txn, &key).unwrap());
     });
     let refused = TestStore::try_open(folder.path(), config()).unwrap_err();
@@ -73,6 +73,60 @@ fn a_damaged_table_record_is_named_and_others_are_not_affected() {
     store.store.close().unwrap();
     let (store, _) = TestStore::open(folder.path(), config());
     assert_eq!(store.records(Table::Inbox).len(), 4);
+}
+
+#[test]
+fn a_damaged_or_lost_chunk_names_its_record_and_goes_with_it() {
+    enum Harm {
+        Flip,
+        Lose(u32),
+        LoseAll,
+        Swap,
+        FlipRecord,
+    }
+    for harm in [Harm::Flip, Harm::Lose(0), Harm::Lose(1), Harm::Lose(2), Harm::LoseAll, Harm::Swap, Harm::FlipRecord] {
+        let folder = folder();
+        let tables = folder.path().join("tables");
+        let (store, _) = TestStore::open(folder.path(), config());
+        let positions: Vec<Position> = (0..3_u8).map(|number| store.enqueue(3, vec![number; 10_000])).collect();
+        store.store.close().unwrap();
+        let key = |at: usize| [&3_u16.to_be_bytes()[..], &positions[at].0.to_be_bytes()].concat();
+        let chunk = |at: usize, number: u32| [&[1][..], &key(at), &number.to_be_bytes()].concat();
+        match harm {
+            Harm::Flip => flip_bit(&tables, Some("chunks"), &chunk(1, 1)),
+            Harm::FlipRecord => flip_bit(&tables, Some("inbox"), &key(1)),
+            _ => edit(&tables, Some("chunks"), |chunks, txn| match harm {
+                Harm::Lose(number) => assert!(chunks.delete(txn, &chunk(1, number)).unwrap()),
+                Harm::LoseAll => assert!((0..3).all(|number| chunks.delete(txn, &chunk(1, number)).unwrap())),
+                _ => {
+                    let other = chunks.get(txn, &chunk(2, 1)).unwrap().unwrap().to_vec();
+                    chunks.put(txn, &chunk(1, 1), &other).unwrap();
+                }
+            }),
+        }
+
+        let (store, _) = TestStore::open(folder.path(), config());
+        let of = |at: usize| Key::Inbox { partition: Partition(3), position: positions[at] };
+        for (at, number) in [(0, 0_u8), (2, 2)] {
+            assert_eq!(store.store.get(&of(at)).unwrap(), Some(vec![number; 10_000].into()));
+        }
+        let refused = store.store.get(&of(1)).unwrap_err();
+        let ReadError::Damaged { table: "inbox", key: KeyBytes(named), .. } = &refused else { panic!("{refused}") };
+        assert_eq!(**named, *key(1));
+        let mut visited = 0;
+        let scanned = store.store.scan(Table::Inbox, |_, _| {
+            visited += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(scanned, Err(ReadError::Damaged { table: "inbox", .. })) && visited == 1, "{scanned:?}");
+        // Whatever is left of it goes when it is deleted.
+        store.submit(|stage| stage.delete(of(1)));
+        store.store.close().unwrap();
+        let (store, _) = TestStore::open(folder.path(), config());
+        assert_eq!(store.records(Table::Inbox).len(), 2);
+        store.store.close().unwrap();
+        edit(&tables, Some("chunks"), |chunks, txn| assert_eq!(chunks.len(txn).unwrap(), 6, "of the other two"));
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn delete(store: &TestStore, position: Position) {
 
 #[test]
 fn full_tables_refuse_outside_work_and_recover() {
-    for bytes in [100, 1500, 20_000] {
+    for bytes in [100, 1500, 5000, 20_000, 60_000] {
         let folder = folder();
         let (store, _) = TestStore::open(folder.path(), tiny());
         let (mut waiting, refused) = fill(&store, bytes);
@@ -77,6 +77,39 @@ fn full_tables_refuse_outside_work_and_recover() {
         assert_eq!(store.records(Table::Inbox).len(), again.len());
         store.store.close().unwrap();
     }
+}
+
+/// Where every other page is free, nothing that takes two finds room, however many are free.
+#[test]
+fn large_values_find_room_where_free_pages_lie_apart() {
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), config());
+    let (small, _) = fill(&store, 3000);
+    for &position in small.iter().step_by(2) {
+        delete(&store, position);
+    }
+    store.settle();
+    store.store.close().unwrap();
+    let (store, _) = TestStore::open(folder.path(), config());
+    let free = (64 << 20) - store.store.statistics().tables_used_bytes;
+    // As large as one submission may be here. A fifth of the map was never used; what is put in is more than that.
+    let bytes = 4 << 20;
+    let (large, refused) = fill(&store, bytes);
+    assert!(matches!(refused, AdmissionError::StoreFull { which: Environment::Tables, .. }), "{refused}");
+    assert!(large.len() * bytes > 16 << 20, "{} of {free} free", large.len());
+    store.store.close().unwrap();
+
+    let (store, _) = TestStore::open(folder.path(), config());
+    for (number, &position) in large.iter().enumerate() {
+        let value = store.store.get(&Key::Inbox { partition: Partition(0), position }).unwrap().unwrap();
+        assert!(value.len() == bytes && value.iter().all(|&byte| byte == number as u8), "{number}");
+        delete(&store, position);
+    }
+    store.store.close().unwrap();
+    let (store, _) = TestStore::open(folder.path(), config());
+    assert_eq!(store.records(Table::Inbox).len(), small.len() / 2);
+    let free_again = (64 << 20) - store.store.statistics().tables_used_bytes;
+    assert!(free_again + (1 << 20) > free, "{free_again} of {free}: their chunks are gone with them");
 }
 
 #[test]
@@ -160,7 +193,11 @@ fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
     let mut durable = Vec::new();
     let failure = loop {
         let value = vec![durable.len() as u8; 20_000];
-        let (ticket, position) = store.submit(|stage| stage.enqueue(Partition(0), value.into()));
+        // Either half may be the one that finds the disk full.
+        let Ok(permit) = block_on(store.store.reserve(Class::Turn { grows: false }, 0)) else {
+            break store.store.failure().unwrap();
+        };
+        let (ticket, position) = store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into()));
         if !store.wait_durable(ticket) {
             break store.store.failure().unwrap();
         }

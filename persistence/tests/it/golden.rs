@@ -78,6 +78,8 @@ fn records_v3() -> Vec<(Key, Bytes)> {
         (Key::Request { partition, mailbox, request: 0xCC }, "what came of it".into()),
         (Key::Supervision { partition, subject: mailbox }, "paused".into()),
     ]);
+    // Three chunks, of which the last is short. That of 5,000 bytes has two.
+    records[4].1 = (0..10_000_u32).map(|index| (index / 40) as u8).collect();
     records
 }
 

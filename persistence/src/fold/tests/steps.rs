@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::batch::Change;
+use crate::chunk::VALUE_BYTES_MAX;
 use crate::ids::{MailboxId, Partition, Position, StoreId};
 use crate::key::{Key, Table};
 
@@ -71,7 +72,7 @@ impl Caller {
     /// The change of a step that makes no new record; `None` if there is nothing to pick from.
     pub(crate) fn change(&self, step: &Step) -> Option<Change> {
         let picked = |pick: &prop::sample::Index| (!self.queued.is_empty()).then(|| *pick.get(&self.queued));
-        let value = |value: u8| Some(Bytes::from(vec![value; usize::from(value) % 5]));
+        let value = |byte: u8| Some(value(byte));
         Some(match step {
             Step::Enqueue { .. } | Step::Dispatch { .. } => return None,
             Step::DeleteQueued { pick, astray } => {
@@ -84,6 +85,18 @@ impl Caller {
             Step::Delete { table, name } => Change { key: named(*table, *name), value: None },
         })
     }
+}
+
+/// The value that a byte stands for: mostly short, but also those that are cut into chunks, and at the limits of that.
+pub(crate) fn value(byte: u8) -> Bytes {
+    let few = usize::from(byte) % 5;
+    let length = match byte / 32 {
+        0..=4 => few,
+        5 => VALUE_BYTES_MAX - 2 + few,
+        6 => 2 * VALUE_BYTES_MAX - 2 + few,
+        _ => few * VALUE_BYTES_MAX + 1,
+    };
+    (0..length).map(|index| byte.wrapping_add((index / 1000) as u8)).collect()
 }
 
 /// The key of this position and partition in the other of the two tables.

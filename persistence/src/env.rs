@@ -1,13 +1,13 @@
 //! Opens the LMDB environments: one of the two places with unsafe code. Knows LMDB's rules, not what is stored.
 //!
-//! Default flags only: everything else either loses acknowledged data in a power cut or corrupts. Read transactions
-//! are not tied to threads, since any thread may read.
+//! Default flags only for what is written: everything else either loses acknowledged data in a power cut or corrupts.
+//! Read transactions are not tied to threads, since any thread may read.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use heed::types::Bytes;
-use heed::{EnvOpenOptions, WithoutTls};
+use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 use rustix::fs::FallocateFlags;
 
 use crate::error::{Environment, OpenError};
@@ -48,11 +48,8 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
         .map_size(usize::try_from(configured).unwrap_or(usize::MAX & !0xFFFF))
         .max_readers(READERS_MAX)
         .max_dbs(databases);
-    let env = open_mapped(&options, folder).map_err(|error| match error {
-        heed::Error::EnvAlreadyOpened => OpenError::InUse { folder: folder.to_path_buf() },
-        heed::Error::Io(source) => at_folder(source),
-        other => OpenError::storage(environment, &other),
-    })?;
+    let env =
+        open_mapped(&mut options, folder, EnvFlags::empty()).map_err(|error| refused(environment, folder, error))?;
     // LMDB silently enlarges a map that is too small for its data, and then has no page left to write with.
     let needed = env.info().map_size as u64;
     if needed > configured {
@@ -62,13 +59,38 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
     Ok(env)
 }
 
+/// Opens the environment in `folder` to be read, in a map of the size that it was written with; `None` if there is none.
+/// Makes and changes nothing. The caller holds the lock of the store.
+pub(crate) fn open_to_read(folder: &Path, environment: Environment, databases: u32) -> Result<Option<Env>, OpenError> {
+    // LMDB would try to make an empty file into a new environment.
+    match std::fs::metadata(folder.join(DATA_FILE)) {
+        Ok(file) if file.len() > 0 => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Folder { path: folder.to_path_buf(), source }),
+    }
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.max_dbs(databases);
+    // Without LMDB's locks, which are files too: the lock of the store keeps every writer out.
+    let flags = EnvFlags::READ_ONLY | EnvFlags::NO_LOCK;
+    open_mapped(&mut options, folder, flags).map(Some).map_err(|error| refused(environment, folder, error))
+}
+
+fn refused(environment: Environment, folder: &Path, error: heed::Error) -> OpenError {
+    match error {
+        heed::Error::EnvAlreadyOpened => OpenError::InUse { folder: folder.to_path_buf() },
+        heed::Error::Io(source) => OpenError::Folder { path: folder.to_path_buf(), source },
+        other => OpenError::storage(environment, &other),
+    }
+}
+
 #[expect(unsafe_code, reason = "opening a memory map; the first of the two places with unsafe code")]
-fn open_mapped(options: &EnvOpenOptions<WithoutTls>, folder: &Path) -> heed::Result<Env> {
+fn open_mapped(options: &mut EnvOpenOptions<WithoutTls>, folder: &Path, flags: EnvFlags) -> heed::Result<Env> {
     // SAFETY: the map is valid as long as nobody else changes the file. The caller holds the exclusive lock of the
     // store's folder, so no other handle of this crate, in any process, has it open; this crate opens the data file
-    // by no other means while the environment lives; no unsafe flag is set, so LMDB's own locks hold; the folder is
-    // documented as local.
-    unsafe { options.open(folder) }
+    // by no other means while the environment lives; the folder is documented as local. The flags are none, so that
+    // LMDB's own locks hold as well; or those of an environment that is only read, which needs none beside that lock.
+    unsafe { options.flags(flags).open(folder) }
 }
 
 /// Sets disk blocks aside without changing the length of the file, which is how LMDB tells a new one. Before LMDB has

@@ -49,14 +49,25 @@ impl Journal {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes };
         let env = env::open(folder, settings)?;
         let log = unnamed_database(&env).map_err(storage)?;
-        Ok(Self {
+        Ok(Self::new(env, log))
+    }
+
+    /// Opens the environment to be read; `None` if there is none.
+    pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
+        let Some(env) = env::open_to_read(folder, Environment::Journal, 0)? else { return Ok(None) };
+        let log = existing_database(&env).map_err(storage)?;
+        Ok(log.map(|log| Self::new(env, log)))
+    }
+
+    fn new(env: Env, log: RawDatabase) -> Self {
+        Self {
             env,
             log,
             first: Group(1),
             held: VecDeque::new(),
             #[cfg(test)]
             fail_commit_of: None,
-        })
+        }
     }
 
     pub(crate) fn page_bytes(&self) -> u32 {
@@ -247,6 +258,17 @@ fn unnamed_database(env: &Env) -> heed::Result<RawDatabase> {
     let txn = env.write_txn()?;
     let opened = env.create_databases_and_commit(txn, |opener, txn| {
         opener.create_database(txn, None).map(CommitOrAbort::<_, std::convert::Infallible>::Commit)
+    });
+    match opened? {
+        CommitOrAbort::Commit(log) => Ok(log),
+        CommitOrAbort::Abort(never) => match never {},
+    }
+}
+
+fn existing_database(env: &Env) -> heed::Result<Option<RawDatabase>> {
+    let txn = env.read_txn()?;
+    let opened = env.open_databases_and_commit(txn, |opener, txn| {
+        opener.open_database(txn, None).map(CommitOrAbort::<_, std::convert::Infallible>::Commit)
     });
     match opened? {
         CommitOrAbort::Commit(log) => Ok(log),

@@ -11,6 +11,7 @@
 //!   else.
 //! - Queues, groups, memory and maps are bounded by [`Config`]. Outside work is refused before the store is full;
 //!   work in progress and deletions keep their headroom.
+//! - [`Store::inspect`] reads a store that nobody has open, without changing it.
 //! - A failed commit or sync is final: the store stops, what was reported durable is safe, and opening it again
 //!   recovers.
 //!
@@ -48,6 +49,7 @@ mod error;
 mod fold;
 mod folder;
 mod ids;
+mod inspection;
 mod journal;
 mod key;
 mod limits;
@@ -68,6 +70,7 @@ pub use self::batch::Change;
 pub use self::config::Config;
 pub use self::error::{AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ReadError};
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
+pub use self::inspection::Inspection;
 pub use self::key::{Key, Table};
 pub use self::queue::Stage;
 pub use self::recover::Opened;

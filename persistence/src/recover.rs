@@ -1,4 +1,5 @@
-//! Brings a store back to where its last durable group left it, or makes a new one.
+//! Brings a store back to where its last durable group left it, or makes a new one; what only reads a store shares the
+//! steps that change nothing.
 //!
 //! The order in which a store is made: journal, tables, first epoch. A crash in between leaves a journal that was
 //! never run, which is how the next opening tells a torn creation, which it completes, from tables that got lost,
@@ -14,7 +15,7 @@ use crate::fold::Folded;
 use crate::folder::Folder;
 use crate::ids::{Epoch, Group, Position, StoreId};
 use crate::journal::Journal;
-use crate::meta::{Applied, FORMAT_VERSION, Identity};
+use crate::meta::{FORMAT_VERSION, Identity};
 use crate::tables::Tables;
 
 /// A store that is whole again, with a durable epoch, before its threads run.
@@ -52,14 +53,7 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
     let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, config.reserve_disk_bytes)?;
     let tables = Tables::open(&folder.tables(), config.tables_map_bytes, config.reserve_disk_bytes)?;
     let (identity, created) = identify(&journal, &tables, config)?;
-
-    let applied = tables.applied()?;
-    let (mut tail, mut groups) = (Folded::default(), 0);
-    journal.replay(applied, |batch| {
-        tail.absorb(batch.group, batch.first, batch.last, batch.changes.into_iter());
-        groups += 1;
-    })?;
-    let last = if tail.is_empty() { applied.position } else { tail.last_position };
+    let Replayed { applied, tail, groups, last } = replay(&mut journal, &tables)?;
     let clean = journal.is_clean()?;
     let opened = Opened { clean, created, replayed_groups: groups, durable: last };
 
@@ -75,29 +69,71 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
             "the store was brought to a newer format, which older programs refuse"
         );
     }
-    let Applied { group: applied, .. } = applied;
     Ok(Recovered { journal, tables, identity, epoch, applied, tail, last, opened })
+}
+
+/// What the two halves of a store are to each other.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Store(Identity),
+    /// A creation that was interrupted when only the journal was made.
+    Unfinished(Identity),
+    Nothing,
+}
+
+/// Looks what the halves are; `None` is one whose files are not there. Refuses those that do not belong together.
+pub(crate) fn find(journal: Option<&Journal>, tables: Option<&Tables>) -> Result<Found, OpenError> {
+    let in_journal = journal.map(Journal::identity).transpose()?.flatten();
+    let in_tables = tables.map(Tables::identity).transpose()?.flatten();
+    match (in_journal, in_tables) {
+        (Some(in_journal), Some(in_tables)) if in_journal.store == in_tables.store => Ok(Found::Store(in_journal)),
+        (Some(in_journal), Some(in_tables)) => {
+            Err(OpenError::StoreIdMismatch { journal: in_journal.store, tables: in_tables.store })
+        }
+        (Some(identity), None) => match journal.map(Journal::epoch).transpose()?.flatten() {
+            Some(_) => Err(OpenError::Missing { environment: Environment::Tables }),
+            None => Ok(Found::Unfinished(identity)),
+        },
+        (None, Some(_)) => Err(OpenError::Missing { environment: Environment::Journal }),
+        (None, None) => Ok(Found::Nothing),
+    }
+}
+
+/// What a store holds beyond its tables.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    /// How far the tables are.
+    pub(crate) applied: Group,
+    /// What the tables lack.
+    pub(crate) tail: Folded,
+    /// How many groups that is.
+    pub(crate) groups: u64,
+    /// The last position that is durable.
+    pub(crate) last: Position,
+}
+
+/// Checks the journal, and folds what the tables lack.
+pub(crate) fn replay(journal: &mut Journal, tables: &Tables) -> Result<Replayed, OpenError> {
+    let applied = tables.applied()?;
+    let (mut tail, mut groups) = (Folded::default(), 0);
+    journal.replay(applied, |batch| {
+        tail.absorb(batch.group, batch.first, batch.last, batch.changes.into_iter());
+        groups += 1;
+    })?;
+    let last = if tail.is_empty() { applied.position } else { tail.last_position };
+    Ok(Replayed { applied: applied.group, tail, groups, last })
 }
 
 /// What the store is, and whether it was made just now.
 fn identify(journal: &Journal, tables: &Tables, config: &Config) -> Result<(Identity, bool), OpenError> {
     let configured = config.partitions.get();
-    let (identity, created) = match (journal.identity()?, tables.identity()?) {
-        (Some(in_journal), Some(in_tables)) => {
-            if in_journal.store != in_tables.store {
-                return Err(OpenError::StoreIdMismatch { journal: in_journal.store, tables: in_tables.store });
-            }
-            (in_journal, false)
-        }
-        (Some(identity), None) => {
-            if journal.epoch()?.is_some() {
-                return Err(OpenError::Missing { environment: Environment::Tables });
-            }
+    let (identity, created) = match find(Some(journal), Some(tables))? {
+        Found::Store(identity) => (identity, false),
+        Found::Unfinished(identity) => {
             tables.initialize(identity)?;
             (identity, true)
         }
-        (None, Some(_)) => return Err(OpenError::Missing { environment: Environment::Journal }),
-        (None, None) => {
+        Found::Nothing => {
             let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: configured };
             journal.initialize(identity)?;
             tables.initialize(identity)?;

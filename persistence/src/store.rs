@@ -1,10 +1,10 @@
 //! The handle of a store: what callers use, and what starts and ends the threads.
 
-mod scan;
 mod threads;
 
 use std::fmt;
 use std::num::NonZeroU16;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::{AdmissionError, CommitError, OpenError, ReadError};
 use crate::folder::Folder;
 use crate::ids::{Epoch, Position, StoreId};
-use crate::key::Key;
+use crate::key::{Key, Table};
 use crate::limits::Limits;
 use crate::meta::Identity;
 use crate::overlay::Overlay;
@@ -186,7 +186,18 @@ impl Store {
     ///
     /// Damage to one of these records, or a store that is closed.
     pub fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        scan::read_records(&self.inner.shared.overlay, keys)
+        self.inner.shared.overlay.records(keys)
+    }
+
+    /// Visits every durable record of a table in key order, as of one moment, until `visit` breaks. Meant for the
+    /// start, and for lists that a person asks for: it pins pages of the tables while it runs, so `visit` must not
+    /// wait for anything.
+    ///
+    /// # Errors
+    ///
+    /// Damage to a record, after those before it were visited; or a store that is closed.
+    pub fn scan(&self, table: Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        self.inner.shared.overlay.scan(table, visit)
     }
 
     /// What the store has done and holds.

@@ -4,14 +4,13 @@
 
 mod apply;
 mod chunks;
+mod open;
 mod snapshot;
 
-use std::path::Path;
-
-use heed::{CommitOrAbort, RoTxn, RwTxn, WithoutTls};
+use heed::{RoTxn, RwTxn, WithoutTls};
 
 pub(crate) use self::snapshot::Snapshot;
-use crate::env::{self, Env, RawDatabase, Settings};
+use crate::env::{Env, RawDatabase};
 use crate::error::{CommitError, Environment, OpenError, ReadError};
 use crate::key::Table;
 use crate::meta::{self, Applied, Identity, Meta};
@@ -28,29 +27,27 @@ pub(crate) struct Tables {
     databases: Databases,
 }
 
+/// `None` is what tables of an older format lack, if they were opened to be read.
 #[derive(Debug, Clone, Copy)]
 struct Databases {
     meta: RawDatabase,
-    tables: [RawDatabase; Table::ALL.len()],
-    chunks: RawDatabase,
+    tables: [Option<RawDatabase>; Table::ALL.len()],
+    chunks: Option<RawDatabase>,
 }
 
 impl Tables {
-    /// Opens the environment, and makes it if there is none.
-    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
-        let databases = 2 + Table::ALL.len() as u32;
-        let env =
-            env::open(folder, Settings { environment: Environment::Tables, map_bytes, databases, reserve_bytes })?;
-        let databases = open_databases(&env)?;
-        Ok(Self { env, databases })
+    /// The format of the tables; `None` in new ones. Refuses one that this crate does not read.
+    pub(crate) fn format(&self) -> Result<Option<u32>, OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))
     }
 
     /// What the store is; `None` in new tables. Refuses another format.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, OpenError> {
-        let txn = self.env.read_txn().map_err(storage)?;
-        if format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))?.is_none() {
+        if self.format()?.is_none() {
             return Ok(None);
         }
+        let txn = self.env.read_txn().map_err(storage)?;
         let identity = self.meta(&txn, meta::STORE)?;
         identity.ok_or(OpenError::Missing { environment: Environment::Tables }).map(Some)
     }
@@ -70,11 +67,9 @@ impl Tables {
     /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them are
     /// read; databases that were added since were made when the environment was opened.
     pub(crate) fn raise_format(&self) -> Result<(), OpenError> {
-        let txn = self.env.read_txn().map_err(storage)?;
-        if format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))? == Some(meta::FORMAT_VERSION) {
+        if self.format()? == Some(meta::FORMAT_VERSION) {
             return Ok(());
         }
-        drop(txn);
         let write = || {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;
@@ -99,7 +94,7 @@ impl Tables {
         let txn = self.env.read_txn()?;
         let mut used = self.env.unnamed_database_stat().non_free_page_size();
         let Databases { meta, tables, chunks } = &self.databases;
-        for database in tables.iter().chain([meta, chunks]) {
+        for database in tables.iter().chain([chunks]).flatten().chain([meta]) {
             used += database.stat(&txn)?.non_free_page_size();
         }
         Ok(used as u64)
@@ -108,7 +103,7 @@ impl Tables {
     /// How many chunks there are, needed or not.
     #[cfg(test)]
     pub(crate) fn chunks(&self) -> u64 {
-        self.databases.chunks.len(&self.env.read_txn().unwrap()).unwrap()
+        self.databases.chunks.unwrap().len(&self.env.read_txn().unwrap()).unwrap()
     }
 
     /// Frees the reader slots of processes that are gone.
@@ -122,8 +117,8 @@ impl Tables {
         self.env.prepare_for_closing().wait();
     }
 
-    fn database(&self, table: Table) -> &RawDatabase {
-        &self.databases.tables[table as usize]
+    fn database(&self, table: Table) -> Option<&RawDatabase> {
+        self.databases.tables[table as usize].as_ref()
     }
 
     fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
@@ -137,28 +132,6 @@ impl Tables {
     fn meta<M: Meta>(&self, txn: &RoTxn<'_, WithoutTls>, name: &str) -> Result<Option<M>, OpenError> {
         let stored = self.databases.meta.get(txn, name.as_bytes()).map_err(storage)?;
         Ok(stored.map(|stored| M::decode(META, name.as_bytes(), stored)).transpose()?)
-    }
-}
-
-/// Opens the databases, and makes those that are missing: all of a new store, or those that came with a later format.
-/// Refuses a format that this crate does not read, without making anything in it.
-fn open_databases(env: &Env) -> Result<Databases, OpenError> {
-    let txn = env.write_txn().map_err(storage)?;
-    let opened = env.create_databases_and_commit(txn, |opener, txn| {
-        let meta = opener.create_database(txn, Some(META))?;
-        if let Err(refused) = format(meta.get(txn, meta::FORMAT.as_bytes())) {
-            return Ok(CommitOrAbort::Abort(refused));
-        }
-        let mut tables = [meta; Table::ALL.len()];
-        for table in Table::ALL {
-            tables[table as usize] = opener.create_database(txn, Some(table.name()))?;
-        }
-        let chunks = opener.create_database(txn, Some(CHUNKS))?;
-        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables, chunks)))
-    });
-    match opened.map_err(storage)? {
-        CommitOrAbort::Commit((meta, tables, chunks)) => Ok(Databases { meta, tables, chunks }),
-        CommitOrAbort::Abort(refused) => Err(refused),
     }
 }
 

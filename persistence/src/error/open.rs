@@ -82,6 +82,21 @@ pub enum OpenError {
         /// The environment that is not there.
         environment: Environment,
     },
+    /// There is no store, where one was to be read.
+    #[error("there is no store in {}: nothing was made; check the path", folder.display())]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The making of the store was interrupted; only reading it says so.
+    #[error(
+        "the store in {} was never completely made: nothing was ever stored in it; open it, which completes it",
+        folder.display()
+    )]
+    Unfinished {
+        /// The folder of the store.
+        folder: PathBuf,
+    },
     /// The partition count is fixed when a store is made.
     #[error(
         "the store has {stored} partitions, the configuration says {configured}: nothing was changed; configure \

@@ -11,7 +11,6 @@ use crate::chunk::VALUE_BYTES_MAX;
 use crate::fold::Folded;
 use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts, value};
 use crate::ids::{Group, Partition};
-use crate::key::Table;
 use crate::tables::Tables;
 
 /// What happens between two looks. A checkpoint is taken apart, so that reads fall into each of its gaps.
@@ -126,7 +125,7 @@ impl Run {
         for table in Table::ALL {
             let visit = |key: &Key, value: &[u8]| {
                 scanned.push((*key, Bytes::copy_from_slice(value)));
-                std::ops::ControlFlow::Continue(())
+                ControlFlow::Continue(())
             };
             self.store.scan(table, visit).unwrap();
         }
@@ -143,6 +142,24 @@ impl Run {
         let found = self.store.records(&caller.queued).unwrap();
         let expected: Vec<_> = caller.queued.iter().map(|key| oracle.records.get(key).cloned()).collect();
         assert_eq!(found, expected, "{:?}", caller.queued);
+    }
+}
+
+/// Looks at the store between two runs.
+fn inspect(folder: &Path, oracle: &Oracle) {
+    let inspection = Store::inspect(folder).unwrap();
+    let mut scanned = Vec::new();
+    for table in Table::ALL {
+        let visit = |key: &Key, value: &[u8]| {
+            scanned.push((*key, Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        };
+        inspection.scan(table, visit).unwrap();
+    }
+    let expected: Vec<(Key, Bytes)> = oracle.records.iter().map(|(key, value)| (*key, value.clone())).collect();
+    assert_eq!(scanned, expected);
+    for (key, value) in expected {
+        assert_eq!(inspection.get(&key).unwrap(), Some(value), "{key:?}");
     }
 }
 
@@ -177,6 +194,7 @@ proptest! {
                     run.thaw();
                     run.store.close().unwrap();
                     drop(run);
+                    inspect(folder.path(), &oracle);
                     run = Run::open(folder.path());
                     let large = oracle.records.values().map(|value| value.len().div_ceil(VALUE_BYTES_MAX));
                     let chunks: usize = large.filter(|&chunks| chunks > 1).sum();
@@ -184,6 +202,7 @@ proptest! {
                 }
                 Action::Crash => {
                     drop(run);
+                    inspect(folder.path(), &oracle);
                     run = Run::open(folder.path());
                 }
             }

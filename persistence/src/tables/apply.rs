@@ -6,11 +6,14 @@ use heed::RwTxn;
 use super::Tables;
 use super::chunks::{Chunked, put_record};
 use crate::chunk::{VALUE_BYTES_MAX, Whole};
+use crate::env::RawDatabase;
 use crate::error::CommitError;
 use crate::fold::Folded;
 use crate::key::{Key, Table};
 use crate::meta::{self, Applied, Meta};
 use crate::record;
+
+const WRITTEN: &str = "all databases are made when the tables are opened to be written";
 
 impl Tables {
     /// Writes the changes in key order, together with the number of the last group in them, and commits.
@@ -33,7 +36,7 @@ impl Tables {
     fn apply_table(&self, txn: &mut RwTxn<'_>, folded: &Folded, table: Table) -> heed::Result<()> {
         let mut changes: Vec<(Key, Option<&Bytes>)> = folded.changes(table).collect();
         changes.sort_unstable_by_key(|&(key, _)| key);
-        let database = self.database(table);
+        let database = self.written(table);
         let mut chunked = self.chunked(table);
         // `Table::ALL` has the inbox before the attempts, so attempts that came later are written after this.
         let mut attempts = self.chunked(Table::Attempts);
@@ -50,7 +53,7 @@ impl Tables {
                     database.delete(txn, &encoded)?;
                     if let Key::Inbox { partition, position } = key {
                         let encoded = Key::Attempts { partition, position }.encode();
-                        self.database(Table::Attempts).delete(txn, &encoded)?;
+                        self.written(Table::Attempts).delete(txn, &encoded)?;
                         attempts.remove(txn, &encoded)?;
                     }
                 }
@@ -59,7 +62,11 @@ impl Tables {
         Ok(())
     }
 
+    fn written(&self, table: Table) -> &RawDatabase {
+        self.database(table).expect(WRITTEN)
+    }
+
     fn chunked(&self, table: Table) -> Chunked {
-        Chunked::new(self.databases.chunks, table)
+        Chunked::new(self.databases.chunks.expect(WRITTEN), table)
     }
 }

@@ -18,9 +18,6 @@ pub(crate) struct Snapshot<'a> {
     txn: RoTxn<'a, WithoutTls>,
 }
 
-/// A record on the way through a table.
-pub(crate) type Entry<'a> = Result<(Key, Cow<'a, [u8]>), ReadError>;
-
 impl<'a> Snapshot<'a> {
     pub(super) fn new(tables: &'a Tables, txn: RoTxn<'a, WithoutTls>) -> Self {
         Self { tables, txn }
@@ -28,28 +25,33 @@ impl<'a> Snapshot<'a> {
 
     /// Reads a record.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
-        let (table, encoded) = (key.table(), key.encode());
-        let Some(stored) = self.tables.database(table).get(&self.txn, &encoded)? else { return Ok(None) };
-        Ok(Some(match record::read(table.name(), &encoded, stored)? {
-            Stored::Value(value) => Bytes::copy_from_slice(value),
-            Stored::Chunked(whole) => self.join(table, &encoded, whole)?.into(),
-        }))
+        let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
+        let stored = database.get(&self.txn, &key.encode())?;
+        stored.map(|stored| Ok(self.value(key, stored)?.into_owned().into())).transpose()
     }
 
-    /// Reads the records of a table in key order.
-    pub(crate) fn iterate(&self, table: Table) -> Result<impl Iterator<Item = Entry<'_>>, ReadError> {
+    /// The records of a table in key order; what is stored there is for [`value`](Self::value) to read.
+    pub(crate) fn iterate(
+        &self,
+        table: Table,
+    ) -> Result<impl Iterator<Item = Result<(Key, &[u8]), ReadError>>, ReadError> {
         let everything: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.tables.database(table).range(&self.txn, &everything)?;
-        Ok(entries.map(move |entry| {
+        let entries = self.tables.database(table).map(|database| database.range(&self.txn, &everything)).transpose()?;
+        Ok(entries.into_iter().flatten().map(move |entry| {
             let (key, stored) = entry?;
             let parsed =
                 Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
-            let value = match record::read(table.name(), key, stored)? {
-                Stored::Value(value) => Cow::Borrowed(value),
-                Stored::Chunked(whole) => Cow::Owned(self.join(table, &parsed.encode(), whole)?),
-            };
-            Ok((parsed, value))
+            Ok((parsed, stored))
         }))
+    }
+
+    /// The value of a record, from what is stored in its table.
+    pub(crate) fn value<'s>(&self, key: &Key, stored: &'s [u8]) -> Result<Cow<'s, [u8]>, ReadError> {
+        let (table, encoded) = (key.table(), key.encode());
+        Ok(match record::read(table.name(), &encoded, stored)? {
+            Stored::Value(value) => Cow::Borrowed(value),
+            Stored::Chunked(whole) => Cow::Owned(self.join(table, &encoded, whole)?),
+        })
     }
 
     /// Reads a value that lies in chunks. What is wrong with them is wrong with the record that they belong to.
@@ -58,7 +60,8 @@ impl<'a> Snapshot<'a> {
         let [first, last] = [0, u32::MAX].map(|number| ChunkKey::new(table, key, number));
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
         let mut chunks = Vec::new();
-        for (number, entry) in (0..).zip(self.tables.databases.chunks.range(&self.txn, &range)?) {
+        let entries = self.tables.databases.chunks.map(|chunks| chunks.range(&self.txn, &range)).transpose()?;
+        for (number, entry) in (0..).zip(entries.into_iter().flatten()) {
             let (chunk, stored) = entry?;
             if *chunk != *ChunkKey::new(table, key, number) {
                 return Err(damaged("a chunk of the value is missing").into());

@@ -134,8 +134,26 @@ pub(crate) fn all_records(store: &TestStore) -> Vec<(Key, Bytes)> {
     Table::ALL.iter().flat_map(|&table| store.records(table)).collect()
 }
 
+/// A golden store, and what is in it.
+pub(crate) struct Golden {
+    pub(crate) version: u32,
+    /// The last durable position.
+    pub(crate) durable: Position,
+    pub(crate) records: Vec<(Key, Bytes)>,
+}
+
+/// All of them, oldest first.
+pub(crate) fn stores() -> [Golden; 3] {
+    [
+        Golden { version: 1, durable: Position(10), records: records_v1() },
+        Golden { version: 2, durable: Position(13), records: records_v2() },
+        Golden { version: 3, durable: Position(13), records: records_v3() },
+    ]
+}
+
 /// Opens a copy of a golden store, and compares everything in it.
-fn check(version: u32, durable: Position, expected: &[(Key, Bytes)]) {
+fn check(golden: Golden) {
+    let Golden { version, durable, records: expected } = golden;
     let folder = folder();
     copy(version, folder.path());
     let (store, opened) = TestStore::open(folder.path(), settings());
@@ -155,12 +173,14 @@ fn check(version: u32, durable: Position, expected: &[(Key, Bytes)]) {
 
 #[test]
 fn the_golden_store_of_format_1_reads_as_written() {
-    check(1, Position(10), &records_v1());
+    let [golden, ..] = stores();
+    check(golden);
 }
 
 #[test]
 fn the_golden_store_of_format_2_reads_as_written() {
-    check(2, Position(13), &records_v2());
+    let [_, golden, _] = stores();
+    check(golden);
 }
 
 #[test]
@@ -173,7 +193,8 @@ fn the_golden_store_of_format_3_reads_as_written() {
             std::fs::remove_file(kept.join(name)).unwrap();
         }
     }
-    let records = records_v3();
-    assert!(Table::ALL.iter().all(|&table| records.iter().any(|(key, _)| key.table() == table)), "one of every table");
-    check(3, Position(13), &records);
+    let [.., golden] = stores();
+    let has = |table| golden.records.iter().any(|(key, _)| key.table() == table);
+    assert!(Table::ALL.into_iter().all(has), "one of every table");
+    check(golden);
 }

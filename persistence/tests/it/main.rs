@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod full;
 mod golden;
+mod inspect;
 mod open;
 mod order;
 mod support;

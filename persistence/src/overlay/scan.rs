@@ -4,33 +4,30 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::Store;
+use super::{Layers, Overlay};
 use crate::error::ReadError;
 use crate::fold::Known;
 use crate::key::{Key, Table};
-use crate::overlay::{Layers, Overlay};
 use crate::tables::Tables;
 
-impl Store {
-    /// Visits every durable record of a table in key order, as of one moment, until `visit` breaks. Meant for the
-    /// start, and for lists that a person asks for: it pins pages of the tables while it runs, so `visit` must not
-    /// wait for anything.
-    ///
-    /// # Errors
-    ///
-    /// Damage to a record, after those before it were visited; or a store that is closed.
-    pub fn scan(&self, table: Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+impl Overlay {
+    /// Visits every record of a table in key order, as of one moment, until `visit` breaks.
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
         let (tables, changes);
         let snapshot = {
             // Both under one guard: a checkpoint in between would be in neither or in both.
-            let layers = self.inner.shared.overlay.read();
+            let layers = self.read();
             tables = layers.tables()?.clone();
             changes = changes_of(&layers, table);
             tables.snapshot()?
         };
         let mut changes = changes.into_iter().peekable();
         for record in snapshot.iterate(table)? {
-            let (key, value) = record?;
+            let (key, stored) = record?;
             while let Some((key, change)) = changes.next_if(|(change, _)| *change < key) {
                 if let Some(value) = change
                     && visit(&key, &value).is_break()
@@ -41,7 +38,7 @@ impl Store {
             let flow = match changes.next_if(|(change, _)| *change == key) {
                 Some((_, Some(value))) => visit(&key, &value),
                 Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(&key, &value),
+                None => visit(&key, &snapshot.value(&key, stored)?),
             };
             if flow.is_break() {
                 return Ok(());
@@ -56,35 +53,35 @@ impl Store {
         }
         Ok(())
     }
-}
 
-/// Reads records as of one moment; the tables are opened only if something is missing in memory.
-pub(super) fn read_records(overlay: &Overlay, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
-    let mut missing = Vec::new();
-    let mut found = Vec::with_capacity(keys.len());
-    let tables: Tables;
-    let snapshot = {
-        let layers = overlay.read();
-        for (index, key) in keys.iter().enumerate() {
-            found.push(match layers.get(key) {
-                Known::Value(value) => Some(value),
-                Known::Deleted => None,
-                Known::Unknown => {
-                    missing.push(index);
-                    None
-                }
-            });
+    /// Reads records as of one moment; the tables are opened only if something is missing in memory.
+    pub(crate) fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let mut missing = Vec::new();
+        let mut found = Vec::with_capacity(keys.len());
+        let tables: Tables;
+        let snapshot = {
+            let layers = self.read();
+            for (index, key) in keys.iter().enumerate() {
+                found.push(match layers.get(key) {
+                    Known::Value(value) => Some(value),
+                    Known::Deleted => None,
+                    Known::Unknown => {
+                        missing.push(index);
+                        None
+                    }
+                });
+            }
+            tables = layers.tables()?.clone();
+            if missing.is_empty() {
+                return Ok(found);
+            }
+            tables.snapshot()?
+        };
+        for index in missing {
+            found[index] = snapshot.get(&keys[index])?;
         }
-        tables = layers.tables()?.clone();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        tables.snapshot()?
-    };
-    for index in missing {
-        found[index] = snapshot.get(&keys[index])?;
+        Ok(found)
     }
-    Ok(found)
 }
 
 /// What both layers say about a table, in key order; the active layer over the frozen one.

@@ -1,0 +1,145 @@
+//! A store that is looked at as it lies: what `open` would find, without anything being changed.
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::error::{Damage, OpenError, ReadError};
+use crate::folder::Folder;
+use crate::ids::{Position, StoreId};
+use crate::journal::Journal;
+use crate::key::{Key, Table};
+use crate::meta::Identity;
+use crate::overlay::Overlay;
+use crate::recover::{Found, Replayed, find, replay};
+use crate::store::Store;
+use crate::tables::Tables;
+
+/// A store opened to be read: every durable record, those of the journal's tail included. It has no epoch of its own, and
+/// does not change a byte of what it reads; the store keeps its format, and opens afterwards as if nobody had looked.
+///
+/// The store is locked as long as this lives, as by [`Store::open`].
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use everpost_persistence::{Config, Store, Table};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// Store::open(folder, Config::default(), || ())?.0.close()?;
+///
+/// let inspection = Store::inspect(folder)?;
+/// let mut waiting = 0;
+/// inspection.scan(Table::Inbox, |_, _| {
+///     waiting += 1;
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (3, 64, 0));
+/// # Ok(()) }
+/// ```
+pub struct Inspection {
+    // Before the folder: the files are closed before the lock is given back.
+    overlay: Overlay,
+    id: StoreId,
+    partitions: NonZeroU16,
+    format: u32,
+    durable: Position,
+    _folder: Folder,
+}
+
+impl Store {
+    /// Opens the store in `folder` to be read only, whatever its map sizes and partition count are. Blocks for as long as
+    /// reading the journal takes.
+    ///
+    /// Nothing is made or changed, with one exception: a store without its lock file, which is what a copy of the two
+    /// halves is, gets an empty one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), where it would refuse for what lies there; [`OpenError::NoStore`] and
+    /// [`OpenError::Unfinished`] where it would make or complete a store.
+    pub fn inspect(folder: &Path) -> Result<Inspection, OpenError> {
+        Inspection::open(folder)
+    }
+}
+
+impl Inspection {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let folder = Folder::lock_to_read(path)?;
+        let journal = Journal::open_to_read(&folder.journal())?;
+        let tables = Tables::open_to_read(&folder.tables())?;
+        match (find(journal.as_ref(), tables.as_ref())?, journal, tables) {
+            (Found::Store(identity), Some(journal), Some(tables)) => Self::read(folder, journal, tables, identity),
+            (Found::Unfinished(_), ..) => Err(OpenError::Unfinished { folder: path.to_path_buf() }),
+            _ => Err(OpenError::NoStore { folder: path.to_path_buf() }),
+        }
+    }
+
+    fn read(folder: Folder, mut journal: Journal, tables: Tables, identity: Identity) -> Result<Self, OpenError> {
+        let Identity { store: id, partitions } = identity;
+        let partitions = NonZeroU16::new(partitions)
+            .ok_or_else(|| Damage::new("meta", b"store", "a store has at least one partition"))?;
+        let formats = [journal.format()?, tables.format()?];
+        let format = formats.into_iter().flatten().min().expect("halves with an identity have a format");
+        let Replayed { tail, last: durable, .. } = replay(&mut journal, &tables)?;
+        Ok(Self { overlay: Overlay::new(tables, tail), id, partitions, format, durable, _folder: folder })
+    }
+
+    /// The store's name for ever.
+    #[must_use]
+    pub const fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// How many partitions the store was made with.
+    #[must_use]
+    pub const fn partitions(&self) -> NonZeroU16 {
+        self.partitions
+    }
+
+    /// The format that the store is in, that of its older half. [`Store::open`] brings it to the newest.
+    #[must_use]
+    pub const fn format(&self) -> u32 {
+        self.format
+    }
+
+    /// The last position that is durable; 0 in a store that was never written to.
+    #[must_use]
+    pub const fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Reads a durable record.
+    ///
+    /// # Errors
+    ///
+    /// Damage to this record.
+    pub fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
+        self.overlay.get(key)
+    }
+
+    /// Visits every durable record of a table in key order, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// Damage to a record, after those before it were visited.
+    pub fn scan(&self, table: Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        self.overlay.scan(table, visit)
+    }
+}
+
+impl fmt::Debug for Inspection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, format, durable, .. } = self;
+        formatter
+            .debug_struct("Inspection")
+            .field("id", id)
+            .field("format", format)
+            .field("durable", durable)
+            .finish_non_exhaustive()
+    }
+}

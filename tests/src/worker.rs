@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost::{Actor, ActorHandle, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Turn};
+use everpost::{
+    Actor, ActorHandle, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Priority, Turn,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::probe::{Note, Probe};
@@ -31,6 +33,10 @@ pub enum Step {
     Grow(u32),
     /// Sends a script as part of the turn.
     Send(Target, Vec<Self>),
+    /// The same with a priority.
+    SendAs(Priority, Target, Vec<Self>),
+    /// The same under an idempotency key.
+    SendUnder(String, Target, Vec<Self>),
     /// Asks, and appends what the other actor replies.
     Ask(Target, Vec<Self>),
     /// As `Ask`; a refusal is noted in the state as its length, instead of failing the turn.
@@ -43,6 +49,10 @@ pub enum Step {
     PanicUpTo(u32),
     /// Gives up on the message.
     Reject,
+    /// Puts the message off for this many milliseconds until the state has this many entries.
+    DeferUntil(u64, usize),
+    /// Never ends.
+    Hang,
     /// Tells the probe.
     Reach(u32),
     /// Waits at a gate of the probe.
@@ -185,6 +195,12 @@ impl<const EARLY: bool> Scripted<EARLY> {
             Step::Grow(bytes) => log.ballast.extend(std::iter::repeat_n(1, bytes as usize)),
             Step::Send(to, steps) if to.early => drop(turn.send(&Quick::at(&to.key), Script::new(steps))),
             Step::Send(to, steps) => drop(turn.send(&Worker::at(&to.key), Script::new(steps))),
+            Step::SendAs(priority, to, steps) => {
+                turn.send(&Worker::at(&to.key), Script::new(steps)).priority(priority);
+            }
+            Step::SendUnder(key, to, steps) => {
+                turn.send(&Worker::at(&to.key), Script::new(steps)).idempotency_key(&key);
+            }
             Step::Ask(to, steps) => {
                 let reply = ask(&to, steps, turn).await?;
                 log.entries.extend(reply);
@@ -199,6 +215,11 @@ impl<const EARLY: bool> Scripted<EARLY> {
             }
             Step::PanicUpTo(attempt) if turn.attempt() <= attempt => panic!("told to panic"),
             Step::FailUpTo(_) | Step::RetryAfter(..) | Step::PanicUpTo(_) => {}
+            Step::DeferUntil(millis, entries) if log.entries.len() < entries => {
+                return Err(Failure::defer(Duration::from_millis(millis)));
+            }
+            Step::DeferUntil(..) => {}
+            Step::Hang => std::future::pending().await,
             Step::Reject => return Err(Failure::reject("told to reject")),
             Step::Reach(gate) => {
                 tracing::info!(gate, "reached");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::decide::{DeadLetterError, DeadLetters};
 pub(crate) use self::record::DeadLetterRecord;
-pub(crate) use self::shelf::{Shelf, reason_of};
+pub(crate) use self::shelf::{Shelf, outcome_of};
 use crate::address::Address;
 use crate::clock::Micros;
 use crate::message::{Message, MessageId};

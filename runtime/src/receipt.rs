@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::ask::inquire;
 use crate::cluster::Inquiry;
 use crate::core::Core;
+use crate::dead_letters::DeadLetter;
 use crate::gate::NodeEnded;
 use crate::letter::{Place, Posted};
 use crate::message::MessageId;
@@ -146,12 +147,7 @@ impl Receipt {
                 inquire(peer, inquiry, told).await;
             }
         }
-        match outcome.await {
-            Ok(Outcome::Replied(_) | Outcome::Handled) => Ok(()),
-            Ok(Outcome::GivenUp(reason)) => Err(ProcessedError::GivenUp(reason)),
-            Ok(Outcome::KeyReused) => Err(ProcessedError::KeyReused),
-            Err(_) => Err(self.core.gate.ended().into()),
-        }
+        processed(outcome.await.map_err(|_| self.core.gate.ended())?)
     }
 
     /// Registers who waits for the message. False when it has left its mailbox.
@@ -176,8 +172,19 @@ impl Receipt {
         let letter = self.core.read(Key::DeadLetter { position: self.position }).await;
         match letter.map_err(|_| self.core.gate.ended())? {
             None => Ok(()),
-            Some(_) => Err(ProcessedError::GivenUp("see the dead letters of this node".to_owned())),
+            Some(record) => processed(match DeadLetter::decode(self.position, &record) {
+                Some(letter) => letter.outcome(),
+                None => Outcome::GivenUp("its dead letter cannot be read by this build".to_owned()),
+            }),
         }
+    }
+}
+
+fn processed(outcome: Outcome) -> Result<(), ProcessedError> {
+    match outcome {
+        Outcome::Replied(_) | Outcome::Handled => Ok(()),
+        Outcome::GivenUp(reason) => Err(ProcessedError::GivenUp(reason)),
+        Outcome::KeyReused => Err(ProcessedError::KeyReused),
     }
 }
 

@@ -68,7 +68,12 @@ impl Handler<Outcome> for Keeper {
 }
 
 impl Handler<Outcomes> for Keeper {
-    async fn handle(&self, results: &mut Durable<Vec<u32>>, _: Outcomes, _: &mut Turn<'_>) -> Result<Vec<u32>, Failure> {
+    async fn handle(
+        &self,
+        results: &mut Durable<Vec<u32>>,
+        _: Outcomes,
+        _: &mut Turn<'_>,
+    ) -> Result<Vec<u32>, Failure> {
         Ok(results.to_vec())
     }
 }

@@ -147,7 +147,12 @@ impl Handler<Die> for Mourner {
 }
 
 impl Handler<DeadLetter> for Mourner {
-    async fn handle(&self, heard: &mut Durable<Vec<String>>, letter: DeadLetter, _: &mut Turn<'_>) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        heard: &mut Durable<Vec<String>>,
+        letter: DeadLetter,
+        _: &mut Turn<'_>,
+    ) -> Result<(), Failure> {
         let die: Die = postcard::from_bytes(&letter.payload)?;
         if die.twice {
             return Err(Failure::reject("not to be told of it again"));
@@ -158,7 +163,12 @@ impl Handler<DeadLetter> for Mourner {
 }
 
 impl Handler<Heard> for Mourner {
-    async fn handle(&self, heard: &mut Durable<Vec<String>>, _: Heard, _: &mut Turn<'_>) -> Result<Vec<String>, Failure> {
+    async fn handle(
+        &self,
+        heard: &mut Durable<Vec<String>>,
+        _: Heard,
+        _: &mut Turn<'_>,
+    ) -> Result<Vec<String>, Failure> {
         Ok(heard.to_vec())
     }
 }

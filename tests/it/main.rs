@@ -39,6 +39,7 @@ mod relays;
 mod requests;
 mod retries;
 mod stop;
+mod storm;
 mod strangers;
 mod tidy;
 mod windows;

@@ -73,7 +73,7 @@ async fn a_flood_of_urgent_messages_does_not_starve_the_others() {
     let actor = held_up(&node, &probe).await;
     actor.send(append(1)).priority(Priority::Low).await.unwrap();
     for _ in 0..200 {
-        actor.submit(Script::new([Step::Append(0)])).await.unwrap();
+        drop(actor.submit(Script::new([Step::Append(0)])).await.unwrap());
         drop(actor.send(append(9)).priority(Priority::Urgent).submit().await.unwrap());
     }
     probe.open(GATE);
@@ -184,15 +184,15 @@ async fn with_skip_others_pass_a_message_that_fails_and_it_is_given_up_on_alone(
     let node = Node::builder("node", folder.path()).actor(Skipping).config(config).start().await.unwrap();
     let actor = node.actor::<Skipping>("one");
     for (number, fail_up_to) in [(1, 1), (2, 99), (3, 0), (4, 0)] {
-        actor.submit(Item { number, fail_up_to }).await.unwrap();
+        drop(actor.submit(Item { number, fail_up_to }).await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(actor.ask(Count).await.unwrap(), [3, 4, 1]);
     let letters = node.dead_letters().list().await.unwrap();
-    assert_eq!(letters.iter().map(|letter| (letter.reason, letter.attempts)).collect::<Vec<_>>(), [(
-        Reason::AttemptsSpent,
-        3
-    )]);
+    assert_eq!(
+        letters.iter().map(|letter| (letter.reason, letter.attempts)).collect::<Vec<_>>(),
+        [(Reason::AttemptsSpent, 3)]
+    );
     node.stop().await.unwrap();
 }
 
@@ -222,10 +222,10 @@ async fn an_expired_message_becomes_a_dead_letter_and_never_reaches_its_handler(
     assert_eq!(read(&actor).await.entries, [7]);
     assert!(probe.seen().notes.is_empty(), "no handler has seen it");
     let letters = node.dead_letters().list().await.unwrap();
-    assert_eq!(letters.iter().map(|letter| (letter.reason, letter.attempts)).collect::<Vec<_>>(), [
-        (Reason::Expired, 0),
-        (Reason::Expired, 0)
-    ]);
+    assert_eq!(
+        letters.iter().map(|letter| (letter.reason, letter.attempts)).collect::<Vec<_>>(),
+        [(Reason::Expired, 0), (Reason::Expired, 0)]
+    );
     assert_eq!(letters[0].id, id);
     // A replayed one is handled after all.
     node.dead_letters().replay(letters[0].sequence).await.unwrap();

@@ -149,7 +149,7 @@ async fn a_message_that_always_panics_ends_in_the_dead_letters_and_its_actor_is_
     for number in 2..40 {
         // What is rejected is a decision, and counts against nobody.
         let how = if number % 2 == 0 { How::Fine } else { How::Reject };
-        actor.submit(Push { number, how }).await.unwrap();
+        drop(actor.submit(Push { number, how }).await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     assert!(node.paused().is_empty());
@@ -193,5 +193,66 @@ async fn a_spent_restart_budget_pauses_the_actor_survives_the_process_and_loses_
     actor.send(Push { number: 0, how: How::Poison }).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     assert!(node.paused().is_empty());
+    node.stop().await.unwrap();
+}
+
+/// The same actor type with a state of type `S`.
+struct Changed<S>(std::marker::PhantomData<fn() -> S>);
+
+impl Actor for Changed<u64> {
+    const TYPE: &'static str = "changed";
+    type State = u64;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Pushed>();
+    }
+}
+
+impl Handler<Pushed> for Changed<u64> {
+    async fn handle(&self, count: &mut Durable<u64>, _: Pushed, _: &mut Turn<'_>) -> Result<Vec<u32>, Failure> {
+        **count += 200;
+        Ok(vec![u32::try_from(**count)?])
+    }
+}
+
+impl Actor for Changed<String> {
+    const TYPE: &'static str = "changed";
+    const BUDGET: Budget = Budget::new(2, Duration::from_secs(600));
+    type State = String;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Pushed>();
+    }
+}
+
+impl Handler<Pushed> for Changed<String> {
+    async fn handle(&self, _: &mut Durable<String>, _: Pushed, _: &mut Turn<'_>) -> Result<Vec<u32>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_read_pauses_its_actor_and_loses_nothing() {
+    let folder = everpost_tests::folder();
+    let right = || Node::builder("node", folder.path()).actor(Changed::<u64>(std::marker::PhantomData));
+    let node = right().start().await.unwrap();
+    assert_eq!(node.actor::<Changed<u64>>("one").ask(Pushed).await.unwrap(), [200]);
+    node.stop().await.unwrap();
+    drop(node);
+
+    let wrong = Node::builder("node", folder.path()).actor(Changed::<String>(std::marker::PhantomData));
+    let node = wrong.config(everpost_tests::config()).start().await.unwrap();
+    let actor = node.actor::<Changed<String>>("one");
+    actor.send(Pushed).await.unwrap();
+    eventually("its budget is spent", || actor.paused().is_some()).await;
+    assert_eq!((node.statistics().failed, node.statistics().waiting), (0, 1), "no failure of the message");
+    node.stop().await.unwrap();
+    drop((actor, node));
+
+    let node = right().start().await.unwrap();
+    let actor = node.actor::<Changed<u64>>("one");
+    actor.resume().await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(actor.ask(Pushed).await.unwrap(), [600], "the state and the message are there");
     node.stop().await.unwrap();
 }

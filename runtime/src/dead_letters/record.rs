@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::clock::Micros;
 use crate::envelope::Header;
 use crate::mailbox::Failures;
+use crate::waiter::Outcome;
 
 const DEAD_LETTER_VERSION: u8 = 1;
 
@@ -66,5 +67,13 @@ impl DeadLetter {
             died_at: Micros(record.died_at),
             payload: Bytes::copy_from_slice(payload),
         })
+    }
+
+    /// What whoever waits for the message is told.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.reason {
+            Reason::KeyReused => Outcome::KeyReused,
+            reason => Outcome::GivenUp(self.errors.last().cloned().unwrap_or_else(|| format!("{reason:?}"))),
+        }
     }
 }

@@ -7,6 +7,7 @@ use everpost_persistence::{Key, ReadError, Store, Table};
 
 use super::DeadLetter;
 use crate::message::MessageId;
+use crate::waiter::Outcome;
 
 /// Counts the dead letters of a node, and lets one decision on them be made at a time.
 #[derive(Debug)]
@@ -86,17 +87,17 @@ pub(super) fn list(store: &Store) -> Result<Vec<DeadLetter>, ReadError> {
     Ok(letters)
 }
 
-/// Why a message was given up on, if it was. Blocks on the disk, and looks at every dead letter.
-pub(crate) fn reason_of(store: &Store, id: MessageId) -> Result<Option<String>, ReadError> {
-    let mut reason = None;
+/// What became of a message that was given up on, if it was. Blocks on the disk, and looks at every dead letter.
+pub(crate) fn outcome_of(store: &Store, id: MessageId) -> Result<Option<Outcome>, ReadError> {
+    let mut outcome = None;
     store.scan(Table::DeadLetters, |key, record| {
         if let Key::DeadLetter { position } = key
             && let Some(letter) = DeadLetter::decode(*position, record).filter(|letter| letter.id == id)
         {
-            reason = Some(letter.errors.last().cloned().unwrap_or_else(|| format!("{:?}", letter.reason)));
+            outcome = Some(letter.outcome());
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     })?;
-    Ok(reason)
+    Ok(outcome)
 }

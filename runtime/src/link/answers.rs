@@ -72,9 +72,9 @@ async fn settle(core: &Core, address: &Address, id: u128, waiter: Waiter) -> Res
         core.gate.durable(last).await?;
     }
     let store = core.store.clone();
-    let letter = tokio::task::spawn_blocking(move || dead_letters::reason_of(&store, MessageId(id))).await;
+    let letter = tokio::task::spawn_blocking(move || dead_letters::outcome_of(&store, MessageId(id))).await;
     let letter = letter.map_err(|_| core.gate.ended())?.map_err(|_| core.gate.ended())?;
-    Ok(Some(letter.map_or(Fate::Handled(None), Fate::GivenUp)))
+    Ok(Some(letter.map_or(Fate::Handled(None), Fate::from)))
 }
 
 /// The position of a waiting message. Looks at every message of the mailbox, so it is for questions after the fact only.

@@ -64,6 +64,8 @@
 //!   [`Failure`] are what its handlers work with.
 //! - [`ActorHandle`] sends, asks and queries from outside, the same way wherever the actor lives; a [`Receipt`] tells how
 //!   far a message has come.
+//! - [`Priority`], [`Order`], [`Post`] and [`HoldHandler`] say how messages are delivered and acknowledged; [`DeadLetters`] is what
+//!   became of those that were given up on; [`Budget`] says when an actor is paused.
 //! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without
 //!   a file ([`ClusterConfig`]).
 //! - [`init_logs`] sets up logs in which one message can be followed from send to commit.

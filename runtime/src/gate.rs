@@ -23,7 +23,7 @@ pub(crate) struct Gate<E> {
 }
 
 /// The node does nothing any more. Nothing that was acknowledged is lost.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeEnded {
     /// It was stopped.

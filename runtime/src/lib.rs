@@ -66,6 +66,7 @@
 //!   far a message has come.
 //! - [`Priority`], [`Order`], [`Post`] and [`HoldHandler`] say how messages are delivered and acknowledged; [`DeadLetters`] is what
 //!   became of those that were given up on; [`Budget`] says when an actor is paused.
+//! - [`Group`] and [`Child`] describe supervised tasks of a node: what feeds its actors, or is fed by them.
 //! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without
 //!   a file ([`ClusterConfig`]).
 //! - [`init_logs`] sets up logs in which one message can be followed from send to commit.
@@ -94,6 +95,7 @@ mod encode;
 mod envelope;
 mod failure;
 mod gate;
+mod group;
 mod hand;
 mod handle;
 mod hold;
@@ -134,6 +136,9 @@ pub use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, Reason};
 pub use crate::durable::Durable;
 pub use crate::failure::Failure;
 pub use crate::gate::NodeEnded;
+pub use crate::group::{
+    Child, ChildContext, GROUP_RESTARTS_MAX, Group, GroupEnded, Restart, SuperviseError, Supervised,
+};
 pub use crate::handle::ActorHandle;
 pub use crate::hold::{Hold, HoldError, HoldHandler};
 pub use crate::mailbox::Backoff;

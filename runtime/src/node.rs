@@ -21,6 +21,7 @@ use crate::address::{Address, AddressOf};
 use crate::core::Core;
 use crate::dead_letters::DeadLetters;
 use crate::gate::NodeEnded;
+use crate::group::{Group, Groups, SuperviseError, Supervised};
 use crate::handle::ActorHandle;
 use crate::link::{LinkOrder, Links};
 use crate::node_file::{NodeFile, NodeFileError};
@@ -42,6 +43,7 @@ struct Tasks {
     supervisors: Mutex<Vec<JoinHandle<()>>>,
     background: Mutex<Vec<JoinHandle<()>>>,
     links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
+    groups: Groups,
 }
 
 impl Tasks {
@@ -142,6 +144,20 @@ impl Node {
     #[must_use]
     pub fn actor<A: Actor>(&self, key: &str) -> ActorHandle<A> {
         ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
+    }
+
+    /// Starts a group of supervised tasks. Returns when the group runs; its children start in the background, and
+    /// [`Supervised::started`] tells when they have. [`Node::stop`] stops the groups, the last one first.
+    ///
+    /// # Errors
+    ///
+    /// [`SuperviseError`]; nothing of the group runs then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing of the group runs when the future is dropped before it is done.
+    pub async fn supervise(&self, group: Group) -> Result<Supervised, SuperviseError> {
+        self.tasks.groups.supervise(&self.core, group).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use everpost::{AdmissionError, CommitError, NodeConfig, NodeEnded, Refusal, SendError, StoreConfig};
+use everpost::{
+    AdmissionError, CommitError, Group, GroupEnded, NodeConfig, NodeEnded, Refusal, SendError, StoreConfig,
+};
 use everpost_tests::probe::Probe;
+use everpost_tests::stage::{Act, Stage};
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Script, Step, Worker, read, workers};
 
@@ -171,6 +174,8 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
     let node = workers(&data, &probe).config(config.clone()).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     let replied = actor.ask(Script::new([Step::Append(0)])).await.unwrap();
+    let stage = Stage::new();
+    let group = node.supervise(Group::one_for_one("group").child(stage.permanent("task"))).await.unwrap();
     actor.send(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).await.unwrap();
     let mut acknowledged = 0;
     let failed = loop {
@@ -196,6 +201,11 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
     let refused = refusal(actor.send(Script::new([])).await.unwrap_err());
     assert!(matches!(refused, Refusal::Stopping | Refusal::Store(AdmissionError::Failed(_))), "{refused:?}");
     soon("a drain ends", node.drained()).await.unwrap_err();
+    // A restart that cannot be stored is not made.
+    stage.tell("task", Act::Fail);
+    let ended = soon("the group ends", group.ended()).await;
+    assert!(matches!(&ended, Err(GroupEnded::NotStored { source: NodeEnded::Failed(_), .. })), "{ended:?}");
+    assert_eq!(stage.seen(), ["+task", "-task"]);
     probe.open(GATE);
     soon("the stop ends", node.stop()).await.unwrap_err();
 

@@ -13,6 +13,7 @@ mod damage;
 mod durability;
 mod failures;
 mod flattering;
+mod groups;
 mod holds;
 mod hostile;
 mod inside;

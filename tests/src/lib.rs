@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod puppet;
 pub mod relay;
 pub mod seeds;
+pub mod stage;
 pub mod wait;
 pub mod worker;
 

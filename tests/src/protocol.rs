@@ -53,6 +53,11 @@ pub enum Command {
     Drain,
     /// Send jobs on every stream of the load, from these numbers on, until killed.
     Load(Vec<(u32, u32)>),
+    /// Supervise a task that reaches gate 0 and fails, again and again, with a budget of so many restarts within an hour.
+    Supervise {
+        /// How many.
+        restarts: u32,
+    },
     /// Stop the node and end.
     Stop,
 }
@@ -74,6 +79,8 @@ pub enum Event {
     Noted(Note),
     /// Nothing waits.
     Drained,
+    /// The group has ended by itself, and why.
+    GaveUp(String),
     /// The node was stopped cleanly.
     Stopped,
     /// The load: something that a client saw.

@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, ConfigError, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
 use crate::gate::{Gate, NodeEnded};
+use crate::group::Groups;
 use crate::hand::Hands;
 use crate::link::{self, Links};
 use crate::node_file::NodeFile;
@@ -153,7 +154,7 @@ async fn start(
     });
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
     let background = vec![opening, sweeping].into();
-    let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default() };
+    let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default(), groups: Groups::default() };
     let node = Node { core, tasks: Arc::new(tasks), links };
     if let Err(error) = begin(&node, parts, suspects).await {
         // The first error is the one that matters.

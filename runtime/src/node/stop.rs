@@ -23,10 +23,14 @@ pub enum StopError {
     /// be handled again.
     #[error("{0} supervisors were still waiting for handlers at the deadline; their messages will be handled again")]
     CutOff(usize),
+    /// Groups had not stopped at the deadline. Their tasks were killed, and dropped at their next await.
+    #[error("the groups {} had not stopped at the deadline; their tasks were killed", .0.join(", "))]
+    GroupsKilled(Vec<String>),
 }
 
 impl Node {
-    /// Stops the node: takes in nothing more, lets the turns in hand finish (up to the setting `stop_timeout`, then cuts
+    /// Stops the node: stops its groups, the last one first, while their tasks can still send (up to the setting `stop_timeout`,
+    /// then kills them), takes in nothing more, lets the turns in hand finish (up to `stop_timeout` again, then cuts
     /// them off, which is no failure of their messages), tells the other nodes, commits, takes a last checkpoint and closes the store. What
     /// waits stays in the store. May be called again; the second call finds nothing to do.
     ///
@@ -39,6 +43,7 @@ impl Node {
     /// Not cancel safe: a stop that is dropped half-way leaves a node that takes nothing in. Call it again.
     pub async fn stop(&self) -> Result<(), StopError> {
         let core = &self.core;
+        let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
         core.stop_intake();
         core.questions.close();
         core.load.room.notify_waiters();
@@ -63,7 +68,11 @@ impl Node {
         core.dismiss_waiters();
         closed.expect("closing does not panic, and the runtime is running")?;
         tracing::info!(node = %core.name, waiting = core.waiting(), "stopped");
-        if cut_off > 0 { Err(StopError::CutOff(cut_off)) } else { Ok(()) }
+        match killed.is_empty() {
+            true if cut_off == 0 => Ok(()),
+            true => Err(StopError::CutOff(cut_off)),
+            false => Err(StopError::GroupsKilled(killed)),
+        }
     }
 }
 

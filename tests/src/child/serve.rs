@@ -1,8 +1,9 @@
 //! The child's side: a node with every actor of the harness, driven from standard input.
 
 use std::io::BufRead;
+use std::time::Duration;
 
-use everpost::{Actor, Node, NodeConfig, Receipt};
+use everpost::{Actor, Child, Failure, Group, Node, NodeConfig, Receipt};
 use tokio::sync::mpsc;
 
 use crate::load;
@@ -54,6 +55,9 @@ async fn run(setup: Setup) {
                     tokio::spawn(run_client(node.clone(), stream, first));
                 }
             }
+            Command::Supervise { restarts } => {
+                tokio::spawn(fail_again_and_again(node.clone(), restarts));
+            }
             Command::Stop => {
                 node.stop().await.expect("the node stops cleanly");
                 return emit(&Event::Stopped);
@@ -67,6 +71,19 @@ async fn run_client(node: Node, stream: u32, first: u32) {
     let client = tokio::spawn(load::client(node, stream, first..=u32::MAX, say));
     if let Err(failure) = client.await {
         emit(&Event::Broken(format!("stream {stream}: {failure}")));
+    }
+}
+
+async fn fail_again_and_again(node: Node, restarts: u32) {
+    let backoff = crate::config().backoff;
+    let failing = Child::permanent("failing", |_| async {
+        emit(&Event::Reached(0));
+        Err(Failure::retry("it always fails"))
+    });
+    let group = Group::one_for_one("group").restarts(restarts, Duration::from_secs(3600)).backoff(backoff);
+    let group = node.supervise(group.child(failing)).await.expect("the group starts");
+    if let Err(ended) = group.ended().await {
+        emit(&Event::GaveUp(ended.to_string()));
     }
 }
 

@@ -1,0 +1,81 @@
+//! Why a group was not started, and why one has ended.
+
+use everpost_persistence::ReadError;
+
+use super::GROUP_RESTARTS_MAX;
+use crate::budget::Budget;
+use crate::gate::NodeEnded;
+
+/// Why a group was not started. Nothing of it runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuperviseError {
+    /// The name of a group or of a child is not allowed.
+    #[error("`{0}` cannot be the name of a group or of its child: it has 1 to 64 characters of a-z, 0-9, `_` and `-`")]
+    Name(String),
+    /// Two children of a group have the same name.
+    #[error("two children of the group `{group}` have the name `{child}`, so that they cannot be told apart")]
+    TwoChildren {
+        /// The path of the group, `ingest/inner`.
+        group: String,
+        /// Their name.
+        child: String,
+    },
+    /// A budget is larger than it may be.
+    #[error("the budget of the group `{group}` is {restarts} restarts; at most {GROUP_RESTARTS_MAX} can be stored")]
+    Budget {
+        /// The path of the group, `ingest/inner`.
+        group: String,
+        /// Its restarts.
+        restarts: u32,
+    },
+    /// A group of this name runs on the node.
+    #[error("a group with the name `{0}` is running; it must have ended before another can be started")]
+    NameInUse(String),
+    /// The restarts of an earlier process cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The restarts of an earlier process were stored by a build that this one does not understand.
+    #[error("the stored restarts of the group `{0}` cannot be read by this build")]
+    Record(String),
+    /// The node is stopping, or has stopped.
+    #[error("the node is stopping, and starts no groups any more")]
+    Stopping,
+    /// A supervisor could not be started.
+    #[error("a supervisor could not be started: {0}")]
+    Supervisor(String),
+}
+
+/// Why a group has ended although it was not told to. Everything of it is stopped, and nothing starts it again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupEnded {
+    /// It needed more restarts than its budget allows.
+    #[error("the group `{group}` gave up, more than {} restarts within {:?}: the last to fail was `{child}`: {cause}", budget.restarts, budget.within)]
+    Spent {
+        /// The path of the group, `ingest/inner`.
+        group: String,
+        /// Its budget.
+        budget: Budget,
+        /// The child whose failure was one too many.
+        child: String,
+        /// Why it failed.
+        cause: String,
+    },
+    /// A restart could not be stored, so it was not made.
+    #[error("the group `{group}` could not store a restart, and has stopped: {source}")]
+    NotStored {
+        /// The path of the group, `ingest/inner`.
+        group: String,
+        /// Why.
+        source: NodeEnded,
+    },
+    /// A defect: its supervisor has failed.
+    #[error("the supervisor of the group `{group}` failed: {cause}")]
+    Supervisor {
+        /// The path of the group.
+        group: String,
+        /// Why.
+        cause: String,
+    },
+}

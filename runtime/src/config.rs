@@ -54,7 +54,7 @@ pub struct NodeConfig {
     pub idempotency_keys_max: usize,
     /// How many questions may be open at a time over the whole node; more wait.
     pub questions_max: usize,
-    /// How long a stop waits for the turns in hand.
+    /// How long a stop waits for groups to stop, and then, as long again, for the turns in hand.
     pub stop_timeout: Duration,
     /// The settings of the store.
     pub store: everpost_persistence::Config,

@@ -1,5 +1,5 @@
-//! How a keyed actor fares: its restart budget, and whether it is paused. What the store keeps of it is specified in
-//! `docs/FORMAT.md`.
+//! How a keyed actor, an actor type or a group fares: its restart budget, and whether it is paused. What the store keeps of
+//! it is specified in `docs/FORMAT.md`.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -50,7 +50,7 @@ pub(crate) struct Supervised {
 #[derive(Serialize, Deserialize)]
 struct SupervisionRecord<'a> {
     version: u8,
-    /// An address, or the name of an actor type.
+    /// An address, the name of an actor type, or `group ` and the path of a group.
     name: &'a str,
     restarts: Vec<u64>,
     paused: Option<PausedRecord>,
@@ -66,6 +66,15 @@ impl Supervised {
     /// Paused, with nothing else to say.
     pub(crate) fn paused(paused: Paused) -> Self {
         Self { restarts: Restarts::default(), paused: Some(paused) }
+    }
+
+    /// Restarted at these moments, and not paused.
+    pub(crate) fn restarted(restarts: Restarts) -> Self {
+        Self { restarts, paused: None }
+    }
+
+    pub(crate) fn into_restarts(self) -> Restarts {
+        self.restarts
     }
 
     /// Counts a failure of the actor. When that spends its budget it is paused, and true is returned.

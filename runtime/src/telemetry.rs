@@ -8,9 +8,15 @@
 //! | `committed` | debug | a turn is durable |
 //! | `handler failed` | warn | a message will be tried again |
 //! | `dead letter` | error | a message was given up on |
+//! | span `task` | info | a child of a group runs |
+//! | `child failed` | warn | a child of a group has ended with an error or a panic, or was killed |
+//! | `child killed` | warn | a child of a group was not ready, or did not stop, in time |
+//! | `nested budgets` | warn | a child of nested groups may be started more often than any single budget says |
+//! | `group gave up` | error | a group has ended by itself, and nothing starts it again |
 //!
-//! What happened stands in the field `event`, since `message` is the id of the message. All carry `node`, `actor`,
-//! `message`, `seq` and, where there is one, `attempt` and `trace` (the id of the first message of the chain of causes).
+//! What happened stands in the field `event`, since `message` is the id of the message. What is about a group carries `node`,
+//! `group` and, where there is one, `child`; all others carry `node`, `actor`, `message`, `seq` and, where there is
+//! one, `attempt` and `trace` (the id of the first message of the chain of causes).
 
 use everpost_persistence::Position;
 use tracing::{Level, Span};

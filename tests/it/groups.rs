@@ -306,6 +306,7 @@ async fn a_node_stops_its_groups_in_reverse_while_they_can_still_send() {
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let stage = Stage::new();
     let first = node.supervise(Group::one_for_one("first").child(stage.permanent("a"))).await.unwrap();
+    soon("the first starts", first.started()).await.unwrap();
     let actor = node.actor::<Worker>("one");
     let sending = Child::permanent("sending", move |context| {
         let actor = actor.clone();

@@ -252,9 +252,8 @@ impl Members {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
-        let now = self.clock.now();
-        self.timer = self.rules.wake_at(now).map(|moment| {
-            let (group, wait) = (myself.clone(), moment.since(now));
+        self.timer = self.rules.wake_at().map(|moment| {
+            let (group, wait) = (myself.clone(), moment.since(self.clock.now()));
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 // One that is gone has nothing due.

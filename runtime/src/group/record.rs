@@ -2,25 +2,15 @@
 
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition};
-use serde::{Deserialize, Serialize};
 
 use crate::address::mailbox_id;
 use crate::budget::Restarts;
 use crate::clock::Micros;
+use crate::supervised::Supervised;
 
-const RESTARTS_VERSION: u8 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct RestartsRecord<'a> {
-    version: u8,
-    group: &'a str,
-    restarts: Vec<u64>,
-}
-
-/// Under which id the store keeps what it knows of the group with this path. No actor has it: a space cannot be part of
-/// an actor type.
+/// Under which id the store keeps what it knows of the group with this path.
 pub(super) fn subject(path: &str) -> MailboxId {
-    mailbox_id(&format!("group {path}"))
+    mailbox_id(&name(path))
 }
 
 /// Where the store keeps it.
@@ -29,18 +19,17 @@ pub(super) fn key(subject: MailboxId) -> Key {
 }
 
 pub(super) fn encode(path: &str, moments: &[Micros]) -> Bytes {
-    let restarts = moments.iter().map(|moment| moment.0).collect();
-    let record = RestartsRecord { version: RESTARTS_VERSION, group: path, restarts };
-    postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+    Supervised::restarted(Restarts::new(moments.to_vec())).encode(&name(path))
 }
 
-/// Reads a record; none for bytes that are not one.
+/// Reads a record; none for bytes that this build cannot read.
 pub(super) fn decode(record: &[u8]) -> Option<Restarts> {
-    if record.first() != Some(&RESTARTS_VERSION) {
-        return None;
-    }
-    let record: RestartsRecord<'_> = postcard::from_bytes(record).ok()?;
-    Some(Restarts::new(record.restarts.into_iter().map(Micros).collect()))
+    Supervised::decode(record).map(|(_, supervised)| supervised.into_restarts())
+}
+
+/// No actor and no actor type has it: a space cannot be part of an actor type.
+fn name(path: &str) -> String {
+    format!("group {path}")
 }
 
 #[cfg(test)]
@@ -50,9 +39,9 @@ mod tests {
     #[test]
     fn the_bytes_of_a_record_are_as_specified() {
         let record = encode("a/b", &[Micros(1), Micros(300)]);
-        assert_eq!(record[..], [1, 3, b'a', b'/', b'b', 2, 1, 0xac, 0x02]);
+        assert_eq!(record, [&[1, 9][..], b"group a/b", &[2, 1, 0xac, 0x02, 0]].concat());
         assert_eq!(decode(&record), Some(Restarts::new(vec![Micros(1), Micros(300)])));
-        assert_eq!(decode(&[9, 0, 0]), None);
+        assert_eq!(decode(&[9, 0, 0, 0]), None);
         assert_eq!(decode(&[]), None);
     }
 

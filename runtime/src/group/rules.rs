@@ -103,6 +103,8 @@ pub(super) struct Rules {
     restarts: Restarts,
     note: Note,
     sweep: Option<Sweep>,
+    /// The moment of the last event.
+    looked_at: Micros,
     begun: bool,
     started: bool,
     ended: bool,
@@ -140,6 +142,7 @@ impl Rules {
             restarts,
             note: Note::default(),
             sweep: None,
+            looked_at: Micros(0),
             begun: false,
             started: false,
             ended: false,
@@ -149,6 +152,7 @@ impl Rules {
     /// Takes in what has happened, and says what is to be done. `random` spreads a wait before a restart.
     pub(super) fn handle(&mut self, now: Micros, event: Event, random: u32) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.looked_at = now;
         if self.ended {
             return actions;
         }
@@ -161,21 +165,24 @@ impl Rules {
                 self.note.failed();
                 self.end(Ending::NotNoted);
             }
-            Event::Tick => self.look_at_deadlines(now, &mut actions),
+            Event::Tick => {}
             Event::Stop => self.end(Ending::Stopped),
             Event::Kill => {
                 self.end(Ending::Stopped);
                 self.kill_all(&mut actions);
             }
         }
+        // With every event: the tick may be late, and another one before it.
+        self.look_at_deadlines(now, &mut actions);
         self.go_on(now, &mut actions);
         actions
     }
 
-    /// The next moment at which there is something to do although nothing has happened.
-    pub(super) fn wake_at(&self, now: Micros) -> Option<Micros> {
-        // A moment that has passed was looked at; what still waits then, waits for something else.
-        self.members.iter().filter_map(Member::moment).filter(|moment| *moment > now).min()
+    /// The next moment at which there is something to do although nothing has happened. It may have passed by the time that
+    /// this is asked.
+    pub(super) fn wake_at(&self) -> Option<Micros> {
+        // Those before were looked at; what still waits then, waits for something else.
+        self.members.iter().filter_map(Member::moment).filter(|moment| *moment > self.looked_at).min()
     }
 
     fn child_ended(&mut self, now: Micros, place: Place, incarnation: Incarnation, end: End, random: u32) {

@@ -12,8 +12,10 @@ pub(super) enum Step {
     IsReady(usize),
     NoteIsWritten,
     NoteFails,
-    /// Until something is due.
+    /// Until something is due, which is heard of.
     TimePasses,
+    /// Past the moment at which something is due, before that is heard of.
+    TimeIsLost,
     /// Something is heard of an incarnation that is gone.
     OldNews(usize),
     Stop,
@@ -44,6 +46,8 @@ struct Child {
     ready: bool,
     asked: bool,
     killed: bool,
+    /// When it is to be killed.
+    deadline: Option<Micros>,
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -93,6 +97,7 @@ impl Group {
             Step::IsDone(place) => self.ends(place, End::Done),
             Step::IsReady(place) => self.live.get_mut(&Place(place)).filter(|child| !child.ready).map(|child| {
                 child.ready = true;
+                child.deadline = child.deadline.take_if(|_| child.asked);
                 Event::Ready(Place(place), child.incarnation)
             }),
             Step::NoteIsWritten => self.under_way.take().map(|moments| {
@@ -103,10 +108,14 @@ impl Group {
                 self.is_ending = true;
                 Event::NotNoted
             }),
-            Step::TimePasses => self.rules.wake_at(self.now).map(|moment| {
-                self.now = moment;
+            Step::TimePasses => self.rules.wake_at().map(|moment| {
+                self.now = moment.max(self.now);
                 Event::Tick
             }),
+            Step::TimeIsLost => {
+                self.now = self.rules.wake_at().map_or(self.now, |moment| moment.plus(SECOND).max(self.now));
+                None
+            }
             Step::OldNews(place) => self.started.get(&Place(place)).and_then(|(Incarnation(number), _)| {
                 let old = Incarnation(number - 1);
                 (old != Incarnation(0)).then_some(Event::Ended(Place(place), old, End::Failed("old".into())))
@@ -126,7 +135,10 @@ impl Group {
             steps.extend((!child.ready).then_some(Step::IsReady(*place)));
         }
         steps.extend(self.under_way.iter().flat_map(|_| [Step::NoteIsWritten, Step::NoteFails]));
-        steps.extend(self.rules.wake_at(self.now).map(|_| Step::TimePasses));
+        if let Some(moment) = self.rules.wake_at() {
+            steps.push(Step::TimePasses);
+            steps.extend((moment > self.now).then_some(Step::TimeIsLost));
+        }
         steps.extend((!self.is_ending).then_some(Step::Stop));
         steps.push(Step::Kill);
         steps
@@ -155,7 +167,7 @@ impl Group {
                 self.live.iter().find(|(_, child)| child.asked || child.killed).map(|(place, _)| Step::IsDone(place.0));
             let unready = self.live.iter().find(|(_, child)| !child.ready).map(|(place, _)| Step::IsReady(place.0));
             let note = self.under_way.is_some().then_some(Step::NoteIsWritten);
-            let time = self.rules.wake_at(self.now).map(|_| Step::TimePasses);
+            let time = self.rules.wake_at().map(|_| Step::TimePasses);
             match asked.or(unready).or(note).or(time) {
                 Some(step) => self.step(step),
                 None => return,
@@ -185,6 +197,8 @@ impl Group {
         assert!(self.ending.is_none() || actions.is_empty(), "after its end it does {actions:?}");
         actions.iter().for_each(|action| self.check(action));
         self.check_budget();
+        let next = self.live.values().filter_map(|child| child.deadline).min();
+        assert!(next.is_none_or(|next| self.rules.wake_at().is_some_and(|moment| moment <= next)), "{self:?}");
         let ready = actions.iter().filter_map(|action| match action {
             Action::Start(place, _) if self.terms[place.0].ready_within.is_none() => Some(place.0),
             _ => None,
@@ -201,9 +215,13 @@ impl Group {
                 let last = self.live.keys().next_back();
                 assert_eq!(last, Some(place), "the last one is to stop first");
                 let child = self.live.get_mut(place).unwrap();
+                child.deadline = self.terms[place.0].stop_within.map(|duration| self.now.plus(duration));
                 assert!(!std::mem::replace(&mut child.asked, true), "{place:?} is asked twice");
             }
-            Action::Kill(place) => self.live.get_mut(place).expect("only what lives is killed").killed = true,
+            Action::Kill(place) => {
+                let child = self.live.get_mut(place).expect("only what lives is killed");
+                (child.killed, child.deadline) = (true, None);
+            }
             Action::Note { moments, anew } => {
                 assert!(self.under_way.replace(moments.clone()).is_none(), "two notes at once");
                 assert!(!anew.is_empty(), "somebody is restarted");
@@ -233,7 +251,8 @@ impl Group {
             assert!(in_front.clone().all(is_up), "{place:?} is started before those in front of it");
         }
         self.resting.remove(&place);
-        let child = Child { incarnation, ready: false, asked: false, killed: false };
+        let deadline = self.terms[place.0].ready_within.map(|duration| self.now.plus(duration));
+        let child = Child { incarnation, ready: false, asked: false, killed: false, deadline };
         assert!(self.live.insert(place, child).is_none(), "{place:?} runs twice");
     }
 

@@ -60,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0usize..5).prop_map(Step::IsReady),
         8 => Just(Step::NoteIsWritten),
         8 => Just(Step::TimePasses),
+        4 => Just(Step::TimeIsLost),
         2 => (0usize..5).prop_map(Step::OldNews),
         1 => prop_oneof![Just(Step::NoteFails), Just(Step::Stop), Just(Step::Kill)],
     ]

@@ -1,8 +1,8 @@
 //! Everything that may fail fails at once, and in the end every message is accounted for: handled once, or a dead letter.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use everpost::{
@@ -22,6 +22,8 @@ const MESSAGES: u32 = 40;
 struct Stormy {
     /// Handlers that run now.
     running: Arc<AtomicUsize>,
+    /// Messages that were deferred before: that counts no attempt.
+    deferred: Mutex<BTreeSet<u32>>,
 }
 
 #[derive(Serialize, Deserialize, Message)]
@@ -94,7 +96,10 @@ impl Drop for Counted<'_> {
 impl Handler<Gust> for Stormy {
     async fn handle(&self, handled: &mut Durable<Vec<u32>>, gust: Gust, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let running = Counted::new(&self.running);
-        let fails = turn.attempt() <= gust.up_to && !(matches!(gust.how, How::Defer) && handled.len() % 3 == 0);
+        let fails = match gust.how {
+            How::Defer => self.deferred.lock().expect("nobody panics with it").insert(gust.number),
+            _ => turn.attempt() <= gust.up_to,
+        };
         for at in 0..AWAITS {
             if fails && at == gust.at {
                 match gust.how {
@@ -171,14 +176,15 @@ async fn in_a_storm_of_failures_every_message_is_accounted_for_and_nothing_is_le
         let folder = everpost_tests::folder();
         let (running, living) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let config = NodeConfig { attempts_max: 4, idle_after: Duration::from_millis(40), ..everpost_tests::config() };
-        let builder = Node::builder("node", folder.path()).actor(Stormy { running: Arc::clone(&running) });
+        let builder = Node::builder("node", folder.path());
+        let builder = builder.actor(Stormy { running: Arc::clone(&running), deferred: Mutex::default() });
         let node = builder.actor(Ledger).config(config).start().await.unwrap();
         let doomed_groups = [doomed(&node, "one", &living).await, doomed(&node, "two", &living).await];
 
         let mut poison = BTreeSet::new();
         for number in 0..MESSAGES * ADDRESSES {
             let how = [How::Panic, How::Fail, How::Hang, How::Defer][random.below(4) as usize];
-            // One in ten never gets through, unless it only waits for others.
+            // One in ten never gets through, unless it is only put off.
             let is_poison = random.once_in(10) && !matches!(how, How::Defer);
             let (at, up_to) = (random.below(u64::from(AWAITS)) as u32, random.below(3) as u32);
             if is_poison {

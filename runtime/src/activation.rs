@@ -304,9 +304,11 @@ impl<A: Actor> Activation<A> {
         handled: Handled,
     ) -> Result<(), ActorProcessingErr> {
         let Handled { reply, staged, record, forget, is_repeated } = handled;
-        let grows =
-            !staged.sends.is_empty() || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
+        let grows = !staged.sends.is_empty()
+            || staged.timers.grow()
+            || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
         let bytes = staged.sends.iter().map(|send| send.envelope.len()).sum::<usize>()
+            + staged.timers.bytes()
             + record.as_ref().map_or(0, Bytes::len)
             + reply.as_ref().map_or(0, Bytes::len);
         let permit = match self.core.store.reserve(Class::Turn { grows }, bytes).await {

@@ -30,6 +30,13 @@ impl Micros {
     }
 }
 
+/// A moment before 1970 is taken for 1970, one past the end of time for that end.
+impl From<SystemTime> for Micros {
+    fn from(moment: SystemTime) -> Self {
+        Self(micros(moment.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
 impl From<Micros> for SystemTime {
     fn from(moment: Micros) -> Self {
         UNIX_EPOCH + Duration::from_micros(moment.0)

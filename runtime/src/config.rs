@@ -42,6 +42,9 @@ pub struct NodeConfig {
     pub outbox_messages_max: usize,
     /// The same in bytes.
     pub outbox_bytes_max: usize,
+    /// How many timers the node keeps before it sets no more from outside. Turns are never held back. Too small refuses what
+    /// there is room for; too large takes disk, and about 100 bytes of memory each.
+    pub timers_max: usize,
     /// How long a send from outside waits for room in a mailbox or an outbox before its message is handed back.
     pub send_timeout: Duration,
     /// How long an ask waits when it does not say.
@@ -76,6 +79,7 @@ impl Default for NodeConfig {
             window_bytes_max: 64 << 20,
             outbox_messages_max: 1_000_000,
             outbox_bytes_max: 256 << 20,
+            timers_max: 1_000_000,
             send_timeout: Duration::from_secs(30),
             ask_timeout: Duration::from_secs(30),
             idempotency_retention: Duration::from_secs(24 * 60 * 60),

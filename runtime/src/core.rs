@@ -11,6 +11,7 @@ mod locked;
 mod recall;
 mod settle;
 mod supervise;
+mod tick;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
+use crate::timer::Timers;
 use crate::waiter::{Outcome, Waiter};
 
 /// What leaves through the gate.
@@ -87,6 +89,7 @@ pub(crate) struct Core {
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
+    pub(crate) timers: Timers,
     pub(crate) activations: Activations,
     pub(crate) kept_replies: KeptReplies,
     pub(crate) requests: Requests,
@@ -144,6 +147,7 @@ impl Core {
             kinds,
             hands,
             quarantine: Quarantine::default(),
+            timers: Timers::default(),
             kept_replies: KeptReplies::default(),
             waits_for: Mutex::default(),
             counters: Counters::default(),
@@ -401,9 +405,10 @@ impl Core {
         self.load.waiting.fetch_add(messages, Ordering::AcqRel);
     }
 
-    /// Whether every message is done or at its node, durably.
+    /// Whether every message is done or at its node, durably, and no timer is due.
     pub(crate) fn is_drained(&self) -> bool {
-        if self.waiting() > 0 || self.cluster.owed() > 0 {
+        // Timers first: one that fires meanwhile counts as waiting before it is not due any more.
+        if self.timers.is_due() || self.waiting() > 0 || self.cluster.owed() > 0 {
             return false;
         }
         let mut newest = Position(0);

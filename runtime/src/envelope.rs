@@ -186,8 +186,20 @@ pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &
 
 /// The same message without an expiry: for a dead letter that is to be handled after all.
 pub(crate) fn without_expiry(envelope: &[u8]) -> Result<Bytes, EnvelopeError> {
+    sealed_anew(envelope, |header| Header { expires: 0, ..header })
+}
+
+/// The same message under another identity, sent at another time: for a tick of a timer. All ticks are of one trace.
+pub(crate) fn as_tick(envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<Bytes, EnvelopeError> {
+    sealed_anew(envelope, |header| {
+        let trace = Some(header.trace().0.to_be_bytes());
+        Header { id: id.0.to_be_bytes(), trace, sent_at: sent_at.0, ..header }
+    })
+}
+
+fn sealed_anew(envelope: &[u8], change: impl for<'a> FnOnce(Header<'a>) -> Header<'a>) -> Result<Bytes, EnvelopeError> {
     let (header, payload) = Header::decode(envelope)?;
-    let header = Header { expires: 0, ..header };
+    let header = change(header);
     let encoded = encode_exactly(|envelope| {
         let mut envelope = encode_header(&header, envelope)?;
         envelope.extend_from_slice(payload);
@@ -279,6 +291,20 @@ mod tests {
         assert_eq!(envelope, expected);
         let (header, payload) = Header::decode(&envelope).unwrap();
         assert_eq!((header.callers, payload), ([7; 32].as_slice(), b"\x02hi".as_slice()));
+    }
+
+    #[test]
+    fn a_tick_is_the_same_message_with_an_id_and_a_time_of_its_own() {
+        let envelope = sealed("hi", Some("api/1"));
+        let tick = as_tick(&envelope, MessageId(7), Micros(300)).unwrap();
+        let (header, payload) = Header::decode(&tick).unwrap();
+        assert_eq!((header.id(), header.sent_at, header.trace()), (MessageId(7), 300, MessageId(3)));
+        assert_eq!((header.sender, header.destination, payload), (Some("api/1"), "box/a", b"\x02hi".as_slice()));
+        // What has no cause is the cause of its ticks.
+        let origin = Origin::plain(MessageId(9), Micros(5));
+        let root = seal("box/a", origin, &Note { text: String::new() }).unwrap();
+        let tick = as_tick(&root, MessageId(7), Micros(300)).unwrap();
+        assert_eq!(Header::decode(&tick).unwrap().0.trace(), MessageId(9));
     }
 
     #[test]

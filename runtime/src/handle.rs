@@ -1,5 +1,7 @@
 //! The door from outside: sending to an actor, asking it, and questions to its state.
 
+mod timers;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -67,6 +67,8 @@
 //! - [`Priority`], [`Order`], [`Post`] and [`HoldHandler`] say how messages are delivered and acknowledged; [`DeadLetters`] is what
 //!   became of those that were given up on; [`Budget`] says when an actor is paused.
 //! - [`Group`] and [`Child`] describe supervised tasks of a node: what feeds its actors, or is fed by them.
+//! - [`Schedule`] says when a timer sends its message: later, at a fixed rate, or by a cron expression; turns set and cancel
+//!   timers as part of their commit ([`Turn::send_after`]).
 //! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without
 //!   a file ([`ClusterConfig`]).
 //! - [`init_logs`] sets up logs in which one message can be followed from send to commit.
@@ -118,6 +120,7 @@ mod supervised;
 mod supervision;
 mod telemetry;
 mod time_limit;
+mod timer;
 mod turn;
 mod waiter;
 
@@ -153,4 +156,5 @@ pub use crate::receipt::{ProcessedError, Receipt};
 pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
 pub use crate::supervised::{PauseReason, Paused};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
+pub use crate::timer::{CancelError, Missed, Schedule, ScheduleError, TimerId};
 pub use crate::turn::{Turn, TurnPost};

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Micros;
+
 /// A value that can be sent to an actor. Derive it:
 ///
 /// ```
@@ -73,6 +75,14 @@ impl MessageId {
         Self(first_half(&blake3::hash(&input)))
     }
 
+    /// The identity of the message that a timer sends for the tick that is due then.
+    pub(crate) fn of_tick(timer: Self, due: Micros) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 message of a tick");
+        hasher.update(&timer.0.to_be_bytes());
+        hasher.update(&due.0.to_be_bytes());
+        Self(first_half(&hasher.finalize()))
+    }
+
     /// A key for a call to the outside world: the same on every attempt, another for another label.
     pub(crate) fn idempotency_key(self, label: &str) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 idempotency key of a turn");
@@ -111,5 +121,13 @@ mod tests {
         assert_ne!(id.derive(0), MessageId(8).derive(0));
         assert_eq!(id.idempotency_key("charge"), id.idempotency_key("charge"));
         assert_ne!(id.idempotency_key("charge"), id.idempotency_key("refund"));
+    }
+
+    #[test]
+    fn the_id_of_a_tick_is_of_its_timer_and_its_moment() {
+        let id = |timer, due| MessageId::of_tick(MessageId(timer), Micros(due));
+        assert_eq!(id(1, 2).to_string(), "b980d7d0c086141ee87802de810f3d49", "part of the format");
+        assert_ne!(id(1, 2), id(1, 3));
+        assert_ne!(id(1, 2), id(2, 2));
     }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod recover;
 mod stop;
 mod sweep;
+mod timers;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -96,6 +97,8 @@ pub struct NodeStatistics {
     pub waiting: usize,
     /// Messages that other nodes are owed: accepted here, and not on their disk yet.
     pub owed: usize,
+    /// Timers that this node keeps.
+    pub timers: usize,
 }
 
 impl Node {
@@ -179,6 +182,7 @@ impl Node {
             mailboxes: self.core.directory.len(),
             waiting: self.core.waiting(),
             owed: self.core.cluster.owed(),
+            timers: self.core.timers.len(),
         }
     }
 
@@ -189,7 +193,8 @@ impl Node {
     }
 
     /// Completes when every message is handled or given up on, and that is durable, and every message for another node is on
-    /// its disk. Messages that are sent meanwhile are waited for too.
+    /// its disk, and every timer that is due has fired. Messages that are sent meanwhile are waited for too; a timer that is not
+    /// due is not.
     ///
     /// # Errors
     ///

@@ -61,6 +61,16 @@ pub enum Refusal {
         /// Their bytes.
         bytes: usize,
     },
+    /// The node keeps as many timers as may be set from outside.
+    #[error(
+        "the node keeps {timers} timers, and sets none from outside above {timers_max} (`timers_max`); cancel some, or raise it"
+    )]
+    TimersFull {
+        /// How many it keeps.
+        timers: usize,
+        /// The setting `timers_max`.
+        timers_max: usize,
+    },
     /// A volatile message was dropped, because there is no link to the node where the address lives, or it is too slow.
     #[error("there is no link to node `{node}` that could take it now; it was dropped, as a volatile message may be")]
     NoLink {

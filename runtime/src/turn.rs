@@ -1,5 +1,7 @@
 //! The turn: the handling of one message, and the only door through which its effects leave.
 
+mod timers;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::refusal::AskError;
 use crate::request::RequestId;
 use crate::supervision::Kind;
 use crate::time_limit::Progress;
+use crate::timer::TimerChanges;
 
 /// The handling of one message. What a handler sends through it leaves when the turn commits, or never.
 ///
@@ -48,6 +51,7 @@ pub(crate) struct Staged {
     pub(crate) replies: Vec<Key>,
     /// Questions of this turn to actors of other nodes, where the replies are kept until it commits.
     pub(crate) asked_away: Vec<(Arc<Peer>, MessageId, Address)>,
+    pub(crate) timers: TimerChanges,
     pub(crate) forget: bool,
     /// The message was handed over to a holder, who decides.
     pub(crate) is_held: bool,
@@ -206,10 +210,16 @@ impl<'a> Turn<'a> {
         self.attempt
     }
 
+    /// When the message was sent, by the clock of the node that sent it; for one of a timer, when it was due.
+    #[must_use]
+    pub fn sent_at(&self) -> Micros {
+        Micros(self.header.sent_at)
+    }
+
     /// How long ago the message was sent.
     #[must_use]
     pub fn age(&self) -> Duration {
-        Micros::now().since(Micros(self.header.sent_at))
+        Micros::now().since(self.sent_at())
     }
 
     /// The name of the message's type.

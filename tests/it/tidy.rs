@@ -97,7 +97,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "Micros::now",
         "std::env",
     ];
-    const PURE: [&str; 13] = [
+    const PURE: [&str; 16] = [
         "runtime/src/budget.rs",
         "runtime/src/group/nested.rs",
         "runtime/src/group/rules.rs",
@@ -105,6 +105,9 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/group/rules/note.rs",
         "runtime/src/mailbox/rules.rs",
         "runtime/src/mailbox/backoff.rs",
+        "runtime/src/timer/schedule.rs",
+        "runtime/src/timer/cron.rs",
+        "runtime/src/timer/index.rs",
         "runtime/src/cluster/placement.rs",
         "persistence/src/chunk.rs",
         "persistence/src/fold.rs",

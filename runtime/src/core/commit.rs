@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Partition, Permit, Position};
+use everpost_persistence::{Partition, Permit, Position, Stage};
 use everpost_transport::link::Lane;
 use smallvec::SmallVec;
 
@@ -14,6 +14,7 @@ use super::{Core, Effect};
 use crate::cluster::{Departure, Peer};
 use crate::envelope::Header;
 use crate::mailbox::{Inner, Mailbox};
+use crate::priority::Priority;
 use crate::telemetry::Committed;
 use crate::turn::{Recipient, Staged, StagedSend};
 use crate::waiter::Outcome;
@@ -51,7 +52,7 @@ impl Core {
         }
     }
 
-    fn destination(&self, send: &StagedSend) -> Destination {
+    pub(super) fn destination(&self, send: &StagedSend) -> Destination {
         match &send.to {
             Recipient::Here(kind) => Destination::Here(self.directory.mailbox(&send.address, kind)),
             Recipient::Away(peer, lane) => Destination::Away(Arc::clone(peer), *lane),
@@ -77,6 +78,7 @@ impl Core {
         let forgotten = forget && own.rules.is_empty() && !to_itself;
         let settled =
             if is_repeated { Settled::default() } else { self.settles(mailbox, header, payload, reply.as_ref()) };
+        let timers = self.timers.change(staged.timers);
         let (ticket, positions) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             if recorded {
@@ -91,12 +93,11 @@ impl Core {
             for key in &staged.replies {
                 stage.delete(*key);
             }
-            let add = |(send, destination): (&StagedSend, &Destination)| match destination {
-                Destination::Here(receiver) => stage.enqueue(receiver.partition, send.envelope.clone()),
-                Destination::Away(_, lane) => stage.dispatch(Partition(lane.partition), send.envelope.clone()),
-            };
-            staged.sends.iter().zip(destinations).map(add).collect::<SmallVec<[_; 4]>>()
+            timers.stage(stage);
+            let sends = staged.sends.iter().zip(destinations);
+            sends.map(|(send, destination)| destination.stage(stage, send)).collect::<SmallVec<[_; 4]>>()
         });
+        timers.submitted(ticket);
 
         let own = locked.of(mailbox);
         own.last_submitted = ticket;
@@ -106,14 +107,7 @@ impl Core {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
         for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {
-            let StagedSend { priority, envelope, .. } = send;
-            match destination {
-                Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, priority, envelope),
-                Destination::Away(peer, lane) => {
-                    let departure = Departure { lane: *lane, position, flags: 0, envelope };
-                    self.departs(peers.of(peer), peer, departure);
-                }
-            }
+            self.deliver(&mut locked, &mut peers, destination, position, send.priority, send.envelope);
         }
         drop((locked, peers));
         for (peer, id, address) in staged.asked_away {
@@ -124,6 +118,25 @@ impl Core {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }
         (ticket, forgotten)
+    }
+
+    /// Makes a submitted message visible to its receiver, or to the link to it.
+    pub(super) fn deliver(
+        &self,
+        locked: &mut Locked<'_>,
+        peers: &mut LockedPeers<'_>,
+        destination: &Destination,
+        position: Position,
+        priority: Priority,
+        envelope: Bytes,
+    ) {
+        match destination {
+            Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, priority, envelope),
+            Destination::Away(peer, lane) => {
+                let departure = Departure { lane: *lane, position, flags: 0, envelope };
+                self.departs(peers.of(peer), peer, departure);
+            }
+        }
     }
 
     /// Takes the message in hand out of the mailbox. Returns whether the store holds a record of its failures.
@@ -163,23 +176,31 @@ impl Core {
 type Destinations = SmallVec<[Destination; 4]>;
 
 /// Where a staged message goes, looked up.
-enum Destination {
+pub(super) enum Destination {
     Here(Arc<Mailbox>),
     Away(Arc<Peer>, Lane),
 }
 
 impl Destination {
-    fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+    pub(super) fn mailbox(&self) -> Option<&Arc<Mailbox>> {
         match self {
             Self::Here(mailbox) => Some(mailbox),
             Self::Away(..) => None,
         }
     }
 
-    fn peer(&self) -> Option<&Arc<Peer>> {
+    pub(super) fn peer(&self) -> Option<&Arc<Peer>> {
         match self {
             Self::Here(_) => None,
             Self::Away(peer, _) => Some(peer),
+        }
+    }
+
+    /// Adds a message to the submission. Returns its position.
+    pub(super) fn stage(&self, stage: &mut Stage<'_>, send: &StagedSend) -> Position {
+        match self {
+            Self::Here(receiver) => stage.enqueue(receiver.partition, send.envelope.clone()),
+            Self::Away(_, lane) => stage.dispatch(Partition(lane.partition), send.envelope.clone()),
         }
     }
 }

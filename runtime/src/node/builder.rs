@@ -27,6 +27,7 @@ use crate::link::{self, Links};
 use crate::node_file::NodeFile;
 use crate::quarantine::{self, Suspect};
 use crate::supervision::{Kind, supervise};
+use crate::timer::fire_timers;
 
 /// How long an address of a peer is waited for before the next one is tried.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -178,6 +179,7 @@ async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
         node.tasks.set_links(supervisor, ended);
     }
+    node.tasks.add_background(tokio::spawn(fire_timers(Arc::clone(core))));
     let waking = Arc::clone(core);
     node.tasks.add_background(tokio::spawn(async move {
         // When the node ends there is nothing left to wake.

@@ -16,6 +16,7 @@ use crate::envelope::Header;
 use crate::mailbox::{Failures, Mailbox};
 use crate::node::StartError;
 use crate::quarantine::Suspect;
+use crate::timer;
 
 /// How many mailboxes are woken before it is asked whether their activations have become too many.
 const WAKE_AT_A_TIME: usize = 256;
@@ -27,6 +28,7 @@ pub(super) fn recover(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>,
     core.recover_requests()?;
     core.shelf.recover(&core.store)?;
     core.recover_supervision()?;
+    timer::recover(core)?;
     Ok(recover_mailboxes(core, in_hand)?)
 }
 

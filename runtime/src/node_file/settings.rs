@@ -112,6 +112,7 @@ fn limits(mut section: Section<'_>, node: &mut NodeConfig) {
     section.bytes("outbox_bytes_max", &mut node.outbox_bytes_max);
     section.count("dead_letters_max", &mut node.dead_letters_max);
     section.count("idempotency_keys_max", &mut node.idempotency_keys_max);
+    section.count("timers_max", &mut node.timers_max);
     section.end();
 }
 

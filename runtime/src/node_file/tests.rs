@@ -67,6 +67,7 @@ fn every_setting_reaches_its_field() {
         questions_max = 6
         outbox_messages_max = 7
         outbox_bytes_max = "8GiB"
+        timers_max = 34
         [times]
         idle_after = "9s"
         ask_timeout = "10m"
@@ -104,7 +105,7 @@ fn every_setting_reaches_its_field() {
     let (seconds, milliseconds) = (Duration::from_secs, Duration::from_millis);
     assert_eq!((node.attempts_max, node.mailbox_messages_max, node.message_bytes_max), (1, 2, 3 << 10));
     assert_eq!((node.window_bytes_max, node.activations_max, node.questions_max), (4, 5, 6));
-    assert_eq!((node.outbox_messages_max, node.outbox_bytes_max), (7, 8 << 30));
+    assert_eq!((node.outbox_messages_max, node.outbox_bytes_max, node.timers_max), (7, 8 << 30, 34));
     assert_eq!((node.idle_after, node.ask_timeout), (seconds(9), seconds(600)));
     assert_eq!((node.stop_timeout, node.send_timeout), (seconds(11 * 3600), milliseconds(12)));
     assert_eq!((node.backoff.first, node.backoff.cap), (milliseconds(13), milliseconds(14)));

@@ -43,5 +43,6 @@ mod stop;
 mod storm;
 mod strangers;
 mod tidy;
+mod timers;
 mod windows;
 mod wiped;

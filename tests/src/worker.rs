@@ -27,6 +27,13 @@ pub struct Scripted<const EARLY: bool> {
 pub enum Step {
     /// Appends to the state.
     Append(u32),
+    /// Of a timer: appends which tick it is, counted from zero at `start`, both in microseconds.
+    Tick {
+        /// When the first tick is due, since 1970.
+        start: u64,
+        /// From tick to tick.
+        period: u64,
+    },
     /// Counts in the state, and whether numbers came in ascending order.
     Count(u32),
     /// Makes the state this many bytes larger.
@@ -187,6 +194,10 @@ impl<const EARLY: bool> Scripted<EARLY> {
     async fn run(&self, log: &mut Durable<Log>, step: Step, turn: &mut Turn<'_>) -> Result<(), Failure> {
         match step {
             Step::Append(number) => log.entries.push(number),
+            Step::Tick { start, period } => {
+                let tick = (turn.sent_at().0 - start) / period;
+                log.entries.push(tick.try_into().expect("tests do not last that long"));
+            }
             Step::Count(number) => {
                 log.jumps += u64::from(number != log.last + 1);
                 log.count += 1;

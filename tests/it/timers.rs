@@ -1,0 +1,479 @@
+//! Timers: set and cancelled in turns and from outside, over restarts, kills and other nodes.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use everpost::{
+    Actor, Answer, CancelError, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig,
+    Refusal, Schedule, SendError, TimerId, Turn,
+};
+use everpost_tests::child::Child;
+use everpost_tests::net::{Net, linked, settled, stop};
+use everpost_tests::probe::Probe;
+use everpost_tests::protocol::{Event, Setup};
+use everpost_tests::seeds::{Random, seeds};
+use everpost_tests::wait::{eventually, soon};
+use everpost_tests::worker::{Quick, Script, Step, Worker, read, workers};
+use serde::{Deserialize, Serialize};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Sets timers when told to, and keeps what they send.
+#[derive(Debug, Default)]
+struct Clerk {
+    node: Arc<OnceLock<Node>>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Desk {
+    timers: Vec<TimerId>,
+    ticks: Vec<Seen>,
+    refused: Vec<String>,
+}
+
+/// A tick that was handled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    label: u32,
+    due: u64,
+    sender: Option<String>,
+}
+
+/// Sets a timer that sends a tick to `to` after so many milliseconds; fails up to this attempt, or for good.
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "set")]
+struct Set {
+    to: String,
+    label: u32,
+    millis: u64,
+    fails_up_to: u32,
+    is_rejected: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "tick")]
+struct Tick {
+    label: u32,
+}
+
+/// Cancels every timer of the state, and one that it has just set.
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "cancel-all")]
+struct CancelAll;
+
+/// Tries the doors from outside.
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "trespass")]
+struct Trespass;
+
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "look", reply = Desk)]
+struct Look;
+
+impl Actor for Clerk {
+    const TYPE: &'static str = "clerk";
+    type State = Desk;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Set>();
+        handlers.on::<Tick>();
+        handlers.on::<CancelAll>();
+        handlers.on::<Trespass>();
+        handlers.answers::<Look>();
+    }
+}
+
+impl Handler<Set> for Clerk {
+    async fn handle(&self, desk: &mut Durable<Desk>, set: Set, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let timer = turn.send_after(&Self::at(&set.to), Tick { label: set.label }, Duration::from_millis(set.millis));
+        desk.timers.push(timer);
+        match set.is_rejected {
+            true => Err(Failure::reject("told to reject")),
+            false if turn.attempt() <= set.fails_up_to => Err(Failure::retry("told to fail")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Handler<Tick> for Clerk {
+    async fn handle(&self, desk: &mut Durable<Desk>, tick: Tick, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let due = turn.sent_at();
+        if due > Micros::now() {
+            return Err(Failure::reject("it came before it was due"));
+        }
+        let sender = turn.sender().map(|sender| sender.to_string());
+        desk.ticks.push(Seen { label: tick.label, due: due.0, sender });
+        Ok(())
+    }
+}
+
+impl Handler<CancelAll> for Clerk {
+    async fn handle(&self, desk: &mut Durable<Desk>, CancelAll: CancelAll, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        desk.timers.iter().for_each(|timer| turn.cancel(*timer));
+        let own = turn.send_at(&Self::at("nobody"), Tick { label: 0 }, Micros(0));
+        turn.cancel(own);
+        Ok(())
+    }
+}
+
+impl Handler<Trespass> for Clerk {
+    async fn handle(&self, desk: &mut Durable<Desk>, Trespass: Trespass, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let node = self.node.get().expect("set before it is used");
+        let other = node.actor::<Self>("other");
+        if let Err(SendError::NotAccepted { reason, .. }) = other.send_after(Tick { label: 1 }, HOUR).await {
+            desk.refused.push(reason.to_string());
+        }
+        let timer = turn.send_after(&Self::at("other"), Tick { label: 1 }, HOUR);
+        if let Err(CancelError::NotAccepted(reason)) = node.cancel(timer).await {
+            desk.refused.push(reason.to_string());
+        }
+        Ok(())
+    }
+}
+
+impl Answer<Look> for Clerk {
+    fn answer(&self, desk: &Desk, Look: Look) -> Desk {
+        desk.clone()
+    }
+}
+
+async fn start(folder: &Path) -> Node {
+    Node::builder("node", folder).config(everpost_tests::config()).actor(Clerk::default()).start().await.unwrap()
+}
+
+async fn desk(node: &Node, key: &str) -> Desk {
+    node.actor::<Clerk>(key).query(Look).await.unwrap()
+}
+
+/// Waits until so many ticks were handled.
+async fn ticked(node: &Node, key: &str, ticks: usize) -> Vec<Seen> {
+    let handled = async {
+        loop {
+            let desk = desk(node, key).await;
+            if desk.ticks.len() >= ticks {
+                return desk.ticks;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon(&format!("{key} has {ticks} ticks"), handled).await
+}
+
+fn set(to: &str, label: u32, millis: u64) -> Set {
+    Set { to: to.into(), label, millis, fails_up_to: 0, is_rejected: false }
+}
+
+fn ago(duration: Duration) -> Micros {
+    let moment = SystemTime::from(Micros::now()) - duration;
+    moment.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_set_from_outside_sends_its_message_once_when_it_is_due() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let bob = node.actor::<Clerk>("bob");
+    let moment = SystemTime::from(Micros::now()) + Duration::from_millis(30);
+    bob.send_at(Tick { label: 1 }, moment).await.unwrap();
+    bob.send_after(Tick { label: 2 }, Duration::from_millis(60)).await.unwrap();
+    bob.send_after(Tick { label: 3 }, HOUR).await.unwrap();
+    let past = ago(HOUR);
+    bob.send_at(Tick { label: 4 }, past).await.unwrap();
+    let ticks = ticked(&node, "bob", 3).await;
+    let labels: Vec<u32> = ticks.iter().map(|tick| tick.label).collect();
+    assert_eq!((labels, node.statistics().timers), (vec![4, 1, 2], 1));
+    assert_eq!(ticks[0].due, past.0, "what is due is sent at once, as of its moment");
+    assert_eq!((ticks[1].due, &ticks[1].sender), (Micros::from(moment).0, &None));
+    // One that is not due is not waited for.
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!((desk(&node, "bob").await.ticks.len(), node.statistics().dead_lettered), (3, 0));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_sets_timers_when_it_commits_or_never() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let bob = node.actor::<Clerk>("bob");
+    bob.send(Set { is_rejected: true, ..set("bob", 1, 0) }).await.unwrap();
+    bob.send(Set { fails_up_to: 3, ..set("bob", 2, 3_600_000) }).await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!((node.statistics().failed, node.statistics().timers), (4, 1), "a turn that runs again sets it once");
+    assert_eq!(desk(&node, "bob").await.timers.len(), 1);
+    bob.send(Set { fails_up_to: 2, ..set("carol", 3, 20) }).await.unwrap();
+    let ticks = ticked(&node, "carol", 1).await;
+    assert_eq!((ticks[0].label, ticks[0].sender.as_deref()), (3, Some("clerk/bob")));
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!((desk(&node, "carol").await.ticks.len(), desk(&node, "bob").await.ticks.len()), (1, 0));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_turn_cancels_does_not_fire_and_cannot_be_cancelled_again() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let bob = node.actor::<Clerk>("bob");
+    for label in 0..3 {
+        bob.send(set("carol", label, 3_600_000)).await.unwrap();
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let timers = desk(&node, "bob").await.timers;
+    assert_eq!(node.statistics().timers, 3);
+    node.stop().await.unwrap();
+    // The names are still good after a restart, and come from a state.
+    let node = start(folder.path()).await;
+    assert_eq!(node.statistics().timers, 3);
+    assert!(node.cancel(timers[0]).await.unwrap());
+    node.actor::<Clerk>("bob").ask(CancelAll).await.unwrap();
+    assert_eq!(node.statistics().timers, 0);
+    for timer in timers {
+        assert!(!node.cancel(timer).await.unwrap());
+    }
+    node.stop().await.unwrap();
+    let node = start(folder.path()).await;
+    assert_eq!((node.statistics().timers, desk(&node, "nobody").await.ticks.len()), (0, 0));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_fires_or_is_cancelled_and_never_both() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let mut cancelling = Vec::new();
+    for label in 0..300 {
+        let bob = node.actor::<Clerk>("bob");
+        let timer = bob.send_after(Tick { label }, Duration::from_millis(u64::from(label % 7))).await.unwrap();
+        let node = node.clone();
+        cancelling.push(tokio::spawn(async move { (label, node.cancel(timer).await.unwrap()) }));
+    }
+    let mut expected = Vec::new();
+    for cancelled in cancelling {
+        let (label, was_there) = soon("it answers", cancelled).await.unwrap();
+        if !was_there {
+            expected.push(label);
+        }
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let mut fired: Vec<u32> = desk(&node, "bob").await.ticks.iter().map(|tick| tick.label).collect();
+    fired.sort_unstable();
+    assert_eq!(fired, expected);
+    assert!(!fired.is_empty() && fired.len() < 300, "{} of 300 have fired", fired.len());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_that_were_due_while_the_node_was_down_fire_once() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let due = Micros::now().plus(Duration::from_millis(300));
+    for label in 0..100 {
+        node.actor::<Clerk>(&(label % 3).to_string()).send_at(Tick { label }, due).await.unwrap();
+    }
+    node.stop().await.unwrap();
+    eventually("they are due", || Micros::now() > due).await;
+    for _ in 0..2 {
+        let node = start(folder.path()).await;
+        soon("it drains", node.drained()).await.unwrap();
+        let mut labels = Vec::new();
+        for key in ["0", "1", "2"] {
+            labels.extend(desk(&node, key).await.ticks.into_iter().map(|tick| tick.label));
+        }
+        labels.sort_unstable();
+        assert_eq!((labels, node.statistics().timers), ((0..100).collect(), 0));
+        node.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_that_were_missed_for_days_are_sent_as_the_timer_says() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let start_at = ago(HOUR * 72 + HOUR / 2);
+    let hourly = Schedule::every(HOUR).unwrap().starting_at(start_at);
+    for (key, missed) in [("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)] {
+        node.actor::<Clerk>(key).schedule(Tick { label: 1 }, hourly.clone().missed(missed)).await.unwrap();
+    }
+    let minutely = Schedule::cron("* * * * *").unwrap().missed(Missed::All).starting_at(ago(HOUR));
+    node.actor::<Clerk>("cron").schedule(Tick { label: 1 }, minutely).await.unwrap();
+    let all: Vec<u64> = (0..=72).map(|tick| start_at.plus(HOUR * tick).0).collect();
+    let dues = |ticks: Vec<Seen>| ticks.iter().map(|tick| tick.due).collect::<Vec<_>>();
+    assert_eq!(dues(ticked(&node, "all", 73).await), all);
+    assert_eq!(dues(ticked(&node, "once", 1).await), all[72..]);
+    let minutes = dues(ticked(&node, "cron", 60).await);
+    assert!(
+        minutes.iter().all(|due| due % 60_000_000 == 0) && minutes.is_sorted_by(|one, next| one + 60_000_000 == *next)
+    );
+    soon("it drains", node.drained()).await.unwrap();
+    let sent = [desk(&node, "skip").await.ticks.len(), desk(&node, "once").await.ticks.len()];
+    assert_eq!((sent, node.statistics().timers), ([0, 1], 4));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_sets_beyond_the_bound_are_refused_and_turns_go_on() {
+    let folder = everpost_tests::folder();
+    let config = NodeConfig { timers_max: 2, mailbox_messages_max: 1, ..everpost_tests::config() };
+    let node = Node::builder("node", folder.path()).config(config).actor(Clerk::default()).start().await.unwrap();
+    let bob = node.actor::<Clerk>("bob");
+    let timer = bob.send_after(Tick { label: 1 }, HOUR).await.unwrap();
+    for label in 2..4 {
+        bob.ask(set("bob", label, 3_600_000)).await.unwrap();
+    }
+    assert_eq!(node.statistics().timers, 3);
+    let refused = bob.send_after(Tick { label: 9 }, HOUR).await.unwrap_err();
+    let SendError::NotAccepted { message, reason } = refused else { panic!("{refused:?}") };
+    assert_eq!(message.label, 9);
+    assert!(matches!(reason, Refusal::TimersFull { timers: 3, timers_max: 2 }), "{reason:?}");
+    node.cancel(timer).await.unwrap();
+    node.cancel(desk(&node, "bob").await.timers[0]).await.unwrap();
+    // Ticks come although the mailbox has no room for them.
+    let dense = Schedule::every(Duration::from_millis(1)).unwrap().missed(Missed::All).starting_at(ago(HOUR / 3600));
+    let timer = bob.schedule(Tick { label: 5 }, dense).await.unwrap();
+    ticked(&node, "bob", 1000).await;
+    assert!(node.cancel(timer).await.unwrap());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_sets_and_a_node_cancels_no_timer_inside_a_handler() {
+    let folder = everpost_tests::folder();
+    let clerk = Clerk::default();
+    let own = Arc::clone(&clerk.node);
+    let node = Node::builder("node", folder.path()).actor(clerk).start().await.unwrap();
+    own.set(node.clone()).unwrap();
+    soon("the turn ends", async { node.actor::<Clerk>("bob").ask(Trespass).await }).await.unwrap();
+    let refused = desk(&node, "bob").await.refused;
+    assert_eq!(refused, [Refusal::InsideTurn.to_string(), Refusal::InsideTurn.to_string()]);
+    assert_eq!(node.statistics().timers, 1, "only that of the turn is there");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_of_an_actor_type_that_is_not_there_waits_until_it_is() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let due = Micros::now().plus(Duration::from_millis(200));
+    node.actor::<Clerk>("bob").send_at(Tick { label: 1 }, due).await.unwrap();
+    let cancelled = node.actor::<Clerk>("bob").send_at(Tick { label: 2 }, due).await.unwrap();
+    node.stop().await.unwrap();
+    eventually("it is due", || Micros::now() > due).await;
+    let without = workers(folder.path(), &Probe::new()).start().await.unwrap();
+    soon("it drains", without.drained()).await.unwrap();
+    assert_eq!(without.statistics().timers, 2);
+    assert!(without.cancel(cancelled).await.unwrap());
+    without.stop().await.unwrap();
+    let node = start(folder.path()).await;
+    soon("it drains", node.drained()).await.unwrap();
+    let labels: Vec<u32> = desk(&node, "bob").await.ticks.iter().map(|tick| tick.label).collect();
+    assert_eq!(labels, [1]);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_sends_to_an_actor_of_another_node_once_although_both_were_down() {
+    let (east_name, west_name) = ("timer-east", "timer-west");
+    let net = Net::new(&[east_name, west_name]).with("worker", &[west_name]);
+    let probe = Probe::new();
+    let (east, west) = (net.start(east_name, &probe).await, net.start(west_name, &probe).await);
+    linked(&[&east, &west]).await;
+    let append = |number| Script::new([Step::Append(number)]);
+    let one = east.actor::<Worker>("one");
+    one.send_after(append(1), Duration::from_millis(10)).await.unwrap();
+    eventually("it fires", || east.statistics().timers == 0).await;
+    settled(&[&east, &west]).await;
+    assert_eq!(read(&west.actor::<Worker>("one")).await.entries, [1]);
+
+    stop([west]).await;
+    let due = Micros::now().plus(Duration::from_millis(200));
+    let timer = one.send_at(append(2), due).await.unwrap();
+    one.send_after(append(3), HOUR).await.unwrap();
+    stop([east]).await;
+    eventually("it is due", || Micros::now() > due).await;
+    let east = net.start(east_name, &probe).await;
+    eventually("it is owed", || east.statistics().owed == 1).await;
+    assert_eq!(east.statistics().timers, 1);
+    stop([east]).await;
+    let (east, west) = (net.start(east_name, &probe).await, net.start(west_name, &probe).await);
+    settled(&[&east, &west]).await;
+    assert_eq!(read(&west.actor::<Worker>("one")).await.entries, [1, 2]);
+    assert!(!east.cancel(timer).await.unwrap(), "it has fired");
+    stop([east, west]).await;
+}
+
+const KILLS: u32 = 8;
+/// A child is killed after it has handled this many ticks, at most.
+const TICKS_MAX: u64 = 150;
+const PERIOD: Duration = Duration::from_millis(10);
+const SINGLE: u32 = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_every_tick_has_its_effect_once() {
+    for seed in seeds("timers::killed_at_random_moments_every_tick_has_its_effect_once", 2) {
+        let folder = everpost_tests::folder();
+        let mut random = seed.random();
+        let (start, timers) = set_many(folder.path(), &mut random).await;
+        for _ in 0..KILLS {
+            live_and_die(folder.path(), &mut random);
+        }
+        let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
+        let last = (Micros::now().0 - start.0) / PERIOD.as_micros() as u64;
+        let caught_up = async {
+            while u64::from(*read(&node.actor::<Worker>("all")).await.entries.last().unwrap()) < last {
+                tokio::time::sleep(PERIOD).await;
+            }
+        };
+        soon("I8: what was missed is caught up with", caught_up).await;
+        for timer in timers {
+            assert!(node.cancel(timer).await.unwrap());
+        }
+        eventually("those that fire once have fired", || node.statistics().timers == 0).await;
+        soon("I8: everything drains", node.drained()).await.unwrap();
+        for entries in
+            [read(&node.actor::<Worker>("all")).await.entries, read(&node.actor::<Quick>("all")).await.entries]
+        {
+            let ticks = u32::try_from(entries.len()).unwrap();
+            assert_eq!(entries, (0..ticks).collect::<Vec<_>>(), "each tick once, in order");
+            eprintln!("seed {}: {KILLS} kills, {ticks} ticks of one timer", seed.value());
+        }
+        let once = read(&node.actor::<Worker>("once")).await.entries;
+        assert!(once.is_sorted_by(|tick, next| tick < next), "no tick twice: {once:?}");
+        let mut singles = read(&node.actor::<Quick>("single")).await.entries;
+        singles.sort_unstable();
+        assert_eq!(singles, (0..SINGLE).collect::<Vec<_>>(), "each timer once");
+        assert_eq!(node.dead_letters().await.unwrap().len(), 0);
+        node.stop().await.unwrap();
+    }
+}
+
+/// Sets timers that fire from now on, again and again or once; returns when the first tick is due, and those that stay.
+async fn set_many(folder: &Path, random: &mut Random) -> (Micros, Vec<TimerId>) {
+    let node = workers(folder, &Probe::new()).start().await.unwrap();
+    let start = Micros::now().plus(PERIOD);
+    let period = PERIOD.as_micros() as u64;
+    let tick = || Script::new([Step::Tick { start: start.0, period }, Step::Reach(0)]);
+    let every = |missed| Schedule::every(PERIOD).unwrap().starting_at(start).missed(missed);
+    let (worker, quick) = (node.actor::<Worker>("all"), node.actor::<Quick>("all"));
+    let timers = vec![
+        worker.schedule(tick(), every(Missed::All)).await.unwrap(),
+        quick.schedule(tick(), every(Missed::All)).await.unwrap(),
+        node.actor::<Worker>("once").schedule(tick(), every(Missed::Once)).await.unwrap(),
+    ];
+    for number in 0..SINGLE {
+        let delay = Duration::from_micros(random.below(3_000_000));
+        node.actor::<Quick>("single").send_after(Script::new([Step::Append(number)]), delay).await.unwrap();
+    }
+    node.stop().await.unwrap();
+    (start, timers)
+}
+
+fn live_and_die(folder: &Path, random: &mut Random) {
+    let mut child = Child::start(&Setup::alone(folder));
+    for _ in 0..random.below(TICKS_MAX) {
+        let event = child.hear().expect("nobody has killed it yet");
+        if let Event::Refused(reason) = event {
+            panic!("I7 is broken: the store does not open: {reason}");
+        }
+    }
+    child.kill();
+}

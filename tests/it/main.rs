@@ -25,6 +25,7 @@ mod links;
 mod logs;
 mod messages;
 mod network;
+mod new_builds;
 mod orders;
 mod outbox;
 mod partitions;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -24,7 +24,8 @@ pub(crate) struct Parcel {
 pub(crate) struct TallyOf;
 
 /// What an actor has got; all of it is durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, State)]
+#[state(name = "tally")]
 pub(crate) struct Tally {
     pub(crate) parcels: u64,
     /// Parcels that did not have the number that was next.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::line::{self, Malformed};
@@ -27,7 +27,8 @@ pub(crate) struct Ingest {
     run: u64,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, State)]
+#[state(name = "progress")]
 pub(crate) struct Progress {
     position: Position,
     lines: u64,

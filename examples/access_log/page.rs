@@ -1,6 +1,6 @@
 //! `page/<path>` counts the requests and the bytes of one page and tells the total.
 
-use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::total::{Counted, Line, Total};
@@ -8,7 +8,8 @@ use super::total::{Counted, Line, Total};
 #[derive(Debug)]
 pub(crate) struct Page;
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, State)]
+#[state(name = "traffic")]
 pub(crate) struct Traffic {
     requests: u64,
     bytes: u64,

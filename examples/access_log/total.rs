@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::ingest::{Arrived, Ingest};
@@ -22,7 +22,8 @@ const REPORT_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Total;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, State)]
+#[state(name = "totals")]
 pub(crate) struct Totals {
     pub(crate) visitors: u64,
     pub(crate) pages: u64,

@@ -1,6 +1,6 @@
 //! `visitor/<ip>` counts the requests of one visitor and forwards each to its page.
 
-use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::names;
@@ -10,7 +10,8 @@ use super::total::Line;
 #[derive(Debug)]
 pub(crate) struct Visitor;
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, State)]
+#[state(name = "visits")]
 pub(crate) struct Visits {
     requests: u64,
 }

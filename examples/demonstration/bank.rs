@@ -4,7 +4,7 @@
 //! The accounts trust the kernel: they apply what they get, every time they get it. So an effect that happened twice, or
 //! not at all, is seen in their counters.
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::options::Plant;
@@ -20,7 +20,8 @@ const PLANTED_EVERY: u64 = 100;
 pub(crate) struct Teller;
 
 /// What the teller keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, State)]
+#[state(name = "teller_book")]
 pub(crate) struct TellerBook {
     /// The number of the last transfer that it handled.
     pub(crate) last: u64,
@@ -47,7 +48,8 @@ pub(crate) struct Account {
 }
 
 /// What an account keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, State)]
+#[state(name = "account_book")]
 pub(crate) struct AccountBook {
     pub(crate) cents: i64,
     pub(crate) debits: Tally,

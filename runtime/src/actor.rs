@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::AddressOf;
@@ -18,6 +16,8 @@ use crate::failure::Failure;
 use crate::hold::HoldHandler;
 use crate::message::Message;
 use crate::query::{AwayAnswer, Question};
+use crate::schema::read_message;
+use crate::state::State;
 use crate::turn::Turn;
 
 /// A type of durable actor. The value holds what is not durable (pools, clients, configuration) and is shared by all
@@ -46,8 +46,8 @@ pub trait Actor: Sized + Send + Sync + 'static {
     /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
     const TIME_LIMIT: Duration = Duration::from_secs(30);
     /// The durable state of one key. A new key starts with the default. It is encoded at the end of each turn that
-    /// changed it, so keep it small: large collections belong in many small actors.
-    type State: Default + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// changed it, so keep it small: large collections belong in many small actors. See [`State`].
+    type State: State;
 
     /// Registers every message that this actor handles. What is not registered is refused at the send.
     fn handlers(handlers: &mut Handlers<Self>);
@@ -230,7 +230,7 @@ where
     M: Message,
 {
     Box::pin(async move {
-        let message = decode::<M>(payload)?;
+        let message = read_message::<M>(payload.version, payload.bytes).map_err(Failure::reject)?;
         let reply = actor.handle(state, message, turn).await?;
         if !payload.wants_reply {
             return Ok(None);
@@ -253,19 +253,8 @@ where
     M: Message<Reply = ()>,
 {
     Box::pin(async move {
-        let message = decode::<M>(payload)?;
+        let message = read_message::<M>(payload.version, payload.bytes).map_err(Failure::reject)?;
         actor.handle(message, turn.hold()).await?;
         Ok(None)
     })
-}
-
-/// Bytes that cannot be read will not get better, so they are not tried again.
-fn decode<M: Message>(payload: Payload<'_>) -> Result<M, Failure> {
-    if payload.version == M::VERSION {
-        postcard::from_bytes(payload.bytes).map_err(|error| {
-            Failure::reject(format!("the bytes of `{}` version {} cannot be read: {error}", M::NAME, payload.version))
-        })
-    } else {
-        M::upgrade_from(payload.version, payload.bytes).map_err(Failure::reject)
-    }
 }

@@ -8,10 +8,11 @@
 //! one process, or in several that exchange messages over QUIC, without a broker or a database server.
 //!
 //! ```
-//! use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, Turn};
+//! use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, State, Turn};
 //! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Default, Serialize, Deserialize)]
+//! #[derive(Default, Serialize, Deserialize, State)]
+//! #[state(name = "balance", version = 1)]
 //! struct Balance {
 //!     cents: i64,
 //! }
@@ -60,7 +61,7 @@
 //! # Where to look
 //!
 //! - [`Node`] opens the store and runs the actors; [`NodeConfig`] holds its settings.
-//! - [`Actor`], [`Handler`], [`Message`] and [`Answer`] are what a service implements; [`Durable`], [`Turn`] and
+//! - [`Actor`], [`State`], [`Handler`], [`Message`] and [`Answer`] are what a service implements; [`Durable`], [`Turn`] and
 //!   [`Failure`] are what its handlers work with.
 //! - [`ActorHandle`] sends, asks and queries from outside, the same way wherever the actor lives; a [`Receipt`] tells how
 //!   far a message has come.
@@ -115,6 +116,7 @@ mod query;
 mod receipt;
 mod refusal;
 mod request;
+mod schema;
 mod state;
 mod supervised;
 mod supervision;
@@ -124,7 +126,7 @@ mod timer;
 mod turn;
 mod waiter;
 
-pub use everpost_macros::Message;
+pub use everpost_macros::{Message, State};
 pub use everpost_persistence::{
     AdmissionError, CommitError, Config as StoreConfig, OpenError, ReadError, Statistics as StoreStatistics,
 };
@@ -154,6 +156,7 @@ pub use crate::priority::Priority;
 pub use crate::query::Query;
 pub use crate::receipt::{ProcessedError, Receipt};
 pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
+pub use crate::state::State;
 pub use crate::supervised::{PauseReason, Paused};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
 pub use crate::timer::{CancelError, Missed, Schedule, ScheduleError, TimerId};

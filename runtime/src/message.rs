@@ -31,7 +31,7 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the handler answers; `()` when there is nothing to say.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 
-    /// Reads bytes that another version of this type wrote.
+    /// Reads bytes that an older version of this type wrote. Bytes of a newer one are never read.
     ///
     /// # Errors
     ///

@@ -15,6 +15,7 @@ use crate::handle::ActorHandle;
 use crate::link::{NoAnswer, Note};
 use crate::message::Message;
 use crate::refusal::QueryError;
+use crate::schema::read_message;
 
 /// A question that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
 ///
@@ -100,12 +101,7 @@ impl<A: Actor> Question<A> {
     where
         A: Answer<Q>,
     {
-        let question = if payload.version == Q::VERSION {
-            postcard::from_bytes::<Q>(payload.bytes).ok()
-        } else {
-            Q::upgrade_from(payload.version, payload.bytes).ok()
-        };
-        let Some(question) = question else { return Err(answer) };
+        let Ok(question) = read_message::<Q>(payload.version, payload.bytes) else { return Err(answer) };
         let from_state = move |actor: &A, state: &A::State| {
             let reply = postcard::to_allocvec(&actor.answer(state, question));
             Effect::Answer(Box::new(move || {

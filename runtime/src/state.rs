@@ -1,76 +1,108 @@
-//! The record of an actor's state, as the store keeps it; specified in `docs/FORMAT.md`.
+//! States: what an actor keeps between its turns, under a name and a version like a message.
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+mod record;
 
-use crate::actor::Actor;
-use crate::address::Address;
-use crate::encode::encode_exactly;
-use crate::failure::Failure;
+use std::collections::BTreeMap;
 
-const STATE_VERSION: u8 = 1;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// The headers of a state. The state follows them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct StateRecord<'a> {
-    version: u8,
-    /// To be dropped once the mailbox is empty.
-    forget: bool,
-    address: &'a str,
-    /// The version of the state's fields; every state has the same one today.
-    state_version: u16,
-}
+pub(crate) use self::record::{StateRecord, StateSummary, address_of};
+use crate::message::UpgradeError;
 
-/// What a turn needs to know of the record that is in the store, or on its way.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StateSummary {
-    pub(crate) bytes: usize,
-    pub(crate) forget: bool,
-}
+/// A value that an actor may keep. Derive it:
+///
+/// ```
+/// use everpost::{State, UpgradeError};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize, State)]
+/// #[state(name = "balance", version = 2, upgrade = from_euros)]
+/// struct Balance {
+///     cents: i64,
+/// }
+///
+/// fn from_euros(version: u16, bytes: &[u8]) -> Result<Balance, UpgradeError> {
+///     match version {
+///         1 => {
+///             let euros: i64 = postcard::from_bytes(bytes).map_err(UpgradeError::new)?;
+///             Ok(Balance { cents: euros * 100 })
+///         }
+///         other => Err(UpgradeError::new(format!("version {other} of `balance` was never written"))),
+///     }
+/// }
+/// assert_eq!(Balance::upgrade_from(1, &[6]).unwrap().cents, 3 * 100); // postcard writes 3 as 6
+/// ```
+///
+/// A state outlives the build that wrote it. It is stored with its name and version, read through
+/// [`State::upgrade_from`] when its version is an older one, and written with the present one at the next turn that changes
+/// it. A state that cannot be read is never overwritten: its mailbox keeps accepting, and waits for a build that reads it.
+///
+/// `()`, `bool`, `char`, `String`, integers and floats of a fixed size are states of version 1 whose name is that of the
+/// type, and so are `Option`, `Vec` and `BTreeMap`, whose names (`option`, `list`, `map`) do not say what is in them. Their
+/// version never changes, so a type of one's own is the better choice for what may grow.
+pub trait State: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The name stored with every state of this type. Never change it.
+    const NAME: &'static str;
+    /// The version of the fields. Raise it when they change, and read the older ones in [`State::upgrade_from`].
+    const VERSION: u16;
 
-impl StateRecord<'_> {
-    pub(crate) fn encode<S: Serialize>(address: &Address, state: &S, forget: bool) -> Result<Bytes, Failure> {
-        let header = StateRecord { version: STATE_VERSION, forget, address: address.as_str(), state_version: 1 };
-        encode_exactly(|record| {
-            let record = postcard::to_extend(&header, record)?;
-            postcard::to_extend(state, record)
-        })
-        .map_err(|error| Failure::reject(format!("the state cannot be encoded: {error}")))
+    /// Reads bytes that an older version of this type wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`UpgradeError`] when that version is unknown; the state stays in the store as it is.
+    fn upgrade_from(version: u16, bytes: &[u8]) -> Result<Self, UpgradeError> {
+        let _ = bytes;
+        Err(UpgradeError::new(format!("no upgrade from version {version} of `{}`", Self::NAME)))
     }
-
-    /// The state of a record; the default when there is none.
-    pub(crate) fn decode<A: Actor>(record: Option<&[u8]>) -> Result<(A::State, StateSummary), StateError> {
-        let Some(record) = record else {
-            return Ok((A::State::default(), StateSummary::default()));
-        };
-        if record.first() != Some(&STATE_VERSION) {
-            return Err(StateError::Version(record.first().copied().unwrap_or_default().into()));
-        }
-        let (header, state) = postcard::take_from_bytes::<StateRecord<'_>>(record).map_err(StateError::Malformed)?;
-        if header.state_version != 1 {
-            return Err(StateError::Version(header.state_version));
-        }
-        let state = postcard::from_bytes(state).map_err(StateError::Malformed)?;
-        Ok((state, StateSummary { bytes: record.len(), forget: header.forget }))
-    }
 }
 
-/// Whose state a record is, if it can be read.
-pub(crate) fn address_of(record: &[u8]) -> Option<Address> {
-    if record.first() != Some(&STATE_VERSION) {
-        return None;
-    }
-    let (header, _) = postcard::take_from_bytes::<StateRecord<'_>>(record).ok()?;
-    Address::parse(header.address)
+macro_rules! plain_states {
+    ($($name:literal: $state:ty,)*) => {
+        $(
+            impl State for $state {
+                const NAME: &'static str = $name;
+                const VERSION: u16 = 1;
+            }
+        )*
+    };
 }
 
-/// Why a stored state cannot be read. Its mailbox keeps accepting and waits.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StateError {
-    #[error("the stored state has the unknown version {0}; nothing is lost: start a build that knows it")]
-    Version(u16),
-    #[error(
-        "the stored state cannot be read ({0}); nothing is lost: start the build that wrote it, or give the state type back the fields it had"
-    )]
-    Malformed(postcard::Error),
+plain_states! {
+    "unit": (),
+    "bool": bool,
+    "char": char,
+    "string": String,
+    "u8": u8,
+    "u16": u16,
+    "u32": u32,
+    "u64": u64,
+    "u128": u128,
+    "i8": i8,
+    "i16": i16,
+    "i32": i32,
+    "i64": i64,
+    "i128": i128,
+    "f32": f32,
+    "f64": f64,
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> State for Option<T> {
+    const NAME: &'static str = "option";
+    const VERSION: u16 = 1;
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> State for Vec<T> {
+    const NAME: &'static str = "list";
+    const VERSION: u16 = 1;
+}
+
+impl<K, V> State for BTreeMap<K, V>
+where
+    K: Ord + Serialize + DeserializeOwned + Send + Sync + 'static,
+    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    const NAME: &'static str = "map";
+    const VERSION: u16 = 1;
 }

@@ -98,8 +98,8 @@ async fn a_damaged_state_holds_back_its_own_actor_and_no_other() {
     }
     node.stop().await.unwrap();
     let tables = folder.path().join("tables/data.mdb");
-    // The header of a state ends with the address and a version.
-    flip(&tables, b"worker/wrong\x01");
+    // The header of a state ends with the address, the name and the version.
+    flip(&tables, b"worker/wrong\x03log\x01");
     let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
     node.actor::<Worker>("wrong").send(Script::new([Step::Append(2)])).await.unwrap();
     for number in 2..20 {
@@ -109,7 +109,7 @@ async fn a_damaged_state_holds_back_its_own_actor_and_no_other() {
     assert_eq!((node.statistics().waiting, node.statistics().dead_lettered), (1, 0), "it waits, and is kept");
     soon("the stop ends", node.stop()).await.unwrap();
     // The same bits once more, and it goes on where it was.
-    flip(&tables, b"worker/wrong\x01");
+    flip(&tables, b"worker/wrong\x03log\x01");
     let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&node.actor::<Worker>("wrong")).await.entries, [1, 2]);

@@ -5,12 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, StoreConfig, Turn};
+use everpost::{
+    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, State, StoreConfig, Turn,
+};
 use everpost_tests::wait::soon;
 use serde::{Deserialize, Serialize};
 
 /// The messages and the state of the build that writes: amounts are whole euros.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, State)]
 struct Balance {
     euros: i64,
 }
@@ -124,7 +126,7 @@ async fn the_store_that_is_kept_reads_as_written() {
     let node = start(folder.path(), true).await;
     assert_eq!(node.statistics().replayed, 4);
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason, letters[0].address.as_str()), (1, Reason::Rejected, "account/carol"));
     for (key, euros) in [("alice", 33), ("bob", 70), ("carol", 0), ("dave", 5)] {
         assert_eq!(node.actor::<Account>(key).ask(AskBalance).await.unwrap(), euros, "{key}");

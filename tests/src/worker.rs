@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everpost::{
-    Actor, ActorHandle, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Priority, Turn,
+    Actor, ActorHandle, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Priority, State, Turn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +117,8 @@ pub struct Script {
 pub struct Stranger;
 
 /// What a worker has done: its state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, State)]
+#[state(name = "log")]
 pub struct Log {
     /// From [`Step::Append`] and the replies to questions.
     pub entries: Vec<u32>,

@@ -1,0 +1,89 @@
+//! Names and versions of what is stored: how bytes of any version become the present type. One rule for messages, questions
+//! and states.
+
+use serde::de::DeserializeOwned;
+
+use crate::message::{Message, UpgradeError};
+use crate::state::State;
+
+/// Reads a message that was stored with this version.
+pub(crate) fn read_message<M: Message>(version: u16, bytes: &[u8]) -> Result<M, Unreadable> {
+    read(M::NAME, M::VERSION, version, bytes, M::upgrade_from)
+}
+
+/// Reads a state that was stored with this version.
+pub(crate) fn read_state<S: State>(version: u16, bytes: &[u8]) -> Result<S, Unreadable> {
+    read(S::NAME, S::VERSION, version, bytes, S::upgrade_from)
+}
+
+fn read<T: DeserializeOwned>(
+    name: &'static str,
+    known: u16,
+    version: u16,
+    bytes: &[u8],
+    upgrade_from: fn(u16, &[u8]) -> Result<T, UpgradeError>,
+) -> Result<T, Unreadable> {
+    if version < known {
+        return Ok(upgrade_from(version, bytes)?);
+    }
+    if version > known {
+        return Err(Unreadable::Newer { name, version, known });
+    }
+    let malformed = |error| Unreadable::Malformed { name, version, error };
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(malformed)?;
+    // A field that is gone would be lost without a word.
+    if rest.is_empty() { Ok(value) } else { Err(Unreadable::LeftOver { name, version, bytes: rest.len() }) }
+}
+
+/// Why this build cannot read stored bytes. They will not get better, but another build may read them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("the bytes of `{name}` version {version} cannot be read: {error}")]
+    Malformed { name: &'static str, version: u16, error: postcard::Error },
+    #[error(
+        "the bytes of `{name}` version {version} cannot be read: {bytes} of them belong to no field; fields that change need a new version"
+    )]
+    LeftOver { name: &'static str, version: u16, bytes: usize },
+    #[error("`{name}` version {version} was written by a newer build; this one knows it up to version {known}")]
+    Newer { name: &'static str, version: u16, known: u16 },
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, everpost::Message)]
+    #[message(name = "pay", version = 2, upgrade = from_one)]
+    struct Pay {
+        cents: u64,
+    }
+
+    fn from_one(version: u16, bytes: &[u8]) -> Result<Pay, UpgradeError> {
+        let euros: u64 = postcard::from_bytes(bytes).map_err(UpgradeError::new)?;
+        if version == 1 { Ok(Pay { cents: euros * 100 }) } else { Err(UpgradeError::new("never written")) }
+    }
+
+    fn check(version: u16, bytes: &[u8], expected: Result<u64, &str>) {
+        let found = read_message::<Pay>(version, bytes).map(|pay| pay.cents).map_err(|error| error.to_string());
+        match (&found, expected) {
+            (Ok(cents), Ok(expected)) => assert_eq!(*cents, expected),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            _ => panic!("{found:?}, not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_way_or_its_error() {
+        check(2, &[7], Ok(7));
+        check(1, &[7], Ok(700));
+        check(0, &[7], Err("never written"));
+        check(1, &[], Err("Hit the end of buffer"));
+        check(2, &[], Err("`pay` version 2 cannot be read"));
+        check(2, &[7, 8, 9], Err("2 of them belong to no field"));
+        check(3, &[7], Err("`pay` version 3 was written by a newer build; this one knows it up to version 2"));
+    }
+}

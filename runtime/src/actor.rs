@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::hold::HoldHandler;
 use crate::message::Message;
 use crate::query::{AwayAnswer, Question};
-use crate::schema::read_message;
+use crate::schema::{Schema, read_message};
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -126,12 +126,13 @@ pub trait Answer<Q: Message>: Actor {
 /// The messages that an actor type handles; filled by [`Actor::handlers`].
 pub struct Handlers<A: Actor> {
     by_name: FxHashMap<&'static str, Run<A>>,
+    schemas: Vec<Schema>,
     answers: FxHashMap<&'static str, AnswerAway<A>>,
 }
 
 impl<A: Actor> Handlers<A> {
     pub(crate) fn of_actor() -> Self {
-        let mut handlers = Self { by_name: FxHashMap::default(), answers: FxHashMap::default() };
+        let mut handlers = Self { by_name: FxHashMap::default(), schemas: Vec::new(), answers: FxHashMap::default() };
         A::handlers(&mut handlers);
         handlers
     }
@@ -163,6 +164,7 @@ impl<A: Actor> Handlers<A> {
     fn register<M: Message>(&mut self, run: Run<A>) {
         let before = self.by_name.insert(M::NAME, run);
         assert!(before.is_none(), "actor `{}` registers two messages named `{}`", A::TYPE, M::NAME);
+        self.schemas.push(Schema::of_message::<M>());
     }
 
     /// Registers that questions of the type `Q` are answered, on this node and for others.
@@ -190,14 +192,15 @@ impl<A: Actor> Handlers<A> {
         self.by_name.get(name).copied()
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.by_name.keys().copied()
+    /// The messages that are handled, with their readers.
+    pub(crate) fn schemas(&self) -> &[Schema] {
+        &self.schemas
     }
 }
 
 impl<A: Actor> fmt::Debug for Handlers<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
+        f.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 

@@ -43,12 +43,6 @@ impl From<Micros> for SystemTime {
     }
 }
 
-impl From<SystemTime> for Micros {
-    fn from(moment: SystemTime) -> Self {
-        Self(micros(moment.duration_since(UNIX_EPOCH).unwrap_or_default()))
-    }
-}
-
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::decide::{DeadLetterError, DeadLetters};
-pub(crate) use self::record::DeadLetterRecord;
+pub(crate) use self::record::{DeadLetterRecord, envelope_of};
 pub(crate) use self::shelf::{Shelf, outcome_of};
 use crate::address::Address;
 use crate::clock::Micros;
@@ -29,6 +29,9 @@ pub enum Reason {
     Expired,
     /// Another message was sent under its idempotency key.
     KeyReused,
+    /// Nothing in the build that started handles it; see
+    /// [`NodeBuilder::quarantine_unhandled`](crate::NodeBuilder::quarantine_unhandled).
+    NotHandled,
 }
 
 impl Reason {

@@ -124,6 +124,8 @@ mod telemetry;
 mod time_limit;
 mod timer;
 mod turn;
+mod unhandled;
+mod upgrade;
 mod waiter;
 
 pub use everpost_macros::{Message, State};
@@ -161,3 +163,5 @@ pub use crate::supervised::{PauseReason, Paused};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
 pub use crate::timer::{CancelError, Missed, Schedule, ScheduleError, TimerId};
 pub use crate::turn::{Turn, TurnPost};
+pub use crate::unhandled::Unhandled;
+pub use crate::upgrade::{Stored, StoredKind, UnreadableRecord, UpgradeCounts, UpgradeReport};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::record::{StateRecord, StateSummary, address_of};
+pub(crate) use self::record::{StateRecord, StateSummary, StoredState, address_of};
 use crate::message::UpgradeError;
 
 /// A value that an actor may keep. Derive it:
@@ -37,6 +37,7 @@ use crate::message::UpgradeError;
 /// A state outlives the build that wrote it. It is stored with its name and version, read through
 /// [`State::upgrade_from`] when its version is an older one, and written with the present one at the next turn that changes
 /// it. A state that cannot be read is never overwritten: its mailbox keeps accepting, and waits for a build that reads it.
+/// [`NodeBuilder::check_upgrade`](crate::NodeBuilder::check_upgrade) finds such states before a build takes traffic.
 ///
 /// `()`, `bool`, `char`, `String`, integers and floats of a fixed size are states of version 1 whose name is that of the
 /// type, and so are `Option`, `Vec` and `BTreeMap`, whose names (`option`, `list`, `map`) do not say what is in them. Their

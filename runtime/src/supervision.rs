@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
 use crate::query::AwayAnswer;
+use crate::schema::Schema;
 use crate::supervised::Paused;
 
 /// An actor type on this node, without its Rust type.
@@ -33,7 +34,9 @@ pub(crate) struct Kind {
     paused: Mutex<Option<Paused>>,
     /// How many messages of one mailbox may be held at a time.
     pub(crate) holds_max: usize,
-    messages: FxHashSet<&'static str>,
+    /// The messages that it handles, by name.
+    messages: FxHashMap<&'static str, Schema>,
+    pub(crate) state: Schema,
     questions: FxHashSet<&'static str>,
     question_from_away: QuestionFromAway,
     supervisor: OnceLock<ActorRef<Order>>,
@@ -69,7 +72,8 @@ impl Kind {
             is_paused: AtomicBool::new(false),
             paused: Mutex::default(),
             holds_max: A::HOLDS_MAX,
-            messages: handlers.names().collect(),
+            messages: handlers.schemas().iter().map(|schema| (schema.name, *schema)).collect(),
+            state: Schema::of_state::<A::State>(),
             questions: handlers.questions().collect(),
             question_from_away,
             supervisor: OnceLock::new(),
@@ -92,7 +96,12 @@ impl Kind {
     }
 
     pub(crate) fn handles(&self, message: &str) -> bool {
-        self.messages.contains(message)
+        self.messages.contains_key(message)
+    }
+
+    /// How a message is read, if it is handled.
+    pub(crate) fn message(&self, name: &str) -> Option<&Schema> {
+        self.messages.get(name)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -132,7 +141,10 @@ impl Kind {
 
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kind").field("name", &self.name).field("messages", &self.messages).finish_non_exhaustive()
+        f.debug_struct("Kind")
+            .field("name", &self.name)
+            .field("messages", &self.messages.keys())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,13 @@
 //! A message may wait in the store while the program changes: each build here knows the message `pay`, and the actor
 //! that gets it, in its own way.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use everpost::{
-    Actor, DeadLetter, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, Turn, UpgradeError,
+    Actor, DeadLetter, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, Reason, StartError,
+    Stored, Turn, Unhandled, UpgradeError,
 };
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -101,17 +104,24 @@ impl<M: Cents> everpost::Answer<Sum> for Build<M> {
     }
 }
 
-/// Messages of the build that knows `PayOne` wait in the store; then a build that knows `M` starts. Returns the sum that
-/// it gets, and its dead letters.
-async fn next_build<M: Cents>() -> (u64, Vec<DeadLetter>) {
-    let folder = everpost_tests::folder();
-    let config = NodeConfig { stop_timeout: Duration::from_millis(10), ..everpost_tests::config() };
-    let node = Node::builder("node", folder.path()).actor(Holding).config(config).start().await.unwrap();
-    for euros in 1..=3 {
+fn config() -> NodeConfig {
+    NodeConfig { stop_timeout: Duration::from_millis(10), ..everpost_tests::config() }
+}
+
+/// The messages 1 to `last` of the build that knows `PayOne` wait in the store.
+async fn waiting(folder: &Path, last: u32) {
+    let node = Node::builder("node", folder).actor(Holding).config(config()).start().await.unwrap();
+    for euros in 1..=last {
         node.actor::<Holding>("one").send(PayOne { euros }).await.unwrap();
     }
     // A handler that does not end is cut off, or was not begun yet.
     let _ = soon("the node stops", node.stop()).await;
+}
+
+/// A build that knows `M` starts after them. Returns the sum that it gets, and its dead letters.
+async fn next_build<M: Cents>() -> (u64, Vec<DeadLetter>) {
+    let folder = everpost_tests::folder();
+    waiting(folder.path(), 3).await;
     let node = Node::builder("node", folder.path()).actor(Build::<M>::new()).start().await.unwrap();
     assert_eq!(node.statistics().replayed, 3);
     soon("it drains", node.drained()).await.unwrap();
@@ -163,35 +173,125 @@ async fn bytes_that_cannot_be_read_become_dead_letters() {
     assert!(letters.iter().all(|letter| letter.errors.last().unwrap().contains("`pay` version 1 cannot be read")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_whose_name_no_handler_knows_become_dead_letters() {
-    #[derive(Debug, Serialize, Deserialize, Message)]
-    #[message(name = "something-else")]
-    struct Else;
-    impl Cents for Else {
-        fn cents(&self) -> u64 {
-            0
-        }
+/// A message that no `PayOne` is.
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "something-else")]
+struct Else;
+impl Cents for Else {
+    fn cents(&self) -> u64 {
+        0
     }
-    let (sum, letters) = next_build::<Else>().await;
-    assert_eq!((sum, letters.len()), (0, 3));
-    assert!(letters.iter().all(|letter| letter.errors.last().unwrap().contains("knows `pay`")), "{letters:?}");
+}
+/// `pay` as it was before `PayOne`.
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "pay", version = 0)]
+struct PayZero;
+impl Cents for PayZero {
+    fn cents(&self) -> u64 {
+        0
+    }
+}
+
+/// What a node says that does not start, and how many of each kind it names.
+async fn refusal(node: NodeBuilder) -> (String, BTreeMap<Unhandled, usize>) {
+    let error = node.start().await.unwrap_err();
+    let text = error.to_string();
+    match error {
+        StartError::NotHandled { messages, .. } => (text, messages),
+        other => panic!("{other}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_for_an_actor_type_that_is_gone_wait_for_it() {
+async fn messages_that_nothing_handles_refuse_the_start_and_are_named() {
+    let folder = everpost_tests::folder();
+    waiting(folder.path(), 3).await;
+    let node = || Node::builder("node", folder.path()).config(config());
+    let probe = Probe::new();
+    for (builder, named) in [
+        (node().actor(Build::<Else>::new()), "3 of `pay` version 1 to `purse`, which handles no message of that name"),
+        (node().actor(Build::<PayZero>::new()), "3 of `pay` version 1 to `purse`, which knows it up to version 0"),
+        (workers(folder.path(), &probe), "3 of `pay` version 1 to `purse`, an actor type that is not part of the node"),
+    ] {
+        let (text, messages) = refusal(builder).await;
+        assert!(text.contains(named) && text.contains("nothing was changed"), "{text}");
+        assert_eq!(messages.into_values().collect::<Vec<_>>(), [3]);
+    }
+    // Nothing was changed: the build that knows them handles them.
+    let node = node().actor(Build::<PayOne>::new()).start().await.unwrap();
+    assert_eq!(node.statistics().replayed, 3);
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(node.actor::<Build<PayOne>>("one").query(Sum).await.unwrap(), 600);
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_nothing_handles_become_dead_letters_when_told_so_and_others_are_handled() {
     let folder = everpost_tests::folder();
     let probe = Probe::new();
     let node = workers(folder.path(), &probe).start().await.unwrap();
     node.actor::<Worker>("one").send(Script::new([Step::RetryAfter(1, 3_600_000)])).await.unwrap();
     eventually("it backs off", || node.statistics().failed == 1).await;
     node.stop().await.unwrap();
-    let node = Node::builder("node", folder.path()).actor(Build::<PayOne>::new()).start().await.unwrap();
-    assert_eq!(node.statistics().replayed, 0);
-    soon("nothing waits for a type that is here", node.drained()).await.unwrap();
-    node.stop().await.unwrap();
-    let node = workers(folder.path(), &probe).start().await.unwrap();
-    assert_eq!(node.statistics().replayed, 1, "it is still in the store");
-    assert!(node.dead_letters().list().await.unwrap().is_empty());
-    node.stop().await.unwrap();
+    let node = || Node::builder("node", folder.path()).config(config());
+    // Told to keep the workers' message away, so that messages of both can wait.
+    let purse = node().actor(Holding).quarantine_unhandled().start().await.unwrap();
+    for euros in 1..=3 {
+        purse.actor::<Holding>("one").send(PayOne { euros }).await.unwrap();
+    }
+    assert_eq!(purse.statistics().dead_lettered, 1);
+    let _ = soon("the node stops", purse.stop()).await;
+
+    let small = NodeConfig { dead_letters_max: 3, ..config() };
+    let refused = workers(folder.path(), &probe).config(small).quarantine_unhandled().start().await;
+    assert!(matches!(refused, Err(StartError::DeadLettersFull { messages: 3, room: 2, .. })), "{refused:?}");
+    let builder = workers(folder.path(), &probe).config(config()).quarantine_unhandled();
+    let workers_alone = builder.start().await.unwrap();
+    let letters = workers_alone.dead_letters().list().await.unwrap();
+    let reasons: Vec<_> = letters.iter().map(|letter| (letter.reason, letter.message.as_str())).collect();
+    let pay = (Reason::NotHandled, "pay");
+    assert_eq!(reasons, [(Reason::NotHandled, "script"), pay, pay, pay]);
+    assert_eq!((letters[0].attempts, letters[0].errors.len()), (1, 2), "what it had tried before is kept");
+    assert!(letters[0].errors[1].contains("`script` version 1 to `worker`, an actor type"), "{:?}", letters[0].errors);
+    for (letter, euros) in letters[1..].iter().zip(1..) {
+        assert_eq!(postcard::from_bytes::<PayOne>(&letter.payload).unwrap().euros, euros, "the bytes are kept");
+    }
+    workers_alone.actor::<Worker>("one").ask(Script::new([Step::Append(1)])).await.unwrap();
+    workers_alone.stop().await.unwrap();
+    // Told once is enough.
+    workers(folder.path(), &probe).start().await.unwrap().stop().await.unwrap();
+}
+
+#[test]
+fn a_start_that_is_cut_off_while_it_gives_up_on_messages_loses_none() {
+    const MESSAGES: usize = 500;
+    let folder = everpost_tests::folder();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    runtime().block_on(waiting(folder.path(), u32::try_from(MESSAGES).unwrap()));
+    let build = || Node::builder("node", folder.path()).config(config()).actor(Build::<Else>::new());
+    let mut halfway = 0;
+    for round in 1.. {
+        let starting = runtime();
+        let start = build().quarantine_unhandled().start();
+        let cut_off = starting.block_on(async {
+            let started = tokio::time::timeout(Duration::from_micros(500 * round), start).await;
+            started.map(|started| drop(started.unwrap())).is_err()
+        });
+        // As a crash would: nothing is closed, and what was not durable is lost.
+        drop(starting);
+        let report = runtime().block_on(build().check_upgrade()).unwrap();
+        let count = |what| {
+            let of = report.kinds().filter(|(kind, _)| kind.stored == what);
+            of.map(|(_, counts)| counts.unreadable).sum::<usize>()
+        };
+        let (left, given_up) = (count(Stored::Waiting), count(Stored::DeadLetter));
+        assert_eq!(left + given_up, MESSAGES, "{report}");
+        halfway += usize::from(left > 0 && given_up > 0);
+        if !cut_off {
+            assert_eq!((left, given_up), (0, MESSAGES));
+            break;
+        }
+    }
+    assert!(halfway > 0, "no start was cut off halfway");
 }

@@ -1,39 +1,63 @@
-//! A store that one build wrote and later ones open: `tests/golden/accounts-1`, which is kept.
+//! A store that an older build of a program wrote, and what the newer one makes of it.
 //!
-//! `EVERPOST_WRITE_GOLDEN=1 cargo test -p everpost-tests new_builds` writes it anew.
+//! `tests/golden/accounts-1` was written by the build of the commit "Keep a store that a build wrote, for later builds to
+//! read", whose version of this file has the code that did it: the store has format 2, states have no names in their records,
+//! and the amounts of `balance`, `deposit` and `withdraw`, all of version 1, are whole euros. Accounts of this build count in
+//! cents.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use everpost::{
-    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, State, StoreConfig, Turn,
+    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, Reason, StartError, State,
+    StoreConfig, Stored, Turn, UpgradeError, UpgradeReport,
 };
-use everpost_tests::wait::soon;
+use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
 
-/// The messages and the state of the build that writes: amounts are whole euros.
 #[derive(Debug, Default, Serialize, Deserialize, State)]
+#[state(name = "balance", version = 2, upgrade = balance_from)]
 struct Balance {
-    euros: i64,
+    cents: i64,
+    currency: String,
 }
 #[derive(Debug, Serialize, Deserialize, Message)]
-#[message(name = "deposit", version = 1)]
+#[message(name = "deposit", version = 2, upgrade = deposit_from)]
 struct Deposit {
-    euros: i64,
+    cents: i64,
 }
 #[derive(Debug, Serialize, Deserialize, Message)]
-#[message(name = "withdraw", version = 1)]
+#[message(name = "withdraw", version = 2, upgrade = withdraw_from)]
 struct Withdraw {
-    euros: i64,
+    cents: i64,
 }
 #[derive(Debug, Serialize, Deserialize, Message)]
-#[message(name = "balance", reply = i64)]
+#[message(name = "balance", reply = (i64, String))]
 struct AskBalance;
 
-/// An account; one that is closed lets its messages wait.
-struct Account {
-    open: bool,
+/// Cents of version 1, in which all three have one field.
+fn cents_from(version: u16, euros: &[u8]) -> Result<i64, UpgradeError> {
+    if version != 1 {
+        return Err(UpgradeError::new(format!("version {version} was never written")));
+    }
+    Ok(postcard::from_bytes::<i64>(euros).map_err(UpgradeError::new)? * 100)
 }
+
+fn balance_from(version: u16, bytes: &[u8]) -> Result<Balance, UpgradeError> {
+    Ok(Balance { cents: cents_from(version, bytes)?, currency: "EUR".into() })
+}
+
+fn deposit_from(version: u16, bytes: &[u8]) -> Result<Deposit, UpgradeError> {
+    Ok(Deposit { cents: cents_from(version, bytes)? })
+}
+
+fn withdraw_from(version: u16, bytes: &[u8]) -> Result<Withdraw, UpgradeError> {
+    Ok(Withdraw { cents: cents_from(version, bytes)? })
+}
+
+#[derive(Debug)]
+struct Account;
 
 impl Actor for Account {
     const TYPE: &'static str = "account";
@@ -48,33 +72,42 @@ impl Actor for Account {
 
 impl Handler<Deposit> for Account {
     async fn handle(&self, balance: &mut Durable<Balance>, it: Deposit, _: &mut Turn<'_>) -> Result<(), Failure> {
-        if !self.open {
-            std::future::pending::<()>().await;
-        }
-        balance.euros += it.euros;
+        balance.cents += it.cents;
         Ok(())
     }
 }
 
 impl Handler<Withdraw> for Account {
     async fn handle(&self, balance: &mut Durable<Balance>, it: Withdraw, _: &mut Turn<'_>) -> Result<(), Failure> {
-        if balance.euros < it.euros {
-            return Err(Failure::reject("the balance is too low"));
-        }
-        balance.euros -= it.euros;
+        balance.cents -= it.cents;
         Ok(())
     }
 }
 
 impl Handler<AskBalance> for Account {
-    async fn handle(&self, balance: &mut Durable<Balance>, _: AskBalance, _: &mut Turn<'_>) -> Result<i64, Failure> {
-        Ok(balance.euros)
+    async fn handle(
+        &self,
+        balance: &mut Durable<Balance>,
+        _: AskBalance,
+        _: &mut Turn<'_>,
+    ) -> Result<(i64, String), Failure> {
+        Ok((balance.cents, balance.currency.clone()))
     }
 }
 
-/// Where the store is kept.
-fn kept() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/accounts-1")
+/// A copy of the store that is kept.
+fn copy() -> tempfile::TempDir {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/accounts-1");
+    let folder = everpost_tests::folder();
+    for half in ["journal", "tables"] {
+        let (from, to) = (kept.join(half), folder.path().join(half));
+        std::fs::create_dir_all(&to).unwrap();
+        let copied = std::fs::copy(from.join("data.mdb"), to.join("data.mdb")).unwrap();
+        assert!(copied < 100_000, "{half} has {copied} bytes");
+    }
+    // What a copy lacks of a store, so that nothing has to be made for a look at it.
+    std::fs::write(folder.path().join("lock"), []).unwrap();
+    folder
 }
 
 fn settings() -> NodeConfig {
@@ -82,54 +115,143 @@ fn settings() -> NodeConfig {
     NodeConfig { store, stop_timeout: Duration::from_millis(10), ..everpost_tests::config() }
 }
 
-async fn start(folder: &Path, open: bool) -> Node {
-    Node::builder("node", folder).actor(Account { open }).config(settings()).start().await.unwrap()
+fn node(folder: &Path) -> NodeBuilder {
+    Node::builder("node", folder).config(settings())
 }
 
-/// Two accounts with a balance, three with messages that wait, and a message that was given up on.
-async fn write(folder: &Path) {
-    let node = start(folder, true).await;
-    node.actor::<Account>("alice").send(Deposit { euros: 6 }).await.unwrap();
-    node.actor::<Account>("bob").send(Deposit { euros: 70 }).await.unwrap();
-    node.actor::<Account>("carol").send(Withdraw { euros: 1000 }).await.unwrap();
-    soon("it drains", node.drained()).await.unwrap();
-    node.stop().await.unwrap();
-    let node = start(folder, false).await;
-    for (key, euros) in [("alice", 10), ("alice", 20), ("dave", 5)] {
-        node.actor::<Account>(key).send(Deposit { euros }).await.unwrap();
+/// What a check found: what is stored under which name and version, and how many can be read as they are, by an upgrade, and
+/// not.
+fn rows(report: &UpgradeReport) -> Vec<(Stored, String, u16, [usize; 3])> {
+    let row = |(kind, counts): (&everpost::StoredKind, &everpost::UpgradeCounts)| {
+        let counts = [counts.as_they_are, counts.upgraded, counts.unreadable];
+        (kind.stored, format!("{} {}", kind.actor_type, kind.name), kind.version, counts)
+    };
+    report.kinds().map(row).collect()
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(path).unwrap());
+        }
     }
-    node.actor::<Account>("alice").send(Withdraw { euros: 3 }).await.unwrap();
-    // Its handlers do not end, so they are cut off.
-    let _ = soon("the node stops", node.stop()).await;
+    found
 }
 
-/// A copy of the store that is kept.
-fn copy(folder: &Path) {
-    for half in ["journal", "tables"] {
-        std::fs::create_dir_all(folder.join(half)).unwrap();
-        let copied = std::fs::copy(kept().join(half).join("data.mdb"), folder.join(half).join("data.mdb")).unwrap();
-        assert!(copied < 100_000, "{half} has {copied} bytes");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_an_older_build_is_upgraded_and_nothing_is_lost() {
+    let folder = copy();
+    let build = node(folder.path()).actor(Account);
+    let report = build.check_upgrade().await.unwrap();
+    let (account, one) = (|name: &str| format!("account {name}"), 1);
+    let expected = [
+        (Stored::Waiting, account("deposit"), one, [0, 3, 0]),
+        (Stored::Waiting, account("withdraw"), one, [0, 1, 0]),
+        (Stored::State, account("balance"), one, [0, 2, 0]),
+        (Stored::DeadLetter, account("withdraw"), one, [0, 1, 0]),
+    ];
+    assert_eq!(rows(&report), expected, "{report}");
+    assert!(report.is_clean());
+
+    let node = build.start().await.unwrap();
+    assert_eq!(node.statistics().replayed, 4);
+    soon("it drains", node.drained()).await.unwrap();
+    // 6 + 10 + 20 - 3 euros, 70 that nobody touched, and an account that begins with what waited.
+    for (key, cents, currency) in [("alice", 3300, "EUR"), ("bob", 7000, "EUR"), ("dave", 500, "")] {
+        let balance = node.actor::<Account>(key).ask(AskBalance).await.unwrap();
+        assert_eq!(balance, (cents, currency.to_owned()), "{key}");
+    }
+    let letters = node.dead_letters().list().await.unwrap();
+    assert_eq!((letters.len(), letters[0].reason, letters[0].address.as_str()), (1, Reason::Rejected, "account/carol"));
+    node.stop().await.unwrap();
+
+    // What changed since was written anew, with its name and its version; what did not is as it was.
+    let report = self::node(folder.path()).actor(Account).check_upgrade().await.unwrap();
+    let expected = [
+        (Stored::State, account("balance"), 1, [0, 1, 0]),
+        (Stored::State, account("balance"), 2, [2, 0, 0]),
+        (Stored::DeadLetter, account("withdraw"), 1, [0, 1, 0]),
+    ];
+    assert_eq!(rows(&report), expected, "{report}");
+}
+
+/// A build that lacks what it needs: `deposit` has no upgrade, that of `withdraw` panics, and there is another state.
+#[derive(Debug)]
+struct Hasty;
+
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "deposit", version = 2)]
+struct HastyDeposit;
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "withdraw", version = 2, upgrade = panics)]
+struct HastyWithdraw;
+
+fn panics(version: u16, _: &[u8]) -> Result<HastyWithdraw, UpgradeError> {
+    panic!("nobody has thought of version {version}")
+}
+
+impl Actor for Hasty {
+    const TYPE: &'static str = "account";
+    type State = String;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<HastyDeposit>();
+        handlers.on::<HastyWithdraw>();
+    }
+}
+
+impl Handler<HastyDeposit> for Hasty {
+    async fn handle(&self, _: &mut Durable<String>, _: HastyDeposit, _: &mut Turn<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Handler<HastyWithdraw> for Hasty {
+    async fn handle(&self, _: &mut Durable<String>, _: HastyWithdraw, _: &mut Turn<'_>) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_that_is_kept_reads_as_written() {
-    if std::env::var_os("EVERPOST_WRITE_GOLDEN").is_some() {
-        let _ = std::fs::remove_dir_all(kept());
-        write(&kept()).await;
-        for name in ["lock", "slots", "journal/lock.mdb", "tables/lock.mdb"] {
-            std::fs::remove_file(kept().join(name)).unwrap();
-        }
+async fn a_check_names_what_a_build_cannot_read_and_changes_no_byte() {
+    let folder = copy();
+    let before = files(folder.path());
+    let report = node(folder.path()).actor(Hasty).check_upgrade().await.unwrap();
+    assert_eq!(files(folder.path()), before);
+    assert!(!report.is_clean());
+    let unreadable: Vec<_> = report.kinds().map(|(_, counts)| counts.unreadable).collect();
+    assert_eq!(unreadable, [3, 1, 2, 1]);
+    let text = report.to_string();
+    for part in
+        ["no upgrade from version 1 of `deposit`", "reading `withdraw` version 1 panics", "    account/", "7 records"]
+    {
+        assert!(text.contains(part), "{text}");
     }
-    let folder = everpost_tests::folder();
-    copy(folder.path());
-    let node = start(folder.path(), true).await;
-    assert_eq!(node.statistics().replayed, 4);
+
+    // Without the actor: everything is named, and the build that has it finds all of it.
+    let report = node(folder.path()).check_upgrade().await.unwrap();
+    assert_eq!(report.kinds().map(|(_, counts)| counts.unreadable).sum::<usize>(), 7, "{report}");
+    assert!(report.to_string().contains("an actor type that is not part of the node"), "{report}");
+    assert_eq!(files(folder.path()), before);
+    assert!(node(folder.path()).actor(Account).check_upgrade().await.unwrap().is_clean());
+    assert!(matches!(node(&folder.path().join("no")).check_upgrade().await, Err(StartError::Open(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_without_an_upgrade_leaves_states_as_they_are() {
+    let folder = copy();
+    let hasty = node(folder.path()).actor(Hasty).start().await.unwrap();
+    // Nothing is handled while the state cannot be read; `dave` has none yet, and gives up on a message that nothing reads.
+    eventually("dave gives up", || hasty.statistics().dead_lettered == 1).await;
+    let _ = hasty.stop().await;
+    let node = node(folder.path()).actor(Account).start().await.unwrap();
+    assert_eq!(node.statistics().replayed, 3, "those of alice, whose state could not be read");
     soon("it drains", node.drained()).await.unwrap();
-    let letters = node.dead_letters().list().await.unwrap();
-    assert_eq!((letters.len(), letters[0].reason, letters[0].address.as_str()), (1, Reason::Rejected, "account/carol"));
-    for (key, euros) in [("alice", 33), ("bob", 70), ("carol", 0), ("dave", 5)] {
-        assert_eq!(node.actor::<Account>(key).ask(AskBalance).await.unwrap(), euros, "{key}");
-    }
+    assert_eq!(node.actor::<Account>("alice").ask(AskBalance).await.unwrap(), (3300, "EUR".to_owned()));
     node.stop().await.unwrap();
 }

@@ -19,7 +19,7 @@ use crate::telemetry;
 use crate::waiter::Outcome;
 
 /// How many errors of a message are kept.
-const ERRORS_MAX: usize = 8;
+pub(crate) const ERRORS_MAX: usize = 8;
 /// How many bytes of each.
 const ERROR_BYTES_MAX: usize = 4096;
 

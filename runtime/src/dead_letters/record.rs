@@ -45,6 +45,11 @@ impl<'a> DeadLetterRecord<'a> {
     }
 }
 
+/// The message of a record in its envelope, if the record can be read.
+pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
+    DeadLetterRecord::decode(record).map(|record| record.envelope)
+}
+
 impl DeadLetter {
     /// Reads the record of the letter with this number; none for bytes that this build cannot read.
     pub(crate) fn decode(position: Position, record: &[u8]) -> Option<Self> {

@@ -31,6 +31,11 @@ impl Shelf {
         self.count() >= self.letters_max
     }
 
+    /// For how many more letters there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.letters_max.saturating_sub(self.count())
+    }
+
     /// Counts a letter; warns when there are many.
     pub(crate) fn add(&self, node: &str) {
         let (count, letters_max) = (self.count.fetch_add(1, Ordering::Relaxed) + 1, self.letters_max);

@@ -1,5 +1,8 @@
 //! Putting a node together and starting it.
 
+mod check;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -7,13 +10,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everpost_persistence::{OpenError, Position, ReadError, Slots, Store};
+use everpost_persistence::{AdmissionError, OpenError, Position, ReadError, Slots, Store};
 use everpost_transport::{BindError, Endpoint, Identity, IdentityError, Settings};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{Node, Tasks, recover, sweep};
+use super::recover::{self, Recovered};
+use super::{Node, Tasks, sweep};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
 use crate::clock::Micros;
@@ -25,9 +29,11 @@ use crate::group::Groups;
 use crate::hand::Hands;
 use crate::link::{self, Links};
 use crate::node_file::NodeFile;
-use crate::quarantine::{self, Suspect};
+use crate::quarantine;
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
+use crate::unhandled::{self, Unhandled};
+use crate::upgrade::UpgradeReport;
 
 /// How long an address of a peer is waited for before the next one is tried.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,19 +46,27 @@ pub struct NodeBuilder {
     config: NodeConfig,
     cluster: Option<ClusterConfig>,
     parts: Vec<Part>,
+    quarantine_unhandled: bool,
 }
 
 /// An actor type that is to live on the node.
 struct Part {
     kind: Arc<Kind>,
-    supervise: Box<dyn FnOnce(Arc<Core>, Arc<Kind>) -> Supervising + Send>,
+    supervise: Box<dyn FnOnce(Arc<Core>, Arc<Kind>) -> Supervising + Send + Sync>,
 }
 
 type Supervising = Pin<Box<dyn Future<Output = Result<JoinHandle<()>, ractor::SpawnErr>> + Send>>;
 
 impl NodeBuilder {
     pub(super) fn new(name: &str, folder: PathBuf) -> Self {
-        Self { name: name.to_owned(), folder, config: NodeConfig::default(), cluster: None, parts: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            folder,
+            config: NodeConfig::default(),
+            cluster: None,
+            parts: Vec::new(),
+            quarantine_unhandled: false,
+        }
     }
 
     /// Adds an actor type. The value is shared by all of its activations.
@@ -78,6 +92,59 @@ impl NodeBuilder {
         self
     }
 
+    /// Moves waiting messages that nothing in this build handles to the dead letters at the start, with the reason
+    /// [`Reason::NotHandled`](crate::Reason::NotHandled), instead of refusing to start. They are kept there as they are,
+    /// for a build that knows them.
+    ///
+    /// Not for every start: a build that lacks an actor by mistake would then give up on all of its messages.
+    pub fn quarantine_unhandled(mut self) -> Self {
+        self.quarantine_unhandled = true;
+        self
+    }
+
+    /// Reads everything in the store that this build would have to read one day, with the code of its types: every waiting
+    /// message, every state and the message of every dead letter. Starts nothing, and changes nothing: the build that
+    /// wrote the store goes on with it as if nobody had looked. To be asked before a new build takes traffic.
+    ///
+    /// The store must not be in use. Takes as long as reading all of it does.
+    ///
+    /// ```
+    /// # use everpost::{Actor, Handlers, Node, State};
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize, State)] struct Balance { cents: i64 }
+    /// # struct Account;
+    /// # impl Actor for Account {
+    /// #     const TYPE: &'static str = "account"; type State = Balance;
+    /// #     fn handlers(_: &mut Handlers<Self>) {}
+    /// # }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// # Node::builder("bank", folder).start().await?.stop().await?;
+    /// let bank = Node::builder("bank", folder).actor(Account);
+    /// let report = bank.check_upgrade().await?;
+    /// if !report.is_clean() {
+    ///     return Err(format!("this build cannot take over:\n{report}").into());
+    /// }
+    /// let node = bank.start().await?;
+    /// # node.stop().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when the actor types cannot be on one node, or the store cannot be read; also when there is none, which
+    /// [`OpenError::NoStore`] says. What this build cannot read is no error, but in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing happens when the future is dropped; the store is free again when the read that is under way has ended.
+    pub async fn check_upgrade(&self) -> Result<UpgradeReport, StartError> {
+        let kinds = kinds(&self.parts)?;
+        let folder = self.folder.clone();
+        blocking(move || Ok(check::check(&Store::inspect(&folder)?, &kinds)?)).await
+    }
+
     /// Opens the store, recovers what it holds and starts handling it. What waits is handled in the background.
     ///
     /// # Errors
@@ -88,7 +155,7 @@ impl NodeBuilder {
     ///
     /// Not cancel safe: await it to its end, or let the process end.
     pub async fn start(self) -> Result<Node, StartError> {
-        let Self { name, folder, config, cluster, parts } = self;
+        let Self { name, folder, config, cluster, parts, quarantine_unhandled } = self;
         config.validate()?;
         if let Some(cluster) = &cluster {
             cluster.validate(&name)?;
@@ -116,7 +183,11 @@ impl NodeBuilder {
         let first = Position(opened.durable.0 + 1);
         let opened = OpenedStore { store, gate, hands, first };
         let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
-        start(core, parts, in_hand, cluster.zip(identity)).await
+        // Before anything else holds on to the store, so that it is free again if this fails.
+        let recovering = Arc::clone(&core);
+        let recover = move || recover::recover(&recovering, &in_hand, quarantine_unhandled);
+        let recovered = blocking(recover).await?;
+        start(core, parts, recovered, cluster.zip(identity)).await
     }
 }
 
@@ -138,12 +209,9 @@ impl From<NodeFile> for NodeBuilder {
 async fn start(
     core: Arc<Core>,
     parts: Vec<Part>,
-    in_hand: Vec<Position>,
+    recovered: Recovered,
     cluster: Option<(ClusterConfig, Identity)>,
 ) -> Result<Node, StartError> {
-    // Before anything else holds on to the store, so that it is free again if this fails.
-    let recovering = Arc::clone(&core);
-    let suspects = blocking(move || recover::recover(&recovering, &in_hand)).await?;
     let links = match cluster {
         Some((cluster, identity)) => Some(bind(&core, cluster, &identity)?),
         None => None,
@@ -157,7 +225,7 @@ async fn start(
     let background = vec![opening, sweeping].into();
     let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default(), groups: Groups::default() };
     let node = Node { core, tasks: Arc::new(tasks), links };
-    if let Err(error) = begin(&node, parts, suspects).await {
+    if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
         let _ = node.stop().await;
         return Err(error);
@@ -166,8 +234,10 @@ async fn start(
 }
 
 /// Starts the supervisors, and what waits in the store.
-async fn begin(node: &Node, parts: Vec<Part>, suspects: Vec<Suspect>) -> Result<(), StartError> {
+async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<(), StartError> {
     let core = &node.core;
+    let Recovered { suspects, unhandled } = recovered;
+    unhandled.give_up(core).await?;
     for part in parts {
         let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
         node.tasks.add_supervisor(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
@@ -283,6 +353,34 @@ pub enum StartError {
         /// Where they belong.
         owner: String,
     },
+    /// Messages wait in the store that nothing in this build handles. Nothing was changed.
+    #[error(
+        "the store of node `{node}` holds messages that nothing in this build handles: {}; nothing was changed: start the build that knows them, or have them moved to the dead letters with `NodeBuilder::quarantine_unhandled`",
+        unhandled::name_all(messages)
+    )]
+    NotHandled {
+        /// This node.
+        node: String,
+        /// How many of each kind.
+        messages: BTreeMap<Unhandled, usize>,
+    },
+    /// There are more messages that nothing handles than there may be dead letters. Nothing was changed.
+    #[error(
+        "the store of node `{node}` holds {messages} messages that nothing in this build handles, and there is room for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or drop some with the build that knows them"
+    )]
+    DeadLettersFull {
+        /// This node.
+        node: String,
+        /// How many.
+        messages: usize,
+        /// For how many there is room.
+        room: usize,
+    },
+    /// The store has no room for moving messages that nothing handles to the dead letters.
+    #[error(
+        "messages that nothing in this build handles cannot be moved to the dead letters: {0}; those that were not moved are where they were"
+    )]
+    NoRoom(#[from] AdmissionError),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

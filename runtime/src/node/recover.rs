@@ -2,6 +2,7 @@
 
 mod outbox;
 mod stranded;
+mod unhandled;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use everpost_persistence::{Key, Position, ReadError, Table};
 
+pub(super) use self::unhandled::UnhandledMessages;
 use crate::address::Address;
 use crate::core::Core;
 use crate::envelope::Header;
@@ -17,46 +19,50 @@ use crate::mailbox::{Failures, Mailbox};
 use crate::node::StartError;
 use crate::quarantine::Suspect;
 use crate::timer;
+use crate::unhandled::Unhandled;
 
 /// How many mailboxes are woken before it is asked whether their activations have become too many.
 const WAKE_AT_A_TIME: usize = 256;
 
-/// Rebuilds what memory holds of the store. `in_hand` is what the last process died with. Blocks.
-pub(super) fn recover(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, StartError> {
+/// What is to be done before anything runs.
+pub(super) struct Recovered {
+    /// Messages that the process may have died of.
+    pub(super) suspects: Vec<Suspect>,
+    /// Messages to give up on.
+    pub(super) unhandled: UnhandledMessages,
+}
+
+/// Rebuilds what memory holds of the store. `in_hand` is what the last process died with, and `give_up` says what is to
+/// become of messages that nothing handles: without it they refuse the start. Blocks.
+pub(super) fn recover(core: &Core, in_hand: &[Position], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
     core.recover_requests()?;
     core.shelf.recover(&core.store)?;
     core.recover_supervision()?;
     timer::recover(core)?;
-    Ok(recover_mailboxes(core, in_hand)?)
+    let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
+    Ok(Recovered { suspects, unhandled: unhandled.check(core)? })
 }
 
 /// Rebuilds the index of waiting messages with one scan.
-fn recover_mailboxes(core: &Core, in_hand: &[Position]) -> Result<Vec<Suspect>, ReadError> {
+fn recover_mailboxes(core: &Core, in_hand: &[Position], give_up: bool) -> Result<Recovered, ReadError> {
     let failures = read_failures(core)?;
     let in_hand: HashSet<Position> = in_hand.iter().copied().collect();
-    let mut recovery = Recovery {
-        core,
-        failures,
-        in_hand,
-        mailboxes: HashMap::new(),
-        suspects: Vec::new(),
-        waiting: 0,
-        unknown: HashMap::new(),
-    };
+    let mut recovery =
+        Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Vec::new(), waiting: 0 };
+    let mut unhandled = UnhandledMessages::new(give_up);
     core.store.scan(Table::Inbox, |key, envelope| {
-        if let Key::Inbox { position, .. } = key {
-            recovery.found(*position, envelope);
+        if let Key::Inbox { partition, position } = *key
+            && let Err(kind) = recovery.found(position, envelope)
+        {
+            unhandled.add(partition, position, recovery.failures.remove(&position), kind);
         }
         ControlFlow::Continue(())
     })?;
-    for (actor_type, messages) in &recovery.unknown {
-        tracing::error!(node = %core.name, actor_type, messages, "messages wait for an actor type that is not part of this node; they stay in the store until it is");
-    }
     core.add_waiting(recovery.waiting);
     core.counters.replayed.store(recovery.waiting as u64, Ordering::Relaxed);
-    Ok(recovery.suspects)
+    Ok(Recovered { suspects: recovery.suspects, unhandled })
 }
 
 /// Rings every mailbox that has work, and waits while activations are too many.
@@ -102,22 +108,14 @@ struct Recovery<'a> {
     mailboxes: HashMap<String, Arc<Mailbox>>,
     suspects: Vec<Suspect>,
     waiting: usize,
-    /// Messages by actor types that this node does not have.
-    unknown: HashMap<String, usize>,
 }
 
 impl Recovery<'_> {
-    fn found(&mut self, position: Position, envelope: &[u8]) {
-        let header = match Header::decode(envelope) {
-            Ok((header, _)) => header,
-            Err(error) => {
-                tracing::error!(seq = position.0, %error, "a message cannot be read by this build; it stays in the store");
-                return;
-            }
-        };
-        let Some(mailbox) = self.mailbox(header.destination) else {
-            return;
-        };
+    /// A waiting message. One that nothing handles is handed back by its kind, and nothing happened.
+    fn found(&mut self, position: Position, envelope: &[u8]) -> Result<(), Unhandled> {
+        let (header, _) = Header::decode(envelope).map_err(|error| Unhandled::headers(&error))?;
+        let mailbox = self.mailbox(&header)?;
+        mailbox.kind.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
         let in_hand = self.in_hand.contains(&position);
         if in_hand || failures.as_ref().is_some_and(|failures| failures.alone) {
@@ -132,20 +130,20 @@ impl Recovery<'_> {
         inner.bytes += envelope.len();
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
+        Ok(())
     }
 
     /// The mailbox of an address, if its actor type is part of the node.
-    fn mailbox(&mut self, destination: &str) -> Option<Arc<Mailbox>> {
-        if let Some(mailbox) = self.mailboxes.get(destination) {
-            return Some(Arc::clone(mailbox));
+    fn mailbox(&mut self, header: &Header<'_>) -> Result<Arc<Mailbox>, Unhandled> {
+        if let Some(mailbox) = self.mailboxes.get(header.destination) {
+            return Ok(Arc::clone(mailbox));
         }
-        let address = Address::parse(destination)?;
-        let Some(kind) = self.core.kinds.get(address.actor_type()) else {
-            *self.unknown.entry(address.actor_type().to_owned()).or_default() += 1;
-            return None;
-        };
+        let address = Address::parse(header.destination).ok_or_else(Unhandled::no_address)?;
+        let kind = self.core.kinds.get(address.actor_type());
+        let kind =
+            kind.ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
         let mailbox = self.core.directory.mailbox(&address, kind);
-        self.mailboxes.insert(destination.to_owned(), Arc::clone(&mailbox));
-        Some(mailbox)
+        self.mailboxes.insert(header.destination.to_owned(), Arc::clone(&mailbox));
+        Ok(mailbox)
     }
 }

@@ -8,7 +8,7 @@ use crate::actor::Actor;
 use crate::address::Address;
 use crate::encode::encode_exactly;
 use crate::failure::Failure;
-use crate::schema::{Unreadable, read_state};
+use crate::schema::{Schema, Unreadable, read_state};
 
 /// The layout without a name, from when states had none.
 const LAYOUT_UNNAMED: u8 = 1;
@@ -93,6 +93,12 @@ impl<'a> StoredState<'a> {
             }
             other => Err(StateError::Layout(other.copied().unwrap_or_default())),
         }
+    }
+
+    /// Whether a build whose actor has the state `schema` can read it. Runs the type's own code, which may panic.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<(), StateError> {
+        self.check_name(schema.name)?;
+        Ok(schema.check(self.version, self.bytes)?)
     }
 
     fn check_name(&self, known: &'static str) -> Result<(), StateError> {
@@ -202,6 +208,12 @@ mod tests {
         let mut record = named().to_vec();
         record[0] = 3;
         assert!(decode::<Account>(&record).unwrap_err().contains("unknown layout 3"));
+        let stored = StoredState::read(UNNAMED).unwrap();
+        assert!(stored.check(&Schema::of_state::<Balance>()).is_ok());
+        assert!(stored.check(&Schema::of_state::<()>()).is_err(), "a byte is left over");
+        let named = named();
+        let stored = StoredState::read(&named).unwrap();
+        assert!(matches!(stored.check(&Schema::of_state::<i64>()), Err(StateError::Name { .. })));
     }
 
     proptest! {

@@ -24,7 +24,7 @@ impl Failures {
     }
 
     /// Keeps an error that is no attempt's.
-    pub(super) fn note(&mut self, error: String, errors_max: usize) {
+    pub(crate) fn note(&mut self, error: String, errors_max: usize) {
         self.errors.push(error);
         if self.errors.len() > errors_max {
             self.errors.remove(0);

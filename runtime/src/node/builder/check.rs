@@ -1,0 +1,131 @@
+//! The upgrade check: goes over a store as it lies, and reads with the code of this build what the node would have to read.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use everpost_persistence::{Inspection, Key, ReadError, Table};
+use rustc_hash::FxHashMap;
+
+use crate::address::Address;
+use crate::dead_letters;
+use crate::envelope::Header;
+use crate::schema::Schema;
+use crate::state::StoredState;
+use crate::supervision::Kind;
+use crate::unhandled::Unhandled;
+use crate::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
+
+/// Reads everything in `store` that a node with these actor types would read one day. Blocks. Messages on their way to other
+/// nodes are theirs to read.
+pub(super) fn check(
+    store: &Inspection,
+    kinds: &FxHashMap<&'static str, Arc<Kind>>,
+) -> Result<UpgradeReport, ReadError> {
+    let mut check = Check { store, kinds, report: UpgradeReport::default() };
+    check.messages(Stored::Waiting, Table::Inbox, |envelope| Some(envelope))?;
+    check.states()?;
+    check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letters::envelope_of)?;
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    store: &'a Inspection,
+    kinds: &'a FxHashMap<&'static str, Arc<Kind>>,
+    report: UpgradeReport,
+}
+
+impl Check<'_> {
+    /// Goes over a table whose records have a message in its envelope somewhere in them.
+    fn messages(
+        &mut self,
+        stored: Stored,
+        table: Table,
+        envelope_of: for<'r> fn(&'r [u8]) -> Option<&'r [u8]>,
+    ) -> Result<(), ReadError> {
+        self.store.scan(table, |key, record| {
+            let (kind, reading) = match envelope_of(record) {
+                Some(envelope) => self.message(stored, envelope),
+                None => (StoredKind::unknown(stored), Err("the record has an unknown version or layout".to_owned())),
+            };
+            self.report.count(kind, || place_of(key), reading);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn message(&self, stored: Stored, envelope: &[u8]) -> (StoredKind, Result<Reading, String>) {
+        let (header, payload) = match Header::decode(envelope) {
+            Ok(decoded) => decoded,
+            Err(error) => return (StoredKind::unknown(stored), Err(error.to_string())),
+        };
+        let (name, version) = (header.message, header.message_version);
+        let Some(address) = Address::parse(header.destination) else {
+            return (StoredKind::new(stored, "", name, version), Err(Unhandled::no_address().to_string()));
+        };
+        let kind = StoredKind::new(stored, address.actor_type(), name, version);
+        let reader = match self.kinds.get(address.actor_type()) {
+            Some(kind) => kind.reader(name, version),
+            None => Err(Unhandled::no_actor(address.actor_type(), name, version)),
+        };
+        let reading = match reader {
+            Ok(schema) => read(schema, version, || schema.check(version, payload)),
+            Err(unhandled) => Err(format!("nothing handles {unhandled}")),
+        };
+        (kind, reading)
+    }
+
+    fn states(&mut self) -> Result<(), ReadError> {
+        self.store.scan(Table::Mailboxes, |key, record| {
+            match StoredState::read(record) {
+                Ok(state) => {
+                    let (kind, reading) = self.state(&state);
+                    self.report.count(kind, || state.address.to_owned(), reading);
+                }
+                Err(error) => {
+                    let kind = StoredKind::unknown(Stored::State);
+                    self.report.count(kind, || place_of(key), Err(error.to_string()));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn state(&self, state: &StoredState<'_>) -> (StoredKind, Result<Reading, String>) {
+        let StoredState { name, version, .. } = *state;
+        let Some(address) = Address::parse(state.address) else {
+            let kind = StoredKind::new(Stored::State, "", name.unwrap_or_default(), version);
+            return (kind, Err("it belongs to something that is no address".to_owned()));
+        };
+        let actor_type = address.actor_type();
+        let Some(kind) = self.kinds.get(actor_type) else {
+            let kind = StoredKind::new(Stored::State, actor_type, name.unwrap_or_default(), version);
+            return (kind, Err(format!("`{actor_type}` is no actor type of the node")));
+        };
+        let schema = &kind.state;
+        let reading = read(schema, version, || state.check(schema));
+        (StoredKind::new(Stored::State, actor_type, name.unwrap_or(schema.name), version), reading)
+    }
+}
+
+/// Runs the code of a type on stored bytes, which may do anything.
+fn read<E: std::error::Error>(
+    schema: &Schema,
+    version: u16,
+    check: impl FnOnce() -> Result<(), E>,
+) -> Result<Reading, String> {
+    match catch_unwind(AssertUnwindSafe(check)) {
+        Ok(Ok(())) if version == schema.version => Ok(Reading::AsItIs),
+        Ok(Ok(())) => Ok(Reading::Upgraded),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("reading `{}` version {version} panics", schema.name)),
+    }
+}
+
+/// Names a record, for those who look for it.
+fn place_of(key: &Key) -> String {
+    match key {
+        Key::Inbox { position, .. } | Key::DeadLetter { position } => format!("position {}", position.0),
+        Key::Mailbox { mailbox, .. } => format!("mailbox {:032x}", mailbox.0),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,154 @@
+//! Messages that wait in the store, and that nothing in this build handles: the node refuses to start, or gives up on them
+//! before anything runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position};
+use tokio::time::timeout;
+
+use crate::core::{Core, ERRORS_MAX};
+use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::mailbox::Failures;
+use crate::node::StartError;
+use crate::unhandled::Unhandled;
+
+/// How long a store without room is waited for: nothing runs yet that could make some but the checkpointer.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a start found that nothing handles.
+#[derive(Debug, Default)]
+pub(in crate::node) struct UnhandledMessages {
+    /// How many of each kind.
+    kinds: BTreeMap<Unhandled, usize>,
+    /// Where they are; nothing unless they are to be given up on.
+    found: Vec<Found>,
+    give_up: bool,
+}
+
+#[derive(Debug)]
+struct Found {
+    partition: Partition,
+    position: Position,
+    failures: Failures,
+    kind: Unhandled,
+}
+
+impl UnhandledMessages {
+    /// Nothing yet; `give_up` says what is to become of what is found.
+    pub(super) fn new(give_up: bool) -> Self {
+        Self { give_up, ..Self::default() }
+    }
+
+    /// The store holds a message of this kind.
+    pub(super) fn add(
+        &mut self,
+        partition: Partition,
+        position: Position,
+        failures: Option<Failures>,
+        kind: Unhandled,
+    ) {
+        *self.kinds.entry(kind.clone()).or_default() += 1;
+        if self.give_up {
+            self.found.push(Found { partition, position, failures: failures.unwrap_or_default(), kind });
+        }
+    }
+
+    /// Refuses the start if there is any and nobody said to give up on them, or there is no room for as many dead letters.
+    pub(super) fn check(self, core: &Core) -> Result<Self, StartError> {
+        let node = core.name.to_string();
+        let (messages, room) = (self.found.len(), core.shelf.room());
+        if !self.kinds.is_empty() && !self.give_up {
+            return Err(StartError::NotHandled { node, messages: self.kinds });
+        }
+        if messages > room {
+            return Err(StartError::DeadLettersFull { node, messages, room });
+        }
+        Ok(self)
+    }
+
+    /// Moves all of them to the dead letters. Each moves in a commit as a whole, so a crash leaves the others where they
+    /// were, for the next start. To be called before anything runs.
+    pub(in crate::node) async fn give_up(self, core: &Core) -> Result<(), StartError> {
+        let mut last = Position(0);
+        for found in &self.found {
+            last = move_one(core, found).await?;
+        }
+        core.gate.durable(last).await?;
+        for (kind, messages) in self.kinds {
+            tracing::error!(node = %core.name, messages, %kind, event = "unhandled messages given up on");
+        }
+        Ok(())
+    }
+}
+
+async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
+    let Found { partition, position, failures, kind } = found;
+    let key = Key::Inbox { partition: *partition, position: *position };
+    let store = core.store.clone();
+    let read = tokio::task::spawn_blocking(move || store.get(&key)).await;
+    let envelope = read.expect("reading does not panic, and the runtime is running")?;
+    let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
+    let mut failures = failures.clone();
+    failures.note(kind.to_string(), ERRORS_MAX);
+    let (permit, record) = reserve(core, failures, &envelope).await?;
+    let (ticket, ()) = core.store.submit(permit, |stage| {
+        stage.delete(key);
+        stage.put(Key::DeadLetter { position: *position }, record);
+    });
+    core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+    core.shelf.add(&core.name);
+    Ok(ticket)
+}
+
+/// Room for the record of a message; without the texts of its failures where it would be too large with them.
+async fn reserve<'a>(core: &'a Core, failures: Failures, envelope: &[u8]) -> Result<(Permit<'a>, Bytes), StartError> {
+    let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, envelope);
+    match room(core, record.len()).await {
+        Err(AdmissionError::TooLarge { .. }) => {
+            let failures = Failures { errors: Vec::new(), ..failures };
+            let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, envelope);
+            Ok((room(core, record.len()).await?, record))
+        }
+        permit => Ok((permit?, record)),
+    }
+}
+
+async fn room(core: &Core, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
+    let class = Class::Turn { grows: true };
+    match timeout(ROOM_TIMEOUT, core.store.reserve(class, bytes)).await {
+        Ok(permit) => permit,
+        Err(_) => core.store.try_reserve(class, bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everpost_persistence::Store;
+
+    use super::*;
+    use crate::node::Node;
+    use crate::upgrade::Stored;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_message_whose_headers_cannot_be_read_refuses_the_start_or_is_given_up_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path(), everpost_persistence::Config::default(), || ()).unwrap();
+        let permit = store.reserve(Class::Outside, 100).await.unwrap();
+        store.submit(permit, |stage| stage.enqueue(Partition(3), b"\x09from a later build".as_slice().into()));
+        store.close().unwrap();
+        drop(store);
+        let node = || Node::builder("node", folder.path());
+        let error = node().start().await.unwrap_err().to_string();
+        assert!(error.contains("1 of a message whose headers cannot be read: the envelope has the unknown version 9"));
+        let started = node().quarantine_unhandled().start().await.unwrap();
+        assert_eq!(started.statistics().dead_lettered, 1);
+        started.stop().await.unwrap();
+        let report = node().check_upgrade().await.unwrap();
+        let (kind, counts) = report.kinds().next().unwrap();
+        assert_eq!((kind.stored, counts.unreadable), (Stored::DeadLetter, 1), "{report}");
+        node().start().await.unwrap().stop().await.unwrap();
+    }
+}

@@ -237,8 +237,8 @@ impl<A: Actor> Activation<A> {
                     self.roll_back(loaded).await?;
                     let held = self.mailbox.lock().holding.take();
                     match held {
-                        Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
-                        None => self.core.fail(&self.mailbox, position, failure).await,
+                        Some(_) => drop(self.core.take_back(&self.mailbox, position, Some(attempt), failure).await),
+                        None => drop(self.core.fail(&self.mailbox, position, failure).await),
                     }
                     Ok(())
                 }
@@ -268,7 +268,7 @@ impl<A: Actor> Activation<A> {
                 let failure = Failure::condemn(Reason::KeyReused, failure);
                 self.core.fail(&self.mailbox, position, failure).await;
             }
-            Recalled::Later(moment) => self.mailbox.lock().rules.put_back(position, moment),
+            Recalled::Later(moment) => self.mailbox.lock().rules.postpone(position, moment),
         }
         Ok(())
     }

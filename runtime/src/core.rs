@@ -31,7 +31,7 @@ pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
-pub(crate) use self::fail::{Burial, ERRORS_MAX};
+pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
 use self::load::{Activations, Counters, Load};
 pub(crate) use self::recall::Recalled;
 use crate::actor::Actor;

@@ -12,7 +12,7 @@ use everpost_persistence::Position;
 use crate::actor::{Actor, Receives};
 use crate::address::Address;
 use crate::clock::Micros;
-use crate::core::{Acknowledged, Core};
+use crate::core::{Acknowledged, Core, TakenBack};
 use crate::envelope::Origin;
 use crate::failure::Failure;
 use crate::gate::NodeEnded;
@@ -150,20 +150,22 @@ impl<A: Actor> Hold<A> {
         self.acknowledge(Some(envelope)).await
     }
 
-    /// Gives the message back: it is delivered again after `retry_after`. Counts as a failed attempt.
+    /// Gives the message back: it is delivered again after `retry_after`. Counts as a failed attempt. Durable when this
+    /// returns.
     ///
     /// # Errors
     ///
-    /// [`HoldError::TakenBack`] when that has happened before.
+    /// [`HoldError::TakenBack`] when that has happened before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile: the
+    /// message comes back in any case.
     pub async fn nack(self, retry_after: Duration, reason: impl fmt::Display) -> Result<(), HoldError> {
         self.give_back(Failure::retry_after(retry_after, reason)).await
     }
 
-    /// Gives up on the message: it goes to the dead letters with this reason.
+    /// Gives up on the message: it goes to the dead letters with this reason. Durable when this returns.
     ///
     /// # Errors
     ///
-    /// [`HoldError::TakenBack`] when it was taken back before.
+    /// [`HoldError::TakenBack`] when it was taken back before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile.
     pub async fn reject(self, reason: impl fmt::Display) -> Result<(), HoldError> {
         self.give_back(Failure::reject(reason)).await
     }
@@ -219,11 +221,14 @@ impl<A: Actor> Hold<A> {
     async fn give_back(mut self, failure: Failure) -> Result<(), HoldError> {
         let Held { core, mailbox, position, attempt, .. } = self.held.take().expect("it is decided once");
         // In a task of its own, so that it is finished although this future may be dropped.
-        let giving = tokio::spawn(async move { core.take_back(&mailbox, position, Some(attempt), failure).await });
-        match giving.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(HoldError::TakenBack),
-        }
+        let giving = tokio::spawn(async move {
+            match core.take_back(&mailbox, position, Some(attempt), failure).await {
+                TakenBack::Before => Err(HoldError::TakenBack),
+                TakenBack::Now(Some(ticket)) => Ok(core.gate.durable(ticket).await?),
+                TakenBack::Now(None) => Err(core.gate.ended().into()),
+            }
+        });
+        giving.await.unwrap_or(Err(HoldError::TakenBack))
     }
 
     fn held(&self) -> &Held {

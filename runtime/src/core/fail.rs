@@ -36,6 +36,14 @@ pub(crate) struct Burial<'a> {
     pub(crate) error: String,
 }
 
+/// What became of a message that was to be taken back.
+pub(crate) enum TakenBack {
+    /// It was decided on before.
+    Before,
+    /// It was taken back, which counts when this is durable; none when it could not be written down.
+    Now(Option<Position>),
+}
+
 /// What becomes of a message that failed.
 enum Fate {
     Buried(Reason),
@@ -48,10 +56,9 @@ enum Fate {
 
 impl Core {
     /// A message in hand, or one that was taken back from its holder, has failed: it waits, or goes to the dead letters.
-    pub(crate) async fn fail(&self, mailbox: &Arc<Mailbox>, position: Position, failure: Failure) {
-        let Some((body, failures, fate)) = self.decide_fate(mailbox, position, &failure) else {
-            return;
-        };
+    /// Returns what must be durable for that to count; none when it could not be written down.
+    pub(crate) async fn fail(&self, mailbox: &Arc<Mailbox>, position: Position, failure: Failure) -> Option<Position> {
+        let (body, failures, fate) = self.decide_fate(mailbox, position, &failure)?;
         if !matches!(failure.verdict, Verdict::Defer { .. }) {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
             let reason = if let Fate::Buried(reason) = fate { Some(reason) } else { None };
@@ -62,43 +69,48 @@ impl Core {
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
         let Some((permit, record)) = self.reserve_record(&failures, encode).await else {
-            // The message waits for its next attempt, as if this one could not be written down: it cannot.
-            mailbox.lock().rules.interrupted();
-            return;
+            // The message waits for its next attempt, as if this one could not be written down: it cannot. Another may be in
+            // hand while one that was held fails.
+            let mut inner = mailbox.lock();
+            if inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
+                inner.rules.interrupted();
+            }
+            return None;
         };
         match fate {
             Fate::Buried(reason) => {
                 let error = shortened(failure.to_string());
-                self.bury(mailbox, permit, Burial { position, record, envelope: &body, reason, error });
+                Some(self.bury(mailbox, permit, Burial { position, record, envelope: &body, reason, error }))
             }
             Fate::Waits { until, aside } => {
                 let mut inner = mailbox.lock();
                 if aside {
-                    inner.rules.set_aside(position, until)
+                    inner.rules.set_aside(position, until);
                 } else {
-                    inner.rules.put_back(position, until)
+                    inner.rules.postpone(position, until);
                 }
                 let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
                 inner.last_submitted = ticket;
+                Some(ticket)
             }
         }
     }
 
     /// Takes a message back from its holder, who has failed: did not acknowledge it in time, gave it back, or lost it. Only
-    /// from the delivery `attempt`, if one is named. False when it was decided on before.
+    /// from the delivery `attempt`, if one is named.
     pub(crate) async fn take_back(
         &self,
         mailbox: &Arc<Mailbox>,
         position: Position,
         attempt: Option<u32>,
         failure: Failure,
-    ) -> bool {
-        let taken = mailbox.lock().rules.take_back(position, attempt).is_some();
-        if taken {
-            self.fail(mailbox, position, failure).await;
-            mailbox.lock().ring(mailbox);
+    ) -> TakenBack {
+        if mailbox.lock().rules.take_back(position, attempt).is_none() {
+            return TakenBack::Before;
         }
-        taken
+        let ticket = self.fail(mailbox, position, failure).await;
+        mailbox.lock().ring(mailbox);
+        TakenBack::Now(ticket)
     }
 
     /// Counts the failed attempt, and decides what becomes of the message. None when it is not there any more.

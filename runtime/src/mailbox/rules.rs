@@ -211,7 +211,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// A message in hand or held has failed. Returns what is now known of it. The caller decides whether it is given up on
-    /// ([`Rules::discard`]), put back ([`Rules::put_back`]), or set aside ([`Rules::set_aside`]).
+    /// ([`Rules::discard`]), postponed ([`Rules::postpone`]), or set aside ([`Rules::set_aside`]).
     pub(crate) fn failed(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
         failures.count(error, errors_max);
@@ -225,10 +225,15 @@ impl<B: Clone> Rules<B> {
         failures
     }
 
-    /// The message in hand goes back to the head, and is not delivered before that moment; nor is what is behind it.
-    pub(crate) fn put_back(&mut self, position: Position, until: Micros) {
-        self.in_hand = None;
-        self.failures.entry(position).or_default().not_before = until;
+    /// A message in hand or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
+    /// unless it has left its queue before: then it is set aside again.
+    pub(crate) fn postpone(&mut self, position: Position, until: Micros) {
+        if self.has_left_its_queue(position) {
+            self.set_aside(position, until);
+        } else {
+            self.in_hand = None;
+            self.failures.entry(position).or_default().not_before = until;
+        }
     }
 
     /// A message in hand or held waits beside its queue until that moment; others pass it.

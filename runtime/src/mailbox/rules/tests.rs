@@ -222,12 +222,8 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
             let message = oracle.at(position);
             message.failures.count("failed".into(), 3);
             message.failures.not_before = until;
-            if rules.has_left_its_queue(position) {
-                assert!(message.failures.aside);
-                rules.set_aside(position, until);
-            } else {
-                rules.put_back(position, until);
-            }
+            assert_eq!(rules.has_left_its_queue(position), message.failures.aside);
+            rules.postpone(position, until);
             assert_eq!(rules.failures(position), Some(&message.failures));
         }
         Step::Defer { delay } => {

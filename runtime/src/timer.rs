@@ -24,6 +24,7 @@ pub(crate) use self::fire::{Firing, fire_timers};
 pub use self::id::TimerId;
 use self::index::{Entry, Index};
 pub use self::outside::CancelError;
+pub(crate) use self::record::envelope_of;
 pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
 use crate::clock::Micros;

@@ -34,6 +34,8 @@ pub enum Stored {
     State,
     /// A message that was given up on.
     DeadLetter,
+    /// A message that a timer will send to an actor of this node.
+    Timer,
 }
 
 /// How many records of one kind a build can read.
@@ -44,8 +46,8 @@ pub struct UpgradeCounts {
     pub as_they_are: usize,
     /// They have an older one, and its upgrade reads them.
     pub upgraded: usize,
-    /// They cannot be read: waiting messages would become dead letters or refuse the start, and states would make their
-    /// actors wait.
+    /// They cannot be read: waiting messages, and those that timers send, would become dead letters or refuse the start, and
+    /// states would make their actors wait.
     pub unreadable: usize,
     /// The first that cannot be read, in the order of the store.
     pub first_unreadable: Option<UnreadableRecord>,
@@ -55,7 +57,7 @@ pub struct UpgradeCounts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnreadableRecord {
-    /// Which it is: the position of a message, the address of a state.
+    /// Which it is: the position of a message, the address of a state, the name of a timer.
     pub place: String,
     /// Why it cannot be read.
     pub error: String,
@@ -130,6 +132,7 @@ impl fmt::Display for Stored {
             Self::Waiting => "waiting",
             Self::State => "state",
             Self::DeadLetter => "dead letter",
+            Self::Timer => "timer",
         })
     }
 }

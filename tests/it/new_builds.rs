@@ -13,7 +13,10 @@ use everpost::{
     Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, Reason, StartError, State,
     StoreConfig, Stored, Turn, UpgradeError, UpgradeReport,
 };
+use everpost_tests::net::Net;
+use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
+use everpost_tests::worker::{Script, Step, Worker};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Default, Serialize, Deserialize, State)]
@@ -178,6 +181,31 @@ async fn a_store_of_an_older_build_is_upgraded_and_nothing_is_lost() {
         (Stored::DeadLetter, account("withdraw"), 1, [0, 1, 0]),
     ];
     assert_eq!(rows(&report), expected, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_reads_what_timers_will_send_to_actors_of_the_node() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let folder = everpost_tests::folder();
+    let builder = || node(folder.path());
+    let started = builder().actor(Account).start().await.unwrap();
+    started.actor::<Account>("bob").send_after(Deposit { cents: 1 }, HOUR).await.unwrap();
+    started.stop().await.unwrap();
+    let report = builder().actor(Account).check_upgrade().await.unwrap();
+    assert_eq!(rows(&report), [(Stored::Timer, "account deposit".to_owned(), 2, [1, 0, 0])], "{report}");
+    let report = builder().actor(Hasty).check_upgrade().await.unwrap();
+    assert_eq!(rows(&report), [(Stored::Timer, "account deposit".to_owned(), 2, [0, 0, 1])], "{report}");
+    assert!(report.to_string().contains("    timer "), "{report}");
+
+    // One for an actor of another node is kept here, and read there.
+    let names = ["check-east", "check-west"];
+    let net = Net::new(&names).with("worker", &[names[1]]);
+    let probe = Probe::new();
+    let east = net.start(names[0], &probe).await;
+    east.actor::<Worker>("one").send_after(Script::new([Step::Append(1)]), HOUR).await.unwrap();
+    east.stop().await.unwrap();
+    let report = net.seat(names[0]).builder(&probe).check_upgrade().await.unwrap();
+    assert_eq!(rows(&report), [], "{report}");
 }
 
 /// A build that lacks what it needs: `deposit` has no upgrade, that of `withdraw` panics, and there is another state.

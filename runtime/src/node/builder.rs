@@ -1,8 +1,8 @@
 //! Putting a node together and starting it.
 
 mod check;
+mod error;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,21 +10,22 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use everpost_persistence::{AdmissionError, OpenError, Position, ReadError, Slots, Store};
-use everpost_transport::{BindError, Endpoint, Identity, IdentityError, Settings};
+use everpost_persistence::{OpenError, Position, Slots, Store};
+use everpost_transport::{Endpoint, Identity, Settings};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+pub use self::error::StartError;
 use super::recover::{self, Recovered};
 use super::{Node, Tasks, sweep};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
 use crate::clock::Micros;
 use crate::cluster::{Cluster, line_of};
-use crate::config::{ClusterConfig, ConfigError, IdentityFiles, NodeConfig};
+use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
-use crate::gate::{Gate, NodeEnded};
+use crate::gate::Gate;
 use crate::group::Groups;
 use crate::hand::Hands;
 use crate::link::{self, Links};
@@ -32,7 +33,6 @@ use crate::node_file::NodeFile;
 use crate::quarantine;
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
-use crate::unhandled::{self, Unhandled};
 use crate::upgrade::UpgradeReport;
 
 /// How long an address of a peer is waited for before the next one is tried.
@@ -103,7 +103,7 @@ impl NodeBuilder {
     }
 
     /// Reads everything in the store that this build would have to read one day, with the code of its types: every waiting
-    /// message, every state and the message of every dead letter. Starts nothing, and changes nothing: the build that
+    /// message, every state, and the message of every dead letter and timer. Starts nothing, and changes nothing: the build that
     /// wrote the store goes on with it as if nobody had looked. To be asked before a new build takes traffic.
     ///
     /// The store must not be in use. Takes as long as reading all of it does.
@@ -133,16 +133,25 @@ impl NodeBuilder {
     ///
     /// # Errors
     ///
-    /// [`StartError`] when the actor types cannot be on one node, or the store cannot be read; also when there is none, which
+    /// [`StartError`] when settings cannot work, the actor types cannot be on one node, or the store cannot be read; also when there is none, which
     /// [`OpenError::NoStore`] says. What this build cannot read is no error, but in the report.
     ///
     /// # Cancel safety
     ///
     /// Nothing happens when the future is dropped; the store is free again when the read that is under way has ended.
     pub async fn check_upgrade(&self) -> Result<UpgradeReport, StartError> {
+        let Self { name, folder, config, cluster, .. } = self;
+        if let Some(cluster) = cluster {
+            cluster.validate(name)?;
+        }
         let kinds = kinds(&self.parts)?;
-        let folder = self.folder.clone();
-        blocking(move || Ok(check::check(&Store::inspect(&folder)?, &kinds)?)).await
+        let (name, folder, config, cluster) = (name.clone(), folder.clone(), config.clone(), cluster.clone());
+        blocking(move || {
+            let store = Store::inspect(&folder)?;
+            let cluster = peers(&name, cluster.as_ref(), &config, store.partitions().get());
+            Ok(check::check(&store, &kinds, &cluster)?)
+        })
+        .await
     }
 
     /// Opens the store, recovers what it holds and starts handling it. What waits is handled in the background.
@@ -176,10 +185,7 @@ impl NodeBuilder {
         let hands = Hands::new(slots, store.epoch().nonce);
         tracing::info!(node = name, clean = opened.clean, replayed_groups = opened.replayed_groups, "store opened");
         let partitions = store.partitions().get();
-        let peers = match &cluster {
-            Some(cluster) => Cluster::new(&name, cluster, &config, partitions),
-            None => Cluster::alone(&name, partitions),
-        };
+        let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);
         let opened = OpenedStore { store, gate, hands, first };
         let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
@@ -260,6 +266,14 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     Ok(())
 }
 
+/// Where actors live.
+fn peers(name: &str, cluster: Option<&ClusterConfig>, config: &NodeConfig, partitions: u16) -> Cluster {
+    match cluster {
+        Some(cluster) => Cluster::new(name, cluster, config, partitions),
+        None => Cluster::alone(name, partitions),
+    }
+}
+
 /// The node's certificate, which must be its own.
 fn identify(name: &str, files: &IdentityFiles) -> Result<Identity, StartError> {
     let identity = Identity::load(&files.certificate, &files.key, &files.authority)?;
@@ -313,84 +327,4 @@ impl fmt::Debug for NodeBuilder {
             .field("actors", &actors)
             .finish_non_exhaustive()
     }
-}
-
-/// Why a node did not start. Nothing runs, and nothing in the store was lost.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A setting cannot work.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The name of an actor type is not allowed.
-    #[error("`{0}` cannot be an actor type: it has 1 to 64 characters of a-z, 0-9, `_` and `-`")]
-    ActorType(&'static str),
-    /// Two actors have the same type name.
-    #[error("two actors of the node have the type `{0}`, so that their addresses cannot be told apart")]
-    TwoActors(&'static str),
-    /// The names of two actor types have the same number on the wire.
-    #[error("the actor types `{0}` and `{1}` have the same number on the wire; rename one of them")]
-    SameLine(&'static str, &'static str),
-    /// The node's certificate, its key or the authority's certificate is not right.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The node cannot listen.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The store holds what does not belong on this node as it is configured. Nothing was changed.
-    #[error(
-        "the store of node `{node}` holds {records} {what} of actor type `{actor_type}` that belong on node `{owner}` by the present configuration; restore the list of nodes of that type, or move the data"
-    )]
-    Stranded {
-        /// This node.
-        node: String,
-        /// How many.
-        records: usize,
-        /// Waiting messages, states, or messages on their way.
-        what: &'static str,
-        /// Of which type.
-        actor_type: String,
-        /// Where they belong.
-        owner: String,
-    },
-    /// Messages wait in the store that nothing in this build handles. Nothing was changed.
-    #[error(
-        "the store of node `{node}` holds messages that nothing in this build handles: {}; nothing was changed: start the build that knows them, or have them moved to the dead letters with `NodeBuilder::quarantine_unhandled`",
-        unhandled::name_all(messages)
-    )]
-    NotHandled {
-        /// This node.
-        node: String,
-        /// How many of each kind.
-        messages: BTreeMap<Unhandled, usize>,
-    },
-    /// There are more messages that nothing handles than there may be dead letters. Nothing was changed.
-    #[error(
-        "the store of node `{node}` holds {messages} messages that nothing in this build handles, and there is room for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or drop some with the build that knows them"
-    )]
-    DeadLettersFull {
-        /// This node.
-        node: String,
-        /// How many.
-        messages: usize,
-        /// For how many there is room.
-        room: usize,
-    },
-    /// The store has no room for moving messages that nothing handles to the dead letters.
-    #[error(
-        "messages that nothing in this build handles cannot be moved to the dead letters: {0}; those that were not moved are where they were"
-    )]
-    NoRoom(#[from] AdmissionError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The store can be opened, but not read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The store failed while the start was being written down.
-    #[error(transparent)]
-    Ended(#[from] NodeEnded),
-    /// A supervisor could not be started.
-    #[error("a supervisor could not be started: {0}")]
-    Supervisor(String),
 }

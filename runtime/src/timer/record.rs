@@ -49,6 +49,11 @@ impl TimerRecord {
     }
 }
 
+/// The message of a record in its envelope, if the record can be read.
+pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
+    TimerRecord::decode(record).map(|(_, envelope)| envelope)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

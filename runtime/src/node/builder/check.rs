@@ -8,30 +8,35 @@ use everpost_persistence::{Inspection, Key, ReadError, Table};
 use rustc_hash::FxHashMap;
 
 use crate::address::Address;
+use crate::cluster::{Cluster, Owner};
 use crate::dead_letters;
 use crate::envelope::Header;
 use crate::schema::Schema;
 use crate::state::StoredState;
 use crate::supervision::Kind;
+use crate::timer;
 use crate::unhandled::Unhandled;
 use crate::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
 
 /// Reads everything in `store` that a node with these actor types would read one day. Blocks. Messages on their way to other
-/// nodes are theirs to read.
+/// nodes, and those that timers will send there, are theirs to read.
 pub(super) fn check(
     store: &Inspection,
     kinds: &FxHashMap<&'static str, Arc<Kind>>,
+    cluster: &Cluster,
 ) -> Result<UpgradeReport, ReadError> {
-    let mut check = Check { store, kinds, report: UpgradeReport::default() };
+    let mut check = Check { store, kinds, cluster, report: UpgradeReport::default() };
     check.messages(Stored::Waiting, Table::Inbox, |envelope| Some(envelope))?;
     check.states()?;
     check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letters::envelope_of)?;
+    check.messages(Stored::Timer, Table::Timers, timer::envelope_of)?;
     Ok(check.report)
 }
 
 struct Check<'a> {
     store: &'a Inspection,
     kinds: &'a FxHashMap<&'static str, Arc<Kind>>,
+    cluster: &'a Cluster,
     report: UpgradeReport,
 }
 
@@ -44,24 +49,30 @@ impl Check<'_> {
         envelope_of: for<'r> fn(&'r [u8]) -> Option<&'r [u8]>,
     ) -> Result<(), ReadError> {
         self.store.scan(table, |key, record| {
-            let (kind, reading) = match envelope_of(record) {
-                Some(envelope) => self.message(stored, envelope),
-                None => (StoredKind::unknown(stored), Err("the record has an unknown version or layout".to_owned())),
-            };
-            self.report.count(kind, || place_of(key), reading);
+            let unknown =
+                || (StoredKind::unknown(stored), Err("the record has an unknown version or layout".to_owned()));
+            let found = envelope_of(record).map_or_else(|| Some(unknown()), |envelope| self.message(stored, envelope));
+            if let Some((kind, reading)) = found {
+                self.report.count(kind, || place_of(key), reading);
+            }
             ControlFlow::Continue(())
         })
     }
 
-    fn message(&self, stored: Stored, envelope: &[u8]) -> (StoredKind, Result<Reading, String>) {
+    /// How a message can be read; none for one that another node will read.
+    fn message(&self, stored: Stored, envelope: &[u8]) -> Option<(StoredKind, Result<Reading, String>)> {
         let (header, payload) = match Header::decode(envelope) {
             Ok(decoded) => decoded,
-            Err(error) => return (StoredKind::unknown(stored), Err(error.to_string())),
+            Err(error) => return Some((StoredKind::unknown(stored), Err(error.to_string()))),
         };
         let (name, version) = (header.message, header.message_version);
         let Some(address) = Address::parse(header.destination) else {
-            return (StoredKind::new(stored, "", name, version), Err(Unhandled::no_address().to_string()));
+            return Some((StoredKind::new(stored, "", name, version), Err(Unhandled::no_address().to_string())));
         };
+        let owner = self.cluster.owner(&address, address.partition(self.store.partitions()));
+        if stored == Stored::Timer && matches!(owner, Owner::Away(..)) {
+            return None;
+        }
         let kind = StoredKind::new(stored, address.actor_type(), name, version);
         let reader = match self.kinds.get(address.actor_type()) {
             Some(kind) => kind.reader(name, version),
@@ -71,7 +82,7 @@ impl Check<'_> {
             Ok(schema) => read(schema, version, || schema.check(version, payload)),
             Err(unhandled) => Err(format!("nothing handles {unhandled}")),
         };
-        (kind, reading)
+        Some((kind, reading))
     }
 
     fn states(&mut self) -> Result<(), ReadError> {
@@ -125,6 +136,7 @@ fn read<E: std::error::Error>(
 fn place_of(key: &Key) -> String {
     match key {
         Key::Inbox { position, .. } | Key::DeadLetter { position } => format!("position {}", position.0),
+        Key::Timer { timer, .. } => format!("timer {timer:032x}"),
         Key::Mailbox { mailbox, .. } => format!("mailbox {:032x}", mailbox.0),
         other => format!("{other:?}"),
     }

@@ -135,7 +135,7 @@ proptest! {
             prop_assert!(missed == Missed::All || at_once <= 1);
         }
         prop_assert!(sent.is_sorted_by(|one, other| one < other), "no tick is sent twice");
-        prop_assert!(sent.iter().all(|tick| (tick - first) % period == 0));
+        prop_assert!(sent.iter().all(|tick| (tick - first).is_multiple_of(period)));
         if missed == Missed::All {
             let expected = if newest_now < first { 0 } else { (newest_now - first) / period + 1 };
             prop_assert_eq!(sent.len() as u64, expected, "each tick is sent once");

@@ -101,7 +101,7 @@ pub trait Handler<M: Message>: Actor {
 }
 
 /// An actor type that can be sent messages of the type `M`: by having a [`Handler`] of it, or a
-/// [`HoldHandler`](crate::HoldHandler). `Form` tells which, and is always inferred; nobody implements this.
+/// [`HoldHandler`]. `Form` tells which, and is always inferred; nobody implements this.
 pub trait Receives<M: Message, Form>: Actor {}
 
 /// The form of messages that are handled by turns.

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 ///
 /// Registered by [`Handlers::on_hold`](crate::Handlers::on_hold). The calls of one address come one after
 /// another: spawn a task with the hold to let the next message be delivered meanwhile, up to
-/// [`Actor::HOLDS_MAX`](crate::Actor::HOLDS_MAX). Messages that are held or come back are in no order.
+/// [`Actor::HOLDS_MAX`]. Messages that are held or come back are in no order.
 ///
 /// ```
 /// use everpost::{Actor, Failure, Handlers, Hold, HoldHandler, Message};
@@ -67,7 +67,7 @@ pub trait HoldHandler<M: Message<Reply = ()>>: Actor {
 
 /// A message that is delivered and not acknowledged. Whoever has it decides, once: [`ack`](Hold::ack),
 /// [`ack_and_send`](Hold::ack_and_send), [`nack`](Hold::nack) or [`reject`](Hold::reject). One that is dropped, or kept for
-/// longer than [`Actor::HOLD_LIMIT`](crate::Actor::HOLD_LIMIT) without [`progress`](Hold::progress), has failed, and its
+/// longer than [`Actor::HOLD_LIMIT`] without [`progress`](Hold::progress), has failed, and its
 /// message is delivered again.
 pub struct Hold<A> {
     held: Option<Held>,
@@ -170,7 +170,7 @@ impl<A: Actor> Hold<A> {
         self.give_back(Failure::reject(reason)).await
     }
 
-    /// Says that the work goes on: from now on it may take [`Actor::HOLD_LIMIT`](crate::Actor::HOLD_LIMIT) again.
+    /// Says that the work goes on: from now on it may take [`Actor::HOLD_LIMIT`] again.
     ///
     /// # Errors
     ///

@@ -162,7 +162,7 @@ impl<'a> Turn<'a> {
         Ok(self.core.gate.durable(before).await?)
     }
 
-    /// Starts the handler's time limit ([`Actor::TIME_LIMIT`](crate::Actor::TIME_LIMIT)) anew: for work that takes long and
+    /// Starts the handler's time limit ([`Actor::TIME_LIMIT`]) anew: for work that takes long and
     /// goes on. Noticed when the time is spent, so that a handler that hangs afterwards is cut off within twice the limit.
     pub fn progress(&self) {
         self.progress.tell();

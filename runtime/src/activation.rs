@@ -237,8 +237,8 @@ impl<A: Actor> Activation<A> {
                     self.roll_back(loaded).await?;
                     let held = self.mailbox.lock().holding.take();
                     match held {
-                        Some(_) => drop(self.core.take_back(&self.mailbox, position, Some(attempt), failure).await),
-                        None => drop(self.core.fail(&self.mailbox, position, failure).await),
+                        Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
+                        None => _ = self.core.fail(&self.mailbox, position, failure).await,
                     }
                     Ok(())
                 }

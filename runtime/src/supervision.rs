@@ -258,8 +258,8 @@ impl<A: Actor> Supervisor<A> {
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         tokio::spawn(async move {
             match (in_hand, held) {
-                (Some(position), _) => drop(core.fail(&mailbox, position, failure).await),
-                (None, Some(position)) => drop(core.take_back(&mailbox, position, None, failure).await),
+                (Some(position), _) => _ = core.fail(&mailbox, position, failure).await,
+                (None, Some(position)) => _ = core.take_back(&mailbox, position, None, failure).await,
                 (None, None) => {}
             }
             core.ended(&mailbox);

@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use everpost::{ActorHandle, Node, QueryError, Refusal};
+use everpost_examples::Problem;
 use tokio::time::MissedTickBehavior;
 
 use super::ingest::{AskHowFar, Begin, HowFar, Ingest};
 use super::log_file::LogFile;
-use super::problem::Problem;
 use super::report::Report;
 use super::screen::Screen;
 use super::site;

@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use everpost_examples::Problem;
 use serde::{Deserialize, Serialize};
-
-use super::problem::Problem;
 
 /// How much is read at a time; the lines that end within it are one chunk.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -37,7 +37,6 @@
 
 mod count;
 mod ingest;
-mod interrupt;
 mod line;
 #[cfg(test)]
 mod line_tests;
@@ -46,7 +45,6 @@ mod log_file;
 mod log_file_tests;
 mod names;
 mod page;
-mod problem;
 mod report;
 mod screen;
 mod site;
@@ -61,12 +59,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use everpost::Node;
+use everpost_examples::{Interrupt, Problem};
 
 use self::count::count;
 use self::ingest::Ingest;
-use self::interrupt::Interrupt;
 use self::log_file::LogFile;
-use self::problem::Problem;
 use self::report::Report;
 use self::screen::Screen;
 use self::site::Site;

@@ -3,11 +3,9 @@
 use std::io::{self, Write};
 
 use everpost::{LogFile as LogSettings, LogFormat};
+use everpost_examples::{AboveBar, Problem};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
-
-use super::problem::Problem;
 
 /// Standard error.
 #[derive(Debug)]
@@ -49,26 +47,5 @@ impl Screen {
     pub(crate) fn say(&self, line: &str) {
         // Where standard error is closed, nobody looks.
         let _ = AboveBar(self.bar.clone()).write_all(format!("access_log: {line}\n").as_bytes());
-    }
-}
-
-#[derive(Clone, Debug)]
-struct AboveBar(ProgressBar);
-
-impl Write for AboveBar {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write_all(line)).map(|()| line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-impl<'a> MakeWriter<'a> for AboveBar {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }

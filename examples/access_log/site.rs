@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use everpost::{Actor, LogFile as LogSettings, Node, NodeFile};
+use everpost_examples::Problem;
 
 use super::ingest::Ingest;
 use super::page::Page;
-use super::problem::Problem;
 use super::total::Total;
 use super::visitor::Visitor;
 

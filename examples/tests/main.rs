@@ -1,4 +1,4 @@
-//! Runs the demonstration and the access-log example as processes, kills them, and judges from outside.
+//! Runs the demonstration and the examples as processes, kills them, and judges from outside.
 
 #![expect(clippy::unwrap_used, reason = "all of this is test code, where a panic is how a failure is told")]
 
@@ -9,8 +9,14 @@ mod demonstration;
 mod log;
 mod nodes;
 mod program;
+mod seeds;
+mod work_queue;
 
-/// The program once more, for its unit tests: cargo builds an example as a program or as tests, not both.
+/// The programs once more, for their unit tests: cargo builds an example as a program or as tests, not both.
 #[expect(dead_code, reason = "nobody calls its `main` here")]
 #[path = "../access_log/main.rs"]
 mod access_log_program;
+
+#[expect(dead_code, reason = "nobody calls its `main` here")]
+#[path = "../work_queue/main.rs"]
+mod work_queue_program;

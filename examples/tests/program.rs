@@ -17,11 +17,19 @@ pub(crate) fn demonstration() -> Command {
     Command::new(env!("CARGO_BIN_EXE_demonstration"))
 }
 
-/// Cargo builds the examples for the tests of a package, next to the folder of the tests.
 pub(crate) fn access_log() -> Command {
+    example("access_log")
+}
+
+pub(crate) fn work_queue() -> Command {
+    example("work_queue")
+}
+
+/// Cargo builds the examples for the tests of a package, next to the folder of the tests.
+fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let target: PathBuf = test.parent().and_then(|deps| deps.parent()).unwrap().into();
-    let mut command = Command::new(target.join("examples").join("access_log"));
+    let mut command = Command::new(target.join("examples").join(name));
     command.env_remove("RUST_LOG");
     command
 }

@@ -2,20 +2,25 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Notes the signals that ask the program to end, from the moment it is made.
 #[derive(Debug)]
-pub(crate) struct Interrupt([Signal; 3]);
+pub struct Interrupt([Signal; 3]);
 
 impl Interrupt {
-    pub(crate) fn new() -> Result<Self, Problem> {
+    /// Begins to note them.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell of signals.
+    pub fn new() -> Result<Self, Problem> {
         let watch = |kind| signal(kind).map_err(Problem::failure);
         Ok(Self([watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?, watch(SignalKind::hangup())?]))
     }
 
     /// Completes at the first of them.
-    pub(crate) async fn received(&mut self) {
+    pub async fn received(&mut self) {
         let Self([interrupt, terminate, hang_up]) = self;
         tokio::select! {
             _ = interrupt.recv() => {}

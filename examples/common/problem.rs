@@ -6,25 +6,25 @@ use everpost::StartError;
 
 /// Why the program ends without figures.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     message: String,
     /// 2: the call or its surroundings can be changed so that it works. 1: something failed on the way. 130: interrupted.
-    pub(crate) exit_code: u8,
+    pub exit_code: u8,
 }
 
 impl Problem {
     /// Something about the call, the files, the folders or the network.
-    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+    pub fn usage(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), exit_code: 2 }
     }
 
     /// Something that should not happen.
-    pub(crate) fn failure(message: impl fmt::Display) -> Self {
+    pub fn failure(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), exit_code: 1 }
     }
 
     /// A signal asked the program to end before it was done.
-    pub(crate) fn interrupted() -> Self {
+    pub fn interrupted() -> Self {
         Self { message: "interrupted; start it again and it goes on where it was".to_owned(), exit_code: 130 }
     }
 }

@@ -8,6 +8,7 @@ mod access_log_refusals;
 mod demonstration;
 mod log;
 mod nodes;
+mod orders;
 mod program;
 mod seeds;
 mod work_queue;
@@ -16,6 +17,10 @@ mod work_queue;
 #[expect(dead_code, reason = "nobody calls its `main` here")]
 #[path = "../access_log/main.rs"]
 mod access_log_program;
+
+#[expect(dead_code, reason = "nobody calls its `main` here")]
+#[path = "../orders/main.rs"]
+mod orders_program;
 
 #[expect(dead_code, reason = "nobody calls its `main` here")]
 #[path = "../work_queue/main.rs"]

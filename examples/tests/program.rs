@@ -21,6 +21,10 @@ pub(crate) fn access_log() -> Command {
     example("access_log")
 }
 
+pub(crate) fn orders() -> Command {
+    example("orders")
+}
+
 pub(crate) fn work_queue() -> Command {
     example("work_queue")
 }

@@ -94,6 +94,9 @@ impl<A: Actor> Activation<A> {
     /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
     async fn live(&self) -> Result<(), ActorProcessingErr> {
         let mut loaded = self.load().await?;
+        if let Some(attendance) = &mut self.mailbox.lock().attendance {
+            attendance.loaded();
+        }
         loop {
             self.drain(&mut loaded).await?;
             if self.core.activations.are_too_many() {
@@ -109,8 +112,8 @@ impl<A: Actor> Activation<A> {
     async fn doorbell(&self) -> bool {
         std::future::poll_fn(|context| {
             let mut inner = self.mailbox.lock();
-            let leave = std::mem::take(&mut inner.leave_if_idle) && !inner.has_work(&self.mailbox);
-            if leave || self.core.is_stopping() {
+            let leave = std::mem::take(&mut inner.leave_if_idle) || inner.is_down();
+            if (leave && !inner.has_work(&self.mailbox)) || self.core.is_stopping() {
                 inner.presence = Presence::Stopping;
                 return Poll::Ready(false);
             }

@@ -334,7 +334,17 @@ impl Core {
 
     /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the budget of
     /// the actor allows it.
+    /// That of a child of a group is left to the group.
     pub(crate) fn restart_later(self: &Arc<Self>, mailbox: &Arc<Mailbox>, error: String) {
+        {
+            let mut inner = mailbox.lock();
+            if inner.attendance.is_some() {
+                // Nobody is there to answer them.
+                inner.questions.clear();
+                drop(inner);
+                return self.ended(mailbox);
+            }
+        }
         let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
         tokio::spawn(async move {
             // Without room for the record the store has failed, and there is no next time.

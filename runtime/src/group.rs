@@ -1,6 +1,7 @@
 //! Supervised groups: long-running tasks of a node that are started in order, restarted as OTP restarts them, and stopped
 //! in reverse. What is durable stays in actors; a group is for what feeds them, or is fed by them.
 
+mod actor;
 mod child;
 mod error;
 mod family;

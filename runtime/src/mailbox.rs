@@ -1,6 +1,7 @@
 //! A mailbox in memory: what waits for one address, who handles it, and who rings whom. The durable queue is the
 //! store's; this is its index. It must never wait: every method is one short step under one lock.
 
+mod attendance;
 mod backoff;
 mod rules;
 
@@ -15,6 +16,8 @@ use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition, Position};
 use tokio::sync::Notify;
 
+use self::attendance::Attendance;
+pub(crate) use self::attendance::Standing;
 pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
 use crate::address::Address;
@@ -71,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) told_full: bool,
     /// Its restart budget, when some of it is spent, and whether it is paused.
     pub(crate) supervised: Option<Box<Supervised>>,
+    /// Whether it is up, when it is the child of a group.
+    pub(crate) attendance: Option<Box<Attendance>>,
     /// How many activations in a row ended without finishing a message.
     pub(crate) restarts: u32,
     /// The message that a handler is handing over to a holder right now: the handler's failure is its.
@@ -106,6 +111,7 @@ impl Mailbox {
             retired: false,
             told_full: false,
             supervised: None,
+            attendance: None,
             restarts: 0,
             holding: None,
             idle_since: 0,
@@ -154,7 +160,9 @@ impl Mailbox {
 
     /// Whether it, or its whole type, handles nothing for now.
     pub(crate) fn is_paused(&self, inner: &Inner) -> bool {
-        inner.supervised.as_deref().is_some_and(|supervised| supervised.paused.is_some()) || self.kind.is_paused()
+        inner.is_down()
+            || inner.supervised.as_deref().is_some_and(|supervised| supervised.paused.is_some())
+            || self.kind.is_paused()
     }
 
     pub(crate) fn attempts_key(&self, position: Position) -> Key {
@@ -193,15 +201,45 @@ impl Inner {
         self.rung = false;
         self.listener = None;
         self.leave_if_idle = false;
+        self.holding = None;
+        if let Some(attendance) = &self.attendance {
+            attendance.changed.notify_one();
+        }
+    }
+
+    /// The actor becomes the child of a group, which has not started it yet.
+    pub(crate) fn attend(&mut self, group: &str) {
+        self.attendance = Some(Box::new(Attendance::of(group.to_owned())));
+        self.wake();
+    }
+
+    /// How it stands as the child of a group, if it is one.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.attendance.as_deref().map(|attendance| &attendance.standing)
+    }
+
+    pub(crate) fn set_standing(&mut self, standing: Standing) {
+        if let Some(attendance) = &mut self.attendance {
+            attendance.standing = standing;
+        }
+    }
+
+    /// Whether it is the child of a group that does not have it up.
+    pub(crate) fn is_down(&self) -> bool {
+        self.attendance.as_deref().is_some_and(|attendance| !attendance.is_up())
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.rules.is_empty() && self.questions.is_empty()
     }
 
-    /// Whether there is something to do now or later; messages of a paused mailbox are not.
+    /// Whether there is something to do now or later; messages of a paused mailbox are not, being up as a child is.
     pub(crate) fn has_work(&self, mailbox: &Mailbox) -> bool {
-        !self.questions.is_empty() || (!self.rules.is_empty() && !mailbox.is_paused(self))
+        let is_asked = !self.questions.is_empty();
+        if let Some(attendance) = &self.attendance {
+            return attendance.has_work(is_asked);
+        }
+        is_asked || (!self.rules.is_empty() && !mailbox.is_paused(self))
     }
 
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
@@ -211,8 +249,9 @@ impl Inner {
 
     /// Whether nothing in memory is worth keeping, given what the store has on disk.
     pub(crate) fn is_forgettable(&self, durable: Position) -> bool {
-        let is_idle = matches!(self.presence, Presence::Absent) && self.is_idle() && self.supervised.is_none();
-        is_idle && self.last_submitted <= durable
+        let is_idle = matches!(self.presence, Presence::Absent) && self.is_idle();
+        let is_plain = self.supervised.is_none() && self.attendance.is_none();
+        is_idle && is_plain && self.last_submitted <= durable
     }
 }
 

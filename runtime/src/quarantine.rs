@@ -111,6 +111,7 @@ pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position
         acquit(core, &mailbox, position).await?;
     }
     core.quarantine.end();
+    core.gate.look_again();
     Ok(())
 }
 

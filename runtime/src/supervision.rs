@@ -53,6 +53,8 @@ type QuestionFromAway = Box<
 pub(crate) enum Order {
     /// A mailbox has work and no activation.
     Start(Arc<Mailbox>),
+    /// The activation of a mailbox, if there is one, ends where it stands, at its next await.
+    Kill(Arc<Mailbox>),
     /// No more starts; end when every activation has ended.
     Stop,
 }
@@ -173,6 +175,15 @@ struct Children {
     stopping: bool,
 }
 
+impl Children {
+    fn kill(&self, myself: &ActorRef<Order>, mailbox: &Arc<Mailbox>) {
+        let activation = self.mailboxes.iter().find(|(_, running)| Arc::ptr_eq(running, mailbox));
+        if let Some((id, _)) = activation {
+            myself.get_children().iter().filter(|child| child.get_id() == *id).for_each(ractor::ActorCell::kill);
+        }
+    }
+}
+
 impl<A: Actor> ractor::Actor for Supervisor<A> {
     type Msg = Order;
     type State = Children;
@@ -189,8 +200,9 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
         match order {
-            Order::Start(mailbox) if children.stopping => mailbox.lock().presence = Presence::Absent,
+            Order::Start(mailbox) if children.stopping => mailbox.lock().vacate(),
             Order::Start(mailbox) => self.start(&myself, mailbox, children).await?,
+            Order::Kill(mailbox) => children.kill(&myself, &mailbox),
             Order::Stop => {
                 children.stopping = true;
                 for mailbox in children.mailboxes.values() {
@@ -247,6 +259,9 @@ impl<A: Actor> Supervisor<A> {
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
         let (in_hand, held) = {
             let mut inner = mailbox.lock();
+            if let Some(attendance) = &mut inner.attendance {
+                attendance.failed(error.to_string());
+            }
             (inner.rules.in_hand().map(|(position, _)| position), inner.holding.take())
         };
         tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand = in_hand.or(held).is_some(), "activation failed");

@@ -9,13 +9,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Group;
+use super::actor::ActorChild;
 use super::strategy::Restart;
+use crate::actor::Actor;
 use crate::failure::Failure;
+use crate::handle::ActorHandle;
 
 /// How long a task may take to stop when it does not say.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// A child of a [`Group`]: a task, or another group.
+/// How long a keyed actor may take to load its state when it does not say: longer than the turn that it may have in hand.
+const LOADED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A child of a [`Group`]: a task, a keyed actor, or another group.
 ///
 /// A task is a closure that makes a future, anew at each start. The future runs until it is done, or is told to stop by its
 /// [`ChildContext`]; it fails by returning a [`Failure`] (which kind of failure makes no difference here) or by a panic.
@@ -27,6 +33,8 @@ pub struct Child {
     pub(super) restart: Restart,
     pub(super) ready_within: Option<Duration>,
     pub(super) stop_within: Option<Duration>,
+    /// The task stands for this keyed actor.
+    pub(super) actor: Option<ActorChild>,
     pub(super) work: Work,
 }
 
@@ -70,7 +78,64 @@ impl Child {
     /// A group, restarted as `restart` says. It counts as started when all of its children do; it has no deadline to stop
     /// but those of its children.
     pub fn group(restart: Restart, group: Group) -> Self {
-        Self { name: None, restart, ready_within: None, stop_within: None, work: Work::Group(group) }
+        Self { name: None, restart, ready_within: None, stop_within: None, actor: None, work: Work::Group(group) }
+    }
+
+    /// A keyed actor of this node, restarted as `restart` says. Its name in the group is as for [`permanent`](Self::permanent).
+    ///
+    /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts messages
+    /// and handles none, as if it were paused; questions to its state are answered. It is down from the moment at which its
+    /// group is supervised until its turn to start comes, between a failure and the restart, and when the group has ended,
+    /// stopped or given up: then until a group is supervised again that has it as a child, or until
+    /// [`Supervised::release`](crate::Supervised::release). Nothing of this is stored: after a start of the node an actor
+    /// handles messages until its group is supervised; [`pause`](ActorHandle::pause) it where it must not.
+    ///
+    /// It has failed when its activation has: a handler panicked, which counts a failed attempt of the message as always, or
+    /// its state could not be read. A restart loads the state again, and goes on with the message in hand. Strategy, backoff
+    /// and budget of the group take the place of the restarts that an actor has without one, so such a failure does not
+    /// count for its own budget ([`Actor::BUDGET`]); messages that were given up on do. A handler that returns an error
+    /// has not failed the child, nor has the actor by being paused: it stays up, and waits. An actor is never done, so
+    /// `Transient` is as `Permanent`; a temporary one stays down once it has failed.
+    ///
+    /// It counts as started when its state is loaded, which may take 60 seconds unless
+    /// [`waits_until_ready`](Self::waits_until_ready) says otherwise. Told to stop, it finishes the turn in hand; past its
+    /// deadline the turn is cut off at its next await, which is no failed attempt.
+    ///
+    /// ```
+    /// # use everpost::*;
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)] #[message(reply = i64)] struct Deposit { cents: i64 }
+    /// # struct Account;
+    /// # impl Actor for Account {
+    /// #     const TYPE: &'static str = "account"; type State = i64;
+    /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+    /// # }
+    /// # impl Handler<Deposit> for Account {
+    /// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+    /// #         **balance += deposit.cents; Ok(**balance)
+    /// #     }
+    /// # }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+    /// let (bank, alice) = (node.actor::<Account>("bank"), node.actor::<Account>("alice"));
+    /// let group = Group::rest_for_one("accounts")
+    ///     .child(Child::actor(Restart::Permanent, "bank", &bank))
+    ///     .child(Child::actor(Restart::Permanent, "alice", &alice)); // not without the bank
+    /// let accounts = node.supervise(group).await?;
+    /// assert_eq!(alice.ask(Deposit { cents: 500 }).await?, 500);
+    /// accounts.stop().await?;
+    /// alice.send(Deposit { cents: 100 }).await?; // accepted, and not handled
+    /// accounts.release();
+    /// assert_eq!(alice.ask(Deposit { cents: 1 }).await?, 601);
+    /// # node.stop().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn actor<A: Actor>(restart: Restart, name: impl Into<String>, actor: &ActorHandle<A>) -> Self {
+        let actor = ActorChild { core: Arc::clone(&actor.core), address: actor.address.address().clone() };
+        let running = actor.clone();
+        let child = Self::task(name.into(), restart, move |context| running.clone().run(context));
+        Self { actor: Some(actor), ..child.waits_until_ready(LOADED_WITHIN) }
     }
 
     fn task<F: Future<Output = Result<(), Failure>> + Send + 'static>(
@@ -80,7 +145,7 @@ impl Child {
     ) -> Self {
         let run: Run = Arc::new(move |context| Box::pin(run(context)));
         let stop_within = Some(STOP_WITHIN);
-        Self { name: Some(name), restart, ready_within: None, stop_within, work: Work::Task(run) }
+        Self { name: Some(name), restart, ready_within: None, stop_within, actor: None, work: Work::Task(run) }
     }
 
     /// The next child starts when this one has called [`ChildContext::ready`]; a group does so by itself. If that takes

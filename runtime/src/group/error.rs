@@ -32,6 +32,25 @@ pub enum SuperviseError {
     /// A group of this name runs on the node.
     #[error("a group with the name `{0}` is running; it must have ended before another can be started")]
     NameInUse(String),
+    /// A keyed actor is the child of a group that has not ended, or two children are the same actor.
+    #[error("{actor} is a child of the group `{group}`; it can be the child of one group at a time")]
+    ActorInUse {
+        /// The actor.
+        actor: String,
+        /// The path of the group, `ingest/inner`.
+        group: String,
+    },
+    /// A keyed actor lives on another node: supervise it there.
+    #[error("{actor} lives on node `{node}`; only a group of that node can have it as a child")]
+    ActorElsewhere {
+        /// The actor.
+        actor: String,
+        /// Where it lives.
+        node: String,
+    },
+    /// The node has no actors of this type.
+    #[error("{0} cannot be the child of a group: the node has no actors of this type")]
+    NoSuchActor(String),
     /// The restarts of an earlier process cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use everpost_persistence::MailboxId;
 
+use super::actor::ActorChild;
 use super::child::{Run, Work};
 use super::nested::{Level, Starts, surprising};
 use super::rules::Terms;
@@ -29,6 +30,8 @@ pub(super) struct Plan {
 pub(super) struct Planned {
     pub(super) name: String,
     pub(super) terms: Terms,
+    /// The task stands for this keyed actor.
+    actor: Option<ActorChild>,
     pub(super) work: PlannedWork,
 }
 
@@ -69,6 +72,16 @@ impl Plan {
         std::iter::once(self).chain(inner).collect()
     }
 
+    /// The keyed actors in it, each with the path of its group.
+    pub(super) fn actors(&self) -> Vec<(&str, &ActorChild)> {
+        let mut actors = Vec::new();
+        for plan in self.groups() {
+            let children = plan.children.iter().filter_map(|child| child.actor.as_ref());
+            actors.extend(children.map(|actor| (plan.path.as_str(), actor)));
+        }
+        actors
+    }
+
     /// Children that may be started more often than any single budget says; for each group the worst.
     pub(super) fn surprises(&self) -> Vec<(&str, Starts)> {
         let mut found = Vec::new();
@@ -92,7 +105,7 @@ impl Plan {
 
 impl Planned {
     fn check(around: &str, child: Child) -> Result<Self, SuperviseError> {
-        let Child { name, restart, ready_within, stop_within, work } = child;
+        let Child { name, restart, ready_within, stop_within, actor, work } = child;
         let terms = Terms { restart, ready_within, stop_within };
         let (name, work) = match work {
             Work::Task(run) => (name.unwrap_or_default(), PlannedWork::Task(run)),
@@ -101,7 +114,7 @@ impl Planned {
         if !is_actor_type(&name) {
             return Err(SuperviseError::Name(name));
         }
-        Ok(Self { name, terms, work })
+        Ok(Self { name, terms, actor, work })
     }
 
     /// All groups in it, if it is one.

@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use self::supervisor::{RootsOrder, Supervisor};
+use super::actor::{self, Actors, Claims};
 use super::family::{Family, Order, Stored};
 use super::plan::Plan;
 use super::{Group, GroupEnded, SuperviseError, record};
@@ -41,6 +42,8 @@ struct Root {
     life: watch::Sender<Life>,
     /// None until it runs.
     group: Option<ActorRef<Order>>,
+    /// The keyed actors in it.
+    actors: Actors,
 }
 
 /// How far a group has come.
@@ -56,6 +59,7 @@ impl Groups {
     pub(crate) async fn supervise(&self, core: &Arc<Core>, group: Group) -> Result<Supervised, SuperviseError> {
         let plan = Plan::check(group)?;
         let claim = self.registry.claim(&plan.path)?;
+        let actors = Claims::take(core, &plan).await?;
         let stored = read_stored(core, &plan).await?;
         for (group, starts) in plan.surprises() {
             let (node, within) = (&core.name, starts.within);
@@ -77,14 +81,14 @@ impl Groups {
         let (group, _) = spawned.map_err(|error| SuperviseError::Supervisor(error.to_string()))?;
         let life = claim.life.subscribe();
         // From here to the end there is no await: a call that is dropped before has left nothing behind.
-        if !claim.keep(&group) {
+        let Some(actors) = claim.keep(&group, actors) else {
             group.stop(None);
             let _ = supervisor.cast(RootsOrder::Stop);
             return Err(SuperviseError::Stopping);
-        }
+        };
         // One that is gone already is heard of as every end is.
         let _ = group.cast(Order::Begin);
-        Ok(Supervised { name: plan.path.as_str().into(), group, life })
+        Ok(Supervised { name: plan.path.as_str().into(), group, life, actors })
     }
 
     /// Takes no more groups, and stops all, the last one first. Those that are not done `within` this time are killed;
@@ -148,7 +152,7 @@ impl Registry {
             return Err(SuperviseError::NameInUse(name.to_owned()));
         }
         let life = watch::Sender::new(Life::Starting);
-        registry.roots.push(Root { name: name.to_owned(), life: life.clone(), group: None });
+        registry.roots.push(Root { name: name.to_owned(), life: life.clone(), group: None, actors: Actors::default() });
         Ok(Claim { registry: self, name: name.to_owned(), life })
     }
 
@@ -158,7 +162,7 @@ impl Registry {
         registry.closed = true;
         let running = registry.roots.iter().filter_map(|root| {
             let (name, group, life) = (root.name.as_str().into(), root.group.clone()?, root.life.subscribe());
-            Some(Supervised { name, group, life })
+            Some(Supervised { name, group, life, actors: Arc::clone(&root.actors) })
         });
         running.collect()
     }
@@ -166,7 +170,13 @@ impl Registry {
     /// A group has ended.
     fn ended(&self, id: ActorId, outcome: impl FnOnce(&str) -> Result<(), GroupEnded>) {
         let ended = |root: &mut Root| root.group.as_ref().is_some_and(|group| group.get_id() == id);
-        let root = lock(&self.0).roots.extract_if(.., ended).next();
+        let root = {
+            let mut registry = lock(&self.0);
+            let root = registry.roots.extract_if(.., ended).next();
+            // In the same step as its name.
+            root.iter().flat_map(|root| root.actors.iter()).for_each(|mailbox| actor::leave(mailbox));
+            root
+        };
         if let Some(root) = root {
             root.life.send_replace(Life::Ended(outcome(&root.name)));
         }
@@ -185,16 +195,17 @@ struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// The group runs, and the name is its own; false when the node takes no groups any more.
-    fn keep(self, group: &ActorRef<Order>) -> bool {
+    /// The group runs, and the name and the actors are its own; none when the node takes no groups any more.
+    fn keep(self, group: &ActorRef<Order>, actors: Claims) -> Option<Actors> {
         let mut registry = lock(&self.registry.0);
         if registry.closed {
-            return false;
+            return None;
         }
         let root = registry.roots.iter_mut().find(|root| root.name == self.name);
         let root = root.expect("a name that is claimed stays");
         root.group = Some(group.clone());
-        true
+        root.actors = actors.keep();
+        Some(Arc::clone(&root.actors))
     }
 }
 
@@ -231,6 +242,7 @@ pub struct Supervised {
     name: Arc<str>,
     group: ActorRef<Order>,
     life: watch::Receiver<Life>,
+    actors: Actors,
 }
 
 impl Supervised {
@@ -287,6 +299,13 @@ impl Supervised {
         // One that is gone has stopped.
         let _ = self.group.cast(Order::Stop);
         self.ended().await
+    }
+
+    /// Gives the keyed actors of a group that has ended back to themselves: they handle messages whenever there are some, as
+    /// actors do that are no children. Until then, or until a group is supervised that has them as children, they stay down.
+    /// Does nothing for an actor whose group, this or another one, has not ended.
+    pub fn release(&self) {
+        self.actors.iter().for_each(actor::release);
     }
 
     async fn until(&self, condition: impl Fn(&Life) -> bool) -> Life {

@@ -1,0 +1,66 @@
+//! A keyed actor as the child of a group: whether it is up. Its mailbox keeps this, and no store does. Actors that no group
+//! has as a child have nothing of it.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+/// What a mailbox knows of the group that has its actor as a child.
+#[derive(Debug)]
+pub(crate) struct Attendance {
+    /// The path of the group. None when that has ended, and has left the actor down.
+    pub(crate) group: Option<String>,
+    pub(super) standing: Standing,
+    /// Rung for the task that stands for the child: an activation has loaded its state, or has ended.
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// Whether the actor is up.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// No message is handled, as in a mailbox that is paused; questions are answered.
+    Down,
+    /// The same, and no activation may start, not for a question either: one that is there has to end first.
+    Leaving,
+    /// An activation is being started.
+    Up,
+    /// It has loaded its state, and stays in memory.
+    Serving,
+    /// It has failed. Nothing starts until the group has heard of it.
+    Failed(String),
+}
+
+impl Attendance {
+    /// The actor becomes a child of a group, which has not started it yet.
+    pub(super) fn of(group: String) -> Self {
+        Self { group: Some(group), standing: Standing::Down, changed: Arc::default() }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.standing, Standing::Up | Standing::Serving)
+    }
+
+    /// Whether an activation is needed.
+    pub(super) fn has_work(&self, is_asked: bool) -> bool {
+        match self.standing {
+            Standing::Up | Standing::Serving => true,
+            Standing::Down => is_asked,
+            Standing::Leaving | Standing::Failed(_) => false,
+        }
+    }
+
+    /// An activation has loaded its state.
+    pub(crate) fn loaded(&mut self) {
+        if matches!(self.standing, Standing::Up) {
+            self.standing = Standing::Serving;
+            self.changed.notify_one();
+        }
+    }
+
+    /// The activation has failed; its end is told apart.
+    pub(crate) fn failed(&mut self, error: String) {
+        if self.is_up() {
+            self.standing = Standing::Failed(error);
+        }
+    }
+}

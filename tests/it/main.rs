@@ -1,6 +1,7 @@
 //! Whole nodes, in this process and in others that are killed: one binary, so that linking is paid once.
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions that are marked as one")]
 
+mod actor_children;
 mod away;
 mod bite;
 mod bounds;

@@ -34,7 +34,8 @@ pub trait Actor: Sized + Send + Sync + 'static {
     /// How often an actor may fail before it is paused: activations that fail without a message in hand (its state cannot be
     /// read, say) and messages that had to be given up on after failing count, rejected and expired ones do not. Stored, so
     /// that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
-    /// ([`ActorHandle::resume`](crate::ActorHandle::resume)).
+    /// ([`ActorHandle::resume`](crate::ActorHandle::resume)). While it is the child of a group
+    /// ([`Child::actor`](crate::Child::actor)), its activations count for that instead.
     const BUDGET: Budget = Budget::new(8, Duration::from_secs(60));
     /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
     /// its mailbox delivers nothing more.

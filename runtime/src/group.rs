@@ -1,5 +1,6 @@
 //! Supervised groups: long-running tasks of a node that are started in order, restarted as OTP restarts them, and stopped
-//! in reverse. What is durable stays in actors; a group is for what feeds them, or is fed by them.
+//! in reverse. What is durable stays in actors; a group is for what feeds them, or is fed by them, and for actors that need
+//! each other.
 
 mod actor;
 mod child;
@@ -28,7 +29,7 @@ use crate::mailbox::Backoff;
 /// The most restarts that the budget of a group may have: each that counts is part of a stored record.
 pub const GROUP_RESTARTS_MAX: u32 = 1000;
 
-/// Describes a group of supervised tasks, and of groups in it, at any depth; [`Node::supervise`](crate::Node::supervise)
+/// Describes a group of supervised tasks and keyed actors, and of groups in it, at any depth; [`Node::supervise`](crate::Node::supervise)
 /// starts it.
 ///
 /// Children start in the order in which they are added, and stop in reverse, one after another. What happens when one ends
@@ -114,7 +115,7 @@ impl Group {
         Self { name, strategy, budget, backoff: Backoff::default(), children: Vec::new() }
     }
 
-    /// Adds a child: a task, or a group, which is permanent unless [`Child::group`] says otherwise. It starts after those
+    /// Adds a child: a task, a keyed actor, or a group, which is permanent unless [`Child::group`] says otherwise. It starts after those
     /// that were added before it.
     pub fn child(mut self, child: impl Into<Child>) -> Self {
         self.children.push(child.into());

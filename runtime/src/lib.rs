@@ -67,7 +67,8 @@
 //!   far a message has come.
 //! - [`Priority`], [`Order`], [`Post`] and [`HoldHandler`] say how messages are delivered and acknowledged; [`DeadLetters`] is what
 //!   became of those that were given up on; [`Budget`] says when an actor is paused.
-//! - [`Group`] and [`Child`] describe supervised tasks of a node: what feeds its actors, or is fed by them.
+//! - [`Group`] and [`Child`] describe supervised tasks and actors of a node: what feeds its actors, or is fed by them, or needs
+//!   its siblings.
 //! - [`Schedule`] says when a timer sends its message: later, at a fixed rate, or by a cron expression; turns set and cancel
 //!   timers as part of their commit ([`Turn::send_after`]).
 //! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without

@@ -149,8 +149,9 @@ impl Node {
         ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
     }
 
-    /// Starts a group of supervised tasks. Returns when the group runs; its children start in the background, and
-    /// [`Supervised::started`] tells when they have. [`Node::stop`] stops the groups, the last one first.
+    /// Starts a group of supervised tasks and actors. Returns when the group runs; its children start in the background, and
+    /// [`Supervised::started`] tells when they have. After an unclean end a group with actors waits until the suspects were
+    /// tried. [`Node::stop`] stops the groups, the last one first.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost::{Node, NodeConfig};
+use everpost::{Child as GroupChild, Group, Node, NodeConfig, Restart};
 use everpost_tests::child::Child;
 use everpost_tests::load;
 use everpost_tests::probe::Probe;
@@ -94,6 +94,34 @@ async fn a_suspect_that_fails_in_its_trial_is_a_failure_like_others() {
     let node = start(folder.path(), &probe, everpost_tests::config()).await;
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(node.statistics().failed, 2);
+    assert_eq!(read(&node.actor::<Worker>("suspect")).await.entries, [1]);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_has_had_its_trial_before_a_group_takes_its_actor_down() {
+    let folder = everpost_tests::folder();
+    die_with(folder.path(), &[Step::Wait(HOLD), Step::Append(1)], &[]);
+    let probe = Probe::new();
+    probe.open(SPIN);
+    let node = Arc::new(start(folder.path(), &probe, everpost_tests::config()).await);
+    probe.reached(REACHED, 1).await;
+    let never = GroupChild::permanent("never-ready", |context| async move {
+        context.stopping().await;
+        Ok(())
+    });
+    let actor = GroupChild::actor(Restart::Permanent, "suspect", &node.actor::<Worker>("suspect"));
+    let group = Group::rest_for_one("group").child(never.waits_until_ready(Duration::from_secs(3600))).child(actor);
+    let supervising = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.supervise(group).await }
+    });
+    // One without the actor does not wait.
+    node.supervise(Group::one_for_one("other")).await.unwrap();
+    assert!(!supervising.is_finished());
+    probe.open(HOLD);
+    soon("it is supervised", supervising).await.unwrap().unwrap();
+    soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&node.actor::<Worker>("suspect")).await.entries, [1]);
     node.stop().await.unwrap();
 }

@@ -85,7 +85,7 @@ impl Child {
     ///
     /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts messages
     /// and handles none, as if it were paused; questions to its state are answered. It is down from the moment at which its
-    /// group is supervised until its turn to start comes, between a failure and the restart, and when the group has ended,
+    /// group is supervised (a turn in hand is finished) until its turn to start comes, between a failure and the restart, and when the group has ended,
     /// stopped or given up: then until a group is supervised again that has it as a child, or until
     /// [`Supervised::release`](crate::Supervised::release). Nothing of this is stored: after a start of the node an actor
     /// handles messages until its group is supervised; [`pause`](ActorHandle::pause) it where it must not.

@@ -220,15 +220,11 @@ impl<A: Actor> Hold<A> {
 
     async fn give_back(mut self, failure: Failure) -> Result<(), HoldError> {
         let Held { core, mailbox, position, attempt, .. } = self.held.take().expect("it is decided once");
-        // In a task of its own, so that it is finished although this future may be dropped.
-        let giving = tokio::spawn(async move {
-            match core.take_back(&mailbox, position, Some(attempt), failure).await {
-                TakenBack::Before => Err(HoldError::TakenBack),
-                TakenBack::Now(Some(ticket)) => Ok(core.gate.durable(ticket).await?),
-                TakenBack::Now(None) => Err(core.gate.ended().into()),
-            }
-        });
-        giving.await.unwrap_or(Err(HoldError::TakenBack))
+        match core.take_back(&mailbox, position, Some(attempt), failure).await {
+            TakenBack::Before => Err(HoldError::TakenBack),
+            TakenBack::Now(Some(ticket)) => Ok(core.gate.durable(ticket).await?),
+            TakenBack::Now(None) => Err(core.gate.ended().into()),
+        }
     }
 
     fn held(&self) -> &Held {

@@ -98,8 +98,13 @@ impl Core {
 
     /// Takes a message back from its holder, who has failed: did not acknowledge it in time, gave it back, or lost it. Only
     /// from the delivery `attempt`, if one is named.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once it was taken back, what is to become of it is written down whether or not anybody waits for that: it would be
+    /// held by nobody otherwise.
     pub(crate) async fn take_back(
-        &self,
+        self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
         position: Position,
         attempt: Option<u32>,
@@ -108,9 +113,14 @@ impl Core {
         if mailbox.lock().rules.take_back(position, attempt).is_none() {
             return TakenBack::Before;
         }
-        let ticket = self.fail(mailbox, position, failure).await;
-        mailbox.lock().ring(mailbox);
-        TakenBack::Now(ticket)
+        let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
+        let failing = tokio::spawn(async move {
+            let ticket = core.fail(&mailbox, position, failure).await;
+            mailbox.lock().ring(&mailbox);
+            ticket
+        });
+        // It ends without a ticket only with its runtime.
+        TakenBack::Now(failing.await.unwrap_or_default())
     }
 
     /// Counts the failed attempt, and decides what becomes of the message. None when it is not there any more.

@@ -3,6 +3,7 @@
 //! the disk.
 
 use std::any::Any;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -224,9 +225,12 @@ impl<A: Actor> Activation<A> {
         let progress = Progress::default();
         let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt, &progress);
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
-        let turning = async {
-            let handled = self.core.hands.hold(position, self.handle(loaded, turn, payload));
-            let handled = within(A::TIME_LIMIT, &progress, handled).await;
+        // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
+        let turning = pin!(async {
+            let handled = {
+                let handling = pin!(self.handle(loaded, turn, payload));
+                within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)).await
+            };
             let handled = handled.unwrap_or_else(|TimeSpent| {
                 Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
             });
@@ -246,7 +250,7 @@ impl<A: Actor> Activation<A> {
                     Ok(())
                 }
             }
-        };
+        });
         // Entering a span at every poll is not free, even when nobody listens.
         if span.is_disabled() { turning.await } else { turning.instrument(span).await }
     }

@@ -94,7 +94,10 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        self.send(message).submit().await
+        match self.post(&message, &Options::default(), None).await {
+            Ok(receipt) => Ok(receipt),
+            Err(reason) => Err(SendError::not_accepted(message, reason)),
+        }
     }
 
     /// As [`ActorHandle::submit`], but refuses at once where that would wait for room. Short for `send(message).try_send()`.
@@ -202,7 +205,8 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<Receipt, Refusal> {
         let (id, mut letter) = self.prepare(message, options, told)?;
         if options.request.is_some() {
-            self.check_key(&letter).await?;
+            // In a box, since most messages have none.
+            Box::pin(self.check_key(&letter)).await?;
         }
         let mut deadline = None;
         loop {

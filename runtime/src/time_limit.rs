@@ -1,7 +1,7 @@
 //! How long a handler may take. What ends at once pays for none of it: the time begins with the first await that waits.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -29,15 +29,13 @@ pub(crate) struct TimeSpent;
 /// Does `work`, but drops it when it has neither ended nor told of progress for `limit`.
 pub(crate) async fn within<F: Future>(limit: Duration, progress: &Progress, work: F) -> Result<F::Output, TimeSpent> {
     let mut work = pin!(work);
-    let mut time = pin!(None::<Sleep>);
+    // In a box, since most work ends without one, and all of it would carry its size around.
+    let mut time: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|context| {
         if let Poll::Ready(output) = work.as_mut().poll(context) {
             return Poll::Ready(Ok(output));
         }
-        if time.is_none() {
-            time.set(Some(sleep(limit)));
-        }
-        let mut time = time.as_mut().as_pin_mut().expect("it was set before");
+        let time = time.get_or_insert_with(|| Box::pin(sleep(limit)));
         while time.as_mut().poll(context).is_ready() {
             if !progress.take() {
                 return Poll::Ready(Err(TimeSpent));

@@ -32,7 +32,7 @@ pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
-use self::load::{Activations, Counters, Load};
+use self::load::{Activations, Counters, Load, Room};
 pub(crate) use self::recall::Recalled;
 use crate::actor::Actor;
 use crate::address::Address;
@@ -99,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) questions: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) load: Load,
+    pub(crate) room: Room,
     /// How often idle activations were looked for: a clock that costs nothing to read.
     sweeps: AtomicU64,
     stopping: AtomicBool,
@@ -152,6 +153,7 @@ impl Core {
             waits_for: Mutex::default(),
             counters: Counters::default(),
             load: Load::default(),
+            room: Room::default(),
             sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             first,
@@ -244,7 +246,7 @@ impl Core {
 
     /// Whoever waits for a reply, an answer or room will not get it here.
     pub(crate) fn dismiss_waiters(&self) {
-        self.load.room.notify_waiters();
+        self.room.made.notify_waiters();
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
             inner.asks.clear();

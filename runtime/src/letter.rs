@@ -129,8 +129,8 @@ impl NoRoom<'_> {
     pub(crate) async fn room(&self, core: &Core) {
         match (&self.what, &self.letter) {
             (Full::Node, _) => {
-                let _counted = core.load.count_sender();
-                let mut room = pin!(core.load.room.notified());
+                let _counted = core.room.count_sender();
+                let mut room = pin!(core.room.made.notified());
                 room.as_mut().enable();
                 if core.is_full() {
                     room.await;

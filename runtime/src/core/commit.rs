@@ -160,8 +160,8 @@ impl Core {
         if mailbox.has_waiting_senders() {
             mailbox.room.notify_one();
         }
-        if self.load.has_waiting_senders() {
-            self.load.room.notify_one();
+        if self.room.has_waiting_senders() {
+            self.room.made.notify_one();
         }
         let has_room = inner.rules.len() <= self.config.mailbox_messages_max / 2
             && inner.bytes <= self.config.mailbox_bytes_max / 2;

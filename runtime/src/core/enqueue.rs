@@ -68,15 +68,17 @@ impl Core {
             if inner.retired {
                 continue;
             }
-            if bound == Bound::Outside {
-                let is_mailbox_full = self.is_mailbox_full(&inner);
-                if is_mailbox_full || self.is_full() {
-                    drop(inner);
-                    return Err(Box::new(Full { mailbox: is_mailbox_full.then_some(mailbox), incoming }));
-                }
+            if bound == Bound::Outside && self.is_mailbox_full(&inner) {
+                drop(inner);
+                return Err(Box::new(Full { mailbox: Some(mailbox), incoming }));
+            }
+            // Counted before it is compared: to look first at what all threads write would fetch it twice.
+            self.add_waiting(1);
+            if bound == Bound::Outside && self.is_overfull() {
+                self.load.waiting.fetch_sub(1, Ordering::AcqRel);
+                return Err(Box::new(Full { mailbox: None, incoming }));
             }
             let Incoming { priority, envelope, waiter, question, .. } = incoming;
-            self.add_waiting(1);
             let (ticket, position) =
                 self.store.submit(permit, |stage| stage.enqueue(mailbox.partition, envelope.clone()));
             if let Some(waiter) = waiter {
@@ -99,6 +101,11 @@ impl Core {
     /// Whether sends from outside to any mailbox of this node have to wait.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting() >= self.config.node_messages_max || self.load.bytes() >= self.config.node_bytes_max
+    }
+
+    /// The same once the message is counted among those that wait.
+    fn is_overfull(&self) -> bool {
+        self.waiting() > self.config.node_messages_max || self.load.bytes() >= self.config.node_bytes_max
     }
 
     /// Makes a submitted message visible to its receiver: at once, or when it is durable.

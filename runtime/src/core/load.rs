@@ -23,13 +23,20 @@ pub(crate) struct Load {
     pub(crate) handled: AtomicU64,
     /// Bytes of bodies that are in the store only.
     pub(super) beyond_bytes: AtomicUsize,
-    /// Rung when a message leaves, for senders that wait for room in the node.
-    pub(crate) room: Notify,
+}
+
+/// Where senders wait for room in the node. Looked at for every message and seldom written, so it is not part of [`Load`],
+/// whose line would no longer hold all that is written for every message.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Room {
+    /// Rung when a message leaves.
+    pub(crate) made: Notify,
     senders_waiting: AtomicUsize,
 }
 
 /// A sender that waits for room in the node; counted until it is dropped.
-pub(crate) struct WaitingSender<'a>(&'a Load);
+pub(crate) struct WaitingSender<'a>(&'a Room);
 
 impl Drop for WaitingSender<'_> {
     fn drop(&mut self) {
@@ -37,7 +44,7 @@ impl Drop for WaitingSender<'_> {
     }
 }
 
-impl Load {
+impl Room {
     pub(crate) fn count_sender(&self) -> WaitingSender<'_> {
         self.senders_waiting.fetch_add(1, Ordering::Relaxed);
         WaitingSender(self)
@@ -46,7 +53,9 @@ impl Load {
     pub(super) fn has_waiting_senders(&self) -> bool {
         self.senders_waiting.load(Ordering::Relaxed) > 0
     }
+}
 
+impl Load {
     /// The bytes of all messages that wait or are in hand.
     pub(crate) fn bytes(&self) -> usize {
         self.window_bytes.load(Ordering::Relaxed).saturating_add(self.beyond_bytes.load(Ordering::Relaxed))

@@ -46,7 +46,7 @@ impl Node {
         let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
         core.stop_intake();
         core.questions.close();
-        core.load.room.notify_waiters();
+        core.room.made.notify_waiters();
         core.directory.for_each(|mailbox| mailbox.room.notify_waiters());
         core.kinds.values().for_each(|kind| kind.order(Order::Stop));
         let supervisors = self.tasks.take_supervisors();

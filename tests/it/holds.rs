@@ -37,7 +37,7 @@ struct Outcomes;
 impl Actor for Keeper {
     const TYPE: &'static str = "keeper";
     const HOLDS_MAX: usize = HOLDS_MAX;
-    const HOLD_LIMIT: Duration = Duration::from_millis(200);
+    const HOLD_LIMIT: Duration = Duration::from_secs(2);
     type State = Vec<u32>;
 
     fn handlers(handlers: &mut Handlers<Self>) {
@@ -186,7 +186,7 @@ async fn a_hold_that_is_kept_too_long_is_taken_back_and_decides_nothing_any_more
     keeper.send(Job::Keep(1)).await.unwrap();
     let slow = jobs.next().await.1;
     // As long as it tells of progress it is left alone.
-    for _ in 0..10 {
+    for _ in 0..6 {
         tokio::time::sleep(Keeper::HOLD_LIMIT / 4).await;
         slow.progress().unwrap();
     }

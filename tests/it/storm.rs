@@ -58,7 +58,7 @@ struct Entries;
 
 impl Actor for Stormy {
     const TYPE: &'static str = "stormy";
-    const TIME_LIMIT: Duration = Duration::from_millis(30);
+    const TIME_LIMIT: Duration = Duration::from_millis(150);
     const BUDGET: Budget = Budget::new(1, Duration::from_secs(600));
     type State = Vec<u32>;
 

@@ -75,7 +75,9 @@ impl Default for Authority {
 pub fn free_address() -> SocketAddr {
     static HOSTS: AtomicU16 = AtomicU16::new(1);
     let [high, low] = HOSTS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let socket = UdpSocket::bind((Ipv4Addr::new(127, 77, high, low), 0)).expect("a port is free");
+    // Each process has hosts of its own: a port that a stopped node will want again is not taken by another test.
+    let process = u8::try_from(64 + std::process::id() % 128).expect("below 192");
+    let socket = UdpSocket::bind((Ipv4Addr::new(127, process, high, low), 0)).expect("a port is free");
     socket.local_addr().expect("it is bound")
 }
 

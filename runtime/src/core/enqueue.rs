@@ -76,6 +76,8 @@ impl Core {
             self.add_waiting(1);
             if bound == Bound::Outside && self.is_overfull() {
                 self.load.waiting.fetch_sub(1, Ordering::AcqRel);
+                // Whoever waits until nothing waits may have seen this one, and no commit comes of it.
+                self.gate.look_again();
                 return Err(Box::new(Full { mailbox: None, incoming }));
             }
             let Incoming { priority, envelope, waiter, question, .. } = incoming;

@@ -85,6 +85,7 @@ extern crate self as everpost;
 mod activation;
 mod actor;
 mod address;
+mod alarm;
 mod ask;
 mod attempts;
 mod budget;

@@ -14,6 +14,7 @@ mod life;
 mod note;
 mod resumption;
 mod supervision;
+mod troubles;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use everpost_transport::{Closed, Endpoint, ReadError, WriteError, hello::Refusal
 pub(crate) use self::introduction::Introduced;
 pub(crate) use self::note::{Fate, NoAnswer, Note};
 pub(crate) use self::supervision::{LinkOrder, supervise};
+pub(crate) use self::troubles::Troubles;
 use crate::config::LinkConfig;
 use crate::core::{ArrivalError, Core};
 use crate::gate::NodeEnded;

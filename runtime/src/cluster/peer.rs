@@ -13,7 +13,7 @@ use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
 use crate::config::{LinkConfig, NodeConfig};
-use crate::link::{Introduced, Note};
+use crate::link::{Introduced, Note, Troubles};
 
 /// How many notes wait for the link at most. What is dropped is asked for again, or not waited for any more.
 const NOTES_MAX: usize = 65_536;
@@ -42,6 +42,7 @@ pub(crate) struct Peer {
     questions: Questions,
     /// Mailboxes of this node that the peer was told are full.
     told_full: Mutex<FxHashSet<Address>>,
+    troubles: Mutex<Troubles>,
 }
 
 impl Peer {
@@ -67,12 +68,18 @@ impl Peer {
             arrival: Notify::new(),
             questions: Questions::default(),
             told_full: Mutex::default(),
+            troubles: Mutex::default(),
         }
     }
 
     /// What is owed to it. Locked after mailboxes and before the store's queue.
     pub(crate) fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
         lock(&self.outgoing)
+    }
+
+    /// What was said of its link. Nothing is locked after it.
+    pub(crate) fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        lock(&self.troubles)
     }
 
     /// Wakes senders that wait for room, if there are any.

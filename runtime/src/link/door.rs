@@ -1,7 +1,7 @@
 //! The door: who dials this node is let in if it belongs to the cluster, introduces itself and is believed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason};
 use tokio::task::JoinSet;
@@ -9,18 +9,17 @@ use tokio::time::Instant;
 
 use super::Links;
 use super::introduction::introduce_in_time;
+use crate::alarm::{Alarms, Said};
 
 /// How many newcomers may be introducing themselves at a time.
 const INTRODUCTIONS_MAX: usize = 64;
-/// How many intrusions are logged in a period; a stranger must not fill the log.
-const INTRUSIONS_MAX: u32 = 20;
-/// The period.
-const PERIOD: Duration = Duration::from_secs(10);
+/// Of how many strangers the log tells at a time; they must not fill it.
+const STRANGERS_MAX: usize = 20;
 
 /// Lets peers in until the links stop.
 pub(super) async fn watch(links: &Arc<Links>) {
     let mut introductions = JoinSet::new();
-    let mut intrusions = Intrusions { since: Instant::now(), logged: 0, silenced: 0 };
+    let mut intrusions = Intrusions { refused: Alarms::new(STRANGERS_MAX), lost: Alarms::new(STRANGERS_MAX) };
     loop {
         while introductions.try_join_next().is_some() {}
         if introductions.len() >= INTRODUCTIONS_MAX {
@@ -44,41 +43,28 @@ async fn let_in(links: Arc<Links>, connection: Connection) {
         connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
         return;
     };
-    let remote = connection.remote();
     match introduce_in_time(core, peer, connection).await {
         Ok(introduced) => peer.arrive(introduced),
-        Err(error) if error.is_passing() => {
-            tracing::info!(node = %core.name, peer = %peer.name, %remote, reason = %error, event = "link down");
-        }
-        Err(error) => {
-            tracing::error!(node = %core.name, peer = %peer.name, %remote, %error, event = "peer refused");
-        }
+        Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
     }
 }
 
-/// Connections that were refused before anybody introduced themselves.
+/// Connections that ended before anybody introduced themselves, by where they came from.
 struct Intrusions {
-    since: Instant,
-    logged: u32,
-    silenced: u32,
+    refused: Alarms<IpAddr>,
+    lost: Alarms<IpAddr>,
 }
 
 impl Intrusions {
     fn log(&mut self, node: &str, Intrusion { remote, reason, .. }: &Intrusion) {
-        if self.since.elapsed() > PERIOD {
-            if self.silenced > 0 {
-                tracing::warn!(node, connections = self.silenced, event = "more connections refused");
-            }
-            *self = Self { since: Instant::now(), logged: 0, silenced: 0 };
-        }
-        if let IntrusionReason::Lost(_) = reason {
+        let is_lost = matches!(reason, IntrusionReason::Lost(_));
+        let alarms = if is_lost { &mut self.lost } else { &mut self.refused };
+        let Some(Said { times, lasts }) = alarms.raise(remote.ip(), Instant::now()) else { return };
+        if is_lost {
             // A peer that stops, or dies, in the middle of it.
-            tracing::info!(node, %remote, %reason, event = "connection lost");
-        } else if self.logged < INTRUSIONS_MAX {
-            self.logged += 1;
-            tracing::warn!(node, %remote, %reason, event = "connection refused");
+            tracing::info!(node, %remote, %reason, times, ?lasts, event = "connection lost", "it ended during the handshake");
         } else {
-            self.silenced += 1;
+            tracing::warn!(node, %remote, %reason, times, ?lasts, event = "connection refused", "who dialed is no node of this cluster, or has the wrong certificate");
         }
     }
 }

@@ -68,7 +68,7 @@ fn go_on(
             peer.tell(Note::Inquiry { id: id.0, destination: address.to_string(), reply });
         }
     }
-    tracing::info!(node = %core.name, peer = %peer.name, owed = outgoing.owed().messages, event = "link up");
+    peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
     drop((outgoing, acquaintances));
     peer.departures.notify_one();
     peer.make_room();

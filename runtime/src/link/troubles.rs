@@ -1,0 +1,94 @@
+//! What the log says of a link that does not stand. One place for both sides of it, so that the one that dials and the one that
+//! waits tell the same, each as often as the other.
+
+use std::fmt::Display;
+
+use everpost_transport::{CloseCode, Closed, DialError};
+use tokio::time::Instant;
+
+use super::Ended;
+use crate::alarm::{Alarm, Alarms, Said};
+use crate::core::ArrivalError;
+
+/// How many reasons are told at a time for which a peer is refused.
+const REASONS_MAX: usize = 8;
+
+/// The troubles with one peer.
+#[derive(Debug)]
+pub(crate) struct Troubles {
+    down: Alarm,
+    /// By their words: what an operator changes may well lead to the next one.
+    refused: Alarms<String>,
+    failed: Alarm,
+    was_up: bool,
+}
+
+impl Default for Troubles {
+    fn default() -> Self {
+        Self { down: Alarm::default(), refused: Alarms::new(REASONS_MAX), failed: Alarm::default(), was_up: false }
+    }
+}
+
+impl Troubles {
+    /// A conversation begins.
+    pub(super) fn up(&mut self, node: &str, peer: &str, owed: usize) {
+        let now = Instant::now();
+        let is_over = [self.down.clear(now).is_some(), self.refused.clear(now) > 0, self.failed.clear(now).is_some()];
+        // A link that comes and goes is told once a minute.
+        if is_over.contains(&true) || !self.was_up {
+            self.was_up = true;
+            tracing::info!(node, peer, owed, event = "link up", "messages go both ways");
+        }
+    }
+
+    /// A conversation, or the introduction before it, has ended.
+    pub(super) fn ended(&mut self, node: &str, peer: &str, ended: &Ended) {
+        match ended {
+            Ended::Closed(Closed::ByPeer { code: CloseCode::Refused | CloseCode::Protocol, .. }) => {
+                self.refused(node, peer, ended);
+            }
+            Ended::Closed(_) | Ended::Superseded => self.down(node, peer, ended),
+            // The end of the node says it.
+            Ended::Node(_) => tracing::debug!(node, peer, reason = %ended, event = "link down", "this node stops"),
+            Ended::Outbox(_) | Ended::Arrival(ArrivalError::Store(_)) => {
+                if let Some(Said { times, lasts }) = self.failed.raise(Instant::now()) {
+                    tracing::error!(node, peer, error = %ended, times, ?lasts, event = "link failed", "it is tried again; nothing is lost");
+                }
+            }
+            _ => self.refused(node, peer, ended),
+        }
+    }
+
+    /// No address of the peer answers as it should.
+    pub(super) fn not_reached(&mut self, node: &str, peer: &str, error: &DialError) {
+        match error {
+            DialError::Unreachable { .. } | DialError::TimedOut { .. } | DialError::Lost { .. } => {
+                self.down(node, peer, error);
+            }
+            DialError::Stopping => {}
+            error => self.refused(node, peer, error),
+        }
+    }
+
+    /// There is no link. To be told now and then for as long as that is so.
+    pub(super) fn down(&mut self, node: &str, peer: &str, reason: &dyn Display) {
+        match self.down.raise(Instant::now()) {
+            Some(Said { lasts, .. }) if lasts.is_zero() => {
+                tracing::info!(node, peer, %reason, event = "link down", "messages to the peer are kept until it is back");
+            }
+            Some(Said { times, lasts }) => {
+                tracing::warn!(node, peer, %reason, times, ?lasts, event = "peer away", "messages to it are kept; is it running, and can it be reached?");
+            }
+            None => tracing::debug!(node, peer, %reason, event = "link down", "as before"),
+        }
+    }
+
+    fn refused(&mut self, node: &str, peer: &str, error: &dyn Display) {
+        match self.refused.raise(error.to_string(), Instant::now()) {
+            Some(Said { times, lasts }) => {
+                tracing::error!(node, peer, %error, times, ?lasts, event = "peer refused", "messages between the two are kept, and wait until the cause is mended");
+            }
+            None => tracing::debug!(node, peer, %error, event = "peer refused", "as before"),
+        }
+    }
+}

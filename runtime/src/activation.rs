@@ -13,7 +13,6 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tracing::Instrument;
 
 use crate::actor::{Actor, Delivery, Handlers, Payload};
-use crate::clock::Micros;
 use crate::core::{Core, Finished, Recalled};
 use crate::dead_letters::Reason;
 use crate::durable::Durable;
@@ -174,7 +173,7 @@ impl<A: Actor> Activation<A> {
             inner.idle_since = self.core.sweeps();
             return Step::Follow(Next::Empty, false);
         }
-        let mut next = inner.rules.next(Micros::now, self.core.store.durable(), early);
+        let mut next = inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), early);
         let mut asked = false;
         match &next {
             Next::Deliver { position, .. }
@@ -207,7 +206,7 @@ impl<A: Actor> Activation<A> {
                 return Ok(());
             }
         };
-        if header.expires().is_some_and(|moment| moment <= Micros::now()) {
+        if header.expires().is_some_and(|moment| moment <= self.core.clock.steady()) {
             let failure = Failure::condemn(Reason::Expired, "its deadline passed before its turn came");
             self.core.fail(&self.mailbox, position, failure).await;
             return Ok(());

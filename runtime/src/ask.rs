@@ -62,7 +62,7 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
 
     /// As [`Post::expires_in`](crate::Post::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
-        self.options.expire_in(wait);
+        self.options.expires_in = Some(wait);
         self
     }
 

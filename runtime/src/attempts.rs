@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::mailbox::Failures;
 
 const ATTEMPTS_VERSION: u8 = 2;
@@ -40,7 +40,7 @@ impl Failures {
             _ => return None,
         };
         let AttemptsRecord { attempts, not_before, alone, errors, .. } = record;
-        Some(Self { attempts, not_before: Micros(not_before), errors, alone, aside })
+        Some(Self { attempts, not_before: Steady(not_before), errors, alone, aside })
     }
 }
 
@@ -51,14 +51,14 @@ mod tests {
     #[test]
     fn a_record_reads_back() {
         let errors = vec!["one".into(), "two".into()];
-        let failures = Failures { attempts: 3, not_before: Micros(77), errors, alone: true, aside: true };
+        let failures = Failures { attempts: 3, not_before: Steady(77), errors, alone: true, aside: true };
         assert_eq!(Failures::decode(&failures.encode()), Some(failures));
         assert_eq!(Failures::decode(&[9, 9]), None);
     }
 
     #[test]
     fn a_record_of_version_1_is_of_a_message_in_its_queue() {
-        let failures = Failures { attempts: 3, not_before: Micros(77), ..Failures::default() };
+        let failures = Failures { attempts: 3, not_before: Steady(77), ..Failures::default() };
         assert_eq!(failures.encode(), [2, 3, 77, 0, 0, 0].as_slice());
         assert_eq!(Failures::decode(&[1, 3, 77, 0, 0]), Some(failures));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Micros;
+use crate::clock::Steady;
 
 /// How many restarts are allowed within a period. One more than that, and the budget is spent.
 ///
@@ -37,17 +37,17 @@ pub(crate) enum Verdict {
 /// they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Restarts {
-    moments: Vec<Micros>,
+    moments: Vec<Steady>,
 }
 
 impl Restarts {
     /// Those at these moments.
-    pub(crate) fn new(moments: Vec<Micros>) -> Self {
+    pub(crate) fn new(moments: Vec<Steady>) -> Self {
         Self { moments }
     }
 
     /// Counts a restart at `now`, if `budget` allows it.
-    pub(crate) fn count(&mut self, now: Micros, budget: &Budget) -> Verdict {
+    pub(crate) fn count(&mut self, now: Steady, budget: &Budget) -> Verdict {
         self.forget_old(now, budget.within);
         if self.moments.len() >= usize::try_from(budget.restarts).unwrap_or(usize::MAX) {
             return Verdict::Spent;
@@ -57,11 +57,11 @@ impl Restarts {
     }
 
     /// The moments that count, as they were when a restart was last asked for.
-    pub(crate) fn moments(&self) -> &[Micros] {
+    pub(crate) fn moments(&self) -> &[Steady] {
         &self.moments
     }
 
-    fn forget_old(&mut self, now: Micros, within: Duration) {
+    fn forget_old(&mut self, now: Steady, within: Duration) {
         for moment in &mut self.moments {
             // The clock was set back: a restart that lies ahead would count for as long as the clock was wrong.
             *moment = (*moment).min(now);
@@ -78,8 +78,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn at(second: u64) -> Micros {
-        Micros(second * 1_000_000)
+    fn at(second: u64) -> Steady {
+        Steady(second * 1_000_000)
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             let (mut counted, mut now, mut allowed) = (Restarts::default(), 0, Vec::new());
             for step in steps {
                 now += step;
-                if counted.count(Micros(now), &budget) == Verdict::Within {
+                if counted.count(Steady(now), &budget) == Verdict::Within {
                     allowed.push(now);
                 }
             }

@@ -1,46 +1,94 @@
-//! Time, as the pure modules see it: a number that is handed in. Only this file asks the machine.
+//! Time. There are two kinds, of two types: [`Micros`] is wall time, which people name and are shown; [`Steady`] is the node's own
+//! timeline, on which every wait runs. Pure modules are handed moments; only what is in here asks the machine.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod machine;
+mod micros;
+mod settled;
+mod steady;
 
-use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-/// A moment in microseconds since 1970, UTC. It is stored (next try, time of failure), so it is wall time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Micros(pub u64);
+pub use self::micros::Micros;
+use self::settled::Settled;
+pub(crate) use self::settled::{News, SETTLE};
+pub(crate) use self::steady::Steady;
 
-impl Micros {
-    /// Now, by the machine's wall clock.
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
-    pub fn now() -> Self {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(micros(elapsed))
+/// The clock of one node. Reading it takes no lock.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// Steady time when the machine was started.
+    at_boot: u64,
+    /// Wall time less steady time, as it is believed.
+    believed: AtomicI64,
+    /// Wall time was this before the clock was put back by less than a step: until it is that again it stands still.
+    floor: AtomicU64,
+    settled: Mutex<Settled>,
+}
+
+/// One moment in both kinds of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) steady: Steady,
+    pub(crate) wall: Micros,
+}
+
+impl Clock {
+    /// Begins with the machine's wall clock.
+    pub(crate) fn new() -> Self {
+        let wall = machine::wall();
+        let steady = Steady(wall.0);
+        let settled = Settled::new(steady, wall);
+        Self {
+            at_boot: steady.0.wrapping_sub(machine::since_boot()),
+            believed: AtomicI64::new(settled.believed()),
+            floor: AtomicU64::new(0),
+            settled: Mutex::new(settled),
+        }
     }
 
-    /// The moment `duration` later; stops at the end of time instead of wrapping.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(micros(duration)))
+    /// The moment on the node's own timeline: for whatever waits.
+    pub(crate) fn steady(&self) -> Steady {
+        Steady(self.at_boot.wrapping_add(machine::since_boot()))
     }
 
-    /// How long after `earlier` this moment is; zero when it is not after it.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    /// Wall time as it is believed: for what is shown, and for moments that somebody named. It goes back only when a clock
+    /// that was put back by more than a second has stood for a minute.
+    pub(crate) fn wall(&self) -> Micros {
+        self.now().wall
+    }
+
+    /// Both, at one moment.
+    pub(crate) fn now(&self) -> Now {
+        let steady = self.steady();
+        // In this order: what was believed before is never below the floor that was set since.
+        let believed = self.believed.load(Ordering::Acquire);
+        let floor = self.floor.load(Ordering::Relaxed);
+        Now { steady, wall: Micros(at(steady, believed).max(floor)) }
+    }
+
+    /// Compares the clocks; to be called about once a second.
+    pub(crate) fn look(&self) -> Option<News> {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let (steady, before) = (self.steady(), settled.believed());
+        let news = settled.look(steady, machine::wall());
+        let believed = settled.believed();
+        if believed != before {
+            let floor = match news {
+                Some(News::Believed(_)) => 0,
+                _ => self.floor.load(Ordering::Relaxed).max(at(steady, before)),
+            };
+            self.floor.store(floor, Ordering::Relaxed);
+            self.believed.store(believed, Ordering::Release);
+        }
+        news
     }
 }
 
-/// A moment before 1970 is taken for 1970, one past the end of time for that end.
-impl From<SystemTime> for Micros {
-    fn from(moment: SystemTime) -> Self {
-        Self(micros(moment.duration_since(UNIX_EPOCH).unwrap_or_default()))
-    }
-}
-
-impl From<Micros> for SystemTime {
-    fn from(moment: Micros) -> Self {
-        UNIX_EPOCH + Duration::from_micros(moment.0)
-    }
+/// The wall time at a steady moment.
+fn at(steady: Steady, believed: i64) -> u64 {
+    steady.0.wrapping_add_signed(believed)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -37,7 +37,7 @@ pub(crate) use self::recall::Recalled;
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::ask::KeptReplies;
-use crate::clock::Micros;
+use crate::clock::{Clock, Steady};
 use crate::cluster::{Cluster, Owner, Peer};
 use crate::config::NodeConfig;
 use crate::dead_letters::Shelf;
@@ -82,6 +82,7 @@ pub(crate) enum Effect {
 pub(crate) struct Core {
     pub(crate) name: Arc<str>,
     pub(crate) config: NodeConfig,
+    pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
     pub(crate) cluster: Cluster,
@@ -118,6 +119,7 @@ pub(crate) enum Target<'a> {
 
 /// What the opening of a store has brought.
 pub(crate) struct OpenedStore {
+    pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
     pub(crate) hands: Hands,
@@ -133,7 +135,7 @@ impl Core {
         kinds: FxHashMap<&'static str, Arc<Kind>>,
         opened: OpenedStore,
     ) -> Self {
-        let OpenedStore { store, gate, hands, first } = opened;
+        let OpenedStore { clock, store, gate, hands, first } = opened;
         Self {
             name,
             directory: Directory::new(store.partitions()),
@@ -142,6 +144,7 @@ impl Core {
             shelf: Shelf::new(config.dead_letters_max),
             questions: Arc::new(Semaphore::new(config.questions_max)),
             config,
+            clock,
             store,
             gate,
             cluster,
@@ -300,7 +303,7 @@ impl Core {
     }
 
     /// Rings at that moment, unless something rings before.
-    pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Micros) {
+    pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Steady) {
         {
             let mut inner = mailbox.lock();
             if inner.timed.is_some_and(|timed| timed <= moment) {
@@ -308,7 +311,7 @@ impl Core {
             }
             inner.timed = Some(moment);
         }
-        let wait = moment.since(Micros::now());
+        let wait = moment.since(self.clock.steady());
         let mailbox = Arc::clone(mailbox);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Micros;
+use crate::clock::{Micros, Steady};
 use crate::encode::encode_exactly;
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
@@ -33,7 +33,7 @@ pub(crate) struct Header<'a> {
     pub(crate) keep_reply: bool,
     /// See [`Priority::code`].
     priority: u8,
-    /// When it expires, in microseconds since 1970; zero for never.
+    /// When it expires, on the timeline of the store that the envelope lies in; zero for never.
     expires: u64,
     pub(crate) sent_at: u64,
     /// The ids of the mailboxes whose turns wait for the reply, one behind the other.
@@ -109,8 +109,8 @@ impl<'a> Header<'a> {
     }
 
     /// When it expires; none for never.
-    pub(crate) fn expires(&self) -> Option<Micros> {
-        (self.expires != 0).then_some(Micros(self.expires))
+    pub(crate) fn expires(&self) -> Option<Steady> {
+        (self.expires != 0).then_some(Steady(self.expires))
     }
 
     /// Reads the headers; the rest is the payload.
@@ -160,7 +160,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) callers: &'a [u8],
     pub(crate) priority: Priority,
     /// None for never.
-    pub(crate) expires: Option<Micros>,
+    pub(crate) expires: Option<Steady>,
     pub(crate) extension: Extension,
 }
 
@@ -254,7 +254,7 @@ mod tests {
         let origin = Origin {
             extension,
             priority: Priority::High,
-            expires: Some(Micros(6)),
+            expires: Some(Steady(6)),
             ..Origin::plain(MessageId(9), Micros(5))
         };
         let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();
@@ -266,7 +266,7 @@ mod tests {
         let (header, payload) = Header::decode(&envelope).unwrap();
         assert_eq!(
             (header.extension, header.priority(), header.expires()),
-            (extension, Priority::High, Some(Micros(6)))
+            (extension, Priority::High, Some(Steady(6)))
         );
         assert_eq!((header.extension.replaces(), payload), (Some(MessageId(4)), b"\x02hi".as_slice()));
         assert_eq!(header.extension.request(), Some(RequestId(3)));

@@ -12,7 +12,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::actor::{Actor, Answer, Receives};
 use crate::address::AddressOf;
 use crate::ask::Ask;
-use crate::clock::Micros;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, Outward};
 use crate::envelope::Origin;
@@ -271,7 +270,8 @@ impl<A: Actor> ActorHandle<A> {
             return Err(Refusal::TooManyKeys);
         }
         let id = MessageId::random();
-        let origin = options.apply(Origin::plain(id, Micros::now()));
+        let now = self.core.clock.now();
+        let origin = options.apply(Origin::plain(id, now.wall), now);
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
         Ok((id, Letter::new(target, address, id, options.priority, envelope, told)))

@@ -11,7 +11,6 @@ use everpost_persistence::Position;
 
 use crate::actor::{Actor, Receives};
 use crate::address::Address;
-use crate::clock::Micros;
 use crate::core::{Acknowledged, Core, TakenBack};
 use crate::envelope::Origin;
 use crate::failure::Failure;
@@ -143,7 +142,7 @@ impl<A: Actor> Hold<A> {
         let origin = Origin {
             sender: Some(address.as_str()),
             trace: Some(held.trace),
-            ..Origin::plain(held.id.derive(0), Micros::now())
+            ..Origin::plain(held.id.derive(0), held.core.clock.wall())
         };
         let sealed = held.core.seal::<A, M>(address, origin, &message);
         let (_, envelope) = sealed.map_err(HoldError::NotSent)?;
@@ -176,8 +175,8 @@ impl<A: Actor> Hold<A> {
     ///
     /// [`HoldError::TakenBack`] when the message was taken back: stop working on it.
     pub fn progress(&self) -> Result<(), HoldError> {
-        let Held { mailbox, position, attempt, limit, .. } = self.held();
-        let deadline = Micros::now().plus(*limit);
+        let Held { core, mailbox, position, attempt, limit, .. } = self.held();
+        let deadline = core.clock.steady().plus(*limit);
         let is_held = mailbox.lock().rules.extend_hold(*position, *attempt, deadline);
         if is_held { Ok(()) } else { Err(HoldError::TakenBack) }
     }

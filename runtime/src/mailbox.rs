@@ -21,7 +21,7 @@ pub(crate) use self::attendance::Standing;
 pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::supervised::Supervised;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     /// The gate will ring when the head is durable.
     pub(crate) gated: bool,
     /// When a timer will ring, because something backs off, was set aside or is held.
-    pub(crate) timed: Option<Micros>,
+    pub(crate) timed: Option<Steady>,
     /// The mailbox has left the directory: look it up again.
     pub(crate) retired: bool,
     /// Other nodes were told that it is full.
@@ -243,7 +243,7 @@ impl Inner {
     }
 
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.
-    pub(crate) fn is_settled(&self, suspect: Position, now: Micros, durable: Position) -> bool {
+    pub(crate) fn is_settled(&self, suspect: Position, now: Steady, durable: Position) -> bool {
         (!self.rules.is_suspect(suspect) || self.rules.is_held_back(suspect, now)) && self.last_submitted <= durable
     }
 

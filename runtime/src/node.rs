@@ -1,6 +1,7 @@
 //! The node: one process's share of the system. Built, started, used through handles, stopped.
 
 mod builder;
+mod clocks;
 mod recover;
 mod stop;
 mod sweep;

@@ -45,7 +45,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// [`PauseError`]; nothing was changed.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
-        self.set_paused(Some(asked(reason))).await
+        self.set_paused(Some(asked(reason, self.core.clock.wall()))).await
     }
 
     /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused.
@@ -86,7 +86,7 @@ impl Node {
     ///
     /// [`PauseError`]; nothing was changed.
     pub async fn pause_type<A: Actor>(&self, reason: &str) -> Result<(), PauseError> {
-        self.set_type_paused::<A>(Some(asked(reason))).await
+        self.set_type_paused::<A>(Some(asked(reason, self.core.clock.wall()))).await
     }
 
     /// Lets the actors of the type go on, except those that are paused themselves.
@@ -120,6 +120,6 @@ impl Node {
     }
 }
 
-fn asked(reason: &str) -> Paused {
-    Paused { reason: PauseReason::Asked(reason.to_owned()), since: Micros::now().into() }
+fn asked(reason: &str, now: Micros) -> Paused {
+    Paused { reason: PauseReason::Asked(reason.to_owned()), since: now.into() }
 }

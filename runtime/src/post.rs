@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::actor::Actor;
-use crate::clock::Micros;
+use crate::clock::Now;
 use crate::envelope::{Extension, Origin};
 use crate::handle::ActorHandle;
 use crate::message::{Message, MessageId};
@@ -19,21 +19,18 @@ use crate::request::RequestId;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) priority: Priority,
-    /// None for never.
-    pub(crate) expires: Option<Micros>,
+    /// After which wait it expires; none for never.
+    pub(crate) expires_in: Option<Duration>,
     /// Its idempotency key.
     pub(crate) request: Option<RequestId>,
 }
 
 impl Options {
-    /// Says it in the headers of a message.
-    pub(crate) fn apply<'a>(&self, origin: Origin<'a>) -> Origin<'a> {
+    /// Says it in the headers of a message that is sent now.
+    pub(crate) fn apply<'a>(&self, origin: Origin<'a>, now: Now) -> Origin<'a> {
         let extension = Extension::of_request(self.request);
-        Origin { priority: self.priority, expires: self.expires, extension, ..origin }
-    }
-
-    pub(crate) fn expire_in(&mut self, wait: Duration) {
-        self.expires = Some(Micros::now().plus(wait));
+        let expires = self.expires_in.map(|wait| now.steady.plus(wait));
+        Origin { priority: self.priority, expires, extension, ..origin }
     }
 }
 
@@ -60,10 +57,10 @@ impl<'h, A: Actor, M: Message> Post<'h, A, M> {
         self
     }
 
-    /// From `wait` after now on the message is not handled any more: it becomes a dead letter
+    /// From `wait` after it was sent on the message is not handled any more: it becomes a dead letter
     /// ([`Reason::Expired`](crate::Reason::Expired)) when its turn would come.
     pub fn expires_in(mut self, wait: Duration) -> Self {
-        self.options.expire_in(wait);
+        self.options.expires_in = Some(wait);
         self
     }
 

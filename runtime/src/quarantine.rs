@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use everpost_persistence::{Class, MailboxId, Position};
 
-use crate::clock::Micros;
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::gate::NodeEnded;
@@ -105,7 +104,7 @@ pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position
         // Its last turn, or its failure, is durable before the next suspect runs.
         let settled = || {
             let inner = mailbox.lock();
-            mailbox.is_paused(&inner) || inner.is_settled(position, Micros::now(), core.store.durable())
+            mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
         };
         core.gate.until(settled).await?;
         acquit(core, &mailbox, position).await?;
@@ -153,7 +152,7 @@ async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, rec
 async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
-    let record = DeadLetterRecord::encode(reason, failures, &envelope);
+    let record = DeadLetterRecord::encode(reason, failures, core.clock.wall(), &envelope);
     let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
     tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter");
     let burial = Burial { position, record, envelope: &envelope, reason, error: error.to_owned() };

@@ -9,7 +9,7 @@ use everpost_persistence::{Key, MailboxId, Partition};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::envelope::Header;
 use crate::message::first_half;
 
@@ -33,7 +33,7 @@ impl RequestId {
 pub(crate) struct Answered {
     /// Tells another message under the same key.
     pub(crate) digest: [u8; 16],
-    pub(crate) expires: Micros,
+    pub(crate) expires: Steady,
     pub(crate) reply: Bytes,
 }
 
@@ -56,7 +56,7 @@ impl Answered {
     pub(crate) fn decode(record: &[u8]) -> Option<Self> {
         let record: RequestRecord<'_> = postcard::from_bytes(record).ok()?;
         let RequestRecord { version, digest, expires, reply } = record;
-        let answered = Self { digest, expires: Micros(expires), reply: Bytes::copy_from_slice(reply) };
+        let answered = Self { digest, expires: Steady(expires), reply: Bytes::copy_from_slice(reply) };
         (version == REQUEST_VERSION).then_some(answered)
     }
 }
@@ -107,8 +107,8 @@ pub(crate) struct Requests {
 
 #[derive(Debug, Default)]
 struct Kept {
-    expires: HashMap<RequestKey, Micros>,
-    by_expiry: BTreeSet<(Micros, RequestKey)>,
+    expires: HashMap<RequestKey, Steady>,
+    by_expiry: BTreeSet<(Steady, RequestKey)>,
     /// What is not durable yet, and so cannot be read.
     recent: HashMap<RequestKey, Answered>,
 }
@@ -118,7 +118,7 @@ impl Requests {
         Self { kept: Mutex::default(), keys_max }
     }
 
-    pub(crate) fn look_up(&self, key: &RequestKey, now: Micros) -> Known {
+    pub(crate) fn look_up(&self, key: &RequestKey, now: Steady) -> Known {
         let kept = self.lock();
         if let Some(answered) = kept.recent.get(key) {
             return Known::Answered(answered.clone());
@@ -136,7 +136,7 @@ impl Requests {
     }
 
     /// A request that the start found in the store.
-    pub(crate) fn recovered(&self, key: RequestKey, expires: Micros) {
+    pub(crate) fn recovered(&self, key: RequestKey, expires: Steady) {
         self.lock().keep(key, expires);
     }
 
@@ -159,7 +159,7 @@ impl Requests {
 
     /// Takes out what need not be kept any more, at most `count`. The caller deletes the records in the same step: `delete`
     /// is called under the lock, so that a new answer under the same key comes after it.
-    pub(crate) fn expire(&self, now: Micros, count: usize, delete: impl FnOnce(&[RequestKey])) -> usize {
+    pub(crate) fn expire(&self, now: Steady, count: usize, delete: impl FnOnce(&[RequestKey])) -> usize {
         let mut kept = self.lock();
         let expired = kept.by_expiry.iter().take_while(|(expires, _)| *expires <= now).take(count);
         let expired: Vec<RequestKey> = expired.map(|(_, key)| *key).collect();
@@ -176,7 +176,7 @@ impl Requests {
 }
 
 impl Kept {
-    fn keep(&mut self, key: RequestKey, expires: Micros) {
+    fn keep(&mut self, key: RequestKey, expires: Steady) {
         self.forget(&key);
         self.expires.insert(key, expires);
         self.by_expiry.insert((expires, key));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn answered(expires: u64) -> Answered {
-        Answered { digest: [7; 16], expires: Micros(expires), reply: Bytes::from_static(b"yes") }
+        Answered { digest: [7; 16], expires: Steady(expires), reply: Bytes::from_static(b"yes") }
     }
 
     #[test]
@@ -222,25 +222,25 @@ mod tests {
     fn a_request_is_known_until_it_expires_and_kept_until_it_was_taken_out() {
         let requests = Requests::new(2);
         requests.answered(key(1), answered(10));
-        assert_eq!(requests.look_up(&key(1), Micros(5)), Known::Answered(answered(10)));
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::Answered(answered(10)));
         requests.stored(&key(1));
-        assert_eq!(requests.look_up(&key(1), Micros(9)), Known::Stored);
-        assert_eq!(requests.look_up(&key(1), Micros(10)), Known::No);
-        requests.recovered(key(2), Micros(20));
+        assert_eq!(requests.look_up(&key(1), Steady(9)), Known::Stored);
+        assert_eq!(requests.look_up(&key(1), Steady(10)), Known::No);
+        requests.recovered(key(2), Steady(20));
         assert!(requests.are_full());
-        assert_eq!(requests.look_up(&key(3), Micros(5)), Known::Full);
+        assert_eq!(requests.look_up(&key(3), Steady(5)), Known::Full);
         let mut deleted = Vec::new();
-        assert_eq!(requests.expire(Micros(15), 9, |keys| deleted.extend_from_slice(keys)), 1);
+        assert_eq!(requests.expire(Steady(15), 9, |keys| deleted.extend_from_slice(keys)), 1);
         assert_eq!(deleted, [key(1)]);
-        assert_eq!(requests.look_up(&key(3), Micros(5)), Known::No);
+        assert_eq!(requests.look_up(&key(3), Steady(5)), Known::No);
     }
 
     #[test]
     fn an_answer_that_was_given_anew_is_not_deleted_with_the_old_one() {
         let requests = Requests::new(9);
-        requests.recovered(key(1), Micros(10));
+        requests.recovered(key(1), Steady(10));
         requests.supersede(&key(1));
         requests.answered(key(1), answered(30));
-        assert_eq!(requests.expire(Micros(20), 9, |_| panic!("nothing has expired")), 0);
+        assert_eq!(requests.expire(Steady(20), 9, |_| panic!("nothing has expired")), 0);
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Restarts, Verdict};
-use crate::clock::Micros;
+use crate::clock::{Micros, Now, Steady};
 
 const SUPERVISION_VERSION: u8 = 1;
 
@@ -78,16 +78,16 @@ impl Supervised {
     }
 
     /// Counts a failure of the actor. When that spends its budget it is paused, and true is returned.
-    pub(crate) fn failed(&mut self, now: Micros, budget: &Budget, error: &str) -> bool {
-        if self.paused.is_some() || self.restarts.count(now, budget) == Verdict::Within {
+    pub(crate) fn failed(&mut self, now: Now, budget: &Budget, error: &str) -> bool {
+        if self.paused.is_some() || self.restarts.count(now.steady, budget) == Verdict::Within {
             return false;
         }
-        self.paused = Some(Paused { reason: PauseReason::BudgetSpent(error.to_owned()), since: now.into() });
+        self.paused = Some(Paused { reason: PauseReason::BudgetSpent(error.to_owned()), since: now.wall.into() });
         true
     }
 
     /// Whether nothing of it is worth keeping.
-    pub(crate) fn is_over(&self, now: Micros, budget: &Budget) -> bool {
+    pub(crate) fn is_over(&self, now: Steady, budget: &Budget) -> bool {
         self.paused.is_none() && self.restarts.moments().iter().all(|moment| now.since(*moment) >= budget.within)
     }
 
@@ -106,7 +106,7 @@ impl Supervised {
         let record: SupervisionRecord<'_> = postcard::from_bytes(record).ok()?;
         let SupervisionRecord { version, name, restarts, paused } = record;
         let paused = paused.map(|PausedRecord { reason, since }| Paused { reason, since: Micros(since).into() });
-        let restarts = Restarts::new(restarts.into_iter().map(Micros).collect());
+        let restarts = Restarts::new(restarts.into_iter().map(Steady).collect());
         (version == SUPERVISION_VERSION).then_some((name, Self { restarts, paused }))
     }
 }
@@ -117,12 +117,16 @@ mod tests {
 
     use super::*;
 
+    fn at(moment: u64) -> Now {
+        Now { steady: Steady(moment), wall: Micros(moment) }
+    }
+
     #[test]
     fn a_record_reads_back_and_its_bytes_are_fixed() {
         let mut supervised = Supervised::default();
         let budget = Budget::new(1, Duration::from_secs(1));
-        assert!(!supervised.failed(Micros(5), &budget, "first"));
-        assert!(supervised.failed(Micros(7), &budget, "last"));
+        assert!(!supervised.failed(at(5), &budget, "first"));
+        assert!(supervised.failed(at(7), &budget, "last"));
         let record = supervised.encode("a/b");
         assert_eq!(record, [&[1, 3][..], b"a/b", &[1, 5, 1, 1, 4], b"last", &[7]].concat());
         assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));
@@ -133,11 +137,11 @@ mod tests {
     fn a_paused_actor_stays_paused_and_a_budget_that_is_whole_again_is_forgotten() {
         let budget = Budget::new(1, Duration::from_micros(10));
         let mut supervised = Supervised::default();
-        supervised.failed(Micros(5), &budget, "first");
-        assert!(!supervised.is_over(Micros(14), &budget));
-        assert!(supervised.is_over(Micros(15), &budget));
-        assert!(supervised.failed(Micros(6), &budget, "second"));
-        assert!(!supervised.failed(Micros(7), &budget, "third"), "told once");
-        assert!(!supervised.is_over(Micros(1000), &budget));
+        supervised.failed(at(5), &budget, "first");
+        assert!(!supervised.is_over(Steady(14), &budget));
+        assert!(supervised.is_over(Steady(15), &budget));
+        assert!(supervised.failed(at(6), &budget, "second"));
+        assert!(!supervised.failed(at(7), &budget, "third"), "told once");
+        assert!(!supervised.is_over(Steady(1000), &budget));
     }
 }

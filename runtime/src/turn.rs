@@ -114,7 +114,8 @@ impl<'a> Turn<'a> {
 
     fn stage<A: Actor, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
         let id = self.next_id();
-        let origin = options.apply(self.origin(id));
+        let now = self.core.clock.now();
+        let origin = options.apply(self.origin(id, now.wall), now);
         match self.core.seal::<A, M>(to.address(), origin, message) {
             Ok((target, envelope)) => {
                 let (address, priority) = (to.address().clone(), options.priority);
@@ -144,7 +145,7 @@ impl<'a> Turn<'a> {
     {
         let id = self.next_id();
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
-        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id) };
+        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
         let question = TurnAsk::new(self.core, self.mailbox, to.address(), id, &callers)?;
         self.staged.replies.push(question.kept_key());
         self.staged.asked_away.extend(question.asked_away());
@@ -219,7 +220,7 @@ impl<'a> Turn<'a> {
     /// How long ago the message was sent.
     #[must_use]
     pub fn age(&self) -> Duration {
-        Micros::now().since(self.sent_at())
+        self.core.clock.wall().since(self.sent_at())
     }
 
     /// The name of the message's type.
@@ -233,7 +234,7 @@ impl<'a> Turn<'a> {
         let (id, trace, root) = (header.id(), header.trace(), header.root());
         {
             let mut inner = mailbox.lock();
-            inner.rules.hold(Micros::now().plus(A::HOLD_LIMIT));
+            inner.rules.hold(core.clock.steady().plus(A::HOLD_LIMIT));
             inner.holding = Some(*position);
         }
         self.staged.is_held = true;
@@ -256,12 +257,8 @@ impl<'a> Turn<'a> {
         self.message_id().derive(index)
     }
 
-    fn origin(&self, id: MessageId) -> Origin<'a> {
-        Origin {
-            sender: Some(self.header.destination),
-            trace: Some(self.header.trace()),
-            ..Origin::plain(id, Micros::now())
-        }
+    fn origin(&self, id: MessageId, sent_at: Micros) -> Origin<'a> {
+        Origin { sender: Some(self.header.destination), trace: Some(self.header.trace()), ..Origin::plain(id, sent_at) }
     }
 }
 
@@ -300,7 +297,7 @@ impl<A: Actor, M: Message> TurnPost<'_, '_, A, M> {
 
     /// As [`Post::expires_in`](crate::Post::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
-        self.options.expire_in(wait);
+        self.options.expires_in = Some(wait);
         self
     }
 

@@ -8,7 +8,7 @@ use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 
 use super::{Core, Effect};
 use crate::actor::Order;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
 use crate::envelope::{Header, Origin, seal};
 use crate::failure::{Failure, Verdict};
@@ -49,7 +49,7 @@ enum Fate {
     Buried(Reason),
     /// It is tried again, no sooner than then; others may pass it.
     Waits {
-        until: Micros,
+        until: Steady,
         aside: bool,
     },
 }
@@ -65,7 +65,7 @@ impl Core {
             telemetry::log_failure(&self.name, mailbox, position, &body, &failures, reason, &failure);
         }
         let encode = |failures: &Failures| match fate {
-            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, &body),
+            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.wall(), &body),
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
         let Some((permit, record)) = self.reserve_record(&failures, encode).await else {
@@ -131,12 +131,12 @@ impl Core {
         let error = || shortened(failure.to_string());
         let waits = |failures: &Failures, after: Option<_>| {
             let delay = after.unwrap_or_else(|| self.config.backoff.delay(failures.attempts, rand::random()));
-            Fate::Waits { until: Micros::now().plus(delay), aside }
+            Fate::Waits { until: self.clock.steady().plus(delay), aside }
         };
         let (failures, fate) = match failure.verdict {
             Verdict::Defer { delay } => {
                 let failures = inner.rules.failures(position).cloned().unwrap_or_default();
-                (failures, Fate::Waits { until: Micros::now().plus(delay), aside: true })
+                (failures, Fate::Waits { until: self.clock.steady().plus(delay), aside: true })
             }
             Verdict::Condemn(reason) => {
                 (inner.rules.condemned(position, error(), ERRORS_MAX).clone(), Fate::Buried(reason))
@@ -154,7 +154,7 @@ impl Core {
         let fate = match fate {
             Fate::Buried(reason) if self.shelf.is_full() => {
                 tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, and is tried again");
-                Fate::Waits { until: Micros::now().plus(self.config.backoff.cap), aside }
+                Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside }
             }
             fate => fate,
         };

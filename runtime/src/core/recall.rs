@@ -9,7 +9,7 @@ use ractor::ActorProcessingErr;
 
 use super::Core;
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::envelope::Header;
 use crate::mailbox::{Inner, Mailbox};
 use crate::request::{Answered, Known, RequestId, RequestKey, digest};
@@ -29,7 +29,7 @@ pub(crate) enum Recalled {
     /// Another message was answered under its key.
     Other,
     /// It cannot be decided on before then: someone holds a message of the same request, or too many are kept.
-    Later(Micros),
+    Later(Steady),
 }
 
 impl Core {
@@ -41,7 +41,7 @@ impl Core {
         header: &Header<'_>,
         payload: &[u8],
     ) -> Result<Recalled, ActorProcessingErr> {
-        let now = Micros::now();
+        let now = self.clock.steady();
         if is_held(&mailbox.lock(), request) {
             return Ok(Recalled::Later(now.plus(LOOK_AGAIN_AFTER)));
         }
@@ -63,11 +63,11 @@ impl Core {
         let Some(request) = header.extension.request() else { return Ok(false) };
         let partition = address.partition(self.store.partitions());
         let key = RequestKey { partition, mailbox: address.mailbox(), request };
-        let answered = self.answered(&key, Micros::now()).await?;
+        let answered = self.answered(&key, self.clock.steady()).await?;
         Ok(answered.is_some_and(|answered| answered.digest != digest(&header, payload)))
     }
 
-    async fn answered(&self, key: &RequestKey, now: Micros) -> Result<Option<Answered>, ActorProcessingErr> {
+    async fn answered(&self, key: &RequestKey, now: Steady) -> Result<Option<Answered>, ActorProcessingErr> {
         Ok(match self.requests.look_up(key, now) {
             Known::No | Known::Full => None,
             Known::Answered(answered) => Some(answered),
@@ -93,7 +93,7 @@ impl Core {
     pub(crate) async fn expire_requests(&self) {
         loop {
             let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, 0).await else { return };
-            let expired = self.requests.expire(Micros::now(), EXPIRE_AT_A_TIME, |keys| {
+            let expired = self.requests.expire(self.clock.steady(), EXPIRE_AT_A_TIME, |keys| {
                 self.store.submit(permit, |stage| keys.iter().for_each(|key| stage.delete(Key::from(*key))));
             });
             if expired < EXPIRE_AT_A_TIME {

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::{Core, Effect};
-use crate::clock::Micros;
 use crate::envelope::Header;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -45,7 +44,7 @@ impl Core {
         });
         let request = header.extension.request().map(|request| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
-            let expires = Micros::now().plus(self.config.idempotency_retention);
+            let expires = self.clock.steady().plus(self.config.idempotency_retention);
             let reply = reply.cloned().unwrap_or_default();
             self.requests.supersede(&key);
             (key, Answered { digest: digest(header, payload), expires, reply })

@@ -8,7 +8,6 @@ use everpost_persistence::{AdmissionError, Class, Key, Partition, Position, Read
 
 use super::Core;
 use crate::address::{Address, mailbox_id};
-use crate::clock::Micros;
 use crate::cluster::Owner;
 use crate::mailbox::{Inner, Mailbox};
 use crate::supervised::{Paused, Supervised};
@@ -78,7 +77,7 @@ impl Core {
     /// that is spent. Returns the record that must be stored with whatever else comes of the failure.
     pub(super) fn count_against_budget(&self, inner: &mut Inner, mailbox: &Mailbox, error: &str) -> (Key, Bytes) {
         let supervised = inner.supervised.get_or_insert_default();
-        if supervised.failed(Micros::now(), &mailbox.kind.budget, error) {
+        if supervised.failed(self.clock.now(), &mailbox.kind.budget, error) {
             tracing::error!(node = %self.name, actor = %mailbox.address, error, event = "paused", "the restart budget of the actor is spent: it keeps accepting and handles nothing until it is resumed");
         }
         (mailbox.supervision_key(), supervised.encode(mailbox.address.as_str()))
@@ -86,7 +85,7 @@ impl Core {
 
     /// Forgets a budget that is whole again.
     pub(crate) fn forget_budget(&self, inner: &mut Inner, mailbox: &Mailbox) {
-        let is_over = |supervised: &Supervised| supervised.is_over(Micros::now(), &mailbox.kind.budget);
+        let is_over = |supervised: &Supervised| supervised.is_over(self.clock.steady(), &mailbox.kind.budget);
         if inner.supervised.as_deref().is_some_and(is_over)
             && let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, 0)
         {

@@ -9,7 +9,6 @@ use everpost_persistence::{AdmissionError, Class, Key, Position, ReadError};
 use super::record::DeadLetterRecord;
 use super::{DeadLetter, shelf};
 use crate::address::Address;
-use crate::clock::Micros;
 use crate::cluster::Owner;
 use crate::core::Core;
 use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
@@ -151,7 +150,7 @@ impl DeadLetters {
                 trace: Some(header.trace()),
                 priority: header.priority(),
                 extension: Extension::replacing(header.id()),
-                ..Origin::plain(id, Micros::now())
+                ..Origin::plain(id, self.core.clock.wall())
             };
             let envelope = seal(header.destination, origin, message).map_err(Refusal::Encode)?;
             let (bytes, bytes_max) = (envelope.len(), self.core.config.message_bytes_max);

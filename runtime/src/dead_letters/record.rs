@@ -24,12 +24,12 @@ pub(crate) struct DeadLetterRecord<'a> {
 }
 
 impl<'a> DeadLetterRecord<'a> {
-    pub(crate) fn encode(reason: Reason, failures: &Failures, envelope: &[u8]) -> Bytes {
+    pub(crate) fn encode(reason: Reason, failures: &Failures, died_at: Micros, envelope: &[u8]) -> Bytes {
         let record = DeadLetterRecord {
             version: DEAD_LETTER_VERSION,
             reason,
             attempts: failures.attempts,
-            died_at: Micros::now().0,
+            died_at: died_at.0,
             errors: failures.errors.clone(),
             envelope,
         };

@@ -19,7 +19,6 @@ use super::plan::{Plan, Planned, PlannedWork};
 use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
 use crate::budget::Restarts;
-use crate::clock::Micros;
 use crate::core::Core;
 
 /// What a group is told.
@@ -57,7 +56,6 @@ pub(super) struct Members {
     timer: Option<JoinHandle<()>>,
     /// Rung when the note that is under way is not waited for any longer.
     note_dropped: Arc<Notify>,
-    clock: Clock,
 }
 
 /// How a child is told to end.
@@ -82,7 +80,6 @@ impl ractor::Actor for Family {
             stored,
             timer: None,
             note_dropped: Arc::default(),
-            clock: Clock::start(),
         })
     }
 
@@ -138,7 +135,7 @@ impl Family {
     ) -> Result<(), ActorProcessingErr> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            for action in members.rules.handle(members.clock.now(), event, rand::random()) {
+            for action in members.rules.handle(self.core.clock.steady(), event, rand::random()) {
                 match action {
                     Action::Start(place, incarnation) => {
                         if let Err(error) = self.start(myself, members, place, incarnation).await {
@@ -150,7 +147,7 @@ impl Family {
                 }
             }
         }
-        members.set_timer(myself);
+        members.set_timer(&self.core, myself);
         Ok(())
     }
 
@@ -248,12 +245,12 @@ impl Family {
 
 impl Members {
     /// Sees to it that the rules are asked again when something is due.
-    fn set_timer(&mut self, myself: &ActorRef<Order>) {
+    fn set_timer(&mut self, core: &Core, myself: &ActorRef<Order>) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
         self.timer = self.rules.wake_at().map(|moment| {
-            let (group, wait) = (myself.clone(), moment.since(self.clock.now()));
+            let (group, wait) = (myself.clone(), moment.since(core.clock.steady()));
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 // One that is gone has nothing due.
@@ -278,21 +275,5 @@ impl Control {
             // As above.
             Self::Group(group) => drop(group.cast(Order::Kill)),
         }
-    }
-}
-
-/// Wall time at its start, and no jumps since: deadlines must not pass because somebody sets the clock.
-struct Clock {
-    started: Micros,
-    running: tokio::time::Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { started: Micros::now(), running: tokio::time::Instant::now() }
-    }
-
-    fn now(&self) -> Micros {
-        self.started.plus(self.running.elapsed())
     }
 }

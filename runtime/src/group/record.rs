@@ -5,7 +5,7 @@ use everpost_persistence::{Key, MailboxId, Partition};
 
 use crate::address::mailbox_id;
 use crate::budget::Restarts;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::supervised::Supervised;
 
 /// Under which id the store keeps what it knows of the group with this path.
@@ -18,7 +18,7 @@ pub(super) fn key(subject: MailboxId) -> Key {
     Key::Supervision { partition: Partition(0), subject }
 }
 
-pub(super) fn encode(path: &str, moments: &[Micros]) -> Bytes {
+pub(super) fn encode(path: &str, moments: &[Steady]) -> Bytes {
     Supervised::restarted(Restarts::new(moments.to_vec())).encode(&name(path))
 }
 
@@ -38,9 +38,9 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_record_are_as_specified() {
-        let record = encode("a/b", &[Micros(1), Micros(300)]);
+        let record = encode("a/b", &[Steady(1), Steady(300)]);
         assert_eq!(record, [&[1, 9][..], b"group a/b", &[2, 1, 0xac, 0x02, 0]].concat());
-        assert_eq!(decode(&record), Some(Restarts::new(vec![Micros(1), Micros(300)])));
+        assert_eq!(decode(&record), Some(Restarts::new(vec![Steady(1), Steady(300)])));
         assert_eq!(decode(&[9, 0, 0, 0]), None);
         assert_eq!(decode(&[]), None);
     }

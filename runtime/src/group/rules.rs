@@ -12,7 +12,7 @@ use self::member::{Member, State};
 use self::note::Note;
 use super::strategy::{Restart, Strategy};
 use crate::budget::{Budget, Restarts, Verdict};
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::mailbox::Backoff;
 
 /// Which child, by its place in the order of starting.
@@ -73,7 +73,7 @@ pub(super) enum Action {
     /// End it where it stands.
     Kill(Place),
     /// Store the restarts that count, durably. The budgets of groups in these places begin anew.
-    Note { moments: Vec<Micros>, anew: Vec<Place> },
+    Note { moments: Vec<Steady>, anew: Vec<Place> },
     /// The note that is being written is not waited for any longer; say how far it came.
     DropNote,
     /// Every child has been started once.
@@ -104,7 +104,7 @@ pub(super) struct Rules {
     note: Note,
     sweep: Option<Sweep>,
     /// The moment of the last event.
-    looked_at: Micros,
+    looked_at: Steady,
     begun: bool,
     started: bool,
     ended: bool,
@@ -121,7 +121,7 @@ struct Sweep {
 #[derive(Clone, Debug)]
 enum Then {
     /// They start again, not before this moment.
-    Restart(Micros),
+    Restart(Steady),
     /// The group ends.
     End(Ending),
 }
@@ -142,7 +142,7 @@ impl Rules {
             restarts,
             note: Note::default(),
             sweep: None,
-            looked_at: Micros(0),
+            looked_at: Steady(0),
             begun: false,
             started: false,
             ended: false,
@@ -150,7 +150,7 @@ impl Rules {
     }
 
     /// Takes in what has happened, and says what is to be done. `random` spreads a wait before a restart.
-    pub(super) fn handle(&mut self, now: Micros, event: Event, random: u32) -> Vec<Action> {
+    pub(super) fn handle(&mut self, now: Steady, event: Event, random: u32) -> Vec<Action> {
         let mut actions = Vec::new();
         self.looked_at = now;
         if self.ended {
@@ -180,12 +180,12 @@ impl Rules {
 
     /// The next moment at which there is something to do although nothing has happened. It may have passed by the time that
     /// this is asked.
-    pub(super) fn wake_at(&self) -> Option<Micros> {
+    pub(super) fn wake_at(&self) -> Option<Steady> {
         // Those before were looked at; what still waits then, waits for something else.
         self.members.iter().filter_map(Member::moment).filter(|moment| *moment > self.looked_at).min()
     }
 
-    fn child_ended(&mut self, now: Micros, place: Place, incarnation: Incarnation, end: End, random: u32) {
+    fn child_ended(&mut self, now: Steady, place: Place, incarnation: Incarnation, end: End, random: u32) {
         if !self.members[place.0].gone(incarnation) || self.is_swept(place) {
             return;
         }
@@ -214,7 +214,7 @@ impl Rules {
     }
 
     /// Everybody from `from` on is to be stopped, and started again. One that does so already is widened.
-    fn sweep_from(&mut self, from: usize, not_before: Micros) {
+    fn sweep_from(&mut self, from: usize, not_before: Steady) {
         let (from, not_before) = match &self.sweep {
             Some(Sweep { from: other, then: Then::Restart(moment) }) => (from.min(*other), not_before.max(*moment)),
             _ => (from, not_before),
@@ -229,7 +229,7 @@ impl Rules {
         }
     }
 
-    fn look_at_deadlines(&mut self, now: Micros, actions: &mut Vec<Action>) {
+    fn look_at_deadlines(&mut self, now: Steady, actions: &mut Vec<Action>) {
         for (place, member) in self.members.iter_mut().enumerate() {
             if member.is_late(now) {
                 actions.push(Action::Kill(Place(place)));
@@ -245,7 +245,7 @@ impl Rules {
     }
 
     /// Does what can be done now.
-    fn go_on(&mut self, now: Micros, actions: &mut Vec<Action>) {
+    fn go_on(&mut self, now: Steady, actions: &mut Vec<Action>) {
         if let Some(sweep) = self.sweep.take() {
             self.sweep(now, sweep, actions);
         }
@@ -259,7 +259,7 @@ impl Rules {
     }
 
     /// Stops the next one, or ends the sweep when all are gone.
-    fn sweep(&mut self, now: Micros, sweep: Sweep, actions: &mut Vec<Action>) {
+    fn sweep(&mut self, now: Steady, sweep: Sweep, actions: &mut Vec<Action>) {
         let live = self.members.iter_mut().enumerate().skip(sweep.from).rev().find(|(_, member)| member.is_live());
         if let Some((place, member)) = live {
             if member.stop(now) {
@@ -279,7 +279,7 @@ impl Rules {
     }
 
     /// Everybody from `from` on is to be started again, in order.
-    fn line_up(&mut self, from: usize, not_before: Micros) {
+    fn line_up(&mut self, from: usize, not_before: Steady) {
         let again = |member: &Member| member.terms.restart != Restart::Temporary || member.was_never_started();
         let swept = self.members.iter().enumerate().skip(from);
         let places: Vec<Place> = swept.filter(|(_, member)| again(member)).map(|(place, _)| Place(place)).collect();
@@ -291,7 +291,7 @@ impl Rules {
 
     /// Starts whoever may start: in order, each when those before it have started; one that is restarted alone waits for
     /// nobody.
-    fn start(&mut self, now: Micros, actions: &mut Vec<Action>) {
+    fn start(&mut self, now: Steady, actions: &mut Vec<Action>) {
         let end = self.sweep.as_ref().map_or(self.members.len(), |sweep| sweep.from);
         let mut held_up = false;
         for (place, member) in self.members.iter_mut().enumerate().take(end) {

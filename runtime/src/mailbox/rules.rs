@@ -12,7 +12,7 @@ use everpost_persistence::Position;
 use self::apart::{Apart, Held};
 pub(crate) use self::failures::Failures;
 use self::level::{Level, Prospect, Sight};
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::priority::Priority;
 
 /// How many messages of one priority of one mailbox keep their bodies in memory, at most.
@@ -37,7 +37,7 @@ pub(crate) struct Rules<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Level(Priority),
-    Aside(Micros, Position),
+    Aside(Steady, Position),
 }
 
 /// What the mailbox lets happen next.
@@ -52,7 +52,7 @@ pub(crate) enum Next<B> {
     /// Wait until the store is durable up to here.
     Durable(Position),
     /// Wait until then: what could be next backs off, was set aside or is held.
-    Until(Micros),
+    Until(Steady),
     /// Nothing waits.
     Empty,
 }
@@ -102,7 +102,7 @@ impl<B: Clone> Rules<B> {
 
     /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is what
     /// the store has on disk, `early` whether messages are visible before they are there.
-    pub(crate) fn next(&mut self, now: impl FnOnce() -> Micros, durable: Position, early: bool) -> Next<B> {
+    pub(crate) fn next(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
         assert!(self.in_hand.is_none(), "one message at a time");
         let sight = Sight { durable, early };
         if self.apart.is_some() {
@@ -117,7 +117,7 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    fn next_of_all(&mut self, now: Micros, sight: Sight) -> Next<B> {
+    fn next_of_all(&mut self, now: Steady, sight: Sight) -> Next<B> {
         let apart = self.apart.as_deref().expect("asked only when there is one");
         if let Some(position) = apart.overdue(now) {
             return Next::Overdue(position);
@@ -227,7 +227,7 @@ impl<B: Clone> Rules<B> {
 
     /// A message in hand or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
     /// unless it has left its queue before: then it is set aside again.
-    pub(crate) fn postpone(&mut self, position: Position, until: Micros) {
+    pub(crate) fn postpone(&mut self, position: Position, until: Steady) {
         if self.has_left_its_queue(position) {
             self.set_aside(position, until);
         } else {
@@ -237,7 +237,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// A message in hand or held waits beside its queue until that moment; others pass it.
-    pub(crate) fn set_aside(&mut self, position: Position, until: Micros) {
+    pub(crate) fn set_aside(&mut self, position: Position, until: Steady) {
         let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
         let body = held.map_or_else(|| self.take_out().1, |held| held.body);
         let failures = self.failures.entry(position).or_default();
@@ -252,7 +252,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// The message in hand is held by someone from here on, and the next one may be delivered.
-    pub(crate) fn hold(&mut self, deadline: Micros) {
+    pub(crate) fn hold(&mut self, deadline: Steady) {
         let (position, body) = self.take_out();
         let attempt = Some(self.attempt(position));
         self.apart_mut().held.insert(position, Held { body, deadline, attempt });
@@ -274,7 +274,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// The holder goes on: it is waited for until then. False when it holds the message no more.
-    pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Micros) -> bool {
+    pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Steady) -> bool {
         let held = self.apart.as_deref_mut().and_then(|apart| apart.held.get_mut(&position));
         match held.filter(|held| held.attempt == Some(attempt)) {
             Some(held) => {
@@ -345,7 +345,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// Whether this message cannot be next for a while: it, or what is before it, backs off, was set aside or is held.
-    pub(crate) fn is_held_back(&self, position: Position, now: Micros) -> bool {
+    pub(crate) fn is_held_back(&self, position: Position, now: Steady) -> bool {
         if let Some(failures) = self.failures.get(&position).filter(|failures| failures.aside) {
             return failures.not_before > now;
         }

@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 
 pub use self::error::StartError;
 use super::recover::{self, Recovered};
-use super::{Node, Tasks, sweep};
+use super::{Node, Tasks, clocks, sweep};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
-use crate::clock::Micros;
+use crate::clock::{Clock, Micros};
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
@@ -187,7 +187,7 @@ impl NodeBuilder {
         let partitions = store.partitions().get();
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);
-        let opened = OpenedStore { store, gate, hands, first };
+        let opened = OpenedStore { clock: Clock::new(), store, gate, hands, first };
         let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
         // Before anything else holds on to the store, so that it is free again if this fails.
         let recovering = Arc::clone(&core);
@@ -228,7 +228,8 @@ async fn start(
         gate.store_failed();
     });
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
-    let background = vec![opening, sweeping].into();
+    let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
+    let background = vec![opening, sweeping, watching].into();
     let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default(), groups: Groups::default() };
     let node = Node { core, tasks: Arc::new(tasks), links };
     if let Err(error) = begin(&node, parts, recovered).await {

@@ -7,7 +7,6 @@ use super::id::TimerId;
 use super::schedule::Schedule;
 use crate::actor::Actor;
 use crate::address::Address;
-use crate::clock::Micros;
 use crate::core::Core;
 use crate::envelope::Origin;
 use crate::gate::NodeEnded;
@@ -53,7 +52,7 @@ impl Core {
         schedule: Schedule,
     ) -> Result<Position, Refusal> {
         self.check_intake()?;
-        let timer = self.new_timer::<A, M>(address, Origin::plain(id, Micros::now()), message, schedule)?;
+        let timer = self.new_timer::<A, M>(address, Origin::plain(id, self.clock.wall()), message, schedule)?;
         let permit = self.store.reserve(Class::Outside, timer.bytes()).await?;
         let mut changes = TimerChanges::default();
         changes.set(timer);

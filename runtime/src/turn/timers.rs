@@ -72,7 +72,7 @@ impl Turn<'_> {
         M: Message,
     {
         let id = self.next_id();
-        match self.core.new_timer::<A, M>(to.address(), self.origin(id), &message, schedule) {
+        match self.core.new_timer::<A, M>(to.address(), self.origin(id, self.core.clock.wall()), &message, schedule) {
             Ok(timer) => self.staged.timers.set(timer),
             Err(refusal) => {
                 let failure = || Failure::reject(format!("`{}` cannot be sent to {to} later: {refusal}", M::NAME));

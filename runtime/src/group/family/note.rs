@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::super::plan::Plan;
 use super::super::record;
 use super::Order;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::core::Core;
 use crate::gate::NodeEnded;
 
@@ -23,7 +23,7 @@ pub(super) struct Note {
 }
 
 impl Note {
-    pub(super) fn new<'a>(plan: &Plan, moments: &[Micros], anew: impl Iterator<Item = &'a Plan>) -> Self {
+    pub(super) fn new<'a>(plan: &Plan, moments: &[Steady], anew: impl Iterator<Item = &'a Plan>) -> Self {
         let anew = anew.map(|plan| record::key(plan.subject)).collect();
         Self { key: record::key(plan.subject), record: record::encode(&plan.path, moments), anew }
     }

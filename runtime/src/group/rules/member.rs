@@ -1,7 +1,7 @@
 //! What is under way with one child of a group.
 
 use super::{Incarnation, Terms};
-use crate::clock::Micros;
+use crate::clock::Steady;
 
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -14,24 +14,24 @@ pub(super) struct Member {
 pub(super) enum State {
     /// It is to be started: not before this moment, not before this note is written, and, unless it is restarted alone,
     /// not before those in front of it have started.
-    Waiting { not_before: Micros, note: u64, alone: bool },
+    Waiting { not_before: Steady, note: u64, alone: bool },
     /// It runs, and does not count as started yet. None: it is not killed for being late, or that was done.
-    Starting { until: Option<Micros> },
+    Starting { until: Option<Steady> },
     /// It runs.
     Running,
     /// It was asked to stop. None: it is not killed for being late, or that was done.
-    Stopping { until: Option<Micros> },
+    Stopping { until: Option<Steady> },
     /// It does not run.
     Gone,
 }
 
 impl Member {
     pub(super) fn new(terms: Terms) -> Self {
-        let state = State::Waiting { not_before: Micros(0), note: 0, alone: false };
+        let state = State::Waiting { not_before: Steady(0), note: 0, alone: false };
         Self { terms, state, incarnation: Incarnation::default() }
     }
 
-    pub(super) fn start(&mut self, now: Micros) -> Incarnation {
+    pub(super) fn start(&mut self, now: Steady) -> Incarnation {
         assert!(!self.is_live(), "a child runs once at a time");
         self.incarnation.0 += 1;
         self.state = State::Starting { until: self.terms.ready_within.map(|duration| now.plus(duration)) };
@@ -45,7 +45,7 @@ impl Member {
     }
 
     /// Whether it is to be asked to stop now; it is asked once.
-    pub(super) fn stop(&mut self, now: Micros) -> bool {
+    pub(super) fn stop(&mut self, now: Steady) -> bool {
         let is_new = matches!(self.state, State::Starting { .. } | State::Running);
         if is_new {
             self.state = State::Stopping { until: self.terms.stop_within.map(|duration| now.plus(duration)) };
@@ -54,7 +54,7 @@ impl Member {
     }
 
     /// Whether it is to be killed now; it is killed once.
-    pub(super) fn is_late(&mut self, now: Micros) -> bool {
+    pub(super) fn is_late(&mut self, now: Steady) -> bool {
         match &mut self.state {
             State::Starting { until } | State::Stopping { until } => until.take_if(|until| *until <= now).is_some(),
             State::Waiting { .. } | State::Running | State::Gone => false,
@@ -79,7 +79,7 @@ impl Member {
     }
 
     /// When something is due, if nothing happens before.
-    pub(super) fn moment(&self) -> Option<Micros> {
+    pub(super) fn moment(&self) -> Option<Steady> {
         match self.state {
             State::Waiting { not_before, .. } => Some(not_before),
             State::Starting { until } | State::Stopping { until } => until,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Place};
-use crate::clock::Micros;
+use crate::clock::Steady;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Note {
@@ -26,7 +26,7 @@ impl Note {
     }
 
     /// The next note, if there is something to be stored and nothing under way.
-    pub(super) fn begin(&mut self, moments: &[Micros]) -> Option<Action> {
+    pub(super) fn begin(&mut self, moments: &[Steady]) -> Option<Action> {
         if self.under_way.is_some() || self.wanted == self.written {
             return None;
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use everpost_persistence::Position;
 
 use super::level::Level;
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::priority::Priority;
 
 /// After how many messages of higher priority one of a lower one is next.
@@ -20,7 +20,7 @@ pub(super) struct Apart<B> {
     /// How often each priority was passed in a row although it could have been delivered.
     passed: [u32; Priority::COUNT],
     /// By the moment from which they may be delivered again; bodies as far as they are in memory.
-    pub(super) aside: BTreeMap<(Micros, Position), Option<B>>,
+    pub(super) aside: BTreeMap<(Steady, Position), Option<B>>,
     /// The last message that was delivered came from aside: the queues are next, if they have one.
     pub(super) aside_was_last: bool,
     pub(super) held: BTreeMap<Position, Held<B>>,
@@ -31,7 +31,7 @@ pub(super) struct Apart<B> {
 pub(super) struct Held<B> {
     pub(super) body: B,
     /// It is taken back then.
-    pub(super) deadline: Micros,
+    pub(super) deadline: Steady,
     /// Which delivery the holder has; none when the message was taken back, and is about to leave.
     pub(super) attempt: Option<u32>,
 }
@@ -61,23 +61,23 @@ impl<B: Clone> Apart<B> {
     }
 
     /// A message whose holder is overdue.
-    pub(super) fn overdue(&self, now: Micros) -> Option<Position> {
+    pub(super) fn overdue(&self, now: Steady) -> Option<Position> {
         self.held.iter().find(|(_, held)| held.deadline <= now && held.attempt.is_some()).map(|(position, _)| *position)
     }
 
     /// The first message aside that may be delivered again.
-    pub(super) fn due(&self, now: Micros) -> Option<((Micros, Position), Option<&B>)> {
+    pub(super) fn due(&self, now: Steady) -> Option<((Steady, Position), Option<&B>)> {
         let (key, body) = self.aside.first_key_value().filter(|((moment, _), _)| *moment <= now)?;
         Some((*key, body.as_ref()))
     }
 
     /// When the first holder is overdue.
-    pub(super) fn next_deadline(&self) -> Option<Micros> {
+    pub(super) fn next_deadline(&self) -> Option<Steady> {
         self.held.values().filter(|held| held.attempt.is_some()).map(|held| held.deadline).min()
     }
 
     /// When something here changes by itself.
-    pub(super) fn next_moment(&self) -> Option<Micros> {
+    pub(super) fn next_moment(&self) -> Option<Steady> {
         let aside = self.aside.keys().next().map(|(moment, _)| *moment);
         aside.into_iter().chain(self.next_deadline()).min()
     }

@@ -1,12 +1,12 @@
 //! What is known of a message that could not be handled at once.
 
-use crate::clock::Micros;
+use crate::clock::Steady;
 
 /// What happened to a message so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Failures {
     pub(crate) attempts: u32,
-    pub(crate) not_before: Micros,
+    pub(crate) not_before: Steady,
     /// One line for each failure, newest last; bounded by the caller.
     pub(crate) errors: Vec<String>,
     /// It is run alone, because the process may have died of it.

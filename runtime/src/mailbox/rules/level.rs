@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use everpost_persistence::Position;
 
 use super::{Failures, LOAD_MESSAGES, WINDOW_MESSAGES};
-use crate::clock::Micros;
+use crate::clock::Steady;
 
 /// A queue whose front holds bodies, so that the next turns need no disk; what does not fit is an 8-byte position behind
 /// it, and its body is read from the store when its turn comes near.
@@ -31,7 +31,7 @@ pub(super) enum Prospect {
     Load(Vec<Position>),
     Durable(Position),
     /// It backs off until then.
-    Until(Micros),
+    Until(Steady),
     Empty,
 }
 
@@ -55,7 +55,7 @@ impl<B: Clone> Level<B> {
     pub(super) fn prospect(
         &self,
         failures: &BTreeMap<Position, Failures>,
-        now: impl FnOnce() -> Micros,
+        now: impl FnOnce() -> Steady,
         sight: Sight,
     ) -> Prospect {
         let Some((position, _)) = self.window.front() else {
@@ -123,7 +123,7 @@ impl<B: Clone> Level<B> {
     }
 
     /// Whether the head waits for its next attempt.
-    pub(super) fn backs_off(&self, failures: &BTreeMap<Position, Failures>, now: Micros) -> bool {
+    pub(super) fn backs_off(&self, failures: &BTreeMap<Position, Failures>, now: Steady) -> bool {
         let head = self.window.front().map(|(position, _)| position).or_else(|| self.beyond.front());
         head.and_then(|head| failures.get(head)).is_some_and(|failures| failures.not_before > now)
     }

@@ -74,7 +74,7 @@ impl Oracle {
     }
 
     fn is_due(&self, message: &Message) -> bool {
-        message.failures.not_before <= Micros(self.now)
+        message.failures.not_before <= Steady(self.now)
     }
 
     /// The first of a priority that waits in its queue.
@@ -117,7 +117,7 @@ impl Oracle {
 /// position.
 fn take(rules: &mut Rules<u64>, oracle: &mut Oracle, early: bool) -> Next<u64> {
     loop {
-        match rules.next(|| Micros(oracle.now), Position(oracle.durable), early) {
+        match rules.next(|| Steady(oracle.now), Position(oracle.durable), early) {
             Next::Load(positions) => {
                 assert!(positions.iter().all(|position| position.0 <= oracle.durable), "loaded before it was durable");
                 rules.loaded(positions.iter().map(|position| (*position, position.0)));
@@ -136,10 +136,10 @@ fn take(rules: &mut Rules<u64>, oracle: &mut Oracle, early: bool) -> Next<u64> {
 /// A held message that was taken back has failed, and waits aside.
 fn give_back(rules: &mut Rules<u64>, oracle: &mut Oracle, position: Position, until: u64) {
     rules.failed(position, "failed".into(), 3);
-    rules.set_aside(position, Micros(until));
+    rules.set_aside(position, Steady(until));
     let message = oracle.at(position);
     message.failures.count("failed".into(), 3);
-    message.failures.not_before = Micros(until);
+    message.failures.not_before = Steady(until);
     message.failures.aside = true;
     message.held = None;
 }
@@ -201,7 +201,7 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
         let held_back = early && matches!(next, Next::Durable(position) if position.0 > oracle.durable);
         assert!(due.is_empty() || held_back, "{next:?} though {due:?} is due");
         if let Next::Until(moment) = next {
-            assert!(moment > Micros(oracle.now), "woken at once, for nothing");
+            assert!(moment > Steady(oracle.now), "woken at once, for nothing");
         }
         return;
     };
@@ -217,7 +217,7 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
             assert_eq!(rules.finished(), Finished { position, body, recorded });
         }
         Step::Fail { delay } => {
-            let until = Micros(oracle.now + delay);
+            let until = Steady(oracle.now + delay);
             rules.failed(position, "failed".into(), 3);
             let message = oracle.at(position);
             message.failures.count("failed".into(), 3);
@@ -227,14 +227,14 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
             assert_eq!(rules.failures(position), Some(&message.failures));
         }
         Step::Defer { delay } => {
-            let until = Micros(oracle.now + delay);
+            let until = Steady(oracle.now + delay);
             rules.set_aside(position, until);
             let message = oracle.at(position);
             message.failures.not_before = until;
             message.failures.aside = true;
         }
         Step::Hold { deadline } => {
-            rules.hold(Micros(oracle.now + deadline));
+            rules.hold(Steady(oracle.now + deadline));
             let deadline = oracle.now + deadline;
             let message = oracle.at(position);
             message.held = Some(deadline);
@@ -300,7 +300,7 @@ fn a_flood_of_urgent_messages_lets_each_lower_priority_through() {
     let mut waiting = vec![low, normal, high];
     for round in 0..1000 {
         enqueue(&mut rules, Priority::Urgent);
-        let Next::Deliver { body, .. } = rules.next(|| Micros(0), Position(u64::MAX), false) else { panic!() };
+        let Next::Deliver { body, .. } = rules.next(|| Steady(0), Position(u64::MAX), false) else { panic!() };
         rules.finished();
         waiting.retain(|lower| *lower != body);
         if waiting.is_empty() {
@@ -319,10 +319,10 @@ fn a_message_that_is_always_deferred_does_not_keep_others_from_their_turn() {
     rules.enqueued(Position(3), Priority::Normal, 3, true);
     let mut delivered = Vec::new();
     for _ in 0..6 {
-        let Next::Deliver { position, body, .. } = rules.next(|| Micros(0), Position(9), false) else { panic!() };
+        let Next::Deliver { position, body, .. } = rules.next(|| Steady(0), Position(9), false) else { panic!() };
         delivered.push(body);
         if body == 1 {
-            rules.set_aside(position, Micros(0));
+            rules.set_aside(position, Steady(0));
         } else {
             rules.finished();
         }
@@ -337,18 +337,18 @@ fn as_many_messages_are_held_as_may_be() {
         rules.enqueued(Position(position), Priority::Normal, position, true);
     }
     for deadline in [70, 50] {
-        assert!(matches!(rules.next(|| Micros(0), Position(9), false), Next::Deliver { .. }));
-        rules.hold(Micros(deadline));
+        assert!(matches!(rules.next(|| Steady(0), Position(9), false), Next::Deliver { .. }));
+        rules.hold(Steady(deadline));
     }
     assert!(rules.holds_are_full());
-    assert_eq!(rules.next(|| Micros(0), Position(9), false), Next::Until(Micros(50)));
-    assert!(rules.extend_hold(Position(2), 1, Micros(90)));
-    assert!(!rules.extend_hold(Position(2), 2, Micros(90)));
-    assert_eq!(rules.next(|| Micros(0), Position(9), false), Next::Until(Micros(70)));
-    assert_eq!(rules.next(|| Micros(70), Position(9), false), Next::Overdue(Position(1)));
+    assert_eq!(rules.next(|| Steady(0), Position(9), false), Next::Until(Steady(50)));
+    assert!(rules.extend_hold(Position(2), 1, Steady(90)));
+    assert!(!rules.extend_hold(Position(2), 2, Steady(90)));
+    assert_eq!(rules.next(|| Steady(0), Position(9), false), Next::Until(Steady(70)));
+    assert_eq!(rules.next(|| Steady(70), Position(9), false), Next::Overdue(Position(1)));
     assert_eq!(rules.discard(Position(2)), Some(2));
     assert_eq!(
-        rules.next(|| Micros(0), Position(9), false),
+        rules.next(|| Steady(0), Position(9), false),
         Next::Deliver { position: Position(3), body: 3, attempt: 1 }
     );
 }
@@ -359,7 +359,7 @@ fn an_ordinary_failure_clears_a_suspect_and_keeps_its_attempts() {
     rules.enqueued(Position(1), Priority::Normal, 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     assert!(rules.is_suspect(Position(1)));
-    assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
+    assert!(matches!(rules.next(|| Steady(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
     assert_eq!(rules.failed(Position(1), "error".into(), 3).attempts, 3);
     assert!(!rules.is_suspect(Position(1)));
 }
@@ -378,10 +378,10 @@ fn what_is_more_urgent_passes_a_suspect_that_backs_off_and_what_is_less_urgent_i
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
     let priorities = [Priority::Normal, Priority::High, Priority::Low];
     for (position, priority) in (1..).zip(priorities) {
-        let failures = Failures { attempts: 1, not_before: Micros(50), ..Failures::default() };
+        let failures = Failures { attempts: 1, not_before: Steady(50), ..Failures::default() };
         rules.recovered(Position(position), priority, (position == 1).then_some(failures));
     }
-    let held_back = |rules: &Rules<u64>, now| [1, 2, 3].map(|at| rules.is_held_back(Position(at), Micros(now)));
+    let held_back = |rules: &Rules<u64>, now| [1, 2, 3].map(|at| rules.is_held_back(Position(at), Steady(now)));
     assert_eq!(held_back(&rules, 10), [true, false, true]);
     assert_eq!(held_back(&rules, 50), [false, false, false]);
 }
@@ -394,7 +394,7 @@ fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_mo
     let acquitted = rules.acquit(Position(1)).cloned();
     assert_eq!(acquitted, Some(Failures { attempts: 2, ..Failures::default() }));
     assert!(!rules.is_suspect(Position(1)));
-    assert!(matches!(rules.next(|| Micros(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
+    assert!(matches!(rules.next(|| Steady(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
     assert_eq!(
         rules.finished(),
         Finished { position: Position(1), body: 1, recorded: true },

@@ -28,14 +28,14 @@ pub(super) struct Group {
     terms: Vec<Terms>,
     strategy: Strategy,
     budget: Budget,
-    pub(super) now: Micros,
+    pub(super) now: Steady,
     pub(super) random: u32,
     live: BTreeMap<Place, Child>,
-    started: BTreeMap<Place, (Incarnation, Micros)>,
+    started: BTreeMap<Place, (Incarnation, Steady)>,
     /// Those that will not be started again but with others.
     resting: BTreeSet<Place>,
-    under_way: Option<Vec<Micros>>,
-    noted: BTreeSet<Micros>,
+    under_way: Option<Vec<Steady>>,
+    noted: BTreeSet<Steady>,
     pub(super) ending: Option<Ending>,
     is_ending: bool,
 }
@@ -47,7 +47,7 @@ struct Child {
     asked: bool,
     killed: bool,
     /// When it is to be killed.
-    deadline: Option<Micros>,
+    deadline: Option<Steady>,
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ impl Group {
         Self::with_restarts(strategy, budget, terms, &[])
     }
 
-    pub(super) fn with_restarts(strategy: Strategy, budget: Budget, terms: &[Terms], restarts: &[Micros]) -> Self {
+    pub(super) fn with_restarts(strategy: Strategy, budget: Budget, terms: &[Terms], restarts: &[Steady]) -> Self {
         let backoff = Backoff { first: SECOND / 10, cap: SECOND };
         let restarts = Restarts::new(restarts.to_vec());
         Self {
@@ -74,7 +74,7 @@ impl Group {
             terms: terms.to_vec(),
             strategy,
             budget,
-            now: Micros(1_000_000_000),
+            now: Steady(1_000_000_000),
             random: u32::MAX,
             live: BTreeMap::new(),
             started: BTreeMap::new(),

@@ -142,7 +142,7 @@ fn restarts_of_an_earlier_process_count() {
     let budget = Budget::new(2, 60 * SECOND);
     let now = Group::new(Strategy::OneForOne, budget, &[]).now;
     for (seconds_ago, ends) in [(59, true), (61, false)] {
-        let earlier = Micros(now.0 - seconds_ago * 1_000_000);
+        let earlier = Steady(now.0 - seconds_ago * 1_000_000);
         let mut group =
             Group::with_restarts(Strategy::OneForOne, budget, &[at_once(Permanent)], &[earlier, earlier.plus(SECOND)]);
         group.begin();

@@ -53,7 +53,7 @@ use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
-use crate::timer::Timers;
+use crate::timer::KeptTimers;
 use crate::waiter::{Outcome, Waiter};
 
 /// What leaves through the gate.
@@ -90,7 +90,7 @@ pub(crate) struct Core {
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
-    pub(crate) timers: Timers,
+    pub(crate) timers: KeptTimers,
     pub(crate) activations: Activations,
     pub(crate) kept_replies: KeptReplies,
     pub(crate) requests: Requests,
@@ -151,7 +151,7 @@ impl Core {
             kinds,
             hands,
             quarantine: Quarantine::default(),
-            timers: Timers::default(),
+            timers: KeptTimers::default(),
             kept_replies: KeptReplies::default(),
             waits_for: Mutex::default(),
             counters: Counters::default(),
@@ -423,7 +423,7 @@ impl Core {
     /// Whether every message is done or at its node, durably, and no timer is due.
     pub(crate) fn is_drained(&self) -> bool {
         // Timers first: one that fires meanwhile counts as waiting before it is not due any more.
-        if self.timers.is_due() || self.waiting() > 0 || self.cluster.owed() > 0 {
+        if self.timers.is_due(|| self.clock.now()) || self.waiting() > 0 || self.cluster.owed() > 0 {
             return false;
         }
         let mut newest = Position(0);

@@ -163,7 +163,9 @@ pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
 pub use crate::state::State;
 pub use crate::supervised::{PauseReason, Paused};
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
-pub use crate::timer::{CancelError, Missed, Schedule, ScheduleError, TimerId};
+pub use crate::timer::{
+    CancelError, Missed, Schedule, ScheduleError, TIMER_NAME_BYTES_MAX, Timer, TimerId, TimerRef, Timers, TriggerError,
+};
 pub use crate::turn::{Turn, TurnPost};
 pub use crate::unhandled::Unhandled;
 pub use crate::upgrade::{Stored, StoredKind, UnreadableRecord, UpgradeCounts, UpgradeReport};

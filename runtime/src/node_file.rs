@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::{NodeFileError, Origin};
 use self::reader::Reader;
+pub(crate) use self::words::nearest;
 use crate::config::{IdentityFiles, LinkConfig, NodeConfig};
 use crate::telemetry::LogFormat;
 

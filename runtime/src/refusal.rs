@@ -71,6 +71,15 @@ pub enum Refusal {
         /// The setting `timers_max`.
         timers_max: usize,
     },
+    /// A timer cannot have such a name.
+    #[error(
+        "a timer has a name of 1 to {} bytes without control characters; this one has {bytes} bytes",
+        crate::TIMER_NAME_BYTES_MAX
+    )]
+    TimerName {
+        /// Its length.
+        bytes: usize,
+    },
     /// A volatile message was dropped, because there is no link to the node where the address lives, or it is too slow.
     #[error("there is no link to node `{node}` that could take it now; it was dropped, as a volatile message may be")]
     NoLink {

@@ -4,12 +4,16 @@
 //!
 //! The lock is taken after those of mailboxes and of what peers are owed, and before that of the store's queue.
 
+mod beat;
 mod changes;
 mod cron;
 mod fire;
 mod id;
+mod identity;
 mod index;
+mod list;
 mod outside;
+mod plan;
 mod record;
 mod recover;
 mod schedule;
@@ -17,21 +21,26 @@ mod schedule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{Position, Stage};
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 pub(crate) use self::changes::{NewTimer, TimerChanges};
 pub(crate) use self::fire::{Firing, fire_timers};
 pub use self::id::TimerId;
+use self::identity::Digests;
+pub use self::identity::TIMER_NAME_BYTES_MAX;
 use self::index::{Entry, Index};
-pub use self::outside::CancelError;
-pub(crate) use self::record::envelope_of;
+pub use self::list::{Timer, TimerRef};
+pub use self::outside::{CancelError, Timers, TriggerError};
+use self::plan::Due;
+pub(crate) use self::record::{Identity, envelope_of};
 pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
-use crate::clock::Micros;
+use crate::clock::Now;
 
-/// The timers of a node.
+/// The timers that a node keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Timers {
+pub(crate) struct KeptTimers {
     state: Mutex<State>,
     /// Rung when a timer is due before all others.
     earlier: Notify,
@@ -40,19 +49,21 @@ pub(crate) struct Timers {
 #[derive(Debug, Default)]
 struct State {
     index: Index,
+    /// What the timers with names do.
+    named: FxHashMap<TimerId, Digests>,
     /// The newest submission that changed something here.
     last_submitted: Position,
 }
 
 /// Changes on their way into one submission; nobody else sees or changes a timer meanwhile.
 pub(crate) struct Changing<'a> {
-    timers: &'a Timers,
+    timers: &'a KeptTimers,
     /// None when there is nothing to change.
     state: Option<MutexGuard<'a, State>>,
     changes: TimerChanges,
 }
 
-impl Timers {
+impl KeptTimers {
     /// Begins a submission that makes these changes.
     pub(crate) fn change(&self, changes: TimerChanges) -> Changing<'_> {
         if changes.is_empty() {
@@ -61,16 +72,24 @@ impl Timers {
         self.begin(self.lock(), changes)
     }
 
-    /// As [`Timers::change`], unless there would be more timers then than these; then how many there are.
+    /// As [`KeptTimers::change`], unless there would be more timers then than these; then how many there are.
     fn change_within(&self, changes: TimerChanges, timers_max: usize) -> Result<Changing<'_>, usize> {
         let state = self.lock();
         let timers = state.index.len();
-        if timers + changes.set.len() > timers_max { Err(timers) } else { Ok(self.begin(state, changes)) }
+        let more = changes.set.iter().filter(|new| state.index.get(new.timer).is_none()).count();
+        if more > 0 && timers + more > timers_max { Err(timers) } else { Ok(self.begin(state, changes)) }
+    }
+
+    /// What must be durable for these timers to be set, if they are there already as they would be set.
+    fn is_set(&self, changes: &TimerChanges) -> Option<Position> {
+        let state = self.lock();
+        changes.set.iter().all(|new| state.is_there(&mut new.clone())).then_some(state.last_submitted)
     }
 
     fn begin<'a>(&'a self, mut state: MutexGuard<'a, State>, mut changes: TimerChanges) -> Changing<'a> {
         // Those that have fired, or were cancelled before, are not in the store any more.
-        changes.cancelled.retain(|timer| state.index.remove(*timer));
+        changes.cancelled.retain(|timer| state.remove(*timer));
+        changes.set.retain_mut(|new| !state.is_there(new));
         Changing { timers: self, state: Some(state), changes }
     }
 
@@ -79,9 +98,9 @@ impl Timers {
     }
 
     /// Whether a timer is due, and has not fired yet.
-    pub(crate) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self, now: impl FnOnce() -> Now) -> bool {
         let state = self.lock();
-        state.index.len() > 0 && state.index.is_due(Micros::now())
+        state.index.len() > 0 && state.index.is_due(now())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -89,10 +108,38 @@ impl Timers {
     }
 }
 
+impl State {
+    fn remove(&mut self, timer: TimerId) -> bool {
+        self.named.remove(&timer);
+        self.index.remove(timer)
+    }
+
+    /// Whether the very same timer is there, so that nothing changes. One with another message takes over when the one in
+    /// whose place it comes is due.
+    fn is_there(&self, new: &mut NewTimer) -> bool {
+        let Some(entry) = self.index.get(new.timer) else {
+            return false;
+        };
+        let due = match entry.due {
+            Due::Steady(due) => due.0,
+            Due::Wall(due) => due.0,
+            Due::Never => return false,
+        };
+        let (Some(digests), Some(known)) = (new.digests, self.named.get(&new.timer)) else {
+            // The name of one without a name says it all.
+            return new.digests.is_some();
+        };
+        if digests.plan == known.plan && digests.message != known.message {
+            new.is_due_at(due);
+        }
+        digests == *known
+    }
+}
+
 impl Changing<'_> {
-    /// Whether a timer is cancelled that was there.
-    fn cancels(&self) -> bool {
-        !self.changes.cancelled.is_empty()
+    /// Whether anything is to be changed.
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty()
     }
 
     /// The newest submission before this one that changed a timer.
@@ -105,20 +152,23 @@ impl Changing<'_> {
         for timer in &self.changes.cancelled {
             stage.delete(timer.key());
         }
-        for NewTimer { timer, record, .. } in &self.changes.set {
-            stage.put(timer.key(), record.clone());
+        for new in &self.changes.set {
+            stage.put(new.timer.key(), new.encoded.clone());
         }
     }
 
     /// The submission has this ticket.
     pub(crate) fn submitted(self, ticket: Position) {
-        let Some(mut state) = self.state else {
+        let Some(mut state) = self.state.filter(|_| !self.changes.is_empty()) else {
             return;
         };
         state.last_submitted = ticket;
         let mut earlier = false;
-        for NewTimer { timer, due, .. } in self.changes.set {
-            earlier |= state.index.set(timer, Entry { due, since: ticket });
+        for new in self.changes.set {
+            earlier |= state.index.set(new.timer, Entry::new(new.due(), ticket));
+            if let (Identity::Named(_), Some(digests)) = (&new.record.identity, new.digests) {
+                state.named.insert(new.timer, digests);
+            }
         }
         drop(state);
         if earlier {
@@ -129,34 +179,80 @@ impl Changing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::message::MessageId;
+    use std::time::Duration;
 
-    fn set(name: u128) -> TimerChanges {
-        let timer = TimerId::new(everpost_persistence::Partition(0), MessageId(name));
+    use super::changes::tests::{new_timer, timer};
+    use super::*;
+    use crate::clock::Steady;
+
+    fn set(new: NewTimer) -> TimerChanges {
         let mut changes = TimerChanges::default();
-        changes.set(NewTimer { timer, due: Micros(9), record: bytes::Bytes::new(), repeats: false });
+        changes.set(new);
         changes
+    }
+
+    fn once(name: u128) -> TimerChanges {
+        set(new_timer(name, 9, Schedule::after(Duration::ZERO), 1, Identity::Unique))
+    }
+
+    fn named(due: u64, seconds: u64, number: u32) -> TimerChanges {
+        let every = Schedule::every(Duration::from_secs(seconds)).unwrap();
+        set(new_timer(7, due, every, number, Identity::Named("nightly".into())))
     }
 
     #[test]
     fn a_bound_counts_what_would_be_there() {
-        let timers = Timers::default();
-        timers.change_within(set(1), 1).unwrap_or_else(|_| panic!("there is room")).submitted(Position(1));
-        assert_eq!(timers.change_within(set(2), 1).err(), Some(1));
-        timers.change(set(3)).submitted(Position(2));
+        let timers = KeptTimers::default();
+        timers.change_within(once(1), 1).unwrap_or_else(|_| panic!("there is room")).submitted(Position(1));
+        assert_eq!(timers.change_within(once(2), 1).err(), Some(1));
+        timers.change(once(3)).submitted(Position(2));
         assert_eq!(timers.len(), 2, "a turn is not held back");
+        timers.change(named(5, 1, 1)).submitted(Position(3));
+        let again = timers.change_within(named(6, 1, 1), 1);
+        assert!(again.is_ok_and(|changing| changing.is_empty()), "one that is there needs no room");
     }
 
     #[test]
     fn a_timer_is_cancelled_once() {
-        let timers = Timers::default();
-        timers.change(set(1)).submitted(Position(1));
+        let timers = KeptTimers::default();
+        timers.change(once(1)).submitted(Position(1));
         let mut cancel = TimerChanges::default();
-        cancel.cancel(TimerId::new(everpost_persistence::Partition(0), MessageId(1)));
+        cancel.cancel(timer(1));
         let changing = timers.change(cancel.clone());
         assert_eq!(changing.changes.cancelled.len(), 1);
         changing.submitted(Position(2));
         assert_eq!(timers.change(cancel).changes.cancelled, [], "it is not there any more");
+    }
+
+    #[test]
+    fn a_name_that_is_set_again_changes_what_is_new_about_it_and_nothing_else() {
+        let timers = KeptTimers::default();
+        let due = || timers.lock().index.get(timer(7)).unwrap();
+        timers.change(named(50, 1, 1)).submitted(Position(1));
+        let again = timers.change(named(90, 1, 1));
+        assert!(again.is_empty() && again.last_submitted() == Position(1));
+        again.submitted(Position(0));
+        assert_eq!(due(), Entry::new(Due::Steady(Steady(50)), Position(1)));
+        // Another message, at the moments that were there.
+        timers.change(named(90, 1, 2)).submitted(Position(2));
+        assert_eq!(due(), Entry::new(Due::Steady(Steady(50)), Position(2)));
+        // Another schedule begins anew, and so does one that was cancelled.
+        timers.change(named(95, 2, 2)).submitted(Position(3));
+        assert_eq!(due(), Entry::new(Due::Steady(Steady(95)), Position(3)));
+        let mut changes = named(97, 2, 2);
+        changes.cancelled.push(timer(7));
+        timers.change(changes).submitted(Position(4));
+        assert_eq!((due(), timers.len()), (Entry::new(Due::Steady(Steady(97)), Position(4)), 1));
+    }
+
+    #[test]
+    fn timers_without_a_name_that_do_the_same_are_one() {
+        let timers = KeptTimers::default();
+        let every = || Schedule::every(Duration::from_secs(1)).unwrap();
+        timers.change(set(new_timer(8, 50, every(), 1, Identity::Content))).submitted(Position(1));
+        assert!(timers.change(set(new_timer(8, 90, every(), 1, Identity::Content))).is_empty());
+        // What this build could not fire is set anew.
+        timers.lock().index.set(timer(8), Entry::new(Due::Never, Position(1)));
+        assert!(!timers.change(set(new_timer(8, 90, every(), 1, Identity::Content))).is_empty());
     }
 }

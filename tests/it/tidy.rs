@@ -97,7 +97,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "Micros::now",
         "std::env",
     ];
-    const PURE: [&str; 18] = [
+    const PURE: [&str; 21] = [
         "runtime/src/budget.rs",
         "runtime/src/group/nested.rs",
         "runtime/src/group/rules.rs",
@@ -105,9 +105,12 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/group/rules/note.rs",
         "runtime/src/mailbox/rules.rs",
         "runtime/src/mailbox/backoff.rs",
-        "runtime/src/timer/schedule.rs",
+        "runtime/src/timer/beat.rs",
         "runtime/src/timer/cron.rs",
+        "runtime/src/timer/cron/fields.rs",
+        "runtime/src/timer/identity.rs",
         "runtime/src/timer/index.rs",
+        "runtime/src/timer/plan.rs",
         "runtime/src/cluster/placement.rs",
         "runtime/src/schema.rs",
         "runtime/src/upgrade.rs",

@@ -293,7 +293,7 @@ async fn ticks_that_were_missed_for_days_are_sent_as_the_timer_says() {
     let folder = everpost_tests::folder();
     let node = start(folder.path()).await;
     let start_at = ago(HOUR * 72 + HOUR / 2);
-    let hourly = Schedule::every(HOUR).unwrap().starting_at(start_at);
+    let hourly = Schedule::every(HOUR).unwrap().starting_at(start_at).missed_within(HOUR * 100);
     for (key, missed) in [("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)] {
         node.actor::<Clerk>(key).schedule(Tick { label: 1 }, hourly.clone().missed(missed)).await.unwrap();
     }
@@ -331,7 +331,7 @@ async fn outside_sets_beyond_the_bound_are_refused_and_turns_go_on() {
     assert!(matches!(reason, Refusal::TimersFull { timers: 3, timers_max: 2 }), "{reason:?}");
     node.cancel(timer).await.unwrap();
     node.cancel(desk(&node, "bob").await.timers[0]).await.unwrap();
-    // Ticks come although the mailbox has no room for them.
+    // Ticks come as the mailbox has room for them.
     let dense = Schedule::every(Duration::from_millis(1)).unwrap().missed(Missed::All).starting_at(ago(HOUR / 3600));
     let timer = bob.schedule(Tick { label: 5 }, dense).await.unwrap();
     ticked(&node, "bob", 1000).await;
@@ -456,7 +456,7 @@ async fn set_many(folder: &Path, random: &mut Random) -> (Micros, Vec<TimerId>) 
     let start = Micros::now().plus(PERIOD);
     let period = PERIOD.as_micros() as u64;
     let tick = || Script::new([Step::Tick { start: start.0, period }, Step::Reach(0)]);
-    let every = |missed| Schedule::every(PERIOD).unwrap().starting_at(start).missed(missed);
+    let every = |missed| Schedule::every(PERIOD).unwrap().starting_at(start).missed(missed).missed_max(u64::MAX);
     let (worker, quick) = (node.actor::<Worker>("all"), node.actor::<Quick>("all"));
     let timers = vec![
         worker.schedule(tick(), every(Missed::All)).await.unwrap(),

@@ -58,6 +58,9 @@ pub enum Command {
         /// How many.
         restarts: u32,
     },
+    /// Set the timer `schedule` to append this number at worker `scheduled`, each so many milliseconds; answered by
+    /// [`Event::Scheduled`].
+    Schedule(u32, u64),
     /// Stop the node and end.
     Stop,
 }
@@ -79,6 +82,8 @@ pub enum Event {
     Noted(Note),
     /// Nothing waits.
     Drained,
+    /// The timer that sends this number is durable.
+    Scheduled(u32),
     /// The group has ended by itself, and why.
     GaveUp(String),
     /// The node was stopped cleanly.

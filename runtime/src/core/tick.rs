@@ -1,14 +1,15 @@
 //! The step in which timers fire: their messages, and what becomes of the timers, are submitted together.
 
-use everpost_persistence::Permit;
+use everpost_persistence::{Permit, Position};
 
 use super::Core;
 use super::commit::Destination;
 use super::locked::{Locked, LockedPeers};
 use crate::address::Address;
-use crate::cluster::Owner;
+use crate::cluster::{OutboxFull, Owner};
+use crate::refusal::Refusal;
 use crate::timer::Firing;
-use crate::turn::Recipient;
+use crate::turn::{Recipient, StagedSend};
 
 impl Core {
     /// Where a message of a timer goes; none when its actor type is not part of this node.
@@ -19,9 +20,34 @@ impl Core {
         }
     }
 
-    /// Submits what these timers do, except those that were cancelled meanwhile. No bound of a mailbox or of an outbox holds
-    /// them back, as with turns.
-    pub(crate) fn submit_ticks(&self, permit: Permit<'_>, firings: &[Firing]) {
+    /// Whether there is room for the tick of a timer that may send any number of them: in the node, and in the mailbox or outbox
+    /// that it goes to.
+    pub(crate) fn check_room(&self, send: &StagedSend) -> Result<(), Refusal> {
+        match &send.to {
+            Recipient::Here(_) if self.is_full() => {
+                Err(Refusal::NodeFull { messages: self.waiting(), bytes: self.load.bytes() })
+            }
+            Recipient::Here(_) => match self.directory.find(send.address.mailbox()) {
+                Some(mailbox) if self.is_mailbox_full(&mailbox.lock()) => Err(Refusal::MailboxFull),
+                _ => Ok(()),
+            },
+            Recipient::Away(peer, _) => {
+                let outgoing = peer.outgoing();
+                match outgoing.is_full_for(send.address.mailbox()) {
+                    None => Ok(()),
+                    Some(OutboxFull::Mailbox) => Err(Refusal::MailboxFull),
+                    Some(OutboxFull::Outbox) => {
+                        let (owed, node) = (outgoing.owed(), peer.name.to_string());
+                        Err(Refusal::OutboxFull { node, messages: owed.messages, bytes: owed.bytes })
+                    }
+                }
+            }
+        }
+    }
+
+    /// Submits what these timers do, except those that were cancelled or set anew meanwhile, and returns the ticket, if any was
+    /// left. What room there is was looked at before; these may go beyond it by what one step sends.
+    pub(crate) fn submit_ticks(&self, permit: Permit<'_>, firings: &[Firing]) -> Option<Position> {
         loop {
             // Looked up anew after a mailbox has left the directory under our hands.
             let sends = firings.iter().flat_map(|firing| &firing.sends);
@@ -38,7 +64,7 @@ impl Core {
         firings: &[Firing],
         mut destinations: &[Destination],
         mut locked: Locked<'_>,
-    ) {
+    ) -> Option<Position> {
         let mut peers = LockedPeers::all(destinations.iter().filter_map(Destination::peer));
         let timers = self.timers.begin_firing();
         let mut fired: Vec<(&Firing, &[Destination])> = Vec::with_capacity(firings.len());
@@ -50,7 +76,7 @@ impl Core {
             }
         }
         if fired.is_empty() {
-            return;
+            return None;
         }
         let sends = || fired.iter().flat_map(|(firing, own)| firing.sends.iter().zip(*own));
         self.add_waiting(sends().filter_map(|(_, destination)| destination.mailbox()).count());
@@ -62,5 +88,6 @@ impl Core {
         for ((send, destination), position) in sends().zip(positions) {
             self.deliver(&mut locked, &mut peers, destination, position, send.priority, send.envelope.clone());
         }
+        Some(ticket)
     }
 }

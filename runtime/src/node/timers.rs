@@ -1,21 +1,25 @@
-//! Cancelling timers from outside.
+//! The timers of a node, from outside.
 
 use super::Node;
-use crate::timer::{CancelError, TimerId};
+use crate::timer::{CancelError, TimerRef, Timers};
 
 impl Node {
-    /// Cancels a timer that was set on this node, from outside or by a turn. True when it was there: then it does not fire, or
-    /// not again, whatever crashes; a tick that was sent before is handled all the same. False when it is gone: it has fired for
-    /// the last time, or was cancelled, which is durable then.
+    /// The timers that this node keeps: to list, look at, trigger and cancel them.
+    #[must_use]
+    pub fn timers(&self) -> Timers {
+        Timers::new(&self.core)
+    }
+
+    /// Short for `timers().cancel(which)`.
     ///
     /// # Errors
     ///
-    /// [`CancelError`] says whether it was tried.
+    /// As [`Timers::cancel`].
     ///
     /// # Cancel safety
     ///
-    /// A call that is dropped may or may not have cancelled the timer; it can be made again.
-    pub async fn cancel(&self, timer: TimerId) -> Result<bool, CancelError> {
-        self.core.cancel_timer(timer).await
+    /// As [`Timers::cancel`].
+    pub async fn cancel<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<bool, CancelError> {
+        self.timers().cancel(which).await
     }
 }

@@ -1,7 +1,7 @@
 //! Which word was meant by a misspelt one.
 
 /// The word that is closest to `word`, if it may well be meant.
-pub(super) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let slips_max = 1 + word.chars().count() / 5;
     words
         .map(|other| (slips(word, other), other))

@@ -3,31 +3,55 @@
 use bytes::Bytes;
 
 use super::id::TimerId;
-use super::index::NEVER;
-use super::record::TimerRecord;
-use super::schedule::{Rhythm, Schedule};
+use super::identity::{Digests, check_name, id_of_name};
+use super::plan::Due;
+use super::record::{Identity, TimerRecord};
+use super::schedule::Schedule;
 use crate::actor::Actor;
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::clock::Now;
 use crate::core::Core;
 use crate::envelope::Origin;
 use crate::message::{Message, MessageId};
 use crate::refusal::Refusal;
 
+/// A due moment in a record takes so many bytes at most.
+const MOMENT_BYTES_MAX: usize = 10;
+
 /// A timer that is to be set.
 #[derive(Clone, Debug)]
 pub(crate) struct NewTimer {
     pub(crate) timer: TimerId,
-    pub(crate) due: Micros,
-    pub(crate) record: Bytes,
-    /// It stays when it has fired.
-    pub(crate) repeats: bool,
+    pub(super) record: TimerRecord,
+    envelope: Bytes,
+    pub(super) encoded: Bytes,
+    /// Of one that is not unique.
+    pub(super) digests: Option<Digests>,
 }
 
 impl NewTimer {
+    pub(super) fn new(timer: TimerId, record: TimerRecord, envelope: Bytes) -> Self {
+        let digests = match record.identity {
+            Identity::Unique => None,
+            Identity::Content | Identity::Named(_) => Digests::of(&record.plan, &envelope),
+        };
+        let encoded = record.encode(&envelope);
+        Self { timer, record, envelope, encoded, digests }
+    }
+
+    pub(super) fn due(&self) -> Due {
+        self.record.plan.due(self.record.due)
+    }
+
+    /// The same timer, due then.
+    pub(super) fn is_due_at(&mut self, due: u64) {
+        self.record.due = due;
+        self.encoded = self.record.encode(&self.envelope);
+    }
+
     /// The room that its ticks need as much as it does itself: so what is too large is found when it is set.
     pub(crate) fn bytes(&self) -> usize {
-        self.record.len() * if self.repeats { 2 } else { 1 }
+        (self.encoded.len() + MOMENT_BYTES_MAX) * if self.record.plan.repeats() { 2 } else { 1 }
     }
 }
 
@@ -39,15 +63,17 @@ pub(crate) struct TimerChanges {
 }
 
 impl TimerChanges {
+    /// Sets a timer, in the place of one of the same name that these changes would set.
     pub(crate) fn set(&mut self, timer: NewTimer) {
+        self.set.retain(|new| new.timer != timer.timer);
         self.set.push(timer);
     }
 
     /// Cancels a timer, also one that these changes would set.
     pub(crate) fn cancel(&mut self, timer: TimerId) {
-        let before = self.set.len();
+        let was_there = !self.set.iter().any(|new| new.timer == timer && new.digests.is_none());
         self.set.retain(|new| new.timer != timer);
-        if self.set.len() == before {
+        if was_there {
             self.cancelled.push(timer);
         }
     }
@@ -68,44 +94,95 @@ impl TimerChanges {
 }
 
 impl Core {
-    /// A timer that sends `message` to `address` by this schedule, or why it cannot be set. Its name is that of the message
-    /// that it keeps.
+    /// A timer that sends `message` to `address` by this schedule, or why it cannot be set. A unique one has the name of the
+    /// message that it keeps.
     pub(crate) fn new_timer<A: Actor, M: Message>(
         &self,
         address: &Address,
         origin: Origin<'_>,
         message: &M,
         schedule: Schedule,
+        identity: Identity,
     ) -> Result<NewTimer, Refusal> {
-        let (_, envelope) = self.seal::<A, M>(address, origin, message)?;
-        let due = schedule.first(origin.sent_at).unwrap_or(NEVER);
-        let rhythm = schedule.into_rhythm();
-        let repeats = rhythm != Rhythm::Once;
-        let record = TimerRecord::new(due, rhythm).encode(&envelope);
-        Ok(NewTimer { timer: self.timer_id(address, origin.id), due, record, repeats })
+        let plan = schedule.into_plan();
+        let (_, mut envelope) = self.seal::<A, M>(address, origin, message)?;
+        let timer = match &identity {
+            Identity::Unique => self.timer_id(address, origin.id),
+            Identity::Content => {
+                let digests = Digests::of(&plan, &envelope).expect("it was sealed by this build");
+                self.timer_id(address, digests.id())
+            }
+            Identity::Named(name) => {
+                check_name(name)?;
+                self.timer_of_name(name)
+            }
+        };
+        if timer.message() != origin.id {
+            (_, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
+        }
+        let now = Now { wall: origin.sent_at, ..self.clock.now() };
+        let due = plan.beat().ok().and_then(|beat| plan.first(&beat, now)).unwrap_or(u64::MAX);
+        let present = plan.present(now);
+        let record = TimerRecord::new(due, plan, identity, present, now.wall);
+        Ok(NewTimer::new(timer, record, envelope))
     }
 
     pub(crate) fn timer_id(&self, address: &Address, name: MessageId) -> TimerId {
         TimerId::new(address.partition(self.store.partitions()), name)
     }
+
+    /// The timer of this name, wherever its message goes.
+    pub(crate) fn timer_of_name(&self, name: &str) -> TimerId {
+        TimerId::of_name(id_of_name(name), self.store.partitions())
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use everpost_persistence::Partition;
 
     use super::*;
+    use crate::clock::Micros;
+    use crate::envelope::seal;
+
+    #[derive(Debug, serde::Serialize, serde::Deserialize, everpost::Message)]
+    struct Tick {
+        number: u32,
+    }
+
+    pub(in crate::timer) fn timer(name: u128) -> TimerId {
+        TimerId::new(Partition(0), MessageId(name))
+    }
+
+    /// A timer that is due then and sends this number.
+    pub(in crate::timer) fn new_timer(
+        name: u128,
+        due: u64,
+        schedule: Schedule,
+        number: u32,
+        identity: Identity,
+    ) -> NewTimer {
+        let envelope = seal("box/a", Origin::plain(MessageId(name), Micros(5)), &Tick { number }).unwrap();
+        NewTimer::new(timer(name), TimerRecord::new(due, schedule.into_plan(), identity, 5, Micros(5)), envelope)
+    }
 
     #[test]
     fn a_timer_that_is_set_and_cancelled_by_one_turn_leaves_no_trace() {
-        let timer = |name| TimerId::new(Partition(0), MessageId(name));
+        let new = |name, identity| new_timer(name, 1, Schedule::after(std::time::Duration::ZERO), 1, identity);
         let mut changes = TimerChanges::default();
         assert!(changes.is_empty());
-        changes.set(NewTimer { timer: timer(1), due: Micros(1), record: Bytes::from_static(b"record"), repeats: true });
-        assert!(changes.grow() && changes.bytes() == 12);
+        changes.set(new(1, Identity::Unique));
+        assert!(changes.grow() && changes.bytes() == changes.set[0].encoded.len() + MOMENT_BYTES_MAX);
         changes.cancel(timer(1));
         assert!(changes.is_empty());
         changes.cancel(timer(2));
         assert!(!changes.is_empty() && !changes.grow());
+        // One of that name may have been there before this turn.
+        let mut changes = TimerChanges::default();
+        changes.set(new(3, Identity::Named("a".into())));
+        changes.set(new(3, Identity::Named("a".into())));
+        assert_eq!(changes.set.len(), 1);
+        changes.cancel(timer(3));
+        assert_eq!((changes.set.len(), &*changes.cancelled), (0, [timer(3)].as_slice()));
     }
 }

@@ -6,28 +6,35 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Position, ReadError, Stage};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::id::TimerId;
-use super::index::{Entry, NEVER, Next};
+use super::index::{Entry, Next};
+use super::plan::{Due, PUT_BACK_MAX};
 use super::record::TimerRecord;
-use super::schedule::Round;
-use super::{State, Timers};
+use super::recover::{NO_ACTOR, NO_ZONE, UNREADABLE, set_right};
+use super::schedule::Missed;
+use super::{KeptTimers, State};
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::alarm::{Alarm, Said};
+use crate::clock::{Micros, Now, Steady};
 use crate::core::Core;
 use crate::envelope::{Header, as_tick};
 use crate::message::MessageId;
 use crate::turn::StagedSend;
 
-/// How long the clock is trusted: one that was put forward is noticed within this.
+/// How long the clock is trusted: one that was set is noticed within this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often some of those that are held back are looked at.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 /// How many timers are looked at in one step.
 const TIMERS_AT_A_TIME: usize = 256;
 /// How many missed ticks of one timer are sent in one step.
 const TICKS_AT_A_TIME: usize = 64;
 /// How many bytes one submission takes; a single tick may have more.
 const BYTES_AT_A_TIME: usize = 32 << 10;
+/// For how long one step reads and reckons; a single timer may take longer.
+const READING_MAX: Duration = Duration::from_millis(20);
 
 /// A timer that is due, and what it does.
 #[derive(Debug)]
@@ -36,27 +43,58 @@ pub(crate) struct Firing {
     /// What was known when this was made: nothing of it holds if that has changed.
     entry: Entry,
     pub(crate) sends: Vec<StagedSend>,
-    /// When it is due again, and its record then; none when it has done all.
-    again: Option<(Micros, Bytes)>,
+    then: Then,
+    /// How many ticks are left out that were to be sent, however late.
+    left_out: u64,
+}
+
+/// What becomes of a timer that fires.
+#[derive(Debug)]
+enum Then {
+    /// It is due again, and this is its record then.
+    Again(Due, Bytes),
+    /// It has done all.
+    Gone,
+    /// Nothing: the tick was asked for, and comes on top.
+    AsItIs,
+}
+
+/// What the task remembers from step to step.
+#[derive(Debug)]
+struct Watch {
+    /// The latest wall time that was seen.
+    wall: Micros,
+    /// When those that are held back were looked at last.
+    looked: Steady,
+    left_out: Alarm,
+    /// How many ticks were left out since that was told.
+    ticks: u64,
+    held_back: Alarm,
 }
 
 /// Sends what is due for as long as the node runs.
 pub(crate) async fn fire_timers(core: Arc<Core>) {
+    let Now { steady, wall } = core.clock.now();
+    let (left_out, held_back) = (Alarm::default(), Alarm::default());
+    let mut watch = Watch { wall, looked: steady, left_out, ticks: 0, held_back };
     while !core.is_stopping() {
-        let next = core.timers.lock().index.next(Micros::now(), core.store.durable(), TIMERS_AT_A_TIME);
+        if !watch.look(&core).await {
+            return;
+        }
+        let (next, holds_back) = {
+            let index = &core.timers.lock().index;
+            (index.next(core.clock.now(), core.store.durable(), TIMERS_AT_A_TIME), index.holds_back())
+        };
+        let wait = if holds_back { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
         let goes_on = match next {
-            Next::Nothing => {
+            Next::Nothing if !holds_back => {
                 core.timers.earlier.notified().await;
                 true
             }
-            Next::Until(moment) => {
-                let wait = moment.since(Micros::now()).min(LOOK_EVERY);
-                // Either way it is looked at anew.
-                let _ = timeout(wait, core.timers.earlier.notified()).await;
-                true
-            }
+            Next::Nothing => wait_for(&core, wait).await,
+            Next::After(moment) => wait_for(&core, moment.min(wait)).await,
             Next::Durable(position) => core.gate.durable(position).await.is_ok(),
-            Next::Fire(due) => fire(&core, due).await,
+            Next::Fire(due) => fire(&core, due, &mut watch).await,
         };
         if !goes_on {
             return;
@@ -64,21 +102,90 @@ pub(crate) async fn fire_timers(core: Arc<Core>) {
     }
 }
 
+impl Watch {
+    /// Looks at what may have changed by itself. False when the store can be read no more.
+    async fn look(&mut self, core: &Arc<Core>) -> bool {
+        let now = core.clock.now();
+        if now.steady.since(self.looked) >= LOOK_AGAIN_EVERY {
+            self.looked = now.steady;
+            let mut state = core.timers.lock();
+            if !state.index.holds_back() && self.held_back.clear(Instant::now()).is_some() {
+                tracing::info!(node = %core.name, event = "ticks are sent again", "there is room for what repeating timers send");
+            }
+            state.index.look_again(TIMERS_AT_A_TIME);
+        }
+        if self.wall.since(now.wall) <= PUT_BACK_MAX {
+            self.wall = self.wall.max(now.wall);
+            return true;
+        }
+        self.wall = now.wall;
+        // What has fired must be seen as it is now.
+        let last = core.timers.lock().last_submitted;
+        if core.gate.durable(last).await.is_err() {
+            return false;
+        }
+        let core = Arc::clone(core);
+        let set_right =
+            tokio::task::spawn_blocking(move || set_right(&core, last).map_err(|error| (core, error))).await;
+        match set_right {
+            Ok(Ok(())) => true,
+            Ok(Err((_, ReadError::Closed))) | Err(_) => false,
+            Ok(Err((core, error))) => {
+                tracing::error!(node = %core.name, %error, "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
+                true
+            }
+        }
+    }
+
+    /// These timers have no room for their ticks.
+    fn hold_back(&mut self, core: &Core, timers: Vec<(TimerId, Entry)>) {
+        let Some(&(timer, _)) = timers.first() else { return };
+        if let Some(Said { times, lasts }) = self.held_back.raise(Instant::now()) {
+            tracing::error!(node = %core.name, %timer, times, ?lasts, event = "ticks held back", "what repeating timers send is held back, since this node, or the mailbox or outbox that it goes to, is full; it is sent when there is room, and missed until then");
+        }
+        core.timers.hold_back(timers);
+    }
+
+    /// Ticks are left out.
+    fn leave_out(&mut self, core: &Core, firings: &[Firing]) {
+        let Some(firing) = firings.iter().find(|firing| firing.left_out > 0) else { return };
+        self.ticks = self.ticks.saturating_add(firings.iter().map(|firing| firing.left_out).sum());
+        let (timer, now) = (firing.timer, Instant::now());
+        if self.left_out.raise(now).is_some() {
+            let ticks = std::mem::take(&mut self.ticks);
+            tracing::error!(node = %core.name, %timer, ticks, event = "ticks left out", "timers with `Missed::All` could not fire for too long: their newest ticks are sent, and these are not; see `missed_within` and `missed_max` of their schedules");
+        }
+        // Each time it is over at once.
+        let _ = self.left_out.clear(now);
+    }
+}
+
+/// Waits for so long, or until a timer is due before all others. Either way it is looked at anew.
+async fn wait_for(core: &Core, wait: Duration) -> bool {
+    let _ = timeout(wait, core.timers.earlier.notified()).await;
+    true
+}
+
 /// Fires these timers, or the first of them. False when the store takes nothing any more.
-async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>) -> bool {
+async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -> bool {
     let reading = Arc::clone(core);
     let read = tokio::task::spawn_blocking(move || firings(&reading, due)).await;
-    let Ok(Some(firings)) = read else {
+    let Ok(Some(Read { firings, held, is_unreadable })) = read else {
         return false;
     };
+    watch.hold_back(core, held);
     if firings.is_empty() {
-        // None could be read.
-        sleep(LOOK_EVERY).await;
+        if is_unreadable {
+            sleep(LOOK_EVERY).await;
+        }
         return true;
     }
     let bytes = firings.iter().map(Firing::bytes).sum();
     match core.store.reserve(Class::Turn { grows: true }, bytes).await {
-        Ok(permit) => core.submit_ticks(permit, &firings),
+        Ok(permit) => {
+            watch.leave_out(core, &firings);
+            core.submit_ticks(permit, &firings);
+        }
         Err(error @ AdmissionError::TooLarge { .. }) => {
             for firing in firings {
                 core.timers.set_apart(core, firing.timer, firing.entry, &error.to_string());
@@ -89,10 +196,20 @@ async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>) -> bool {
     true
 }
 
+/// What was read of timers that are due.
+#[derive(Debug, Default)]
+struct Read {
+    firings: Vec<Firing>,
+    /// There is no room for these.
+    held: Vec<(TimerId, Entry)>,
+    /// The store could not be read just now.
+    is_unreadable: bool,
+}
+
 /// Reads timers from the store, as many as fit one submission. Blocks. None when the store is closed.
-fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Vec<Firing>> {
-    let now = Micros::now();
-    let (mut firings, mut room) = (Vec::with_capacity(due.len()), BYTES_AT_A_TIME);
+fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Read> {
+    let now = core.clock.now();
+    let (mut read, mut room) = (Read { firings: Vec::with_capacity(due.len()), ..Read::default() }, BYTES_AT_A_TIME);
     for (timer, entry) in due {
         let record = match core.store.get(&timer.key()) {
             Ok(Some(record)) => record,
@@ -107,63 +224,100 @@ fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Vec<Firing>> {
             }
             Err(error) => {
                 tracing::error!(node = %core.name, %timer, %error, "a timer cannot be read now; it is tried again");
+                read.is_unreadable = true;
                 break;
             }
         };
-        if !firings.is_empty() && record.len() > room {
+        let is_full = record.len() > room || core.clock.steady().since(now.steady) > READING_MAX;
+        if is_full && !(read.firings.is_empty() && read.held.is_empty()) {
             break;
         }
         match firing(core, timer, entry, &record, now, room) {
-            Some(firing) => {
+            Ok(Some(firing)) => {
                 room = room.saturating_sub(firing.bytes());
-                firings.push(firing);
+                read.firings.push(firing);
             }
-            None => core.timers.set_apart(core, timer, entry, "it cannot be read by this build"),
+            Ok(None) => read.held.push((timer, entry)),
+            Err(reason) => core.timers.set_apart(core, timer, entry, reason),
         }
     }
-    Some(firings)
+    Some(read)
 }
 
-/// What a timer does that is due; none when its record cannot be read.
-fn firing(core: &Core, timer: TimerId, entry: Entry, record: &[u8], now: Micros, room: usize) -> Option<Firing> {
-    let (record, envelope) = TimerRecord::decode(record)?;
-    let (header, _) = Header::decode(envelope).ok()?;
-    let address = Address::parse(header.destination)?;
+/// What a timer does that is due; none when there is no room for it, or why it cannot fire.
+fn firing(
+    core: &Core,
+    timer: TimerId,
+    entry: Entry,
+    record: &[u8],
+    now: Now,
+    room: usize,
+) -> Result<Option<Firing>, &'static str> {
+    let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
+    let plan = &record.plan;
+    let (Due::Steady(Steady(due)) | Due::Wall(Micros(due))) = entry.due else { return Err(UNREADABLE) };
     let ticks_max = (room / envelope.len()).clamp(1, TICKS_AT_A_TIME);
-    let Round { ticks, next } = record.rhythm.round(entry.due, now, ticks_max);
-    let send = |tick: &Micros| {
-        let envelope = as_tick(envelope, MessageId::of_tick(timer.message(), *tick), *tick).ok()?;
-        Some(StagedSend {
-            address: address.clone(),
-            to: core.recipient(&address)?,
-            priority: header.priority(),
-            envelope,
-        })
+    let round = plan.beat().map_err(|_| NO_ZONE)?.round(plan.catch_up, due, plan.present(now), ticks_max);
+    let send = |tick: &u64| {
+        let id = MessageId::of_tick(timer.message(), Micros(*tick));
+        staged(core, envelope, id, plan.wall_of(*tick, now))
     };
-    let sends = ticks.iter().map(send).collect::<Option<_>>()?;
-    let again = next.map(|due| (due, record.due_at(due).encode(envelope)));
-    Some(Firing { timer, entry, sends, again })
+    let sends = round.ticks.iter().map(send).collect::<Result<Vec<_>, _>>()?;
+    // A timer that fires once is counted by `timers_max`, and leaves room when it has fired. What repeats would fill the node.
+    if plan.repeats() && sends.first().is_some_and(|send| core.check_room(send).is_err()) {
+        return Ok(None);
+    }
+    let left_out = if plan.catch_up.missed == Missed::All { round.missed } else { 0 };
+    let plan = plan.clone();
+    let then = match record.after(&round, now.wall) {
+        Some(record) => Then::Again(plan.due(record.due), record.encode(envelope)),
+        None => Then::Gone,
+    };
+    Ok(Some(Firing { timer, entry, sends, then, left_out }))
+}
+
+/// The message of a timer, ready to be sent under this id.
+fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<StagedSend, &'static str> {
+    let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
+    let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
+    let to = core.recipient(&address).ok_or(NO_ACTOR)?;
+    let envelope = as_tick(envelope, id, sent_at).map_err(|_| UNREADABLE)?;
+    Ok(StagedSend { address, to, priority: header.priority(), envelope })
 }
 
 impl Firing {
+    /// One tick on top of what the timer does, asked for now.
+    pub(super) fn on_top(
+        core: &Core,
+        timer: TimerId,
+        entry: Entry,
+        record: &[u8],
+        id: MessageId,
+    ) -> Result<Self, &'static str> {
+        let (_, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
+        let sends = vec![staged(core, envelope, id, core.clock.wall())?];
+        Ok(Self { timer, entry, sends, then: Then::AsItIs, left_out: 0 })
+    }
+
     /// Puts what becomes of the timer into the submission.
     pub(crate) fn stage(&self, stage: &mut Stage<'_>) {
-        match &self.again {
-            Some((_, record)) => stage.put(self.timer.key(), record.clone()),
-            None => stage.delete(self.timer.key()),
+        match &self.then {
+            Then::Again(_, record) => stage.put(self.timer.key(), record.clone()),
+            Then::Gone => stage.delete(self.timer.key()),
+            Then::AsItIs => {}
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let sends: usize = self.sends.iter().map(|send| send.envelope.len()).sum();
-        sends + self.again.as_ref().map_or(0, |(_, record)| record.len())
+        sends + if let Then::Again(_, record) = &self.then { record.len() } else { 0 }
     }
 }
 
 /// The timers while some of them fire in one submission; nobody else sees or changes any meanwhile.
 pub(crate) struct FiringTimers<'a>(MutexGuard<'a, State>);
 
-impl Timers {
+impl KeptTimers {
     pub(crate) fn begin_firing(&self) -> FiringTimers<'_> {
         FiringTimers(self.lock())
     }
@@ -173,7 +327,17 @@ impl Timers {
         tracing::error!(node = %core.name, %timer, reason, "a timer cannot fire; it stays in the store, and is tried again after the next start");
         let mut state = self.lock();
         if state.index.get(timer) == Some(entry) {
-            state.index.set(timer, Entry { due: NEVER, ..entry });
+            state.index.set(timer, Entry { due: Due::Never, ..entry });
+        }
+    }
+
+    /// There is no room for what these would send.
+    fn hold_back(&self, timers: Vec<(TimerId, Entry)>) {
+        let mut state = self.lock();
+        for (timer, entry) in timers {
+            if state.index.get(timer) == Some(entry) {
+                state.index.set(timer, Entry { is_held: true, ..entry });
+            }
         }
     }
 }
@@ -181,17 +345,22 @@ impl Timers {
 impl FiringTimers<'_> {
     /// Whether the timer is as it was when this was made: neither cancelled nor set anew.
     pub(crate) fn are_unchanged(&self, firing: &Firing) -> bool {
-        self.0.index.get(firing.timer) == Some(firing.entry)
+        let now = self.0.index.get(firing.timer);
+        match firing.then {
+            // That it has fired meanwhile does not matter.
+            Then::AsItIs => now.is_some_and(|entry| entry.set == firing.entry.set),
+            Then::Again(..) | Then::Gone => now == Some(firing.entry),
+        }
     }
 
     /// What these timers do was submitted.
     pub(crate) fn submitted<'f>(mut self, firings: impl Iterator<Item = &'f Firing>, ticket: Position) {
         self.0.last_submitted = ticket;
-        for Firing { timer, entry, again, .. } in firings {
-            match again {
-                // Its record is in the store already, in this form or the one before.
-                Some((due, _)) => self.0.index.set(*timer, Entry { due: *due, ..*entry }),
-                None => self.0.index.remove(*timer),
+        for Firing { timer, entry, then, .. } in firings {
+            match then {
+                Then::Again(due, _) => self.0.index.set(*timer, Entry { due: *due, since: ticket, ..*entry }),
+                Then::Gone => self.0.remove(*timer),
+                Then::AsItIs => false,
             };
         }
     }

@@ -1,6 +1,7 @@
 //! What a timer is called.
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use everpost_persistence::{Key, Partition};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::message::MessageId;
 /// It is known to the node that set the timer, wherever the message goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimerId {
-    /// That of the address that the message goes to.
+    /// That of the address that the message goes to; of a timer with a name, one that derives from the name.
     partition: u16,
     /// As bytes, since a number of that size would be laid out in 32 bytes.
     name: [u8; 16],
@@ -21,6 +22,12 @@ pub struct TimerId {
 impl TimerId {
     pub(crate) fn new(partition: Partition, name: MessageId) -> Self {
         Self { partition: partition.0, name: name.0.to_be_bytes() }
+    }
+
+    /// Of a timer that is known by its name alone.
+    pub(crate) fn of_name(name: MessageId, partitions: NonZeroU16) -> Self {
+        let partition = name.0 % u128::from(partitions.get());
+        Self::new(Partition(u16::try_from(partition).expect("it is below the number of partitions")), name)
     }
 
     /// The identity that stands in the stored message; those of its ticks derive from it.

@@ -1,34 +1,78 @@
 //! The record of a timer, as the store keeps it; specified in `docs/FORMAT.md`.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Rhythm;
+use super::beat::Round;
+use super::plan::{Begin, CatchUp, Plan, Rhythm};
+use super::schedule::Missed;
 use crate::clock::Micros;
 use crate::encode::encode_exactly;
+use crate::envelope::Header;
 
-const TIMER_VERSION: u8 = 1;
+const TIMER_VERSION: u8 = 2;
+/// Of builds that had neither names nor zones, and counted nothing. It is read, and written anew when the timer fires.
+const TIMER_VERSION_PLAIN: u8 = 1;
 
-/// What a timer does. The envelope of its message follows; a tick is made of it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a timer does, and what it has done. The envelope of its message follows; a tick is made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TimerRecord {
     version: u8,
-    due: u64,
-    pub(crate) rhythm: Rhythm,
+    /// On the clock of its plan, as all moments are that do not say otherwise.
+    pub(crate) due: u64,
+    pub(crate) plan: Plan,
+    pub(crate) identity: Identity,
+    /// When it was set, by the wall clock.
+    pub(crate) set_at: u64,
+    /// Its newest tick that has come, sent or not; at first when it was set.
+    pub(crate) newest: u64,
+    /// When it sent something last, by the wall clock; zero for never.
+    pub(crate) fired_at: u64,
+    /// How many ticks it has sent.
+    pub(crate) fired: u64,
+    /// How many ticks were left out.
+    pub(crate) missed: u64,
+}
+
+/// Which timer it is; part of the stored record, so that variants are appended only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Identity {
+    /// One of its own, whatever else there is.
+    Unique,
+    /// The one that sends this message there by this plan: its id derives from these.
+    Content,
+    /// The one of this name: its id derives from that.
+    Named(String),
 }
 
 impl TimerRecord {
-    pub(crate) fn new(due: Micros, rhythm: Rhythm) -> Self {
-        Self { version: TIMER_VERSION, due: due.0, rhythm }
+    /// Of a timer that is set at `present` on the clock of its plan, which is `set_at` by the wall clock.
+    pub(crate) fn new(due: u64, plan: Plan, identity: Identity, present: u64, set_at: Micros) -> Self {
+        Self {
+            version: TIMER_VERSION,
+            due,
+            plan,
+            identity,
+            set_at: set_at.0,
+            newest: present,
+            fired_at: 0,
+            fired: 0,
+            missed: 0,
+        }
     }
 
-    pub(crate) fn due(&self) -> Micros {
-        Micros(self.due)
-    }
-
-    /// The same timer, due then.
-    pub(crate) fn due_at(self, due: Micros) -> Self {
-        Self { due: due.0, ..self }
+    /// What it is after this round, if it goes on.
+    pub(crate) fn after(mut self, round: &Round, wall: Micros) -> Option<Self> {
+        self.due = round.next?;
+        self.newest = round.newest;
+        self.missed = self.missed.saturating_add(round.missed);
+        if !round.ticks.is_empty() {
+            self.fired = self.fired.saturating_add(round.ticks.len() as u64);
+            self.fired_at = wall.0;
+        }
+        Some(self)
     }
 
     pub(crate) fn encode(&self, envelope: &[u8]) -> Bytes {
@@ -42,10 +86,43 @@ impl TimerRecord {
 
     /// The record, and the envelope behind it; none for bytes that this build cannot read.
     pub(crate) fn decode(record: &[u8]) -> Option<(Self, &[u8])> {
-        if record.first() != Some(&TIMER_VERSION) {
-            return None;
+        match record.first() {
+            Some(&TIMER_VERSION) => postcard::take_from_bytes(record).ok(),
+            Some(&TIMER_VERSION_PLAIN) => {
+                let (plain, envelope) = postcard::take_from_bytes::<PlainRecord>(record).ok()?;
+                let (header, _) = Header::decode(envelope).ok()?;
+                Some((plain.into_record(Micros(header.sent_at)), envelope))
+            }
+            _ => None,
         }
-        postcard::take_from_bytes(record).ok()
+    }
+}
+
+/// The layout of version 1.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct PlainRecord {
+    version: u8,
+    due: u64,
+    rhythm: PlainRhythm,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum PlainRhythm {
+    Once,
+    Every { period_micros: NonZeroU64, missed: Missed },
+    Cron { expression: String, missed: Missed },
+}
+
+impl PlainRecord {
+    fn into_record(self, set_at: Micros) -> TimerRecord {
+        let (rhythm, missed) = match self.rhythm {
+            PlainRhythm::Once => (Rhythm::Once, Missed::default()),
+            PlainRhythm::Every { period_micros, missed } => (Rhythm::Every(period_micros), missed),
+            PlainRhythm::Cron { expression, missed } => (Rhythm::Cron { expression, zone: None }, missed),
+        };
+        let catch_up = CatchUp { missed, ..CatchUp::default() };
+        let plan = Plan { begin: Begin::Unknown, rhythm, catch_up };
+        TimerRecord::new(self.due, plan, Identity::Unique, set_at.0, set_at)
     }
 }
 
@@ -61,25 +138,62 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timer::{Missed, Schedule};
+    use crate::envelope::{Origin, seal};
+    use crate::message::MessageId;
+    use crate::timer::Schedule;
+
+    #[derive(Debug, Serialize, Deserialize, everpost::Message)]
+    struct Tick;
+
+    fn record(due: u64, schedule: Schedule, identity: Identity) -> TimerRecord {
+        TimerRecord::new(due, schedule.into_plan(), identity, 3, Micros(4))
+    }
 
     #[test]
     fn the_bytes_of_a_record_are_fixed() {
-        let once = TimerRecord::new(Micros(300), Rhythm::Once);
-        assert_eq!(once.encode(b"envelope"), [&[1, 0xac, 2, 0], b"envelope".as_slice()].concat());
-        let period = Schedule::every(Duration::from_millis(1)).unwrap().missed(Missed::All).into_rhythm();
-        assert_eq!(TimerRecord::new(Micros(5), period).encode(b"e"), [1, 5, 1, 0xe8, 7, 2, b'e'].as_slice());
-        let cron = Schedule::cron("0 3 * * *").unwrap().missed(Missed::Skip).into_rhythm();
-        let expected = [&[1, 5, 2, 9], b"0 3 * * *".as_slice(), &[0], b"e"].concat();
-        assert_eq!(TimerRecord::new(Micros(5), cron).encode(b"e"), expected);
-        assert_eq!(TimerRecord::decode(&[2, 0, 0]), None, "another version");
+        let once = record(300, Schedule::after(Duration::from_micros(7)), Identity::Unique);
+        let defaults = [1, 0x80, 0xc0, 0xdd, 0xee, 0xc1, 2, 0xe8, 7].as_slice();
+        let expected = [&[2, 0xac, 2, 0, 7, 0], defaults, &[0, 4, 3, 0, 0, 0], b"envelope".as_slice()].concat();
+        assert_eq!(once.encode(b"envelope"), expected);
+        let period = Schedule::every(Duration::from_millis(1)).unwrap().starting_at(Micros(9)).missed(Missed::All);
+        let period = period.missed_max(5).missed_within(Duration::from_micros(6));
+        let expected = [2, 5, 1, 9, 1, 0xe8, 7, 2, 6, 5, 1, 4, 3, 0, 0, 0, b'e'];
+        assert_eq!(record(5, period, Identity::Content).encode(b"e"), expected.as_slice());
+        let nightly = Schedule::cron("0 3 * * *").unwrap().in_zone("europe/berlin").unwrap().missed(Missed::Skip);
+        let nightly =
+            TimerRecord { fired_at: 5, fired: 6, missed: 7, ..record(5, nightly, Identity::Named("n".into())) };
+        let zone = [&[1, 13], b"Europe/Berlin".as_slice()].concat();
+        let expected = [&[2, 5, 2, 2, 9], b"0 3 * * *".as_slice(), &zone, &[0], &defaults[1..]].concat();
+        let expected = [&*expected, &[2, 1, b'n', 4, 3, 5, 6, 7, b'e']].concat();
+        assert_eq!(nightly.encode(b"e"), expected);
+        assert_eq!(TimerRecord::decode(&[3, 0, 0]), None, "another version");
+    }
+
+    #[test]
+    fn records_of_builds_without_names_and_zones_are_read() {
+        let envelope = seal("box/a", Origin::plain(MessageId(9), Micros(8)), &Tick).unwrap();
+        let read = |bytes: &[u8]| {
+            let bytes = [bytes, &envelope].concat();
+            let (record, rest) = TimerRecord::decode(&bytes).unwrap();
+            assert_eq!((rest, record.version, record.newest, record.set_at), (&*envelope, 2, 8, 8));
+            (record.due, record.plan)
+        };
+        assert_eq!(
+            read(&[1, 0xac, 2, 0]),
+            (300, Plan { begin: Begin::Unknown, ..Schedule::after(Duration::ZERO).into_plan() })
+        );
+        let every = Schedule::every(Duration::from_millis(1)).unwrap().missed(Missed::All).into_plan();
+        assert_eq!(read(&[1, 5, 1, 0xe8, 7, 2]), (5, Plan { begin: Begin::Unknown, ..every }));
+        let cron = Schedule::cron("0 3 * * *").unwrap().missed(Missed::Skip).into_plan();
+        let bytes = [&[1, 5, 2, 9], b"0 3 * * *".as_slice(), &[0]].concat();
+        assert_eq!(read(&bytes), (5, Plan { begin: Begin::Unknown, ..cron }));
     }
 
     proptest! {
         #[test]
-        fn a_record_reads_back(due: u64, period in 1000..u64::MAX, envelope: Vec<u8>) {
-            let rhythm = Schedule::every(Duration::from_micros(period)).unwrap().into_rhythm();
-            let record = TimerRecord::new(Micros(1), rhythm).due_at(Micros(due));
+        fn a_record_reads_back(due: u64, period in 1000..u64::MAX, name in proptest::option::of(".*"), envelope: Vec<u8>) {
+            let schedule = Schedule::every(Duration::from_micros(period)).unwrap();
+            let record = record(due, schedule, name.map_or(Identity::Unique, Identity::Named));
             let encoded = record.encode(&envelope);
             prop_assert_eq!(TimerRecord::decode(&encoded), Some((record, envelope.as_slice())));
         }

@@ -1,14 +1,17 @@
-//! The timers that the store holds become the index again.
+//! The timers that the store holds become the index again, and those that run by a wall clock that was put back are set right.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use everpost_persistence::{Key, Position, ReadError, Table};
 
 use super::id::TimerId;
-use super::index::{Entry, NEVER};
-use super::record::TimerRecord;
+use super::identity::Digests;
+use super::index::Entry;
+use super::plan::Due;
+use super::record::{Identity, TimerRecord};
 use crate::address::Address;
-use crate::clock::Micros;
+use crate::clock::Now;
 use crate::cluster::Owner;
 use crate::core::Core;
 use crate::envelope::Header;
@@ -16,28 +19,63 @@ use crate::message::MessageId;
 
 /// Rebuilds the index with one scan. Blocks. A timer that this build cannot fire is kept, and can be cancelled.
 pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
+    let now = core.clock.now();
     let mut state = core.timers.lock();
+    scan(core, |timer, record| {
+        let due = due(core, record, now).unwrap_or_else(|reason| {
+            tracing::error!(node = %core.name, %timer, reason, "a timer cannot fire; it stays in the store until it can");
+            Due::Never
+        });
+        state.index.set(timer, Entry::new(due, Position(0)));
+        if let Some(digests) = digests_of_named(record) {
+            state.named.insert(timer, digests);
+        }
+    })
+}
+
+/// The wall clock was put back by more than its timers wait for: those that run by it go on from the present. Blocks.
+pub(super) fn set_right(core: &Arc<Core>, durable: Position) -> Result<(), ReadError> {
+    let now = core.clock.now();
+    scan(core, |timer, record| {
+        // What was set since is right, and what fires is fired by whoever called this.
+        let entry = core.timers.lock().index.get(timer).filter(|entry| entry.since <= durable);
+        let Some(entry @ Entry { due: Due::Wall(_), .. }) = entry else { return };
+        let Ok(due) = due(core, record, now) else { return };
+        let mut state = core.timers.lock();
+        if state.index.get(timer) == Some(entry) {
+            state.index.set(timer, Entry { due, ..entry });
+        }
+    })
+}
+
+/// The name of a record, and the timer in it.
+fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadError> {
     core.store.scan(Table::Timers, |key, record| {
         if let Key::Timer { partition, timer } = key {
-            let timer = TimerId::new(*partition, MessageId(*timer));
-            let due = due(core, record).unwrap_or_else(|reason| {
-                tracing::error!(node = %core.name, %timer, reason, "a timer cannot fire; it stays in the store until it can");
-                NEVER
-            });
-            state.index.set(timer, Entry { due, since: Position(0) });
+            found(TimerId::new(*partition, MessageId(*timer)), record);
         }
         ControlFlow::Continue(())
     })
 }
 
 /// When a timer is due, or why it cannot fire.
-fn due(core: &Core, record: &[u8]) -> Result<Micros, &'static str> {
-    let unreadable = "it cannot be read by this build";
-    let (record, envelope) = TimerRecord::decode(record).ok_or(unreadable)?;
-    let (header, _) = Header::decode(envelope).map_err(|_| unreadable)?;
-    let address = Address::parse(header.destination).ok_or(unreadable)?;
-    match core.owner(&address) {
-        Owner::Here if !core.kinds.contains_key(address.actor_type()) => Err("its actor type is not part of this node"),
-        Owner::Here | Owner::Away(..) => Ok(record.due()),
+fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, &'static str> {
+    let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
+    let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
+    let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
+    if matches!(core.owner(&address), Owner::Here) && !core.kinds.contains_key(address.actor_type()) {
+        return Err(NO_ACTOR);
     }
+    let beat = record.plan.beat().map_err(|_| NO_ZONE)?;
+    let due = record.plan.due_after_all(&beat, record.due, record.newest, now);
+    Ok(record.plan.due(due))
 }
+
+fn digests_of_named(record: &[u8]) -> Option<Digests> {
+    let (record, envelope) = TimerRecord::decode(record)?;
+    matches!(record.identity, Identity::Named(_)).then(|| Digests::of(&record.plan, envelope)).flatten()
+}
+
+pub(super) const UNREADABLE: &str = "it cannot be read by this build";
+pub(super) const NO_ACTOR: &str = "its actor type is not part of this node";
+pub(super) const NO_ZONE: &str = "its time zone is not known here";

@@ -1,24 +1,27 @@
-//! Schedules: when a timer is due, and what becomes of the ticks that could not be sent in time. Pure: the moment is handed
-//! in, and each answer is a function of what was asked.
+//! Schedules, as a user describes them.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use super::cron::Cron;
+use super::cron::{Cron, CronError};
+use super::plan::{Begin, CatchUp, Plan, Rhythm, micros};
 use crate::clock::Micros;
 
 /// The shortest period.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
-/// A tick that is sent this late is in time: a timer never fires at its very moment.
-const PUNCTUAL: Duration = Duration::from_secs(10);
 
 /// When a timer is due: once, again and again at a fixed rate, or at the moments of a cron expression.
 ///
-/// It is wall time, in UTC, since it has to outlive the process: when the clock is put forward timers are due earlier, and
-/// when it is put back they are due later, but each tick that was sent is not sent again.
+/// Waits ([`after`](Self::after), [`every`](Self::every)) pass at the machine's rate, whatever becomes of its clock, and over
+/// restarts of the node. Moments that somebody names ([`at`](Self::at), [`cron`](Self::cron),
+/// [`starting_at`](Self::starting_at)) are wall time. A wall clock that is set is believed when it has stood for a minute, so
+/// that nothing is sent because of a step that is taken back. Then, what it skipped was missed ([`Missed`]); and if it was put
+/// back, ticks that were sent are not sent again, but wait, up to three hours. After a step back of more than that a schedule
+/// goes on from the present.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,16 +30,17 @@ const PUNCTUAL: Duration = Duration::from_secs(10);
 /// let once = Schedule::after(Duration::from_secs(60));
 /// let hourly = Schedule::every(Duration::from_secs(60 * 60))?.missed(Missed::Skip);
 /// let nightly = Schedule::cron("0 3 * * *")?; // at three in the morning, UTC
+/// let local = Schedule::cron("0 3 * * *")?.in_zone("Europe/Berlin")?;
 /// # Ok::<(), everpost::ScheduleError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Schedule {
-    begin: Begin,
-    rhythm: Rhythm,
+    plan: Plan,
 }
 
-/// What becomes of the ticks of a timer that could not be sent when they were due, because the node was down, or the clock
-/// was put forward.
+/// What becomes of the ticks of a timer that could not be sent when they were due, because the node was down or full, or the
+/// clock was put forward. However many they were, that takes no longer; those that are left out are counted
+/// ([`Timer::missed`](crate::Timer)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Missed {
     /// They are left out: every tick that could not be sent within ten seconds of its moment, or before the next one.
@@ -44,7 +48,8 @@ pub enum Missed {
     /// One message stands for all of them: the newest.
     #[default]
     Once,
-    /// Each of them has its own message, however many they are.
+    /// Each of them has its own message, oldest first: those of the last day, and the newest thousand at most, unless
+    /// [`Schedule::missed_within`] and [`Schedule::missed_max`] say otherwise.
     All,
 }
 
@@ -69,45 +74,35 @@ pub enum ScheduleError {
         /// The expression.
         expression: String,
     },
-}
-
-/// When the first tick is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begin {
-    After(Duration),
-    At(Micros),
-    /// At the first moment of the rhythm.
-    Rhythm,
-}
-
-/// How the ticks follow each other; part of the stored record, so that variants are appended only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Rhythm {
-    Once,
-    Every { period_micros: NonZeroU64, missed: Missed },
-    Cron { expression: String, missed: Missed },
-}
-
-/// What a timer that is due does.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Round {
-    /// The ticks that are sent now, oldest first.
-    pub(crate) ticks: SmallVec<[Micros; 1]>,
-    /// When the next tick is due, which may be at once; none when there is none.
-    pub(crate) next: Option<Micros>,
+    /// The time zone database knows no such zone.
+    #[error("there is no time zone `{zone}`; {hint}")]
+    Zone {
+        /// The name.
+        zone: String,
+        /// What may be meant, or what such names are like.
+        hint: String,
+    },
+    /// A zone was named for a schedule without a cron expression.
+    #[error(
+        "the time zone `{zone}` says nothing of a schedule without a cron expression, which is the same in every zone"
+    )]
+    ZoneWithoutCron {
+        /// The zone.
+        zone: String,
+    },
 }
 
 impl Schedule {
     /// One tick, `delay` after the timer is set.
     #[must_use]
     pub fn after(delay: Duration) -> Self {
-        Self { begin: Begin::After(delay), rhythm: Rhythm::Once }
+        Self::new(Begin::After(micros(delay)), Rhythm::Once)
     }
 
-    /// One tick at that moment; at once when it has passed.
+    /// One tick at that moment of wall time; at once when it has passed.
     #[must_use]
     pub fn at(moment: impl Into<Micros>) -> Self {
-        Self { begin: Begin::At(moment.into()), rhythm: Rhythm::Once }
+        Self::new(Begin::At(moment.into()), Rhythm::Once)
     }
 
     /// A tick every `period`, the first one a period after the timer is set. The rate is fixed: ticks that come late do not
@@ -117,116 +112,133 @@ impl Schedule {
     ///
     /// [`ScheduleError::Period`] for less than a millisecond.
     pub fn every(period: Duration) -> Result<Self, ScheduleError> {
-        let period_micros = NonZeroU64::new(Micros::default().plus(period).0).filter(|_| period >= PERIOD_MIN);
+        let period_micros = NonZeroU64::new(micros(period)).filter(|_| period >= PERIOD_MIN);
         let period_micros = period_micros.ok_or(ScheduleError::Period(period))?;
-        Ok(Self { begin: Begin::After(period), rhythm: Rhythm::Every { period_micros, missed: Missed::default() } })
+        Ok(Self::new(Begin::After(period_micros.get()), Rhythm::Every(period_micros)))
     }
 
-    /// A tick at each moment, in UTC, that `expression` names with five fields: minute, hour, day of month, month, day of
-    /// week (0 or 7 is Sunday). A field is `*`, a number, a name (`JAN`, `MON`), a range `1-5`, a step `*/15`, or several of
-    /// them with commas; `L`, `W` and `#` are understood too. If both days are given, either is enough, as in `cron`.
+    /// A tick at each moment that `expression` names with five fields: minute, hour, day of month, month, day of week (0 or 7
+    /// is Sunday). A field is `*`, a number, a name (`JAN`, `MON`), a range `1-5`, a step `*/15`, or several of them with
+    /// commas; `L`, `W` and `#` are understood too. If both days are given, either is enough, as in `cron`. In UTC, unless
+    /// [`Schedule::in_zone`] names a zone.
     ///
     /// # Errors
     ///
     /// [`ScheduleError::Cron`] says what is wrong; [`ScheduleError::Never`] for a day that does not exist.
     pub fn cron(expression: &str) -> Result<Self, ScheduleError> {
-        let expression = expression.to_owned();
-        let cron = match Cron::parse(&expression) {
+        let expression = expression.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cron = match Cron::parse(&expression, None) {
             Ok(cron) => cron,
-            Err(reason) => return Err(ScheduleError::Cron { expression, reason }),
+            Err(CronError::Expression(reason)) => return Err(ScheduleError::Cron { expression, reason }),
+            Err(CronError::Zone) => unreachable!("no zone is named"),
         };
         if cron.next(Micros(0)).is_none() {
             return Err(ScheduleError::Never { expression });
         }
-        Ok(Self { begin: Begin::Rhythm, rhythm: Rhythm::Cron { expression, missed: Missed::default() } })
+        Ok(Self::new(Begin::Rhythm, Rhythm::Cron { expression, zone: None }))
     }
 
-    /// The first tick is due at that moment; for a cron expression at the first of its moments from then on. A moment that has
-    /// passed is one whose ticks were missed.
+    /// The cron expression by the clocks of this zone of the IANA database, like `Europe/Berlin`. Its rules are those of the
+    /// machine where it has them, or else of the database that is part of the program.
+    ///
+    /// Where clocks are put forward, a time that is skipped comes once, at the first moment after the gap: `30 2 * * *` at
+    /// 03:00, and if a whole day is skipped, at the beginning of the next one. Where they are put back, a time that comes twice
+    /// counts the first time. An expression of any hour, like `*/15 * * * *`, is no time of day: it goes through a repeated
+    /// hour as through any other, and nothing comes for minutes that are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::Zone`] for a name that is none, with what may be meant; [`ScheduleError::ZoneWithoutCron`].
+    pub fn in_zone(mut self, name: &str) -> Result<Self, ScheduleError> {
+        let zone_name = name.to_owned();
+        let Rhythm::Cron { zone, .. } = &mut self.plan.rhythm else {
+            return Err(ScheduleError::ZoneWithoutCron { zone: zone_name });
+        };
+        let Some(found) = Cron::zone_name(name) else {
+            let hint = match Cron::zone_like(name) {
+                Some(like) => format!("did you mean `{like}`?"),
+                None => "zones have names like `Europe/Berlin`".to_owned(),
+            };
+            return Err(ScheduleError::Zone { zone: zone_name, hint });
+        };
+        *zone = Some(found);
+        Ok(self)
+    }
+
+    /// The first tick is due at that moment of wall time; for a cron expression at the first of its moments from then on. A
+    /// moment that has passed is one whose ticks were missed. Further ticks follow by wall time too.
     #[must_use]
     pub fn starting_at(mut self, moment: impl Into<Micros>) -> Self {
-        self.begin = Begin::At(moment.into());
+        self.plan.begin = Begin::At(moment.into());
         self
     }
 
     /// What becomes of missed ticks; without it [`Missed::Once`]. A schedule of one tick never leaves it out.
     #[must_use]
     pub fn missed(mut self, policy: Missed) -> Self {
-        match &mut self.rhythm {
-            Rhythm::Once => {}
-            Rhythm::Every { missed, .. } | Rhythm::Cron { missed, .. } => *missed = policy,
-        }
+        self.plan.catch_up.missed = policy;
         self
     }
 
-    /// When the first tick is due, for a timer that is set now.
-    pub(crate) fn first(&self, now: Micros) -> Option<Micros> {
-        match (&self.rhythm, self.begin) {
-            (Rhythm::Cron { .. }, Begin::At(moment)) => self.rhythm.next(Micros(moment.0.saturating_sub(1))),
-            (_, Begin::At(moment)) => Some(moment),
-            (_, Begin::After(delay)) => Some(now.plus(delay)),
-            (_, Begin::Rhythm) => self.rhythm.next(now),
-        }
+    /// With [`Missed::All`]: ticks that are older than this when they could be sent are left out; a day unless this says
+    /// otherwise, and no less than ten seconds.
+    #[must_use]
+    pub fn missed_within(mut self, age: Duration) -> Self {
+        self.plan.catch_up.within = micros(age);
+        self
     }
 
-    pub(crate) fn into_rhythm(self) -> Rhythm {
-        self.rhythm
+    /// With [`Missed::All`]: of more ticks than this the newest are sent, and the others left out; 1,000 unless this says
+    /// otherwise, and no less than one.
+    #[must_use]
+    pub fn missed_max(mut self, ticks: u64) -> Self {
+        self.plan.catch_up.max = ticks;
+        self
+    }
+
+    fn new(begin: Begin, rhythm: Rhythm) -> Self {
+        Self { plan: Plan { begin, rhythm, catch_up: CatchUp::default() } }
+    }
+
+    pub(crate) fn repeats(&self) -> bool {
+        self.plan.repeats()
+    }
+
+    pub(crate) fn into_plan(self) -> Plan {
+        self.plan
     }
 }
 
-impl Rhythm {
-    /// What a timer does whose next tick is `due`, which has come: the ticks to be sent, `ticks_max` at most, and what is due
-    /// after them.
-    pub(crate) fn round(&self, due: Micros, now: Micros, ticks_max: usize) -> Round {
-        let missed = match self {
-            Self::Once => return Round { ticks: [due].into(), next: None },
-            Self::Every { missed, .. } | Self::Cron { missed, .. } => *missed,
-        };
-        if missed == Missed::All {
-            return self.every_one(due, now, ticks_max);
-        }
-        let newest = self.newest(due, now);
-        let is_left_out = missed == Missed::Skip && now.since(newest) > PUNCTUAL;
-        Round { ticks: (!is_left_out).then_some(newest).into_iter().collect(), next: self.next(newest) }
+impl From<Plan> for Schedule {
+    fn from(plan: Plan) -> Self {
+        Self { plan }
     }
+}
 
-    fn every_one(&self, due: Micros, now: Micros, ticks_max: usize) -> Round {
-        let mut ticks = SmallVec::new();
-        let mut next = Some(due);
-        while let Some(tick) = next.filter(|tick| *tick <= now && ticks.len() < ticks_max) {
-            ticks.push(tick);
-            next = self.next(tick);
-        }
-        Round { ticks, next }
-    }
-
-    /// The newest tick that has come, given one that has.
-    fn newest(&self, due: Micros, now: Micros) -> Micros {
-        if let Self::Every { period_micros, .. } = self {
-            let period = period_micros.get();
-            return Micros(due.0 + now.0.saturating_sub(due.0) / period * period);
-        }
-        // Halves what is between a tick that has come and where there is none, instead of going through all of them.
-        let (mut newest, mut end) = (due, now);
-        while newest < end {
-            let middle = Micros(newest.0.midpoint(end.0));
-            match self.next(middle).filter(|tick| *tick <= now) {
-                Some(tick) => newest = tick,
-                None => end = middle,
+/// As people say it: `every 1s`, `cron 0 3 * * * in Europe/Berlin`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begin = self.plan.begin;
+        match (&self.plan.rhythm, begin) {
+            (Rhythm::Once, Begin::After(wait)) => return write!(f, "once, after {:?}", Duration::from_micros(wait)),
+            (Rhythm::Once, _) => f.write_str("once")?,
+            (Rhythm::Every(period), _) => write!(f, "every {:?}", Duration::from_micros(period.get()))?,
+            (Rhythm::Cron { expression, zone }, _) => {
+                write!(f, "cron {expression} in {}", zone.as_deref().unwrap_or("UTC"))?;
             }
         }
-        newest
-    }
-
-    /// The tick that follows one at `after`.
-    fn next(&self, after: Micros) -> Option<Micros> {
-        match self {
-            Self::Once => None,
-            Self::Every { period_micros, .. } => after.0.checked_add(period_micros.get()).map(Micros),
-            Self::Cron { expression, .. } => Cron::parse(expression).ok()?.next(after),
+        let Begin::At(moment) = begin else { return Ok(()) };
+        f.write_str(if self.plan.repeats() { ", from " } else { ", at " })?;
+        match i64::try_from(moment.0).ok().and_then(|moment| Timestamp::from_microsecond(moment).ok()) {
+            Some(moment) => write!(f, "{moment}"),
+            None => f.write_str("the end of time"),
         }
     }
 }
 
-#[cfg(test)]
-mod tests;
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CatchUp { missed, .. } = self.plan.catch_up;
+        write!(f, "Schedule({self}, missed: {missed:?})")
+    }
+}

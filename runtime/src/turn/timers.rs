@@ -7,8 +7,8 @@ use crate::actor::Receives;
 use crate::address::AddressOf;
 use crate::clock::Micros;
 use crate::failure::Failure;
-use crate::message::Message;
-use crate::timer::{Schedule, TimerId};
+use crate::message::{Message, MessageId};
+use crate::timer::{Identity, Schedule, TimerId, TimerRef};
 
 impl Turn<'_> {
     /// Sends `message` to `to` when `delay` has passed. Short for `schedule(to, message, Schedule::after(delay))`.
@@ -72,19 +72,59 @@ impl Turn<'_> {
         M: Message,
     {
         let id = self.next_id();
-        match self.core.new_timer::<A, M>(to.address(), self.origin(id, self.core.clock.wall()), &message, schedule) {
+        self.set_timer(to, id, message, schedule, Identity::Unique);
+        self.core.timer_id(to.address(), id)
+    }
+
+    /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: see
+    /// [`ActorHandle::schedule_named`](crate::ActorHandle::schedule_named). If it is there as it would be set, nothing changes.
+    ///
+    /// A name that no timer can have fails the turn.
+    pub fn schedule_named<A, M, Form>(
+        &mut self,
+        name: &str,
+        to: &AddressOf<A>,
+        message: M,
+        schedule: Schedule,
+    ) -> TimerId
+    where
+        A: Receives<M, Form>,
+        M: Message,
+    {
+        let timer = self.core.timer_of_name(name);
+        self.set_timer(to, timer.message(), message, schedule, Identity::Named(name.to_owned()));
+        timer
+    }
+
+    fn set_timer<A, M, Form>(
+        &mut self,
+        to: &AddressOf<A>,
+        id: MessageId,
+        message: M,
+        schedule: Schedule,
+        identity: Identity,
+    ) where
+        A: Receives<M, Form>,
+        M: Message,
+    {
+        match self.core.new_timer::<A, M>(
+            to.address(),
+            self.origin(id, self.core.clock.wall()),
+            &message,
+            schedule,
+            identity,
+        ) {
             Ok(timer) => self.staged.timers.set(timer),
             Err(refusal) => {
                 let failure = || Failure::reject(format!("`{}` cannot be sent to {to} later: {refusal}", M::NAME));
                 self.staged.refused.get_or_insert_with(failure);
             }
         }
-        self.core.timer_id(to.address(), id)
     }
 
-    /// Cancels a timer that was set on this node: from the commit of this turn on it does not fire. Nothing happens when it has
-    /// fired before that, or was cancelled.
-    pub fn cancel(&mut self, timer: TimerId) {
-        self.staged.timers.cancel(timer);
+    /// Cancels a timer that was set on this node, by what setting it has returned, or by name: from the commit of this turn on it
+    /// does not fire. Nothing happens when it has fired before that, or was cancelled.
+    pub fn cancel<'t>(&mut self, which: impl Into<TimerRef<'t>>) {
+        self.staged.timers.cancel(self.core.timer_meant(which.into()));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use everpost::{Actor, Child, Failure, Group, Node, NodeConfig, Receipt};
+use everpost::{Actor, Child, Failure, Group, Node, NodeConfig, Receipt, Schedule};
 use tokio::sync::mpsc;
 
 use crate::load;
@@ -57,6 +57,13 @@ async fn run(setup: Setup) {
             }
             Command::Supervise { restarts } => {
                 tokio::spawn(fail_again_and_again(node.clone(), restarts));
+            }
+            Command::Schedule(number, millis) => {
+                let every = Schedule::every(Duration::from_millis(millis)).expect("tests say what can be");
+                let script = Script::new([Step::Append(number), Step::Reach(0)]);
+                let worker = node.actor::<Worker>("scheduled");
+                worker.schedule_named("schedule", script, every).await.expect("the node takes it");
+                emit(&Event::Scheduled(number));
             }
             Command::Stop => {
                 node.stop().await.expect("the node stops cleanly");

@@ -1,0 +1,101 @@
+//! When two timers are one: by name, or by what they do.
+
+use super::plan::Plan;
+use crate::envelope::Header;
+use crate::message::{MessageId, first_half};
+use crate::refusal::Refusal;
+
+/// The longest name of a timer, in bytes.
+pub const TIMER_NAME_BYTES_MAX: usize = 255;
+
+/// What a timer does, in short: two with the same digests do the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digests {
+    pub(super) plan: u128,
+    /// Of the message and where it goes.
+    pub(super) message: u128,
+}
+
+impl Digests {
+    /// Of a timer that sends the message of this envelope by this plan; none when the envelope cannot be read.
+    pub(super) fn of(plan: &Plan, envelope: &[u8]) -> Option<Self> {
+        let (header, payload) = Header::decode(envelope).ok()?;
+        let plan = postcard::to_allocvec(plan).expect("plain values can be encoded");
+        let mut message = blake3::Hasher::new();
+        for part in
+            [header.destination.as_bytes(), header.message.as_bytes(), &header.message_version.to_be_bytes(), payload]
+        {
+            message.update(&(part.len() as u64).to_be_bytes());
+            message.update(part);
+        }
+        Some(Self { plan: first_half(&blake3::hash(&plan)), message: first_half(&message.finalize()) })
+    }
+
+    /// The id of the one timer that does this.
+    pub(super) fn id(self) -> MessageId {
+        let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 timer of a plan and a message");
+        hasher.update(&self.plan.to_be_bytes());
+        hasher.update(&self.message.to_be_bytes());
+        MessageId(first_half(&hasher.finalize()))
+    }
+}
+
+/// The id of the timer of this name.
+pub(super) fn id_of_name(name: &str) -> MessageId {
+    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 timer of a name");
+    hasher.update(name.as_bytes());
+    MessageId(first_half(&hasher.finalize()))
+}
+
+/// Whether a timer may have this name.
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > TIMER_NAME_BYTES_MAX || name.contains(char::is_control) {
+        return Err(Refusal::TimerName { bytes: name.len() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Micros;
+    use crate::envelope::{Origin, seal};
+    use crate::timer::Schedule;
+
+    #[derive(Debug, serde::Serialize, serde::Deserialize, everpost::Message)]
+    struct Note {
+        text: String,
+    }
+
+    fn digests(seconds: u64, to: &str, text: &str) -> Digests {
+        let origin = Origin::plain(MessageId::random(), Micros(rand::random()));
+        let envelope = seal(to, origin, &Note { text: text.into() }).unwrap();
+        Digests::of(&Schedule::every(Duration::from_secs(seconds)).unwrap().into_plan(), &envelope).unwrap()
+    }
+
+    #[test]
+    fn timers_that_do_the_same_have_one_id_whoever_set_them_and_when() {
+        let id = digests(1, "box/a", "hi").id();
+        assert_eq!(digests(1, "box/a", "hi").id(), id);
+        for other in [digests(2, "box/a", "hi"), digests(1, "box/b", "hi"), digests(1, "box/a", "ho")] {
+            assert_ne!(other.id(), id);
+        }
+        assert_eq!(digests(1, "box/a", "hi").plan, digests(1, "box/b", "ho").plan);
+    }
+
+    #[test]
+    fn the_id_of_a_name_is_part_of_the_format() {
+        assert_eq!(id_of_name("nightly-report").to_string(), "435cac5303ec2167bbe165e71bde58b5");
+        assert_ne!(id_of_name("a"), id_of_name("b"));
+    }
+
+    #[test]
+    fn a_name_is_short_and_fits_a_line() {
+        assert!(check_name("nightly-report").is_ok() && check_name(&"x".repeat(TIMER_NAME_BYTES_MAX)).is_ok());
+        for name in ["", "two\nlines", "\u{1b}[31m", &"x".repeat(TIMER_NAME_BYTES_MAX + 1)] {
+            assert!(matches!(check_name(name), Err(Refusal::TimerName { .. })), "{name:?}");
+        }
+    }
+}

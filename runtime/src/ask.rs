@@ -128,149 +128,6 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
     }
 }
 
-/// A question from inside a turn.
-pub(crate) struct TurnAsk<'a> {
-    core: &'a Arc<Core>,
-    asking: &'a Mailbox,
-    to: &'a Address,
-    owner: Owner,
-    id: MessageId,
-}
-
-impl<'a> TurnAsk<'a> {
-    /// Notes that `asking` waits for `to`; refuses when that closes a circle, on this node or with one of `callers`, the ids
-    /// of the mailboxes that wait for this turn on any node.
-    pub(crate) fn new(
-        core: &'a Arc<Core>,
-        asking: &'a Mailbox,
-        to: &'a Address,
-        id: MessageId,
-        callers: &[u8],
-    ) -> Result<Self, AskError> {
-        if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
-            return Err(AskError::WouldDeadlock { to: to.to_string() });
-        }
-        let mut waits_for = lock(&core.waits_for);
-        let mut next = Some(to.mailbox());
-        while let Some(mailbox) = next {
-            if mailbox == asking.id() {
-                return Err(AskError::WouldDeadlock { to: to.to_string() });
-            }
-            next = waits_for.get(&mailbox).copied();
-        }
-        waits_for.insert(asking.id(), to.mailbox());
-        Ok(Self { core, asking, to, owner: core.owner(to), id })
-    }
-
-    /// What this store keeps until the turn commits: the reply, or that another node was asked.
-    pub(crate) fn kept_key(&self) -> Key {
-        match self.owner {
-            Owner::Here => reply_key(self.core, self.to, self.id),
-            Owner::Away(..) => {
-                let Mailbox { partition, .. } = *self.asking;
-                Key::Reply { partition, mailbox: self.asking.id(), request: self.id.0 }
-            }
-        }
-    }
-
-    /// Where the reply is kept, if that is another node.
-    pub(crate) fn asked_away(&self) -> Option<(Arc<Peer>, MessageId, Address)> {
-        match &self.owner {
-            Owner::Here => None,
-            Owner::Away(peer, _) => Some((Arc::clone(peer), self.id, self.to.clone())),
-        }
-    }
-
-    /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
-    pub(crate) async fn ask<A: Actor, M: Message>(self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
-        let timeout = self.core.config.ask_timeout;
-        let asked = async {
-            match &self.owner {
-                Owner::Here => self.ask_here::<A, M>(origin, message).await,
-                Owner::Away(peer, lane) => self.ask_away::<A, M>(peer, *lane, origin, message).await,
-            }
-        };
-        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(AskError::Timeout(timeout)))
-    }
-
-    async fn ask_here<A: Actor, M: Message>(&self, origin: Origin<'_>, message: &M) -> Result<M::Reply, AskError> {
-        let (waiter, reply) = Waiter::for_reply();
-        let waiter = match recall(self.core, self.to, self.id, waiter).await.map_err(|_| AskError::Stopped)? {
-            Recalled::Stored(reply) => return outcome::<M>(Some(Outcome::Replied(reply))),
-            Recalled::Waiting => None,
-            Recalled::Unknown(waiter) => Some(waiter),
-        };
-        if waiter.is_some() {
-            let (target, envelope) = self.core.seal::<A, M>(self.to, origin, message)?;
-            let Target::Here(kind) = target else { unreachable!("placement does not change while a node runs") };
-            let permit = self.core.store.reserve(Class::Turn { grows: true }, envelope.len()).await;
-            let permit = permit.map_err(Refusal::Store)?;
-            let priority = origin.priority;
-            let question = Some(self.id);
-            let incoming = Incoming { kind, address: self.to, priority, envelope, waiter, question };
-            self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
-        }
-        outcome::<M>(reply.await.ok())
-    }
-
-    async fn ask_away<A: Actor, M: Message>(
-        &self,
-        peer: &Arc<Peer>,
-        lane: Lane,
-        origin: Origin<'_>,
-        message: &M,
-    ) -> Result<M::Reply, AskError> {
-        let (waiter, reply) = oneshot::channel();
-        if let Some(position) = self.asked_before().await? {
-            let inquiry = Inquiry { id: self.id, address: self.to.clone(), lane, position, reply: true };
-            inquire(peer, inquiry, waiter).await;
-        } else {
-            let (_, envelope) = self.core.seal::<A, M>(self.to, origin, message)?;
-            let bytes = envelope.len() + CURSOR_BYTES_MAX;
-            let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
-            let outward = Outward {
-                peer: Arc::clone(peer),
-                lane,
-                address: self.to,
-                envelope,
-                flags: flags::TELL | flags::REPLY,
-                told: Some((self.id, waiter)),
-                question: Some((self.id, self.kept_key())),
-            };
-            self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
-        }
-        let told = reply.await.ok();
-        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused) = told {
-            // It has had no effect: the next attempt of the turn asks anew. One whose reply is lost has had its effect, and is
-            // never asked again.
-            self.forget().await;
-        }
-        outcome::<M>(told)
-    }
-
-    /// The number of the message by which an earlier attempt of this turn has asked another node.
-    async fn asked_before(&self) -> Result<Option<Position>, AskError> {
-        if let Some(KeptReply::Asked(position)) = self.core.kept_replies.get(self.id) {
-            return Ok(Some(position));
-        }
-        let marker = self.core.read(self.kept_key()).await.map_err(|_| AskError::Stopped)?;
-        Ok(marker.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0)))
-    }
-
-    async fn forget(&self) {
-        if let Ok(permit) = self.core.store.reserve(Class::Turn { grows: false }, 0).await {
-            self.core.store.submit(permit, |stage| stage.delete(self.kept_key()));
-        }
-        self.core.kept_replies.stored(self.id.0);
-    }
-}
-
-impl Drop for TurnAsk<'_> {
-    fn drop(&mut self) {
-        lock(&self.core.waits_for).remove(&self.asking.id());
-    }
-}
-
 /// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
 /// asks the node otherwise.
 pub(crate) async fn inquire(peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
@@ -318,7 +175,7 @@ pub(crate) async fn recall(
 ) -> Result<Recalled, ActorProcessingErr> {
     loop {
         match core.kept_replies.get(id) {
-            Some(KeptReply::Waiting { mailbox, position }) => {
+            Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
                 let mut inner = mailbox.lock();
                 if inner.rules.contains(position) {
                     inner.asks.insert(position, waiter);
@@ -329,7 +186,7 @@ pub(crate) async fn recall(
                 // It was finished between the two looks: look again.
             }
             Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
-            Some(KeptReply::Asked(_)) | None => break,
+            Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => break,
         }
         tokio::task::yield_now().await;
     }
@@ -337,7 +194,8 @@ pub(crate) async fn recall(
     Ok(stored.map_or(Recalled::Unknown(waiter), Recalled::Stored))
 }
 
-/// The questions of turns that are under way, by id. What is not here is in the store, or was never asked.
+/// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
+/// asked.
 #[derive(Debug, Default)]
 pub(crate) struct KeptReplies {
     by_id: Mutex<HashMap<u128, KeptReply>>,
@@ -347,10 +205,11 @@ pub(crate) struct KeptReplies {
 pub(crate) enum KeptReply {
     /// Not handled yet.
     Waiting { mailbox: Arc<Mailbox>, position: Position },
+    /// Not handled yet, and nobody wants the reply any more. Where the store of the turn that asked says what was asked, if that
+    /// is this one.
+    Abandoned(Option<Key>),
     /// Handled; the reply is in the store once this is durable.
     Submitted(Position),
-    /// Another node was asked, by the message with this number.
-    Asked(Position),
 }
 
 impl KeptReplies {
@@ -358,24 +217,31 @@ impl KeptReplies {
         lock(&self.by_id).insert(id.0, KeptReply::Waiting { mailbox: Arc::clone(mailbox), position });
     }
 
-    pub(crate) fn submitted(&self, id: MessageId, ticket: Position) {
-        lock(&self.by_id).insert(id.0, KeptReply::Submitted(ticket));
+    /// The turn that asked has ended without the reply. False when the question is not waiting any more.
+    pub(crate) fn abandon(&self, id: MessageId, note: Option<Key>) -> bool {
+        match lock(&self.by_id).get_mut(&id.0) {
+            Some(kept @ KeptReply::Waiting { .. }) => {
+                *kept = KeptReply::Abandoned(note);
+                true
+            }
+            _ => false,
+        }
     }
 
-    pub(crate) fn asked(&self, id: MessageId, position: Position) {
-        lock(&self.by_id).insert(id.0, KeptReply::Asked(position));
+    pub(crate) fn submitted(&self, id: MessageId, ticket: Position) {
+        lock(&self.by_id).insert(id.0, KeptReply::Submitted(ticket));
     }
 
     pub(crate) fn stored(&self, id: u128) {
         lock(&self.by_id).remove(&id);
     }
 
-    fn get(&self, id: MessageId) -> Option<KeptReply> {
+    pub(crate) fn get(&self, id: MessageId) -> Option<KeptReply> {
         lock(&self.by_id).get(&id.0).cloned()
     }
 }
 
-fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
+pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
     match outcome {
         Some(Outcome::Replied(reply)) => postcard::from_bytes(&reply).map_err(AskError::Reply),
         Some(Outcome::Handled) => Err(AskError::ReplyLost),
@@ -385,6 +251,6 @@ fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@ mod enqueue;
 mod fail;
 mod load;
 mod locked;
+mod outlive;
 mod recall;
 mod settle;
 mod supervise;
@@ -33,6 +34,7 @@ pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
 use self::load::{Activations, Counters, Load, Room};
+pub(crate) use self::outlive::Outlived;
 pub(crate) use self::recall::Recalled;
 use crate::actor::Actor;
 use crate::address::Address;
@@ -49,6 +51,7 @@ use crate::link::Note;
 use crate::mailbox::{Mailbox, Presence};
 use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
+use crate::questions::Register;
 use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::supervision::Kind;
@@ -93,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) timers: KeptTimers,
     pub(crate) activations: Activations,
     pub(crate) kept_replies: KeptReplies,
+    /// What the turns of this node have asked.
+    pub(crate) asked: Register,
     pub(crate) requests: Requests,
     pub(crate) shelf: Shelf,
     /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
@@ -153,6 +158,7 @@ impl Core {
             quarantine: Quarantine::default(),
             timers: KeptTimers::default(),
             kept_replies: KeptReplies::default(),
+            asked: Register::default(),
             waits_for: Mutex::default(),
             counters: Counters::default(),
             load: Load::default(),
@@ -274,7 +280,6 @@ impl Core {
             }
             Effect::Acknowledge(peer) => peer.news.notify_one(),
             Effect::Forget(peer, id, address) => {
-                self.kept_replies.stored(id.0);
                 peer.tell(Note::Forget { id: id.0, destination: address.to_string() });
             }
             Effect::Answer(answer) => answer(),

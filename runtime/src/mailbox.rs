@@ -22,6 +22,7 @@ pub use self::backoff::Backoff;
 pub(crate) use self::rules::{Failures, Next, Rules};
 use crate::address::Address;
 use crate::clock::Steady;
+use crate::questions::AskingTurns;
 use crate::supervised::Supervised;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
@@ -35,6 +36,8 @@ pub(crate) struct Mailbox {
     /// Rung when a message leaves, for senders that wait for room.
     pub(crate) room: Notify,
     senders_waiting: AtomicUsize,
+    /// Looked at without the lock at the end of each turn.
+    pub(crate) asking: AskingTurns,
 }
 
 /// A sender that waits for room; counted until it is dropped.
@@ -123,6 +126,7 @@ impl Mailbox {
             inner: Mutex::new(inner),
             room: Notify::new(),
             senders_waiting: AtomicUsize::new(0),
+            asking: AskingTurns::default(),
         }
     }
 

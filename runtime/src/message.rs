@@ -67,7 +67,30 @@ impl MessageId {
         Self(rand::random())
     }
 
-    /// The identity of the `index`-th message that the turn of this one sends.
+    /// The identity of the `index`-th message that the turn of this one sends. Each kind of thing that a turn does is counted
+    /// by itself: a send more or less before a question does not make that another question.
+    pub(crate) fn sent(self, index: u32) -> Self {
+        self.nth("everpost 2026 message of a turn", index)
+    }
+
+    /// The identity of its `index`-th question.
+    pub(crate) fn question(self, index: u32) -> Self {
+        self.nth("everpost 2026 question of a turn", index)
+    }
+
+    /// The identity of the `index`-th timer that it sets.
+    pub(crate) fn timer(self, index: u32) -> Self {
+        self.nth("everpost 2026 timer of a turn", index)
+    }
+
+    fn nth(self, of: &str, index: u32) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(of);
+        hasher.update(&self.0.to_be_bytes());
+        hasher.update(&index.to_be_bytes());
+        Self(first_half(&hasher.finalize()))
+    }
+
+    /// The identity that a build of before derived for whatever a turn did, all of it counted together.
     pub(crate) fn derive(self, index: u32) -> Self {
         let mut input = [0; 20];
         input[..16].copy_from_slice(&self.0.to_be_bytes());
@@ -116,11 +139,21 @@ mod tests {
     #[test]
     fn derived_ids_repeat_and_differ() {
         let id = MessageId(7);
-        assert_eq!(id.derive(0), id.derive(0));
-        assert_ne!(id.derive(0), id.derive(1));
-        assert_ne!(id.derive(0), MessageId(8).derive(0));
+        let all = [0, 1].map(|index| [id.sent(index), id.question(index), id.timer(index), id.derive(index)]);
+        let all = all.as_flattened();
+        assert!(all.iter().enumerate().all(|(place, one)| !all[..place].contains(one)), "{all:?}");
+        assert_ne!(id.sent(0), MessageId(8).sent(0));
         assert_eq!(id.idempotency_key("charge"), id.idempotency_key("charge"));
         assert_ne!(id.idempotency_key("charge"), id.idempotency_key("refund"));
+    }
+
+    #[test]
+    fn derived_ids_are_part_of_the_format() {
+        let id = MessageId(7);
+        assert_eq!(id.sent(1).to_string(), "");
+        assert_eq!(id.question(1).to_string(), "");
+        assert_eq!(id.timer(1).to_string(), "");
+        assert_eq!(id.derive(1).to_string(), "", "of turns that have asked under an older build");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use everpost_persistence::AdmissionError;
 
 use crate::gate::NodeEnded;
 use crate::message::MessageId;
+use crate::questions::Difference;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
 #[derive(Debug, thiserror::Error)]
@@ -192,8 +193,11 @@ pub enum AskError {
     /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a dead letter.
     #[error("another message was sent under this idempotency key before; this one had no effect")]
     KeyReused,
-    /// The message was handled, but its reply was lost with the link or a restart of the node that made it.
-    #[error("the message was handled, but its reply was lost with the link or the node that made it")]
+    /// The message was handled, but its reply was lost with the link or a restart of the node that made it; or it was given up on,
+    /// and its dead letter is gone.
+    #[error(
+        "the reply is lost: the message was handled, and its reply went with the link or the node that made it, or it was given up on and its dead letter is gone"
+    )]
     ReplyLost,
     /// Waiting would never end: the actor that is asked waits, directly or not, for the one that asks.
     #[error("asking {to} would wait for ever, since it waits for the actor that asks")]
@@ -201,6 +205,10 @@ pub enum AskError {
         /// The address that was asked.
         to: String,
     },
+    /// An earlier attempt of this turn asked something else at this place, which may have had its effect. Nothing was asked now,
+    /// and the turn fails, whatever its handler makes of this: see [`Turn::ask`](crate::Turn::ask).
+    #[error("{0}; nothing was asked, and this turn cannot commit: let the handler ask the same on every attempt")]
+    Differs(Box<Difference>),
     /// The reply does not have the type that the message names.
     #[error("the reply cannot be read: {0}; was it stored by another build?")]
     Reply(postcard::Error),

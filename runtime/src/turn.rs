@@ -1,5 +1,6 @@
 //! The turn: the handling of one message, and the only door through which its effects leave.
 
+mod ask;
 mod timers;
 
 use std::fmt;
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Position};
+use everpost_persistence::Position;
 use everpost_transport::link::Lane;
 
+pub(crate) use self::ask::Older;
 use crate::actor::{Actor, Receives};
 use crate::address::{Address, AddressOf};
-use crate::ask::TurnAsk;
 use crate::clock::Micros;
 use crate::cluster::Peer;
 use crate::core::{Core, Target};
@@ -23,7 +24,6 @@ use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
 use crate::post::Options;
 use crate::priority::Priority;
-use crate::refusal::AskError;
 use crate::request::RequestId;
 use crate::supervision::Kind;
 use crate::time_limit::Progress;
@@ -47,18 +47,44 @@ pub struct Turn<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) sends: Vec<StagedSend>,
-    /// Replies to questions of this turn that are kept until it commits.
-    pub(crate) replies: Vec<Key>,
-    /// Questions of this turn to actors of other nodes, where the replies are kept until it commits.
-    pub(crate) asked_away: Vec<(Arc<Peer>, MessageId, Address)>,
+    /// The places of the questions that this attempt has asked.
+    pub(crate) asked: Vec<u32>,
+    /// What this turn has asked under an older build.
+    pub(crate) older: Vec<Older>,
     pub(crate) timers: TimerChanges,
     pub(crate) forget: bool,
     /// The message was handed over to a holder, who decides.
     pub(crate) is_held: bool,
     /// The first effect that could not be staged: the turn fails with it.
     refused: Option<Failure>,
-    /// Counts what the turn sends and asks, for the derived ids.
-    index: u32,
+    numbers: Numbers,
+}
+
+/// Counts what a turn does, for the ids that derive from it.
+#[derive(Debug, Default)]
+struct Numbers {
+    sends: u32,
+    questions: u32,
+    timers: u32,
+}
+
+impl Numbers {
+    fn send(&mut self) -> u32 {
+        self.sends += 1;
+        self.sends - 1
+    }
+
+    fn timer(&mut self) -> u32 {
+        self.timers += 1;
+        self.timers - 1
+    }
+
+    /// Its number, and the one that it would have under an older build, which counted everything together.
+    fn question(&mut self) -> (u32, u32) {
+        let together = self.sends + self.questions + self.timers;
+        self.questions += 1;
+        (self.questions - 1, together)
+    }
 }
 
 #[derive(Debug)]
@@ -113,7 +139,7 @@ impl<'a> Turn<'a> {
     }
 
     fn stage<A: Actor, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
-        let id = self.next_id();
+        let id = self.message_id().sent(self.staged.numbers.send());
         let now = self.core.clock.now();
         let origin = options.apply(self.origin(id, now.wall), now);
         match self.core.seal::<A, M>(to.address(), origin, message) {
@@ -122,34 +148,9 @@ impl<'a> Turn<'a> {
                 self.staged.sends.push(StagedSend { address, to: target.into(), priority, envelope });
             }
             Err(refusal) => {
-                let failure = || Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME));
-                self.staged.refused.get_or_insert_with(failure);
+                self.staged.refuse(|| Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME)));
             }
         }
-    }
-
-    /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
-    /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
-    /// effects happen once however often this turn runs.
-    ///
-    /// # Errors
-    ///
-    /// [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not and on whatever node, when
-    /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
-    /// same moment ends by the timeout);
-    /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
-    pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
-    where
-        A: Receives<M, Form>,
-        M: Message,
-    {
-        let id = self.next_id();
-        let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
-        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
-        let question = TurnAsk::new(self.core, self.mailbox, to.address(), id, &callers)?;
-        self.staged.replies.push(question.kept_key());
-        self.staged.asked_away.extend(question.asked_away());
-        question.ask::<A, M>(origin, &message).await
     }
 
     /// Completes when everything that this turn builds on is durable: its message, and the turns before it. For
@@ -242,23 +243,35 @@ impl<'a> Turn<'a> {
         Hold::new(Held { core, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })
     }
 
-    /// Ends the turn: what it staged, unless something could not be.
+    /// Ends the turn: what it staged, unless something could not be, or it has left out what an earlier attempt has asked.
     pub(crate) fn into_staged(self) -> Result<Staged, Failure> {
         let mut staged = self.staged;
+        if self.mailbox.asking.is_any() {
+            let left_out = self.core.asked.left_out(self.header.id(), &staged.asked);
+            if let Some(first) = left_out.first() {
+                let others = left_out.len() - 1;
+                staged.refuse(|| {
+                    Failure::retry(format!(
+                        "{first} was asked before, by an earlier attempt of this turn, and not by this one (with {others} questions more): it may have had its effect, so that the turn cannot commit without it; let the handler ask the same on every attempt"
+                    ))
+                });
+            }
+        }
         match staged.refused.take() {
             Some(refused) => Err(refused),
             None => Ok(staged),
         }
     }
 
-    fn next_id(&mut self) -> MessageId {
-        let index = self.staged.index;
-        self.staged.index += 1;
-        self.message_id().derive(index)
-    }
-
     fn origin(&self, id: MessageId, sent_at: Micros) -> Origin<'a> {
         Origin { sender: Some(self.header.destination), trace: Some(self.header.trace()), ..Origin::plain(id, sent_at) }
+    }
+}
+
+impl Staged {
+    /// The turn cannot commit, whatever its handler makes of it. The first reason counts.
+    fn refuse(&mut self, failure: impl FnOnce() -> Failure) {
+        self.refused.get_or_insert_with(failure);
     }
 }
 

@@ -39,6 +39,7 @@ mod questions;
 mod receipts;
 mod recovery;
 mod relays;
+mod repeats;
 mod requests;
 mod retries;
 mod schedules;

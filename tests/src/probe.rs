@@ -112,7 +112,8 @@ impl Probe {
         self.seen.borrow().clone()
     }
 
-    pub(crate) fn reach(&self, gate: u32) {
+    /// A handler has come to `gate`.
+    pub fn reach(&self, gate: u32) {
         self.seen.send_modify(|seen| *seen.reached.entry(gate).or_default() += 1);
         if self.echo {
             emit(&Event::Reached(gate));
@@ -126,7 +127,8 @@ impl Probe {
         self.seen.send_modify(|seen| seen.notes.push(note));
     }
 
-    pub(crate) async fn pass(&self, gate: u32) {
+    /// A handler waits at `gate`.
+    pub async fn pass(&self, gate: u32) {
         if !self.open {
             // An error says that the gate is open for good.
             if let Ok(permit) = self.gate(gate).acquire().await {

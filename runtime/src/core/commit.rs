@@ -78,6 +78,7 @@ impl Core {
         let forgotten = forget && own.rules.is_empty() && !to_itself;
         let settled =
             if is_repeated { Settled::default() } else { self.settles(mailbox, header, payload, reply.as_ref()) };
+        let outlived = self.outlive(mailbox, header.id(), &staged);
         let timers = self.timers.change(staged.timers);
         let (ticket, positions) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
@@ -90,9 +91,7 @@ impl Core {
                 stage.put(mailbox.state_key(), record);
             }
             settled.stage(stage);
-            for key in &staged.replies {
-                stage.delete(*key);
-            }
+            outlived.stage(stage);
             timers.stage(stage);
             let sends = staged.sends.iter().zip(destinations);
             sends.map(|(send, destination)| destination.stage(stage, send)).collect::<SmallVec<[_; 4]>>()
@@ -110,9 +109,7 @@ impl Core {
             self.deliver(&mut locked, &mut peers, destination, position, send.priority, send.envelope);
         }
         drop((locked, peers));
-        for (peer, id, address) in staged.asked_away {
-            self.release_after(ticket, Effect::Forget(peer, id, address));
-        }
+        self.outlived(outlived, ticket);
         self.count_handled();
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));

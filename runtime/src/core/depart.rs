@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Permit, Position};
-use everpost_transport::link::{Lane, Sequence};
+use everpost_persistence::{Partition, Permit, Position};
+use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
 use super::enqueue::{Accepted, Bound};
 use super::{Core, Effect};
 use crate::address::Address;
-use crate::cluster::{Awaited, Departure, OutboxFull, Outgoing, Peer, encode_cursor};
+use crate::cluster::{Awaited, Departure, OutboxFull, Outgoing, Peer};
 use crate::link::flags;
 use crate::message::MessageId;
+use crate::questions::Asking;
 use crate::waiter::Outcome;
 
 /// A message on its way to another node.
@@ -27,8 +28,8 @@ pub(crate) struct Outward<'a> {
     pub(crate) flags: u8,
     /// Who waits for what becomes of it.
     pub(crate) told: Option<(MessageId, oneshot::Sender<Outcome>)>,
-    /// The question of a turn, and where the store notes that it was asked.
-    pub(crate) question: Option<(MessageId, Key)>,
+    /// That it is the question of a turn of this node.
+    pub(crate) question: Option<Asking<'a>>,
 }
 
 impl Core {
@@ -46,16 +47,16 @@ impl Core {
         {
             return Err(Box::new((full, outward)));
         }
-        let Outward { lane, address, envelope, flags, told, question, .. } = outward;
+        let Outward { lane, address, envelope, flags, told, mut question, .. } = outward;
         let (ticket, position) = self.store.submit(permit, |stage| {
             let position = stage.dispatch(Partition(lane.partition), envelope.clone());
-            if let Some((_, marker)) = question {
-                stage.put(marker, encode_cursor(Sequence(position.0)));
+            if let Some(question) = &mut question {
+                question.stage(stage, position);
             }
             position
         });
-        if let Some((id, _)) = question {
-            self.kept_replies.asked(id, position);
+        if let Some(Asking { mailbox, asked }) = question {
+            self.asked.asked(mailbox, asked);
         }
         if let Some((id, waiter)) = told {
             let reply = flags & flags::REPLY != 0;

@@ -11,8 +11,8 @@ use super::Core;
 use crate::actor::Delivery;
 use crate::address::Address;
 use crate::mailbox::{Inner, Mailbox};
-use crate::message::MessageId;
 use crate::priority::Priority;
+use crate::questions::Asking;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
 
@@ -42,8 +42,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) envelope: Bytes,
     /// Who waits for what becomes of it.
     pub(crate) waiter: Option<Waiter>,
-    /// The question of a turn, whose reply is stored.
-    pub(crate) question: Option<MessageId>,
+    /// That it is the question of a turn of this node.
+    pub(crate) question: Option<Asking<'a>>,
 }
 
 /// The mailbox, or the node, is full; nothing happened.
@@ -80,15 +80,21 @@ impl Core {
                 self.gate.look_again();
                 return Err(Box::new(Full { mailbox: None, incoming }));
             }
-            let Incoming { priority, envelope, waiter, question, .. } = incoming;
-            let (ticket, position) =
-                self.store.submit(permit, |stage| stage.enqueue(mailbox.partition, envelope.clone()));
+            let Incoming { priority, envelope, waiter, mut question, .. } = incoming;
+            let (ticket, position) = self.store.submit(permit, |stage| {
+                let position = stage.enqueue(mailbox.partition, envelope.clone());
+                if let Some(question) = &mut question {
+                    question.stage(stage, position);
+                }
+                position
+            });
             if let Some(waiter) = waiter {
                 inner.asks.insert(position, waiter);
             }
-            if let Some(id) = question {
-                self.kept_replies.waiting(id, &mailbox, position);
+            if let Some(Asking { mailbox: asking, asked }) = question {
+                self.kept_replies.waiting(asked.id(), &mailbox, position);
                 self.quarantine.admit(mailbox.id(), position);
+                self.asked.asked(asking, asked);
             }
             self.place(&mut inner, &mailbox, position, priority, envelope);
             return Ok(Accepted { position, ticket });

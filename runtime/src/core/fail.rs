@@ -199,6 +199,11 @@ impl Core {
         });
         inner.last_submitted = ticket;
         inner.restarts = 0;
+        if mailbox.asking.is_any()
+            && let Ok((header, _)) = Header::decode(envelope)
+        {
+            self.asked.buried(mailbox, header.id());
+        }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         self.shelf.add(&self.name);
         if let Some(waiter) = inner.asks.remove(&position) {
@@ -210,6 +215,7 @@ impl Core {
         {
             // Without a reply in the store the turn that asked may ask again.
             self.kept_replies.stored(header.id().0);
+            self.asked.given_up(header.id());
         }
         if let Some((position, notice)) = noticed.zip(notice) {
             self.place(&mut inner, mailbox, position, Priority::Normal, notice);

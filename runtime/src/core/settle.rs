@@ -5,6 +5,7 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::{Core, Effect};
+use crate::ask::KeptReply;
 use crate::envelope::Header;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -13,15 +14,30 @@ use crate::request::{Answered, RequestKey, digest};
 /// What a submission keeps of an outcome. Usually nothing.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    question: Option<(MessageId, Key, Option<Bytes>)>,
+    question: Option<Question>,
     request: Option<(RequestKey, Answered)>,
+}
+
+/// The outcome of a question of a turn.
+#[derive(Debug)]
+struct Question {
+    id: MessageId,
+    /// The reply, and where it is kept.
+    reply: Option<(Key, Bytes)>,
+    /// Nobody wants the reply, and what says here what was asked goes.
+    note: Option<Key>,
 }
 
 impl Settled {
     /// The bytes that it adds to the submission.
     pub(super) fn stage(&self, stage: &mut Stage<'_>) {
-        if let Some((_, key, Some(reply))) = &self.question {
-            stage.put(*key, reply.clone());
+        if let Some(Question { reply, note, .. }) = &self.question {
+            if let Some((key, reply)) = reply {
+                stage.put(*key, reply.clone());
+            }
+            if let Some(note) = note {
+                stage.delete(*note);
+            }
         }
         if let Some((key, answered)) = &self.request {
             stage.put(Key::from(*key), answered.encode());
@@ -39,8 +55,12 @@ impl Core {
         reply: Option<&Bytes>,
     ) -> Settled {
         let question = header.keep_reply.then(|| {
-            let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: header.id().0 };
-            (header.id(), key, reply.cloned())
+            let id = header.id();
+            if let Some(KeptReply::Abandoned(note)) = self.kept_replies.get(id) {
+                return Question { id, reply: None, note };
+            }
+            let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
+            Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
         });
         let request = header.extension.request().map(|request| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
@@ -54,7 +74,7 @@ impl Core {
 
     /// The submission was made: from here on the outcome is known.
     pub(super) fn settled(&self, settled: Settled, ticket: Position) {
-        if let Some((id, ..)) = settled.question {
+        if let Some(Question { id, .. }) = settled.question {
             self.kept_replies.submitted(id, ticket);
             self.release_after(ticket, Effect::ReplyStored(id.0));
         }

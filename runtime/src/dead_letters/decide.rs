@@ -10,7 +10,7 @@ use super::record::DeadLetterRecord;
 use super::{DeadLetter, shelf};
 use crate::address::Address;
 use crate::cluster::Owner;
-use crate::core::Core;
+use crate::core::{Core, Outlived};
 use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::gate::NodeEnded;
 use crate::message::{Message, MessageId};
@@ -170,10 +170,15 @@ impl DeadLetters {
     /// [`DeadLetterError`]; the letter is where it was.
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
         let _deciding = self.core.shelf.deciding.lock().await;
-        self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
+        let record = self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
         let permit = self.core.store.reserve(Class::Turn { grows: false }, 0).await?;
         let key = Key::DeadLetter { position: Position(sequence) };
-        let (ticket, ()) = self.core.store.submit(permit, |stage| stage.delete(key));
+        let outlived = self.core.outlive_letter(&record);
+        let (ticket, ()) = self.core.store.submit(permit, |stage| {
+            stage.delete(key);
+            outlived.stage(stage);
+        });
+        self.core.outlived(outlived, ticket);
         self.core.shelf.remove();
         Ok(self.core.gate.durable(ticket).await?)
     }
@@ -204,15 +209,23 @@ impl DeadLetters {
 }
 
 impl Core {
+    /// What the turn of a letter has asked, which is never replayed from here on.
+    fn outlive_letter(&self, record: &[u8]) -> Outlived {
+        let record = DeadLetterRecord::decode(record);
+        let header = record.as_ref().and_then(|record| Header::decode(record.envelope).ok());
+        let of = header.and_then(|(header, _)| Some((Address::parse(header.destination)?, header.id())));
+        of.map(|(address, turn)| self.outlive_dropped(&address, turn)).unwrap_or_default()
+    }
+
     /// Moves a letter back into its mailbox, as this envelope. Returns what must be durable for that to count.
     async fn revive(&self, letter: Position, address: &Address, envelope: Bytes) -> Result<Position, DeadLetterError> {
         if let Owner::Away(peer, _) = self.owner(address) {
             let (address, node) = (address.to_string(), peer.name.to_string());
             return Err(DeadLetterError::LivesElsewhere { address, node });
         }
-        let (message, priority) = match Header::decode(&envelope) {
-            Ok((header, _)) => (header.message.to_owned(), header.priority()),
-            Err(_) => (String::new(), Priority::Normal),
+        let (id, message, priority) = match Header::decode(&envelope) {
+            Ok((header, _)) => (header.id(), header.message.to_owned(), header.priority()),
+            Err(_) => (MessageId(0), String::new(), Priority::Normal),
         };
         let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
         let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
@@ -228,6 +241,8 @@ impl Core {
                 stage.delete(Key::DeadLetter { position: letter });
                 stage.enqueue(mailbox.partition, envelope.clone())
             });
+            // What its turn has asked before is known to its next attempt.
+            self.asked.waits(&mailbox, id);
             self.place(&mut inner, &mailbox, position, priority, envelope);
             self.shelf.remove();
             return Ok(ticket);

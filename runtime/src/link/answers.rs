@@ -120,6 +120,8 @@ pub(super) async fn forget(core: &Core, id: u128, address: &Address) -> Result<(
     let Ok(permit) = core.store.reserve(Class::Turn { grows: false }, 0).await else {
         return Err(core.gate.ended());
     };
+    // One that is not handled yet is not to be kept when it is.
+    core.kept_replies.abandon(MessageId(id), None);
     core.store.submit(permit, |stage| stage.delete(reply_key(core, address, MessageId(id))));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the store holds becomes mailboxes and outboxes again.
 
 mod outbox;
+mod questions;
 mod stranded;
 mod unhandled;
 
@@ -38,10 +39,12 @@ pub(super) fn recover(core: &Core, in_hand: &[Position], give_up: bool) -> Resul
     stranded::check(core)?;
     outbox::recover(core)?;
     core.recover_requests()?;
+    let kept = questions::recover(core)?;
     core.shelf.recover(&core.store)?;
     core.recover_supervision()?;
     timer::recover(core)?;
     let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
+    questions::settle(core, &kept)?;
     Ok(Recovered { suspects, unhandled: unhandled.check(core)? })
 }
 
@@ -124,7 +127,9 @@ impl Recovery<'_> {
         }
         if header.keep_reply {
             self.core.kept_replies.waiting(header.id(), &mailbox, position);
+            self.core.asked.recovered_older(mailbox.id(), header.id().0);
         }
+        self.core.asked.waits(&mailbox, header.id());
         let mut inner = mailbox.lock();
         inner.rules.recovered(position, header.priority(), failures);
         inner.bytes += envelope.len();

@@ -71,7 +71,7 @@ impl Turn<'_> {
         A: Receives<M, Form>,
         M: Message,
     {
-        let id = self.next_id();
+        let id = self.message_id().timer(self.staged.numbers.timer());
         self.set_timer(to, id, message, schedule, Identity::Unique);
         self.core.timer_id(to.address(), id)
     }
@@ -117,7 +117,7 @@ impl Turn<'_> {
             Ok(timer) => self.staged.timers.set(timer),
             Err(refusal) => {
                 let failure = || Failure::reject(format!("`{}` cannot be sent to {to} later: {refusal}", M::NAME));
-                self.staged.refused.get_or_insert_with(failure);
+                self.staged.refuse(failure);
             }
         }
     }

@@ -1,0 +1,82 @@
+//! What a turn has asked goes when the turn has committed, or when its message is gone for good: what the store says of the
+//! questions, and the replies that were kept.
+
+use std::sync::Arc;
+
+use everpost_persistence::{Key, Position, Stage};
+
+use super::{Core, Effect};
+use crate::address::Address;
+use crate::ask::reply_key;
+use crate::cluster::Peer;
+use crate::mailbox::Mailbox;
+use crate::message::MessageId;
+use crate::questions::Asked;
+use crate::turn::Staged;
+
+/// What is to go. Usually nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Outlived {
+    keys: Vec<Key>,
+    /// Other nodes that keep replies.
+    away: Vec<(Arc<Peer>, MessageId, Address)>,
+}
+
+impl Outlived {
+    pub(crate) fn stage(&self, stage: &mut Stage<'_>) {
+        for key in &self.keys {
+            stage.delete(*key);
+        }
+    }
+}
+
+impl Core {
+    /// What the turn of this message has asked, on this attempt and on those before it.
+    pub(super) fn outlive(&self, mailbox: &Mailbox, turn: MessageId, staged: &Staged) -> Outlived {
+        if staged.older.is_empty() && !mailbox.asking.is_any() {
+            return Outlived::default();
+        }
+        let asked = self.asked.over(Some(mailbox), turn);
+        let mut outlived = self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)));
+        for older in &staged.older {
+            outlived.keys.push(older.key);
+            if let Some((peer, ..)) = &older.away {
+                outlived.away.push((Arc::clone(peer), older.id, older.to.clone()));
+            }
+        }
+        outlived
+    }
+
+    /// What the turn of a message to this address has asked, which is gone for good.
+    pub(crate) fn outlive_dropped(&self, address: &Address, turn: MessageId) -> Outlived {
+        let partition = address.partition(self.store.partitions());
+        let asked = self.asked.over(None, turn);
+        self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, address.mailbox()), asked)))
+    }
+
+    /// These questions, and where the store says that they were asked.
+    pub(crate) fn outlive_all(&self, asked: impl IntoIterator<Item = (Key, Asked)>) -> Outlived {
+        let mut outlived = Outlived::default();
+        for (key, asked) in asked {
+            let id = asked.id();
+            match &asked.node {
+                // What was asked stays in the store until the question is handled, whose reply is not to be kept.
+                None if self.kept_replies.abandon(id, Some(key)) => {}
+                None => outlived.keys.extend([key, reply_key(self, &asked.to, id)]),
+                Some(node) => {
+                    outlived.keys.push(key);
+                    let peer = self.cluster.peer(node);
+                    outlived.away.extend(peer.map(|peer| (Arc::clone(peer), id, asked.to)));
+                }
+            }
+        }
+        outlived
+    }
+
+    /// The submission was made: whoever else keeps a reply is told when it is durable.
+    pub(crate) fn outlived(&self, outlived: Outlived, ticket: Position) {
+        for (peer, id, address) in outlived.away {
+            self.release_after(ticket, Effect::Forget(peer, id, address));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What turns have asked before the process ended.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use everpost_persistence::{Class, Key, MailboxId, ReadError, Table};
+
+use crate::ask::KeptReply;
+use crate::core::Core;
+use crate::dead_letters::DeadLetter;
+use crate::message::MessageId;
+use crate::questions::Asked;
+
+/// The replies that the store keeps for turns.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    replies: HashSet<(MailboxId, u128)>,
+    /// The mailboxes that have asked, with their questions.
+    asked: Vec<(Key, Asked)>,
+}
+
+/// Reads what turns have asked. Blocks.
+pub(super) fn recover(core: &Core) -> Result<Kept, ReadError> {
+    let mut kept = Kept::default();
+    core.store.scan(Table::Replies, |key, record| {
+        if let Key::Reply { mailbox, request, .. } = *key {
+            match Asked::decode(request, record) {
+                Some(asked) => {
+                    core.asked.recovered(asked.clone());
+                    kept.asked.push((*key, asked));
+                }
+                None => {
+                    kept.replies.insert((mailbox, request));
+                    core.asked.recovered_older(mailbox, request);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(kept)
+}
+
+/// Compares it with the messages that wait: a question that neither waits nor has a reply was given up on, and what was asked
+/// by a turn that is over goes. Blocks.
+pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
+    let mut over = Vec::new();
+    for (key, asked) in &kept.asked {
+        let id = asked.id();
+        let is_here = asked.node.is_none();
+        let is_waiting = matches!(core.kept_replies.get(id), Some(KeptReply::Waiting { .. }));
+        if is_here && !is_waiting && !kept.replies.contains(&(asked.to.mailbox(), id.0)) {
+            core.asked.given_up(id);
+        }
+        if !core.asked.is_waiting(asked.turn) {
+            over.push((*key, asked));
+        }
+    }
+    if over.is_empty() {
+        return Ok(());
+    }
+    // A turn that was given up on may be replayed.
+    let letters = letters(core)?;
+    over.retain(|(_, asked)| !letters.contains(&asked.turn));
+    let permit = core.store.try_reserve(Class::Turn { grows: false }, 0);
+    let Ok(permit) = permit else { return Ok(()) };
+    let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));
+    let outlived = core.outlive_all(asked);
+    let (ticket, ()) = core.store.submit(permit, |stage| outlived.stage(stage));
+    core.outlived(outlived, ticket);
+    Ok(())
+}
+
+fn letters(core: &Core) -> Result<HashSet<MessageId>, ReadError> {
+    let mut letters = HashSet::new();
+    core.store.scan(Table::DeadLetters, |key, record| {
+        if let Key::DeadLetter { position } = key {
+            letters.extend(DeadLetter::decode(*position, record).map(|letter| letter.id));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(letters)
+}

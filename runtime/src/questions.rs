@@ -1,0 +1,170 @@
+//! What turns have asked, as this node remembers it until they have committed: so that another attempt gets the same
+//! replies, and one that asks something else is found out. Pure.
+
+mod record;
+mod register;
+
+use std::fmt;
+
+use everpost_persistence::{Key, MailboxId, Partition, Position, Stage};
+
+pub(crate) use self::register::{AskingTurns, Register};
+use crate::address::Address;
+use crate::mailbox::Mailbox;
+use crate::message::{MessageId, first_half};
+
+/// The most bytes of a record, but for its texts.
+const RECORD_BYTES_MAX: usize = 80;
+
+/// A question that a turn has asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The message whose turn it is.
+    pub(crate) turn: MessageId,
+    /// Which question of that turn it is, counted from zero.
+    pub(crate) place: u32,
+    /// The node that was asked; none for this one.
+    pub(crate) node: Option<String>,
+    /// The number of the question in this store.
+    pub(crate) position: Position,
+    pub(crate) to: Address,
+    pub(crate) message: String,
+    pub(crate) version: u16,
+    /// Of its content; see [`content`].
+    pub(crate) digest: [u8; 16],
+    /// It became a dead letter, so that it had no effect.
+    pub(crate) is_given_up: bool,
+}
+
+impl Asked {
+    pub(crate) fn id(&self) -> MessageId {
+        self.turn.question(self.place)
+    }
+
+    /// Whether this is another question than that.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        (&self.to, &self.message, self.version, &self.digest) != (&other.to, &other.message, other.version, &other.digest)
+    }
+
+    /// The question as people are told of it.
+    pub(crate) fn told(&self) -> AskedQuestion {
+        AskedQuestion { to: self.to.to_string(), message: self.message.clone(), version: self.version }
+    }
+
+    /// Where the store keeps what was asked: under the mailbox that asked.
+    pub(crate) fn key(&self, partition: Partition, mailbox: MailboxId) -> Key {
+        Key::Reply { partition, mailbox, request: self.id().0 }
+    }
+
+    /// The most bytes that its record has.
+    pub(crate) fn bytes_max(&self) -> usize {
+        RECORD_BYTES_MAX + self.to.as_str().len() + self.message.len() + self.node.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A question on its way: what was asked is stored in the step that submits it.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    pub(crate) mailbox: &'a Mailbox,
+    pub(crate) asked: Asked,
+}
+
+impl Asking<'_> {
+    /// Adds what is asked to the submission in which the question got this position.
+    pub(crate) fn stage(&mut self, stage: &mut Stage<'_>, position: Position) {
+        self.asked.position = position;
+        let key = self.asked.key(self.mailbox.partition, self.mailbox.id());
+        stage.put(key, self.asked.encode());
+    }
+}
+
+/// What tells the contents of two questions apart.
+pub(crate) fn content(payload: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 content of a question");
+    hasher.update(payload);
+    first_half(&hasher.finalize()).to_be_bytes()
+}
+
+/// A question of a turn, as far as it is named in an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AskedQuestion {
+    /// The address that is asked.
+    pub to: String,
+    /// The name of the message.
+    pub message: String,
+    /// The version of its fields.
+    pub version: u16,
+}
+
+impl fmt::Display for AskedQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` to {}", self.message, self.to)
+    }
+}
+
+/// Another attempt of a turn has asked something else at the same place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Which question of the turn it is, counted from 1.
+    pub number: u32,
+    /// What was asked before, and may have had its effect.
+    pub before: AskedQuestion,
+    /// What is asked now.
+    pub now: AskedQuestion,
+}
+
+impl Difference {
+    pub(crate) fn between(before: &Asked, now: &Asked) -> Self {
+        Self { number: now.place + 1, before: before.told(), now: now.told() }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, before, now } = self;
+        write!(f, "question {number} of this turn was {before} on an earlier attempt, and is {now} now")?;
+        match (before.to == now.to && before.message == now.message, before.version == now.version) {
+            (true, true) => f.write_str(" with another content"),
+            (true, false) => write!(f, " in version {} instead of {}", now.version, before.version),
+            (false, _) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn asked() -> Asked {
+        Asked {
+            turn: MessageId(7),
+            place: 3,
+            node: Some("west".to_owned()),
+            position: Position(9),
+            to: Address::new("bank", "a"),
+            message: "debit".to_owned(),
+            version: 1,
+            digest: [8; 16],
+            is_given_up: false,
+        }
+    }
+
+    #[test]
+    fn a_question_is_another_one_by_destination_name_version_or_content() {
+        let same = Asked { node: None, position: Position(1), ..asked() };
+        assert!(!asked().differs(&same), "where it was sent from says nothing about it");
+        let others = [
+            (Asked { to: Address::new("bank", "b"), ..asked() }, "was `debit` to bank/a on an earlier attempt, and is `debit` to bank/b now"),
+            (Asked { message: "owner".to_owned(), ..asked() }, "and is `owner` to bank/a now"),
+            (Asked { version: 2, ..asked() }, "now in version 2 instead of 1"),
+            (Asked { digest: [9; 16], ..asked() }, "question 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content"),
+        ];
+        for (other, text) in others {
+            assert!(asked().differs(&other));
+            let told = Difference::between(&asked(), &other).to_string();
+            assert!(told.contains(text), "{told}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::envelope::Header;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::query::Question;
+use crate::request::Content;
 use crate::state::{StateRecord, StateSummary};
 use crate::telemetry;
 use crate::time_limit::{Progress, TimeSpent, within};
@@ -274,7 +275,8 @@ impl<A: Actor> Activation<A> {
                 let failure = Failure::condemn(Reason::KeyReused, failure);
                 self.core.fail(&self.mailbox, position, failure).await;
             }
-            Recalled::Later(moment) => self.mailbox.lock().rules.postpone(position, moment),
+            Recalled::Held(request) => self.core.wait_for_key(&self.mailbox, position, request),
+            Recalled::Full => self.core.wait_for_room_for_keys(&self.mailbox, position),
         }
         Ok(())
     }
@@ -317,6 +319,8 @@ impl<A: Actor> Activation<A> {
             + staged.timers.bytes()
             + record.as_ref().map_or(0, Bytes::len)
             + reply.as_ref().map_or(0, Bytes::len);
+        let content = if is_repeated { None } else { self.core.content(&self.mailbox, header, payload) };
+        let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
         let permit = match self.core.store.reserve(Class::Turn { grows }, bytes).await {
             Ok(permit) => permit,
             Err(error @ AdmissionError::TooLarge { .. }) => {
@@ -331,7 +335,7 @@ impl<A: Actor> Activation<A> {
             }
         };
         let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
-        let finished = Finished { position, header, payload, staged, record, forget, reply, is_repeated };
+        let finished = Finished { position, header, content, staged, record, forget, reply, is_repeated };
         let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
         loaded.state.mark_clean();
         if forgotten {

@@ -9,17 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, Position};
-use everpost_transport::link::{Flagged, Lane};
+use everpost_persistence::{Key, Position};
+use everpost_transport::link::Flagged;
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::actor::Actor;
 use crate::address::Address;
-use crate::cluster::{Awaited, CURSOR_BYTES_MAX, Inquiry, Owner, Peer, decode_cursor};
-use crate::core::{Bound, Core, Incoming, Outward, Target};
-use crate::envelope::Origin;
+use crate::cluster::{Awaited, Inquiry, Peer};
+use crate::core::Core;
 use crate::handle::ActorHandle;
 use crate::link::{Note, flags};
 use crate::mailbox::Mailbox;

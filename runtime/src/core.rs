@@ -35,7 +35,7 @@ pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
 use self::load::{Activations, Counters, Load, Room};
 pub(crate) use self::outlive::Outlived;
-pub(crate) use self::recall::Recalled;
+pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::ask::KeptReplies;

@@ -139,6 +139,14 @@ pub(crate) fn has_id(envelope: &[u8], id: u128) -> bool {
     envelope.get(1..17).is_some_and(|bytes| bytes == id.to_be_bytes())
 }
 
+/// The request of a message that was sent under an idempotency key. Costs the look at one byte where there is none.
+pub(crate) fn request_of(envelope: &[u8]) -> Option<RequestId> {
+    if envelope.first() != Some(&ENVELOPE_VERSION_EXTENDED) {
+        return None;
+    }
+    Header::decode(envelope).ok()?.0.extension.request()
+}
+
 /// Why an envelope cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvelopeError {

@@ -13,7 +13,7 @@ use crate::actor::{Actor, Answer, Receives};
 use crate::address::AddressOf;
 use crate::ask::Ask;
 use crate::cluster::{Owner, Peer};
-use crate::core::{Core, Outward};
+use crate::core::{Core, Incoming, Outward, Target};
 use crate::envelope::Origin;
 use crate::letter::{Letter, Posted};
 use crate::link::{NoAnswer, Note};
@@ -226,12 +226,14 @@ impl<A: Actor> ActorHandle<A> {
     /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
     /// again.
     async fn check_key(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
-        let Letter::Here(incoming) = letter else { return Ok(()) };
-        match self.core.contradicts(incoming.address, &incoming.envelope).await {
-            Ok(true) => Err(Refusal::KeyReused),
+        let contradicts = match letter {
             // What cannot be read now is found out by the turn.
-            Ok(false) | Err(_) => Ok(()),
-        }
+            Letter::Here(Incoming { kind, address, envelope, .. }) => {
+                self.core.contradicts(kind, address, envelope).await.unwrap_or_default()
+            }
+            Letter::Away(outward) => self.core.contradicts_away(outward).await,
+        };
+        if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
     }
 
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
@@ -266,14 +268,16 @@ impl<A: Actor> ActorHandle<A> {
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<(MessageId, Letter<'_>), Refusal> {
         self.core.check_intake()?;
-        if options.request.is_some() && self.core.requests.are_full() {
-            return Err(Refusal::TooManyKeys);
-        }
         let id = MessageId::random();
         let now = self.core.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
+        if let (Target::Here(_), Some(request)) = (&target, options.request)
+            && !self.core.admits(address, request)
+        {
+            return Err(Refusal::TooManyKeys);
+        }
         Ok((id, Letter::new(target, address, id, options.priority, envelope, told)))
     }
 

@@ -104,6 +104,7 @@ mod group;
 mod hand;
 mod handle;
 mod hold;
+mod identity;
 mod letter;
 mod link;
 mod mailbox;
@@ -151,6 +152,7 @@ pub use crate::group::{
 };
 pub use crate::handle::ActorHandle;
 pub use crate::hold::{Hold, HoldError, HoldHandler};
+pub use crate::identity::{Identity, unordered};
 pub use crate::mailbox::Backoff;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::{Node, NodeBuilder, NodeStatistics, StartError, StopError};

@@ -3,6 +3,7 @@
 
 mod attendance;
 mod backoff;
+mod keys;
 mod rules;
 
 use std::any::Any;
@@ -19,7 +20,8 @@ use tokio::sync::Notify;
 use self::attendance::Attendance;
 pub(crate) use self::attendance::Standing;
 pub use self::backoff::Backoff;
-pub(crate) use self::rules::{Failures, Next, Rules};
+use self::keys::Keys;
+pub(crate) use self::rules::{Failures, NEVER, Next, Rules};
 use crate::address::Address;
 use crate::clock::Steady;
 use crate::questions::AskingTurns;
@@ -54,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) rules: Rules<Bytes>,
     /// Of all messages that wait or are in hand.
     pub(crate) bytes: usize,
+    /// The idempotency keys of messages that wait.
+    pub(crate) keys: Option<Box<Keys>>,
     /// Who waits for what becomes of a message.
     pub(crate) asks: HashMap<Position, Waiter>,
     /// Questions to the state: volatile, answered before the next message.
@@ -102,6 +106,7 @@ impl Mailbox {
         let inner = Inner {
             rules: Rules::new(kind.holds_max),
             bytes: 0,
+            keys: None,
             asks: HashMap::new(),
             questions: VecDeque::new(),
             presence: Presence::Absent,

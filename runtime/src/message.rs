@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Micros;
+use crate::identity::Identity;
 
 /// A value that can be sent to an actor. Derive it:
 ///
@@ -39,6 +40,31 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn upgrade_from(version: u16, bytes: &[u8]) -> Result<Self, UpgradeError> {
         let _ = bytes;
         Err(UpgradeError::new(format!("no upgrade from version {version} of `{}`", Self::NAME)))
+    }
+
+    /// What tells this message from others that are sent to its destination under the same idempotency key
+    /// ([`Post::idempotency_key`](crate::Post::idempotency_key)): by default all of it, whatever the order of its maps. The name of its type
+    /// always counts. An older version is upgraded before it is compared.
+    ///
+    /// Derived, `#[message(same_by = "id, amount")]` counts these fields alone, `same_by = "name"` nothing but the name, and
+    /// `#[message(unordered)]` on a field its elements in any order (see [`unordered`](crate::unordered) for fields further inside):
+    ///
+    /// ```
+    /// # use everpost::Message;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::collections::HashSet;
+    /// #[derive(Serialize, Deserialize, Message)]
+    /// #[message(same_by = "order, tags")]
+    /// struct Charge {
+    ///     order: u64,
+    ///     #[message(unordered)]
+    ///     tags: HashSet<String>,
+    ///     /// Another one on each repetition.
+    ///     asked_at: u64,
+    /// }
+    /// ```
+    fn identify(&self, identity: &mut Identity) {
+        identity.add(self);
     }
 }
 
@@ -150,10 +176,10 @@ mod tests {
     #[test]
     fn derived_ids_are_part_of_the_format() {
         let id = MessageId(7);
-        assert_eq!(id.sent(1).to_string(), "");
-        assert_eq!(id.question(1).to_string(), "");
-        assert_eq!(id.timer(1).to_string(), "");
-        assert_eq!(id.derive(1).to_string(), "", "of turns that have asked under an older build");
+        assert_eq!(id.sent(1).to_string(), "b1514687ba965daa963c5e6e84448e02");
+        assert_eq!(id.question(1).to_string(), "1bfb234eb02a9925964c5e91cc0c0f02");
+        assert_eq!(id.timer(1).to_string(), "e2398c4d8fbb9b8a4d0778033a82a2eb");
+        assert_eq!(id.derive(1).to_string(), "418c8a7e40c036badce7889bfc49b340", "of turns that have asked under an older build");
     }
 
     #[test]

@@ -65,8 +65,10 @@ impl<'h, A: Actor, M: Message> Post<'h, A, M> {
     }
 
     /// Lets the message count once however often it is sent under this key to this address: from any node, also after a
-    /// crash. What came of the first is kept for the node's `idempotency_retention`. The same key with another message is
-    /// refused: that message becomes a dead letter ([`Reason::KeyReused`](crate::Reason::KeyReused)).
+    /// crash. What came of the first is kept for the node's `idempotency_retention`. What makes two messages the same is the choice of
+    /// their type ([`Message::identify`]). The same key with another message is refused ([`Refusal::KeyReused`](crate::Refusal::KeyReused)), or that
+    /// message becomes a dead letter ([`Reason::KeyReused`](crate::Reason::KeyReused)) where it is found out later: when the first still waits, or when its
+    /// node cannot be asked at the moment.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.options.request = Some(self.handle.request(key));
         self

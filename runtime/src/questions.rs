@@ -43,7 +43,8 @@ impl Asked {
 
     /// Whether this is another question than that.
     pub(crate) fn differs(&self, other: &Self) -> bool {
-        (&self.to, &self.message, self.version, &self.digest) != (&other.to, &other.message, other.version, &other.digest)
+        (&self.to, &self.message, self.version, &self.digest)
+            != (&other.to, &other.message, other.version, &other.digest)
     }
 
     /// The question as people are told of it.
@@ -156,10 +157,16 @@ mod tests {
         let same = Asked { node: None, position: Position(1), ..asked() };
         assert!(!asked().differs(&same), "where it was sent from says nothing about it");
         let others = [
-            (Asked { to: Address::new("bank", "b"), ..asked() }, "was `debit` to bank/a on an earlier attempt, and is `debit` to bank/b now"),
+            (
+                Asked { to: Address::new("bank", "b"), ..asked() },
+                "was `debit` to bank/a on an earlier attempt, and is `debit` to bank/b now",
+            ),
             (Asked { message: "owner".to_owned(), ..asked() }, "and is `owner` to bank/a now"),
             (Asked { version: 2, ..asked() }, "now in version 2 instead of 1"),
-            (Asked { digest: [9; 16], ..asked() }, "question 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content"),
+            (
+                Asked { digest: [9; 16], ..asked() },
+                "question 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content",
+            ),
         ];
         for (other, text) in others {
             assert!(asked().differs(&other));

@@ -1,19 +1,20 @@
 //! Idempotency keys: what came of a message that was sent under one is kept for a while, so that another one under the same
 //! key is answered instead of being handled.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod answered;
 
-use bytes::Bytes;
-use everpost_persistence::{Key, MailboxId, Partition};
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use everpost_persistence::{Key, MailboxId, Partition, Position};
+use tokio::time::Instant;
+
+pub(crate) use self::answered::{Answered, Content};
 use crate::address::Address;
+use crate::alarm::{Alarm, Said};
 use crate::clock::Steady;
-use crate::envelope::Header;
+use crate::mailbox::Mailbox;
 use crate::message::first_half;
-
-const REQUEST_VERSION: u8 = 1;
 
 /// Names what is sent to one address under one idempotency key. Keys of two addresses never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,48 +27,6 @@ impl RequestId {
         hasher.update(key.as_bytes());
         Self(first_half(&hasher.finalize()))
     }
-}
-
-/// What came of a request, as the store keeps it; specified in `docs/FORMAT.md`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
-    /// Tells another message under the same key.
-    pub(crate) digest: [u8; 16],
-    pub(crate) expires: Steady,
-    pub(crate) reply: Bytes,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RequestRecord<'a> {
-    version: u8,
-    digest: [u8; 16],
-    expires: u64,
-    reply: &'a [u8],
-}
-
-impl Answered {
-    pub(crate) fn encode(&self) -> Bytes {
-        let Self { digest, expires, reply } = self;
-        let record = RequestRecord { version: REQUEST_VERSION, digest: *digest, expires: expires.0, reply };
-        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
-    }
-
-    /// Reads a record; none for bytes that are not one.
-    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
-        let record: RequestRecord<'_> = postcard::from_bytes(record).ok()?;
-        let RequestRecord { version, digest, expires, reply } = record;
-        let answered = Self { digest, expires: Steady(expires), reply: Bytes::copy_from_slice(reply) };
-        (version == REQUEST_VERSION).then_some(answered)
-    }
-}
-
-/// What tells the messages under one key apart: their type and their content.
-pub(crate) fn digest(header: &Header<'_>, payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 content of a request");
-    hasher.update(header.message.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(payload);
-    first_half(&hasher.finalize()).to_be_bytes()
 }
 
 /// Where the store keeps what came of a request.
@@ -111,6 +70,9 @@ struct Kept {
     by_expiry: BTreeSet<(Steady, RequestKey)>,
     /// What is not durable yet, and so cannot be read.
     recent: HashMap<RequestKey, Answered>,
+    /// Messages that wait aside until there is room for their requests, first come, first served.
+    waiting: VecDeque<(Arc<Mailbox>, Position)>,
+    alarm: Alarm,
 }
 
 impl Requests {
@@ -125,14 +87,42 @@ impl Requests {
         }
         match kept.expires.get(key) {
             Some(expires) if *expires > now => Known::Stored,
-            None if kept.expires.len() >= self.keys_max => Known::Full,
+            None if kept.is_full(self.keys_max) => Known::Full,
             Some(_) | None => Known::No,
         }
     }
 
-    /// Whether as many requests are kept as may be.
-    pub(crate) fn are_full(&self) -> bool {
-        self.lock().expires.len() >= self.keys_max
+    /// Lets a message wait for room, which its mailbox has set aside under its lock. False when there is room by now.
+    pub(crate) fn wait_for_room(&self, mailbox: &Arc<Mailbox>, position: Position) -> bool {
+        let mut kept = self.lock();
+        let is_full = kept.is_full(self.keys_max);
+        if is_full {
+            kept.waiting.push_back((Arc::clone(mailbox), position));
+        }
+        is_full
+    }
+
+    /// What is to be said when messages wait for room, and how many there are.
+    pub(crate) fn is_short_of_room(&self) -> Option<(Said, usize)> {
+        let mut kept = self.lock();
+        let waiting = kept.waiting.len();
+        if waiting == 0 {
+            return None;
+        }
+        Some((kept.alarm.raise(Instant::now())?, waiting))
+    }
+
+    /// Those that may go on, now that there is room: as many as there is room for. What is to be said when it is all.
+    pub(crate) fn let_in(&self) -> (Vec<(Arc<Mailbox>, Position)>, Option<Said>) {
+        let mut kept = self.lock();
+        if kept.waiting.is_empty() {
+            return (Vec::new(), None);
+        }
+        let room = self.keys_max.saturating_sub(kept.expires.len()).min(kept.waiting.len());
+        let let_in = kept.waiting.drain(..room).collect();
+        let now = Instant::now();
+        let said = if kept.waiting.is_empty() { kept.alarm.clear(now) } else { None };
+        (let_in, said)
     }
 
     /// A request that the start found in the store.
@@ -176,6 +166,10 @@ impl Requests {
 }
 
 impl Kept {
+    fn is_full(&self, keys_max: usize) -> bool {
+        self.expires.len() >= keys_max
+    }
+
     fn keep(&mut self, key: RequestKey, expires: Steady) {
         self.forget(&key);
         self.expires.insert(key, expires);
@@ -191,6 +185,8 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn key(request: u128) -> RequestKey {
@@ -198,15 +194,7 @@ mod tests {
     }
 
     fn answered(expires: u64) -> Answered {
-        Answered { digest: [7; 16], expires: Steady(expires), reply: Bytes::from_static(b"yes") }
-    }
-
-    #[test]
-    fn a_record_reads_back_and_its_bytes_are_fixed() {
-        let record = answered(9).encode();
-        assert_eq!(record, [&[1][..], &[7; 16], &[9, 3], b"yes"].concat());
-        assert_eq!(Answered::decode(&record), Some(answered(9)));
-        assert_eq!(Answered::decode(&[2, 0]), None);
+        Answered { content: Content::Digest([7; 16]), expires: Steady(expires), reply: Bytes::from_static(b"yes") }
     }
 
     #[test]
@@ -227,7 +215,6 @@ mod tests {
         assert_eq!(requests.look_up(&key(1), Steady(9)), Known::Stored);
         assert_eq!(requests.look_up(&key(1), Steady(10)), Known::No);
         requests.recovered(key(2), Steady(20));
-        assert!(requests.are_full());
         assert_eq!(requests.look_up(&key(3), Steady(5)), Known::Full);
         let mut deleted = Vec::new();
         assert_eq!(requests.expire(Steady(15), 9, |keys| deleted.extend_from_slice(keys)), 1);

@@ -18,6 +18,7 @@ mod groups;
 mod holds;
 mod hostile;
 mod inside;
+mod keys;
 mod kills;
 mod large;
 mod letters;

@@ -4,6 +4,7 @@
 //! This crate only writes `impl` blocks; what they mean is documented at `everpost::Message` and `everpost::State`.
 
 mod options;
+mod same_by;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -21,6 +22,9 @@ use crate::options::Options;
 /// | `version = 2` | the version of the fields; raise it when they change | 1 |
 /// | `reply = i64` | what the handler answers | `()` |
 /// | `upgrade = path` | `fn(u16, &[u8]) -> Result<Self, everpost::UpgradeError>`: reads older versions | older versions are dead letters |
+/// | `same_by = "id, amount"` | the fields that make two messages under one idempotency key the same; `"all"` or `"name"` for all of them or none | `"all"` |
+///
+/// On a field, `#[message(unordered)]` says that the order of its elements means nothing: for a `HashSet`.
 #[proc_macro_derive(Message, attributes(message))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -43,9 +47,10 @@ pub fn derive_state(input: TokenStream) -> TokenStream {
 }
 
 fn expand_message(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
-    let options = Options::parse(input, "message", &["name", "version", "reply", "upgrade"])?;
+    let options = Options::parse(input, "message", &["name", "version", "reply", "upgrade", "same_by"])?;
     let reply = &options.reply;
-    Ok(expand(input, &options, &quote!(::everpost::Message), &quote!(type Reply = #reply;)))
+    let identify = same_by::expand(input, options.same_by.as_ref())?;
+    Ok(expand(input, &options, &quote!(::everpost::Message), &quote!(type Reply = #reply; #identify)))
 }
 
 fn expand_state(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {

@@ -10,6 +10,7 @@ struct Given {
     version: Option<LitInt>,
     reply: Option<Type>,
     upgrade: Option<Path>,
+    same_by: Option<LitStr>,
 }
 
 /// The options of a type, with the defaults for what was not given.
@@ -18,6 +19,7 @@ pub(crate) struct Options {
     pub(crate) version: u16,
     pub(crate) reply: Type,
     pub(crate) upgrade: Option<Path>,
+    pub(crate) same_by: Option<LitStr>,
 }
 
 impl Options {
@@ -33,7 +35,7 @@ impl Options {
             None => 1,
         };
         let reply = given.reply.unwrap_or_else(|| syn::parse_quote!(()));
-        Ok(Self { name, version, reply, upgrade: given.upgrade })
+        Ok(Self { name, version, reply, upgrade: given.upgrade, same_by: given.same_by })
     }
 }
 
@@ -47,6 +49,7 @@ fn parse_given(input: &DeriveInput, attribute: &str, allowed: &[&str]) -> syn::R
                 "name" => set_once(&mut given.name, &meta),
                 "version" => set_once(&mut given.version, &meta),
                 "reply" => set_once(&mut given.reply, &meta),
+                "same_by" => set_once(&mut given.same_by, &meta),
                 _ => set_once(&mut given.upgrade, &meta),
             }
         })?;

@@ -8,6 +8,7 @@ use crate::envelope::Header;
 use crate::gate::NodeEnded;
 use crate::hold::Held;
 use crate::priority::Priority;
+use crate::request::Content;
 use crate::waiter::Outcome;
 
 /// What became of an acknowledgement.
@@ -23,6 +24,12 @@ impl Core {
     pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, NodeEnded> {
         let Held { mailbox, position, attempt, .. } = held;
         let bytes = send.as_ref().map_or(0, Bytes::len);
+        let body = mailbox.lock().rules.held(*position, *attempt).cloned();
+        let content = body.as_deref().and_then(|body| {
+            let (header, payload) = Header::decode(body).ok()?;
+            self.content(mailbox, &header, payload)
+        });
+        let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
         let permit = self.store.reserve(Class::Turn { grows: send.is_some() }, bytes).await;
         let permit = permit.map_err(|_| self.gate.ended())?;
         let mut inner = mailbox.lock();
@@ -34,7 +41,7 @@ impl Core {
         // Every reply of a message that may be held is `()`, which takes no bytes.
         let reply = Bytes::new();
         let settled = Header::decode(&body)
-            .map(|(header, payload)| self.settles(mailbox, &header, payload, Some(&reply)))
+            .map(|(header, _)| self.settles(mailbox, &header, content, Some(&reply)))
             .unwrap_or_default();
         let (ticket, sent) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(*position));
@@ -51,6 +58,7 @@ impl Core {
         if let Some((position, envelope)) = sent.zip(send) {
             self.place(&mut inner, mailbox, position, Priority::Normal, envelope);
         }
+        inner.remove_key(&body);
         // There is room for another hold.
         inner.ring(mailbox);
         self.count_handled();

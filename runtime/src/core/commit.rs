@@ -15,6 +15,7 @@ use crate::cluster::{Departure, Peer};
 use crate::envelope::Header;
 use crate::mailbox::{Inner, Mailbox};
 use crate::priority::Priority;
+use crate::request::Content;
 use crate::telemetry::Committed;
 use crate::turn::{Recipient, Staged, StagedSend};
 use crate::waiter::Outcome;
@@ -23,7 +24,8 @@ use crate::waiter::Outcome;
 pub(crate) struct Finished<'a> {
     pub(crate) position: Position,
     pub(crate) header: &'a Header<'a>,
-    pub(crate) payload: &'a [u8],
+    /// What is to be kept of a message that was sent under an idempotency key.
+    pub(crate) content: Option<Content>,
     pub(crate) staged: Staged,
     /// The new state; absent when it did not change.
     pub(crate) record: Option<Bytes>,
@@ -67,7 +69,7 @@ impl Core {
         permit: Permit<'_>,
         finished: Finished<'_>,
     ) -> (Position, bool) {
-        let Finished { position, header, payload, staged, record, forget, reply, is_repeated } = finished;
+        let Finished { position, header, content, staged, record, forget, reply, is_repeated } = finished;
         let mut peers = LockedPeers::all(destinations.iter().filter_map(Destination::peer));
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(destinations.iter().filter_map(Destination::mailbox).count());
@@ -77,7 +79,7 @@ impl Core {
             destinations.iter().filter_map(Destination::mailbox).any(|receiver| receiver.id() == mailbox.id());
         let forgotten = forget && own.rules.is_empty() && !to_itself;
         let settled =
-            if is_repeated { Settled::default() } else { self.settles(mailbox, header, payload, reply.as_ref()) };
+            if is_repeated { Settled::default() } else { self.settles(mailbox, header, content, reply.as_ref()) };
         let outlived = self.outlive(mailbox, header.id(), &staged);
         let timers = self.timers.change(staged.timers);
         let (ticket, positions) = self.store.submit(permit, |stage| {
@@ -142,6 +144,7 @@ impl Core {
         assert_eq!(done.position, position, "the message in hand is the one that was handled");
         let bytes = done.body.len();
         self.load.window_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        inner.remove_key(&done.body);
         self.taken_out(inner, mailbox, bytes);
         done.recorded
     }

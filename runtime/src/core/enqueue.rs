@@ -127,6 +127,7 @@ impl Core {
     ) {
         let bytes = envelope.len();
         inner.bytes += bytes;
+        inner.add_key(&envelope);
         let kept = inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes));
         let counted = if kept { &self.load.window_bytes } else { &self.load.beyond_bytes };
         counted.fetch_add(bytes, Ordering::Relaxed);

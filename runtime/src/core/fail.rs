@@ -86,6 +86,7 @@ impl Core {
                 let mut inner = mailbox.lock();
                 if aside {
                     inner.rules.set_aside(position, until);
+                    inner.release_key(&body);
                 } else {
                     inner.rules.postpone(position, until);
                 }
@@ -185,6 +186,7 @@ impl Core {
         let Burial { position, record, envelope, reason, error } = burial;
         let mut inner = mailbox.lock();
         self.discard(&mut inner, mailbox, position, envelope.len());
+        inner.remove_key(envelope);
         let notice = self.notice(mailbox, position, &record);
         self.add_waiting(usize::from(notice.is_some()));
         let counted = reason.is_failure().then(|| self.count_against_budget(&mut inner, mailbox, &error));

@@ -37,7 +37,8 @@ impl Core {
             return Outlived::default();
         }
         let asked = self.asked.over(Some(mailbox), turn);
-        let mut outlived = self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)));
+        let mut outlived =
+            self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)));
         for older in &staged.older {
             outlived.keys.push(older.key);
             if let Some((peer, ..)) = &older.away {

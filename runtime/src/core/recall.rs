@@ -4,20 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, ReadError};
+use everpost_persistence::{Class, Key, Position, ReadError};
 use ractor::ActorProcessingErr;
 
-use super::Core;
+use super::{Core, Outward};
 use crate::address::Address;
+use crate::alarm::Said;
 use crate::clock::Steady;
 use crate::envelope::Header;
-use crate::mailbox::{Inner, Mailbox};
-use crate::request::{Answered, Known, RequestId, RequestKey, digest};
+use crate::link::{NoAnswer, Note};
+use crate::mailbox::{Inner, Mailbox, NEVER};
+use crate::query::AwayAnswer;
+use crate::request::{Answered, Known, RequestId, RequestKey};
+use crate::supervision::Kind;
 
 /// How many requests are forgotten in one commit.
 const EXPIRE_AT_A_TIME: usize = 1024;
-/// How long a message waits that cannot be decided on yet.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// The name of the question whether a message contradicts another one under its key: none that a user's question may have. A
+/// node that does not know it answers that it is not handled.
+pub(crate) const KEY_QUESTION: &str = "everpost:key";
+/// Larger messages are not sent twice for that question.
+const CHECKED_BYTES_MAX: usize = 64 << 10;
+/// How long a send waits for the answer to it.
+const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of the request of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,8 +38,10 @@ pub(crate) enum Recalled {
     Same(Bytes),
     /// Another message was answered under its key.
     Other,
-    /// It cannot be decided on before then: someone holds a message of the same request, or too many are kept.
-    Later(Steady),
+    /// Someone holds a message of the same request: what comes of it is not known yet.
+    Held(RequestId),
+    /// It is new, and as many requests are kept as may be.
+    Full,
 }
 
 impl Core {
@@ -43,28 +55,111 @@ impl Core {
     ) -> Result<Recalled, ActorProcessingErr> {
         let now = self.clock.steady();
         if is_held(&mailbox.lock(), request) {
-            return Ok(Recalled::Later(now.plus(LOOK_AGAIN_AFTER)));
+            return Ok(Recalled::Held(request));
         }
         let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
         if self.requests.look_up(&key, now) == Known::Full {
-            tracing::error!(node = %self.name, actor = %mailbox.address, event = "too many idempotency keys", "messages with new ones wait; raise `idempotency_keys_max`, or shorten `idempotency_retention`");
-            return Ok(Recalled::Later(now.plus(LOOK_AGAIN_AFTER)));
+            return Ok(Recalled::Full);
         }
         Ok(match self.answered(&key, now).await? {
             None => Recalled::New,
-            Some(Answered { digest: known, reply, .. }) if known == digest(header, payload) => Recalled::Same(reply),
-            Some(_) => Recalled::Other,
+            Some(Answered { content, reply, .. }) => {
+                let schema = mailbox.kind.message(header.message);
+                if content.is_same(schema, header, payload) { Recalled::Same(reply) } else { Recalled::Other }
+            }
         })
     }
 
+    /// Sets the message in hand aside until whoever holds a message of its request has decided.
+    pub(crate) fn wait_for_key(&self, mailbox: &Mailbox, position: Position, request: RequestId) {
+        let mut inner = mailbox.lock();
+        // The hold may have ended since it was looked at.
+        if is_held(&inner, request) {
+            inner.rules.set_aside(position, NEVER);
+            inner.keys_mut().wait(request, position);
+        } else {
+            inner.rules.interrupted();
+        }
+    }
+
+    /// Sets the message in hand aside until there is room for its request; others pass it.
+    pub(crate) fn wait_for_room_for_keys(&self, mailbox: &Arc<Mailbox>, position: Position) {
+        let mut inner = mailbox.lock();
+        if !self.requests.wait_for_room(mailbox, position) {
+            inner.rules.interrupted();
+            return;
+        }
+        inner.rules.set_aside(position, NEVER);
+        drop(inner);
+        self.tell_of_waiting_keys();
+    }
+
+    fn tell_of_waiting_keys(&self) {
+        if let Some((Said { times, lasts }, waiting)) = self.requests.is_short_of_room() {
+            tracing::error!(node = %self.name, times, ?lasts, waiting, event = "too many idempotency keys", "messages with new ones from turns and other nodes wait aside until others expire; raise `idempotency_keys_max`, or shorten `idempotency_retention`");
+        }
+    }
+
+    /// Whether a message with this key may be sent from outside to an actor of this node: its key is known, a message waits
+    /// under it already, or there is room for a new one.
+    pub(crate) fn admits(&self, address: &Address, request: RequestId) -> bool {
+        let partition = address.partition(self.store.partitions());
+        let key = RequestKey { partition, mailbox: address.mailbox(), request };
+        self.requests.look_up(&key, self.clock.steady()) != Known::Full
+            || self.directory.find(address.mailbox()).is_some_and(|mailbox| mailbox.lock().has_key(request))
+    }
+
     /// Whether another message than this one was answered under its key, as far as that is known before it is sent.
-    pub(crate) async fn contradicts(&self, address: &Address, envelope: &[u8]) -> Result<bool, ActorProcessingErr> {
+    pub(crate) async fn contradicts(
+        &self,
+        kind: &Kind,
+        address: &Address,
+        envelope: &[u8],
+    ) -> Result<bool, ActorProcessingErr> {
         let Ok((header, payload)) = Header::decode(envelope) else { return Ok(false) };
         let Some(request) = header.extension.request() else { return Ok(false) };
         let partition = address.partition(self.store.partitions());
         let key = RequestKey { partition, mailbox: address.mailbox(), request };
         let answered = self.answered(&key, self.clock.steady()).await?;
-        Ok(answered.is_some_and(|answered| answered.digest != digest(&header, payload)))
+        let schema = kind.message(header.message);
+        Ok(answered.is_some_and(|answered| !answered.content.is_same(schema, &header, payload)))
+    }
+
+    /// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the answer
+    /// takes too long, it is found out when the message is handled there.
+    pub(crate) async fn contradicts_away(&self, outward: &Outward<'_>) -> bool {
+        let Outward { peer, address, envelope, .. } = outward;
+        if envelope.len() > CHECKED_BYTES_MAX {
+            return false;
+        }
+        let Ok(_open) = self.questions.try_acquire() else { return false };
+        let asked = peer.ask(|number| Note::Query {
+            number,
+            destination: address.to_string(),
+            question: KEY_QUESTION.to_owned(),
+            version: 1,
+            payload: envelope.to_vec(),
+        });
+        let Some(answer) = asked else { return false };
+        match tokio::time::timeout(CHECKED_WITHIN, answer).await {
+            Ok(Ok(Ok(answer))) => answer == [1],
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Answers whether a message that another node is about to send contradicts what was answered under its key.
+    pub(crate) fn answer_key(self: &Arc<Self>, address: &Address, envelope: Vec<u8>, answer: AwayAnswer) {
+        let Ok(open) = Arc::clone(&self.questions).try_acquire_owned() else { return };
+        let (core, address) = (Arc::clone(self), address.clone());
+        tokio::spawn(async move {
+            let _open = open;
+            let Some(kind) = core.kinds.get(address.actor_type()) else {
+                return answer.give(Err(NoAnswer::NotHandled));
+            };
+            if let Ok(contradicts) = core.contradicts(kind, &address, &envelope).await {
+                answer.give(Ok(vec![u8::from(contradicts)]));
+            }
+        });
     }
 
     async fn answered(&self, key: &RequestKey, now: Steady) -> Result<Option<Answered>, ActorProcessingErr> {
@@ -96,7 +191,17 @@ impl Core {
             let expired = self.requests.expire(self.clock.steady(), EXPIRE_AT_A_TIME, |keys| {
                 self.store.submit(permit, |stage| keys.iter().for_each(|key| stage.delete(Key::from(*key))));
             });
+            let (let_in, is_over) = self.requests.let_in();
+            if let Some(Said { times, lasts }) = is_over {
+                tracing::info!(node = %self.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");
+            }
+            for (mailbox, position) in let_in {
+                let mut inner = mailbox.lock();
+                inner.rules.release(position);
+                inner.ring(&mailbox);
+            }
             if expired < EXPIRE_AT_A_TIME {
+                self.tell_of_waiting_keys();
                 return;
             }
         }

@@ -9,7 +9,7 @@ use crate::ask::KeptReply;
 use crate::envelope::Header;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
-use crate::request::{Answered, RequestKey, digest};
+use crate::request::{Answered, Content, RequestKey};
 
 /// What a submission keeps of an outcome. Usually nothing.
 #[derive(Debug, Default)]
@@ -46,12 +46,19 @@ impl Settled {
 }
 
 impl Core {
-    /// What is to be kept of the outcome of a message that was handled with this reply.
+    /// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no lock is
+    /// held.
+    pub(crate) fn content(&self, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
+        header.extension.request().map(|_| Content::of(mailbox.kind.message(header.message), header, payload))
+    }
+
+    /// What is to be kept of the outcome of a message that was handled with this reply; `content` of one that was sent under an
+    /// idempotency key.
     pub(super) fn settles(
         &self,
         mailbox: &Mailbox,
         header: &Header<'_>,
-        payload: &[u8],
+        content: Option<Content>,
         reply: Option<&Bytes>,
     ) -> Settled {
         let question = header.keep_reply.then(|| {
@@ -62,12 +69,12 @@ impl Core {
             let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
             Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
         });
-        let request = header.extension.request().map(|request| {
+        let request = header.extension.request().zip(content).map(|(request, content)| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
             let expires = self.clock.steady().plus(self.config.idempotency_retention);
             let reply = reply.cloned().unwrap_or_default();
             self.requests.supersede(&key);
-            (key, Answered { digest: digest(header, payload), expires, reply })
+            (key, Answered { content, expires, reply })
         });
         Settled { question, request }
     }

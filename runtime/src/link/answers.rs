@@ -9,7 +9,7 @@ use crate::actor::Payload;
 use crate::address::Address;
 use crate::ask::{Recalled, recall, reply_key};
 use crate::cluster::{Owner, Peer};
-use crate::core::Core;
+use crate::core::{Core, KEY_QUESTION};
 use crate::dead_letters;
 use crate::envelope::has_id;
 use crate::gate::NodeEnded;
@@ -97,9 +97,12 @@ async fn find(core: &Core, mailbox: &Arc<Mailbox>, id: u128) -> Result<Option<Po
 }
 
 /// Puts a peer's question to an actor's state.
-pub(super) fn query(core: &Core, peer: &Arc<Peer>, address: &Address, question: Question) {
+pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: &Address, question: Question) {
     let Question { number, question, version, payload } = question;
     let answer = AwayAnswer::new(peer, number);
+    if question == KEY_QUESTION {
+        return core.answer_key(address, payload, answer);
+    }
     // Not waited for: this node's own questions hold the others, and their answers come on the stream that would wait. The
     // answer that is dropped tells that the question is lost.
     let Ok(permit) = Arc::clone(&core.questions).try_acquire_owned() else { return };

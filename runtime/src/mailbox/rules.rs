@@ -17,6 +17,8 @@ use crate::priority::Priority;
 
 /// How many messages of one priority of one mailbox keep their bodies in memory, at most.
 pub(crate) const WINDOW_MESSAGES: usize = 65_536;
+/// The moment of a message aside that waits for something else than a moment: until [`Rules::release`].
+pub(crate) const NEVER: Steady = Steady(u64::MAX);
 /// How many bodies are read from the store at a time.
 pub(crate) const LOAD_MESSAGES: usize = 256;
 
@@ -244,6 +246,15 @@ impl<B: Clone> Rules<B> {
         failures.aside = true;
         failures.not_before = until;
         self.apart_mut().aside.insert((until, position), Some(body));
+    }
+
+    /// Lets a message go on that was set aside until now: it is delivered when it is its turn again.
+    pub(crate) fn release(&mut self, position: Position) {
+        let Some(apart) = self.apart.as_deref_mut() else { return };
+        if let Some(body) = apart.aside.remove(&(NEVER, position)) {
+            apart.aside.insert((Steady(0), position), body);
+            self.failures.entry(position).or_default().not_before = Steady(0);
+        }
     }
 
     /// Whether a failed message goes aside in any case: it has left its queue already.

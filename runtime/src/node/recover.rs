@@ -133,6 +133,7 @@ impl Recovery<'_> {
         let mut inner = mailbox.lock();
         inner.rules.recovered(position, header.priority(), failures);
         inner.bytes += envelope.len();
+        inner.add_key(envelope);
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
         Ok(())

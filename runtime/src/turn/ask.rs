@@ -182,7 +182,9 @@ impl TurnAsk<'_> {
             }
         }
         let Question { target, asked, priority, envelope } = question;
-        let Target::Here(kind) = target else { return self.ask_away(Question { target, asked, priority, envelope }).await };
+        let Target::Here(kind) = target else {
+            return self.ask_away(Question { target, asked, priority, envelope }).await;
+        };
         let bytes = envelope.len() + asked.bytes_max();
         let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
         let question = Some(Asking { mailbox: self.mailbox, asked });
@@ -272,3 +274,103 @@ impl TurnAsk<'_> {
 
 /// What became of a question; none when the node ended before.
 type Told = Option<Outcome>;
+
+#[cfg(test)]
+mod tests {
+    use everpost_persistence::{Config, Store, Table};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::actor::{Actor, Handler, Handlers};
+    use crate::clock::Micros;
+    use crate::durable::Durable;
+    use crate::envelope::seal;
+    use crate::node::Node;
+    use crate::turn::Numbers;
+
+    #[derive(Serialize, Deserialize, everpost::Message)]
+    #[message(reply = i64)]
+    struct Debit;
+
+    #[derive(Serialize, Deserialize, everpost::Message)]
+    struct Pay;
+
+    struct Bank;
+
+    impl Actor for Bank {
+        const TYPE: &'static str = "bank";
+        type State = i64;
+
+        fn handlers(handlers: &mut Handlers<Self>) {
+            handlers.on::<Debit>();
+            handlers.on::<Pay>();
+        }
+    }
+
+    impl Handler<Debit> for Bank {
+        async fn handle(&self, debited: &mut Durable<i64>, _: Debit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+            **debited += 1;
+            Ok(**debited)
+        }
+    }
+
+    /// Sends first, so that its question is the second thing that it does.
+    impl Handler<Pay> for Bank {
+        async fn handle(&self, paid: &mut Durable<i64>, _: Pay, turn: &mut Turn<'_>) -> Result<(), Failure> {
+            turn.send(&Self::at("log"), Debit);
+            **paid = turn.ask(&Self::at("alice"), Debit).await?;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_turn_does_is_counted_by_kind_and_as_an_older_build_did() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.question(), (0, 0));
+        assert_eq!((numbers.send(), numbers.timer(), numbers.send()), (0, 0, 1));
+        assert_eq!(numbers.question(), (1, 4));
+        assert_eq!(numbers.question(), (2, 5));
+    }
+
+    /// An upgrade in the middle of a turn debited twice.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_turn_has_asked_under_an_older_build_is_not_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path(), Config::default(), || ()).unwrap();
+        let turn = MessageId(7);
+        let place = |key: &str| {
+            let address = Bank::at(key).address().clone();
+            (address.partition(store.partitions()), address)
+        };
+        let (partition, payer) = place("payer");
+        let pay = seal(payer.as_str(), Origin::plain(turn, Micros(5)), &Pay).unwrap();
+        // It was asked under the number that it had among all that the turn does, and answered.
+        let (asked_in, asked) = place("alice");
+        let reply = Key::Reply { partition: asked_in, mailbox: asked.mailbox(), request: turn.derive(1).0 };
+        let permit = store.reserve(Class::Outside, 1000).await.unwrap();
+        store.submit(permit, |stage| {
+            stage.put(reply, postcard::to_allocvec(&41_i64).unwrap().into());
+            stage.enqueue(partition, pay)
+        });
+        store.close().unwrap();
+        drop(store);
+        let node = Node::builder("node", folder.path()).actor(Bank).start().await.unwrap();
+        node.drained().await.unwrap();
+        let state =
+            |key| node.core.store.get(&node.core.directory.mailbox(Bank::at(key).address(), kind(&node)).state_key());
+        assert!(state("alice").unwrap().is_none(), "it was not asked again");
+        assert!(state("payer").unwrap().is_some());
+        let mut left = 0;
+        let count = |_: &Key, _: &[u8]| {
+            left += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        node.core.store.scan(Table::Replies, count).unwrap();
+        assert_eq!(left, 0);
+        node.stop().await.unwrap();
+    }
+
+    fn kind(node: &Node) -> &Arc<crate::supervision::Kind> {
+        &node.core.kinds[Bank::TYPE]
+    }
+}

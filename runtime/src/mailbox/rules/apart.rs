@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
+use super::NEVER;
 use super::level::Level;
 use crate::clock::Steady;
 use crate::priority::Priority;
@@ -78,7 +79,7 @@ impl<B: Clone> Apart<B> {
 
     /// When something here changes by itself.
     pub(super) fn next_moment(&self) -> Option<Steady> {
-        let aside = self.aside.keys().next().map(|(moment, _)| *moment);
+        let aside = self.aside.keys().next().map(|(moment, _)| *moment).filter(|moment| *moment < NEVER);
         aside.into_iter().chain(self.next_deadline()).min()
     }
 

@@ -402,3 +402,26 @@ fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_mo
     );
     assert_eq!(rules.acquit(Position(1)), None);
 }
+
+#[test]
+fn what_is_set_aside_without_a_moment_waits_for_its_release_and_others_pass() {
+    let mut rules = Rules::new(HOLDS_MAX);
+    for position in 1..=2 {
+        rules.enqueued(Position(position), Priority::Normal, position, true);
+    }
+    let next = |rules: &mut Rules<u64>, now| rules.next(|| Steady(now), Position(9), false);
+    let deliver = |body| Next::Deliver { position: Position(body), body, attempt: 1 };
+    assert_eq!(next(&mut rules, 1), deliver(1));
+    rules.set_aside(Position(1), NEVER);
+    assert_eq!(next(&mut rules, 2), deliver(2));
+    rules.finished();
+    assert_eq!(next(&mut rules, u64::MAX - 1), Next::Empty, "no moment is waited for");
+    assert!(rules.contains(Position(1)) && !rules.is_empty());
+    rules.release(Position(1));
+    rules.release(Position(1));
+    assert_eq!(next(&mut rules, 3), deliver(1));
+    rules.set_aside(Position(1), NEVER);
+    assert_eq!(rules.discard(Position(1)), Some(1), "it may leave meanwhile");
+    rules.release(Position(1));
+    assert!(rules.is_empty());
+}

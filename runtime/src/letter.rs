@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::address::Address;
 use crate::cluster::{OutboxFull, Peer};
 use crate::core::{Accepted, Bound, Core, Incoming, Outward, Target};
+use crate::envelope::request_of;
 use crate::hand::is_in_turn;
 use crate::link::flags;
 use crate::mailbox::Mailbox;
@@ -71,7 +72,11 @@ impl<'a> Letter<'a> {
                 Self::Here(Incoming { kind, address, priority, envelope, waiter, question: None })
             }
             Target::Away(peer, lane) => {
-                let flags = if told.is_some() { flags::TELL | flags::REPLY } else { 0 };
+                let flags = match told {
+                    Some(_) => flags::TELL | flags::REPLY,
+                    None if request_of(&envelope).is_some() => flags::CONTRADICTION,
+                    None => 0,
+                };
                 let told = told.map(|told| (id, told));
                 Self::Away(Outward { peer, lane, address, envelope, flags, told, question: None })
             }

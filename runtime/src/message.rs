@@ -179,7 +179,11 @@ mod tests {
         assert_eq!(id.sent(1).to_string(), "b1514687ba965daa963c5e6e84448e02");
         assert_eq!(id.question(1).to_string(), "1bfb234eb02a9925964c5e91cc0c0f02");
         assert_eq!(id.timer(1).to_string(), "e2398c4d8fbb9b8a4d0778033a82a2eb");
-        assert_eq!(id.derive(1).to_string(), "418c8a7e40c036badce7889bfc49b340", "of turns that have asked under an older build");
+        assert_eq!(
+            id.derive(1).to_string(),
+            "418c8a7e40c036badce7889bfc49b340",
+            "of turns that have asked under an older build"
+        );
     }
 
     #[test]

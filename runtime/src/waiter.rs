@@ -34,6 +34,8 @@ pub(crate) enum Waiter {
     },
     /// On another node.
     Away { peer: Arc<Peer>, id: MessageId, reply: bool },
+    /// On another node, and only for a contradiction to another message under its idempotency key.
+    Contradicted { peer: Arc<Peer>, id: MessageId },
 }
 
 impl Waiter {
@@ -47,6 +49,7 @@ impl Waiter {
     pub(crate) fn wants_reply(&self) -> bool {
         match self {
             Self::Here { reply, .. } | Self::Away { reply, .. } => *reply,
+            Self::Contradicted { .. } => false,
         }
     }
 
@@ -55,6 +58,11 @@ impl Waiter {
         match self {
             Self::Here { told, .. } => drop(told.send(outcome)),
             Self::Away { peer, id, .. } => peer.tell(Note::Outcome { id: id.0, fate: outcome.into() }),
+            Self::Contradicted { peer, id } => {
+                if matches!(outcome, Outcome::KeyReused) {
+                    peer.tell(Note::Outcome { id: id.0, fate: outcome.into() });
+                }
+            }
         }
     }
 }
@@ -86,6 +94,7 @@ impl fmt::Debug for Waiter {
         match self {
             Self::Here { .. } => f.write_str("Here"),
             Self::Away { peer, id, .. } => f.debug_tuple("Away").field(peer).field(id).finish(),
+            Self::Contradicted { peer, id } => f.debug_tuple("Contradicted").field(peer).field(id).finish(),
         }
     }
 }

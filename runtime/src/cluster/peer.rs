@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
+use crate::alarm::{Alarm, Said};
 use crate::config::{LinkConfig, NodeConfig};
 use crate::link::{Introduced, Note, Troubles};
+use crate::message::MessageId;
 
 /// How many notes wait for the link at most. What is dropped is asked for again, or not waited for any more.
 const NOTES_MAX: usize = 65_536;
@@ -43,6 +46,8 @@ pub(crate) struct Peer {
     /// Mailboxes of this node that the peer was told are full.
     told_full: Mutex<FxHashSet<Address>>,
     troubles: Mutex<Troubles>,
+    /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
+    contradictions: Mutex<Alarm>,
 }
 
 impl Peer {
@@ -68,6 +73,7 @@ impl Peer {
             arrival: Notify::new(),
             questions: Questions::default(),
             told_full: Mutex::default(),
+            contradictions: Mutex::default(),
             troubles: Mutex::default(),
         }
     }
@@ -153,6 +159,13 @@ impl Peer {
     /// The peer has answered a question.
     pub(crate) fn answered(&self, number: u64, answer: Answer) {
         self.questions.answered(number, answer);
+    }
+
+    /// A message that was sent there contradicts another one under its idempotency key, which nobody here waited to hear.
+    pub(crate) fn contradicted(&self, node: &str, id: MessageId) {
+        if let Some(Said { times, .. }) = lock(&self.contradictions).raise(Instant::now()) {
+            tracing::error!(node, peer = %self.name, message_id = %id, times, event = "idempotency key reused", "another message was sent under its key before: it had no effect, and is a dead letter there; send it under a key of its own");
+        }
     }
 
     /// Tells the peer that a mailbox of this node is full, once.

@@ -50,11 +50,10 @@ impl Pending {
         pending.insert(id.0, awaited);
     }
 
-    /// The peer has said what became of a message. Whoever has stopped waiting is not told.
-    pub(crate) fn resolve(&self, id: u128, outcome: Outcome) {
-        if let Some(awaited) = self.lock().remove(&id) {
-            let _ = awaited.waiter.send(outcome);
-        }
+    /// The peer has said what became of a message. Whoever has stopped waiting is not told. Returns whether anybody was.
+    pub(crate) fn resolve(&self, id: u128, outcome: Outcome) -> bool {
+        let awaited = self.lock().remove(&id);
+        awaited.is_some_and(|awaited| awaited.waiter.send(outcome).is_ok())
     }
 
     /// Everything that is still waited for; who has stopped waiting is forgotten.

@@ -12,7 +12,8 @@ use super::locked::{Locked, LockedPeers};
 use super::settle::Settled;
 use super::{Core, Effect};
 use crate::cluster::{Departure, Peer};
-use crate::envelope::Header;
+use crate::envelope::{Header, request_of};
+use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::priority::Priority;
 use crate::request::Content;
@@ -132,7 +133,8 @@ impl Core {
         match destination {
             Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, priority, envelope),
             Destination::Away(peer, lane) => {
-                let departure = Departure { lane: *lane, position, flags: 0, envelope };
+                let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
+                let departure = Departure { lane: *lane, position, flags, envelope };
                 self.departs(peers.of(peer), peer, departure);
             }
         }

@@ -13,6 +13,7 @@ use super::{Ended, Fate, NoAnswer, Note, answers};
 use crate::address::Address;
 use crate::cluster::Peer;
 use crate::core::{Core, Producer};
+use crate::message::MessageId;
 
 /// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
 pub(super) async fn tell(
@@ -112,7 +113,13 @@ async fn noted(core: &Arc<Core>, producer: &Producer, note: &Bytes) -> Result<()
     let peer = &producer.peer;
     let note = Note::decode(note).map_err(|error| Ended::Protocol(format!("a note cannot be read: {error}")))?;
     match note {
-        Note::Outcome { id, fate } => peer.pending.resolve(id, fate.into()),
+        Note::Outcome { id, fate } => {
+            let is_contradiction = fate == Fate::KeyReused;
+            let is_told = peer.pending.resolve(id, fate.into());
+            if is_contradiction && !is_told {
+                peer.contradicted(&core.name, MessageId(id));
+            }
+        }
         Note::Full { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), true),
         Note::Room { destination } => {
             peer.outgoing().set_full(address(&destination)?.mailbox(), false);

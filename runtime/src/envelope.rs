@@ -141,7 +141,7 @@ pub(crate) fn has_id(envelope: &[u8], id: u128) -> bool {
 
 /// The request of a message that was sent under an idempotency key. Costs the look at one byte where there is none.
 pub(crate) fn request_of(envelope: &[u8]) -> Option<RequestId> {
-    if envelope.first() != Some(&ENVELOPE_VERSION_EXTENDED) {
+    if envelope.first() < Some(&ENVELOPE_VERSION_EXTENDED) {
         return None;
     }
     Header::decode(envelope).ok()?.0.extension.request()

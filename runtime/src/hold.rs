@@ -105,6 +105,13 @@ pub enum HoldError {
     OutcomeUnknown(#[from] NodeEnded),
 }
 
+impl Held {
+    /// Whether the message was sent under an idempotency key.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.root != self.id
+    }
+}
+
 impl<A: Actor> Hold<A> {
     pub(crate) fn new(held: Held) -> Self {
         Self { held: Some(held), actor: PhantomData }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use everpost::{
     Actor, Answer, AskError, Durable, Failure, Handler, Handlers, Hold, HoldHandler, Message, Node, NodeBuilder,
-    NodeConfig, Refusal, SendError, Turn, UpgradeError,
+    NodeConfig, ProcessedError, Refusal, SendError, Turn, UpgradeError,
 };
+use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -190,9 +191,10 @@ async fn a_known_key_is_answered_and_a_new_one_refused_by_name_when_no_more_are_
 async fn what_comes_with_a_new_key_from_another_node_waits_aside_until_there_is_room() {
     let retention = Duration::from_secs(2);
     let config = NodeConfig { idempotency_retention: retention, idle_after: Duration::from_millis(50), ..full_of(1) };
-    let net = Net::new(&["east", "west"]).with("shop", &["west"]).config(&config);
+    logs::keep();
+    let net = Net::new(&["full-east", "full-west"]).with("shop", &["full-west"]).config(&config);
     let start = |name| net.seat(name).builder(&Probe::new()).actor(Shop::<1>).start();
-    let (east, west) = (start("east").await.unwrap(), start("west").await.unwrap());
+    let (east, west) = (start("full-east").await.unwrap(), start("full-west").await.unwrap());
     linked(&[&east, &west]).await;
     let (here, away) = (west.actor::<Shop<1>>("one"), east.actor::<Shop<1>>("one"));
     assert_eq!(soon("it is answered", here.ask(basket(1)).idempotency_key("a")).await.unwrap(), 1);
@@ -208,6 +210,7 @@ async fn what_comes_with_a_new_key_from_another_node_waits_aside_until_there_is_
     for receipt in receipts {
         soon("there is room", receipt.processed()).await.unwrap();
     }
+    assert_eq!(logs::lines("full-west", "too many idempotency keys").len(), 1, "not one for each look");
     assert_eq!(here.query(Count).await.unwrap(), 4);
     settled(&[&east, &west]).await;
     stop([east, west]).await;
@@ -227,6 +230,26 @@ async fn a_contradiction_on_another_node_is_told_to_whoever_awaits_the_send() {
     assert_eq!(refused.into_message().unwrap().lines.len(), 2, "it is handed back");
     settled(&[&east, &west]).await;
     assert_eq!(west.dead_letters().count(), 0);
+    stop([east, west]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contradiction_that_is_found_out_later_is_told_on_the_senders_side_by_the_receipt_or_in_the_log() {
+    logs::keep();
+    let net = Net::new(&["found-out-east", "found-out-west"]).with("shop", &["found-out-west"]);
+    let start = |name| net.seat(name).builder(&Probe::new()).actor(Shop::<1>).start();
+    let (east, west) = (start("found-out-east").await.unwrap(), start("found-out-west").await.unwrap());
+    linked(&[&east, &west]).await;
+    let shop = east.actor::<Shop<1>>("one");
+    assert_eq!(soon("it is answered", shop.ask(basket(1)).idempotency_key("k")).await.unwrap(), 1);
+    // Waits for nothing, so that the other node is not asked.
+    let receipt = shop.send(basket(2)).idempotency_key("k").try_send().unwrap();
+    let processed = soon("it is told", receipt.processed()).await;
+    assert!(matches!(processed, Err(ProcessedError::KeyReused)), "{processed:?}");
+    let sent = shop.send(basket(3)).idempotency_key("k").try_send().unwrap().id().to_string();
+    let line = logs::line("found-out-east", "idempotency key reused", &sent).await;
+    assert_eq!(line.field("peer"), "found-out-west");
+    settled(&[&east, &west]).await;
     stop([east, west]).await;
 }
 

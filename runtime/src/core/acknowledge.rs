@@ -20,15 +20,18 @@ pub(crate) enum Acknowledged {
 }
 
 impl Core {
+    /// What is to be kept of a held message that was sent under an idempotency key.
+    fn content_of_held(&self, held: &Held) -> Option<Content> {
+        let body = held.mailbox.lock().rules.held(held.position, held.attempt).cloned()?;
+        let (header, payload) = Header::decode(&body).ok()?;
+        self.content(&held.mailbox, &header, payload)
+    }
+
     /// Acknowledges a held message; `send` goes to the same mailbox in the same commit.
     pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, NodeEnded> {
         let Held { mailbox, position, attempt, .. } = held;
         let bytes = send.as_ref().map_or(0, Bytes::len);
-        let body = mailbox.lock().rules.held(*position, *attempt).cloned();
-        let content = body.as_deref().and_then(|body| {
-            let (header, payload) = Header::decode(body).ok()?;
-            self.content(mailbox, &header, payload)
-        });
+        let content = if held.is_keyed() { self.content_of_held(held) } else { None };
         let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
         let permit = self.store.reserve(Class::Turn { grows: send.is_some() }, bytes).await;
         let permit = permit.map_err(|_| self.gate.ended())?;

@@ -44,8 +44,10 @@ pub(super) fn recover(core: &Core, in_hand: &[Position], give_up: bool) -> Resul
     core.recover_supervision()?;
     timer::recover(core)?;
     let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
+    let unhandled = unhandled.check(core)?;
+    // Only now: a start that is refused changes nothing.
     questions::settle(core, &kept)?;
-    Ok(Recovered { suspects, unhandled: unhandled.check(core)? })
+    Ok(Recovered { suspects, unhandled })
 }
 
 /// Rebuilds the index of waiting messages with one scan.

@@ -8,6 +8,7 @@ use everpost_persistence::{Class, Key, MailboxId, ReadError, Table};
 use crate::ask::KeptReply;
 use crate::core::Core;
 use crate::dead_letters::DeadLetter;
+use crate::envelope::Header;
 use crate::message::MessageId;
 use crate::questions::Asked;
 
@@ -58,9 +59,9 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     if over.is_empty() {
         return Ok(());
     }
-    // A turn that was given up on may be replayed.
-    let letters = letters(core)?;
-    over.retain(|(_, asked)| !letters.contains(&asked.turn));
+    // A turn that was given up on may be replayed, and a message that nothing handles may wait for another build.
+    let there = messages(core)?;
+    over.retain(|(_, asked)| !there.contains(&asked.turn));
     let permit = core.store.try_reserve(Class::Turn { grows: false }, 0);
     let Ok(permit) = permit else { return Ok(()) };
     let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));
@@ -70,13 +71,18 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn letters(core: &Core) -> Result<HashSet<MessageId>, ReadError> {
-    let mut letters = HashSet::new();
+/// The messages that wait, and those that were given up on.
+fn messages(core: &Core) -> Result<HashSet<MessageId>, ReadError> {
+    let mut there = HashSet::new();
+    core.store.scan(Table::Inbox, |_, envelope| {
+        there.extend(Header::decode(envelope).map(|(header, _)| header.id()));
+        ControlFlow::Continue(())
+    })?;
     core.store.scan(Table::DeadLetters, |key, record| {
         if let Key::DeadLetter { position } = key {
-            letters.extend(DeadLetter::decode(*position, record).map(|letter| letter.id));
+            there.extend(DeadLetter::decode(*position, record).map(|letter| letter.id));
         }
         ControlFlow::Continue(())
     })?;
-    Ok(letters)
+    Ok(there)
 }

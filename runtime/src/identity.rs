@@ -22,9 +22,20 @@ impl Identity {
     pub(crate) fn of<M: Message>(message: &M) -> Option<[u8; 16]> {
         let mut identity = Self { canonical: Vec::new(), is_whole: true };
         message.identify(&mut identity);
+        identity.finish()
+    }
+
+    /// The same of the whole message, whatever of it its type leaves out.
+    pub(crate) fn of_all<M: Message>(message: &M) -> Option<[u8; 16]> {
+        let mut identity = Self { canonical: Vec::new(), is_whole: true };
+        identity.add(message);
+        identity.finish()
+    }
+
+    fn finish(self) -> Option<[u8; 16]> {
         let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 identity of a message");
-        hasher.update(&identity.canonical);
-        identity.is_whole.then(|| first_half(&hasher.finalize()).to_be_bytes())
+        hasher.update(&self.canonical);
+        self.is_whole.then(|| first_half(&hasher.finalize()).to_be_bytes())
     }
 
     /// Counts `value`: messages are the same only if theirs are equal.

@@ -28,12 +28,14 @@ pub(crate) use self::changes::{NewTimer, TimerChanges};
 pub(crate) use self::fire::{Firing, fire_timers};
 pub use self::id::TimerId;
 use self::identity::Digests;
+pub(crate) use self::identity::KnownBy;
 pub use self::identity::TIMER_NAME_BYTES_MAX;
 use self::index::{Entry, Index};
 pub use self::list::{Timer, TimerRef};
 pub use self::outside::{CancelError, Timers, TriggerError};
 use self::plan::Due;
-pub(crate) use self::record::{Identity, envelope_of};
+use self::record::Identity;
+pub(crate) use self::record::envelope_of;
 pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
 use crate::clock::Now;
@@ -166,7 +168,7 @@ impl Changing<'_> {
         let mut earlier = false;
         for new in self.changes.set {
             earlier |= state.index.set(new.timer, Entry::new(new.due(), ticket));
-            if let (Identity::Named(_), Some(digests)) = (&new.record.identity, new.digests) {
+            if let (Identity::Named { .. }, Some(digests)) = (&new.record.identity, new.digests) {
                 state.named.insert(new.timer, digests);
             }
         }
@@ -192,12 +194,12 @@ mod tests {
     }
 
     fn once(name: u128) -> TimerChanges {
-        set(new_timer(name, 9, Schedule::after(Duration::ZERO), 1, Identity::Unique))
+        set(new_timer(name, 9, Schedule::after(Duration::ZERO), 1, KnownBy::Itself))
     }
 
     fn named(due: u64, seconds: u64, number: u32) -> TimerChanges {
         let every = Schedule::every(Duration::from_secs(seconds)).unwrap();
-        set(new_timer(7, due, every, number, Identity::Named("nightly".into())))
+        set(new_timer(7, due, every, number, KnownBy::Name("nightly")))
     }
 
     #[test]
@@ -249,10 +251,10 @@ mod tests {
     fn timers_without_a_name_that_do_the_same_are_one() {
         let timers = KeptTimers::default();
         let every = || Schedule::every(Duration::from_secs(1)).unwrap();
-        timers.change(set(new_timer(8, 50, every(), 1, Identity::Content))).submitted(Position(1));
-        assert!(timers.change(set(new_timer(8, 90, every(), 1, Identity::Content))).is_empty());
+        timers.change(set(new_timer(8, 50, every(), 1, KnownBy::Content))).submitted(Position(1));
+        assert!(timers.change(set(new_timer(8, 90, every(), 1, KnownBy::Content))).is_empty());
         // What this build could not fire is set anew.
         timers.lock().index.set(timer(8), Entry::new(Due::Never, Position(1)));
-        assert!(!timers.change(set(new_timer(8, 90, every(), 1, Identity::Content))).is_empty());
+        assert!(!timers.change(set(new_timer(8, 90, every(), 1, KnownBy::Content))).is_empty());
     }
 }

@@ -403,7 +403,7 @@ async fn killed_at_random_moments_a_name_has_one_timer_and_what_was_replaced_sen
         let mut random = seed.random();
         let (mut acknowledged, mut told) = (0, 0);
         for _ in 0..KILLS {
-            told = set_and_die(folder.path(), &mut random, told, &mut acknowledged);
+            told = set_and_die(folder.path(), &mut random, told, &mut acknowledged).await;
         }
         let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
         let timer = node.timers().look("schedule").await.unwrap();
@@ -426,7 +426,7 @@ async fn killed_at_random_moments_a_name_has_one_timer_and_what_was_replaced_sen
     }
 }
 
-fn set_and_die(folder: &Path, random: &mut Random, mut told: u32, acknowledged: &mut u32) -> u32 {
+async fn set_and_die(folder: &Path, random: &mut Random, mut told: u32, acknowledged: &mut u32) -> u32 {
     let mut child = Child::up(&Setup::alone(folder));
     for _ in 0..=random.below(3) {
         if told == 0 || random.below(2) == 0 {
@@ -441,7 +441,8 @@ fn set_and_die(folder: &Path, random: &mut Random, mut told: u32, acknowledged: 
             _ => {}
         }
     }
-    std::thread::sleep(Duration::from_micros(random.below(5_000)));
+    // The moment of the kill must have nothing to do with what it said.
+    tokio::time::sleep(Duration::from_micros(random.below(5_000))).await;
     child.kill();
     while let Some(event) = child.hear() {
         if let Event::Scheduled(number) = event {

@@ -94,7 +94,8 @@ impl<A: Actor> ActorHandle<A> {
     /// next. Otherwise this takes its place, in one commit. One with the same schedule and another message is due when that was;
     /// one with another schedule begins anew. One of a single tick is gone when it has fired: set again, it fires again.
     ///
-    /// Two messages are the same when they are encoded to the same bytes. A name is known on the node where it was set, and
+    /// Messages are compared by value, whatever of them their type leaves out for its idempotency keys; a set whose order may differ
+    /// has to be marked ([`unordered`](crate::unordered)). A name is known on the node where it was set, and
     /// nowhere else; the ids of its ticks, and with them the [keys](crate::Turn::idempotency_key) for the outside, derive from it
     /// and from the moments of its ticks, also when it was cancelled and set again.
     ///

@@ -11,7 +11,8 @@ use super::schedule::Missed;
 use crate::clock::Micros;
 
 /// A tick that is sent this late is in time: a timer never fires at its very moment.
-pub(super) const PUNCTUAL: Duration = Duration::from_secs(10);
+const PUNCTUAL: Duration = Duration::from_secs(10);
+const MINUTE: u64 = 60_000_000;
 
 /// How the ticks of a timer follow each other. Moments are microseconds on the clock of its plan.
 #[derive(Debug)]
@@ -120,8 +121,16 @@ impl Beat {
             Self::Every(period) => newest - (wanted - 1) * period,
             Self::Cron(_) if wanted == 1 => newest,
             Self::Cron(_) => {
-                // The last moment after which more come than are wanted is before the one that is looked for.
-                let (mut too_early, mut late) = (due.saturating_sub(1), newest);
+                // From the newest back in growing steps, to count no more than a few times what is wanted; then by halves: the
+                // last moment after which more come than are wanted is just before the tick that is looked for.
+                let (mut too_early, mut late, mut step) = (due.saturating_sub(1), newest, MINUTE);
+                while let Some(earlier) = newest.checked_sub(step).filter(|earlier| *earlier > too_early) {
+                    if self.count(earlier, now) > wanted {
+                        too_early = earlier;
+                        break;
+                    }
+                    (late, step) = (earlier, step.saturating_mul(2));
+                }
                 while late - too_early > 1 {
                     let middle = too_early.midpoint(late);
                     if self.count(middle, now) > wanted { too_early = middle } else { late = middle }

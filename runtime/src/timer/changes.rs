@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::id::TimerId;
-use super::identity::{Digests, check_name, id_of_name};
+use super::identity::{Digests, KnownBy, check_name, id_of_name};
 use super::plan::Due;
 use super::record::{Identity, TimerRecord};
 use super::schedule::Schedule;
@@ -30,11 +30,7 @@ pub(crate) struct NewTimer {
 }
 
 impl NewTimer {
-    pub(super) fn new(timer: TimerId, record: TimerRecord, envelope: Bytes) -> Self {
-        let digests = match record.identity {
-            Identity::Unique => None,
-            Identity::Content | Identity::Named(_) => Digests::of(&record.plan, &envelope),
-        };
+    pub(super) fn new(timer: TimerId, record: TimerRecord, envelope: Bytes, digests: Option<Digests>) -> Self {
         let encoded = record.encode(&envelope);
         Self { timer, record, envelope, encoded, digests }
     }
@@ -94,37 +90,36 @@ impl TimerChanges {
 }
 
 impl Core {
-    /// A timer that sends `message` to `address` by this schedule, or why it cannot be set. A unique one has the name of the
-    /// message that it keeps.
+    /// A timer that sends `message` to `address` by this schedule, or why it cannot be set. One that is known by itself has the
+    /// name of the message that it keeps.
     pub(crate) fn new_timer<A: Actor, M: Message>(
         &self,
         address: &Address,
         origin: Origin<'_>,
         message: &M,
         schedule: Schedule,
-        identity: Identity,
+        known_by: KnownBy<'_>,
     ) -> Result<NewTimer, Refusal> {
         let plan = schedule.into_plan();
-        let (_, mut envelope) = self.seal::<A, M>(address, origin, message)?;
-        let timer = match &identity {
-            Identity::Unique => self.timer_id(address, origin.id),
-            Identity::Content => {
-                let digests = Digests::of(&plan, &envelope).expect("it was sealed by this build");
-                self.timer_id(address, digests.id())
+        let (timer, identity, digests) = match known_by {
+            KnownBy::Itself => (self.timer_id(address, origin.id), Identity::Unique, None),
+            KnownBy::Content => {
+                let digests = Digests::of(&plan, address.as_str(), message)?;
+                (self.timer_id(address, digests.id()), Identity::Content, Some(digests))
             }
-            Identity::Named(name) => {
+            KnownBy::Name(name) => {
                 check_name(name)?;
-                self.timer_of_name(name)
+                let digests = Digests::of(&plan, address.as_str(), message)?;
+                let identity = Identity::Named { name: name.to_owned(), message: digests.message.to_be_bytes() };
+                (self.timer_of_name(name), identity, Some(digests))
             }
         };
-        if timer.message() != origin.id {
-            (_, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
-        }
+        let (_, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
         let now = Now { wall: origin.sent_at, ..self.clock.now() };
         let due = plan.beat().ok().and_then(|beat| plan.first(&beat, now)).unwrap_or(u64::MAX);
         let present = plan.present(now);
         let record = TimerRecord::new(due, plan, identity, present, now.wall);
-        Ok(NewTimer::new(timer, record, envelope))
+        Ok(NewTimer::new(timer, record, envelope, digests))
     }
 
     pub(crate) fn timer_id(&self, address: &Address, name: MessageId) -> TimerId {
@@ -160,18 +155,27 @@ pub(super) mod tests {
         due: u64,
         schedule: Schedule,
         number: u32,
-        identity: Identity,
+        known_by: KnownBy<'_>,
     ) -> NewTimer {
-        let envelope = seal("box/a", Origin::plain(MessageId(name), Micros(5)), &Tick { number }).unwrap();
-        NewTimer::new(timer(name), TimerRecord::new(due, schedule.into_plan(), identity, 5, Micros(5)), envelope)
+        let (tick, plan) = (Tick { number }, schedule.into_plan());
+        let envelope = seal("box/a", Origin::plain(MessageId(name), Micros(5)), &tick).unwrap();
+        let digests = Digests::of(&plan, "box/a", &tick).unwrap();
+        let (identity, digests) = match known_by {
+            KnownBy::Itself => (Identity::Unique, None),
+            KnownBy::Content => (Identity::Content, Some(digests)),
+            KnownBy::Name(name) => {
+                (Identity::Named { name: name.into(), message: digests.message.to_be_bytes() }, Some(digests))
+            }
+        };
+        NewTimer::new(timer(name), TimerRecord::new(due, plan, identity, 5, Micros(5)), envelope, digests)
     }
 
     #[test]
     fn a_timer_that_is_set_and_cancelled_by_one_turn_leaves_no_trace() {
-        let new = |name, identity| new_timer(name, 1, Schedule::after(std::time::Duration::ZERO), 1, identity);
+        let new = |name, known_by| new_timer(name, 1, Schedule::after(std::time::Duration::ZERO), 1, known_by);
         let mut changes = TimerChanges::default();
         assert!(changes.is_empty());
-        changes.set(new(1, Identity::Unique));
+        changes.set(new(1, KnownBy::Itself));
         assert!(changes.grow() && changes.bytes() == changes.set[0].encoded.len() + MOMENT_BYTES_MAX);
         changes.cancel(timer(1));
         assert!(changes.is_empty());
@@ -179,8 +183,8 @@ pub(super) mod tests {
         assert!(!changes.is_empty() && !changes.grow());
         // One of that name may have been there before this turn.
         let mut changes = TimerChanges::default();
-        changes.set(new(3, Identity::Named("a".into())));
-        changes.set(new(3, Identity::Named("a".into())));
+        changes.set(new(3, KnownBy::Name("a")));
+        changes.set(new(3, KnownBy::Name("a")));
         assert_eq!(changes.set.len(), 1);
         changes.cancel(timer(3));
         assert_eq!((changes.set.len(), &*changes.cancelled), (0, [timer(3)].as_slice()));

@@ -1,12 +1,23 @@
 //! When two timers are one: by name, or by what they do.
 
 use super::plan::Plan;
-use crate::envelope::Header;
-use crate::message::{MessageId, first_half};
+use crate::identity::Identity;
+use crate::message::{Message, MessageId, first_half};
 use crate::refusal::Refusal;
 
 /// The longest name of a timer, in bytes.
 pub const TIMER_NAME_BYTES_MAX: usize = 255;
+
+/// By what a timer is known that is to be set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KnownBy<'a> {
+    /// It is one of its own, whatever else there is.
+    Itself,
+    /// It is the one that sends this message there by this plan.
+    Content,
+    /// It is the one of this name.
+    Name(&'a str),
+}
 
 /// What a timer does, in short: two with the same digests do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +28,24 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    /// Of a timer that sends the message of this envelope by this plan; none when the envelope cannot be read.
-    pub(super) fn of(plan: &Plan, envelope: &[u8]) -> Option<Self> {
-        let (header, payload) = Header::decode(envelope).ok()?;
-        let plan = postcard::to_allocvec(plan).expect("plain values can be encoded");
-        let mut message = blake3::Hasher::new();
-        for part in
-            [header.destination.as_bytes(), header.message.as_bytes(), &header.message_version.to_be_bytes(), payload]
-        {
-            message.update(&(part.len() as u64).to_be_bytes());
-            message.update(part);
+    /// Of a timer that sends `message` to this address by this plan. Messages are compared as values: maps in any order are the
+    /// same.
+    pub(super) fn of<M: Message>(plan: &Plan, destination: &str, message: &M) -> Result<Self, Refusal> {
+        let value = match Identity::of_all(message) {
+            Some(identity) => identity.to_vec(),
+            None => postcard::to_allocvec(message).map_err(Refusal::Encode)?,
+        };
+        let mut hasher = blake3::Hasher::new();
+        for part in [destination.as_bytes(), M::NAME.as_bytes(), &M::VERSION.to_be_bytes(), &value] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
         }
-        Some(Self { plan: first_half(&blake3::hash(&plan)), message: first_half(&message.finalize()) })
+        Ok(Self { plan: digest_of(plan), message: first_half(&hasher.finalize()) })
+    }
+
+    /// Of a timer whose record keeps the digest of its message.
+    pub(super) fn read(plan: &Plan, message: u128) -> Self {
+        Self { plan: digest_of(plan), message }
     }
 
     /// The id of the one timer that does this.
@@ -38,6 +55,10 @@ impl Digests {
         hasher.update(&self.message.to_be_bytes());
         MessageId(first_half(&hasher.finalize()))
     }
+}
+
+fn digest_of(plan: &Plan) -> u128 {
+    first_half(&blake3::hash(&postcard::to_allocvec(plan).expect("plain values can be encoded")))
 }
 
 /// The id of the timer of this name.
@@ -57,22 +78,21 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Micros;
-    use crate::envelope::{Origin, seal};
     use crate::timer::Schedule;
 
     #[derive(Debug, serde::Serialize, serde::Deserialize, everpost::Message)]
     struct Note {
         text: String,
+        tags: HashMap<u32, bool>,
     }
 
     fn digests(seconds: u64, to: &str, text: &str) -> Digests {
-        let origin = Origin::plain(MessageId::random(), Micros(rand::random()));
-        let envelope = seal(to, origin, &Note { text: text.into() }).unwrap();
-        Digests::of(&Schedule::every(Duration::from_secs(seconds)).unwrap().into_plan(), &envelope).unwrap()
+        let plan = Schedule::every(Duration::from_secs(seconds)).unwrap().into_plan();
+        Digests::of(&plan, to, &Note { text: text.into(), tags: (0..20).map(|tag| (tag, true)).collect() }).unwrap()
     }
 
     #[test]
@@ -83,6 +103,8 @@ mod tests {
             assert_ne!(other.id(), id);
         }
         assert_eq!(digests(1, "box/a", "hi").plan, digests(1, "box/b", "ho").plan);
+        let plan = Schedule::every(Duration::from_secs(1)).unwrap().into_plan();
+        assert_eq!(Digests::read(&plan, digests(1, "box/a", "hi").message).id(), id, "as a record has it");
     }
 
     #[test]

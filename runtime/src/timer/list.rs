@@ -81,7 +81,7 @@ impl Timer {
         Some(Self {
             id,
             name: match record.identity {
-                Identity::Named(name) => Some(name),
+                Identity::Named { name, .. } => Some(name),
                 Identity::Unique | Identity::Content => None,
             },
             address: Address::parse(header.destination)?,

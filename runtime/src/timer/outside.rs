@@ -10,8 +10,8 @@ use everpost_persistence::{AdmissionError, Class, Key, Position, ReadError, Tabl
 use super::changes::TimerChanges;
 use super::fire::Firing;
 use super::id::TimerId;
+use super::identity::KnownBy;
 use super::list::{Timer, TimerRef};
-use super::record::Identity;
 use super::schedule::Schedule;
 use crate::actor::Actor;
 use crate::address::Address;
@@ -185,12 +185,12 @@ impl Core {
         name: Option<&str>,
     ) -> Result<TimerId, SendError<M>> {
         let id = MessageId::random();
-        let identity = match name {
-            Some(name) => Identity::Named(name.to_owned()),
-            None if schedule.repeats() => Identity::Content,
-            None => Identity::Unique,
+        let known_by = match name {
+            Some(name) => KnownBy::Name(name),
+            None if schedule.repeats() => KnownBy::Content,
+            None => KnownBy::Itself,
         };
-        match self.submit_timer::<A, M>(address, id, &message, schedule, identity).await {
+        match self.submit_timer::<A, M>(address, id, &message, schedule, known_by).await {
             Ok((timer, ticket)) => {
                 let durable = self.gate.durable(ticket).await;
                 durable.map_err(|source| SendError::OutcomeUnknown { id: timer.message(), source })?;
@@ -207,11 +207,11 @@ impl Core {
         id: MessageId,
         message: &M,
         schedule: Schedule,
-        identity: Identity,
+        known_by: KnownBy<'_>,
     ) -> Result<(TimerId, Position), Refusal> {
         self.check_intake()?;
         let origin = Origin::plain(id, self.clock.wall());
-        let new = self.new_timer::<A, M>(address, origin, message, schedule, identity)?;
+        let new = self.new_timer::<A, M>(address, origin, message, schedule, known_by)?;
         let (timer, bytes) = (new.timer, new.bytes());
         let mut changes = TimerChanges::default();
         changes.set(new);

@@ -43,8 +43,8 @@ pub(crate) enum Identity {
     Unique,
     /// The one that sends this message there by this plan: its id derives from these.
     Content,
-    /// The one of this name: its id derives from that.
-    Named(String),
+    /// The one of this name: its id derives from that. With the digest of its message and where that goes.
+    Named { name: String, message: [u8; 16] },
 }
 
 impl TimerRecord {
@@ -160,11 +160,15 @@ mod tests {
         let expected = [2, 5, 1, 9, 1, 0xe8, 7, 2, 6, 5, 1, 4, 3, 0, 0, 0, b'e'];
         assert_eq!(record(5, period, Identity::Content).encode(b"e"), expected.as_slice());
         let nightly = Schedule::cron("0 3 * * *").unwrap().in_zone("europe/berlin").unwrap().missed(Missed::Skip);
-        let nightly =
-            TimerRecord { fired_at: 5, fired: 6, missed: 7, ..record(5, nightly, Identity::Named("n".into())) };
+        let nightly = TimerRecord {
+            fired_at: 5,
+            fired: 6,
+            missed: 7,
+            ..record(5, nightly, Identity::Named { name: "n".into(), message: [9; 16] })
+        };
         let zone = [&[1, 13], b"Europe/Berlin".as_slice()].concat();
         let expected = [&[2, 5, 2, 2, 9], b"0 3 * * *".as_slice(), &zone, &[0], &defaults[1..]].concat();
-        let expected = [&*expected, &[2, 1, b'n', 4, 3, 5, 6, 7, b'e']].concat();
+        let expected = [&*expected, &[2, 1, b'n'], &[9; 16], &[4, 3, 5, 6, 7, b'e']].concat();
         assert_eq!(nightly.encode(b"e"), expected);
         assert_eq!(TimerRecord::decode(&[3, 0, 0]), None, "another version");
     }
@@ -193,7 +197,7 @@ mod tests {
         #[test]
         fn a_record_reads_back(due: u64, period in 1000..u64::MAX, name in proptest::option::of(".*"), envelope: Vec<u8>) {
             let schedule = Schedule::every(Duration::from_micros(period)).unwrap();
-            let record = record(due, schedule, name.map_or(Identity::Unique, Identity::Named));
+            let record = record(due, schedule, name.map_or(Identity::Unique, |name| Identity::Named { name, message: [7; 16] }));
             let encoded = record.encode(&envelope);
             prop_assert_eq!(TimerRecord::decode(&encoded), Some((record, envelope.as_slice())));
         }

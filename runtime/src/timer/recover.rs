@@ -72,8 +72,11 @@ fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, &'static str> {
 }
 
 fn digests_of_named(record: &[u8]) -> Option<Digests> {
-    let (record, envelope) = TimerRecord::decode(record)?;
-    matches!(record.identity, Identity::Named(_)).then(|| Digests::of(&record.plan, envelope)).flatten()
+    let (record, _) = TimerRecord::decode(record)?;
+    match record.identity {
+        Identity::Named { message, .. } => Some(Digests::read(&record.plan, u128::from_be_bytes(message))),
+        Identity::Unique | Identity::Content => None,
+    }
 }
 
 pub(super) const UNREADABLE: &str = "it cannot be read by this build";

@@ -8,7 +8,7 @@ use crate::address::AddressOf;
 use crate::clock::Micros;
 use crate::failure::Failure;
 use crate::message::{Message, MessageId};
-use crate::timer::{Identity, Schedule, TimerId, TimerRef};
+use crate::timer::{KnownBy, Schedule, TimerId, TimerRef};
 
 impl Turn<'_> {
     /// Sends `message` to `to` when `delay` has passed. Short for `schedule(to, message, Schedule::after(delay))`.
@@ -72,7 +72,7 @@ impl Turn<'_> {
         M: Message,
     {
         let id = self.message_id().timer(self.staged.numbers.timer());
-        self.set_timer(to, id, message, schedule, Identity::Unique);
+        self.set_timer(to, id, message, schedule, KnownBy::Itself);
         self.core.timer_id(to.address(), id)
     }
 
@@ -92,7 +92,7 @@ impl Turn<'_> {
         M: Message,
     {
         let timer = self.core.timer_of_name(name);
-        self.set_timer(to, timer.message(), message, schedule, Identity::Named(name.to_owned()));
+        self.set_timer(to, timer.message(), message, schedule, KnownBy::Name(name));
         timer
     }
 
@@ -102,7 +102,7 @@ impl Turn<'_> {
         id: MessageId,
         message: M,
         schedule: Schedule,
-        identity: Identity,
+        known_by: KnownBy<'_>,
     ) where
         A: Receives<M, Form>,
         M: Message,
@@ -112,7 +112,7 @@ impl Turn<'_> {
             self.origin(id, self.core.clock.wall()),
             &message,
             schedule,
-            identity,
+            known_by,
         ) {
             Ok(timer) => self.staged.timers.set(timer),
             Err(refusal) => {

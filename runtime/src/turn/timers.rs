@@ -30,7 +30,8 @@ impl Turn<'_> {
     }
 
     /// Sends `message` to `to` as often as `schedule` says. The timer is set when this turn commits, or never; its name is
-    /// the same on every attempt of this message. It is kept on this node, whatever node `to` lives on.
+    /// the same on every attempt of this message. It is kept on this node, whatever node `to` lives on. Each call sets a timer of its
+    /// own; [`schedule_named`](Self::schedule_named) sets the one of a name.
     ///
     /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
     ///

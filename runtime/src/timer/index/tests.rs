@@ -89,8 +89,10 @@ fn what_is_held_back_lets_others_pass_and_is_due_until_it_has_fired() {
     assert!(!index.holds_back());
 }
 
-/// Sets or cancels a timer, or lets time pass.
-fn steps() -> impl Strategy<Value = Vec<(u128, Option<(u64, bool)>, u64)>> {
+/// Sets a timer by one of the clocks or cancels it, and lets time pass.
+type Step = (u128, Option<(u64, bool)>, u64);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec((0..12_u128, proptest::option::of((0..200_u64, any::<bool>())), 0..20_u64), 1..120)
 }
 

@@ -56,7 +56,7 @@ impl Beat {
                 young.min(catch_up.max.max(1))
             }
         };
-        let missed = come - sent;
+        let missed = come.saturating_sub(sent);
         if sent == 0 {
             return Round { ticks: SmallVec::new(), missed, newest, next: self.next(newest) };
         }

@@ -21,8 +21,8 @@ pub struct Config {
     /// How many submissions may wait for the writer (65,536). Too small: submitters wait although the disk has time;
     /// too large: memory, and a long way to durability under load.
     pub queue_turns_max: usize,
-    /// How many bytes of values may wait for the writer (64 MiB); also the limit of one submission. As for
-    /// `queue_turns_max`.
+    /// How many bytes of values may wait for the writer (64 MiB); also the limit of one submission, together with the maps
+    /// ([`Config::submission_bytes_max`]). As for `queue_turns_max`.
     pub queue_bytes_max: usize,
     /// How many submissions share a commit at most (16,384). Too small: more syncs than needed; too large: long
     /// commits.
@@ -88,6 +88,19 @@ impl Config {
         }
         Ok(())
     }
+}
+
+impl Config {
+    /// The most that one submission may have, in bytes of values: [`Config::queue_bytes_max`], and no more than a sixteenth of
+    /// either map. What waits may never be more than a small part of a map, or there would be no headroom to keep.
+    #[must_use]
+    pub fn submission_bytes_max(&self) -> usize {
+        let smaller_map = self.journal_map_bytes.min(self.tables_map_bytes);
+        self.queue_bytes_max.min(usize::try_from(smaller_map / Self::MAP_PARTS).unwrap_or(usize::MAX))
+    }
+
+    /// A submission may have one of so many equal parts of a map.
+    pub const MAP_PARTS: u64 = 16;
 }
 
 impl Default for Config {

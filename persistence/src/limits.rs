@@ -43,10 +43,9 @@ pub(crate) struct Limits {
 impl Limits {
     /// `page_bytes` is what LMDB uses.
     pub(crate) fn new(config: &Config, page_bytes: u32) -> Self {
-        // What waits may never be more than a small part of a map, or admission could not keep its headroom.
+        let queue_bytes = config.submission_bytes_max();
         let smaller_map = config.journal_map_bytes.min(config.tables_map_bytes);
-        let of_map = usize::try_from(smaller_map / 16).unwrap_or(usize::MAX);
-        let queue_bytes = config.queue_bytes_max.min(of_map);
+        let of_map = usize::try_from(smaller_map / Config::MAP_PARTS).unwrap_or(usize::MAX);
         let tables_pages = config.tables_map_bytes / u64::from(page_bytes.max(1));
         Self {
             submission_bytes: queue_bytes,

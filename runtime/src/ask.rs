@@ -246,6 +246,7 @@ pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, 
         Some(Outcome::Handled) => Err(AskError::ReplyLost),
         Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
         Some(Outcome::KeyReused) => Err(AskError::KeyReused),
+        Some(Outcome::Undeliverable(reason)) => Err(AskError::Undeliverable(reason)),
         None => Err(AskError::Stopped),
     }
 }

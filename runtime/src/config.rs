@@ -1,11 +1,16 @@
 //! What can be set for a node.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fits;
 use crate::mailbox::Backoff;
+
+/// The default of [`NodeConfig::message_bytes_max`].
+const MESSAGE_BYTES_DEFAULT: usize = 16 << 20;
 
 /// The settings of a node. The defaults suit a service with many small actors on a local disk.
 #[derive(Clone, Debug)]
@@ -31,7 +36,8 @@ pub struct NodeConfig {
     /// How many dead letters may be kept. Past it messages that would be given up on stay in their mailboxes and are tried
     /// again, with an alarm, until some are replayed or dropped.
     pub dead_letters_max: usize,
-    /// The largest message in bytes, headers included. A larger one is refused at the sender.
+    /// The largest message in bytes, headers included. A larger one is refused at the sender. The default, 16 MiB, means less on
+    /// a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store does not take is refused.
     pub message_bytes_max: usize,
     /// How many bytes of waiting messages stay in memory, over all mailboxes; the others are read from the store when
     /// their turn comes near, and cost 8 to 16 bytes each. Too small reads every message from the disk.
@@ -75,7 +81,7 @@ impl Default for NodeConfig {
             node_messages_max: 10_000_000,
             node_bytes_max: 16 << 30,
             dead_letters_max: 100_000,
-            message_bytes_max: 16 << 20,
+            message_bytes_max: MESSAGE_BYTES_DEFAULT,
             window_bytes_max: 64 << 20,
             outbox_messages_max: 1_000_000,
             outbox_bytes_max: 256 << 20,
@@ -109,11 +115,6 @@ impl NodeConfig {
             ("node_bytes_max", self.node_bytes_max > 0, "a node that holds nothing accepts nothing"),
             ("dead_letters_max", self.dead_letters_max > 0, "a message that is given up on must be kept"),
             ("message_bytes_max", self.message_bytes_max >= 1024, "headers alone may take 1 KiB"),
-            (
-                "message_bytes_max",
-                self.message_bytes_max <= self.store.queue_bytes_max / 2,
-                "two of the largest messages must fit `store.queue_bytes_max`",
-            ),
             ("outbox_messages_max", self.outbox_messages_max > 0, "an outbox that holds nothing sends nothing"),
             ("outbox_bytes_max", self.outbox_bytes_max > 0, "an outbox that holds nothing sends nothing"),
             ("send_timeout", !self.send_timeout.is_zero(), "it must be longer than zero"),
@@ -124,10 +125,39 @@ impl NodeConfig {
         ];
         for (setting, holds, reason) in rules {
             if !holds {
-                return Err(ConfigError { setting, reason });
+                return Err(ConfigError { setting, reason: reason.into() });
             }
         }
+        if self.message_bytes_max != MESSAGE_BYTES_DEFAULT && self.message_bytes_max > self.message_bytes_limit() {
+            return Err(ConfigError { setting: "message_bytes_max", reason: self.too_large_for_the_store().into() });
+        }
         Ok(())
+    }
+
+    /// The largest message that the node takes, in bytes with headers: [`NodeConfig::message_bytes_max`], and no more than its
+    /// store takes. A message must fit one submission to the store with whatever may become of it, its dead letter and the notice
+    /// of that among them: so it has less than half of what `store.queue_bytes_max` and a sixteenth of each map allow.
+    #[must_use]
+    pub fn message_bytes_limit(&self) -> usize {
+        self.message_bytes_max.min(fits::message_bytes_max(self.store.submission_bytes_max()))
+    }
+
+    fn too_large_for_the_store(&self) -> String {
+        let needed = fits::submission_bytes_min(self.message_bytes_max);
+        let of_map = (needed as u64).saturating_mul(everpost_persistence::Config::MAP_PARTS);
+        let remedies = [
+            ("queue_bytes_max", self.store.queue_bytes_max as u64, needed as u64),
+            ("journal_map_bytes", self.store.journal_map_bytes, of_map),
+            ("tables_map_bytes", self.store.tables_map_bytes, of_map),
+        ];
+        let short = remedies.iter().filter(|(_, value, least)| value < least);
+        let raise: Vec<_> = short.map(|(name, _, least)| format!("`store.{name}` to at least {least}")).collect();
+        format!(
+            "it is {}, and the store takes messages of at most {}; lower it, or raise {}",
+            self.message_bytes_max,
+            self.message_bytes_limit(),
+            raise.join(" and ")
+        )
     }
 }
 
@@ -177,7 +207,7 @@ impl ClusterConfig {
         ];
         for (setting, holds, reason) in rules {
             if !holds {
-                return Err(ConfigError { setting, reason });
+                return Err(ConfigError { setting, reason: reason.into() });
             }
         }
         Ok(())
@@ -237,7 +267,7 @@ pub struct ConfigError {
     /// The name of the setting.
     pub setting: &'static str,
     /// What is wrong with it.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 #[cfg(test)]
@@ -256,5 +286,20 @@ mod tests {
         let backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(1) };
         let config = NodeConfig { backoff, ..NodeConfig::default() };
         assert_eq!(config.validate().unwrap_err().setting, "backoff.first");
+    }
+
+    #[test]
+    fn a_message_size_that_the_store_does_not_take_is_refused_with_both_numbers_and_the_remedy() {
+        let store = everpost_persistence::Config { journal_map_bytes: 4 << 20, ..Default::default() };
+        let default = NodeConfig { store: store.clone(), ..NodeConfig::default() };
+        default.validate().unwrap();
+        assert_eq!(default.message_bytes_limit(), 122_624);
+        let config = NodeConfig { message_bytes_max: 122_625, store, ..NodeConfig::default() };
+        let error = config.validate().unwrap_err();
+        assert_eq!(error.setting, "message_bytes_max");
+        let words = "it is 122625, and the store takes messages of at most 122624; lower it, or raise `store.journal_map_bytes` to at least 4194336";
+        assert_eq!(error.reason, words);
+        let raised = everpost_persistence::Config { journal_map_bytes: 4_194_336, ..Default::default() };
+        NodeConfig { store: raised, ..config }.validate().unwrap();
     }
 }

@@ -32,6 +32,8 @@ pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
+#[cfg(test)]
+pub(crate) use self::fail::notice_of;
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
 use self::load::{Activations, Counters, Load, Room};
 pub(crate) use self::outlive::Outlived;
@@ -186,11 +188,23 @@ impl Core {
         };
         address.check_length()?;
         let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
-        let (bytes, bytes_max) = (envelope.len(), self.config.message_bytes_max);
+        self.check_size(&target, envelope.len())?;
+        Ok((target, envelope))
+    }
+
+    /// Whether a message of so many bytes is taken here, and by the node where it goes.
+    pub(crate) fn check_size(&self, target: &Target<'_>, bytes: usize) -> Result<(), Refusal> {
+        let bytes_max = self.config.message_bytes_max;
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max });
         }
-        Ok((target, envelope))
+        match target {
+            Target::Away(peer, _) if bytes > peer.message_bytes_max() => {
+                let (node, bytes_max) = (peer.name.to_string(), peer.message_bytes_max());
+                Err(Refusal::TooLargeForNode { node, bytes, bytes_max })
+            }
+            Target::Here(_) | Target::Away(..) => Ok(()),
+        }
     }
 
     /// Where an address lives.
@@ -357,6 +371,7 @@ impl Core {
         }
         let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
         tokio::spawn(async move {
+            let error = fail::shortened(error);
             // Without room for the record the store has failed, and there is no next time.
             let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
             let wait = {

@@ -197,6 +197,9 @@ pub(crate) fn without_expiry(envelope: &[u8]) -> Result<Bytes, EnvelopeError> {
     sealed_anew(envelope, |header| Header { expires: 0, ..header })
 }
 
+/// By how much a tick may be larger than the message that its timer keeps: its trace, and a longer time.
+pub(crate) const TICK_BYTES: usize = 32;
+
 /// The same message under another identity, sent at another time: for a tick of a timer. All ticks are of one trace.
 pub(crate) fn as_tick(envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<Bytes, EnvelopeError> {
     sealed_anew(envelope, |header| {

@@ -99,6 +99,7 @@ mod durable;
 mod encode;
 mod envelope;
 mod failure;
+mod fits;
 mod gate;
 mod group;
 mod hand;

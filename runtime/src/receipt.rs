@@ -59,6 +59,10 @@ pub enum ProcessedError {
     /// The message was given up on and is a dead letter, at the node where its actor lives.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
+    /// The node where the actor lives does not take a message as large as this one. It is kept, and is handled when that node
+    /// takes it.
+    #[error("the message is kept, but cannot be delivered now: {0}")]
+    Undeliverable(String),
     /// Another message was sent under its idempotency key before; this one had no effect, and is a dead letter.
     #[error(
         "another message was sent under this idempotency key before; this one had no effect, and is a dead letter now"
@@ -185,6 +189,7 @@ fn processed(outcome: Outcome) -> Result<(), ProcessedError> {
         Outcome::Replied(_) | Outcome::Handled => Ok(()),
         Outcome::GivenUp(reason) => Err(ProcessedError::GivenUp(reason)),
         Outcome::KeyReused => Err(ProcessedError::KeyReused),
+        Outcome::Undeliverable(reason) => Err(ProcessedError::Undeliverable(reason)),
     }
 }
 

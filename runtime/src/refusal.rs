@@ -90,12 +90,27 @@ pub enum Refusal {
     /// An ask ran out of time while it waited for room.
     #[error("there was no room for the message before the ask timed out; ask again")]
     NoRoomInTime,
-    /// The message is larger than the node takes.
-    #[error("the message has {bytes} bytes, more than the {bytes_max} that the setting `message_bytes_max` allows")]
+    /// The message is larger than the node takes: than the setting `message_bytes_max`, or, where that is left at its default,
+    /// than what the store takes ([`NodeConfig::message_bytes_limit`](crate::NodeConfig::message_bytes_limit)).
+    #[error(
+        "the message has {bytes} bytes, more than the {bytes_max} that this node takes (`message_bytes_max`, and half of what one submission to the store may have)"
+    )]
     MessageTooLarge {
         /// Its size with headers.
         bytes: usize,
-        /// The setting `message_bytes_max`.
+        /// What the node takes.
+        bytes_max: usize,
+    },
+    /// The message is larger than the node takes where its actor lives, by what that said when it was last linked to.
+    #[error(
+        "the message has {bytes} bytes, more than the {bytes_max} that node `{node}` takes; raise `message_bytes_max` there, and what its store takes"
+    )]
+    TooLargeForNode {
+        /// The node.
+        node: String,
+        /// The size of the message with headers.
+        bytes: usize,
+        /// What that node takes.
         bytes_max: usize,
     },
     /// The address is longer than [`ADDRESS_BYTES_MAX`](crate::ADDRESS_BYTES_MAX).
@@ -192,6 +207,10 @@ pub enum AskError {
     /// The message was given up on and is a dead letter now.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
+    /// The node where the actor lives does not take a message as large as this one. It is accepted and kept, and is handled when
+    /// that node takes it; what follows it on its way waits too.
+    #[error("the message is accepted and kept, but cannot be delivered now: {0}")]
+    Undeliverable(String),
     /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a dead letter.
     #[error("another message was sent under this idempotency key before; this one had no effect")]
     KeyReused,

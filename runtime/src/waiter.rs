@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     GivenUp(String),
     /// It was given up on, because another message was sent under its idempotency key.
     KeyReused,
+    /// It lies in the outbox of this node, and its receiver does not take it now.
+    Undeliverable(String),
 }
 
 /// Waits for the outcome of one message.
@@ -74,6 +76,7 @@ impl From<Outcome> for Fate {
             Outcome::Handled => Self::Handled(None),
             Outcome::GivenUp(reason) => Self::GivenUp(reason),
             Outcome::KeyReused => Self::KeyReused,
+            Outcome::Undeliverable(_) => unreachable!("what lies in an outbox is waited for on its own node only"),
         }
     }
 }

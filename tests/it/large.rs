@@ -90,7 +90,7 @@ async fn a_question_or_volatile_message_too_large_for_the_other_node_is_lost_and
     let lost = soon("it ends", async { measuring.query(HowLong(vec![0; LARGE])).await }).await;
     assert!(matches!(lost, Err(QueryError::Lost)), "{lost:?}");
     let dropped = east.actor::<Worker>("one").send_volatile(Script::padded([Step::Append(1)], SMALL));
-    let back = matches!(&dropped, Err(SendError::NotAccepted { reason: Refusal::NoLink { .. }, .. }));
+    let back = matches!(&dropped, Err(SendError::NotAccepted { reason: Refusal::TooLargeForNode { .. }, .. }));
     assert!(back, "{dropped:?}");
 
     assert_eq!(measuring.query(HowLong(vec![0; 100])).await.unwrap(), 100);

@@ -13,6 +13,7 @@ mod copies;
 mod damage;
 mod durability;
 mod failures;
+mod fits;
 mod flattering;
 mod groups;
 mod holds;

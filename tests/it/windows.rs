@@ -93,7 +93,8 @@ async fn a_message_larger_than_the_other_node_takes_waits_until_that_takes_it() 
         Net::new(&["large-east", "large-west"]).with("worker", &["large-west"]).with("quick", &["large-east"]);
     net.seat_mut("large-west").config.message_bytes_max = 4096;
     let probe = Probe::new();
-    let (east, west) = (net.start("large-east", &probe).await, net.start("large-west", &probe).await);
+    // Before it can know how much the west takes.
+    let east = net.start("large-east", &probe).await;
     let key = |number: u32| format!("key {number}");
     for number in 0..20 {
         east.actor::<Worker>(&key(number)).send(count(1, 0)).await.unwrap();
@@ -102,6 +103,7 @@ async fn a_message_larger_than_the_other_node_takes_waits_until_that_takes_it() 
     for number in 0..20 {
         east.actor::<Worker>(&key(number)).send(count(3, 0)).await.unwrap();
     }
+    let west = net.start("large-west", &probe).await;
     let line = logs::line("large-east", "message too large for the peer", "message_bytes_max").await;
     assert_eq!(line.field("peer"), "large-west");
     // Its own lane waits: it, what follows it, and what shares its partition. The others do not.

@@ -27,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Of two nodes the one with the smaller name dials, so that there is one connection between them.
     pub(crate) is_dialed: bool,
+    /// The largest message that it takes, by its own word in the last conversation.
+    message_bytes_max: AtomicUsize,
     outgoing: Mutex<Outgoing>,
     /// Rung when something may leave.
     pub(crate) departures: Notify,
@@ -62,6 +64,7 @@ impl Peer {
             name: name.into(),
             addresses,
             is_dialed: node < name,
+            message_bytes_max: AtomicUsize::new(usize::MAX),
             outgoing: Mutex::new(Outgoing::new(limits, link.send_window_bytes)),
             departures: Notify::new(),
             room: Notify::new(),
@@ -81,6 +84,16 @@ impl Peer {
     /// What is owed to it. Locked after mailboxes and before the store's queue.
     pub(crate) fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
         lock(&self.outgoing)
+    }
+
+    /// The largest message that it takes, as far as that is known: it may have changed since, or was never told.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// It has said how large a message it takes.
+    pub(crate) fn takes_messages_of(&self, bytes_max: u64) {
+        self.message_bytes_max.store(usize::try_from(bytes_max).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// What was said of its link. Nothing is locked after it.

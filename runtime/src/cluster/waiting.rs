@@ -56,6 +56,14 @@ impl Pending {
         awaited.is_some_and(|awaited| awaited.waiter.send(outcome).is_ok())
     }
 
+    /// A message cannot be delivered: whoever waits for what becomes of it is told so.
+    pub(crate) fn undeliverable(&self, lane: Lane, position: Position, reason: &str) {
+        // Found without an index, since it is rare.
+        for (_, awaited) in self.lock().extract_if(|_, awaited| (awaited.lane, awaited.position) == (lane, position)) {
+            let _ = awaited.waiter.send(Outcome::Undeliverable(reason.to_owned()));
+        }
+    }
+
     /// Everything that is still waited for; who has stopped waiting is forgotten.
     pub(crate) fn inquiries(&self) -> Vec<Inquiry> {
         let mut pending = self.lock();

@@ -32,8 +32,9 @@ pub(crate) struct Arriving {
 }
 
 impl Arriving {
+    /// What it takes of a submission, with how far its lane has come.
     pub(crate) fn bytes(&self) -> usize {
-        self.envelope.len()
+        self.envelope.len() + CURSOR_BYTES_MAX
     }
 }
 
@@ -107,7 +108,7 @@ impl Core {
     ///
     /// Takes everything out of `arriving`, whose memory is used again for what arrives next.
     pub(crate) async fn arrive(&self, from: &Producer, arriving: &mut Vec<Arriving>) -> Result<(), ArrivalError> {
-        let bytes = arriving.iter().map(|arriving| arriving.envelope.len() + CURSOR_BYTES_MAX).sum();
+        let bytes = arriving.iter().map(Arriving::bytes).sum();
         let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
         let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = keep_new(&mut receiving, arriving);

@@ -8,6 +8,7 @@ use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 
 use super::{Core, Effect};
 use crate::actor::Order;
+use crate::address::Address;
 use crate::clock::Steady;
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
 use crate::envelope::{Header, Origin, seal};
@@ -68,14 +69,32 @@ impl Core {
             Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.wall(), &body),
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
-        let Some((permit, record)) = self.reserve_record(&failures, encode).await else {
-            // The message waits for its next attempt, as if this one could not be written down: it cannot. Another may be in
-            // hand while one that was held fails.
-            let mut inner = mailbox.lock();
-            if inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
-                inner.rules.interrupted();
+        let beside = |record: &Bytes| match fate {
+            Fate::Buried(_) => self.notice(mailbox, position, record).map_or(0, |notice| notice.len()),
+            Fate::Waits { .. } => 0,
+        };
+        let (permit, record) = match self.reserve_record(&failures, encode, beside).await {
+            Ok(reserved) => reserved,
+            Err(error @ AdmissionError::TooLarge { .. }) => {
+                // Stored when the settings allowed more. It must not be tried again and again without a pause.
+                tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, %error, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays in its mailbox and is tried again; raise `store.queue_bytes_max`, or the maps");
+                let (until, mut inner) = (self.clock.steady().plus(self.config.backoff.cap), mailbox.lock());
+                if mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position) {
+                    inner.rules.set_aside(position, until);
+                } else {
+                    inner.rules.postpone(position, until);
+                }
+                return None;
             }
-            return None;
+            Err(_) => {
+                // The message waits for its next attempt, as if this one could not be written down: it cannot. Another may be
+                // in hand while one that was held fails.
+                let mut inner = mailbox.lock();
+                if inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
+                    inner.rules.interrupted();
+                }
+                return None;
+            }
         };
         match fate {
             Fate::Buried(reason) => {
@@ -162,22 +181,21 @@ impl Core {
         Some((body, failures, fate))
     }
 
-    /// Room for a record of failures; without their texts where it would be too large with them. None when the store takes
-    /// nothing any more, or never this much.
+    /// Room for a record of failures and what is stored beside it; without their texts where it would be too large with them.
     async fn reserve_record(
         &self,
         failures: &Failures,
         encode: impl Fn(&Failures) -> Bytes,
-    ) -> Option<(Permit<'_>, Bytes)> {
+        beside: impl Fn(&Bytes) -> usize,
+    ) -> Result<(Permit<'_>, Bytes), AdmissionError> {
         let record = encode(failures);
-        match self.store.reserve(Class::Turn { grows: true }, record.len()).await {
-            Ok(permit) => return Some((permit, record)),
+        match self.store.reserve(Class::Turn { grows: true }, record.len() + beside(&record)).await {
             Err(AdmissionError::TooLarge { .. }) => {}
-            Err(_) => return None,
+            reserved => return Ok((reserved?, record)),
         }
         let record = encode(&Failures { errors: Vec::new(), ..failures.clone() });
-        let permit = self.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
-        Some((permit, record))
+        let permit = self.store.reserve(Class::Turn { grows: true }, record.len() + beside(&record)).await?;
+        Ok((permit, record))
     }
 
     /// Moves a message to the dead letters, in one commit; its actor is told in the same one, if it wants to know. Returns its
@@ -227,13 +245,7 @@ impl Core {
 
     /// The message that tells an actor of a dead letter of its own, if it is one that wants to know.
     fn notice(&self, mailbox: &Mailbox, position: Position, record: &[u8]) -> Option<Bytes> {
-        if !mailbox.kind.handles(DeadLetter::NAME) {
-            return None;
-        }
-        let letter = DeadLetter::decode(position, record).filter(|letter| letter.message != DeadLetter::NAME)?;
-        let id = letter.id.derive(NOTICE_INDEX);
-        let origin = Origin { trace: Some(letter.trace), ..Origin::plain(id, letter.died_at) };
-        seal(mailbox.address.as_str(), origin, &letter).ok()
+        if mailbox.kind.handles(DeadLetter::NAME) { notice_of(&mailbox.address, position, record) } else { None }
     }
 
     /// Takes a message of this size out of its mailbox, wherever it is there.
@@ -247,8 +259,16 @@ impl Core {
     }
 }
 
+/// The message that tells an actor of the dead letter in a record; none of one that was such a message itself.
+pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) -> Option<Bytes> {
+    let letter = DeadLetter::decode(position, record).filter(|letter| letter.message != DeadLetter::NAME)?;
+    let id = letter.id.derive(NOTICE_INDEX);
+    let origin = Origin { trace: Some(letter.trace), ..Origin::plain(id, letter.died_at) };
+    seal(address.as_str(), origin, &letter).ok()
+}
+
 /// An error comes from anywhere and may be of any length; its record must not.
-fn shortened(mut error: String) -> String {
+pub(super) fn shortened(mut error: String) -> String {
     if error.len() > ERROR_BYTES_MAX {
         error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
         error.push_str(" ...");

@@ -11,8 +11,9 @@ use crate::core::{ArrivalError, Arriving, Core, Producer};
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
     let mut arriving = Vec::new();
-    // A submission must fit the store's queue, several times, however small that is.
-    let bytes_max = core.config.store.queue_bytes_max / 4;
+    // Several submissions fit the store's queue, however small that is. A single message always does: this node has told the
+    // peer how large one may be.
+    let bytes_max = core.config.store.submission_bytes_max() / 4;
     loop {
         reader.next(&mut frames).await?;
         let mut bytes = 0;
@@ -20,6 +21,10 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
         for frame in frames.drain(..) {
             match read(core, frame) {
                 Ok(message) => {
+                    if !arriving.is_empty() && bytes + message.bytes() > bytes_max {
+                        core.arrive(from, &mut arriving).await?;
+                        bytes = 0;
+                    }
                     bytes += message.bytes();
                     arriving.push(message);
                 }
@@ -27,10 +32,6 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
                     broken = Some(error);
                     break;
                 }
-            }
-            if bytes >= bytes_max {
-                core.arrive(from, &mut arriving).await?;
-                bytes = 0;
             }
         }
         core.arrive(from, &mut arriving).await?;

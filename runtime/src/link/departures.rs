@@ -8,8 +8,10 @@ use everpost_persistence::{Key, Partition, Position};
 use everpost_transport::DataWriter;
 use everpost_transport::frame::{encode_data, encode_volatile};
 use everpost_transport::link::{Lane, Next, Sequence};
+use tokio::time::Instant;
 
 use super::Ended;
+use crate::alarm::Said;
 use crate::cluster::Peer;
 use crate::core::Core;
 
@@ -65,8 +67,8 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
                     (data.lane.partition, before)
                 }
                 Next::Load(lane, sequences) => return Gathered::Load(lane, sequences),
-                Next::TooLarge(lane, sequence) => {
-                    tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, event = "message too large for the peer", "it and what follows it in its lane wait; raise `message_bytes_max` there");
+                Next::TooLarge { lane, sequence, bytes } => {
+                    stopped(core, peer, lane, sequence, bytes);
                     continue;
                 }
                 Next::Nothing => {
@@ -80,6 +82,18 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
         bytes += stream_of(buffers, partition).len() - before;
     }
     Gathered::Full
+}
+
+/// The peer does not take a message. Its lane waits; everything else goes on.
+fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, bytes: usize) {
+    let bytes_max = peer.message_bytes_max();
+    let said = peer.troubles().too_large.raise(lane, Instant::now());
+    if let Some(Said { times, lasts }) = said {
+        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, bytes, bytes_max, times, ?lasts, event = "message too large for the peer", "it and what follows it in its lane wait, everything else goes on; raise `message_bytes_max` there, and what its store takes");
+    }
+    let node = &peer.name;
+    let reason = format!("node `{node}` takes messages of {bytes_max} bytes, and this one has {bytes}");
+    peer.pending.undeliverable(lane, Position(sequence.0), &reason);
 }
 
 fn stream_of(buffers: &mut [BytesMut], partition: u16) -> &mut BytesMut {

@@ -63,6 +63,7 @@ fn go_on(
     let remembered = core.get_acquainted(hello, &mut acquaintances);
     let ticket = core.settle(permit, producer.store, &settled, remembered);
     peer.begin();
+    peer.takes_messages_of(hello.message_bytes_max);
     for Inquiry { id, address, lane, position, reply } in peer.pending.inquiries() {
         if outgoing.flag(lane, position, 0) == Flagged::Acknowledged {
             peer.tell(Note::Inquiry { id: id.0, destination: address.to_string(), reply });
@@ -122,7 +123,9 @@ impl Core {
     /// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of memory, so that a link that
     /// ends while it waits leaves both as they are.
     pub(super) async fn room_to_settle(&self, lanes: usize) -> Result<Permit<'_>, NodeEnded> {
-        let bytes = (lanes + 1) * CURSOR_BYTES_MAX;
+        // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
+        // more room than it takes; room is what paces it.
+        let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(self.config.store.submission_bytes_max());
         let permit = self.store.reserve(Class::Turn { grows: false }, bytes).await;
         permit.map_err(|_| self.gate.ended())
     }

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use everpost_transport::link::Lane;
 use everpost_transport::{CloseCode, Closed, DialError};
 use tokio::time::Instant;
 
@@ -12,6 +13,8 @@ use crate::core::ArrivalError;
 
 /// How many reasons are told at a time for which a peer is refused.
 const REASONS_MAX: usize = 8;
+/// Of how many lanes the log tells at a time that they wait.
+const LANES_MAX: usize = 16;
 
 /// The troubles with one peer.
 #[derive(Debug)]
@@ -20,12 +23,20 @@ pub(crate) struct Troubles {
     /// By their words: what an operator changes may well lead to the next one.
     refused: Alarms<String>,
     failed: Alarm,
+    /// Lanes that wait for a message to be taken.
+    pub(super) too_large: Alarms<Lane>,
     was_up: bool,
 }
 
 impl Default for Troubles {
     fn default() -> Self {
-        Self { down: Alarm::default(), refused: Alarms::new(REASONS_MAX), failed: Alarm::default(), was_up: false }
+        Self {
+            down: Alarm::default(),
+            refused: Alarms::new(REASONS_MAX),
+            failed: Alarm::default(),
+            too_large: Alarms::new(LANES_MAX),
+            was_up: false,
+        }
     }
 }
 

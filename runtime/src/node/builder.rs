@@ -164,8 +164,10 @@ impl NodeBuilder {
     ///
     /// Not cancel safe: await it to its end, or let the process end.
     pub async fn start(self) -> Result<Node, StartError> {
-        let Self { name, folder, config, cluster, parts, quarantine_unhandled } = self;
+        let Self { name, folder, mut config, cluster, parts, quarantine_unhandled } = self;
         config.validate()?;
+        // From here on there is one number.
+        config.message_bytes_max = config.message_bytes_limit();
         if let Some(cluster) = &cluster {
             cluster.validate(&name)?;
         }
@@ -183,7 +185,14 @@ impl NodeBuilder {
         let (store, opened, slots, in_hand) = blocking(open).await?;
         let gate = Gate::new(store.clone(), progress);
         let hands = Hands::new(slots, store.epoch().nonce);
-        tracing::info!(node = name, clean = opened.clean, replayed_groups = opened.replayed_groups, "store opened");
+        tracing::info!(
+            node = name,
+            clean = opened.clean,
+            replayed_groups = opened.replayed_groups,
+            message_bytes_max = config.message_bytes_max,
+            event = "store opened",
+            "what it holds is recovered now"
+        );
         let partitions = store.partitions().get();
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);

@@ -11,7 +11,7 @@ use crate::actor::Actor;
 use crate::address::Address;
 use crate::clock::Now;
 use crate::core::Core;
-use crate::envelope::Origin;
+use crate::envelope::{Origin, TICK_BYTES};
 use crate::message::{Message, MessageId};
 use crate::refusal::Refusal;
 
@@ -114,7 +114,8 @@ impl Core {
                 (self.timer_of_name(name), identity, Some(digests))
             }
         };
-        let (_, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
+        let (target, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
+        self.check_size(&target, envelope.len() + TICK_BYTES)?;
         let now = Now { wall: origin.sent_at, ..self.clock.now() };
         let due = plan.beat().ok().and_then(|beat| plan.first(&beat, now)).unwrap_or(u64::MAX);
         let present = plan.present(now);

@@ -64,7 +64,14 @@ pub enum Next {
     Load(Lane, Vec<Sequence>),
     /// The peer does not take messages as large as this one, so that its lane waits until the peer comes back with another
     /// limit. Said once in a conversation.
-    TooLarge(Lane, Sequence),
+    TooLarge {
+        /// The lane.
+        lane: Lane,
+        /// The message.
+        sequence: Sequence,
+        /// Its size.
+        bytes: usize,
+    },
     /// Nothing may leave until something is pushed, committed or acknowledged.
     Nothing,
 }
@@ -269,7 +276,7 @@ impl Sending {
                 let sequence = departure.sequence;
                 departures.is_open = false;
                 self.unlist();
-                return Next::TooLarge(lane, sequence);
+                return Next::TooLarge { lane, sequence, bytes };
             }
             // One message may always be under way, however large it is.
             if departures.sent > 0 && (departures.sent_bytes + bytes) as u64 > departures.credit {

@@ -179,7 +179,7 @@ fn a_message_that_is_too_large_for_the_peer_holds_up_its_lane_and_no_other() {
     sending.push(LANE, Sequence(2), 0, body(10));
     sending.push(OTHER, Sequence(3), 0, body(10));
     sending.committed(Sequence(3));
-    assert_eq!(sending.poll(), Next::TooLarge(LANE, Sequence(1)));
+    assert_eq!(sending.poll(), Next::TooLarge { lane: LANE, sequence: Sequence(1), bytes: 501 });
     assert_eq!(sent(&mut sending), [(0, 3)], "it is said once");
     let larger = Terms { message_bytes_max: 501, ..terms() };
     sending.resume(&FxHashMap::default(), larger, |_, _| {}).unwrap();

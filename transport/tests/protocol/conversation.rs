@@ -185,7 +185,7 @@ impl World {
                     self.send(at, data);
                 }
                 Next::Load(lane, sequences) => self.load(at, lane, &sequences),
-                Next::TooLarge(..) => self.count("message too large for the peer"),
+                Next::TooLarge { .. } => self.count("message too large for the peer"),
                 Next::Nothing => break,
             }
         }

@@ -115,7 +115,7 @@ impl Pair {
                 let bodies: Vec<_> = sequences.iter().map(|at| (*at, body(at.0, bytes(at)))).collect();
                 self.sending.loaded(lane, bodies);
             }
-            Next::TooLarge(lane, at) => panic!("{} of {lane} is not too large", at.0),
+            Next::TooLarge { lane, sequence: at, .. } => panic!("{} of {lane} is not too large", at.0),
             Next::Nothing => self.check_nothing(),
         }
     }

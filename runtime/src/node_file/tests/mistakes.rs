@@ -186,10 +186,10 @@ fn settings_that_contradict_each_other_are_named_with_their_lines() {
     check(added("[times]\nbackoff_first = \"31s\""), "line 20", "times.backoff_first", &["`times.backoff_cap`"]);
     check(added("[times]\nbackoff_cap = \"1ms\""), "line 20", "times.backoff_first", &["not in the file"]);
     check(
-        added("[store]\nqueue_bytes_max = \"1MiB\""),
+        added("[limits]\nmessage_bytes_max = \"1MiB\"\n[store]\nqueue_bytes_max = \"1MiB\""),
         "line 20",
         "limits.message_bytes_max",
-        &["`store.queue_bytes_max`"],
+        &["1048576", "515840", "`store.queue_bytes_max`"],
     );
     check(added("[store]\npartitions = 0"), "line 20", "store.partitions", &["at least 1"]);
     check(

@@ -136,7 +136,7 @@ impl State {
                     let bodies: Vec<_> = bodies.collect();
                     self.node(sender).sending(receiver).loaded(lane, bodies);
                 }
-                Next::TooLarge(..) | Next::Nothing => break,
+                Next::TooLarge { .. } | Next::Nothing => break,
             }
         }
         let producer = self.nodes[sender].process.run.store;

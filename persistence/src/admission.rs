@@ -138,7 +138,7 @@ impl Admission {
     /// Records why the store stopped; the first reason stays.
     pub(crate) fn fail(&self, error: CommitError) {
         if self.failure.set(error.clone()).is_ok() {
-            tracing::error!(%error, "the store has failed and takes nothing any more");
+            tracing::debug!(%error, "the store has failed and takes nothing any more");
         }
         self.close();
     }
@@ -198,7 +198,7 @@ impl Admission {
             match self.check_store(class) {
                 Err(full @ AdmissionError::StoreFull { .. }) if class == (Class::Turn { grows: true }) => {
                     if !self.alarmed.swap(true, Ordering::Relaxed) {
-                        tracing::error!(%full, "turns that would grow the store wait until there is room");
+                        tracing::debug!(%full, "turns that would grow the store wait until there is room");
                     }
                     refreshed.await;
                 }

@@ -27,7 +27,7 @@ pub enum Environment {
 pub struct KeyBytes(pub Box<[u8]>);
 
 /// A record that is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {key} of table `{table}` is damaged: {reason}")]
 pub struct Damage {
     /// The table, or `journal`, or the `meta` table of either environment.
@@ -64,3 +64,5 @@ impl fmt::Debug for KeyBytes {
         write!(formatter, "KeyBytes({self})")
     }
 }
+
+crate::error_text::debug_as_text!(Damage);

@@ -46,6 +46,7 @@ mod chunk;
 mod config;
 mod env;
 mod error;
+mod error_text;
 mod fold;
 mod folder;
 mod ids;

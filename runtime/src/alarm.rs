@@ -6,7 +6,7 @@
 //!     tracing::error!(node, peer, times, ?lasts, event = "peer refused", "..");
 //! }
 //! if let Some(Said { times, lasts }) = self.alarm.clear(now) {
-//!     tracing::info!(node, peer, times, ?lasts, event = "peer believed again", "..");
+//!     tracing::info!(node, peer, times, ?lasts, event = "peer refused", "it is over");
 //! }
 //! ```
 

@@ -261,7 +261,7 @@ impl Default for LinkConfig {
 }
 
 /// A setting that cannot work. Nothing was opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("the setting `{setting}` cannot work: {reason}")]
 pub struct ConfigError {
     /// The name of the setting.
@@ -269,6 +269,8 @@ pub struct ConfigError {
     /// What is wrong with it.
     pub reason: Cow<'static, str>,
 }
+
+crate::error_text::debug_as_text!(ConfigError);
 
 #[cfg(test)]
 mod tests {

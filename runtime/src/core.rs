@@ -263,7 +263,7 @@ impl Core {
         self.stop_links();
         self.dismiss_waiters();
         if let Some(failure) = self.store.failure() {
-            tracing::error!(node = %self.name, error = %failure, "the store failed and the node does nothing more; start it again to recover");
+            tracing::error!(node = %self.name, error = %failure, event = "store failed", "the store failed and the node does nothing more; start it again to recover");
         }
     }
 

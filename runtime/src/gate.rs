@@ -23,7 +23,7 @@ pub(crate) struct Gate<E> {
 }
 
 /// The node does nothing any more. Nothing that was acknowledged is lost.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeEnded {
     /// It was stopped.
@@ -189,6 +189,8 @@ impl<E> Future for Durability<'_, E> {
         Poll::Pending
     }
 }
+
+crate::error_text::debug_as_text!(NodeEnded);
 
 #[cfg(test)]
 mod tests {

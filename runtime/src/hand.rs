@@ -84,6 +84,7 @@ fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, hands: &Hands) -> Option<&
             let slot = hands.slots.claim();
             if slot.is_none() {
                 tracing::warn!(
+                    event = "too many threads",
                     "more threads than slots: a message that kills the process from this thread is not found"
                 );
             }

@@ -89,7 +89,7 @@ pub(crate) struct Held {
 }
 
 /// Why a hold decides nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum HoldError {
     /// The message was taken back, because the hold was kept for too long; it is delivered again, or was given up on.
@@ -257,3 +257,5 @@ impl<A> fmt::Debug for Hold<A> {
         f.debug_struct("Hold").field("message", &held.map(|held| held.id)).finish_non_exhaustive()
     }
 }
+
+crate::error_text::debug_as_text!(HoldError);

@@ -98,6 +98,7 @@ mod directory;
 mod durable;
 mod encode;
 mod envelope;
+mod error_text;
 mod failure;
 mod fits;
 mod gate;

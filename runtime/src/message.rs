@@ -69,7 +69,7 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
 }
 
 /// Stored bytes could not be read as the present version of their type.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{reason}")]
 pub struct UpgradeError {
     reason: String,
@@ -157,6 +157,8 @@ pub(crate) fn first_half(hash: &blake3::Hash) -> u128 {
     let (first, _) = hash.as_bytes().split_first_chunk::<16>().expect("a hash has 32 bytes");
     u128::from_be_bytes(*first)
 }
+
+crate::error_text::debug_as_text!(UpgradeError);
 
 #[cfg(test)]
 mod tests {

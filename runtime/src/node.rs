@@ -6,6 +6,7 @@ mod recover;
 mod stop;
 mod sweep;
 mod timers;
+mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::supervised::{PauseReason, Paused};
 
 /// Why nothing was paused or resumed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PauseError {
     /// The actor lives on another node: pause it there.
@@ -123,3 +123,5 @@ impl Node {
 fn asked(reason: &str, now: Micros) -> Paused {
     Paused { reason: PauseReason::Asked(reason.to_owned()), since: now.into() }
 }
+
+crate::error_text::debug_as_text!(PauseError);

@@ -98,7 +98,7 @@ pub(crate) async fn single_out(
 /// Runs each suspect alone, then lets everything run.
 pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position)>) -> Result<(), NodeEnded> {
     for (mailbox, position) in suspects {
-        tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, "running a suspect alone");
+        tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         mailbox.lock().ring(&mailbox);
         // Its last turn, or its failure, is durable before the next suspect runs.
@@ -154,7 +154,7 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(reason, failures, core.clock.wall(), &envelope);
     let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
-    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter");
+    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     let burial = Burial { position, record, envelope: &envelope, reason, error: error.to_owned() };
     Some(core.bury(mailbox, permit, burial))
 }

@@ -53,7 +53,7 @@ pub struct Receipt {
 }
 
 /// Why it is not known that a message was processed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessedError {
     /// The message was given up on and is a dead letter, at the node where its actor lives.
@@ -198,3 +198,5 @@ impl fmt::Debug for Receipt {
         f.debug_struct("Receipt").field("id", &self.id).field("accepted", &self.is_accepted()).finish()
     }
 }
+
+crate::error_text::debug_as_text!(ProcessedError);

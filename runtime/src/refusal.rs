@@ -10,7 +10,7 @@ use crate::message::MessageId;
 use crate::questions::Difference;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The actor type is not part of this node, or did not register this message.
@@ -183,19 +183,13 @@ impl<M> SendError<M> {
 
 impl<M> fmt::Debug for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAccepted { reason, .. } => {
-                f.debug_struct("NotAccepted").field("reason", reason).finish_non_exhaustive()
-            }
-            Self::OutcomeUnknown { id, source } => {
-                f.debug_struct("OutcomeUnknown").field("id", id).field("source", source).finish()
-            }
-        }
+        // By hand, since messages need not have it.
+        crate::error_text::write_error(f, self)
     }
 }
 
 /// An ask that did not end with a reply.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
     /// The message was not accepted.
@@ -239,7 +233,7 @@ pub enum AskError {
 }
 
 /// A question that was not answered. Questions leave no trace, so it may be asked again.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
     /// The question was not taken in.
@@ -255,3 +249,5 @@ pub enum QueryError {
     #[error("the question was lost with the activation that had it, or with the link to it; ask again")]
     Lost,
 }
+
+crate::error_text::debug_as_text!(Refusal, AskError, QueryError);

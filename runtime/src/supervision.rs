@@ -264,8 +264,9 @@ impl<A: Actor> Supervisor<A> {
             }
             (inner.rules.in_hand().map(|(position, _)| position), inner.holding.take())
         };
-        tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %error, in_hand = in_hand.or(held).is_some(), "activation failed");
+        // With a message in hand it is told as the failure of that.
         if in_hand.or(held).is_none() {
+            tracing::warn!(node = %self.core.name, actor = %mailbox.address, %error, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             self.core.restart_later(&mailbox, error.to_string());
             return;
         }

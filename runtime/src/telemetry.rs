@@ -1,22 +1,14 @@
 //! Logs: the names of spans and fields, so that one message can be followed from send to commit, and one call that sets
-//! up pretty or JSON output.
+//! up pretty or JSON output. `docs/LOGS.md` lists the events.
 //!
-//! | event | level | when |
-//! | --- | --- | --- |
-//! | `submitted` | debug | a message from outside has its place in a mailbox |
-//! | span `turn` | info | a handler runs; what it logs carries the fields of the span |
-//! | `committed` | debug | a turn is durable |
-//! | `handler failed` | warn | a message will be tried again |
-//! | `dead letter` | error | a message was given up on |
-//! | span `task` | info | a child of a group runs |
-//! | `child failed` | warn | a child of a group has ended with an error or a panic, or was killed |
-//! | `child killed` | warn | a child of a group was not ready, or did not stop, in time |
-//! | `nested budgets` | warn | a child of nested groups may be started more often than any single budget says |
-//! | `group gave up` | error | a group has ended by itself, and nothing starts it again |
-//!
-//! What happened stands in the field `event`, since `message` is the id of the message. What is about a group carries `node`,
-//! `group` and, where there is one, `child`; all others carry `node`, `actor`, `message`, `seq` and, where there is
+//! The field `event` names what happened and never changes; the text says what it means. The id of a message is the field
+//! `message_id`, since `message` is the text in the words of `tracing`. What is about a group carries `node`,
+//! `group` and, where there is one, `child`; what is about a message `node`, `actor`, `message_id`, `seq` and, where there is
 //! one, `attempt` and `trace` (the id of the first message of the chain of causes).
+
+mod pretty;
+
+use std::io::{self, IsTerminal};
 
 use everpost_persistence::Position;
 use tracing::{Level, Span};
@@ -33,7 +25,8 @@ use crate::message::MessageId;
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One line for people, with colours on a terminal.
+    /// One line for people, with colours if it goes to a terminal and the environment variable `NO_COLOR` is not set. Control
+    /// characters are escaped, so that no key and no error can write a line of its own.
     Pretty,
     /// One JSON object a line.
     Json,
@@ -49,16 +42,23 @@ pub fn init_logs(format: LogFormat) -> Result<(), LogsError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Pretty => logs.finish().try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).finish().try_init(),
+        LogFormat::Pretty => {
+            let has_colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+            let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+            logs.with_ansi(has_colours).fmt_fields(pretty::fields()).finish().try_init()
+        }
+        LogFormat::Json => {
+            let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+            // The list of spans holds the current one too.
+            logs.json().flatten_event(true).with_current_span(false).finish().try_init()
+        }
     }
     .map_err(LogsError)
 }
 
 /// Logs could not be set up.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("logs were set up before, and stay as they are: {0}")]
 pub struct LogsError(TryInitError);
 
@@ -67,7 +67,7 @@ pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, positi
         "turn",
         node,
         %actor,
-        message = %header.id(),
+        message_id = %header.id(),
         kind = header.message,
         seq = position.0,
         attempt,
@@ -76,7 +76,7 @@ pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, positi
 }
 
 pub(crate) fn log_submitted(node: &str, actor: &Address, kind: &str, message: MessageId, position: Position) {
-    tracing::debug!(node, %actor, %message, kind, seq = position.0, event = "submitted");
+    tracing::debug!(node, %actor, message_id = %message, kind, seq = position.0, event = "submitted", "it has its place in a mailbox or an outbox");
 }
 
 /// A turn whose commit is to be logged.
@@ -97,27 +97,36 @@ impl Committed {
     }
 
     pub(crate) fn log(&self, node: &str) {
-        tracing::debug!(node, actor = %self.actor, message = %self.message, seq = self.position.0, trace = %self.trace, event = "committed");
+        tracing::debug!(node, actor = %self.actor, message_id = %self.message, seq = self.position.0, trace = %self.trace, event = "committed", "its turn is durable");
     }
 }
 
+/// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
+/// warning when half of the attempts are spent.
 pub(crate) fn log_failure(
     node: &str,
     mailbox: &Mailbox,
     position: Position,
     envelope: &[u8],
-    failures: &Failures,
+    (failures, attempts_max): (&Failures, u32),
     reason: Option<Reason>,
     error: &Failure,
 ) {
     let header = Header::decode(envelope).ok().map(|(header, _)| header);
-    let message = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
+    let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
     let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
     let (actor, seq, attempt) = (&mailbox.address, position.0, failures.attempts);
     match reason {
         Some(reason) => {
-            tracing::error!(node, %actor, message, seq, attempt, trace, ?reason, %error, event = "dead letter")
+            tracing::error!(node, %actor, message_id, seq, attempt, trace, ?reason, %error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
         }
-        None => tracing::warn!(node, %actor, message, seq, attempt, trace, %error, event = "handler failed"),
+        None if attempt >= attempts_max.div_ceil(2) => {
+            tracing::warn!(node, %actor, message_id, seq, attempt, attempts_max, trace, %error, event = "handler failed", "it is tried again; half of its attempts are spent");
+        }
+        None => {
+            tracing::debug!(node, %actor, message_id, seq, attempt, attempts_max, trace, %error, event = "handler failed", "it is tried again");
+        }
     }
 }
+
+crate::error_text::debug_as_text!(LogsError);

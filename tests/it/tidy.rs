@@ -180,3 +180,83 @@ fn is_test_name(name: &str) -> bool {
     };
     lower(module) && lower(function) && function.matches('_').count() >= 2
 }
+
+/// The calls of the macros of `tracing` in the code of the runtime, each from its name to its end.
+fn logging_calls() -> Vec<(String, String)> {
+    let mut calls = Vec::new();
+    for path in sources(&root().join("runtime/src")) {
+        let code = code(&fs::read_to_string(&path).unwrap());
+        for level in ["error", "warn", "info", "debug", "info_span"] {
+            for (begin, name) in code.match_indices(&format!("tracing::{level}!(")) {
+                let arguments = within_parentheses(&code[begin + name.len()..]);
+                calls.push((format!("{}: {name}", path.display()), arguments.to_owned()));
+            }
+        }
+    }
+    assert!(calls.len() > 30, "only {} calls", calls.len());
+    calls
+}
+
+/// What comes before the parenthesis that closes the one in front of `code`.
+fn within_parentheses(code: &str) -> &str {
+    let (mut depth, mut in_text) = (1, false);
+    for (index, letter) in code.char_indices() {
+        match letter {
+            '"' => in_text = !in_text,
+            '(' if !in_text => depth += 1,
+            ')' if !in_text => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &code[..index];
+        }
+    }
+    panic!("no end: {code}")
+}
+
+/// The id of a message once took the place of the text, since `tracing` calls the text `message`.
+#[test]
+fn no_field_of_a_log_is_called_message() {
+    for (place, arguments) in logging_calls() {
+        let fields = arguments.split('"').step_by(2).flat_map(|outside| outside.split(','));
+        let names = fields.map(|field| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']));
+        for name in names {
+            assert!(name != "message", "{place} has a field `message`: call it `message_id`");
+        }
+    }
+}
+
+#[test]
+fn every_event_of_the_logs_has_a_name_and_is_documented() {
+    let logs = read("docs/LOGS.md");
+    for (place, arguments) in logging_calls().into_iter().filter(|(place, _)| !place.contains("span")) {
+        assert!(arguments.contains("event"), "{place} names no event: {arguments}");
+        if let Some((_, name)) = arguments.split_once("event = \"") {
+            let name = name.split('"').next().unwrap();
+            assert!(logs.contains(&format!("`{name}`")), "docs/LOGS.md does not list `{name}` of {place}");
+        }
+    }
+}
+
+/// `main` printed `Error: Open(Missing { .. })`.
+#[test]
+fn public_errors_show_their_text_as_debug() {
+    let mut errors = 0;
+    for package in ["persistence", "transport", "runtime"] {
+        for path in sources(&root().join(package).join("src")) {
+            let code = code(&fs::read_to_string(&path).unwrap());
+            for derive in code.split("#[derive(").skip(1).filter(|derive| derive.contains("thiserror::Error")) {
+                let (derived, item) = derive.split_once(")]").unwrap();
+                let item = item.lines().map(str::trim).find(|line| line.starts_with("pub ")).unwrap_or_default();
+                if derived.contains("thiserror::Error")
+                    && (item.starts_with("pub enum") || item.starts_with("pub struct"))
+                {
+                    errors += 1;
+                    let shows = !derived.contains("Debug");
+                    assert!(shows, "{}: `{item}` derives Debug: use `debug_as_text!`", path.display());
+                }
+            }
+        }
+    }
+    assert!(errors >= 35, "only {errors} were found");
+}

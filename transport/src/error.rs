@@ -7,7 +7,7 @@ use crate::connection::Closed;
 use crate::frame::FrameError;
 
 /// An endpoint could not be bound. Nothing was left behind.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// A setting contradicts another one, or what is possible.
@@ -61,7 +61,7 @@ pub enum BindError {
 }
 
 /// No connection was made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
     /// The peer is not one of those that the endpoint was bound with.
@@ -116,7 +116,7 @@ pub enum DialError {
 }
 
 /// Nothing more can be read from a peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The connection is closed.
@@ -140,7 +140,7 @@ impl ReadError {
 }
 
 /// Nothing more can be written to a peer. What was written before may or may not have arrived.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The connection is closed.
@@ -150,3 +150,5 @@ pub enum WriteError {
     #[error("the peer stopped reading a stream, and only the connection may end")]
     Stopped,
 }
+
+crate::error_text::debug_as_text!(BindError, DialError, ReadError, WriteError);

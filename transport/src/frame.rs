@@ -48,7 +48,7 @@ pub struct Limits {
 
 /// The bytes of a peer are not frames of this protocol, or a frame cannot be sent. In the first case nothing can be read
 /// from the stream any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// A frame is larger than its kind may be. Nothing was allocated for it.
@@ -220,6 +220,8 @@ const ACK_BYTES: usize = 8 + 2 + 8 + 8;
 
 /// Line, partition, previous, sequence, flags.
 const DATA_HEADER_BYTES: usize = 8 + 2 + 8 + 8 + 1;
+
+crate::error_text::debug_as_text!(FrameError);
 
 #[cfg(test)]
 mod tests;

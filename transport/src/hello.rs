@@ -85,7 +85,7 @@ pub struct Acquaintance {
 }
 
 /// Why a peer is not spoken with. Nothing was taken from it, and nothing is sent to it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Another version of the protocol.
@@ -219,6 +219,8 @@ impl Hello {
         if first <= received { Err(Refusal::Overlap { first, received }) } else { Ok(()) }
     }
 }
+
+crate::error_text::debug_as_text!(Refusal);
 
 #[cfg(test)]
 mod tests;

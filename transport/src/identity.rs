@@ -29,7 +29,7 @@ pub struct Identity {
 }
 
 /// The files do not make an identity. The message says which file, what is wrong, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
     /// A file cannot be read.
@@ -168,3 +168,5 @@ fn explain(error: &webpki::Error) -> String {
         error => error.to_string(),
     }
 }
+
+crate::error_text::debug_as_text!(IdentityError);

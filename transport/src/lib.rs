@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod endpoint;
 pub mod error;
+mod error_text;
 pub mod frame;
 pub mod hello;
 pub mod identity;

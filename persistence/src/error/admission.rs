@@ -3,7 +3,7 @@
 use super::{CommitError, Environment};
 
 /// Why there is no room for a submission. Nothing was taken and nothing was stored.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmissionError {
     /// The writer's queue has no room right now (only [`Store::try_reserve`](crate::Store::try_reserve) says so).
@@ -46,3 +46,5 @@ pub enum AdmissionError {
         limit: usize,
     },
 }
+
+crate::error_text::debug_as_text!(AdmissionError);

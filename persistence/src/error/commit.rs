@@ -8,7 +8,7 @@ use super::Environment;
 
 /// Why the store stopped. Final: what was reported durable is on disk, the outcome of everything else is unknown
 /// until the store is reopened.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// An LMDB map has no free page left.
@@ -87,3 +87,5 @@ impl CommitError {
         }
     }
 }
+
+crate::error_text::debug_as_text!(CommitError);

@@ -8,7 +8,7 @@ use crate::ids::{Group, StoreId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that missing parts, which are empty, may have been
 /// made.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Another handle, in this process or another, has the store.
@@ -152,7 +152,7 @@ pub enum OpenError {
 }
 
 /// A configuration that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A field is below its least useful value.
@@ -188,3 +188,5 @@ impl OpenError {
         Self::Storage { environment, reason: error.to_string() }
     }
 }
+
+crate::error_text::debug_as_text!(OpenError, ConfigError);

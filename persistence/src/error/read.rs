@@ -3,7 +3,7 @@
 use super::{Damage, KeyBytes};
 
 /// Why a record could not be read. Reading changes nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The record fails its check.
@@ -41,3 +41,5 @@ impl From<heed::Error> for ReadError {
         Self::Storage { reason: error.to_string() }
     }
 }
+
+crate::error_text::debug_as_text!(ReadError);

@@ -63,7 +63,15 @@ impl Core {
         if !matches!(failure.verdict, Verdict::Defer { .. }) {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
             let reason = if let Fate::Buried(reason) = fate { Some(reason) } else { None };
-            telemetry::log_failure(&self.name, mailbox, position, &body, &failures, reason, &failure);
+            telemetry::log_failure(
+                &self.name,
+                mailbox,
+                position,
+                &body,
+                (&failures, self.config.attempts_max),
+                reason,
+                &failure,
+            );
         }
         let encode = |failures: &Failures| match fate {
             Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.wall(), &body),
@@ -173,7 +181,7 @@ impl Core {
         };
         let fate = match fate {
             Fate::Buried(reason) if self.shelf.is_full() => {
-                tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, and is tried again");
+                tracing::debug!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, and is tried again");
                 Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside }
             }
             fate => fate,

@@ -177,7 +177,7 @@ impl Core {
                 let key = RequestKey { partition, mailbox, request: RequestId(request) };
                 match Answered::decode(record) {
                     Some(answered) => self.requests.recovered(key, answered.expires),
-                    None => tracing::error!(node = %self.name, "the answer to a request cannot be read by this build; start the build that wrote it"),
+                    None => tracing::error!(node = %self.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
                 }
             }
             std::ops::ControlFlow::Continue(())

@@ -100,7 +100,7 @@ impl Core {
         self.store.scan(Table::Supervision, |_, record| {
             match Supervised::decode(record) {
                 Some((name, supervised)) => self.recover_supervised(name, supervised),
-                None => tracing::error!(node = %self.name, "a record of supervision cannot be read by this build; start the build that wrote it"),
+                None => tracing::error!(node = %self.name, event = "record unreadable", "a record of supervision cannot be read by this build; start the build that wrote it"),
             }
             ControlFlow::Continue(())
         })

@@ -39,7 +39,7 @@ pub struct DeadLetters {
 }
 
 /// Why nothing was decided on a dead letter. It is where it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterError {
     /// There is none with this number: it was replayed or dropped before, or never was one.
@@ -255,3 +255,5 @@ impl fmt::Debug for DeadLetters {
         f.debug_struct("DeadLetters").field("count", &self.count()).finish_non_exhaustive()
     }
 }
+
+crate::error_text::debug_as_text!(DeadLetterError);

@@ -83,6 +83,7 @@ pub(super) fn list(store: &Store) -> Result<Vec<DeadLetter>, ReadError> {
                 Some(letter) => letters.push(letter),
                 None => tracing::warn!(
                     seq = position.0,
+                    event = "record unreadable",
                     "a dead letter cannot be read by this build; it stays in the store"
                 ),
             }

@@ -7,7 +7,7 @@ use crate::budget::Budget;
 use crate::gate::NodeEnded;
 
 /// Why a group was not started. Nothing of it runs.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SuperviseError {
     /// The name of a group or of a child is not allowed.
@@ -66,7 +66,7 @@ pub enum SuperviseError {
 }
 
 /// Why a group has ended although it was not told to. Everything of it is stopped, and nothing starts it again.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupEnded {
     /// It needed more restarts than its budget allows.
@@ -98,3 +98,5 @@ pub enum GroupEnded {
         cause: String,
     },
 }
+
+crate::error_text::debug_as_text!(SuperviseError, GroupEnded);

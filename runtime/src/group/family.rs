@@ -119,7 +119,7 @@ impl ractor::Actor for Family {
         members.controls.remove(&place);
         if let End::Failed(error) = &end {
             let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
-            tracing::warn!(%node, group, child, error, event = "child failed");
+            tracing::warn!(%node, group, child, error, event = "child failed", "its group does what its strategy says");
         }
         self.go_on(&myself, members, Event::Ended(place, incarnation, end)).await
     }

@@ -125,7 +125,7 @@ impl Groups {
         if let Some(mut supervising) = supervising
             && tokio::time::timeout_at(deadline, &mut supervising).await.is_err()
         {
-            tracing::warn!("a task of a group does not yield, and cannot be ended");
+            tracing::warn!(event = "task does not yield", "a task of a group does not yield, and cannot be ended");
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 pub use self::error::StartError;
 use super::recover::{self, Recovered};
-use super::{Node, Tasks, clocks, sweep};
+use super::{Node, Tasks, clocks, sweep, watch};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
 use crate::clock::{Clock, Micros};
@@ -238,7 +238,8 @@ async fn start(
     });
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
     let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
-    let background = vec![opening, sweeping, watching].into();
+    let looking = tokio::spawn(watch::watch(Arc::clone(&core)));
+    let background = vec![opening, sweeping, watching, looking].into();
     let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default(), groups: Groups::default() };
     let node = Node { core, tasks: Arc::new(tasks), links };
     if let Err(error) = begin(&node, parts, recovered).await {
@@ -301,7 +302,7 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result
         handshake_timeout: HANDSHAKE_TIMEOUT,
     };
     let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
-    tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening");
+    tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
     Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
 }
 

@@ -97,6 +97,7 @@ fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> 
                 Some(known) => drop(failures.insert(*position, known)),
                 None => tracing::warn!(
                     seq = position.0,
+                    event = "record unreadable",
                     "the attempts of a message cannot be read by this build; they are counted from zero"
                 ),
             }

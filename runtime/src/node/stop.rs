@@ -13,7 +13,7 @@ use crate::supervision::Order;
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A stop that was not clean. Nothing that was acknowledged is lost; the next start replays what was not finished.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
     /// The store failed before or during the stop.
@@ -67,7 +67,7 @@ impl Node {
         core.gate.close();
         core.dismiss_waiters();
         closed.expect("closing does not panic, and the runtime is running")?;
-        tracing::info!(node = %core.name, waiting = core.waiting(), "stopped");
+        tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
         match killed.is_empty() {
             true if cut_off == 0 => Ok(()),
             true => Err(StopError::CutOff(cut_off)),
@@ -103,3 +103,5 @@ async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<(
     }
     late
 }
+
+crate::error_text::debug_as_text!(StopError);

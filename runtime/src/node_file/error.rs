@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a node file cannot be used. Nothing was opened or changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeFileError {
     /// The file could not be read.
@@ -93,3 +93,5 @@ fn one_line(text: &str) -> String {
     }
     line
 }
+
+crate::error_text::debug_as_text!(NodeFileError);

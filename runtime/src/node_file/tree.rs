@@ -35,13 +35,35 @@ pub(super) fn parse(text: &str) -> Result<Item, Fault> {
     let lines = Lines::of(text);
     match DeTable::parse(text) {
         Ok(table) => Ok(Item { origin: Origin::Line(1), value: lines.table(table.get_ref()) }),
-        Err(error) => Err(Fault {
-            origin: lines.at(error.span().map_or(0, |span| span.start)),
-            key: String::new(),
-            problem: error.message().trim_end().replace('\n', ", "),
-            advice: String::new(),
-        }),
+        Err(error) => {
+            let byte = error.span().map_or(0, |span| span.start);
+            let said = || error.message().trim_end().replace('\n', ", ");
+            let is_twice = error.message().starts_with("duplicate key");
+            let problem = is_twice.then(|| twice(text, byte)).flatten().unwrap_or_else(said);
+            Err(Fault { origin: lines.at(byte), key: String::new(), problem, advice: String::new() })
+        }
     }
+}
+
+/// What is there twice, and where it was first: TOML says of a second section or key at this byte no more than that it is one.
+fn twice(text: &str, byte: usize) -> Option<String> {
+    let line_start = text[..byte].rfind('\n').map_or(0, |end| end + 1);
+    let (before, rest) = text.split_at(line_start);
+    let is_header = |line: &&str| line.starts_with('[');
+    let name_of = |header: &str| header.trim_start_matches('[').split(']').next().unwrap_or_default().trim().to_owned();
+    let line = rest.lines().next()?.trim();
+    let path = if is_header(&line) {
+        name_of(line)
+    } else {
+        let key = line.split('=').next()?.trim();
+        match before.lines().rev().map(str::trim).find(is_header) {
+            Some(header) => format!("{}.{key}", name_of(header)),
+            None => key.to_owned(),
+        }
+    };
+    // What is above it has no mistake.
+    let first = parse(before).ok()?.find(&path.replace(['"', '\''], ""))?.origin.clone();
+    Some(format!("`{path}` is there already, in {first}; make one of the two"))
 }
 
 impl Item {

@@ -131,7 +131,7 @@ impl Watch {
             Ok(Ok(())) => true,
             Ok(Err((_, ReadError::Closed))) | Err(_) => false,
             Ok(Err((core, error))) => {
-                tracing::error!(node = %core.name, %error, "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
+                tracing::error!(node = %core.name, %error, event = "timers not set right", "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
                 true
             }
         }
@@ -223,7 +223,7 @@ fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Read> {
                 continue;
             }
             Err(error) => {
-                tracing::error!(node = %core.name, %timer, %error, "a timer cannot be read now; it is tried again");
+                tracing::error!(node = %core.name, %timer, %error, event = "timer unreadable", "a timer cannot be read now; it is tried again");
                 read.is_unreadable = true;
                 break;
             }
@@ -324,7 +324,7 @@ impl KeptTimers {
 
     /// A timer that cannot fire is kept, and can be cancelled; it is tried again after the next start.
     fn set_apart(&self, core: &Core, timer: TimerId, entry: Entry, reason: &str) {
-        tracing::error!(node = %core.name, %timer, reason, "a timer cannot fire; it stays in the store, and is tried again after the next start");
+        tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
         let mut state = self.lock();
         if state.index.get(timer) == Some(entry) {
             state.index.set(timer, Entry { due: Due::Never, ..entry });

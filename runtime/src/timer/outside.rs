@@ -22,7 +22,7 @@ use crate::message::{Message, MessageId};
 use crate::refusal::{Refusal, SendError};
 
 /// Why it is not known whether a timer was cancelled.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelError {
     /// It was not tried; the timer is as it was.
@@ -34,7 +34,7 @@ pub enum CancelError {
 }
 
 /// Why a timer was not triggered. It is as it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TriggerError {
     /// There is no such timer on this node: it was never set, was cancelled, or has fired for the last time.
@@ -290,3 +290,5 @@ impl Core {
         read.expect("reading does not panic, and the runtime is running")
     }
 }
+
+crate::error_text::debug_as_text!(CancelError, TriggerError);

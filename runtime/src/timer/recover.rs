@@ -23,7 +23,7 @@ pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
     let mut state = core.timers.lock();
     scan(core, |timer, record| {
         let due = due(core, record, now).unwrap_or_else(|reason| {
-            tracing::error!(node = %core.name, %timer, reason, "a timer cannot fire; it stays in the store until it can");
+            tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store until it can");
             Due::Never
         });
         state.index.set(timer, Entry::new(due, Position(0)));

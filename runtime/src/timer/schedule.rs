@@ -54,7 +54,7 @@ pub enum Missed {
 }
 
 /// Why a schedule cannot be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The period is shorter than a millisecond.
@@ -242,3 +242,5 @@ impl fmt::Debug for Schedule {
         write!(f, "Schedule({self}, missed: {missed:?})")
     }
 }
+
+crate::error_text::debug_as_text!(ScheduleError);

@@ -63,7 +63,7 @@ impl fmt::Display for CloseCode {
 }
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closed {
     /// This side closed it.
@@ -142,3 +142,5 @@ pub(crate) fn printable(said: &[u8]) -> String {
 }
 
 const REASON_CHARACTERS_MAX: usize = 400;
+
+crate::error_text::debug_as_text!(Closed);

@@ -9,7 +9,7 @@ use crate::connection::close::{printable, words};
 use crate::identity::{alert, list};
 
 /// An attempt to connect that came to nothing. Its display is one line for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("refused a connection from {remote}: {reason}")]
 pub struct Intrusion {
     /// Where it came from.
@@ -19,7 +19,7 @@ pub struct Intrusion {
 }
 
 /// Why somebody was not let in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntrusionReason {
     /// It has no certificate.
@@ -80,3 +80,5 @@ impl IntrusionReason {
 /// Alerts of TLS 1.3: RFC 8446, section 6.
 const CERTIFICATE_REQUIRED: u8 = 116;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
+
+crate::error_text::debug_as_text!(Intrusion, IntrusionReason);

@@ -35,7 +35,7 @@ pub enum Arrival {
 
 /// A message does not follow what was received. Something is lost, or one of the stores is not what it was; nothing was
 /// taken, and nothing may be skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "message {} of lane {lane} follows {}, but the last one received is {}: one of the two stores is an old copy, or messages are missing; nothing was taken",
     sequence.0, previous.0, received.0
@@ -142,3 +142,5 @@ impl Arrivals {
         moved
     }
 }
+
+crate::error_text::debug_as_text!(Break);

@@ -88,7 +88,7 @@ pub enum Flagged {
 }
 
 /// The two stores do not fit together: one is an old copy. Nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
     /// The peer has less than it acknowledged.
@@ -116,7 +116,7 @@ pub enum ResumeError {
 }
 
 /// An acknowledgement of what was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("message {} of lane {} was acknowledged but not sent", .0.through.0, .0.lane)]
 pub struct AckError(pub Ack);
 
@@ -387,3 +387,5 @@ impl fmt::Display for Owed {
         write!(f, "{} messages, {} bytes", self.messages, self.bytes)
     }
 }
+
+crate::error_text::debug_as_text!(ResumeError, AckError);

@@ -10,7 +10,7 @@ use crate::gate::NodeEnded;
 use crate::unhandled::{self, Unhandled};
 
 /// Why a node did not start. Nothing runs, and nothing in the store was lost.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// A setting cannot work.
@@ -88,3 +88,5 @@ pub enum StartError {
     #[error("a supervisor could not be started: {0}")]
     Supervisor(String),
 }
+
+crate::error_text::debug_as_text!(StartError);

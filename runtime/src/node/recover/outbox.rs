@@ -87,7 +87,7 @@ fn owed(core: &Core) -> Result<(), ReadError> {
             match address.map(|address| core.owner(&address)) {
                 Some(Owner::Away(peer, lane)) => peer.outgoing().recovered(lane, *position, envelope.len()),
                 Some(Owner::Here) | None => {
-                    tracing::error!(node = %core.name, seq = position.0, "a message on its way cannot be read by this build; it stays in the store");
+                    tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
                 }
             }
         }
@@ -96,5 +96,5 @@ fn owed(core: &Core) -> Result<(), ReadError> {
 }
 
 fn unreadable(core: &Core, what: &str) {
-    tracing::error!(node = %core.name, what, "a record cannot be read by this build; start the build that wrote it");
+    tracing::error!(node = %core.name, what, event = "record unreadable", "it cannot be read by this build; start the build that wrote it");
 }

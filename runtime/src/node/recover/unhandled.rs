@@ -78,7 +78,7 @@ impl UnhandledMessages {
         }
         core.gate.durable(last).await?;
         for (kind, messages) in self.kinds {
-            tracing::error!(node = %core.name, messages, %kind, event = "unhandled messages given up on");
+            tracing::error!(node = %core.name, messages, %kind, event = "unhandled messages given up on", "nothing in this build handles them; replay them with a build that does");
         }
         Ok(())
     }

@@ -39,6 +39,21 @@ fn what_is_not_toml_names_the_line() {
 }
 
 #[test]
+fn what_is_there_twice_is_named_with_both_lines() {
+    let again = added("[limits]\nattempts_max = 3\n\n[times]\nidle_after = \"1s\"\n\n[limits]\ntimers_max = 1");
+    assert!(again.starts_with("line 25: ") && again.contains("`limits` is there already, in line 19"), "{again}");
+    let again = added("[limits]\nattempts_max = 3\ntimers_max = 1\nattempts_max = 4");
+    assert!(
+        again.starts_with("line 22: ") && again.contains("`limits.attempts_max` is there already, in line 20"),
+        "{again}"
+    );
+    let again = message(read(&format!("name = \"x\"\n{FILE}")));
+    assert!(again.starts_with("line 2: ") && again.contains("`name` is there already, in line 1"), "{again}");
+    let again = added("[peers.\"a\"]\naddresses = []\n[peers.a]\naddresses = []");
+    assert!(again.starts_with("line 21: ") && again.contains("`peers.a` is there already, in line 19"), "{again}");
+}
+
+#[test]
 fn unknown_keys_are_named_before_all_else() {
     check(replaced("name = ", "naem = "), "line 1", "naem", &["did you mean `name`?"]);
     check(replaced("listen = ", "port = "), "line 4", "port", &["lists the keys"]);

@@ -1,0 +1,76 @@
+//! Troubles of the whole node that last. They are looked at, and not only told by those who run into them: nobody may, and
+//! thousands may at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost_persistence::{AdmissionError, Class};
+use tokio::time::Instant;
+
+use crate::alarm::{Alarm, Said};
+use crate::core::Core;
+
+/// How often. A trouble that is shorter may go untold.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What may be wrong.
+struct Trouble {
+    event: &'static str,
+    /// What it means, and what to do.
+    advice: &'static str,
+    /// What is wrong now, if it is.
+    look: fn(&Core) -> Option<String>,
+}
+
+const TROUBLES: [Trouble; 3] = [
+    Trouble {
+        event: "store full",
+        advice: "messages from outside are refused until there is room: let what waits be handled, drop dead letters, free disk, or raise `store.tables_map_bytes`",
+        look: |core| no_room(core, Class::Outside),
+    },
+    Trouble {
+        event: "turns wait for room",
+        advice: "turns that would grow the store wait until there is room: drop dead letters, or start with a larger `store.tables_map_bytes`",
+        look: |core| no_room(core, Class::Turn { grows: true }),
+    },
+    Trouble {
+        event: "dead letters full",
+        advice: "messages that would be given up on stay in their mailboxes and are tried again: replay or drop some dead letters, or raise `dead_letters_max`",
+        look: |core| core.shelf.is_full().then(|| format!("{} are kept", core.shelf.count())),
+    },
+];
+
+fn no_room(core: &Core, class: Class) -> Option<String> {
+    match core.store.try_reserve(class, 0) {
+        Err(full @ (AdmissionError::StoreFull { .. } | AdmissionError::DiskFull { .. })) => Some(full.to_string()),
+        // A full queue is nothing unusual, and a store that has failed is told elsewhere.
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Looks for as long as the node runs.
+pub(super) async fn watch(core: Arc<Core>) {
+    let mut alarms: [Alarm; TROUBLES.len()] = Default::default();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        for (Trouble { event, advice, look }, alarm) in TROUBLES.iter().zip(&mut alarms) {
+            tell(&core, event, advice, look(&core), alarm);
+        }
+    }
+}
+
+fn tell(core: &Core, event: &str, advice: &str, trouble: Option<String>, alarm: &mut Alarm) {
+    let (node, now) = (&core.name, Instant::now());
+    match trouble {
+        Some(trouble) => {
+            if let Some(Said { lasts, .. }) = alarm.raise(now) {
+                tracing::error!(%node, trouble, ?lasts, event, "{advice}");
+            }
+        }
+        None => {
+            if let Some(Said { lasts, .. }) = alarm.clear(now) {
+                tracing::info!(%node, ?lasts, event, "it is over");
+            }
+        }
+    }
+}

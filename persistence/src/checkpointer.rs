@@ -5,6 +5,7 @@
 //! keeps it short is its size, which the writer bounds by waiting when too much is held.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::CommitError;
 use crate::ids::Group;
@@ -12,6 +13,9 @@ use crate::queue::Ending;
 use crate::shared::Shared;
 use crate::statistics::add;
 use crate::tables::Tables;
+
+/// How often the files of the store are looked for at least: an idle store, too, notices within this that they are gone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The state of the conversation between the writer and the checkpointer.
 #[derive(Debug, Default)]
@@ -88,20 +92,30 @@ impl Checkpoints {
         self.taken.notify_all();
     }
 
-    /// Waits until a checkpoint is due; how to end, if it is time for that.
-    fn wait_until_due(&self, shared: &Shared) -> Option<Ending> {
+    /// Waits until a checkpoint is due; how to end, if it is time for that. Looks after the files of the store meanwhile.
+    fn wait_until_due(&self, shared: &Shared) -> Result<Option<Ending>, CommitError> {
+        while !self.wait_while(LOOK_EVERY, |state| !state.pending && state.ending.is_none()) {
+            shared.witness.look()?;
+        }
+        let mut age = shared.limits.checkpoint_age;
+        while !age.is_zero() {
+            let step = age.min(LOOK_EVERY);
+            if self.wait_while(step, |state| !state.urgent && state.ending.is_none()) {
+                break;
+            }
+            age -= step;
+            shared.witness.look()?;
+        }
         let mut state = self.lock();
-        while !state.pending && state.ending.is_none() {
-            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.ending.is_none() {
-            let patient = |state: &mut State| !state.urgent && state.ending.is_none();
-            let age = shared.limits.checkpoint_age;
-            state = self.wanted.wait_timeout_while(state, age, patient).unwrap_or_else(PoisonError::into_inner).0;
-        }
         state.pending = false;
         state.urgent = false;
-        state.ending
+        Ok(state.ending)
+    }
+
+    /// Waits as long as `patient` says so, but no longer than this; whether that ended it.
+    fn wait_while(&self, wait: Duration, mut patient: impl FnMut(&State) -> bool) -> bool {
+        let waited = self.wanted.wait_timeout_while(self.lock(), wait, |state| patient(state));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn record(&self, applied: Group) {
@@ -120,7 +134,7 @@ impl Checkpoints {
 /// Runs until the store ends. An error poisons the store: the journal has everything, but could not be cut any more.
 pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
     loop {
-        match shared.checkpoints.wait_until_due(shared) {
+        match shared.checkpoints.wait_until_due(shared)? {
             Some(Ending::Abandon) => return Ok(()),
             Some(Ending::Clean) => return checkpoint(shared, tables),
             None => checkpoint(shared, tables)?,
@@ -129,6 +143,7 @@ pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitErr
 }
 
 fn checkpoint(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
+    shared.witness.look()?;
     let Some(frozen) = shared.overlay.freeze() else { return Ok(()) };
     tables.clear_stale_readers();
     tables.apply(&frozen)?;

@@ -5,10 +5,14 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::error::OpenError;
+use crate::witness::{self, Witness};
 
 const LOCK_FILE: &str = "lock";
 const JOURNAL: &str = "journal";
 const TABLES: &str = "tables";
+/// The names that LMDB gives its files.
+const DATA_FILE: &str = "data.mdb";
+const LMDB_LOCK_FILE: &str = "lock.mdb";
 
 /// The folder, locked as long as this lives. The lock ends with the process, however that ends.
 #[derive(Debug)]
@@ -42,11 +46,33 @@ impl Folder {
     }
 
     fn take(path: &Path, lock: File) -> Result<Self, OpenError> {
+        let at = path.join(LOCK_FILE);
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), lock }),
+            // Between opening and locking it somebody may have put another in its place, and have locked that.
+            Ok(()) if !witness::leads_to(&at, &lock).map_err(failed(&at))? => Err(OpenError::Displaced { path: at }),
+            Ok(()) => {
+                // Where it is now, whatever the working directory will be when it is looked for.
+                let path = std::path::absolute(path).map_err(failed(path))?;
+                Ok(Self { path, lock })
+            }
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: path.to_path_buf() }),
             Err(TryLockError::Error(source)) => Err(failed(&path.join(LOCK_FILE))(source)),
         }
+    }
+
+    /// Begins to watch the files of the store, which are open: the data files of its two halves, the lock, and LMDB's own.
+    pub(crate) fn watch(&self, journal: &File, tables: &File) -> Result<Witness, OpenError> {
+        let watch = || -> io::Result<Witness> {
+            let witness = Witness::new(self.journal().join(DATA_FILE), journal)?;
+            witness.watch_opened(self.tables().join(DATA_FILE), tables)?;
+            for half in [self.journal(), self.tables()] {
+                witness.watch(half.join(LMDB_LOCK_FILE))?;
+            }
+            // Last: as long as this is the file that was locked, the others are those of this store.
+            witness.watch_opened(self.path.join(LOCK_FILE), &self.lock)?;
+            Ok(witness)
+        };
+        watch().map_err(failed(&self.path))
     }
 
     pub(crate) fn path(&self) -> &Path {

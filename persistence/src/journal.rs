@@ -12,6 +12,7 @@ mod chunk;
 mod read;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::Path;
 
 use heed::{CommitOrAbort, PutFlags, RoTxn, RwTxn};
@@ -68,6 +69,11 @@ impl Journal {
             #[cfg(test)]
             fail_commit_of: None,
         }
+    }
+
+    /// The file with the data, as it is open.
+    pub(crate) fn file(&self) -> heed::Result<File> {
+        self.env.try_clone_inner_file()
     }
 
     pub(crate) fn page_bytes(&self) -> u32 {

@@ -64,6 +64,7 @@ mod slots;
 mod statistics;
 mod store;
 mod tables;
+mod witness;
 mod writer;
 
 pub use self::admission::{Class, Permit};

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::overlay::Overlay;
 use crate::queue::Queue;
 use crate::statistics::Counters;
+use crate::witness::Witness;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) overlay: Overlay,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) counters: Counters,
+    pub(crate) witness: Witness,
     durable: AtomicU64,
     on_progress: Box<dyn Fn() + Send + Sync>,
 }
@@ -31,6 +33,7 @@ impl Shared {
         queue: Queue,
         overlay: Overlay,
         durable: Position,
+        witness: Witness,
         on_progress: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
@@ -40,6 +43,7 @@ impl Shared {
             overlay,
             checkpoints: Checkpoints::default(),
             counters: Counters::default(),
+            witness,
             durable: AtomicU64::new(durable.0),
             on_progress,
         }

@@ -18,8 +18,6 @@ use crate::ids::Position;
 /// How many slots there are, one for each thread that handles records.
 pub const SLOTS: usize = 256;
 
-/// The name of the file in the folder of a store.
-const FILE_NAME: &str = "slots";
 /// One cache line, so that two threads never write the same one.
 const LINE_BYTES: usize = 64;
 /// The first line says what the file is.
@@ -47,6 +45,9 @@ struct Shared {
 }
 
 impl Slots {
+    /// The name of their file in the folder of a store.
+    pub const FILE_NAME: &str = "slots";
+
     /// Opens the slots of the store in `folder`, makes the file if there is none, and clears it. Call it once per
     /// run, while the [`Store`](crate::Store) of that folder is open: its lock also guards this file.
     ///
@@ -58,7 +59,7 @@ impl Slots {
     /// [`OpenError::Folder`] if the file cannot be read or made. A file of another shape is made anew, with a
     /// warning.
     pub fn open(folder: &Path) -> Result<(Self, Vec<Position>), OpenError> {
-        let path = folder.join(FILE_NAME);
+        let path = folder.join(Self::FILE_NAME);
         let map = open_map(&path).map_err(|source| OpenError::Folder { path, source })?;
         let shared = Shared { map, free: Mutex::new((0..SLOTS).rev().collect()) };
         let mut left: Vec<Position> =
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn a_file_of_another_shape_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE_NAME), b"something else").unwrap();
+        std::fs::write(folder.path().join(Slots::FILE_NAME), b"something else").unwrap();
         let (slots, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, []);
         slots.claim().unwrap().set(Position(1));

@@ -5,7 +5,7 @@ mod threads;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use self::threads::Running;
 use crate::admission::{Admission, Class, Permit};
 use crate::config::Config;
-use crate::error::{AdmissionError, CommitError, OpenError, ReadError};
+use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
 use crate::folder::Folder;
 use crate::ids::{Epoch, Position, StoreId};
 use crate::key::{Key, Table};
@@ -36,6 +36,7 @@ pub struct Store {
 
 struct Inner {
     shared: Arc<Shared>,
+    path: PathBuf,
     identity: Identity,
     epoch: Epoch,
     /// Held while closing, so that a second caller waits for the first.
@@ -75,11 +76,14 @@ impl Store {
         let limits = Limits::new(config, journal.page_bytes());
         let admission = Admission::new(limits.clone(), folder.path().to_path_buf(), config.disk_headroom_bytes);
         admission.set_journal_used(journal.used_bytes());
-        admission.set_tables_used(
-            tables.used_bytes().map_err(|error| OpenError::storage(crate::Environment::Tables, &error))?,
-        );
+        admission
+            .set_tables_used(tables.used_bytes().map_err(|error| OpenError::storage(Environment::Tables, &error))?);
         admission.refresh_disk();
 
+        let half = |environment| move |error| OpenError::storage(environment, &error);
+        let journal_file = journal.file().map_err(half(Environment::Journal))?;
+        let tables_file = tables.file().map_err(half(Environment::Tables))?;
+        let witness = folder.watch(&journal_file, &tables_file)?;
         let behind = !tail.is_empty();
         let overlay = Overlay::new(tables.clone(), tail);
         admission.set_overlay(overlay.read().held());
@@ -89,15 +93,40 @@ impl Store {
             Queue::new(identity.partitions, last.next()),
             overlay,
             last,
+            witness,
             on_progress,
         ));
         shared.checkpoints.start_at(applied);
         if behind {
             shared.checkpoints.want(false);
         }
+        let path = folder.path().to_path_buf();
         let running = Running::start(folder, &shared, journal, tables, last)?;
-        let inner = Inner { shared, identity, epoch, running: Mutex::new(Some(running)) };
-        Ok((Self { inner: Arc::new(inner) }, opened))
+        let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
+        let store = Self { inner: Arc::new(inner) };
+        store.check_place()?;
+        Ok((store, opened))
+    }
+
+    /// From here on the store also fails when this file in its folder, which whoever opened the store keeps beside it, is removed
+    /// or replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Folder`] if it is not there.
+    pub fn watch(&self, file: &str) -> Result<(), OpenError> {
+        let path = self.inner.path.join(file);
+        let watched = self.inner.shared.witness.watch(path.clone());
+        watched.map_err(|source| OpenError::Folder { path, source })?;
+        self.check_place()
+    }
+
+    /// Whether everything that was opened is where it was.
+    fn check_place(&self) -> Result<(), OpenError> {
+        self.inner.shared.witness.look().map_err(|error| match error {
+            CommitError::Displaced { path, .. } => OpenError::Displaced { path: path.to_path_buf() },
+            other => other.into(),
+        })
     }
 
     /// The store's name for ever.

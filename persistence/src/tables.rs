@@ -7,6 +7,8 @@ mod chunks;
 mod open;
 mod snapshot;
 
+use std::fs::File;
+
 use heed::{RoTxn, RwTxn, WithoutTls};
 
 pub(crate) use self::snapshot::Snapshot;
@@ -36,6 +38,11 @@ struct Databases {
 }
 
 impl Tables {
+    /// The file with the data, as it is open.
+    pub(crate) fn file(&self) -> heed::Result<File> {
+        self.env.try_clone_inner_file()
+    }
+
     /// The format of the tables; `None` in new ones. Refuses one that this crate does not read.
     pub(crate) fn format(&self) -> Result<Option<u32>, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;

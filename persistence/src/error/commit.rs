@@ -53,6 +53,21 @@ pub enum CommitError {
         /// What LMDB said.
         reason: Arc<str>,
     },
+    /// The folder of the store, or a file in it, was removed, moved or replaced while it was open.
+    #[error(
+        "{} {found}: the data folder was removed, moved or replaced while it was in use, and nothing more is stored; \
+         what was acknowledged is in the files that this process still has open, and is lost with the process where \
+         they have no name any more: before it ends, restore the folder, or copy them out of /proc/{}/fd; then open \
+         it again",
+        path.display(),
+        std::process::id()
+    )]
+    Displaced {
+        /// What was opened.
+        path: Arc<Path>,
+        /// What is there now.
+        found: &'static str,
+    },
     /// A thread of the store panicked; a defect of this program.
     #[error(
         "the {thread} thread of the store panicked: everything reported durable is safe, the outcome of the rest \

@@ -17,6 +17,16 @@ pub enum OpenError {
         /// The folder of the store.
         folder: PathBuf,
     },
+    /// The folder, or a file in it, was removed, moved or replaced while the store was being opened.
+    #[error(
+        "{} was removed, moved or replaced while the store was being opened: what was there was not changed; see who does \
+         that, and open it again",
+        path.display()
+    )]
+    Displaced {
+        /// What was opened.
+        path: PathBuf,
+    },
     /// The configuration cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),

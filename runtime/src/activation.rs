@@ -184,7 +184,7 @@ impl<A: Actor> Activation<A> {
                 inner.rules.interrupted();
                 next = Next::Empty;
             }
-            Next::Deliver { position, .. } => asked = inner.asks.get(position).is_some_and(Waiter::wants_reply),
+            Next::Deliver { position, .. } => asked = inner.asks.get(*position).is_some_and(Waiter::wants_reply),
             Next::Empty => inner.idle_since = self.core.sweeps(),
             Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) => {}
         }

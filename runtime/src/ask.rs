@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::Core;
 use crate::handle::ActorHandle;
-use crate::link::{Note, flags};
+use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
 use crate::post::Options;
@@ -131,7 +131,6 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
 /// asks the node otherwise.
 pub(crate) async fn inquire(peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
     let Inquiry { id, address, lane, position, reply } = inquiry;
-    let destination = address.to_string();
     peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
     let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
     let delivered = {
@@ -146,7 +145,7 @@ pub(crate) async fn inquire(peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot:
         // A node that ends before leaves the waiter to its end.
         let _ = delivered.await;
     }
-    peer.tell(Note::Inquiry { id: id.0, destination, reply });
+    peer.inquire(id);
 }
 
 /// Where the store of the actor that is asked keeps the reply.
@@ -177,7 +176,7 @@ pub(crate) async fn recall(
             Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
                 let mut inner = mailbox.lock();
                 if inner.rules.contains(position) {
-                    inner.asks.insert(position, waiter);
+                    inner.asks.add(&core.gate, position, waiter);
                     core.quarantine.admit(mailbox.id(), position);
                     inner.ring(&mailbox);
                     return Ok(Recalled::Waiting);

@@ -1,5 +1,6 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
+mod notes;
 mod outgoing;
 mod peer;
 mod placement;

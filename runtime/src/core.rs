@@ -21,11 +21,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, MailboxId, Position, ReadError, Store};
+use everpost_persistence::{Class, CommitError, Key, MailboxId, Position, ReadError, Store};
 use everpost_transport::link::Lane;
 use ractor::ActorProcessingErr;
 use rustc_hash::FxHashMap;
-use tokio::sync::{Semaphore, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 pub(crate) use self::acknowledge::Acknowledged;
 pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
@@ -47,7 +48,7 @@ use crate::config::NodeConfig;
 use crate::dead_letters::Shelf;
 use crate::directory::Directory;
 use crate::envelope::{Origin, seal};
-use crate::gate::Gate;
+use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::Note;
 use crate::mailbox::{Mailbox, Presence};
@@ -114,6 +115,8 @@ pub(crate) struct Core {
     /// As in [`OpenedStore`].
     pub(crate) first: Position,
     links_stopped: watch::Sender<bool>,
+    /// On which the node was started: what goes on by itself runs there, whoever sets it off from wherever.
+    pub(crate) runtime: Handle,
 }
 
 /// Where a message goes.
@@ -169,6 +172,7 @@ impl Core {
             stopping: AtomicBool::new(false),
             first,
             links_stopped: watch::Sender::new(false),
+            runtime: Handle::current(),
         }
     }
 
@@ -249,6 +253,11 @@ impl Core {
         loop {
             let mailbox = self.directory.mailbox(address, kind);
             let mut inner = mailbox.lock();
+            if self.gate.is_over() {
+                // Nobody will answer it, and dropping it says so; outside of the lock.
+                drop(inner);
+                return drop(question);
+            }
             if !inner.retired {
                 inner.questions.push_back(question);
                 inner.ring(&mailbox);
@@ -259,20 +268,44 @@ impl Core {
 
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
     pub(crate) fn store_failed(&self) {
-        self.stop_intake();
-        self.stop_links();
-        self.dismiss_waiters();
         if let Some(failure) = self.store.failure() {
             tracing::error!(node = %self.name, error = %failure, event = "store failed", "the store failed and the node does nothing more; start it again to recover");
+            self.end(NodeEnded::Failed(failure));
         }
     }
 
-    /// Whoever waits for a reply, an answer or room will not get it here.
-    pub(crate) fn dismiss_waiters(&self) {
+    /// The runtime has gone, and every task of the node with it: nobody will handle anything. The store is closed, so that the
+    /// node can be started anew.
+    pub(crate) fn runtime_gone(&self) {
+        tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
+        self.end(NodeEnded::RuntimeGone);
+        drop(self.close_store());
+    }
+
+    /// Closes the store, on a thread of its own: it blocks, and goes on whoever waits for it. Closing it again says the same.
+    pub(crate) fn close_store(&self) -> oneshot::Receiver<Result<(), CommitError>> {
+        let (tell, closed) = oneshot::channel();
+        let store = self.store.clone();
+        // Without a thread the store ends with its last handle, as in a crash; that the channel is dropped tells of it.
+        let closing = move || drop(tell.send(store.close()));
+        if let Err(error) = std::thread::Builder::new().name("everpost-closing".to_owned()).spawn(closing) {
+            tracing::error!(node = %self.name, %error, event = "store not closed", "there is no thread to close the store with: the next start recovers it");
+        }
+        closed
+    }
+
+    /// The node does nothing more: whoever waits for something of it is told, and so is whoever comes later. May be called again;
+    /// the first reason stays.
+    pub(crate) fn end(&self, why: NodeEnded) {
+        self.stop_intake();
+        self.stop_links();
+        self.questions.close();
+        // First: from here on nobody is added who would wait, and then everybody who is there is told.
+        self.gate.close(why);
         self.room.made.notify_waiters();
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
-            inner.asks.clear();
+            inner.asks.dismiss();
             inner.questions.clear();
             mailbox.room.notify_waiters();
         });
@@ -332,7 +365,7 @@ impl Core {
         }
         let wait = moment.since(self.clock.steady());
         let mailbox = Arc::clone(mailbox);
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             let mut inner = mailbox.lock();
             inner.timed.take_if(|timed| *timed == moment);
@@ -370,7 +403,7 @@ impl Core {
             }
         }
         let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let error = fail::shortened(error);
             // Without room for the record the store has failed, and there is no next time.
             let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
@@ -422,7 +455,7 @@ impl Core {
     /// Reads one record, off the workers: it may wait for the disk.
     pub(crate) async fn read(&self, key: Key) -> Result<Option<Bytes>, ActorProcessingErr> {
         let store = self.store.clone();
-        Ok(tokio::task::spawn_blocking(move || store.get(&key)).await?.map_err(|error: ReadError| error)?)
+        Ok(self.runtime.spawn_blocking(move || store.get(&key)).await?.map_err(|error: ReadError| error)?)
     }
 
     /// Messages that wait or are in hand.

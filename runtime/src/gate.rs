@@ -4,8 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use everpost_persistence::{CommitError, Position, Store};
@@ -19,10 +18,12 @@ pub(crate) struct Gate<E> {
     progress: Arc<Notify>,
     /// Rung after every commit, when what it frees has left.
     commits: Notify,
-    closed: AtomicBool,
+    /// Set once there will be no more commits.
+    end: OnceLock<NodeEnded>,
 }
 
-/// The node does nothing any more. Nothing that was acknowledged is lost.
+/// Why a wait has ended without what it waited for: the node does nothing any more, or it would have waited for itself. Nothing
+/// that was acknowledged is lost.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeEnded {
@@ -32,17 +33,19 @@ pub enum NodeEnded {
     /// Its store failed.
     #[error(transparent)]
     Failed(#[from] CommitError),
+    /// The tokio runtime that it was started on has ended, and all of its tasks with it.
+    #[error(
+        "the tokio runtime that the node was started on has ended, so that the node does nothing more; what waits is handled when it is started again, on a runtime that lives as long as it"
+    )]
+    RuntimeGone,
+    /// Nothing has ended: it was awaited inside a handler or an answer, which it would have waited for.
+    #[error("it was awaited inside a handler, which it would wait for itself; await it in a task of its own")]
+    InsideTurn,
 }
 
 impl<E> Gate<E> {
     pub(crate) fn new(store: Store, progress: Arc<Notify>) -> Self {
-        Self {
-            store,
-            waiting: Mutex::new(Waiting::default()),
-            progress,
-            commits: Notify::new(),
-            closed: AtomicBool::new(false),
-        }
+        Self { store, waiting: Mutex::new(Waiting::default()), progress, commits: Notify::new(), end: OnceLock::new() }
     }
 
     /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
@@ -51,6 +54,12 @@ impl<E> Gate<E> {
         // Asked under the lock: a commit that comes later finds the effect in the queue.
         if after <= self.store.durable() {
             return Some(effect);
+        }
+        if self.is_over() {
+            // It will never be free, and whoever waits for it is told by its end; outside of the lock.
+            drop(waiting);
+            drop(effect);
+            return None;
         }
         waiting.effects.push((after, effect));
         None
@@ -65,13 +74,13 @@ impl<E> Gate<E> {
         Durability { gate: self, after }
     }
 
-    /// Hands every effect that is free to `release`, after every commit, until the store fails.
+    /// Hands every effect that is free to `release`, after every commit, until the store fails or the gate is closed.
     pub(crate) async fn run(&self, mut release: impl FnMut(E)) {
         loop {
             let progress = self.progress.notified();
-            let failed = self.store.failure().is_some();
+            let is_over = self.is_over() || self.store.failure().is_some();
             self.open(&mut release);
-            if failed {
+            if is_over {
                 return;
             }
             progress.await;
@@ -86,11 +95,20 @@ impl<E> Gate<E> {
         self.commits.notify_waiters();
     }
 
-    /// There will be no more commits: whoever waits for one is told.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.lock().wakers.drain(..).for_each(|(_, waker)| waker.wake());
+    /// There will be no more commits: whoever waits for one is told, and whoever comes later. The first reason stays.
+    pub(crate) fn close(&self, why: NodeEnded) {
+        // Before the lock: whoever looks under it and does not see this is found in the queue.
+        let _ = self.end.set(why);
+        let Waiting { effects, wakers } = std::mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        drop(effects);
         self.commits.notify_waiters();
+        self.progress.notify_one();
+    }
+
+    /// Whether there will be no more commits.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.get().is_some()
     }
 
     /// Lets those who wait for a condition ask again, although nothing was committed.
@@ -100,7 +118,8 @@ impl<E> Gate<E> {
 
     /// Why nothing more will become durable, for whoever has found out.
     pub(crate) fn ended(&self) -> NodeEnded {
-        self.store.failure().map_or(NodeEnded::Stopped, NodeEnded::Failed)
+        let failed = || self.store.failure().map_or(NodeEnded::Stopped, NodeEnded::Failed);
+        self.end.get().cloned().unwrap_or_else(failed)
     }
 
     /// Completes when `condition` holds; asks again after every commit.
@@ -115,11 +134,10 @@ impl<E> Gate<E> {
             if condition() {
                 return Ok(());
             }
-            match self.store.failure() {
-                Some(failure) => return Err(NodeEnded::Failed(failure)),
-                None if self.closed.load(Ordering::Acquire) => return Err(NodeEnded::Stopped),
-                None => commit.await,
+            if self.is_over() || self.store.failure().is_some() {
+                return Err(self.ended());
             }
+            commit.await;
         }
     }
 
@@ -179,11 +197,8 @@ impl<E> Future for Durability<'_, E> {
         if self.after <= store.durable() {
             return Poll::Ready(Ok(()));
         }
-        if let Some(failure) = store.failure() {
-            return Poll::Ready(Err(NodeEnded::Failed(failure)));
-        }
-        if self.gate.closed.load(Ordering::Acquire) {
-            return Poll::Ready(Err(NodeEnded::Stopped));
+        if self.gate.is_over() || store.failure().is_some() {
+            return Poll::Ready(Err(self.gate.ended()));
         }
         waiting.wakers.push((self.after, context.waker().clone()));
         Poll::Pending

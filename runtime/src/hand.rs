@@ -1,14 +1,15 @@
 //! What this thread has in hand: while a handler is polled, its message stands in the thread's slot, which survives the
 //! process, and the thread is marked, so that handles refuse to be used inside a turn.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 
 use everpost_persistence::{Position, Slot, Slots};
 
+use crate::inside::{Inside, Mark};
+
 thread_local! {
-    static IN_TURN: Cell<bool> = const { Cell::new(false) };
     /// This thread's slot in the file of each node that it has worked for, newest last.
     static SLOTS: RefCell<Vec<(u64, Option<Slot>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -40,31 +41,26 @@ impl Hands {
     }
 }
 
-/// Whether the calling thread is inside a handler right now.
-pub(crate) fn is_in_turn() -> bool {
-    IN_TURN.get()
-}
-
 /// Clears the marks at the end of a poll, also when the handler panics; not when the process dies.
 struct Held {
     node: u64,
+    _inside: Mark,
 }
 
 impl Held {
     fn take(hands: &Hands, position: Position) -> Self {
-        IN_TURN.set(true);
+        let inside = Mark::set(Inside::Turn);
         SLOTS.with_borrow_mut(|own| {
             if let Some(slot) = slot_of(own, hands) {
                 slot.set(position);
             }
         });
-        Self { node: hands.node }
+        Self { node: hands.node, _inside: inside }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        IN_TURN.set(false);
         SLOTS.with_borrow_mut(|own| {
             if let Some((_, Some(slot))) = own.iter_mut().find(|(node, _)| *node == self.node) {
                 slot.clear();

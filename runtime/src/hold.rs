@@ -163,6 +163,10 @@ impl<A: Actor> Hold<A> {
     ///
     /// [`HoldError::TakenBack`] when that has happened before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile: the
     /// message comes back in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once it was polled, the message is given back although the call is dropped.
     pub async fn nack(self, retry_after: Duration, reason: impl fmt::Display) -> Result<(), HoldError> {
         self.give_back(Failure::retry_after(retry_after, reason)).await
     }
@@ -172,6 +176,10 @@ impl<A: Actor> Hold<A> {
     /// # Errors
     ///
     /// [`HoldError::TakenBack`] when it was taken back before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once it was polled, the message is given up on although the call is dropped.
     pub async fn reject(self, reason: impl fmt::Display) -> Result<(), HoldError> {
         self.give_back(Failure::reject(reason)).await
     }
@@ -241,13 +249,13 @@ impl<A: Actor> Hold<A> {
 impl<A> Drop for Hold<A> {
     fn drop(&mut self) {
         let Some(Held { core, mailbox, position, attempt, .. }) = self.held.take() else { return };
-        // Without a runtime the process is ending, and the message comes back with the next start.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let failure = Failure::retry("its hold was dropped without a decision");
-                core.take_back(&mailbox, position, Some(attempt), failure).await;
-            });
-        }
+        // On the runtime of the node, since this may be a thread without one. If that has gone the node has ended, and the message
+        // comes back with the next start.
+        let runtime = core.runtime.clone();
+        runtime.spawn(async move {
+            let failure = Failure::retry("its hold was dropped without a decision");
+            core.take_back(&mailbox, position, Some(attempt), failure).await;
+        });
     }
 }
 

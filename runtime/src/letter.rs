@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::Permit;
+use everpost_persistence::{AdmissionError, Permit};
 use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
@@ -12,7 +12,8 @@ use crate::address::Address;
 use crate::cluster::{OutboxFull, Peer};
 use crate::core::{Accepted, Bound, Core, Incoming, Outward, Target};
 use crate::envelope::request_of;
-use crate::hand::is_in_turn;
+use crate::gate::NodeEnded;
+use crate::inside::is_in_turn;
 use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -123,7 +124,11 @@ impl Core {
             return Err(Refusal::InsideTurn);
         }
         if self.is_stopping() {
-            return Err(Refusal::Stopping);
+            return Err(match self.gate.ended() {
+                NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
+                NodeEnded::RuntimeGone => Refusal::RuntimeGone,
+                NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
+            });
         }
         Ok(())
     }

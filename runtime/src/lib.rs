@@ -107,6 +107,7 @@ mod hand;
 mod handle;
 mod hold;
 mod identity;
+mod inside;
 mod letter;
 mod link;
 mod mailbox;

@@ -7,7 +7,7 @@ mod keys;
 mod rules;
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ use crate::clock::Steady;
 use crate::questions::AskingTurns;
 use crate::supervised::Supervised;
 use crate::supervision::Kind;
-use crate::waiter::Waiter;
+use crate::waiter::Waiters;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
 pub(crate) struct Mailbox {
@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     /// The idempotency keys of messages that wait.
     pub(crate) keys: Option<Box<Keys>>,
     /// Who waits for what becomes of a message.
-    pub(crate) asks: HashMap<Position, Waiter>,
+    pub(crate) asks: Waiters,
     /// Questions to the state: volatile, answered before the next message.
     pub(crate) questions: VecDeque<Box<dyn Any + Send>>,
     pub(crate) presence: Presence,
@@ -107,7 +107,7 @@ impl Mailbox {
             rules: Rules::new(kind.holds_max),
             bytes: 0,
             keys: None,
-            asks: HashMap::new(),
+            asks: Waiters::default(),
             questions: VecDeque::new(),
             presence: Presence::Absent,
             last_submitted: Position(0),

@@ -11,14 +11,14 @@ mod watch;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use everpost_persistence::CommitError;
 use ractor::ActorRef;
 use tokio::task::JoinHandle;
 
 pub use self::builder::{NodeBuilder, StartError};
 pub use self::stop::StopError;
+use self::stop::Stopping;
 use crate::actor::Actor;
 use crate::address::{Address, AddressOf};
 use crate::core::Core;
@@ -26,6 +26,7 @@ use crate::dead_letters::DeadLetters;
 use crate::gate::NodeEnded;
 use crate::group::{Group, Groups, SuperviseError, Supervised};
 use crate::handle::ActorHandle;
+use crate::inside::is_in_turn;
 use crate::link::{LinkOrder, Links};
 use crate::node_file::{NodeFile, NodeFileError};
 
@@ -45,11 +46,23 @@ pub struct Node {
 struct Tasks {
     supervisors: Mutex<Vec<JoinHandle<()>>>,
     background: Mutex<Vec<JoinHandle<()>>>,
+    /// The outcome of the one stop, once that has begun.
+    stopping: OnceLock<Stopping>,
     links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
     groups: Groups,
 }
 
 impl Tasks {
+    fn new() -> Self {
+        Self {
+            supervisors: Mutex::default(),
+            background: Mutex::default(),
+            stopping: OnceLock::new(),
+            links: Mutex::default(),
+            groups: Groups::default(),
+        }
+    }
+
     fn set_links(&self, supervisor: ActorRef<LinkOrder>, ended: JoinHandle<()>) {
         *lock(&self.links) = Some((supervisor, ended));
     }
@@ -163,6 +176,12 @@ impl Node {
     ///
     /// Nothing of the group runs when the future is dropped before it is done.
     pub async fn supervise(&self, group: Group) -> Result<Supervised, SuperviseError> {
+        if is_in_turn() {
+            return Err(SuperviseError::InsideTurn);
+        }
+        if self.core.gate.is_over() {
+            return Err(SuperviseError::Stopping);
+        }
         self.tasks.groups.supervise(&self.core, group).await
     }
 
@@ -204,19 +223,28 @@ impl Node {
     /// [`NodeEnded`]: the node was stopped, or its store failed, before everything was done. What was not done is done after
     /// the next start.
     ///
+    /// Inside a handler it is refused ([`NodeEnded::InsideTurn`]): it would wait for the message of that.
+    ///
     /// # Cancel safety
     ///
     /// It only watches.
     pub async fn drained(&self) -> Result<(), NodeEnded> {
+        if is_in_turn() {
+            return Err(NodeEnded::InsideTurn);
+        }
         self.core.gate.until(|| self.core.is_drained()).await
     }
 
-    /// Completes when the store has failed, so that the node can do no more work, with the reason. A node that is
-    /// stopped does not fail.
-    pub async fn failed(&self) -> CommitError {
+    /// Completes when the node does no more work, with the reason: its store has failed, the runtime that it was started on has
+    /// ended, or it was stopped ([`NodeEnded::Stopped`], which is no failure).
+    ///
+    /// # Cancel safety
+    ///
+    /// It only watches.
+    pub async fn failed(&self) -> NodeEnded {
         match self.core.gate.until(|| false).await {
-            Err(NodeEnded::Failed(failure)) => failure,
-            Ok(()) | Err(NodeEnded::Stopped) => std::future::pending().await,
+            Err(why) => why,
+            Ok(()) => unreachable!("it waits for nothing else"),
         }
     }
 }

@@ -44,6 +44,10 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
         self.set_paused(Some(asked(reason, self.core.clock.wall()))).await
     }
@@ -53,6 +57,10 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume(&self) -> Result<(), PauseError> {
         self.set_paused(None).await
     }
@@ -85,6 +93,10 @@ impl Node {
     /// # Errors
     ///
     /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause_type<A: Actor>(&self, reason: &str) -> Result<(), PauseError> {
         self.set_type_paused::<A>(Some(asked(reason, self.core.clock.wall()))).await
     }
@@ -94,6 +106,10 @@ impl Node {
     /// # Errors
     ///
     /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume_type<A: Actor>(&self) -> Result<(), PauseError> {
         self.set_type_paused::<A>(None).await
     }

@@ -79,6 +79,10 @@ impl<'h, A: Actor, M: Message> Post<'h, A, M> {
     /// # Errors
     ///
     /// [`SendError::NotAccepted`] hands the message back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ActorHandle::submit`].
     pub async fn submit(self) -> Result<Receipt, SendError<M>> {
         match self.handle.post(&self.message, &self.options, None).await {
             Ok(receipt) => Ok(receipt),

@@ -12,6 +12,7 @@ use crate::actor::{Actor, Answer, Payload};
 use crate::cluster::Peer;
 use crate::core::Effect;
 use crate::handle::ActorHandle;
+use crate::inside::{Inside, Mark};
 use crate::link::{NoAnswer, Note};
 use crate::message::Message;
 use crate::refusal::QueryError;
@@ -87,6 +88,7 @@ impl<A: Actor> Question<A> {
     }
 
     pub(crate) fn answer(self, actor: &A, state: &A::State) -> Effect {
+        let _inside = Mark::set(Inside::Turn);
         (self.answer)(actor, state)
     }
 }

@@ -12,6 +12,7 @@ use crate::cluster::Inquiry;
 use crate::core::Core;
 use crate::dead_letters::DeadLetter;
 use crate::gate::NodeEnded;
+use crate::inside::is_in_turn;
 use crate::letter::{Place, Posted};
 use crate::message::MessageId;
 use crate::waiter::{Outcome, Waiter};
@@ -132,12 +133,16 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Ended`] when this node ended before.
+    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Ended`] when this node ended before, or
+    /// inside a handler, which it would wait for ([`NodeEnded::InsideTurn`]).
     ///
     /// # Cancel safety
     ///
     /// As [`Receipt::accepted`].
     pub async fn processed(self) -> Result<(), ProcessedError> {
+        if is_in_turn() {
+            return Err(NodeEnded::InsideTurn.into());
+        }
         let (told, outcome) = oneshot::channel();
         match &self.place {
             Place::Mailbox => {
@@ -163,7 +168,7 @@ impl Receipt {
         let mut inner = mailbox.lock();
         let waits = inner.rules.contains(self.position);
         if waits {
-            inner.asks.insert(self.position, Waiter::Here { told, reply: false });
+            inner.asks.add(&self.core.gate, self.position, Waiter::Here { told, reply: false });
         }
         waits
     }

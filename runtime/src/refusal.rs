@@ -139,6 +139,11 @@ pub enum Refusal {
     /// The node is stopping.
     #[error("the node is stopping and takes nothing in; send again when it is back")]
     Stopping,
+    /// The tokio runtime that the node was started on has ended, and all of its tasks with it.
+    #[error(
+        "the tokio runtime that the node was started on has ended, so that the node takes nothing in; start it again, on a runtime that lives as long as it"
+    )]
+    RuntimeGone,
 }
 
 /// A send that did not end well.

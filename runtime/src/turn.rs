@@ -159,6 +159,10 @@ impl<'a> Turn<'a> {
     /// # Errors
     ///
     /// The store failed: this turn will never commit.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only watches.
     pub async fn committed(&self) -> Result<(), Failure> {
         let before = self.mailbox.lock().last_submitted.max(self.position);
         Ok(self.core.gate.durable(before).await?)

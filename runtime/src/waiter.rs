@@ -1,12 +1,15 @@
 //! Who waits for what becomes of a message: a future on this node, or one on another.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everpost_persistence::Position;
 use tokio::sync::oneshot;
 
 use crate::cluster::Peer;
+use crate::gate::Gate;
 use crate::link::{Fate, Note};
 use crate::message::MessageId;
 
@@ -66,6 +69,35 @@ impl Waiter {
                 }
             }
         }
+    }
+}
+
+/// Who waits for the messages of one mailbox. Belongs under its lock.
+///
+/// The end of the node empties it, mailbox by mailbox, after the gate was closed; so whoever is added under the lock either sees
+/// that the gate is closed, or is found there.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(HashMap<Position, Waiter>);
+
+impl Waiters {
+    /// Adds who waits for the message at `position`. At the end of the node it is dropped instead, which tells it.
+    pub(crate) fn add<E>(&mut self, gate: &Gate<E>, position: Position, waiter: Waiter) {
+        if !gate.is_over() {
+            self.0.insert(position, waiter);
+        }
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Option<&Waiter> {
+        self.0.get(&position)
+    }
+
+    pub(crate) fn take(&mut self, position: Position) -> Option<Waiter> {
+        self.0.remove(&position)
+    }
+
+    /// Whoever waits is told that it will not be.
+    pub(crate) fn dismiss(&mut self) {
+        self.0.clear();
     }
 }
 

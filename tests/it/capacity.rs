@@ -197,7 +197,8 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
         _ => false,
     };
     assert!(typed, "{failed:?}");
-    assert!(matches!(soon("the node says so", node.failed()).await, CommitError::DiskFull { .. }));
+    let failure = soon("the node says so", node.failed()).await;
+    assert!(matches!(failure, NodeEnded::Failed(CommitError::DiskFull { .. })), "{failure:?}");
     let refused = refusal(actor.send(Script::new([])).await.unwrap_err());
     assert!(matches!(refused, Refusal::Stopping | Refusal::Store(AdmissionError::Failed(_))), "{refused:?}");
     soon("a drain ends", node.drained()).await.unwrap_err();

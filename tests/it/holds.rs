@@ -239,3 +239,32 @@ async fn as_many_messages_of_an_address_are_held_as_may_be() {
     soon("it drains", node.drained()).await.unwrap();
     node.stop().await.unwrap();
 }
+
+/// It used to panic, and the message was lost until a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_given_back_or_dropped_outside_of_a_runtime_comes_back() {
+    let folder = everpost_tests::folder();
+    let (node, jobs) = start(folder.path()).await;
+    let keeper = node.actor::<Keeper>("one");
+    let next = async || jobs.next().await;
+    for round in 0..3 {
+        keeper.send(Job::Keep(round)).await.unwrap();
+        let (_, hold) = next().await;
+        let decide = async move {
+            match round {
+                0 => drop(hold),
+                1 => hold.nack(Duration::ZERO, "not now").await.unwrap(),
+                _ => hold.reject("not ever").await.unwrap(),
+            }
+        };
+        let deciding = tokio::task::spawn_blocking(|| everpost_tests::cancel::without_a_runtime(decide));
+        soon("it is decided", deciding).await.unwrap();
+        if round < 2 {
+            let (job, hold) = next().await;
+            assert_eq!((job, hold.attempt()), (Job::Keep(round), 2));
+            soon("it is done", hold.ack()).await.unwrap();
+        }
+    }
+    assert_eq!(node.dead_letters().count(), 1);
+    node.stop().await.unwrap();
+}

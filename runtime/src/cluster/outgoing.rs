@@ -35,6 +35,8 @@ pub(crate) struct Outgoing {
     volatile: VecDeque<(u16, Bytes)>,
     volatile_bytes: usize,
     is_connected: bool,
+    /// The node has ended: nobody learns of deliveries.
+    is_over: bool,
     /// The gate will ring when more may leave.
     pub(crate) gated: bool,
 }
@@ -70,6 +72,7 @@ impl Outgoing {
             volatile: VecDeque::new(),
             volatile_bytes: 0,
             is_connected: false,
+            is_over: false,
             gated: false,
         }
     }
@@ -126,6 +129,10 @@ impl Outgoing {
             return None;
         }
         let (waiter, delivered) = oneshot::channel();
+        if self.is_over {
+            // The waiter is dropped, which tells it.
+            return Some(delivered);
+        }
         self.delivered.entry(Sequence(position.0)).or_default().push(waiter);
         Some(delivered)
     }
@@ -212,6 +219,7 @@ impl Outgoing {
 
     /// Nobody will learn of deliveries any more.
     pub(crate) fn dismiss(&mut self) {
+        self.is_over = true;
         self.delivered.clear();
     }
 }

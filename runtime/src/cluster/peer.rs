@@ -1,15 +1,16 @@
 //! One other node: what is owed to it, what it is to be told, and the connection that it made.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashSet;
+use everpost_persistence::Position;
+use everpost_transport::link::Lane;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::notes::Notes;
 use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
@@ -17,9 +18,6 @@ use crate::alarm::{Alarm, Said};
 use crate::config::{LinkConfig, NodeConfig};
 use crate::link::{Introduced, Note, Troubles};
 use crate::message::MessageId;
-
-/// How many notes wait for the link at most. What is dropped is asked for again, or not waited for any more.
-const NOTES_MAX: usize = 65_536;
 
 /// One other node.
 pub(crate) struct Peer {
@@ -37,7 +35,7 @@ pub(crate) struct Peer {
     senders_waiting: AtomicUsize,
     /// Who waits for what becomes of a message there.
     pub(crate) pending: Pending,
-    notes: Mutex<VecDeque<Note>>,
+    notes: Mutex<Notes>,
     /// Rung when there is something to tell: acknowledgements or notes.
     pub(crate) news: Notify,
     /// The newest connection that the peer made, until its link takes it.
@@ -45,8 +43,6 @@ pub(crate) struct Peer {
     arrival: Notify,
     /// Questions that the peer has not answered yet.
     questions: Questions,
-    /// Mailboxes of this node that the peer was told are full.
-    told_full: Mutex<FxHashSet<Address>>,
     troubles: Mutex<Troubles>,
     /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
     contradictions: Mutex<Alarm>,
@@ -75,7 +71,6 @@ impl Peer {
             arrived: Mutex::new(None),
             arrival: Notify::new(),
             questions: Questions::default(),
-            told_full: Mutex::default(),
             contradictions: Mutex::default(),
             troubles: Mutex::default(),
         }
@@ -115,23 +110,31 @@ impl Peer {
 
     /// Tells the peer something when there is a connection.
     pub(crate) fn tell(&self, note: Note) {
-        let mut notes = lock(&self.notes);
-        if notes.len() == NOTES_MAX {
-            notes.pop_front();
-        }
-        notes.push_back(note);
-        drop(notes);
+        lock(&self.notes).push(note);
         self.news.notify_one();
     }
 
-    pub(crate) fn take_notes(&self) -> VecDeque<Note> {
-        std::mem::take(&mut *lock(&self.notes))
+    /// Asks the peer what becomes of a message that it has, when there is a connection.
+    pub(crate) fn inquire(&self, id: MessageId) {
+        self.pending.ask(id);
+        self.news.notify_one();
     }
 
-    /// A conversation begins. What nobody would say again outlives the one before.
-    pub(crate) fn begin(&self) {
-        lock(&self.notes).retain(|note| matches!(note, Note::Outcome { .. } | Note::Forget { .. }));
-        lock(&self.told_full).clear();
+    /// Takes up to `notes_max` of what the peer is to be told and asked; a few more when mailboxes are full.
+    pub(crate) fn take_notes(&self, notes_max: usize) -> Vec<Note> {
+        let mut notes = lock(&self.notes).take(notes_max);
+        let room = notes_max.saturating_sub(notes.len());
+        if room > 0 {
+            notes.append(&mut self.pending.questions(room));
+        }
+        notes
+    }
+
+    /// A conversation begins. The peer is asked about everything of which `has_it` says that it has it.
+    pub(crate) fn begin(&self, has_it: impl FnMut(Lane, Position) -> bool) {
+        lock(&self.notes).begin();
+        self.pending.ask_anew(has_it);
+        self.news.notify_one();
     }
 
     /// The peer has made a connection; the newest wins.
@@ -154,6 +157,7 @@ impl Peer {
     /// The connection is gone, and with it what is stored nowhere.
     pub(crate) fn interrupted(&self) {
         self.outgoing().interrupted();
+        lock(&self.notes).end();
         self.questions.lose();
         // No mailbox there is known to be full any more.
         self.make_room();
@@ -164,7 +168,7 @@ impl Peer {
         if !self.outgoing().is_connected() {
             return None;
         }
-        let (number, answer) = self.questions.add();
+        let (number, answer) = self.questions.add()?;
         self.tell(question(number));
         Some(answer)
     }
@@ -183,23 +187,25 @@ impl Peer {
 
     /// Tells the peer that a mailbox of this node is full, once.
     pub(crate) fn tell_full(&self, address: &Address) {
-        if lock(&self.told_full).insert(address.clone()) {
-            self.tell(Note::Full { destination: address.to_string() });
+        let is_news = lock(&self.notes).set_full(address, true);
+        if is_news {
+            self.news.notify_one();
         }
     }
 
     /// Tells the peer that a mailbox has room again, if it was told that it is full.
     pub(crate) fn tell_room(&self, address: &Address) {
-        if lock(&self.told_full).remove(address) {
-            self.tell(Note::Room { destination: address.to_string() });
+        let is_news = lock(&self.notes).set_full(address, false);
+        if is_news {
+            self.news.notify_one();
         }
     }
 
-    /// Whoever waits for something from this peer will not get it.
+    /// The node has ended: whoever waits for something from this peer will not get it, nor will whoever comes later.
     pub(crate) fn dismiss(&self) {
         lock(&self.arrived).take();
-        self.pending.dismiss();
-        self.questions.lose();
+        self.pending.close();
+        self.questions.close();
         self.outgoing().dismiss();
         self.room.notify_waiters();
     }

@@ -19,21 +19,26 @@ pub(super) struct Questions {
 #[derive(Debug, Default)]
 struct Open {
     last: u64,
+    /// The node has ended.
+    closed: bool,
     by_number: HashMap<u64, oneshot::Sender<Answer>>,
 }
 
 impl Questions {
-    /// Adds a question; who has stopped waiting is forgotten on the way.
-    pub(super) fn add(&self) -> (u64, oneshot::Receiver<Answer>) {
+    /// Adds a question; who has stopped waiting is forgotten on the way. None at the end of the node.
+    pub(super) fn add(&self) -> Option<(u64, oneshot::Receiver<Answer>)> {
         let (waiter, answer) = oneshot::channel();
         let mut open = self.lock();
+        if open.closed {
+            return None;
+        }
         if open.by_number.len() == open.by_number.capacity() {
             open.by_number.retain(|_, waiter| !waiter.is_closed());
         }
         open.last += 1;
         let number = open.last;
         open.by_number.insert(number, waiter);
-        (number, answer)
+        Some((number, answer))
     }
 
     /// Whoever has stopped waiting is not told.
@@ -46,6 +51,13 @@ impl Questions {
     /// No question will be answered any more.
     pub(super) fn lose(&self) {
         self.lock().by_number.clear();
+    }
+
+    /// No question will be answered any more, nor taken.
+    pub(super) fn close(&self) {
+        let mut open = self.lock();
+        open.closed = true;
+        open.by_number.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

@@ -1,6 +1,6 @@
 //! Who on this node waits for what becomes of a message at another one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::Position;
@@ -8,13 +8,30 @@ use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
 use crate::address::Address;
+use crate::link::Note;
 use crate::message::MessageId;
 use crate::waiter::Outcome;
 
 /// The messages whose outcome is waited for, by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    by_id: Mutex<HashMap<u128, Awaited>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What the peer is to be asked is a part of who waits, so that nothing which is waited for can be lost on the way to it.
+#[derive(Debug, Default)]
+struct Waiting {
+    by_id: HashMap<u128, Entry>,
+    /// Those that the peer is to be asked about, each once; some may not be waited for any more.
+    to_ask: VecDeque<u128>,
+    /// The node has ended: whoever comes is told at once.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    awaited: Awaited,
+    is_to_be_asked: bool,
 }
 
 /// From here on those who have stopped waiting are looked for whenever the map would grow.
@@ -31,7 +48,7 @@ pub(crate) struct Awaited {
     pub(crate) reply: bool,
 }
 
-/// What the peer is asked about a message that it has.
+/// What the peer may be asked about a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Inquiry {
     pub(crate) id: MessageId,
@@ -42,47 +59,144 @@ pub(crate) struct Inquiry {
 }
 
 impl Pending {
+    /// Adds who waits. At the end of the node it is dropped instead, which tells it.
     pub(crate) fn wait(&self, id: MessageId, awaited: Awaited) {
-        let mut pending = self.lock();
-        if pending.len() >= PRUNE_FROM && pending.len() == pending.capacity() {
-            pending.retain(|_, awaited| !awaited.waiter.is_closed());
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return;
         }
-        pending.insert(id.0, awaited);
+        let by_id = &mut waiting.by_id;
+        if by_id.len() >= PRUNE_FROM && by_id.len() == by_id.capacity() {
+            by_id.retain(|_, entry| !entry.awaited.waiter.is_closed());
+        }
+        by_id.insert(id.0, Entry { awaited, is_to_be_asked: false });
+    }
+
+    /// The peer has the message, and is to be asked about it if it is still waited for.
+    pub(crate) fn ask(&self, id: MessageId) {
+        let mut waiting = self.lock();
+        let Waiting { by_id, to_ask, .. } = &mut *waiting;
+        if let Some(entry) = by_id.get_mut(&id.0)
+            && !entry.is_to_be_asked
+        {
+            entry.is_to_be_asked = true;
+            to_ask.push_back(id.0);
+        }
+    }
+
+    /// A conversation begins: nothing was asked in it yet. The peer is to be asked about every message of which `has_it` says that the
+    /// peer has it; who has stopped waiting is forgotten.
+    pub(crate) fn ask_anew(&self, mut has_it: impl FnMut(Lane, Position) -> bool) {
+        let mut waiting = self.lock();
+        let Waiting { by_id, to_ask, .. } = &mut *waiting;
+        to_ask.clear();
+        by_id.retain(|id, Entry { awaited, is_to_be_asked }| {
+            if awaited.waiter.is_closed() {
+                return false;
+            }
+            *is_to_be_asked = has_it(awaited.lane, awaited.position);
+            if *is_to_be_asked {
+                to_ask.push_back(*id);
+            }
+            true
+        });
+    }
+
+    /// Takes up to so many questions that the peer is to be asked now.
+    pub(crate) fn questions(&self, questions_max: usize) -> Vec<Note> {
+        let mut waiting = self.lock();
+        let Waiting { by_id, to_ask, .. } = &mut *waiting;
+        let mut questions = Vec::new();
+        while questions.len() < questions_max
+            && let Some(id) = to_ask.pop_front()
+        {
+            if let Some(Entry { awaited, is_to_be_asked }) = by_id.get_mut(&id)
+                && std::mem::take(is_to_be_asked)
+            {
+                let Awaited { address, reply, .. } = awaited;
+                questions.push(Note::Inquiry { id, destination: address.to_string(), reply: *reply });
+            }
+        }
+        questions
     }
 
     /// The peer has said what became of a message. Whoever has stopped waiting is not told. Returns whether anybody was.
     pub(crate) fn resolve(&self, id: u128, outcome: Outcome) -> bool {
-        let awaited = self.lock().remove(&id);
-        awaited.is_some_and(|awaited| awaited.waiter.send(outcome).is_ok())
+        let told = self.lock().by_id.remove(&id);
+        told.is_some_and(|entry| entry.awaited.waiter.send(outcome).is_ok())
     }
 
     /// A message cannot be delivered: whoever waits for what becomes of it is told so.
     pub(crate) fn undeliverable(&self, lane: Lane, position: Position, reason: &str) {
         // Found without an index, since it is rare.
-        for (_, awaited) in self.lock().extract_if(|_, awaited| (awaited.lane, awaited.position) == (lane, position)) {
-            let _ = awaited.waiter.send(Outcome::Undeliverable(reason.to_owned()));
+        let is_it = |_: &u128, entry: &mut Entry| (entry.awaited.lane, entry.awaited.position) == (lane, position);
+        for (_, entry) in self.lock().by_id.extract_if(is_it) {
+            let _ = entry.awaited.waiter.send(Outcome::Undeliverable(reason.to_owned()));
         }
     }
 
-    /// Everything that is still waited for; who has stopped waiting is forgotten.
-    pub(crate) fn inquiries(&self) -> Vec<Inquiry> {
-        let mut pending = self.lock();
-        pending.retain(|_, awaited| !awaited.waiter.is_closed());
-        let inquiry = |(id, awaited): (&u128, &Awaited)| Inquiry {
-            id: MessageId(*id),
-            address: awaited.address.clone(),
-            lane: awaited.lane,
-            position: awaited.position,
-            reply: awaited.reply,
-        };
-        pending.iter().map(inquiry).collect()
+    /// The node has ended: whoever waits is told that it will not be, and so is whoever comes later.
+    pub(crate) fn close(&self) {
+        let closed = Waiting { closed: true, ..Waiting::default() };
+        // Told outside of the lock.
+        drop(std::mem::replace(&mut *self.lock(), closed));
     }
 
-    pub(crate) fn dismiss(&self) {
-        self.lock().clear();
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = Lane { line: 1, partition: 2 };
+
+    fn wait(pending: &Pending, id: u128) -> oneshot::Receiver<Outcome> {
+        let (waiter, outcome) = oneshot::channel();
+        let (address, position) = (Address::parse("worker/one").unwrap(), Position(id as u64));
+        pending.wait(MessageId(id), Awaited { waiter, address, lane: LANE, position, reply: false });
+        outcome
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u128, Awaited>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asked(pending: &Pending) -> Vec<u128> {
+        let taken = std::iter::from_fn(|| Some(pending.questions(1000)).filter(|taken| !taken.is_empty())).flatten();
+        let id = |note| if let Note::Inquiry { id, .. } = note { id } else { unreachable!("all are inquiries") };
+        taken.map(id).collect()
+    }
+
+    /// Of 200,000 questions at once 65,536 used to be left.
+    #[test]
+    fn the_peer_is_asked_about_everything_that_is_waited_for_once() {
+        let pending = Pending::default();
+        let waiting: Vec<_> = (0..200_000).map(|id| wait(&pending, id)).collect();
+        for id in 0..200_000 {
+            pending.ask(MessageId(id));
+            pending.ask(MessageId(id));
+        }
+        assert_eq!(asked(&pending), (0..200_000).collect::<Vec<_>>());
+        assert!(asked(&pending).is_empty());
+        pending.ask_anew(|_, position| position.0 % 2 == 0);
+        let mut again = asked(&pending);
+        again.sort_unstable();
+        assert_eq!(again, (0..200_000).step_by(2).collect::<Vec<_>>());
+        drop(waiting);
+        pending.ask_anew(|_, _| true);
+        assert!(asked(&pending).is_empty(), "nobody waits any more");
+    }
+
+    #[test]
+    fn at_the_end_everybody_is_told_and_whoever_comes_later() {
+        let pending = Pending::default();
+        let mut before = wait(&pending, 1);
+        pending.ask(MessageId(1));
+        pending.close();
+        let mut after = wait(&pending, 2);
+        pending.ask(MessageId(2));
+        for outcome in [&mut before, &mut after] {
+            assert!(matches!(outcome.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        }
+        assert!(asked(&pending).is_empty());
     }
 }

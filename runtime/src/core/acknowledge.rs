@@ -55,7 +55,7 @@ impl Core {
         inner.last_submitted = ticket;
         inner.restarts = 0;
         self.settled(settled, ticket);
-        if let Some(waiter) = inner.asks.remove(position) {
+        if let Some(waiter) = inner.asks.take(*position) {
             self.release_after(ticket, Effect::Tell(waiter, Outcome::Replied(reply)));
         }
         if let Some((position, envelope)) = sent.zip(send) {

@@ -184,9 +184,9 @@ impl Core {
         let Arriving { flags, id, keep_reply, priority, envelope, .. } = arriving;
         if flags & flags::TELL != 0 {
             let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
-            inner.asks.insert(position, waiter);
+            inner.asks.add(&self.gate, position, waiter);
         } else if flags & flags::CONTRADICTION != 0 {
-            inner.asks.insert(position, Waiter::Contradicted { peer: Arc::clone(peer), id });
+            inner.asks.add(&self.gate, position, Waiter::Contradicted { peer: Arc::clone(peer), id });
         }
         if keep_reply {
             self.kept_replies.waiting(id, mailbox, position);

@@ -105,7 +105,7 @@ impl Core {
         own.last_submitted = ticket;
         own.restarts = 0;
         self.settled(settled, ticket);
-        if let Some(waiter) = own.asks.remove(&position) {
+        if let Some(waiter) = own.asks.take(position) {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
         for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {

@@ -89,7 +89,7 @@ impl Core {
                 position
             });
             if let Some(waiter) = waiter {
-                inner.asks.insert(position, waiter);
+                inner.asks.add(&self.gate, position, waiter);
             }
             if let Some(Asking { mailbox: asking, asked }) = question {
                 self.kept_replies.waiting(asked.id(), &mailbox, position);

@@ -142,7 +142,7 @@ impl Core {
             return TakenBack::Before;
         }
         let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-        let failing = tokio::spawn(async move {
+        let failing = self.runtime.spawn(async move {
             let ticket = core.fail(&mailbox, position, failure).await;
             mailbox.lock().ring(&mailbox);
             ticket
@@ -234,7 +234,7 @@ impl Core {
         }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         self.shelf.add(&self.name);
-        if let Some(waiter) = inner.asks.remove(&position) {
+        if let Some(waiter) = inner.asks.take(position) {
             let outcome = if reason == Reason::KeyReused { Outcome::KeyReused } else { Outcome::GivenUp(error) };
             self.release_after(ticket, Effect::Tell(waiter, outcome));
         }

@@ -103,10 +103,15 @@ impl DeadLetters {
     /// # Errors
     ///
     /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
     pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
         let store = self.core.store.clone();
-        let listed = tokio::task::spawn_blocking(move || shelf::list(&store)).await;
-        listed.expect("listing does not panic, and the runtime is running")
+        let listed = self.core.runtime.spawn_blocking(move || shelf::list(&store)).await;
+        // Without a runtime the node has ended.
+        listed.unwrap_or(Err(ReadError::Closed))
     }
 
     /// The one with this number, if there is one that this build can read.
@@ -114,6 +119,10 @@ impl DeadLetters {
     /// # Errors
     ///
     /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
     pub async fn show(&self, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
         let position = Position(sequence);
         Ok(self.read(position).await?.and_then(|record| DeadLetter::decode(position, &record)))
@@ -126,6 +135,11 @@ impl DeadLetters {
     /// # Errors
     ///
     /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
     pub async fn replay(&self, sequence: u64) -> Result<(), DeadLetterError> {
         self.send_again(sequence, |header, envelope| {
             if header.keep_reply {
@@ -142,6 +156,11 @@ impl DeadLetters {
     /// # Errors
     ///
     /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
     pub async fn edit<M: Message>(&self, sequence: u64, message: &M) -> Result<MessageId, DeadLetterError> {
         let id = MessageId::random();
         self.send_again(sequence, |header, _| {
@@ -168,6 +187,11 @@ impl DeadLetters {
     /// # Errors
     ///
     /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
         let _deciding = self.core.shelf.deciding.lock().await;
         let record = self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
@@ -203,8 +227,9 @@ impl DeadLetters {
 
     async fn read(&self, position: Position) -> Result<Option<Bytes>, ReadError> {
         let store = self.core.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.get(&Key::DeadLetter { position })).await;
-        read.expect("reading does not panic, and the runtime is running")
+        let read = self.core.runtime.spawn_blocking(move || store.get(&Key::DeadLetter { position })).await;
+        // As above.
+        read.unwrap_or(Err(ReadError::Closed))
     }
 }
 

@@ -57,7 +57,10 @@ pub enum SuperviseError {
     /// The restarts of an earlier process were stored by a build that this one does not understand.
     #[error("the stored restarts of the group `{0}` cannot be read by this build")]
     Record(String),
-    /// The node is stopping, or has stopped.
+    /// It was called inside a handler, where it would start a group again on every retry, and might wait for the handler.
+    #[error("a group was supervised inside a handler, which it might wait for; do that in a task of its own")]
+    InsideTurn,
+    /// The node is stopping, or has ended.
     #[error("the node is stopping, and starts no groups any more")]
     Stopping,
     /// A supervisor could not be started.
@@ -89,6 +92,19 @@ pub enum GroupEnded {
         /// Why.
         source: NodeEnded,
     },
+    /// The node has ended before the group did, and all of its tasks with the runtime.
+    #[error("the group `{group}` has ended with its node: {source}")]
+    Node {
+        /// The name of the group.
+        group: String,
+        /// Why the node has ended.
+        source: NodeEnded,
+    },
+    /// Nothing has ended: it was awaited inside a handler, or inside a task of the same group, which it would have waited for.
+    #[error(
+        "the end of the group `{0}` was awaited inside a handler, or inside a task of that group: it would wait for itself; do that in a task of its own"
+    )]
+    WaitsForItself(String),
     /// A defect: its supervisor has failed.
     #[error("the supervisor of the group `{group}` failed: {cause}")]
     Supervisor {

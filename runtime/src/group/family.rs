@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::GroupEnded;
 use super::child::{ChildContext, Ready, Run};
 use super::plan::{Plan, Planned, PlannedWork};
+use super::roots::root_id;
 use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
 use crate::budget::Restarts;
@@ -197,7 +198,8 @@ impl Family {
         let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
         let span = tracing::info_span!(parent: None, "task", %node, group, child);
         let (run, says_ready) = (Arc::clone(run), self.planned(place).terms.ready_within.is_some());
-        let task = Task { run, context: ChildContext { stopping, ready }, says_ready, span };
+        let root = root_id(&self.core, &self.plan.path);
+        let task = Task { run, context: ChildContext { stopping, ready }, says_ready, span, root };
         let (task, _) = ActorRuntime::spawn_linked(None, task, (), myself.get_cell()).await?;
         // As above.
         let _ = task.cast(Begin);

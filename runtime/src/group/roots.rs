@@ -4,10 +4,12 @@ mod supervisor;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::{ActorId, ActorRef, ActorRuntime};
+use rustc_hash::FxHasher;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
@@ -17,6 +19,8 @@ use super::family::{Family, Order, Stored};
 use super::plan::Plan;
 use super::{Group, GroupEnded, SuperviseError, record};
 use crate::core::Core;
+use crate::gate::NodeEnded;
+use crate::inside::{self, RootId};
 
 /// The groups of a node.
 #[derive(Default)]
@@ -39,6 +43,7 @@ struct Roots {
 
 struct Root {
     name: String,
+    id: RootId,
     life: watch::Sender<Life>,
     /// None until it runs.
     group: Option<ActorRef<Order>>,
@@ -58,7 +63,7 @@ impl Groups {
     /// Starts a group; see [`Node::supervise`](crate::Node::supervise).
     pub(crate) async fn supervise(&self, core: &Arc<Core>, group: Group) -> Result<Supervised, SuperviseError> {
         let plan = Plan::check(group)?;
-        let claim = self.registry.claim(&plan.path)?;
+        let claim = self.registry.claim(core, &plan.path)?;
         let actors = Claims::take(core, &plan).await?;
         let stored = read_stored(core, &plan).await?;
         for (group, starts) in plan.surprises() {
@@ -88,7 +93,7 @@ impl Groups {
         };
         // One that is gone already is heard of as every end is.
         let _ = group.cast(Order::Begin);
-        Ok(Supervised { name: plan.path.as_str().into(), group, life, actors })
+        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(core, &plan.path), group, life, actors })
     }
 
     /// Takes no more groups, and stops all, the last one first. Those that are not done `within` this time are killed;
@@ -99,7 +104,7 @@ impl Groups {
         let mut late = Vec::new();
         for group in running.iter().rev() {
             // Once the deadline has passed this only looks whether the group is done.
-            if tokio::time::timeout_at(deadline, group.stop()).await.is_err() {
+            if tokio::time::timeout_at(deadline, group.stopped()).await.is_err() {
                 late.push(group);
             }
         }
@@ -114,6 +119,11 @@ impl Groups {
         }
         self.end_supervisor(deadline).await;
         late.iter().map(|group| group.name().to_owned()).collect()
+    }
+
+    /// The node has ended, and every group with its runtime: nobody hears of their ends.
+    pub(crate) fn gone(&self, why: &NodeEnded) {
+        self.registry.gone(why);
     }
 
     async fn end_supervisor(&self, deadline: tokio::time::Instant) {
@@ -143,7 +153,7 @@ impl Groups {
 
 impl Registry {
     /// Takes a name, until the claim is dropped or the group has ended.
-    fn claim(&self, name: &str) -> Result<Claim<'_>, SuperviseError> {
+    fn claim(&self, core: &Core, name: &str) -> Result<Claim<'_>, SuperviseError> {
         let mut registry = lock(&self.0);
         if registry.closed {
             return Err(SuperviseError::Stopping);
@@ -152,8 +162,15 @@ impl Registry {
             return Err(SuperviseError::NameInUse(name.to_owned()));
         }
         let life = watch::Sender::new(Life::Starting);
-        registry.roots.push(Root { name: name.to_owned(), life: life.clone(), group: None, actors: Actors::default() });
-        Ok(Claim { registry: self, name: name.to_owned(), life })
+        let (name, id, life_of_root) = (name.to_owned(), root_id(core, name), life.clone());
+        registry.roots.push(Root {
+            name: name.clone(),
+            id,
+            life: life_of_root,
+            group: None,
+            actors: Actors::default(),
+        });
+        Ok(Claim { registry: self, name, life })
     }
 
     /// Takes no more; returns those that run.
@@ -162,9 +179,21 @@ impl Registry {
         registry.closed = true;
         let running = registry.roots.iter().filter_map(|root| {
             let (name, group, life) = (root.name.as_str().into(), root.group.clone()?, root.life.subscribe());
-            Some(Supervised { name, group, life, actors: Arc::clone(&root.actors) })
+            Some(Supervised { name, id: root.id, group, life, actors: Arc::clone(&root.actors) })
         });
         running.collect()
+    }
+
+    /// Takes no more, and tells of every group that it has ended with the node.
+    fn gone(&self, why: &NodeEnded) {
+        let roots = {
+            let mut registry = lock(&self.0);
+            registry.closed = true;
+            std::mem::take(&mut registry.roots)
+        };
+        for Root { name, life, .. } in roots {
+            life.send_replace(Life::Ended(Err(GroupEnded::Node { group: name, source: why.clone() })));
+        }
     }
 
     /// A group has ended.
@@ -202,7 +231,8 @@ impl Claim<'_> {
             return None;
         }
         let root = registry.roots.iter_mut().find(|root| root.name == self.name);
-        let root = root.expect("a name that is claimed stays");
+        // None when the node has ended meanwhile.
+        let root = root?;
         root.group = Some(group.clone());
         root.actors = actors.keep();
         Some(Arc::clone(&root.actors))
@@ -232,6 +262,15 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
     Ok(Arc::new(stored))
 }
 
+/// The outermost group of the group at `path`, as its tasks are marked.
+pub(super) fn root_id(core: &Core, path: &str) -> RootId {
+    let root = path.split('/').next().unwrap_or_default();
+    let mut hasher = FxHasher::default();
+    // Of two nodes of a process that may have groups of one name the stores differ.
+    (core.store.id().0, root).hash(&mut hasher);
+    RootId(hasher.finish())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -240,6 +279,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone)]
 pub struct Supervised {
     name: Arc<str>,
+    id: RootId,
     group: ActorRef<Order>,
     life: watch::Receiver<Life>,
     actors: Actors,
@@ -256,12 +296,13 @@ impl Supervised {
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`]: it has given up before.
+    /// [`GroupEnded`]: it has given up before. [`GroupEnded::WaitsForItself`] inside a handler, or inside a task of the group.
     ///
     /// # Cancel safety
     ///
     /// It only watches.
     pub async fn started(&self) -> Result<(), GroupEnded> {
+        self.check_outside()?;
         match self.until(|life| !matches!(life, Life::Starting)).await {
             Life::Ended(outcome) => outcome,
             Life::Starting | Life::Started => Ok(()),
@@ -273,12 +314,25 @@ impl Supervised {
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`] says why it has ended, if it was not told to.
+    /// [`GroupEnded`] says why it has ended, if it was not told to. [`GroupEnded::WaitsForItself`] inside a handler, or inside a
+    /// task of the group.
     ///
     /// # Cancel safety
     ///
     /// It only watches.
     pub async fn ended(&self) -> Result<(), GroupEnded> {
+        self.check_outside()?;
+        self.over().await
+    }
+
+    /// As [`stop`](Self::stop), from within the node.
+    async fn stopped(&self) -> Result<(), GroupEnded> {
+        // One that is gone has stopped.
+        let _ = self.group.cast(Order::Stop);
+        self.over().await
+    }
+
+    async fn over(&self) -> Result<(), GroupEnded> {
         match self.until(|life| matches!(life, Life::Ended(_))).await {
             Life::Ended(outcome) => outcome,
             Life::Starting | Life::Started => Ok(()),
@@ -296,9 +350,16 @@ impl Supervised {
     ///
     /// The stop goes on when the future is dropped.
     pub async fn stop(&self) -> Result<(), GroupEnded> {
-        // One that is gone has stopped.
-        let _ = self.group.cast(Order::Stop);
-        self.ended().await
+        self.check_outside()?;
+        self.stopped().await
+    }
+
+    /// Refuses where the wait would be for the code that waits.
+    fn check_outside(&self) -> Result<(), GroupEnded> {
+        if inside::is_in_turn() || inside::root_of_task() == Some(self.id) {
+            return Err(GroupEnded::WaitsForItself(self.name.to_string()));
+        }
+        Ok(())
     }
 
     /// Gives the keyed actors of a group that has ended back to themselves: they handle messages whenever there are some, as

@@ -9,6 +9,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tracing::{Instrument, Span};
 
 use super::child::{ChildContext, Run};
+use crate::inside::{Inside, RootId, within};
 
 /// The one message of a task.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Task {
     /// It says itself when it is ready.
     pub(super) says_ready: bool,
     pub(super) span: Span,
+    /// The outermost group that it is part of.
+    pub(super) root: RootId,
 }
 
 impl ractor::Actor for Task {
@@ -34,7 +37,7 @@ impl ractor::Actor for Task {
     async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
         // Made and dropped here, whatever its end: a panic, or a kill, passes through this frame.
         let running = async { (self.run)(self.context.clone()).await };
-        let mut running = pin!(running.instrument(self.span.clone()));
+        let mut running = pin!(within(Inside::Task(self.root), running.instrument(self.span.clone())));
         let ended = match poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await {
             Poll::Ready(ended) => ended,
             Poll::Pending => {

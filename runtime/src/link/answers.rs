@@ -63,7 +63,7 @@ async fn settle(core: &Core, address: &Address, id: u128, waiter: Waiter) -> Res
         if let Some(position) = find(core, &mailbox, id).await? {
             let mut inner = mailbox.lock();
             if inner.rules.contains(position) {
-                inner.asks.insert(position, waiter);
+                inner.asks.add(&core.gate, position, waiter);
                 return Ok(None);
             }
         }

@@ -15,6 +15,9 @@ use crate::cluster::Peer;
 use crate::core::{Core, Producer};
 use crate::message::MessageId;
 
+/// How many notes are written before acknowledgements have their turn again.
+const NOTES_AT_A_TIME: usize = 1024;
+
 /// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
 pub(super) async fn tell(
     core: &Core,
@@ -30,7 +33,9 @@ pub(super) async fn tell(
         producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(durable, credit, &mut acks);
         encode_acks(&mut buffer, &acks);
         acks.clear();
-        for note in producer.peer.take_notes() {
+        let notes = producer.peer.take_notes(NOTES_AT_A_TIME);
+        let is_all = notes.len() < NOTES_AT_A_TIME;
+        for note in notes {
             if let Some(note) = fitting(core, &producer.peer, note, note_bytes_max) {
                 encode_note(&mut buffer, &note);
             }
@@ -38,8 +43,10 @@ pub(super) async fn tell(
         if !buffer.is_empty() {
             writer.write(&mut buffer).await?;
         }
-        // A ring that came meanwhile is kept, so nothing is missed.
-        producer.peer.news.notified().await;
+        if is_all {
+            // A ring that came meanwhile is kept, so nothing is missed.
+            producer.peer.news.notified().await;
+        }
     }
 }
 

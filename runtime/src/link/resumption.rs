@@ -9,9 +9,9 @@ use everpost_transport::link::{Flagged, Lane, Sequence, Terms};
 use everpost_transport::{ControlWriter, Frame};
 use rustc_hash::FxHashMap;
 
+use super::Ended;
 use super::introduction::{Introduced, next_frame};
-use super::{Ended, Note};
-use crate::cluster::{Acquaintances, CURSOR_BYTES_MAX, Inquiry, encode_acquaintance, encode_cursor};
+use crate::cluster::{Acquaintances, CURSOR_BYTES_MAX, encode_acquaintance, encode_cursor};
 use crate::core::{Core, Producer};
 use crate::gate::NodeEnded;
 
@@ -62,13 +62,8 @@ fn go_on(
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
     let remembered = core.get_acquainted(hello, &mut acquaintances);
     let ticket = core.settle(permit, producer.store, &settled, remembered);
-    peer.begin();
+    peer.begin(|lane, position| outgoing.flag(lane, position, 0) == Flagged::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
-    for Inquiry { id, address, lane, position, reply } in peer.pending.inquiries() {
-        if outgoing.flag(lane, position, 0) == Flagged::Acknowledged {
-            peer.tell(Note::Inquiry { id: id.0, destination: address.to_string(), reply });
-        }
-    }
     peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
     drop((outgoing, acquaintances));
     peer.departures.notify_one();

@@ -7,17 +7,19 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use everpost_persistence::{OpenError, Position, Slots, Store};
 use everpost_transport::{Endpoint, Identity, Settings};
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 pub use self::error::StartError;
 use super::recover::{self, Recovered};
+use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, sweep, watch};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
@@ -25,8 +27,7 @@ use crate::clock::{Clock, Micros};
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
-use crate::gate::Gate;
-use crate::group::Groups;
+use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::{self, Links};
 use crate::node_file::NodeFile;
@@ -160,10 +161,35 @@ impl NodeBuilder {
     ///
     /// [`StartError`]; nothing runs then, and nothing in the store was lost.
     ///
+    /// # Panics
+    ///
+    /// When [`Actor::handlers`] does; and outside of a tokio runtime, since the node lives on the one that starts it.
+    ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: await it to its end, or let the process end.
+    /// A start that is dropped is undone in the background: its store and its address are free again when the step that is under
+    /// way has ended. Until then another start is told that the store is in use.
     pub async fn start(self) -> Result<Node, StartError> {
+        let (told, started) = oneshot::channel();
+        let starting = tokio::spawn(self.start_for(told).in_current_span());
+        match started.await {
+            Ok(started) => started.map(Unclaimed::claim),
+            Err(_) => match starting.await {
+                Err(end) if end.is_panic() => std::panic::resume_unwind(end.into_panic()),
+                _ => Err(NodeEnded::RuntimeGone.into()),
+            },
+        }
+    }
+
+    /// Starts the node for whoever is to be told, in a task of its own: what is begun here is undone here.
+    async fn start_for(self, told: oneshot::Sender<Result<Unclaimed, StartError>>) {
+        let started = self.run(&|| told.is_closed()).await.map(|node| Unclaimed(Some(node)));
+        // Nobody takes it: then it is dropped, and stops.
+        drop(told.send(started));
+    }
+
+    /// `is_cut_off` tells that nobody wants the node any more.
+    async fn run(self, is_cut_off: &(dyn Fn() -> bool + Send + Sync)) -> Result<Node, StartError> {
         let Self { name, folder, mut config, cluster, parts, quarantine_unhandled } = self;
         config.validate()?;
         // From here on there is one number.
@@ -180,9 +206,15 @@ impl NodeBuilder {
         let open = move || -> Result<_, OpenError> {
             let (store, opened) = Store::open(&folder, store_config, move || rung.notify_one())?;
             let (slots, in_hand) = Slots::open(&folder)?;
+            store.watch(Slots::FILE_NAME)?;
             Ok((store, opened, slots, in_hand))
         };
         let (store, opened, slots, in_hand) = blocking(open).await?;
+        if is_cut_off() {
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            closed.map_err(|_| NodeEnded::RuntimeGone)?.map_err(NodeEnded::Failed)?;
+            return Err(NodeEnded::Stopped.into());
+        }
         let gate = Gate::new(store.clone(), progress);
         let hands = Hands::new(slots, store.epoch().nonce);
         tracing::info!(
@@ -203,6 +235,29 @@ impl NodeBuilder {
         let recover = move || recover::recover(&recovering, &in_hand, quarantine_unhandled);
         let recovered = blocking(recover).await?;
         start(core, parts, recovered, cluster.zip(identity)).await
+    }
+}
+
+/// A node that has started, until whoever started it has taken it. One that nobody takes stops.
+struct Unclaimed(Option<Node>);
+
+impl Unclaimed {
+    fn claim(mut self) -> Node {
+        self.0.take().expect("it is taken once, which takes all of it")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(node) = self.0.take() {
+            tracing::info!(
+                node = node.name(),
+                event = "start undone",
+                "nobody waits for the start any more: it is undone"
+            );
+            // It goes on by itself.
+            drop(node.begin_stop());
+        }
     }
 }
 
@@ -231,20 +286,20 @@ async fn start(
         Some((cluster, identity)) => Some(bind(&core, cluster, &identity)?),
         None => None,
     };
-    let gate = Arc::clone(&core);
-    let opening = tokio::spawn(async move {
-        gate.gate.run(|effect| gate.release(effect)).await;
-        gate.store_failed();
-    });
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
     let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
     let looking = tokio::spawn(watch::watch(Arc::clone(&core)));
-    let background = vec![opening, sweeping, watching, looking].into();
-    let tasks = Tasks { supervisors: Mutex::default(), background, links: Mutex::default(), groups: Groups::default() };
-    let node = Node { core, tasks: Arc::new(tasks), links };
+    let node = Node { core, tasks: Arc::new(Tasks::new()), links };
+    let lifeline = Lifeline(node.clone());
+    tokio::spawn(async move {
+        let core = &lifeline.0.core;
+        core.gate.run(|effect| core.release(effect)).await;
+        core.store_failed();
+    });
+    [sweeping, watching, looking].into_iter().for_each(|task| node.tasks.add_background(task));
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
-        let _ = node.stop().await;
+        let _ = node.stopped().await;
         return Err(error);
     }
     Ok(node)

@@ -1,19 +1,26 @@
-//! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close.
+//! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close. There is one stop of a node: a task of its own,
+//! which the first call sets off and every call waits for.
 
 use std::time::Duration;
 
 use everpost_persistence::CommitError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Node;
+use crate::gate::NodeEnded;
+use crate::inside;
 use crate::link::LinkOrder;
 use crate::supervision::Order;
 
 /// How long an activation that was told to end at its next await may take to get there.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What came of the stop; none until it has ended.
+pub(super) type Stopping = watch::Receiver<Option<Result<(), StopError>>>;
+
 /// A stop that was not clean. Nothing that was acknowledged is lost; the next start replays what was not finished.
-#[derive(thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
     /// The store failed before or during the stop.
@@ -26,22 +33,75 @@ pub enum StopError {
     /// Groups had not stopped at the deadline. Their tasks were killed, and dropped at their next await.
     #[error("the groups {} had not stopped at the deadline; their tasks were killed", .0.join(", "))]
     GroupsKilled(Vec<String>),
+    /// The tokio runtime that the node was started on has ended before, and cut off its handlers and groups. The store is closed.
+    #[error(
+        "the tokio runtime that the node was started on has ended before; its handlers were cut off, and their messages will be handled again"
+    )]
+    RuntimeGone,
+    /// It was called inside a handler, which the stop would wait for. Nothing was done.
+    #[error(
+        "a stop inside a handler would wait for that handler; nothing was done: stop the node in a task of its own"
+    )]
+    InsideTurn,
+    /// It was called inside a task of a group, which the stop would wait for. Nothing was done.
+    #[error(
+        "a stop inside a task of a group would wait for that task; nothing was done: stop the node in a task of its own"
+    )]
+    InsideTask,
 }
 
 impl Node {
     /// Stops the node: stops its groups, the last one first, while their tasks can still send (up to the setting `stop_timeout`,
     /// then kills them), takes in nothing more, lets the turns in hand finish (up to `stop_timeout` again, then cuts
     /// them off, which is no failure of their messages), tells the other nodes, commits, takes a last checkpoint and closes the store. What
-    /// waits stays in the store. May be called again; the second call finds nothing to do.
+    /// waits stays in the store.
+    ///
+    /// There is one stop, however often this is called, also at the same time and afterwards: each call waits for its end and
+    /// returns the same.
     ///
     /// # Errors
     ///
-    /// [`StopError`] says what was not clean.
+    /// [`StopError`] says what was not clean. Inside a handler or a task of a group it is refused, since it would wait for itself.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: a stop that is dropped half-way leaves a node that takes nothing in. Call it again.
+    /// The stop goes on when the future is dropped; call it again to wait for its end.
     pub async fn stop(&self) -> Result<(), StopError> {
+        if inside::is_in_turn() {
+            return Err(StopError::InsideTurn);
+        }
+        if inside::root_of_task().is_some() {
+            return Err(StopError::InsideTask);
+        }
+        self.stopped().await
+    }
+
+    /// As [`stop`](Self::stop), from within the node.
+    pub(super) async fn stopped(&self) -> Result<(), StopError> {
+        let mut stopping = self.begin_stop();
+        let told = stopping.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        match told {
+            Some(outcome) => outcome,
+            // The task has gone with its runtime, or could not start on it.
+            None => self.stopped_by_the_runtime().await,
+        }
+    }
+
+    /// Sets off the one stop, if that has not happened yet.
+    pub(super) fn begin_stop(&self) -> Stopping {
+        let begin = || {
+            let (tell, stopping) = watch::channel(None);
+            let node = self.clone();
+            self.core.runtime.spawn(async move {
+                let outcome = node.run_stop().await;
+                tell.send_replace(Some(outcome));
+            });
+            stopping
+        };
+        self.tasks.stopping.get_or_init(begin).clone()
+    }
+
+    async fn run_stop(&self) -> Result<(), StopError> {
         let core = &self.core;
         let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
         core.stop_intake();
@@ -60,13 +120,12 @@ impl Node {
         for task in self.tasks.take_background() {
             task.abort();
         }
-        let store = core.store.clone();
-        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        let closed = core.close_store().await;
         // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
         core.gate.open(|effect| core.release(effect));
-        core.gate.close();
-        core.dismiss_waiters();
-        closed.expect("closing does not panic, and the runtime is running")?;
+        core.end(NodeEnded::Stopped);
+        // Without a thread to close it the store ends with its last handle; nothing that was acknowledged is lost.
+        closed.unwrap_or(Ok(()))?;
         tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
         match killed.is_empty() {
             true if cut_off == 0 => Ok(()),
@@ -74,9 +133,16 @@ impl Node {
             false => Err(StopError::GroupsKilled(killed)),
         }
     }
-}
 
-impl Node {
+    /// There is no runtime to stop it on: what is left is to see the store closed.
+    async fn stopped_by_the_runtime(&self) -> Result<(), StopError> {
+        self.core.end(NodeEnded::RuntimeGone);
+        if let Ok(closed) = self.core.close_store().await {
+            closed?;
+        }
+        Err(StopError::RuntimeGone)
+    }
+
     /// Tells the peers, and ends the links. What they have not acknowledged stays in the store.
     async fn stop_links(&self) {
         self.core.stop_links();
@@ -87,6 +153,21 @@ impl Node {
         }
         if let Some(links) = &self.links {
             links.endpoint.close().await;
+        }
+    }
+}
+
+/// Tells the node when its runtime goes: it lives in the task that opens the gate, which otherwise ends only after the node has.
+pub(super) struct Lifeline(pub(super) Node);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        let Node { core, tasks, .. } = &self.0;
+        if !core.gate.is_over() {
+            core.runtime_gone();
+        }
+        if matches!(core.gate.ended(), NodeEnded::RuntimeGone) {
+            tasks.groups.gone(&NodeEnded::RuntimeGone);
         }
     }
 }

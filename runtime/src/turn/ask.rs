@@ -42,6 +42,10 @@ impl Turn<'_> {
     /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
     /// same moment ends by the timeout);
     /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
+    ///
+    /// # Cancel safety
+    ///
+    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds it, or asks it.
     pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
         A: Receives<M, Form>,

@@ -7,6 +7,7 @@ mod bite;
 mod bounds;
 mod breaches;
 mod builds;
+mod cancellations;
 mod capacity;
 mod child;
 mod copies;

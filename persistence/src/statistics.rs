@@ -21,6 +21,8 @@ pub struct Statistics {
     pub checkpoints: u64,
     /// Changes that checkpoints wrote to the tables.
     pub checkpoint_records: u64,
+    /// Records that were read by key or passed in a scan, whether they were there or not.
+    pub records_read: u64,
     /// Times that the writer waited for the checkpointer.
     pub waits_for_checkpoint: u64,
     /// Bytes in use in the map of the journal, without free pages.
@@ -42,6 +44,7 @@ pub(crate) struct Counters {
     pub(crate) journal_bytes: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) checkpoint_records: AtomicU64,
+    pub(crate) records_read: AtomicU64,
     pub(crate) waits_for_checkpoint: AtomicU64,
 }
 
@@ -62,6 +65,7 @@ impl Counters {
             journal_bytes: read(&self.journal_bytes),
             checkpoints: read(&self.checkpoints),
             checkpoint_records: read(&self.checkpoint_records),
+            records_read: read(&self.records_read),
             waits_for_checkpoint: read(&self.waits_for_checkpoint),
             ..Statistics::default()
         }

@@ -23,7 +23,7 @@ use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::recover::{Opened, Recovered, recover};
 use crate::shared::Shared;
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, add};
 
 /// An open store. Cheap to clone; all clones are the same store.
 ///
@@ -206,6 +206,7 @@ impl Store {
     ///
     /// Damage to this record, or a store that is closed.
     pub fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
+        add(&self.inner.shared.counters.records_read, 1);
         self.inner.shared.overlay.get(key)
     }
 
@@ -215,6 +216,7 @@ impl Store {
     ///
     /// Damage to one of these records, or a store that is closed.
     pub fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        add(&self.inner.shared.counters.records_read, keys.len());
         self.inner.shared.overlay.records(keys)
     }
 
@@ -225,8 +227,14 @@ impl Store {
     /// # Errors
     ///
     /// Damage to a record, after those before it were visited; or a store that is closed.
-    pub fn scan(&self, table: Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
-        self.inner.shared.overlay.scan(table, visit)
+    pub fn scan(&self, table: Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        let mut passed = 0;
+        let scanned = self.inner.shared.overlay.scan(table, |key, record| {
+            passed += 1;
+            visit(key, record)
+        });
+        add(&self.inner.shared.counters.records_read, passed);
+        scanned
     }
 
     /// What the store has done and holds.

@@ -175,7 +175,8 @@ pub(crate) fn mailbox_id(text: &str) -> MailboxId {
     MailboxId(u128::from_be_bytes(*first))
 }
 
-fn partition_of(mailbox: MailboxId, partitions: NonZeroU16) -> Partition {
+/// The partition of a mailbox.
+pub(crate) fn partition_of(mailbox: MailboxId, partitions: NonZeroU16) -> Partition {
     let slot = mailbox.0 % u128::from(partitions.get());
     Partition(u16::try_from(slot).expect("the remainder is below a u16"))
 }

@@ -171,6 +171,19 @@ pub(crate) async fn recall(
     id: MessageId,
     waiter: Waiter,
 ) -> Result<Recalled, ActorProcessingErr> {
+    let Some(waiter) = join_waiting(core, asked, id, waiter).await? else { return Ok(Recalled::Waiting) };
+    let stored = core.read(reply_key(core, asked, id)).await?;
+    Ok(stored.map_or(Recalled::Unknown(waiter), Recalled::Stored))
+}
+
+/// Puts the waiter to a question of a turn that waits or is in hand. Hands it back when there is none: then the store has the
+/// reply, or nobody has asked.
+pub(crate) async fn join_waiting(
+    core: &Core,
+    asked: &Address,
+    id: MessageId,
+    waiter: Waiter,
+) -> Result<Option<Waiter>, ActorProcessingErr> {
     loop {
         match core.kept_replies.get(id) {
             Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
@@ -179,17 +192,15 @@ pub(crate) async fn recall(
                     inner.asks.add(&core.gate, position, waiter);
                     core.quarantine.admit(mailbox.id(), position);
                     inner.ring(&mailbox);
-                    return Ok(Recalled::Waiting);
+                    return Ok(None);
                 }
                 // It was finished between the two looks: look again.
             }
             Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
-            Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => break,
+            Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => return Ok(Some(waiter)),
         }
         tokio::task::yield_now().await;
     }
-    let stored = core.read(reply_key(core, asked, id)).await?;
-    Ok(stored.map_or(Recalled::Unknown(waiter), Recalled::Stored))
 }
 
 /// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never

@@ -435,20 +435,27 @@ impl Core {
             store.records(&keys).map(|bodies| (bodies, positions))
         };
         let (bodies, positions) = tokio::task::spawn_blocking(read).await??;
+        let mut inner = mailbox.lock();
         let mut loaded: Vec<(Position, Bytes)> = Vec::with_capacity(bodies.len());
         for (body, position) in bodies.into_iter().zip(positions) {
-            let missing = || {
-                format!(
-                    "message {} of {} is not in the store though it waits: keep the data folder and report this",
-                    position.0, mailbox.address
-                )
-            };
-            loaded.push((position, body.ok_or_else(missing)?));
+            match body {
+                Some(body) => loaded.push((position, body)),
+                // It expired meanwhile.
+                None if !inner.rules.contains(position) => {}
+                None => {
+                    let (position, address) = (position.0, &mailbox.address);
+                    let missing = format!(
+                        "message {position} of {address} is not in the store though it waits: keep the data folder and report this"
+                    );
+                    return Err(missing.into());
+                }
+            }
         }
-        let bytes = loaded.iter().map(|(_, body)| body.len()).sum();
-        self.load.window_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.load.beyond_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        mailbox.lock().rules.loaded(loaded);
+        // Under the lock, so that what leaves meanwhile is taken off where it is counted.
+        let mut bytes = 0;
+        inner.rules.loaded(loaded, |body| bytes += body.len());
+        self.load.window_bytes.add(bytes);
+        self.load.beyond_bytes.take(bytes);
         Ok(())
     }
 
@@ -460,17 +467,17 @@ impl Core {
 
     /// Messages that wait or are in hand.
     pub(crate) fn waiting(&self) -> usize {
-        self.load.waiting.load(Ordering::Acquire)
+        self.load.waiting.get()
     }
 
     /// Counts bytes of messages that the start found in the store.
     pub(crate) fn add_beyond(&self, bytes: usize) {
-        self.load.beyond_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.load.beyond_bytes.add(bytes);
     }
 
     /// Counts messages that are about to wait.
     pub(crate) fn add_waiting(&self, messages: usize) {
-        self.load.waiting.fetch_add(messages, Ordering::AcqRel);
+        self.load.waiting.add(messages);
     }
 
     /// Whether every message is done or at its node, durably, and no timer is due.
@@ -485,7 +492,7 @@ impl Core {
     }
 
     fn window_has_room(&self, bytes: usize) -> bool {
-        self.load.window_bytes.load(Ordering::Relaxed) + bytes <= self.config.window_bytes_max
+        self.load.window_bytes.get().saturating_add(bytes) <= self.config.window_bytes_max
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dead letters: messages that were given up on, with the reason, kept until someone decides.
 
 mod decide;
+mod index;
 mod record;
 mod shelf;
 
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::decide::{DeadLetterError, DeadLetters};
-pub(crate) use self::record::{DeadLetterRecord, envelope_of};
-pub(crate) use self::shelf::{Shelf, outcome_of};
+pub(crate) use self::record::{DeadLetterRecord, envelope_of, known_of, outcome_of};
+pub(crate) use self::shelf::Shelf;
 use crate::address::Address;
 use crate::clock::Micros;
 use crate::message::{Message, MessageId};

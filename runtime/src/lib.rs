@@ -93,6 +93,7 @@ mod clock;
 mod cluster;
 mod config;
 mod core;
+mod count;
 mod dead_letters;
 mod directory;
 mod durable;

@@ -7,6 +7,7 @@ mod arrivals;
 mod control;
 mod conversation;
 mod departures;
+mod desk;
 mod door;
 pub(crate) mod flags;
 mod introduction;

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::ask::inquire;
 use crate::cluster::Inquiry;
 use crate::core::Core;
-use crate::dead_letters::DeadLetter;
+use crate::dead_letters::outcome_of;
 use crate::gate::NodeEnded;
 use crate::inside::is_in_turn;
 use crate::letter::{Place, Posted};
@@ -181,10 +181,7 @@ impl Receipt {
         let letter = self.core.read(Key::DeadLetter { position: self.position }).await;
         match letter.map_err(|_| self.core.gate.ended())? {
             None => Ok(()),
-            Some(record) => processed(match DeadLetter::decode(self.position, &record) {
-                Some(letter) => letter.outcome(),
-                None => Outcome::GivenUp("its dead letter cannot be read by this build".to_owned()),
-            }),
+            Some(record) => processed(outcome_of(self.position, &record)),
         }
     }
 }

@@ -99,6 +99,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
     ];
     const PURE: [&str; 23] = [
         "runtime/src/budget.rs",
+        "runtime/src/dead_letters/index.rs",
         "runtime/src/group/nested.rs",
         "runtime/src/group/rules.rs",
         "runtime/src/group/rules/member.rs",

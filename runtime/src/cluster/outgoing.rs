@@ -11,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use crate::config::NodeConfig;
+use crate::count;
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;
@@ -119,7 +120,7 @@ impl Outgoing {
 
     pub(crate) fn pop_volatile(&mut self) -> Option<(u16, Bytes)> {
         let (partition, envelope) = self.volatile.pop_front()?;
-        self.volatile_bytes -= envelope.len();
+        count::take(&mut self.volatile_bytes, envelope.len());
         Some((partition, envelope))
     }
 

@@ -12,6 +12,7 @@ use super::locked::{Locked, LockedPeers};
 use super::settle::Settled;
 use super::{Core, Effect};
 use crate::cluster::{Departure, Peer};
+use crate::count;
 use crate::envelope::{Header, request_of};
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
@@ -145,7 +146,7 @@ impl Core {
         let done = inner.rules.finished();
         assert_eq!(done.position, position, "the message in hand is the one that was handled");
         let bytes = done.body.len();
-        self.load.window_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.load.window_bytes.take(bytes);
         inner.remove_key(&done.body);
         self.taken_out(inner, mailbox, bytes);
         done.recorded
@@ -157,8 +158,8 @@ impl Core {
 
     /// A message of this size has left its mailbox: whoever waits for room is told.
     pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
-        inner.bytes -= bytes;
-        self.load.waiting.fetch_sub(1, Ordering::AcqRel);
+        count::take(&mut inner.bytes, bytes);
+        self.load.waiting.take(1);
         if mailbox.has_waiting_senders() {
             mailbox.room.notify_one();
         }

@@ -2,7 +2,6 @@
 //! so that a cancelled send leaves no hole.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use everpost_persistence::{Permit, Position};
@@ -75,7 +74,7 @@ impl Core {
             // Counted before it is compared: to look first at what all threads write would fetch it twice.
             self.add_waiting(1);
             if bound == Bound::Outside && self.is_overfull() {
-                self.load.waiting.fetch_sub(1, Ordering::AcqRel);
+                self.load.waiting.take(1);
                 // Whoever waits until nothing waits may have seen this one, and no commit comes of it.
                 self.gate.look_again();
                 return Err(Box::new(Full { mailbox: None, incoming }));
@@ -130,7 +129,7 @@ impl Core {
         inner.add_key(&envelope);
         let kept = inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes));
         let counted = if kept { &self.load.window_bytes } else { &self.load.beyond_bytes };
-        counted.fetch_add(bytes, Ordering::Relaxed);
+        counted.add(bytes);
         if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {
             inner.ring(mailbox);
         } else if !inner.gated {

@@ -10,7 +10,7 @@ use super::{Core, Effect};
 use crate::actor::Order;
 use crate::address::Address;
 use crate::clock::Steady;
-use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
+use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, known_of};
 use crate::envelope::{Header, Origin, seal};
 use crate::failure::{Failure, Verdict};
 use crate::mailbox::{Failures, Inner, Mailbox};
@@ -216,6 +216,8 @@ impl Core {
         let notice = self.notice(mailbox, position, &record);
         self.add_waiting(usize::from(notice.is_some()));
         let counted = reason.is_failure().then(|| self.count_against_budget(&mut inner, mailbox, &error));
+        let known = known_of(&record);
+        let mut letters = self.shelf.letters();
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
@@ -225,6 +227,8 @@ impl Core {
             }
             notice.clone().map(|notice| stage.enqueue(mailbox.partition, notice))
         });
+        letters.added(position, known, ticket);
+        drop(letters);
         inner.last_submitted = ticket;
         inner.restarts = 0;
         if mailbox.asking.is_any()
@@ -233,7 +237,7 @@ impl Core {
             self.asked.buried(mailbox, header.id());
         }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-        self.shelf.add(&self.name);
+        self.shelf.warn(&self.name);
         if let Some(waiter) = inner.asks.take(position) {
             let outcome = if reason == Reason::KeyReused { Outcome::KeyReused } else { Outcome::GivenUp(error) };
             self.release_after(ticket, Effect::Tell(waiter, outcome));
@@ -259,9 +263,9 @@ impl Core {
     /// Takes a message of this size out of its mailbox, wherever it is there.
     pub(super) fn discard(&self, inner: &mut Inner, mailbox: &Mailbox, position: Position, bytes: usize) {
         if inner.rules.discard(position).is_some() {
-            self.load.window_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.load.window_bytes.take(bytes);
         } else {
-            self.load.beyond_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.load.beyond_bytes.take(bytes);
         }
         self.taken_out(inner, mailbox, bytes);
     }

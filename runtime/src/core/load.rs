@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::count::Count;
+
 /// How many activations are in memory, and how many may be there idle.
 #[derive(Debug)]
 pub(crate) struct Activations {
-    running: AtomicUsize,
+    running: Count,
     idle_max: usize,
 }
 
@@ -16,13 +18,13 @@ pub(crate) struct Activations {
 #[repr(align(128))]
 pub(crate) struct Load {
     /// Bytes of bodies in the windows of all mailboxes.
-    pub(super) window_bytes: AtomicUsize,
+    pub(super) window_bytes: Count,
     /// Messages that wait or are in hand, over all mailboxes.
-    pub(super) waiting: AtomicUsize,
+    pub(super) waiting: Count,
     /// Turns that were submitted.
     pub(crate) handled: AtomicU64,
     /// Bytes of bodies that are in the store only.
-    pub(super) beyond_bytes: AtomicUsize,
+    pub(super) beyond_bytes: Count,
 }
 
 /// Where senders wait for room in the node. Looked at for every message and seldom written, so it is not part of [`Load`],
@@ -58,7 +60,7 @@ impl Room {
 impl Load {
     /// The bytes of all messages that wait or are in hand.
     pub(crate) fn bytes(&self) -> usize {
-        self.window_bytes.load(Ordering::Relaxed).saturating_add(self.beyond_bytes.load(Ordering::Relaxed))
+        self.window_bytes.get().saturating_add(self.beyond_bytes.get())
     }
 }
 
@@ -72,19 +74,19 @@ pub(crate) struct Counters {
 
 impl Activations {
     pub(super) fn new(idle_max: usize) -> Self {
-        Self { running: AtomicUsize::new(0), idle_max }
+        Self { running: Count::default(), idle_max }
     }
 
     pub(crate) fn enter(&self) {
-        self.running.fetch_add(1, Ordering::Relaxed);
+        self.running.add(1);
     }
 
     pub(crate) fn leave(&self) {
-        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.running.take(1);
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.running.load(Ordering::Relaxed)
+        self.running.get()
     }
 
     pub(crate) fn are_too_many(&self) -> bool {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position, Stage};
+use everpost_persistence::{Key, MailboxId, Position, Stage};
 
 use super::{Core, Effect};
-use crate::address::Address;
+use crate::address::{Address, partition_of};
 use crate::ask::reply_key;
 use crate::cluster::Peer;
 use crate::mailbox::Mailbox;
@@ -48,11 +48,11 @@ impl Core {
         outlived
     }
 
-    /// What the turn of a message to this address has asked, which is gone for good.
-    pub(crate) fn outlive_dropped(&self, address: &Address, turn: MessageId) -> Outlived {
-        let partition = address.partition(self.store.partitions());
+    /// What the turn of a message to this mailbox has asked, which is gone for good: it was a dead letter.
+    pub(crate) fn outlive_dropped(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
+        let partition = partition_of(mailbox, self.store.partitions());
         let asked = self.asked.over(None, turn);
-        self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, address.mailbox()), asked)))
+        self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
     }
 
     /// These questions, and where the store says that they were asked.

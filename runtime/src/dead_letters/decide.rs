@@ -4,23 +4,31 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Position, ReadError};
+use everpost_persistence::{AdmissionError, Class, Key, Permit, Position, ReadError};
 
+use super::DeadLetter;
 use super::record::DeadLetterRecord;
-use super::{DeadLetter, shelf};
 use crate::address::Address;
 use crate::cluster::Owner;
-use crate::core::{Core, Outlived};
+use crate::core::Core;
 use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::gate::NodeEnded;
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
 use crate::refusal::Refusal;
 
+/// How many letters are read at a time for a list.
+const LIST_LETTERS: usize = 256;
+
 /// The dead letters of a node. Made by [`Node::dead_letters`](crate::Node::dead_letters).
 ///
 /// Each is named by its number in the store's order ([`DeadLetter::sequence`]). What is decided is durable when the call
 /// returns, and happens once however many decide at the same time.
+///
+/// # Cancel safety
+///
+/// A decision that is dropped has been made as a whole or not at all, and can be tried again: one that was made is made only
+/// once, and [`DeadLetterError::NotThere`] says then that it was made, durably.
 ///
 /// ```no_run
 /// # use everpost::*;
@@ -42,7 +50,7 @@ pub struct DeadLetters {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterError {
-    /// There is none with this number: it was replayed or dropped before, or never was one.
+    /// There is none with this number: it was replayed or dropped before, which is durable, or never was one.
     #[error("there is no dead letter {0}; it was replayed or dropped, or never was one")]
     NotThere(u64),
     /// It cannot be read by this build.
@@ -108,10 +116,30 @@ impl DeadLetters {
     ///
     /// It only reads.
     pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
-        let store = self.core.store.clone();
-        let listed = self.core.runtime.spawn_blocking(move || shelf::list(&store)).await;
-        // Without a runtime the node has ended.
-        listed.unwrap_or(Err(ReadError::Closed))
+        self.catch_up().await;
+        let mut letters = Vec::new();
+        let mut last = None;
+        loop {
+            let positions = self.core.shelf.after(last, LIST_LETTERS);
+            let Some(newest) = positions.last() else { return Ok(letters) };
+            last = Some(*newest);
+            let store = self.core.store.clone();
+            let keys: Vec<Key> = positions.iter().map(|&position| Key::DeadLetter { position }).collect();
+            let read = self.core.runtime.spawn_blocking(move || store.records(&keys)).await;
+            // Without a runtime the node has ended.
+            let records = read.unwrap_or(Err(ReadError::Closed))?;
+            // One that is not there was decided on meanwhile.
+            let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
+            for (position, record) in there {
+                match DeadLetter::decode(position, &record) {
+                    Some(letter) => letters.push(letter),
+                    None => tracing::warn!(
+                        seq = position.0,
+                        "a dead letter cannot be read by this build; it stays in the store"
+                    ),
+                }
+            }
+        }
     }
 
     /// The one with this number, if there is one that this build can read.
@@ -124,6 +152,7 @@ impl DeadLetters {
     ///
     /// It only reads.
     pub async fn show(&self, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
+        self.catch_up().await;
         let position = Position(sequence);
         Ok(self.read(position).await?.and_then(|record| DeadLetter::decode(position, &record)))
     }
@@ -193,18 +222,10 @@ impl DeadLetters {
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
-        let _deciding = self.core.shelf.deciding.lock().await;
-        let record = self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
+        let letter = Position(sequence);
         let permit = self.core.store.reserve(Class::Turn { grows: false }, 0).await?;
-        let key = Key::DeadLetter { position: Position(sequence) };
-        let outlived = self.core.outlive_letter(&record);
-        let (ticket, ()) = self.core.store.submit(permit, |stage| {
-            stage.delete(key);
-            outlived.stage(stage);
-        });
-        self.core.outlived(outlived, ticket);
-        self.core.shelf.remove();
-        Ok(self.core.gate.durable(ticket).await?)
+        let dropped = self.core.discard_letter(permit, letter);
+        self.decided(letter, dropped).await
     }
 
     /// Puts what `make` makes of a letter into its mailbox, in the commit that takes the letter off the shelf.
@@ -214,18 +235,41 @@ impl DeadLetters {
         make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
     ) -> Result<(), DeadLetterError> {
         self.core.check_intake()?;
-        let _deciding = self.core.shelf.deciding.lock().await;
-        let record = self.read(Position(sequence)).await?.ok_or(DeadLetterError::NotThere(sequence))?;
+        self.catch_up().await;
+        let letter = Position(sequence);
+        let record = match self.read(letter).await? {
+            Some(record) => record,
+            None => return self.decided(letter, None).await,
+        };
         let unreadable = || DeadLetterError::Unreadable(sequence);
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
         let address = Address::parse(header.destination).ok_or_else(unreadable)?;
         let envelope = make(&header, record.envelope)?;
-        let ticket = self.core.revive(Position(sequence), &address, envelope).await?;
-        Ok(self.core.gate.durable(ticket).await?)
+        let revived = self.core.revive(letter, &address, envelope).await?;
+        self.decided(letter, revived).await
     }
 
+    /// Completes when what was decided on a letter is durable: by this call, with this ticket, or by another one.
+    async fn decided(&self, letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
+        let newest = ticket.unwrap_or_else(|| self.core.shelf.newest());
+        self.core.gate.durable(newest).await?;
+        match ticket {
+            Some(_) => Ok(()),
+            None => Err(DeadLetterError::NotThere(letter.0)),
+        }
+    }
+
+    /// Waits until the store has what is known of the letters. A node that has ended shows what its store has.
+    async fn catch_up(&self) {
+        let _ = self.core.gate.durable(self.core.shelf.newest()).await;
+    }
+
+    /// The record of a letter; none when it was decided on.
     async fn read(&self, position: Position) -> Result<Option<Bytes>, ReadError> {
+        if !self.core.shelf.contains(position) {
+            return Ok(None);
+        }
         let store = self.core.store.clone();
         let read = self.core.runtime.spawn_blocking(move || store.get(&Key::DeadLetter { position })).await;
         // As above.
@@ -234,16 +278,29 @@ impl DeadLetters {
 }
 
 impl Core {
-    /// What the turn of a letter has asked, which is never replayed from here on.
-    fn outlive_letter(&self, record: &[u8]) -> Outlived {
-        let record = DeadLetterRecord::decode(record);
-        let header = record.as_ref().and_then(|record| Header::decode(record.envelope).ok());
-        let of = header.and_then(|(header, _)| Some((Address::parse(header.destination)?, header.id())));
-        of.map(|(address, turn)| self.outlive_dropped(&address, turn)).unwrap_or_default()
+    /// Deletes a letter, in one step. Returns its ticket; none when the letter is not there.
+    fn discard_letter(&self, permit: Permit<'_>, letter: Position) -> Option<Position> {
+        let mut letters = self.shelf.letters();
+        let known = letters.get(letter)?;
+        let outlived = known.map(|known| self.outlive_dropped(known.mailbox, known.id)).unwrap_or_default();
+        let (ticket, ()) = self.store.submit(permit, |stage| {
+            stage.delete(Key::DeadLetter { position: letter });
+            outlived.stage(stage);
+        });
+        letters.removed(letter, ticket);
+        drop(letters);
+        self.outlived(outlived, ticket);
+        Some(ticket)
     }
 
-    /// Moves a letter back into its mailbox, as this envelope. Returns what must be durable for that to count.
-    async fn revive(&self, letter: Position, address: &Address, envelope: Bytes) -> Result<Position, DeadLetterError> {
+    /// Moves a letter back into its mailbox, as this envelope. Returns what must be durable for that to count; none when the
+    /// letter is not there any more.
+    async fn revive(
+        &self,
+        letter: Position,
+        address: &Address,
+        envelope: Bytes,
+    ) -> Result<Option<Position>, DeadLetterError> {
         if let Owner::Away(peer, _) = self.owner(address) {
             let (address, node) = (address.to_string(), peer.name.to_string());
             return Err(DeadLetterError::LivesElsewhere { address, node });
@@ -261,16 +318,21 @@ impl Core {
             if inner.retired {
                 continue;
             }
+            let mut letters = self.shelf.letters();
+            if !letters.has(letter) {
+                return Ok(None);
+            }
             self.add_waiting(1);
             let (ticket, position) = self.store.submit(permit, |stage| {
                 stage.delete(Key::DeadLetter { position: letter });
                 stage.enqueue(mailbox.partition, envelope.clone())
             });
+            letters.revived(letter, ticket);
+            drop(letters);
             // What its turn has asked before is known to its next attempt.
             self.asked.waits(&mailbox, id);
             self.place(&mut inner, &mailbox, position, priority, envelope);
-            self.shelf.remove();
-            return Ok(ticket);
+            return Ok(Some(ticket));
         }
     }
 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use everpost_persistence::Position;
 use serde::{Deserialize, Serialize};
 
+use super::index::Known;
 use super::{DeadLetter, Reason};
-use crate::address::Address;
+use crate::address::{Address, mailbox_id};
 use crate::clock::Micros;
 use crate::envelope::Header;
 use crate::mailbox::Failures;
@@ -50,6 +51,21 @@ pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
     DeadLetterRecord::decode(record).map(|record| record.envelope)
 }
 
+/// What the shelf knows of a record, if the record can be read.
+pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
+    let record = DeadLetterRecord::decode(record)?;
+    let (header, _) = Header::decode(record.envelope).ok()?;
+    Some(Known { id: header.id(), mailbox: mailbox_id(header.destination), died_at: Micros(record.died_at) })
+}
+
+/// What whoever waits for the message of this record is told.
+pub(crate) fn outcome_of(position: Position, record: &[u8]) -> Outcome {
+    match DeadLetter::decode(position, record) {
+        Some(letter) => letter.outcome(),
+        None => Outcome::GivenUp("its dead letter cannot be read by this build".to_owned()),
+    }
+}
+
 impl DeadLetter {
     /// Reads the record of the letter with this number; none for bytes that this build cannot read.
     pub(crate) fn decode(position: Position, record: &[u8]) -> Option<Self> {
@@ -75,7 +91,7 @@ impl DeadLetter {
     }
 
     /// What whoever waits for the message is told.
-    pub(crate) fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         match self.reason {
             Reason::KeyReused => Outcome::KeyReused,
             reason => Outcome::GivenUp(self.errors.last().cloned().unwrap_or_else(|| format!("{reason:?}"))),

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{encode_acks, encode_note};
 use everpost_transport::link::Ack;
 use everpost_transport::{ControlReader, ControlWriter, Frame};
 
+use super::desk::{Desk, Request};
 use super::{Ended, Fate, NoAnswer, Note, answers};
 use crate::address::Address;
 use crate::cluster::Peer;
@@ -72,8 +73,9 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
 
 /// Hears what the peer tells, for as long as the connection lives. `frames` came before.
 pub(super) async fn hear(
-    core: &Arc<Core>,
+    core: &Core,
     producer: &Producer,
+    desk: &Desk,
     mut frames: VecDeque<Frame>,
     reader: &mut ControlReader,
 ) -> Result<Infallible, Ended> {
@@ -83,7 +85,7 @@ pub(super) async fn hear(
         for frame in frames.drain(..) {
             match frame {
                 Frame::Acks(more) => acks.extend(more),
-                Frame::Note(note) => noted(core, producer, &note).await?,
+                Frame::Note(note) => noted(core, producer, desk, &note).await?,
                 _ => return Err(Ended::Protocol("a frame of another kind came on the control stream".to_owned())),
             }
         }
@@ -116,7 +118,7 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     Ok(())
 }
 
-async fn noted(core: &Arc<Core>, producer: &Producer, note: &Bytes) -> Result<(), Ended> {
+async fn noted(core: &Core, producer: &Producer, desk: &Desk, note: &Bytes) -> Result<(), Ended> {
     let peer = &producer.peer;
     let note = Note::decode(note).map_err(|error| Ended::Protocol(format!("a note cannot be read: {error}")))?;
     match note {
@@ -133,9 +135,13 @@ async fn noted(core: &Arc<Core>, producer: &Producer, note: &Bytes) -> Result<()
             peer.make_room();
         }
         Note::Inquiry { id, destination, reply } => {
-            answers::inquiry(core, peer, id, &address(&destination)?, reply).await?;
+            let request = Request::Inquire { id: MessageId(id), address: address(&destination)?, reply };
+            desk.leave(request).await.ok_or_else(|| core.gate.ended())?;
         }
-        Note::Forget { id, destination } => answers::forget(core, id, &address(&destination)?).await?,
+        Note::Forget { id, destination } => {
+            let request = Request::Forget { id: MessageId(id), address: address(&destination)? };
+            desk.leave(request).await.ok_or_else(|| core.gate.ended())?;
+        }
         Note::Query { number, destination, question, version, payload } => {
             let question = answers::Question { number, question, version, payload };
             answers::query(core, peer, &address(&destination)?, question);

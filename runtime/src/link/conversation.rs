@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use everpost_transport::frame::OVERHEAD_BYTES_MAX;
 
+use super::desk::Desk;
 use super::introduction::{Introduced, refuse};
 use super::{Ended, Links, arrivals, control, departures, resumption};
 
@@ -27,10 +28,11 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
     let note_bytes_max = usize::try_from(hello.message_bytes_max).unwrap_or(usize::MAX);
     let note_bytes_max = note_bytes_max.saturating_add(OVERHEAD_BYTES_MAX);
     let producer = &*producer;
+    let desk = Desk::open(core, &producer.peer);
     tokio::select! {
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
         ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
         ended = control::tell(core, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
-        ended = control::hear(core, producer, std::mem::take(frames), &mut streams.control_in) => ended,
+        ended = control::hear(core, producer, &desk, std::mem::take(frames), &mut streams.control_in) => ended,
     }
 }

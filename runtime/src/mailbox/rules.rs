@@ -181,22 +181,35 @@ impl<B: Clone> Rules<B> {
         self.failures.get(&position).map_or(1, |failures| failures.attempts + 1)
     }
 
-    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those of messages that are gone are dropped.
-    pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>) {
+    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those that are kept are told to `kept`; those of messages
+    /// that are gone are dropped.
+    pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>, mut kept: impl FnMut(&B)) {
         for (position, body) in bodies {
-            let Err(body) = self.normal.loaded(position, body) else { continue };
-            if let Some(apart) = self.apart.as_deref_mut() {
-                let levels = [&mut apart.urgent, &mut apart.high, &mut apart.low];
-                let aside = levels.into_iter().try_fold(body, |body, level| level.loaded(position, body).err());
-                let moment = self.failures.get(&position).map(|failures| failures.not_before);
-                if let Some((body, moment)) = aside.zip(moment)
-                    && let Some(waiting) = apart.aside.get_mut(&(moment, position))
-                {
-                    *waiting = Some(body);
-                }
+            if self.keep(position, body.clone()) {
+                kept(&body);
             }
         }
         self.normal.shrink();
+    }
+
+    /// Keeps a body where its message waits. False when it is not the next one there, or has its body.
+    fn keep(&mut self, position: Position, body: B) -> bool {
+        let Err(body) = self.normal.loaded(position, body) else { return true };
+        let Some(apart) = self.apart.as_deref_mut() else { return false };
+        let mut aside = Some(body);
+        for level in [&mut apart.urgent, &mut apart.high, &mut apart.low] {
+            aside = aside.and_then(|body| level.loaded(position, body).err());
+        }
+        let Some(body) = aside else { return true };
+        let moment = self.failures.get(&position).map(|failures| failures.not_before);
+        let waiting = moment.and_then(|moment| apart.aside.get_mut(&(moment, position)));
+        match waiting.filter(|waiting| waiting.is_none()) {
+            Some(waiting) => {
+                *waiting = Some(body);
+                true
+            }
+            None => false,
+        }
     }
 
     /// The message in hand is done: its turn, or its move to the dead letters, was submitted.
@@ -374,24 +387,15 @@ impl<B: Clone> Rules<B> {
         self.apart.is_some()
     }
 
-    /// The first message in memory whose body is the one that is looked for, and the positions of those that are in the store
-    /// only.
-    pub(crate) fn find(&self, is_it: impl Fn(&B) -> bool) -> (Option<Position>, Vec<Position>) {
+    /// All messages: those that wait, are held or in hand, in no order, with the bodies that are in memory.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Position, Option<&B>)> {
         let levels = || Priority::DESCENDING.into_iter().filter_map(|priority| self.level(priority));
         let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
+        let beyond = levels().flat_map(|level| level.beyond.iter().map(|position| (*position, None)));
         let apart = self.apart.as_deref();
         let held = apart.into_iter().flat_map(|apart| apart.held.iter().map(|(at, held)| (*at, Some(&held.body))));
         let aside = apart.into_iter().flat_map(|apart| apart.aside.iter().map(|((_, at), body)| (*at, body.as_ref())));
-        let mut beyond = Vec::new();
-        for (position, body) in windows.chain(held).chain(aside) {
-            match body {
-                Some(body) if is_it(body) => return (Some(position), Vec::new()),
-                Some(_) => {}
-                None => beyond.push(position),
-            }
-        }
-        beyond.extend(levels().flat_map(|level| level.beyond.iter()));
-        (None, beyond)
+        windows.chain(held).chain(aside).chain(beyond)
     }
 
     /// The message in hand with its body, if there is one.

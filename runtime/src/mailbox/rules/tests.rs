@@ -120,7 +120,7 @@ fn take(rules: &mut Rules<u64>, oracle: &mut Oracle, early: bool) -> Next<u64> {
         match rules.next(|| Steady(oracle.now), Position(oracle.durable), early) {
             Next::Load(positions) => {
                 assert!(positions.iter().all(|position| position.0 <= oracle.durable), "loaded before it was durable");
-                rules.loaded(positions.iter().map(|position| (*position, position.0)));
+                rules.loaded(positions.iter().map(|position| (*position, position.0)), |_| ());
             }
             Next::Overdue(position) => {
                 let held = oracle.at(position).held.take();

@@ -10,7 +10,7 @@ use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Positi
 use tokio::time::timeout;
 
 use crate::core::{Core, ERRORS_MAX};
-use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::dead_letters::{DeadLetterRecord, Reason, known_of};
 use crate::mailbox::Failures;
 use crate::node::StartError;
 use crate::unhandled::Unhandled;
@@ -94,12 +94,16 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let mut failures = failures.clone();
     failures.note(kind.to_string(), ERRORS_MAX);
     let (permit, record) = reserve(core, failures, &envelope).await?;
+    let known = known_of(&record);
+    let mut letters = core.shelf.letters();
     let (ticket, ()) = core.store.submit(permit, |stage| {
         stage.delete(key);
         stage.put(Key::DeadLetter { position: *position }, record);
     });
+    letters.added(*position, known, ticket);
+    drop(letters);
     core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-    core.shelf.add(&core.name);
+    core.shelf.warn(&core.name);
     Ok(ticket)
 }
 

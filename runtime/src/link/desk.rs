@@ -1,0 +1,235 @@
+//! What a peer asks about its messages after the fact, and what it says that need not be kept for it: done beside the
+//! conversation, since it reads the store and waits for room in it, and acknowledgements come on the same stream.
+
+use std::sync::Arc;
+
+use everpost_persistence::{Class, Key, Position};
+use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
+
+use super::{Fate, Note};
+use crate::address::Address;
+use crate::ask::{join_waiting, reply_key};
+use crate::cluster::{Owner, Peer};
+use crate::core::Core;
+use crate::dead_letters::outcome_of;
+use crate::envelope::id_of;
+use crate::gate::NodeEnded;
+use crate::mailbox::{Inner, Mailbox};
+use crate::message::MessageId;
+use crate::waiter::Waiter;
+
+/// How many requests wait at most. While as many do the peer is not heard: until one look has answered all of them.
+const WAITING_MAX: usize = 65_536;
+/// How many are served with one look.
+const AT_A_TIME: usize = 16_384;
+/// How many records are read at a time.
+const READ_AT_A_TIME: usize = 256;
+
+/// Something that a peer wants.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// To be told what becomes of a message that it sent and that was acknowledged: now if that is known, or when it is.
+    Inquire { id: MessageId, address: Address, reply: bool },
+    /// Nothing more: the stored reply to a question of a turn is not needed any longer.
+    Forget { id: MessageId, address: Address },
+}
+
+/// Takes the requests of one conversation.
+#[derive(Debug)]
+pub(super) struct Desk {
+    requests: mpsc::Sender<Request>,
+}
+
+/// Messages of one mailbox that are asked about, and whether their replies are wanted.
+type Wanted = FxHashMap<MessageId, bool>;
+
+impl Desk {
+    /// Opens a desk that closes when it is dropped. Whoever still waits then asks again in the next conversation.
+    pub(super) fn open(core: &Arc<Core>, peer: &Arc<Peer>) -> Self {
+        let (requests, open) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(serve(Arc::clone(core), Arc::clone(peer), open));
+        Self { requests }
+    }
+
+    /// Leaves a request. None once the store can be neither read nor written.
+    pub(super) async fn leave(&self, request: Request) -> Option<()> {
+        self.requests.send(request).await.ok()
+    }
+}
+
+async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Request>) {
+    let mut requests = Vec::new();
+    while open.recv_many(&mut requests, AT_A_TIME).await > 0 {
+        let (mut inquiries, mut forgotten) = (FxHashMap::<_, (Address, Wanted)>::default(), Vec::new());
+        for request in requests.drain(..) {
+            match request {
+                Request::Inquire { id, address, reply } => {
+                    let (_, wanted) =
+                        inquiries.entry(address.mailbox()).or_insert_with(|| (address, Wanted::default()));
+                    *wanted.entry(id).or_default() |= reply;
+                }
+                Request::Forget { id, address } => {
+                    // One that is not handled yet is not to be kept when it is.
+                    core.kept_replies.abandon(id, None);
+                    forgotten.push(reply_key(&core, &address, id));
+                }
+            }
+        }
+        // What was forgotten is not said again; what was asked is, in the next conversation.
+        let is_over = open.is_closed();
+        let served = async {
+            forget(&core, &forgotten).await?;
+            for (address, wanted) in inquiries.into_values().filter(|_| !is_over) {
+                answer(&core, &peer, &address, wanted).await?;
+                // A look takes a lock and may copy the positions of a long mailbox: others run between two.
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, Unanswered>(())
+        };
+        if let Err(error) = served.await {
+            tracing::error!(node = %core.name, peer = %peer.name, %error, event = "inquiries not answered", "the peer asks again when the link is made anew");
+            return;
+        }
+    }
+}
+
+/// Why nobody can be answered.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum Unanswered {
+    Ended(#[from] NodeEnded),
+    Read(#[from] everpost_persistence::ReadError),
+    Recalled(#[from] ractor::ActorProcessingErr),
+}
+
+/// Deletes replies, in one submission.
+async fn forget(core: &Core, replies: &[Key]) -> Result<(), NodeEnded> {
+    if replies.is_empty() {
+        return Ok(());
+    }
+    let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.map_err(|_| core.gate.ended())?;
+    core.store.submit(permit, |stage| replies.iter().for_each(|reply| stage.delete(*reply)));
+    Ok(())
+}
+
+/// Answers all that is asked about the messages of one mailbox, or leaves a waiter at the message.
+async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<(), Unanswered> {
+    let mut wanted = questions_of_turns(core, peer, address, wanted).await?;
+    while !wanted.is_empty() {
+        let revived = core.shelf.revived();
+        if let Owner::Here = core.owner(address)
+            && let Some(mailbox) = core.directory.find(address.mailbox())
+        {
+            leave_waiters(core, peer, &mailbox, &mut wanted).await?;
+            // Whatever became of the others is durable before it is told.
+            let last = mailbox.lock().last_submitted;
+            core.gate.durable(last).await?;
+        }
+        tell_of_letters(core, peer, &mut wanted).await?;
+        if core.shelf.revived() == revived {
+            wanted.drain().for_each(|(id, _)| tell(peer, id, Fate::Handled(None)));
+        }
+        // Otherwise one of them may have gone back from the letters to its mailbox after that was looked through.
+    }
+    Ok(())
+}
+
+/// Answers those that are questions of turns, whose replies are stored. Returns the others.
+async fn questions_of_turns(
+    core: &Core,
+    peer: &Arc<Peer>,
+    address: &Address,
+    wanted: Wanted,
+) -> Result<Wanted, Unanswered> {
+    let mut others = Wanted::default();
+    for (id, reply) in wanted {
+        if let Some(Waiter::Away { reply, .. }) = join_waiting(core, address, id, waiter(peer, id, reply)).await? {
+            others.insert(id, reply);
+        }
+    }
+    let asked: Vec<MessageId> = others.iter().filter(|(_, reply)| **reply).map(|(id, _)| *id).collect();
+    for ids in asked.chunks(READ_AT_A_TIME) {
+        let replies = read(core, ids.iter().map(|id| reply_key(core, address, *id)).collect()).await?;
+        for (id, reply) in ids.iter().zip(replies).filter_map(|(id, reply)| Some((*id, reply?))) {
+            others.remove(&id);
+            tell(peer, id, Fate::Handled(Some(reply.into())));
+        }
+    }
+    Ok(others)
+}
+
+/// Leaves waiters at the messages that wait, and takes those out of `wanted`. However many are asked about, the mailbox is
+/// gone through once.
+async fn leave_waiters(
+    core: &Core,
+    peer: &Arc<Peer>,
+    mailbox: &Arc<Mailbox>,
+    wanted: &mut Wanted,
+) -> Result<(), Unanswered> {
+    let mut beyond = Vec::new();
+    {
+        let mut inner = mailbox.lock();
+        let Inner { rules, asks, .. } = &mut *inner;
+        for (position, body) in rules.all() {
+            match body {
+                Some(body) => {
+                    if let Some((id, reply)) = id_of(body).and_then(|id| wanted.remove_entry(&id)) {
+                        asks.add(&core.gate, position, waiter(peer, id, reply));
+                    }
+                }
+                None => beyond.push(position),
+            }
+        }
+    }
+    for positions in beyond.chunks(READ_AT_A_TIME) {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let bodies = read(core, positions.iter().map(|position| mailbox.inbox_key(*position)).collect()).await?;
+        let mut inner = mailbox.lock();
+        for (position, body) in positions.iter().zip(bodies) {
+            // One that was finished meanwhile has no body, or is not there any more.
+            if let Some(id) = body.as_deref().and_then(id_of)
+                && inner.rules.contains(*position)
+                && let Some(reply) = wanted.remove(&id)
+            {
+                inner.asks.add(&core.gate, *position, waiter(peer, id, reply));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells of those that were given up on, and takes them out of `wanted`.
+async fn tell_of_letters(core: &Core, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
+    let letters = wanted.keys().filter_map(|id| Some((*id, core.shelf.find(*id)?)));
+    let letters: Vec<(MessageId, Position)> = letters.collect();
+    for letters in letters.chunks(READ_AT_A_TIME) {
+        core.gate.durable(core.shelf.newest()).await?;
+        let keys = letters.iter().map(|(_, position)| Key::DeadLetter { position: *position });
+        for ((id, position), record) in letters.iter().zip(read(core, keys.collect()).await?) {
+            // One that is not there was decided on meanwhile.
+            if let Some(record) = record {
+                wanted.remove(id);
+                tell(peer, *id, outcome_of(*position, &record).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn waiter(peer: &Arc<Peer>, id: MessageId, reply: bool) -> Waiter {
+    Waiter::Away { peer: Arc::clone(peer), id, reply }
+}
+
+fn tell(peer: &Peer, id: MessageId, fate: Fate) {
+    peer.tell(Note::Outcome { id: id.0, fate });
+}
+
+/// Reads records off the workers: it may wait for the disk.
+async fn read(core: &Core, keys: Vec<Key>) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
+    let store = core.store.clone();
+    let read = core.runtime.spawn_blocking(move || store.records(&keys)).await;
+    Ok(read.map_err(|_| core.gate.ended())??)
+}

@@ -17,6 +17,7 @@ use crate::core::{Core, Finished, Recalled};
 use crate::dead_letters::Reason;
 use crate::durable::Durable;
 use crate::envelope::Header;
+use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::query::Question;
@@ -207,10 +208,8 @@ impl<A: Actor> Activation<A> {
                 return Ok(());
             }
         };
-        if header.expires().is_some_and(|moment| moment <= self.core.clock.steady()) {
-            let failure = Failure::condemn(Reason::Expired, "its deadline passed before its turn came");
-            self.core.fail(&self.mailbox, position, failure).await;
-            return Ok(());
+        if let Some(expires) = header.expires().filter(|expires| expires.at <= self.core.clock.steady()) {
+            return Box::pin(self.expired(position, expires, body)).await;
         }
         let request = header.extension.request();
         if let Some(request) = request {
@@ -253,6 +252,27 @@ impl<A: Actor> Activation<A> {
         });
         // Entering a span at every poll is not free, even when nobody listens.
         if span.is_disabled() { turning.await } else { turning.instrument(span).await }
+    }
+
+    /// The message in hand has expired, and those who look for such messages have not come to it.
+    async fn expired(&self, position: Position, expires: Expires, body: &Bytes) -> Result<(), ActorProcessingErr> {
+        let expiring = Expiring::new(&self.mailbox, position, expires, body);
+        match expiring.then {
+            Expiry::Bury => {
+                self.core.fail(&self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
+            }
+            Expiry::Drop => match self.core.store.reserve(Class::Turn { grows: false }, 0).await {
+                Ok(permit) => {
+                    self.core.expiries.remove(expires.at, position);
+                    self.core.drop_locked(&mut self.mailbox.lock(), &self.mailbox, permit, &mut [expiring]);
+                }
+                Err(error) => {
+                    self.mailbox.lock().rules.interrupted();
+                    return Err(error.into());
+                }
+            },
+        }
+        Ok(())
     }
 
     /// A message whose request is known: it is answered as the one before it was, refused, or waits.

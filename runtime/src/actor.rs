@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::address::AddressOf;
 use crate::budget::Budget;
 use crate::durable::Durable;
+use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::hold::HoldHandler;
 use crate::message::Message;
@@ -46,6 +47,9 @@ pub trait Actor: Sized + Send + Sync + 'static {
     /// How long a handler may take; what takes longer is cut off at its next await, and has failed like any other.
     /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
     const TIME_LIMIT: Duration = Duration::from_secs(30);
+    /// What becomes of a message to this actor that has expired before it was handled, when its sender does not say
+    /// ([`Post::when_expired`](crate::Post::when_expired)).
+    const EXPIRED: Expiry = Expiry::Drop;
     /// The durable state of one key. A new key starts with the default. It is encoded at the end of each turn that
     /// changed it, so keep it small: large collections belong in many small actors. See [`State`].
     type State: State;

@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::address::Address;
 use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::Core;
+use crate::expiry::Expiry;
 use crate::handle::ActorHandle;
 use crate::link::flags;
 use crate::mailbox::Mailbox;
@@ -62,6 +63,12 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     /// As [`Post::expires_in`](crate::Post::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.options.expires_in = Some(wait);
+        self
+    }
+
+    /// As [`Post::when_expired`](crate::Post::when_expired).
+    pub fn when_expired(mut self, expiry: Expiry) -> Self {
+        self.options.when_expired = Some(expiry);
         self
     }
 
@@ -257,6 +264,7 @@ pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, 
         Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
         Some(Outcome::KeyReused) => Err(AskError::KeyReused),
         Some(Outcome::Undeliverable(reason)) => Err(AskError::Undeliverable(reason)),
+        Some(Outcome::Expired) => Err(AskError::Expired),
         None => Err(AskError::Stopped),
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::dead_letters::WhenFull;
 use crate::fits;
 use crate::mailbox::Backoff;
 
@@ -33,9 +34,14 @@ pub struct NodeConfig {
     pub node_messages_max: usize,
     /// The same in bytes.
     pub node_bytes_max: usize,
-    /// How many dead letters may be kept. Past it messages that would be given up on stay in their mailboxes and are tried
-    /// again, with an alarm, until some are replayed or dropped.
+    /// How many dead letters may be kept; each takes about 150 bytes of memory. What happens past it is said by
+    /// `dead_letters_when_full`, with an alarm.
     pub dead_letters_max: usize,
+    /// What happens to a message that is to be given up on while there are `dead_letters_max`.
+    pub dead_letters_when_full: WhenFull,
+    /// How long a dead letter is kept when nobody decides on it; then it is deleted, with a warning in the log. Too short
+    /// deletes what somebody was about to look at; too long keeps what nobody needs.
+    pub dead_letter_retention: Duration,
     /// The largest message in bytes, headers included. A larger one is refused at the sender. The default, 16 MiB, means less on
     /// a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store does not take is refused.
     pub message_bytes_max: usize,
@@ -81,6 +87,8 @@ impl Default for NodeConfig {
             node_messages_max: 10_000_000,
             node_bytes_max: 16 << 30,
             dead_letters_max: 100_000,
+            dead_letters_when_full: WhenFull::HoldBack,
+            dead_letter_retention: Duration::from_secs(90 * 24 * 60 * 60),
             message_bytes_max: MESSAGE_BYTES_DEFAULT,
             window_bytes_max: 64 << 20,
             outbox_messages_max: 1_000_000,
@@ -114,6 +122,7 @@ impl NodeConfig {
             ("node_messages_max", self.node_messages_max > 0, "a node that holds nothing accepts nothing"),
             ("node_bytes_max", self.node_bytes_max > 0, "a node that holds nothing accepts nothing"),
             ("dead_letters_max", self.dead_letters_max > 0, "a message that is given up on must be kept"),
+            ("dead_letter_retention", !self.dead_letter_retention.is_zero(), "it must be longer than zero"),
             ("message_bytes_max", self.message_bytes_max >= 1024, "headers alone may take 1 KiB"),
             ("outbox_messages_max", self.outbox_messages_max > 0, "an outbox that holds nothing sends nothing"),
             ("outbox_bytes_max", self.outbox_bytes_max > 0, "an outbox that holds nothing sends nothing"),

@@ -5,6 +5,7 @@ mod arrive;
 mod commit;
 mod depart;
 mod enqueue;
+mod expire;
 mod fail;
 mod load;
 mod locked;
@@ -37,7 +38,6 @@ pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::notice_of;
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
 use self::load::{Activations, Counters, Load, Room};
-pub(crate) use self::outlive::Outlived;
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 use crate::actor::Actor;
 use crate::address::Address;
@@ -48,6 +48,7 @@ use crate::config::NodeConfig;
 use crate::dead_letters::Shelf;
 use crate::directory::Directory;
 use crate::envelope::{Origin, seal};
+use crate::expiry::Expiries;
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::Note;
@@ -103,6 +104,7 @@ pub(crate) struct Core {
     pub(crate) asked: Register,
     pub(crate) requests: Requests,
     pub(crate) shelf: Shelf,
+    pub(crate) expiries: Expiries,
     /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
     pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
     pub(crate) questions: Arc<Semaphore>,
@@ -151,7 +153,8 @@ impl Core {
             directory: Directory::new(store.partitions()),
             activations: Activations::new(config.activations_max),
             requests: Requests::new(config.idempotency_keys_max),
-            shelf: Shelf::new(config.dead_letters_max),
+            shelf: Shelf::new(config.dead_letters_max, config.dead_letters_when_full),
+            expiries: Expiries::default(),
             questions: Arc::new(Semaphore::new(config.questions_max)),
             config,
             clock,

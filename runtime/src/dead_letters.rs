@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::decide::{DeadLetterError, DeadLetters};
 pub(crate) use self::record::{DeadLetterRecord, envelope_of, known_of, outcome_of};
 pub(crate) use self::shelf::Shelf;
+pub use self::shelf::WhenFull;
 use crate::address::Address;
 use crate::clock::Micros;
 use crate::message::{Message, MessageId};
@@ -26,7 +27,7 @@ pub enum Reason {
     AttemptsSpent,
     /// The process died of it as often as it may.
     KilledTheProcess,
-    /// Its deadline passed before its turn came.
+    /// Its time was over before its turn came, and it was to be kept then ([`Expiry::Bury`](crate::Expiry::Bury)).
     Expired,
     /// Another message was sent under its idempotency key.
     KeyReused,

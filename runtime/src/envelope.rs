@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Micros, Steady};
 use crate::encode::encode_exactly;
+use crate::expiry::{Expires, Expiry};
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
 use crate::request::RequestId;
@@ -16,6 +17,9 @@ const ENVELOPE_VERSION_CALLED: u8 = 2;
 /// The version of a header with callers and more behind it. Written only where it is needed, so that what does not use it
 /// is read by older builds too.
 const ENVELOPE_VERSION_EXTENDED: u8 = 3;
+
+/// The version of a header with callers, more, and what becomes of the message when it has expired.
+const ENVELOPE_VERSION_EXPIRY: u8 = 4;
 
 /// The headers of a message. The payload follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +38,7 @@ pub(crate) struct Header<'a> {
     /// See [`Priority::code`].
     priority: u8,
     /// When it expires, on the timeline of the store that the envelope lies in; zero for never.
-    expires: u64,
+    expires_at: u64,
     pub(crate) sent_at: u64,
     /// The ids of the mailboxes whose turns wait for the reply, one behind the other.
     #[serde(skip)]
@@ -48,17 +52,19 @@ pub(crate) struct Header<'a> {
 pub(crate) struct Extension {
     request: Option<[u8; 16]>,
     replaces: Option<[u8; 16]>,
+    /// Not written before [`ENVELOPE_VERSION_EXPIRY`].
+    when_expired: Option<Expiry>,
 }
 
 impl Extension {
     /// Of a message that was sent under an idempotency key.
     pub(crate) fn of_request(request: Option<RequestId>) -> Self {
-        Self { request: request.map(|request| request.0.to_be_bytes()), replaces: None }
+        Self { request: request.map(|request| request.0.to_be_bytes()), ..Self::default() }
     }
 
     /// Of a message that was made of a dead letter.
     pub(crate) fn replacing(id: MessageId) -> Self {
-        Self { request: None, replaces: Some(id.0.to_be_bytes()) }
+        Self { replaces: Some(id.0.to_be_bytes()), ..Self::default() }
     }
 
     /// Under which idempotency key it was sent: what came of it is kept, and it is not handled twice.
@@ -108,9 +114,9 @@ impl<'a> Header<'a> {
         Priority::from_code(self.priority)
     }
 
-    /// When it expires; none for never.
-    pub(crate) fn expires(&self) -> Option<Steady> {
-        (self.expires != 0).then_some(Steady(self.expires))
+    /// That it expires; none for never.
+    pub(crate) fn expires(&self) -> Option<Expires> {
+        (self.expires_at != 0).then_some(Expires { at: Steady(self.expires_at), then: self.extension.when_expired })
     }
 
     /// Reads the headers; the rest is the payload.
@@ -123,6 +129,13 @@ impl<'a> Header<'a> {
                 Ok((Self { callers, ..header }, payload))
             }
             Some(&ENVELOPE_VERSION_EXTENDED) => {
+                let (header, rest) = postcard::take_from_bytes::<Self>(envelope).map_err(EnvelopeError::Malformed)?;
+                let ((callers, (request, replaces)), payload) =
+                    postcard::take_from_bytes(rest).map_err(EnvelopeError::Malformed)?;
+                let extension = Extension { request, replaces, when_expired: None };
+                Ok((Self { callers, extension, ..header }, payload))
+            }
+            Some(&ENVELOPE_VERSION_EXPIRY) => {
                 let (header, rest) = postcard::take_from_bytes::<Self>(envelope).map_err(EnvelopeError::Malformed)?;
                 let ((callers, extension), payload) =
                     postcard::take_from_bytes(rest).map_err(EnvelopeError::Malformed)?;
@@ -169,14 +182,16 @@ pub(crate) struct Origin<'a> {
     pub(crate) callers: &'a [u8],
     pub(crate) priority: Priority,
     /// None for never.
-    pub(crate) expires: Option<Steady>,
+    pub(crate) expires: Option<Expires>,
     pub(crate) extension: Extension,
 }
 
 /// Puts `message` into an envelope.
 pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &M) -> Result<Bytes, postcard::Error> {
+    let when_expired = origin.expires.and_then(|expires| expires.then);
+    let extension = Extension { when_expired, ..origin.extension };
     let header = Header {
-        version: version(origin.callers, origin.extension),
+        version: version(origin.callers, extension),
         id: origin.id.0.to_be_bytes(),
         trace: origin.trace.map(|trace| trace.0.to_be_bytes()),
         destination,
@@ -185,17 +200,20 @@ pub(crate) fn seal<M: Message>(destination: &str, origin: Origin<'_>, message: &
         message_version: M::VERSION,
         keep_reply: origin.keep_reply,
         priority: origin.priority.code(),
-        expires: origin.expires.map_or(0, |moment| moment.0),
+        expires_at: origin.expires.map_or(0, |expires| expires.at.0),
         sent_at: origin.sent_at.0,
         callers: origin.callers,
-        extension: origin.extension,
+        extension,
     };
     encode_exactly(|envelope| postcard::to_extend(message, encode_header(&header, envelope)?))
 }
 
 /// The same message without an expiry: for a dead letter that is to be handled after all.
 pub(crate) fn without_expiry(envelope: &[u8]) -> Result<Bytes, EnvelopeError> {
-    sealed_anew(envelope, |header| Header { expires: 0, ..header })
+    sealed_anew(envelope, |header| {
+        let extension = Extension { when_expired: None, ..header.extension };
+        Header { version: version(header.callers, extension), expires_at: 0, extension, ..header }
+    })
 }
 
 /// By how much a tick may be larger than the message that its timer keeps: its trace, and a longer time.
@@ -222,6 +240,9 @@ fn sealed_anew(envelope: &[u8], change: impl for<'a> FnOnce(Header<'a>) -> Heade
 
 /// The oldest version that says it all.
 fn version(callers: &[u8], extension: Extension) -> u8 {
+    if extension.when_expired.is_some() {
+        return ENVELOPE_VERSION_EXPIRY;
+    }
     match (callers.is_empty(), extension == Extension::default()) {
         (true, true) => ENVELOPE_VERSION,
         (false, true) => ENVELOPE_VERSION_CALLED,
@@ -233,7 +254,11 @@ fn encode_header(header: &Header<'_>, envelope: Vec<u8>) -> Result<Vec<u8>, post
     let envelope = postcard::to_extend(header, envelope)?;
     match header.version {
         ENVELOPE_VERSION_CALLED => postcard::to_extend(header.callers, envelope),
-        ENVELOPE_VERSION_EXTENDED => postcard::to_extend(&(header.callers, header.extension), envelope),
+        ENVELOPE_VERSION_EXTENDED => {
+            let Extension { request, replaces, .. } = header.extension;
+            postcard::to_extend(&(header.callers, (request, replaces)), envelope)
+        }
+        ENVELOPE_VERSION_EXPIRY => postcard::to_extend(&(header.callers, header.extension), envelope),
         _ => Ok(envelope),
     }
 }
@@ -266,7 +291,7 @@ mod tests {
         let origin = Origin {
             extension,
             priority: Priority::High,
-            expires: Some(Steady(6)),
+            expires: Some(Expires { at: Steady(6), then: None }),
             ..Origin::plain(MessageId(9), Micros(5))
         };
         let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();
@@ -278,13 +303,30 @@ mod tests {
         let (header, payload) = Header::decode(&envelope).unwrap();
         assert_eq!(
             (header.extension, header.priority(), header.expires()),
-            (extension, Priority::High, Some(Steady(6)))
+            (extension, Priority::High, Some(Expires { at: Steady(6), then: None }))
         );
         assert_eq!((header.extension.replaces(), payload), (Some(MessageId(4)), b"\x02hi".as_slice()));
         assert_eq!(header.extension.request(), Some(RequestId(3)));
         let forever = without_expiry(&envelope).unwrap();
         let (header, rest) = Header::decode(&forever).unwrap();
         assert_eq!((header.expires(), header.extension, header.id(), rest), (None, extension, MessageId(9), payload));
+    }
+
+    #[test]
+    fn what_becomes_of_an_expired_message_stands_behind_the_rest() {
+        for (then, code) in [(Expiry::Drop, "00"), (Expiry::Bury, "01")] {
+            let expires = Some(Expires { at: Steady(6), then: Some(then) });
+            let origin = Origin { expires, ..Origin::plain(MessageId(9), Micros(5)) };
+            let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();
+            let hex: String = envelope.iter().map(|byte| format!("{byte:02x}")).collect();
+            let before = "04000000000000000000000000000000090005626f782f6100046e6f746501000006050000 0001";
+            assert_eq!(hex, format!("{}{code}026869", before.replace(' ', "")));
+            let (header, payload) = Header::decode(&envelope).unwrap();
+            assert_eq!((header.expires(), payload), (expires, b"\x02hi".as_slice()));
+            let forever = without_expiry(&envelope).unwrap();
+            assert_eq!(forever[0], ENVELOPE_VERSION, "it says nothing any more that older builds do not read");
+            assert_eq!(Header::decode(&forever).unwrap().0.expires(), None);
+        }
     }
 
     #[test]
@@ -322,8 +364,8 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let mut envelope = sealed("hi", None).to_vec();
-        envelope[0] = 4;
-        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(4))));
+        envelope[0] = 5;
+        assert!(matches!(Header::decode(&envelope), Err(EnvelopeError::Version(5))));
         assert!(Header::decode(&[]).is_err());
     }
 

@@ -15,6 +15,7 @@ use crate::ask::Ask;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, Incoming, Outward, Target};
 use crate::envelope::Origin;
+use crate::expiry::Handling;
 use crate::letter::{Letter, Posted};
 use crate::link::{NoAnswer, Note};
 use crate::message::{Message, MessageId};
@@ -271,6 +272,7 @@ impl<A: Actor> ActorHandle<A> {
         let id = MessageId::random();
         let now = self.core.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
+        let handling = Handling::said_by(&origin);
         let address = self.address.address();
         let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
         if let (Target::Here(_), Some(request)) = (&target, options.request)
@@ -278,7 +280,7 @@ impl<A: Actor> ActorHandle<A> {
         {
             return Err(Refusal::TooManyKeys);
         }
-        Ok((id, Letter::new(target, address, id, options.priority, envelope, told)))
+        Ok((id, Letter::new(target, address, id, handling, envelope, told)))
     }
 
     /// Names what is sent to this actor under an idempotency key.

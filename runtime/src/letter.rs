@@ -12,12 +12,12 @@ use crate::address::Address;
 use crate::cluster::{OutboxFull, Peer};
 use crate::core::{Accepted, Bound, Core, Incoming, Outward, Target};
 use crate::envelope::request_of;
+use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::inside::is_in_turn;
 use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
-use crate::priority::Priority;
 use crate::refusal::Refusal;
 use crate::waiter::{Outcome, Waiter};
 
@@ -63,14 +63,14 @@ impl<'a> Letter<'a> {
         target: Target<'a>,
         address: &'a Address,
         id: MessageId,
-        priority: Priority,
+        handling: Handling,
         envelope: Bytes,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Self {
         match target {
             Target::Here(kind) => {
                 let waiter = told.map(|told| Waiter::Here { told, reply: true });
-                Self::Here(Incoming { kind, address, priority, envelope, waiter, question: None })
+                Self::Here(Incoming { kind, address, handling, envelope, waiter, question: None })
             }
             Target::Away(peer, lane) => {
                 let flags = match told {

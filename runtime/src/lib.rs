@@ -100,6 +100,7 @@ mod durable;
 mod encode;
 mod envelope;
 mod error_text;
+mod expiry;
 mod failure;
 mod fits;
 mod gate;
@@ -147,8 +148,9 @@ pub use crate::ask::Ask;
 pub use crate::budget::Budget;
 pub use crate::clock::Micros;
 pub use crate::config::{ClusterConfig, ConfigError, IdentityFiles, LinkConfig, NodeConfig};
-pub use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, Reason};
+pub use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, Reason, WhenFull};
 pub use crate::durable::Durable;
+pub use crate::expiry::Expiry;
 pub use crate::failure::Failure;
 pub use crate::gate::NodeEnded;
 pub use crate::group::{

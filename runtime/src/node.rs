@@ -102,6 +102,11 @@ pub struct NodeStatistics {
     pub failed: u64,
     /// Messages that were given up on.
     pub dead_lettered: u64,
+    /// Messages that have expired and were dropped.
+    pub expired: u64,
+    /// Dead letters that the node itself has dropped: because of their age, or because the newest are kept when there are too
+    /// many.
+    pub dead_letters_dropped: u64,
     /// Messages that the start found waiting in the store.
     pub replayed: u64,
     /// Activations in memory.
@@ -199,6 +204,8 @@ impl Node {
             handled: self.core.load.handled.load(Ordering::Relaxed),
             failed: counters.failed.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
+            expired: counters.expired.load(Ordering::Relaxed),
+            dead_letters_dropped: self.core.shelf.dropped(),
             replayed: counters.replayed.load(Ordering::Relaxed),
             activations: self.core.activations.count(),
             mailboxes: self.core.directory.len(),

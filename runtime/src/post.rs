@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::actor::Actor;
 use crate::clock::Now;
 use crate::envelope::{Extension, Origin};
+use crate::expiry::{Expires, Expiry};
 use crate::handle::ActorHandle;
 use crate::message::{Message, MessageId};
 use crate::priority::Priority;
@@ -21,6 +22,8 @@ pub(crate) struct Options {
     pub(crate) priority: Priority,
     /// After which wait it expires; none for never.
     pub(crate) expires_in: Option<Duration>,
+    /// What becomes of it then; none for what its actor type says.
+    pub(crate) when_expired: Option<Expiry>,
     /// Its idempotency key.
     pub(crate) request: Option<RequestId>,
 }
@@ -29,7 +32,7 @@ impl Options {
     /// Says it in the headers of a message that is sent now.
     pub(crate) fn apply<'a>(&self, origin: Origin<'a>, now: Now) -> Origin<'a> {
         let extension = Extension::of_request(self.request);
-        let expires = self.expires_in.map(|wait| now.steady.plus(wait));
+        let expires = self.expires_in.map(|wait| Expires { at: now.steady.plus(wait), then: self.when_expired });
         Origin { priority: self.priority, expires, extension, ..origin }
     }
 }
@@ -57,10 +60,18 @@ impl<'h, A: Actor, M: Message> Post<'h, A, M> {
         self
     }
 
-    /// From `wait` after it was sent on the message is not handled any more: it becomes a dead letter
-    /// ([`Reason::Expired`](crate::Reason::Expired)) when its turn would come.
+    /// From `wait` after it was sent on the message is not handled any more: it leaves its mailbox, wherever it waits there, and is
+    /// dropped or becomes a dead letter, as [`when_expired`](Self::when_expired) says. One whose handler runs by then is handled
+    /// to its end. Whoever waits for it is told.
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.options.expires_in = Some(wait);
+        self
+    }
+
+    /// What becomes of the message if it expires, whatever its actor type says ([`Actor::EXPIRED`]). Says nothing without
+    /// [`expires_in`](Self::expires_in). Nodes of builds that do not know it refuse such a message.
+    pub fn when_expired(mut self, expiry: Expiry) -> Self {
+        self.options.when_expired = Some(expiry);
         self
     }
 

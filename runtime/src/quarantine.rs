@@ -152,7 +152,7 @@ async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, rec
 async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
-    let record = DeadLetterRecord::encode(reason, failures, core.clock.wall(), &envelope);
+    let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
     let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
     tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     let burial = Burial { position, record, envelope: &envelope, reason, error: error.to_owned() };

@@ -69,6 +69,9 @@ pub enum ProcessedError {
         "another message was sent under this idempotency key before; this one had no effect, and is a dead letter now"
     )]
     KeyReused,
+    /// The message expired before its turn came, and was dropped: it was not handled, and never will be.
+    #[error("the message expired before its turn came and was dropped; it had no effect")]
+    Expired,
     /// This node ended before. The message is accepted or not, and if it is it will be handled.
     #[error(transparent)]
     Ended(#[from] NodeEnded),
@@ -133,8 +136,10 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Ended`] when this node ended before, or
-    /// inside a handler, which it would wait for ([`NodeEnded::InsideTurn`]).
+    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Expired`] when it has expired and was
+    /// dropped, which is known of the newest 65,536 such messages of the actor's node since it was started, and of all that are
+    /// waited for meanwhile; [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
+    /// ([`NodeEnded::InsideTurn`]).
     ///
     /// # Cancel safety
     ///
@@ -180,6 +185,7 @@ impl Receipt {
         self.core.gate.durable(last.max(self.ticket)).await?;
         let letter = self.core.read(Key::DeadLetter { position: self.position }).await;
         match letter.map_err(|_| self.core.gate.ended())? {
+            None if self.core.expiries.was_dropped(self.id) => Err(ProcessedError::Expired),
             None => Ok(()),
             Some(record) => processed(outcome_of(self.position, &record)),
         }
@@ -192,6 +198,7 @@ fn processed(outcome: Outcome) -> Result<(), ProcessedError> {
         Outcome::GivenUp(reason) => Err(ProcessedError::GivenUp(reason)),
         Outcome::KeyReused => Err(ProcessedError::KeyReused),
         Outcome::Undeliverable(reason) => Err(ProcessedError::Undeliverable(reason)),
+        Outcome::Expired => Err(ProcessedError::Expired),
     }
 }
 

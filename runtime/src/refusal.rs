@@ -213,6 +213,9 @@ pub enum AskError {
     /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a dead letter.
     #[error("another message was sent under this idempotency key before; this one had no effect")]
     KeyReused,
+    /// The message expired before its turn came, and was dropped: it was not handled, and never will be.
+    #[error("the message expired before its turn came and was dropped; it had no effect")]
+    Expired,
     /// The message was handled, but its reply was lost with the link or a restart of the node that made it; or it was given up on,
     /// and its dead letter is gone.
     #[error(

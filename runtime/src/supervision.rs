@@ -16,6 +16,7 @@ use crate::activation::{Activation, Begin};
 use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder, Payload};
 use crate::budget::Budget;
 use crate::core::Core;
+use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
 use crate::query::AwayAnswer;
@@ -34,6 +35,7 @@ pub(crate) struct Kind {
     paused: Mutex<Option<Paused>>,
     /// How many messages of one mailbox may be held at a time.
     pub(crate) holds_max: usize,
+    pub(crate) expired: Expiry,
     /// The messages that it handles, by name.
     messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
@@ -74,6 +76,7 @@ impl Kind {
             is_paused: AtomicBool::new(false),
             paused: Mutex::default(),
             holds_max: A::HOLDS_MAX,
+            expired: A::EXPIRED,
             messages: handlers.schemas().iter().map(|schema| (schema.name, *schema)).collect(),
             state: Schema::of_state::<A::State>(),
             questions: handlers.questions().collect(),

@@ -18,6 +18,7 @@ use crate::clock::Micros;
 use crate::cluster::Peer;
 use crate::core::{Core, Target};
 use crate::envelope::{Header, Origin};
+use crate::expiry::{Expiry, Handling};
 use crate::failure::Failure;
 use crate::hold::{Held, Hold};
 use crate::mailbox::Mailbox;
@@ -91,7 +92,7 @@ impl Numbers {
 pub(crate) struct StagedSend {
     pub(crate) address: Address,
     pub(crate) to: Recipient,
-    pub(crate) priority: Priority,
+    pub(crate) handling: Handling,
     pub(crate) envelope: Bytes,
 }
 
@@ -142,10 +143,11 @@ impl<'a> Turn<'a> {
         let id = self.message_id().sent(self.staged.numbers.send());
         let now = self.core.clock.now();
         let origin = options.apply(self.origin(id, now.wall), now);
+        let handling = Handling::said_by(&origin);
         match self.core.seal::<A, M>(to.address(), origin, message) {
             Ok((target, envelope)) => {
-                let (address, priority) = (to.address().clone(), options.priority);
-                self.staged.sends.push(StagedSend { address, to: target.into(), priority, envelope });
+                let address = to.address().clone();
+                self.staged.sends.push(StagedSend { address, to: target.into(), handling, envelope });
             }
             Err(refusal) => {
                 self.staged.refuse(|| Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME)));
@@ -315,6 +317,12 @@ impl<A: Actor, M: Message> TurnPost<'_, '_, A, M> {
     /// As [`Post::expires_in`](crate::Post::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.options.expires_in = Some(wait);
+        self
+    }
+
+    /// As [`Post::when_expired`](crate::Post::when_expired).
+    pub fn when_expired(mut self, expiry: Expiry) -> Self {
+        self.options.when_expired = Some(expiry);
         self
     }
 

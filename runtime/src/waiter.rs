@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
     KeyReused,
     /// It lies in the outbox of this node, and its receiver does not take it now.
     Undeliverable(String),
+    /// It has expired, and was dropped.
+    Expired,
 }
 
 /// Waits for the outcome of one message.
@@ -109,6 +111,7 @@ impl From<Outcome> for Fate {
             Outcome::GivenUp(reason) => Self::GivenUp(reason),
             Outcome::KeyReused => Self::KeyReused,
             Outcome::Undeliverable(_) => unreachable!("what lies in an outbox is waited for on its own node only"),
+            Outcome::Expired => Self::Expired,
         }
     }
 }
@@ -120,6 +123,7 @@ impl From<Fate> for Outcome {
             Fate::Handled(None) => Self::Handled,
             Fate::GivenUp(reason) => Self::GivenUp(reason),
             Fate::KeyReused => Self::KeyReused,
+            Fate::Expired => Self::Expired,
         }
     }
 }

@@ -3,13 +3,22 @@
 
 use std::time::Duration;
 
-use everpost::{AskError, NodeConfig, ProcessedError};
+use everpost::{
+    Actor, AskError, Durable, Expiry, Failure, Handler, Handlers, Message, Node, NodeConfig, ProcessedError, Reason,
+    Turn, WhenFull,
+};
+use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
-use everpost_tests::worker::{Script, Step, Worker, read, workers};
+use everpost_tests::worker::{Script, Step, Worker, read, worker, workers};
+use serde::{Deserialize, Serialize};
 
 const GATE: u32 = 0;
 const SOON: Duration = Duration::from_millis(50);
+
+fn append(number: u32) -> Script {
+    Script::new([Step::Append(number)])
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_messages_of_a_paused_mailbox_leave_without_a_turn_and_count_against_no_bound() {
@@ -19,6 +28,8 @@ async fn expired_messages_of_a_paused_mailbox_leave_without_a_turn_and_count_aga
         dead_letters_max: 100,
         mailbox_messages_max: MESSAGES,
         node_messages_max: MESSAGES + 1,
+        // Most bodies are beyond the window.
+        window_bytes_max: 10_000,
         ..everpost_tests::config()
     };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
@@ -26,13 +37,14 @@ async fn expired_messages_of_a_paused_mailbox_leave_without_a_turn_and_count_aga
     actor.pause("a customer is away").await.unwrap();
     let mut receipts = Vec::new();
     for _ in 0..MESSAGES {
-        receipts.push(actor.send(Script::new([Step::Append(1)])).expires_in(SOON).submit().await.unwrap());
+        receipts.push(actor.send(append(1)).expires_in(SOON).submit().await.unwrap());
     }
     eventually("all have left", || node.statistics().waiting == 0).await;
-    assert_eq!(node.dead_letters().count(), 0, "by default they are dropped");
+    let statistics = node.statistics();
+    assert_eq!((statistics.expired, statistics.dead_lettered), (MESSAGES as u64, 0), "by default they are dropped");
     let told = receipts.pop().unwrap().processed().await;
-    assert!(matches!(told, Ok(()) | Err(ProcessedError::GivenUp(_))), "{told:?}");
-    let last = actor.send(Script::new([Step::Append(2)])).try_send().unwrap();
+    assert!(matches!(told, Err(ProcessedError::Expired)), "whoever asks later is told too: {told:?}");
+    let last = actor.send(append(2)).try_send().unwrap();
     actor.resume().await.unwrap();
     soon("a later one is handled", last.processed()).await.unwrap();
     assert_eq!(read(&actor).await.entries, [2], "none of them had a turn");
@@ -47,10 +59,181 @@ async fn an_expired_message_leaves_behind_a_head_that_backs_off_or_is_in_hand_an
     for (key, head) in [("backs_off", Step::RetryAfter(1, 3_600_000)), ("in_hand", Step::Wait(GATE))] {
         let actor = node.actor::<Worker>(key);
         actor.send(Script::new([head])).await.unwrap();
-        let asked = actor.ask(Script::new([Step::Append(1)])).expires_in(SOON).timeout(Duration::from_secs(60)).await;
-        assert!(matches!(&asked, Err(AskError::GivenUp(reason)) if reason.contains("deadline")), "{asked:?}");
+        let asked = actor.ask(append(1)).expires_in(SOON).timeout(Duration::from_secs(60)).await;
+        assert!(matches!(asked, Err(AskError::Expired)), "{asked:?}");
     }
     assert_eq!((node.statistics().waiting, node.dead_letters().count()), (2, 0), "the heads alone are left");
     probe.open(GATE);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_put_off_or_fails_in_hand_after_its_time_is_dropped_and_the_next_one_goes_on() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { attempts_max: 1_000_000, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let actor = node.actor::<Worker>("one");
+    let put_off = Script::new([Step::DeferUntil(3_600_000, 9)]);
+    let put_off = actor.send(put_off).expires_in(SOON).submit().await.unwrap();
+    let fails = actor.send(Script::new([Step::FailUpTo(u32::MAX)])).expires_in(SOON * 10).submit().await.unwrap();
+    let next = actor.submit(append(1)).await.unwrap();
+    for receipt in [put_off, fails] {
+        let told = soon("it is told", receipt.processed()).await;
+        assert!(matches!(told, Err(ProcessedError::Expired)), "{told:?}");
+    }
+    soon("the next one is handled", next.processed()).await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!((node.statistics().expired, node.dead_letters().count()), (2, 0));
+    node.stop().await.unwrap();
+}
+
+/// Whose expired messages become dead letters.
+struct Clerk;
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(name = "order")]
+struct Order;
+
+impl Actor for Clerk {
+    const TYPE: &'static str = "clerk";
+    const EXPIRED: Expiry = Expiry::Bury;
+    type State = u64;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Order>();
+    }
+}
+
+impl Handler<Order> for Clerk {
+    async fn handle(&self, handled: &mut Durable<u64>, _: Order, _: &mut Turn<'_>) -> Result<(), Failure> {
+        **handled += 1;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_an_expired_message_is_said_by_its_sender_or_else_by_its_actor_type_also_over_a_restart() {
+    let folder = everpost_tests::folder();
+    let builder = || Node::builder("node", folder.path()).actor(Clerk).config(everpost_tests::config());
+    let node = builder().start().await.unwrap();
+    let clerk = node.actor::<Clerk>("one");
+    clerk.pause("the office is closed").await.unwrap();
+    let order = || clerk.send(Order).expires_in(SOON);
+    let by_type = order().await.unwrap();
+    order().when_expired(Expiry::Drop).await.unwrap();
+    let by_sender = order().when_expired(Expiry::Bury).await.unwrap();
+    let later = clerk.send(Order).expires_in(Duration::from_secs(3600)).await.unwrap();
+    node.stop().await.unwrap();
+    let node = builder().start().await.unwrap();
+    eventually("three have expired", || node.statistics().waiting == 1).await;
+    let letters = node.dead_letters().list().await.unwrap();
+    let known = letters.iter().map(|letter| (letter.id, letter.reason, letter.attempts)).collect::<Vec<_>>();
+    assert_eq!(known, [(by_type, Reason::Expired, 0), (by_sender, Reason::Expired, 0)]);
+    assert!(letters.iter().all(|letter| letter.id != later));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_on_another_node_are_told_that_a_message_has_expired_also_after_the_fact() {
+    let net = Net::new(&["east", "west"]).with("worker", &["west"]);
+    let probe = Probe::new();
+    let nodes = net.start_all(&probe).await;
+    linked(&nodes.iter().collect::<Vec<_>>()).await;
+    nodes[1].actor::<Worker>("one").pause("so that they wait").await.unwrap();
+    let actor = nodes[0].actor::<Worker>("one");
+    let late = actor.send(append(1)).expires_in(SOON).submit().await.unwrap();
+    let early = tokio::spawn(actor.send(append(2)).expires_in(SOON).submit().await.unwrap().processed());
+    let asked = actor.ask(append(3)).expires_in(SOON).timeout(Duration::from_secs(60)).await;
+    assert!(matches!(asked, Err(AskError::Expired)), "{asked:?}");
+    let early = soon("it is told", early).await.unwrap();
+    assert!(matches!(early, Err(ProcessedError::Expired)), "{early:?}");
+    eventually("all have left", || nodes[1].statistics().waiting == 0).await;
+    let late = soon("it is told", late.processed()).await;
+    assert!(matches!(late, Err(ProcessedError::Expired)), "{late:?}");
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_turn_sends_expires_too() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).actor(Sender).start().await.unwrap();
+    node.actor::<Worker>("receiver").pause("so that it waits").await.unwrap();
+    node.actor::<Sender>("one").send(Order).await.unwrap();
+    eventually("both have expired", || node.statistics().waiting == 0 && node.statistics().expired == 1).await;
+    assert_eq!(node.dead_letters().list().await.unwrap()[0].reason, Reason::Expired);
+    node.stop().await.unwrap();
+}
+
+/// Sends two messages that expire: one to be dropped, one to be kept.
+struct Sender;
+
+impl Actor for Sender {
+    const TYPE: &'static str = "sender";
+    type State = ();
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Order>();
+    }
+}
+
+impl Handler<Order> for Sender {
+    async fn handle(&self, _: &mut Durable<()>, _: Order, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let receiver = Worker::at(&worker("receiver").key);
+        turn.send(&receiver, append(1)).expires_in(SOON);
+        turn.send(&receiver, append(2)).expires_in(SOON).when_expired(Expiry::Bury);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_finds_the_dead_letters_full_lets_others_pass() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { dead_letters_max: 1, attempts_max: 1, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let actor = node.actor::<Worker>("one");
+    for _ in 0..3 {
+        drop(actor.submit(Script::new([Step::Reject])).await.unwrap());
+    }
+    let next = actor.submit(append(1)).await.unwrap();
+    soon("the one behind them is handled", next.processed()).await.unwrap();
+    assert_eq!((node.dead_letters().count(), node.statistics().waiting), (1, 2), "nothing is lost");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_dead_letters_are_kept_when_told_so_and_the_others_are_counted() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config =
+        NodeConfig { dead_letters_max: 3, dead_letters_when_full: WhenFull::DropOldest, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    for _ in 0..10 {
+        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let kept = async |node: &Node| node.dead_letters().list().await.unwrap().into_iter().map(|letter| letter.sequence);
+    let letters: Vec<u64> = kept(&node).await.collect();
+    assert_eq!((letters.len(), node.dead_letters().count(), node.statistics().dead_letters_dropped), (3, 3, 7));
+    node.stop().await.unwrap();
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    assert_eq!(kept(&node).await.collect::<Vec<u64>>(), letters, "the newest, also after a restart");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_kept_for_their_retention() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { idle_after: Duration::from_millis(100), ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    for _ in 0..2000 {
+        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(node.dead_letters().count(), 2000);
+    node.stop().await.unwrap();
+    let short = NodeConfig { dead_letter_retention: Duration::from_millis(1), ..config };
+    let node = workers(folder.path(), &probe).config(short).start().await.unwrap();
+    eventually("all are too old", || node.dead_letters().count() == 0).await;
+    assert_eq!(node.statistics().dead_letters_dropped, 2000);
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
     node.stop().await.unwrap();
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Order, Priority, Reason, Turn};
+use everpost::{
+    Actor, Durable, Expiry, Failure, Handler, Handlers, Message, Node, NodeConfig, Order, Priority, Reason, Turn,
+};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Step, Worker, read, worker, workers};
@@ -201,23 +203,17 @@ async fn an_expired_message_becomes_a_dead_letter_and_never_reaches_its_handler(
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = held_up(&node, &probe).await;
-    let receipt = actor.send(Script::new([Step::Note])).expires_in(Duration::from_millis(1)).submit().await.unwrap();
-    let asked = actor.ask(append(5)).expires_in(Duration::from_millis(1));
+    let at_once = Duration::from_millis(1);
+    let note = actor.send(Script::new([Step::Note])).expires_in(at_once).when_expired(Expiry::Bury);
+    let receipt = note.submit().await.unwrap();
+    let asked = actor.ask(append(5)).expires_in(at_once).when_expired(Expiry::Bury);
     actor.send(append(7)).expires_in(Duration::from_secs(600)).await.unwrap();
-    let (asked, ()) = tokio::join!(asked.into_future(), async {
-        soon("three wait", async {
-            while node.statistics().waiting < 4 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        probe.open(GATE);
-    });
+    let asked = soon("it is told", asked).await;
+    probe.open(GATE);
     let id = receipt.id();
     let told = soon("it is told", receipt.processed()).await;
     assert!(matches!(told, Err(everpost::ProcessedError::GivenUp(_))), "{told:?}");
-    assert!(matches!(&asked, Err(everpost::AskError::GivenUp(why)) if why.contains("deadline")), "{asked:?}");
+    assert!(matches!(&asked, Err(everpost::AskError::GivenUp(why)) if why.contains("its time was over")), "{asked:?}");
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&actor).await.entries, [7]);
     assert!(probe.seen().notes.is_empty(), "no handler has seen it");

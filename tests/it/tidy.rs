@@ -97,7 +97,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "Micros::now",
         "std::env",
     ];
-    const PURE: [&str; 23] = [
+    const PURE: [&str; 24] = [
         "runtime/src/budget.rs",
         "runtime/src/dead_letters/index.rs",
         "runtime/src/group/nested.rs",

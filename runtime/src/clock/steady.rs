@@ -16,6 +16,11 @@ impl Steady {
         Self(self.0.saturating_add(micros(wait)))
     }
 
+    /// The moment `wait` earlier; none when that is before the beginning.
+    pub(crate) fn before(self, wait: Duration) -> Option<Self> {
+        self.0.checked_sub(micros(wait)).map(Self)
+    }
+
     /// How long after `earlier` this moment is; zero when it is not after it.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

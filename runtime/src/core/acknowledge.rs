@@ -5,9 +5,9 @@ use everpost_persistence::{Class, Position};
 
 use super::{Core, Effect};
 use crate::envelope::Header;
+use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::hold::Held;
-use crate::priority::Priority;
 use crate::request::Content;
 use crate::waiter::Outcome;
 
@@ -43,9 +43,13 @@ impl Core {
         self.discard(&mut inner, mailbox, *position, body.len());
         // Every reply of a message that may be held is `()`, which takes no bytes.
         let reply = Bytes::new();
-        let settled = Header::decode(&body)
-            .map(|(header, _)| self.settles(mailbox, &header, content, Some(&reply)))
-            .unwrap_or_default();
+        let settled = Header::decode(&body).map(|(header, _)| {
+            if let Some(expires) = header.expires() {
+                self.expiries.remove(expires.at, *position);
+            }
+            self.settles(mailbox, &header, content, Some(&reply))
+        });
+        let settled = settled.unwrap_or_default();
         let (ticket, sent) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(*position));
             stage.delete(mailbox.attempts_key(*position));
@@ -59,7 +63,7 @@ impl Core {
             self.release_after(ticket, Effect::Tell(waiter, Outcome::Replied(reply)));
         }
         if let Some((position, envelope)) = sent.zip(send) {
-            self.place(&mut inner, mailbox, position, Priority::Normal, envelope);
+            self.place(&mut inner, mailbox, position, Handling::default(), envelope);
         }
         inner.remove_key(&body);
         // There is room for another hold.

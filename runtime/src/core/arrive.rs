@@ -11,10 +11,10 @@ use super::{Core, Effect};
 use crate::address::{Address, mailbox_id};
 use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
 use crate::envelope::{EnvelopeError, Header};
+use crate::expiry::Handling;
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
-use crate::priority::Priority;
 use crate::waiter::Waiter;
 
 /// A message that another node has sent, and what its headers say.
@@ -25,7 +25,7 @@ pub(crate) struct Arriving {
     flags: u8,
     id: MessageId,
     keep_reply: bool,
-    priority: Priority,
+    handling: Handling,
     /// Where it goes; to be looked up again if it has left the directory when the message is stored.
     mailbox: Arc<Mailbox>,
     envelope: Bytes,
@@ -82,12 +82,12 @@ impl Core {
     /// Reads the headers of a message that is stored nowhere yet.
     pub(crate) fn arriving_volatile(&self, envelope: Bytes) -> Result<Arriving, ArrivalError> {
         let (header, _) = Header::decode(&envelope)?;
-        let (id, keep_reply, priority) = (header.id(), header.keep_reply, header.priority());
+        let (id, keep_reply, handling) = (header.id(), header.keep_reply, Handling::of(&header));
         let mailbox = match self.directory.find(mailbox_id(header.destination)) {
             Some(mailbox) => mailbox,
             None => self.mailbox_of(header.destination)?,
         };
-        Ok(Arriving { place: None, flags: 0, id, keep_reply, priority, mailbox, envelope })
+        Ok(Arriving { place: None, flags: 0, id, keep_reply, handling, mailbox, envelope })
     }
 
     /// The mailbox of an address of this node that is not in memory.
@@ -181,7 +181,7 @@ impl Core {
         position: Position,
         arriving: Arriving,
     ) {
-        let Arriving { flags, id, keep_reply, priority, envelope, .. } = arriving;
+        let Arriving { flags, id, keep_reply, handling, envelope, .. } = arriving;
         if flags & flags::TELL != 0 {
             let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
             inner.asks.add(&self.gate, position, waiter);
@@ -191,7 +191,7 @@ impl Core {
         if keep_reply {
             self.kept_replies.waiting(id, mailbox, position);
         }
-        self.place(inner, mailbox, position, priority, envelope);
+        self.place(inner, mailbox, position, handling, envelope);
         if self.is_mailbox_full(inner) || self.is_full() {
             inner.told_full = true;
             peer.tell_full(&mailbox.address);

@@ -14,9 +14,9 @@ use super::{Core, Effect};
 use crate::cluster::{Departure, Peer};
 use crate::count;
 use crate::envelope::{Header, request_of};
+use crate::expiry::Handling;
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
-use crate::priority::Priority;
 use crate::request::Content;
 use crate::telemetry::Committed;
 use crate::turn::{Recipient, Staged, StagedSend};
@@ -106,11 +106,14 @@ impl Core {
         own.last_submitted = ticket;
         own.restarts = 0;
         self.settled(settled, ticket);
+        if let Some(expires) = header.expires() {
+            self.expiries.remove(expires.at, position);
+        }
         if let Some(waiter) = own.asks.take(position) {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
         for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {
-            self.deliver(&mut locked, &mut peers, destination, position, send.priority, send.envelope);
+            self.deliver(&mut locked, &mut peers, destination, position, send.handling, send.envelope);
         }
         drop((locked, peers));
         self.outlived(outlived, ticket);
@@ -128,11 +131,11 @@ impl Core {
         peers: &mut LockedPeers<'_>,
         destination: &Destination,
         position: Position,
-        priority: Priority,
+        handling: Handling,
         envelope: Bytes,
     ) {
         match destination {
-            Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, priority, envelope),
+            Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, handling, envelope),
             Destination::Away(peer, lane) => {
                 let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
                 let departure = Departure { lane: *lane, position, flags, envelope };

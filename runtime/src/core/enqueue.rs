@@ -9,8 +9,8 @@ use everpost_persistence::{Permit, Position};
 use super::Core;
 use crate::actor::Delivery;
 use crate::address::Address;
+use crate::expiry::Handling;
 use crate::mailbox::{Inner, Mailbox};
-use crate::priority::Priority;
 use crate::questions::Asking;
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
@@ -37,7 +37,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Incoming<'a> {
     pub(crate) kind: &'a Arc<Kind>,
     pub(crate) address: &'a Address,
-    pub(crate) priority: Priority,
+    pub(crate) handling: Handling,
     pub(crate) envelope: Bytes,
     /// Who waits for what becomes of it.
     pub(crate) waiter: Option<Waiter>,
@@ -79,7 +79,7 @@ impl Core {
                 self.gate.look_again();
                 return Err(Box::new(Full { mailbox: None, incoming }));
             }
-            let Incoming { priority, envelope, waiter, mut question, .. } = incoming;
+            let Incoming { handling, envelope, waiter, mut question, .. } = incoming;
             let (ticket, position) = self.store.submit(permit, |stage| {
                 let position = stage.enqueue(mailbox.partition, envelope.clone());
                 if let Some(question) = &mut question {
@@ -95,7 +95,7 @@ impl Core {
                 self.quarantine.admit(mailbox.id(), position);
                 self.asked.asked(asking, asked);
             }
-            self.place(&mut inner, &mailbox, position, priority, envelope);
+            self.place(&mut inner, &mailbox, position, handling, envelope);
             return Ok(Accepted { position, ticket });
         }
     }
@@ -121,12 +121,16 @@ impl Core {
         inner: &mut Inner,
         mailbox: &Arc<Mailbox>,
         position: Position,
-        priority: Priority,
+        handling: Handling,
         envelope: Bytes,
     ) {
+        let Handling { priority, expires } = handling;
         let bytes = envelope.len();
         inner.bytes += bytes;
         inner.add_key(&envelope);
+        if let Some(expires) = expires {
+            self.expires(mailbox, position, expires, &envelope);
+        }
         let kept = inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes));
         let counted = if kept { &self.load.window_bytes } else { &self.load.beyond_bytes };
         counted.add(bytes);

@@ -12,10 +12,10 @@ use crate::address::Address;
 use crate::clock::Steady;
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, known_of};
 use crate::envelope::{Header, Origin, seal};
+use crate::expiry::Handling;
 use crate::failure::{Failure, Verdict};
 use crate::mailbox::{Failures, Inner, Mailbox};
 use crate::message::Message;
-use crate::priority::Priority;
 use crate::telemetry;
 use crate::waiter::Outcome;
 
@@ -74,7 +74,7 @@ impl Core {
             );
         }
         let encode = |failures: &Failures| match fate {
-            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.wall(), &body),
+            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.now(), &body),
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
         let beside = |record: &Bytes| match fate {
@@ -180,9 +180,10 @@ impl Core {
             }
         };
         let fate = match fate {
-            Fate::Buried(reason) if self.shelf.is_full() => {
-                tracing::debug!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, and is tried again");
-                Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside }
+            // Others pass it: they need no room among the dead letters.
+            Fate::Buried(reason) if self.shelf.holds_back() => {
+                tracing::debug!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, where others pass it, and is tried again");
+                Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside: true }
             }
             fate => fate,
         };
@@ -209,26 +210,46 @@ impl Core {
     /// Moves a message to the dead letters, in one commit; its actor is told in the same one, if it wants to know. Returns its
     /// ticket.
     pub(crate) fn bury(&self, mailbox: &Arc<Mailbox>, permit: Permit<'_>, burial: Burial<'_>) -> Position {
+        self.bury_locked(&mut mailbox.lock(), mailbox, permit, burial)
+    }
+
+    pub(crate) fn bury_locked(
+        &self,
+        inner: &mut Inner,
+        mailbox: &Arc<Mailbox>,
+        permit: Permit<'_>,
+        burial: Burial<'_>,
+    ) -> Position {
         let Burial { position, record, envelope, reason, error } = burial;
-        let mut inner = mailbox.lock();
-        self.discard(&mut inner, mailbox, position, envelope.len());
+        self.discard(inner, mailbox, position, envelope.len());
         inner.remove_key(envelope);
         let notice = self.notice(mailbox, position, &record);
         self.add_waiting(usize::from(notice.is_some()));
-        let counted = reason.is_failure().then(|| self.count_against_budget(&mut inner, mailbox, &error));
+        let counted = reason.is_failure().then(|| self.count_against_budget(inner, mailbox, &error));
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
+        let oldest = letters.to_make_room();
+        let outlived = oldest.and_then(|(_, known)| known).map(|known| self.outlive_dropped(known.mailbox, known.id));
+        let outlived = outlived.unwrap_or_default();
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
             stage.put(Key::DeadLetter { position }, record);
+            if let Some((position, _)) = oldest {
+                stage.delete(Key::DeadLetter { position });
+                outlived.stage(stage);
+            }
             if let Some((key, record)) = counted {
                 stage.put(key, record);
             }
             notice.clone().map(|notice| stage.enqueue(mailbox.partition, notice))
         });
         letters.added(position, known, ticket);
+        if let Some((oldest, _)) = oldest {
+            letters.dropped(oldest, ticket);
+        }
         drop(letters);
+        self.outlived(outlived, ticket);
         inner.last_submitted = ticket;
         inner.restarts = 0;
         if mailbox.asking.is_any()
@@ -238,25 +259,31 @@ impl Core {
         }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         self.shelf.warn(&self.name);
+        if oldest.is_some() {
+            self.shelf.alarm_dropped(&self.name, &mailbox.address);
+        }
         if let Some(waiter) = inner.asks.take(position) {
             let outcome = if reason == Reason::KeyReused { Outcome::KeyReused } else { Outcome::GivenUp(error) };
             self.release_after(ticket, Effect::Tell(waiter, outcome));
         }
-        if let Ok((header, _)) = Header::decode(envelope)
-            && header.keep_reply
-        {
-            // Without a reply in the store the turn that asked may ask again.
-            self.kept_replies.stored(header.id().0);
-            self.asked.given_up(header.id());
+        if let Ok((header, _)) = Header::decode(envelope) {
+            if header.keep_reply {
+                // Without a reply in the store the turn that asked may ask again.
+                self.kept_replies.stored(header.id().0);
+                self.asked.given_up(header.id());
+            }
+            if let Some(expires) = header.expires() {
+                self.expiries.remove(expires.at, position);
+            }
         }
         if let Some((position, notice)) = noticed.zip(notice) {
-            self.place(&mut inner, mailbox, position, Priority::Normal, notice);
+            self.place(inner, mailbox, position, Handling::default(), notice);
         }
         ticket
     }
 
     /// The message that tells an actor of a dead letter of its own, if it is one that wants to know.
-    fn notice(&self, mailbox: &Mailbox, position: Position, record: &[u8]) -> Option<Bytes> {
+    pub(crate) fn notice(&self, mailbox: &Mailbox, position: Position, record: &[u8]) -> Option<Bytes> {
         if mailbox.kind.handles(DeadLetter::NAME) { notice_of(&mailbox.address, position, record) } else { None }
     }
 

@@ -69,6 +69,7 @@ impl Load {
 pub(crate) struct Counters {
     pub(crate) failed: AtomicU64,
     pub(crate) dead_lettered: AtomicU64,
+    pub(crate) expired: AtomicU64,
     pub(crate) replayed: AtomicU64,
 }
 

@@ -48,6 +48,12 @@ impl Core {
         outlived
     }
 
+    /// What the turn of a message that waited in this mailbox has asked, and which is gone for good.
+    pub(super) fn outlive_waiting(&self, mailbox: &Mailbox, turn: MessageId) -> Outlived {
+        let asked = self.asked.over(Some(mailbox), turn);
+        self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
+    }
+
     /// What the turn of a message to this mailbox has asked, which is gone for good: it was a dead letter.
     pub(crate) fn outlive_dropped(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
         let partition = partition_of(mailbox, self.store.partitions());

@@ -86,7 +86,7 @@ impl Core {
         });
         timers.submitted(fired.iter().map(|(firing, _)| *firing), ticket);
         for ((send, destination), position) in sends().zip(positions) {
-            self.deliver(&mut locked, &mut peers, destination, position, send.priority, send.envelope.clone());
+            self.deliver(&mut locked, &mut peers, destination, position, send.handling, send.envelope.clone());
         }
         Some(ticket)
     }

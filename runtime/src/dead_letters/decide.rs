@@ -12,9 +12,9 @@ use crate::address::Address;
 use crate::cluster::Owner;
 use crate::core::Core;
 use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
+use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::message::{Message, MessageId};
-use crate::priority::Priority;
 use crate::refusal::Refusal;
 
 /// How many letters are read at a time for a list.
@@ -135,6 +135,7 @@ impl DeadLetters {
                     Some(letter) => letters.push(letter),
                     None => tracing::warn!(
                         seq = position.0,
+                        event = "record unreadable",
                         "a dead letter cannot be read by this build; it stays in the store"
                     ),
                 }
@@ -305,9 +306,9 @@ impl Core {
             let (address, node) = (address.to_string(), peer.name.to_string());
             return Err(DeadLetterError::LivesElsewhere { address, node });
         }
-        let (id, message, priority) = match Header::decode(&envelope) {
-            Ok((header, _)) => (header.id(), header.message.to_owned(), header.priority()),
-            Err(_) => (MessageId(0), String::new(), Priority::Normal),
+        let (id, message, handling) = match Header::decode(&envelope) {
+            Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
+            Err(_) => (MessageId(0), String::new(), Handling::default()),
         };
         let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
         let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
@@ -331,7 +332,7 @@ impl Core {
             drop(letters);
             // What its turn has asked before is known to its next attempt.
             self.asked.waits(&mailbox, id);
-            self.place(&mut inner, &mailbox, position, priority, envelope);
+            self.place(&mut inner, &mailbox, position, handling, envelope);
             return Ok(Some(ticket));
         }
     }

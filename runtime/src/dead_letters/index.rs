@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use everpost_persistence::{MailboxId, Position};
 
-use crate::clock::Micros;
+use crate::clock::Steady;
 use crate::message::MessageId;
 
 /// What is known of a letter without its record; nothing of one that this build cannot read.
@@ -15,7 +15,7 @@ pub(crate) struct Known {
     pub(crate) id: MessageId,
     /// Where it was.
     pub(crate) mailbox: MailboxId,
-    pub(crate) died_at: Micros,
+    pub(crate) buried_at: Steady,
 }
 
 /// The letters of a node by their numbers, ids and ages. A letter is here from the step that submits its record to the step
@@ -24,25 +24,25 @@ pub(crate) struct Known {
 pub(super) struct Index {
     letters: BTreeMap<Position, Option<Known>>,
     by_id: BTreeSet<(MessageId, Position)>,
-    by_age: BTreeSet<(Micros, Position)>,
+    by_age: BTreeSet<(Steady, Position)>,
 }
 
 impl Index {
     pub(super) fn insert(&mut self, position: Position, known: Option<Known>) {
         self.remove(position);
         self.letters.insert(position, known);
-        if let Some(Known { id, died_at, .. }) = known {
+        if let Some(Known { id, buried_at, .. }) = known {
             self.by_id.insert((id, position));
-            self.by_age.insert((died_at, position));
+            self.by_age.insert((buried_at, position));
         }
     }
 
     /// Takes a letter out. False when it is not here.
     pub(super) fn remove(&mut self, position: Position) -> bool {
         let Some(known) = self.letters.remove(&position) else { return false };
-        if let Some(Known { id, died_at, .. }) = known {
+        if let Some(Known { id, buried_at, .. }) = known {
             self.by_id.remove(&(id, position));
-            self.by_age.remove(&(died_at, position));
+            self.by_age.remove(&(buried_at, position));
         }
         true
     }
@@ -67,9 +67,14 @@ impl Index {
     }
 
     /// The one that was given up on first, and when. One that this build cannot read is nobody's oldest: its build decides.
-    #[cfg(test)]
-    pub(super) fn oldest(&self) -> Option<(Micros, Position)> {
+    pub(super) fn oldest(&self) -> Option<(Steady, Position)> {
         self.by_age.first().copied()
+    }
+
+    /// Up to `max` letters that were given up on at that moment or before, the oldest first.
+    pub(super) fn until(&self, moment: Steady, max: usize) -> Vec<Position> {
+        let old = self.by_age.range(..=(moment, Position(u64::MAX)));
+        old.take(max).map(|(_, position)| *position).collect()
     }
 
     /// Up to `max` letters after this one, in the order in which they were sent.
@@ -85,8 +90,8 @@ mod tests {
 
     use super::*;
 
-    fn known(id: u128, died_at: u64) -> Option<Known> {
-        Some(Known { id: MessageId(id), mailbox: MailboxId(0), died_at: Micros(died_at) })
+    fn known(id: u128, buried_at: u64) -> Option<Known> {
+        Some(Known { id: MessageId(id), mailbox: MailboxId(0), buried_at: Steady(buried_at) })
     }
 
     #[test]
@@ -96,11 +101,13 @@ mod tests {
         index.insert(Position(7), known(1, 200));
         index.insert(Position(6), None);
         assert_eq!((index.len(), index.find(MessageId(1)), index.find(MessageId(2))), (3, Some(Position(7)), None));
-        assert_eq!(index.oldest(), Some((Micros(200), Position(7))));
+        assert_eq!(index.oldest(), Some((Steady(200), Position(7))));
+        assert_eq!((index.until(Steady(199), 9), index.until(Steady(200), 9)), (vec![], vec![Position(7)]));
+        assert_eq!(index.until(Steady(999), 1), [Position(7)], "the oldest first");
         assert_eq!(index.after(None, 2), [Position(5), Position(6)]);
         assert_eq!(index.after(Some(Position(6)), 9), [Position(7)]);
         assert!(index.remove(Position(7)) && !index.remove(Position(7)), "it is taken out once");
-        assert_eq!((index.find(MessageId(1)), index.oldest()), (Some(Position(5)), Some((Micros(300), Position(5)))));
+        assert_eq!((index.find(MessageId(1)), index.oldest()), (Some(Position(5)), Some((Steady(300), Position(5)))));
         assert!(index.remove(Position(5)));
         assert_eq!((index.len(), index.oldest()), (1, None), "what cannot be read has no age");
     }
@@ -110,15 +117,15 @@ mod tests {
         fn all_three_orders_hold_the_same_letters(steps: Vec<(bool, u8, u8, u8)>) {
             let mut index = Index::default();
             let mut oracle = BTreeMap::new();
-            for (insert, position, id, died_at) in steps {
+            for (insert, position, id, buried_at) in steps {
                 let position = Position(u64::from(position));
                 if insert {
-                    index.insert(position, known(u128::from(id), u64::from(died_at)));
-                    oracle.insert(position, (u64::from(died_at), u128::from(id)));
+                    index.insert(position, known(u128::from(id), u64::from(buried_at)));
+                    oracle.insert(position, (u64::from(buried_at), u128::from(id)));
                 } else {
                     prop_assert_eq!(index.remove(position), oracle.remove(&position).is_some());
                 }
-                let oldest = oracle.iter().map(|(position, (died_at, _))| (Micros(*died_at), *position)).min();
+                let oldest = oracle.iter().map(|(position, (buried_at, _))| (Steady(*buried_at), *position)).min();
                 prop_assert_eq!((index.len(), index.oldest()), (oracle.len(), oldest));
                 let of_id = oracle.iter().rev().find(|(_, (_, other))| *other == u128::from(id)).map(|(at, _)| *at);
                 prop_assert_eq!(index.find(MessageId(u128::from(id))), of_id);

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::index::Known;
 use super::{DeadLetter, Reason};
 use crate::address::{Address, mailbox_id};
-use crate::clock::Micros;
+use crate::clock::{Micros, Now, Steady};
 use crate::envelope::Header;
 use crate::mailbox::Failures;
 use crate::waiter::Outcome;
 
-const DEAD_LETTER_VERSION: u8 = 1;
+const DEAD_LETTER_VERSION: u8 = 2;
+/// The version without the moment on the node's own timeline, which is read.
+const DEAD_LETTER_VERSION_WALL: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DeadLetterRecord<'a> {
@@ -22,27 +24,39 @@ pub(crate) struct DeadLetterRecord<'a> {
     died_at: u64,
     errors: Vec<String>,
     pub(super) envelope: &'a [u8],
+    /// Since when it is kept, on the node's own timeline: `died_at` is for people. Behind the rest since version 2.
+    #[serde(skip)]
+    kept_since: u64,
 }
 
 impl<'a> DeadLetterRecord<'a> {
-    pub(crate) fn encode(reason: Reason, failures: &Failures, died_at: Micros, envelope: &[u8]) -> Bytes {
+    pub(crate) fn encode(reason: Reason, failures: &Failures, now: Now, envelope: &[u8]) -> Bytes {
         let record = DeadLetterRecord {
             version: DEAD_LETTER_VERSION,
             reason,
             attempts: failures.attempts,
-            died_at: died_at.0,
+            died_at: now.wall.0,
             errors: failures.errors.clone(),
             envelope,
+            kept_since: now.steady.0,
         };
-        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+        postcard::to_allocvec(&(&record, record.kept_since)).expect("plain values can be encoded").into()
     }
 
     /// Reads a record; none for bytes that are not one.
     pub(super) fn decode(record: &'a [u8]) -> Option<Self> {
-        if record.first() != Some(&DEAD_LETTER_VERSION) {
-            return None;
+        match record.first()? {
+            // The timeline began as wall time.
+            &DEAD_LETTER_VERSION_WALL => {
+                let record: Self = postcard::from_bytes(record).ok()?;
+                Some(Self { kept_since: record.died_at, ..record })
+            }
+            &DEAD_LETTER_VERSION => {
+                let (record, kept_since): (Self, u64) = postcard::from_bytes(record).ok()?;
+                Some(Self { kept_since, ..record })
+            }
+            _ => None,
         }
-        postcard::from_bytes(record).ok()
     }
 }
 
@@ -55,7 +69,8 @@ pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
 pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     let record = DeadLetterRecord::decode(record)?;
     let (header, _) = Header::decode(record.envelope).ok()?;
-    Some(Known { id: header.id(), mailbox: mailbox_id(header.destination), died_at: Micros(record.died_at) })
+    let (mailbox, buried_at) = (mailbox_id(header.destination), Steady(record.kept_since));
+    Some(Known { id: header.id(), mailbox, buried_at })
 }
 
 /// What whoever waits for the message of this record is told.
@@ -96,5 +111,35 @@ impl DeadLetter {
             Reason::KeyReused => Outcome::KeyReused,
             reason => Outcome::GivenUp(self.errors.last().cloned().unwrap_or_else(|| format!("{reason:?}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{Origin, seal};
+
+    #[derive(Serialize, Deserialize, everpost::Message)]
+    struct Note;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bytes_of_a_dead_letter_are_fixed_and_those_without_the_timeline_are_read() {
+        let envelope = seal("box/a", Origin::plain(crate::message::MessageId(9), Micros(5)), &Note).unwrap();
+        let failures = Failures { attempts: 3, errors: vec!["no".into()], ..Failures::default() };
+        let now = Now { steady: Steady(200), wall: Micros(100) };
+        let record = DeadLetterRecord::encode(Reason::Expired, &failures, now, &envelope);
+        let behind_the_version = format!("0303640102 6e6f {:02x}{}", envelope.len(), hex(&envelope)).replace(' ', "");
+        assert_eq!(hex(&record), format!("02{behind_the_version}c801"));
+        let known = |record: &[u8]| known_of(record).map(|known| (known.id.0, known.buried_at.0));
+        assert_eq!(known(&record), Some((9, 200)));
+        let mut older = record[..record.len() - 2].to_vec();
+        older[0] = DEAD_LETTER_VERSION_WALL;
+        assert_eq!(known(&older), Some((9, 100)), "the timeline began as wall time");
+        older[0] = 3;
+        assert_eq!(known(&older), None);
     }
 }

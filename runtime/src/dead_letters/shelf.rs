@@ -4,17 +4,36 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{Key, Position, ReadError, Store, Table};
+use everpost_persistence::{Class, Key, Position, ReadError, Store, Table};
+use tokio::time::Instant;
 
 use super::index::{Index, Known};
 use super::record::known_of;
+use crate::address::Address;
+use crate::alarm::{Alarm, Said};
+use crate::clock::Steady;
+use crate::core::Core;
 use crate::message::MessageId;
+
+/// What happens to a message that is to be given up on while there are as many dead letters as may be
+/// ([`NodeConfig::dead_letters_max`](crate::NodeConfig::dead_letters_max)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It stays in its mailbox, set aside so that others pass it, and is tried again every `backoff.cap` until there is room.
+    /// Nothing is lost; what waits there counts against the bounds of its mailbox and of the node.
+    #[default]
+    HoldBack,
+    /// It becomes a dead letter, and the one that was given up on first is deleted, with an alarm, and counted in
+    /// [`NodeStatistics::dead_letters_dropped`](crate::NodeStatistics::dead_letters_dropped).
+    DropOldest,
+}
 
 /// The dead letters of a node.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     letters: Mutex<Letters>,
     letters_max: usize,
+    when_full: WhenFull,
 }
 
 /// What the lock protects. Locked after mailboxes and before the store's queue.
@@ -26,11 +45,19 @@ pub(crate) struct Letters {
     newest: Position,
     /// How many letters have gone back to their mailboxes.
     revived: u64,
+    /// How many the node itself has dropped: for their age, or to make room.
+    dropped: u64,
+    /// As in [`Shelf`], and only where the oldest makes room for a new one.
+    drops_from: Option<usize>,
+    many: Alarm,
+    full: Alarm,
 }
 
 impl Shelf {
-    pub(crate) fn new(letters_max: usize) -> Self {
-        Self { letters: Mutex::default(), letters_max }
+    pub(crate) fn new(letters_max: usize, when_full: WhenFull) -> Self {
+        let drops_from = (when_full == WhenFull::DropOldest).then_some(letters_max);
+        let letters = Letters { drops_from, ..Letters::default() };
+        Self { letters: Mutex::new(letters), letters_max, when_full }
     }
 
     /// The letters, for the step that submits a change of them.
@@ -42,8 +69,14 @@ impl Shelf {
         self.letters().index.len()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.count() >= self.letters_max
+    /// Whether there is no room for another letter, and none is to be made.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.when_full == WhenFull::HoldBack && self.count() >= self.letters_max
+    }
+
+    /// How many letters the node itself has dropped since it was started.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.letters().dropped
     }
 
     /// For how many more letters there is room.
@@ -76,25 +109,33 @@ impl Shelf {
         self.letters().revived
     }
 
-    /// Warns when there are many letters. To be called after one was put here.
+    /// A letter was put here: warns when there are many.
     pub(crate) fn warn(&self, node: &str) {
-        let (count, letters_max) = (self.count(), self.letters_max);
-        if count == letters_max {
-            tracing::error!(
-                node,
-                count,
-                letters_max,
-                event = "dead letters full",
-                "messages that would be given up on stay in their mailboxes and are tried again, until some dead letters are replayed or dropped"
-            );
-        } else if count == letters_max - letters_max / 5 {
+        let mut letters = self.letters();
+        let (count, letters_max) = (letters.index.len(), self.letters_max);
+        let now = Instant::now();
+        if count < letters_max - letters_max / 5 {
+            letters.many.clear(now);
+        } else if let Some(Said { times, lasts }) = letters.many.raise(now) {
             tracing::warn!(
                 node,
                 count,
                 letters_max,
+                times,
+                ?lasts,
                 event = "many dead letters",
                 "replay or drop some before there is no room for more"
             );
+        }
+    }
+
+    /// The oldest letter was dropped for that of a message to this actor.
+    pub(crate) fn alarm_dropped(&self, node: &str, actor: &Address) {
+        let mut letters = self.letters();
+        if let Some(Said { times, lasts }) = letters.full.raise(Instant::now()) {
+            let (letters_max, dropped) = (self.letters_max, letters.dropped);
+            drop(letters);
+            tracing::error!(node, %actor, letters_max, dropped, times, ?lasts, event = "dead letter dropped", "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or drop some, or raise `dead_letters_max`");
         }
     }
 
@@ -122,6 +163,24 @@ impl Letters {
         self.index.get(letter)
     }
 
+    /// The letter that is to be dropped for another one, if there is no room otherwise.
+    pub(crate) fn to_make_room(&self) -> Option<(Position, Option<Known>)> {
+        let is_full = self.drops_from.is_some_and(|letters_max| self.index.len() >= letters_max);
+        let (_, oldest) = self.index.oldest().filter(|_| is_full)?;
+        Some((oldest, self.index.get(oldest)?))
+    }
+
+    /// Up to `max` letters that were given up on at that moment or before, the oldest first.
+    fn older_than(&self, moment: Steady, max: usize) -> Vec<Position> {
+        self.index.until(moment, max)
+    }
+
+    /// The node has dropped a letter by the submission with this ticket.
+    pub(crate) fn dropped(&mut self, letter: Position, ticket: Position) {
+        self.removed(letter, ticket);
+        self.dropped += 1;
+    }
+
     /// Whether a letter is here, for the step that takes it away.
     pub(super) fn has(&self, letter: Position) -> bool {
         self.index.contains(letter)
@@ -138,5 +197,41 @@ impl Letters {
         let was_there = self.index.remove(letter);
         debug_assert!(was_there, "looked at in the same step");
         self.newest = self.newest.max(ticket);
+    }
+}
+
+/// How many letters are dropped in one submission.
+const DROPPED_AT_A_TIME: usize = 1024;
+
+impl Core {
+    /// Drops letters that have been kept for as long as they are to be, in bounded steps.
+    pub(crate) async fn drop_old_letters(&self) {
+        let retention = self.config.dead_letter_retention;
+        let mut total = 0;
+        loop {
+            let Some(moment) = self.clock.steady().before(retention) else { break };
+            if self.shelf.letters().older_than(moment, 1).is_empty() {
+                break;
+            }
+            let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, 0).await else { break };
+            let mut letters = self.shelf.letters();
+            let old = letters.older_than(moment, DROPPED_AT_A_TIME);
+            if old.is_empty() {
+                break;
+            }
+            let known = old.iter().filter_map(|letter| letters.get(*letter).flatten());
+            let outlived: Vec<_> = known.map(|known| self.outlive_dropped(known.mailbox, known.id)).collect();
+            let (ticket, ()) = self.store.submit(permit, |stage| {
+                old.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
+                outlived.iter().for_each(|outlived| outlived.stage(stage));
+            });
+            old.iter().for_each(|letter| letters.dropped(*letter, ticket));
+            drop(letters);
+            outlived.into_iter().for_each(|outlived| self.outlived(outlived, ticket));
+            total += old.len();
+        }
+        if total > 0 {
+            tracing::warn!(node = %self.name, letters = total, ?retention, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+        }
     }
 }

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::address::Address;
-use crate::clock::{Micros, Steady};
+use crate::clock::{Micros, Now, Steady};
 use crate::cluster::CURSOR_BYTES_MAX;
 use crate::config::NodeConfig;
 use crate::core::notice_of;
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::envelope::{Extension, Origin, TICK_BYTES, as_tick, seal, without_expiry};
+use crate::expiry::{Expires, Expiry};
 use crate::mailbox::Failures;
 use crate::message::{Message, MessageId};
 use crate::request::RequestId;
@@ -30,7 +31,7 @@ fn envelope(bytes: usize, address_bytes: usize) -> (Address, Bytes) {
     let origin = Origin {
         sender: Some("a/b"),
         trace: Some(MessageId(u128::MAX)),
-        expires: Some(Steady(u64::MAX)),
+        expires: Some(Expires { at: Steady(u64::MAX), then: Some(Expiry::Bury) }),
         extension: Extension::of_request(Some(RequestId(u128::MAX))),
         ..Origin::plain(MessageId(u128::MAX), Micros(u64::MAX))
     };
@@ -60,11 +61,12 @@ proptest! {
         prop_assert!(envelope.len() + CURSOR_BYTES_MAX <= submission);
         // It is given up on, without the texts of its failures if they do not fit.
         let failures = Failures { attempts: u32::MAX, ..Failures::default() };
-        let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, Micros(u64::MAX), &envelope);
+        let now = Now { steady: Steady(u64::MAX), wall: Micros(u64::MAX) };
+        let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, now, &envelope);
         let notice = notice_of(&address, Position(u64::MAX), &record).expect("it can be read");
         prop_assert!(record.len() + notice.len() <= submission, "{} and {} of {submission}", record.len(), notice.len());
         // So is the notice, of which there is none.
-        let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, Micros(u64::MAX), &notice);
+        let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, now, &notice);
         prop_assert!(record.len() <= submission);
         prop_assert!(notice_of(&address, Position(1), &record).is_none());
         // It is replayed.

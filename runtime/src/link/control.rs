@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{encode_acks, encode_note};
@@ -73,7 +73,7 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
 
 /// Hears what the peer tells, for as long as the connection lives. `frames` came before.
 pub(super) async fn hear(
-    core: &Core,
+    core: &Arc<Core>,
     producer: &Producer,
     desk: &Desk,
     mut frames: VecDeque<Frame>,
@@ -118,7 +118,7 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     Ok(())
 }
 
-async fn noted(core: &Core, producer: &Producer, desk: &Desk, note: &Bytes) -> Result<(), Ended> {
+async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes) -> Result<(), Ended> {
     let peer = &producer.peer;
     let note = Note::decode(note).map_err(|error| Ended::Protocol(format!("a note cannot be read: {error}")))?;
     match note {

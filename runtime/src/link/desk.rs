@@ -128,7 +128,10 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
         }
         tell_of_letters(core, peer, &mut wanted).await?;
         if core.shelf.revived() == revived {
-            wanted.drain().for_each(|(id, _)| tell(peer, id, Fate::Handled(None)));
+            for (id, _) in wanted.drain() {
+                let was_dropped = core.expiries.was_dropped(id);
+                tell(peer, id, if was_dropped { Fate::Expired } else { Fate::Handled(None) });
+            }
         }
         // Otherwise one of them may have gone back from the letters to its mailbox after that was looked through.
     }

@@ -32,6 +32,8 @@ pub(crate) enum Fate {
     GivenUp(String),
     /// So it was, because another message was sent under its idempotency key.
     KeyReused,
+    /// It has expired, and was dropped.
+    Expired,
 }
 
 /// Why there is no answer.
@@ -67,6 +69,7 @@ mod tests {
             Note::Outcome { id: 1, fate },
             Note::Outcome { id: 1, fate: Fate::GivenUp("no".into()) },
             Note::Outcome { id: 1, fate: Fate::KeyReused },
+            Note::Outcome { id: 1, fate: Fate::Expired },
             Note::Forget { id: 2, destination: "a/b".into() },
             Note::Full { destination: "a/b".into() },
             Note::Room { destination: "a/b".into() },
@@ -80,6 +83,7 @@ mod tests {
             "010100010107",
             "010101026e6f",
             "010102",
+            "010103",
             "020203612f62",
             "0303612f62",
             "0403612f62",

@@ -48,9 +48,17 @@ impl Inner {
 
     /// A message has left.
     pub(crate) fn remove_key(&mut self, envelope: &[u8]) {
-        self.release_key(envelope);
+        if self.keys.is_some()
+            && let Some(request) = request_of(envelope)
+        {
+            self.remove_request(request);
+        }
+    }
+
+    /// A message under this key has left.
+    pub(crate) fn remove_request(&mut self, request: RequestId) {
+        self.release_request(request);
         let Some(keys) = self.keys.as_deref_mut() else { return };
-        let Some(request) = request_of(envelope) else { return };
         if let Some(waiting) = keys.by_request.get_mut(&request) {
             waiting.messages = waiting.messages.saturating_sub(1);
             if waiting.messages == 0 {
@@ -64,8 +72,15 @@ impl Inner {
 
     /// A message is held no more: those under its key that are aside for that may be looked at.
     pub(crate) fn release_key(&mut self, envelope: &[u8]) {
+        if self.keys.is_some()
+            && let Some(request) = request_of(envelope)
+        {
+            self.release_request(request);
+        }
+    }
+
+    fn release_request(&mut self, request: RequestId) {
         let Some(keys) = self.keys.as_deref_mut() else { return };
-        let Some(request) = request_of(envelope) else { return };
         let aside = keys.by_request.get_mut(&request).map(|waiting| std::mem::take(&mut waiting.aside));
         for position in aside.into_iter().flatten() {
             self.rules.release(position);

@@ -363,6 +363,33 @@ impl<B: Clone> Rules<B> {
         removed.flatten()
     }
 
+    /// Takes out messages that are here, in ascending order, wherever they are: as [`Rules::discard`] does one, but going
+    /// through long queues once for all. Tells each, its body if that was in memory, and whether the store has a record of its
+    /// failures.
+    pub(crate) fn discard_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>, bool)) {
+        let in_hand = self.in_hand().map(|(position, _)| position);
+        let (mut queued, mut others) = (Vec::with_capacity(positions.len()), Vec::new());
+        for &position in positions {
+            let is_aside = self.failures.get(&position).is_some_and(|failures| failures.aside);
+            let is_queued = in_hand != Some(position) && !is_aside && !self.is_held(position);
+            if is_queued { queued.push(position) } else { others.push(position) }
+        }
+        for position in others {
+            let recorded = self.failures.contains_key(&position);
+            let body = self.discard(position);
+            gone(position, body, recorded);
+        }
+        let Self { normal, apart, failures, .. } = self;
+        let apart = apart.as_deref_mut().map(|apart| [&mut apart.urgent, &mut apart.high, &mut apart.low]);
+        for level in [normal].into_iter().chain(apart.into_iter().flatten()) {
+            level.remove_all(&queued, |position, body| {
+                let recorded = !failures.is_empty() && failures.remove(&position).is_some();
+                gone(position, body, recorded);
+            });
+        }
+        self.drop_empty();
+    }
+
     /// What is known of a message that failed before or was set aside.
     pub(crate) fn failures(&self, position: Position) -> Option<&Failures> {
         self.failures.get(&position)

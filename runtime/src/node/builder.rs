@@ -27,6 +27,7 @@ use crate::clock::{Clock, Micros};
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
+use crate::expiry::expire_messages;
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::{self, Links};
@@ -322,6 +323,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         node.tasks.set_links(supervisor, ended);
     }
     node.tasks.add_background(tokio::spawn(fire_timers(Arc::clone(core))));
+    node.tasks.add_background(tokio::spawn(expire_messages(Arc::clone(core))));
     let waking = Arc::clone(core);
     node.tasks.add_background(tokio::spawn(async move {
         // When the node ends there is nothing left to wake.

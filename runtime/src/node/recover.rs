@@ -133,6 +133,9 @@ impl Recovery<'_> {
             self.core.asked.recovered_older(mailbox.id(), header.id().0);
         }
         self.core.asked.waits(&mailbox, header.id());
+        if let Some(expires) = header.expires() {
+            self.core.expires(&mailbox, position, expires, envelope);
+        }
         let mut inner = mailbox.lock();
         inner.rules.recovered(position, header.priority(), failures);
         inner.bytes += envelope.len();

@@ -17,6 +17,7 @@ pub(super) async fn sweep(core: Arc<Core>) {
         let sweep = core.next_sweep();
         core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep));
         core.expire_requests().await;
+        core.drop_old_letters().await;
     }
 }
 

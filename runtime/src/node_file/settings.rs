@@ -12,6 +12,7 @@ use super::tree::Item;
 use super::values::{Wrong, list, text};
 use super::{ActorFile, LogFile, NodeFile, PeerFile};
 use crate::config::{IdentityFiles, LinkConfig, NodeConfig};
+use crate::dead_letters::WhenFull;
 use crate::telemetry::LogFormat;
 
 /// Reads the whole file; `None` only if there is a fault. `folder` is what paths are relative to.
@@ -111,6 +112,17 @@ fn limits(mut section: Section<'_>, node: &mut NodeConfig) {
     section.count("outbox_messages_max", &mut node.outbox_messages_max);
     section.bytes("outbox_bytes_max", &mut node.outbox_bytes_max);
     section.count("dead_letters_max", &mut node.dead_letters_max);
+    let when_full = |when_full: &WhenFull| match when_full {
+        WhenFull::HoldBack => "\"hold_back\"".to_owned(),
+        WhenFull::DropOldest => "\"drop_oldest\"".to_owned(),
+    };
+    section.set("dead_letters_when_full", &mut node.dead_letters_when_full, when_full, |item| {
+        match text(item, "\"hold_back\"")?.as_str() {
+            "hold_back" => Ok(WhenFull::HoldBack),
+            "drop_oldest" => Ok(WhenFull::DropOldest),
+            other => Err(Wrong::new(format!("is \"{other}\""), "write `\"hold_back\"` or `\"drop_oldest\"`")),
+        }
+    });
     section.count("idempotency_keys_max", &mut node.idempotency_keys_max);
     section.count("timers_max", &mut node.timers_max);
     section.end();
@@ -122,6 +134,7 @@ fn times(mut section: Section<'_>, node: &mut NodeConfig) {
     section.duration("stop_timeout", &mut node.stop_timeout);
     section.duration("send_timeout", &mut node.send_timeout);
     section.duration("idempotency_retention", &mut node.idempotency_retention);
+    section.duration("dead_letter_retention", &mut node.dead_letter_retention);
     section.duration("backoff_first", &mut node.backoff.first);
     section.duration("backoff_cap", &mut node.backoff.cap);
     section.end();

@@ -20,6 +20,7 @@ use crate::alarm::{Alarm, Said};
 use crate::clock::{Micros, Now, Steady};
 use crate::core::Core;
 use crate::envelope::{Header, as_tick};
+use crate::expiry::Handling;
 use crate::message::MessageId;
 use crate::turn::StagedSend;
 
@@ -282,7 +283,7 @@ fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Resul
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
     let to = core.recipient(&address).ok_or(NO_ACTOR)?;
     let envelope = as_tick(envelope, id, sent_at).map_err(|_| UNREADABLE)?;
-    Ok(StagedSend { address, to, priority: header.priority(), envelope })
+    Ok(StagedSend { address, to, handling: Handling::of(&header), envelope })
 }
 
 impl Firing {

@@ -15,12 +15,12 @@ use crate::ask::{Recalled, inquire, lock, outcome, recall, reply_key};
 use crate::cluster::{Inquiry, Owner, Peer, decode_cursor};
 use crate::core::{Bound, Core, Incoming, Outward, Target};
 use crate::envelope::{Header, Origin};
+use crate::expiry::Handling;
 use crate::failure::Failure;
 use crate::identity::{Identity, bytes_of};
 use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
-use crate::priority::Priority;
 use crate::questions::{Asked, Asking, Difference};
 use crate::refusal::{AskError, Refusal};
 use crate::waiter::{Outcome, Waiter};
@@ -82,7 +82,7 @@ impl Turn<'_> {
         self.staged.asked.push(place);
         let _waiting = WaitsFor::new(self.core, self.mailbox, to, &callers)?;
         let asking = TurnAsk { core: self.core, mailbox: self.mailbox, to, older: &mut self.staged.older };
-        let question = Question { target, asked, priority: origin.priority, envelope };
+        let question = Question { target, asked, handling: Handling::said_by(&origin), envelope };
         let timeout = self.core.config.ask_timeout;
         let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
         outcome::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
@@ -131,7 +131,7 @@ impl Drop for WaitsFor<'_> {
 struct Question<'a> {
     target: Target<'a>,
     asked: Asked,
-    priority: Priority,
+    handling: Handling,
     envelope: Bytes,
 }
 
@@ -191,14 +191,14 @@ impl TurnAsk<'_> {
                 Recalled::Unknown(unknown) => waiter = unknown,
             }
         }
-        let Question { target, asked, priority, envelope } = question;
+        let Question { target, asked, handling, envelope } = question;
         let Target::Here(kind) = target else {
-            return self.ask_away(Question { target, asked, priority, envelope }).await;
+            return self.ask_away(Question { target, asked, handling, envelope }).await;
         };
         let bytes = envelope.len() + asked.bytes_max();
         let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
         let question = Some(Asking { mailbox: self.mailbox, asked });
-        let incoming = Incoming { kind, address: self.to, priority, envelope, waiter: Some(waiter), question };
+        let incoming = Incoming { kind, address: self.to, handling, envelope, waiter: Some(waiter), question };
         self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
         Ok(reply.await.ok())
     }
@@ -239,7 +239,7 @@ impl TurnAsk<'_> {
     /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
     /// reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
-        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused) = told
+        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told
             && let Ok(permit) = self.core.store.reserve(Class::Turn { grows: false }, 0).await
         {
             let Mailbox { partition, .. } = *self.mailbox;

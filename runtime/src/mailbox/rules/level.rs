@@ -117,6 +117,45 @@ impl<B: Clone> Level<B> {
         Some(None)
     }
 
+    /// Takes out those of these messages that are here, given in ascending order. Tells each, and its body if that was in memory.
+    pub(super) fn remove_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>)) {
+        let Some(last) = positions.last() else { return };
+        // Positions ascend from the front of the window to the end of what is beyond it, so that one walk finds all.
+        let mut next = 0;
+        let mut is_gone = |position: Position| {
+            while positions.get(next).is_some_and(|passed| *passed < position) {
+                next += 1;
+            }
+            positions.get(next) == Some(&position)
+        };
+        // Nearly always they are the oldest.
+        while let Some((position, _)) = self.window.front()
+            && is_gone(*position)
+        {
+            let (position, body) = self.window.pop_front().expect("there is a front");
+            gone(position, Some(body));
+        }
+        if self.window.front().is_some_and(|(front, _)| front <= last) {
+            self.window.retain(|(position, body)| {
+                let is_gone = is_gone(*position);
+                if is_gone {
+                    gone(*position, Some(body.clone()));
+                }
+                !is_gone
+            });
+        }
+        if self.beyond.front().is_some_and(|front| front <= last) {
+            self.beyond.retain(|position| {
+                let is_gone = is_gone(*position);
+                if is_gone {
+                    gone(*position, None);
+                }
+                !is_gone
+            });
+            self.shrink();
+        }
+    }
+
     pub(super) fn contains(&self, position: Position) -> bool {
         self.window.binary_search_by_key(&position, |(position, _)| *position).is_ok()
             || self.beyond.binary_search(&position).is_ok()

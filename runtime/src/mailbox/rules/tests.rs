@@ -17,6 +17,7 @@ enum Step {
     Acknowledge { pick: usize },
     GiveBack { pick: usize, delay: u64 },
     Interrupt,
+    Expire { every: u64, rest: u64 },
     Pass { micros: u64 },
     Restart,
 }
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<usize>().prop_map(|pick| Step::Acknowledge { pick }),
         1 => (any::<usize>(), 0u64..50).prop_map(|(pick, delay)| Step::GiveBack { pick, delay }),
         1 => Just(Step::Interrupt),
+        1 => (1u64..5, 0u64..5).prop_map(|(every, rest)| Step::Expire { every, rest }),
         2 => (0u64..50).prop_map(|micros| Step::Pass { micros }),
         1 => Just(Step::Restart),
     ];
@@ -158,6 +160,7 @@ fn check(steps: Vec<Step>, early: bool) {
             Step::Durable => oracle.durable = oracle.accepted,
             Step::Pass { micros } => oracle.now += micros,
             Step::Restart => restart(&mut rules, &mut oracle),
+            Step::Expire { every, rest } => expire(&mut rules, &mut oracle, |position| position % every == rest),
             Step::Acknowledge { pick } | Step::GiveBack { pick, .. } => decide(&mut rules, &mut oracle, &step, pick),
             _ => one_turn(&mut rules, &mut oracle, &step, early),
         }
@@ -168,6 +171,23 @@ fn check(steps: Vec<Step>, early: bool) {
             assert_eq!(rules.is_held(Position(message.position)), message.held.is_some());
         }
     }
+}
+
+/// Some messages leave, wherever they are.
+fn expire(rules: &mut Rules<u64>, oracle: &mut Oracle, is_expired: impl Fn(u64) -> bool) {
+    let (expired, left) = oracle.waiting.drain(..).partition(|message| is_expired(message.position));
+    oracle.waiting = left;
+    let expired: Vec<Message> = expired;
+    let positions: Vec<_> = expired.iter().map(|message| Position(message.position)).collect();
+    let mut gone = Vec::new();
+    rules.discard_all(&positions, |position, body, recorded| {
+        assert!(body.is_none_or(|body| body == position.0), "the body of another");
+        gone.push((position.0, recorded));
+    });
+    gone.sort_unstable();
+    let recorded = |message: &Message| (message.position, message.failures != Failures::default());
+    assert_eq!(gone, expired.iter().map(recorded).collect::<Vec<_>>());
+    assert!(positions.iter().all(|position| !rules.contains(*position) && rules.failures(*position).is_none()));
 }
 
 /// A holder decides.

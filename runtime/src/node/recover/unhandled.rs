@@ -109,11 +109,11 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
 
 /// Room for the record of a message; without the texts of its failures where it would be too large with them.
 async fn reserve<'a>(core: &'a Core, failures: Failures, envelope: &[u8]) -> Result<(Permit<'a>, Bytes), StartError> {
-    let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.wall(), envelope);
+    let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
     match room(core, record.len()).await {
         Err(AdmissionError::TooLarge { .. }) => {
             let failures = Failures { errors: Vec::new(), ..failures };
-            let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.wall(), envelope);
+            let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
             Ok((room(core, record.len()).await?, record))
         }
         permit => Ok((permit?, record)),

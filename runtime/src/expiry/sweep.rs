@@ -1,0 +1,113 @@
+//! The task that lets messages leave when they expire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost_persistence::Class;
+use rustc_hash::FxHashMap;
+
+use super::{EXPIRED, Expiring, Expiry};
+use crate::core::{Burial, Core};
+use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::mailbox::Mailbox;
+
+/// How many messages leave in one step at most.
+const AT_A_TIME: usize = 1024;
+/// The longest sleep: a machine that was suspended has not counted it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Lets messages leave when they expire, for as long as the node runs.
+pub(crate) async fn expire_messages(core: Arc<Core>) {
+    loop {
+        let earlier = core.expiries.earlier.notified();
+        let now = core.clock.steady();
+        match core.expiries.next() {
+            Some(moment) if moment <= now => {
+                let due = core.expiries.take_due(now, AT_A_TIME);
+                if expire(&core, due).await.is_none() {
+                    return;
+                }
+                // There may be many more, and nothing to wait for.
+                tokio::task::yield_now().await;
+            }
+            Some(moment) => {
+                let wait = moment.since(now).min(LOOK_EVERY);
+                // Whichever comes first.
+                let _ = tokio::time::timeout(wait, earlier).await;
+            }
+            None => earlier.await,
+        }
+    }
+}
+
+/// Lets these leave. None when the store takes nothing any more.
+async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
+    let mut dropped = FxHashMap::<_, Vec<Expiring>>::default();
+    for expiring in due {
+        match expiring.then {
+            Expiry::Drop => dropped.entry(expiring.mailbox).or_default().push(expiring),
+            Expiry::Bury => bury(core, expiring).await?,
+        }
+    }
+    for expired in dropped.into_values() {
+        let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
+        let later = core.drop_expired(permit, expired);
+        let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
+        later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+    }
+    Some(())
+}
+
+/// Moves one to the dead letters. None when the store takes nothing any more.
+async fn bury(core: &Arc<Core>, expiring: Expiring) -> Option<()> {
+    let Expiring { position, .. } = expiring;
+    let Some(mailbox) = core.directory.find(expiring.mailbox) else { return Some(()) };
+    let later = || core.expiries.add(core.clock.steady().plus(LOOK_AGAIN_AFTER), expiring);
+    if core.shelf.holds_back() {
+        later();
+        return Some(());
+    }
+    // Its body is in the store from then on, wherever it is in memory.
+    core.gate.durable(position).await.ok()?;
+    let envelope = match core.read(mailbox.inbox_key(position)).await {
+        Ok(Some(envelope)) => envelope,
+        // It was finished meanwhile.
+        Ok(None) => return Some(()),
+        Err(error) => {
+            tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, %error, event = "expired message not read", "it stays where it is and is tried again; it is not handled");
+            later();
+            return Some(());
+        }
+    };
+    let failures = condemned(&mailbox, expiring);
+    let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
+    let notice = core.notice(&mailbox, position, &record).map_or(0, |notice| notice.len());
+    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, record.len() + notice).await else {
+        // Too large a record, or a store that has failed.
+        later();
+        return core.store.failure().is_none().then_some(());
+    };
+    let mut inner = mailbox.lock();
+    if !inner.rules.contains(position) {
+        return Some(());
+    }
+    if inner.rules.taken(position).is_some() {
+        drop(inner);
+        later();
+        return Some(());
+    }
+    let error = EXPIRED.to_owned();
+    let burial = Burial { position, record, envelope: &envelope, reason: Reason::Expired, error };
+    core.bury_locked(&mut inner, &mailbox, permit, burial);
+    inner.ring(&mailbox);
+    Some(())
+}
+
+/// What is known of a message, and that its time is over.
+fn condemned(mailbox: &Mailbox, expiring: Expiring) -> crate::mailbox::Failures {
+    let mut failures = mailbox.lock().rules.failures(expiring.position).cloned().unwrap_or_default();
+    failures.note(EXPIRED.to_owned(), crate::core::ERRORS_MAX);
+    failures
+}

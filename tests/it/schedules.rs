@@ -434,7 +434,7 @@ async fn set_and_die(folder: &Path, random: &mut Random, mut told: u32, acknowle
         }
         child.tell(&Command::Schedule(told, 5 + u64::from(told) % 3));
     }
-    for _ in 0..random.below(12) {
+    for _ in 0..random.below(2) * random.below(24) {
         match child.hear().expect("nobody has killed it yet") {
             Event::Refused(reason) => panic!("the store does not open: {reason}"),
             Event::Scheduled(number) => *acknowledged = number,
@@ -442,7 +442,7 @@ async fn set_and_die(folder: &Path, random: &mut Random, mut told: u32, acknowle
         }
     }
     // The moment of the kill must have nothing to do with what it said.
-    tokio::time::sleep(Duration::from_micros(random.below(5_000))).await;
+    tokio::time::sleep(Duration::from_micros(random.below(1_000))).await;
     child.kill();
     while let Some(event) = child.hear() {
         if let Event::Scheduled(number) = event {

@@ -122,7 +122,7 @@ impl Admission {
     pub(crate) fn release(&self, turns: usize, units: usize) {
         self.turns.add_permits(turns);
         self.units.add_permits(units);
-        if self.alarmed.load(Ordering::Relaxed) {
+        if self.alarmed.load(Ordering::SeqCst) {
             // What is queued counts as used, so its end can be what a turn waits for.
             self.refreshed.notify_waiters();
         }
@@ -197,10 +197,12 @@ impl Admission {
             let refreshed = self.refreshed.notified();
             match self.check_store(class) {
                 Err(full @ AdmissionError::StoreFull { .. }) if class == (Class::Turn { grows: true }) => {
-                    if !self.alarmed.swap(true, Ordering::Relaxed) {
+                    if self.alarmed.swap(true, Ordering::SeqCst) {
+                        refreshed.await;
+                    } else {
+                        // Looked at once more: nobody was told of room that was made before the alarm.
                         tracing::debug!(%full, "turns that would grow the store wait until there is room");
                     }
-                    refreshed.await;
                 }
                 outcome => return outcome,
             }

@@ -19,7 +19,7 @@ use crate::durable::Durable;
 use crate::envelope::Header;
 use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
 use crate::failure::Failure;
-use crate::mailbox::{Mailbox, Next, Presence};
+use crate::mailbox::{Inner, Mailbox, Next, Presence};
 use crate::query::Question;
 use crate::request::Content;
 use crate::state::{StateRecord, StateSummary};
@@ -30,6 +30,8 @@ use crate::waiter::Waiter;
 
 /// How many turns an activation takes before it lets others run.
 const TURNS_AT_A_TIME: usize = 64;
+/// As how many of them an answer counts: it is one piece without an await, and may take long.
+const TURNS_AN_ANSWER: usize = 8;
 
 /// The one message in the ractor mailbox of an activation. A doorbell that went through it each time took a sixth of the
 /// processor time of a short turn: a boxed message, a channel, and a choice among four of them.
@@ -64,6 +66,15 @@ enum Step {
     Answer(Box<dyn Any + Send>, Position),
     /// Follow the rules of the mailbox; whether someone waits for the reply.
     Follow(Next<Bytes>, bool),
+}
+
+impl Step {
+    /// The next question, if there is one.
+    fn answer(inner: &mut Inner) -> Option<Self> {
+        let question = inner.questions.pop_front()?;
+        inner.alternation.answered();
+        Some(Self::Answer(question, inner.last_submitted))
+    }
 }
 
 impl<A: Actor> ractor::Actor for Activation<A> {
@@ -115,7 +126,7 @@ impl<A: Actor> Activation<A> {
         std::future::poll_fn(|context| {
             let mut inner = self.mailbox.lock();
             let leave = std::mem::take(&mut inner.leave_if_idle) || inner.is_down();
-            if (leave && !inner.has_work(&self.mailbox)) || self.core.is_stopping() {
+            if (leave && !inner.is_needed()) || self.core.is_stopping() {
                 inner.presence = Presence::Stopping;
                 return Poll::Ready(false);
             }
@@ -133,14 +144,13 @@ impl<A: Actor> Activation<A> {
         let mut turns = 0;
         while !self.core.is_stopping() {
             match self.next() {
-                Step::Answer(question, after) => self.answer(question, after, loaded),
+                Step::Answer(question, after) => {
+                    self.answer(question, after, loaded);
+                    turns += TURNS_AN_ANSWER;
+                }
                 Step::Follow(Next::Deliver { position, body, attempt }, asked) => {
                     self.turn(loaded, position, &body, attempt, asked).await?;
                     turns += 1;
-                    if turns == TURNS_AT_A_TIME {
-                        turns = 0;
-                        tokio::task::yield_now().await;
-                    }
                 }
                 Step::Follow(Next::Load(positions), _) => self.core.load(&self.mailbox, positions).await?,
                 Step::Follow(Next::Overdue(position), _) => {
@@ -158,6 +168,10 @@ impl<A: Actor> Activation<A> {
                 }
                 Step::Follow(Next::Empty, _) => break,
             }
+            if turns >= TURNS_AT_A_TIME {
+                turns = 0;
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -168,14 +182,15 @@ impl<A: Actor> Activation<A> {
         let mut inner = self.mailbox.lock();
         // Whatever was rung for is looked at now.
         inner.rung = false;
-        if let Some(question) = inner.questions.pop_front() {
-            return Step::Answer(question, inner.last_submitted);
+        if inner.alternation.is_for_questions()
+            && let Some(answer) = Step::answer(&mut inner)
+        {
+            return answer;
         }
-        if self.mailbox.is_paused(&inner) {
-            inner.idle_since = self.core.sweeps();
-            return Step::Follow(Next::Empty, false);
-        }
-        let mut next = inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), early);
+        let mut next = match self.mailbox.is_paused(&inner) {
+            true => Next::Empty,
+            false => inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), early),
+        };
         let mut asked = false;
         match &next {
             Next::Deliver { position, .. }
@@ -185,9 +200,18 @@ impl<A: Actor> Activation<A> {
                 inner.rules.interrupted();
                 next = Next::Empty;
             }
-            Next::Deliver { position, .. } => asked = inner.asks.get(*position).is_some_and(Waiter::wants_reply),
-            Next::Empty => inner.idle_since = self.core.sweeps(),
-            Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) => {}
+            Next::Deliver { position, .. } => {
+                asked = inner.asks.get(*position).is_some_and(Waiter::wants_reply);
+                inner.alternation.delivered();
+            }
+            Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) | Next::Empty => {}
+        }
+        if matches!(next, Next::Durable(_) | Next::Until(_) | Next::Empty) {
+            // No message can be handled now, whoever's turn it is.
+            if let Some(answer) = Step::answer(&mut inner) {
+                return answer;
+            }
+            inner.idle_since = self.core.sweeps();
         }
         Step::Follow(next, asked)
     }

@@ -39,7 +39,7 @@ pub trait Actor: Sized + Send + Sync + 'static {
     /// ([`Child::actor`](crate::Child::actor)), its activations count for that instead.
     const BUDGET: Budget = Budget::new(8, Duration::from_secs(60));
     /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
-    /// its mailbox delivers nothing more.
+    /// other messages of that kind wait, and those that are handled by turns pass them.
     const HOLDS_MAX: usize = 64;
     /// How long a message may be held without [`Hold::progress`](crate::Hold::progress) before it is taken back, which is a
     /// failed attempt.
@@ -132,12 +132,14 @@ pub trait Answer<Q: Message>: Actor {
 pub struct Handlers<A: Actor> {
     by_name: FxHashMap<&'static str, Run<A>>,
     schemas: Vec<Schema>,
+    held: Vec<&'static str>,
     answers: FxHashMap<&'static str, AnswerAway<A>>,
 }
 
 impl<A: Actor> Handlers<A> {
     pub(crate) fn of_actor() -> Self {
-        let mut handlers = Self { by_name: FxHashMap::default(), schemas: Vec::new(), answers: FxHashMap::default() };
+        let (by_name, answers) = (FxHashMap::default(), FxHashMap::default());
+        let mut handlers = Self { by_name, schemas: Vec::new(), held: Vec::new(), answers };
         A::handlers(&mut handlers);
         handlers
     }
@@ -164,6 +166,7 @@ impl<A: Actor> Handlers<A> {
         A: HoldHandler<M>,
     {
         self.register::<M>(run_held::<A, M>);
+        self.held.push(M::NAME);
     }
 
     fn register<M: Message>(&mut self, run: Run<A>) {
@@ -191,6 +194,11 @@ impl<A: Actor> Handlers<A> {
 
     pub(crate) fn questions(&self) -> impl Iterator<Item = &'static str> {
         self.answers.keys().copied()
+    }
+
+    /// The names of the messages that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &'static str> {
+        self.held.iter().copied()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Run<A>> {

@@ -24,7 +24,8 @@ pub struct NodeConfig {
     /// How long an activation stays in memory with nothing to do. Too small loads states again and again; too large
     /// keeps memory for actors that nobody speaks to.
     pub idle_after: Duration,
-    /// How many activations may be idle in memory; past it an activation leaves as soon as its mailbox is empty.
+    /// How many activations may be idle in memory; past it an activation leaves as soon as it has nothing to do now. At work
+    /// there may be more.
     pub activations_max: usize,
     /// How many messages may wait in one mailbox before sends from outside are held back. Turns are never held back.
     pub mailbox_messages_max: usize,

@@ -37,9 +37,10 @@ pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 #[cfg(test)]
 pub(crate) use self::fail::notice_of;
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
-use self::load::{Activations, Counters, Load, Room};
+pub(crate) use self::load::Activations;
+use self::load::{Counters, Load};
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
-use crate::actor::Actor;
+use crate::actor::{Actor, Delivery};
 use crate::address::Address;
 use crate::ask::KeptReplies;
 use crate::clock::{Clock, Steady};
@@ -52,12 +53,13 @@ use crate::expiry::Expiries;
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::Note;
-use crate::mailbox::{Mailbox, Presence};
+use crate::mailbox::{Mailbox, Next, Presence};
 use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
 use crate::questions::Register;
 use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
+use crate::room::NodeLine;
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
@@ -98,7 +100,7 @@ pub(crate) struct Core {
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
     pub(crate) timers: KeptTimers,
-    pub(crate) activations: Activations,
+    pub(crate) activations: Arc<Activations>,
     pub(crate) kept_replies: KeptReplies,
     /// What the turns of this node have asked.
     pub(crate) asked: Register,
@@ -110,7 +112,7 @@ pub(crate) struct Core {
     pub(crate) questions: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) load: Load,
-    pub(crate) room: Room,
+    pub(crate) node_line: NodeLine,
     /// How often idle activations were looked for: a clock that costs nothing to read.
     sweeps: AtomicU64,
     stopping: AtomicBool,
@@ -151,7 +153,7 @@ impl Core {
         Self {
             name,
             directory: Directory::new(store.partitions()),
-            activations: Activations::new(config.activations_max),
+            activations: Arc::new(Activations::new(config.activations_max)),
             requests: Requests::new(config.idempotency_keys_max),
             shelf: Shelf::new(config.dead_letters_max, config.dead_letters_when_full),
             expiries: Expiries::default(),
@@ -170,7 +172,7 @@ impl Core {
             waits_for: Mutex::default(),
             counters: Counters::default(),
             load: Load::default(),
-            room: Room::default(),
+            node_line: NodeLine::default(),
             sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             first,
@@ -253,20 +255,15 @@ impl Core {
 
     /// Puts a question to an actor's state.
     pub(crate) fn put_question(&self, address: &Address, kind: &Arc<Kind>, question: Box<dyn Any + Send>) {
-        loop {
-            let mailbox = self.directory.mailbox(address, kind);
-            let mut inner = mailbox.lock();
-            if self.gate.is_over() {
-                // Nobody will answer it, and dropping it says so; outside of the lock.
-                drop(inner);
-                return drop(question);
-            }
-            if !inner.retired {
-                inner.questions.push_back(question);
-                inner.ring(&mailbox);
-                return;
-            }
+        let mailbox = self.directory.mailbox(address, kind);
+        let mut inner = mailbox.lock();
+        if self.gate.is_over() {
+            // Nobody will answer it, and dropping it says so; outside of the lock.
+            drop(inner);
+            return drop(question);
         }
+        inner.questions.push_back(question);
+        inner.ring(&mailbox);
     }
 
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
@@ -305,13 +302,12 @@ impl Core {
         self.questions.close();
         // First: from here on nobody is added who would wait, and then everybody who is there is told.
         self.gate.close(why);
-        self.room.made.notify_waiters();
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
             inner.asks.dismiss();
             inner.questions.clear();
-            mailbox.room.notify_waiters();
         });
+        self.dismiss_senders();
         self.cluster.peers().iter().for_each(|peer| peer.dismiss());
     }
 
@@ -376,26 +372,50 @@ impl Core {
         });
     }
 
-    /// An activation has ended, and its supervisor has seen it: another may start.
-    pub(crate) fn ended(&self, mailbox: &Arc<Mailbox>) {
+    /// Rings a mailbox that nobody works on if something can be done there now, and otherwise when it can. Nothing need be rung
+    /// for: the activation that would look at it costs more than the look.
+    pub(crate) fn rouse(&self, mailbox: &Arc<Mailbox>) {
         let mut inner = mailbox.lock();
+        let is_quiet = inner.questions.is_empty() && !mailbox.is_paused(&inner);
+        let next = match inner.presence {
+            Presence::Absent if is_quiet && inner.attendance.is_none() => {
+                let early = mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active();
+                inner.rules.peek(|| self.clock.steady(), self.store.durable(), early)
+            }
+            _ => return inner.ring(mailbox),
+        };
+        match next {
+            Next::Until(moment) => {
+                drop(inner);
+                self.ring_at(mailbox, moment);
+            }
+            Next::Empty => {}
+            Next::Deliver { .. } | Next::Load(_) | Next::Overdue(_) | Next::Durable(_) => inner.ring(mailbox),
+        }
+    }
+
+    /// An activation has ended, and its supervisor has seen it: another may start.
+    pub(crate) fn ended(&self, mailbox: Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        // One that left found nothing to do, and whatever comes up rings.
+        let has_left = matches!(inner.presence, Presence::Stopping) && !inner.rung;
         inner.vacate();
         if inner.rules.in_hand().is_some() {
             // It was ended by a stop, which is no failure of the message.
             inner.rules.interrupted();
         }
-        if !inner.has_work(mailbox) {
+        if !inner.has_work(&mailbox) {
             drop(inner);
             self.directory.retire(mailbox, self.store.durable());
-        } else if !self.is_stopping() {
-            inner.ring(mailbox);
+        } else if !has_left && !self.is_stopping() {
+            inner.ring(&mailbox);
         }
     }
 
     /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the budget of
     /// the actor allows it.
     /// That of a child of a group is left to the group.
-    pub(crate) fn restart_later(self: &Arc<Self>, mailbox: &Arc<Mailbox>, error: String) {
+    pub(crate) fn restart_later(self: &Arc<Self>, mailbox: Arc<Mailbox>, error: String) {
         {
             let mut inner = mailbox.lock();
             if inner.attendance.is_some() {
@@ -405,7 +425,7 @@ impl Core {
                 return self.ended(mailbox);
             }
         }
-        let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
+        let core = Arc::clone(self);
         self.runtime.spawn(async move {
             let error = fail::shortened(error);
             // Without room for the record the store has failed, and there is no next time.

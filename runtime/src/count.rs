@@ -13,18 +13,18 @@ impl Count {
         self.0.fetch_add(amount, Ordering::AcqRel);
     }
 
-    /// Takes off what was added before. What was not is an alarm, once, and leaves nothing.
+    /// In the one order of such steps, for the sake of those who wait for room. Takes off what was added before. What was not is an alarm, once, and leaves nothing.
     pub(crate) fn take(&self, amount: usize) {
-        let before = self.0.fetch_sub(amount, Ordering::AcqRel);
+        let before = self.0.fetch_sub(amount, Ordering::SeqCst);
         if before < amount {
             // Put right in a step of its own, so that nobody else pays; until then it reads as nothing.
-            self.0.fetch_add(amount - before, Ordering::AcqRel);
+            self.0.fetch_add(amount - before, Ordering::SeqCst);
             below_nothing(before, amount);
         }
     }
 
     pub(crate) fn get(&self) -> usize {
-        as_count(self.0.load(Ordering::Acquire))
+        as_count(self.0.load(Ordering::SeqCst))
     }
 }
 

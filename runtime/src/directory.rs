@@ -1,5 +1,6 @@
-//! Which mailboxes are in memory. At most one for an address, ever: a mailbox leaves only while nothing refers to its
-//! contents, marked as retired, so that whoever still holds it looks again.
+//! Which mailboxes are in memory. At most one for an address, ever: a mailbox leaves only while nobody but the directory refers
+//! to it. So whoever has one has the one of its address, for as long as they have it: a turn, the gate, a timer, a holder, a
+//! sender that waits. There is no mailbox that has left, to be told apart from the one that came after it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -44,21 +45,20 @@ impl Directory {
         self.shard(mailbox).get(&mailbox).cloned()
     }
 
-    /// Drops the mailbox from memory if nothing of it is worth keeping.
-    pub(crate) fn retire(&self, mailbox: &Mailbox, durable: Position) {
+    /// Drops the mailbox from memory if nothing of it is worth keeping and the caller was the last to refer to it.
+    pub(crate) fn retire(&self, mailbox: Arc<Mailbox>, durable: Position) {
         let mut shard = self.shard(mailbox.id());
-        let mut inner = mailbox.lock();
-        if !inner.retired && !mailbox.has_waiting_senders() && inner.is_forgettable(durable) {
-            inner.retired = true;
+        // The one of the directory and the caller's. It stays at that while the shard is locked: a third could only be had here.
+        if Arc::strong_count(&mailbox) == 2 && mailbox.lock().is_forgettable(durable) {
             shard.remove(&mailbox.id());
         }
     }
 
-    /// All mailboxes in memory, one shard at a time.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Mailbox>)) {
+    /// All mailboxes in memory, one shard at a time. Whoever visits one has it to themselves.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Arc<Mailbox>)) {
         for shard in &self.shards {
             let mailboxes: Vec<_> = lock(shard).values().cloned().collect();
-            mailboxes.iter().for_each(&mut visit);
+            mailboxes.into_iter().for_each(&mut visit);
         }
     }
 
@@ -74,4 +74,44 @@ impl Directory {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::{Actor, Handlers};
+
+    struct Any;
+
+    impl Actor for Any {
+        const TYPE: &'static str = "any";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    /// A batch that had looked an address up before and after its mailbox left memory locked one for the other.
+    #[test]
+    fn a_mailbox_that_anybody_refers_to_does_not_leave() {
+        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let directory = Directory::new(std::num::NonZeroU16::MIN);
+        let address = Address::parse("any/x").unwrap();
+        let referred = directory.mailbox(&address, &kind);
+        directory.retire(directory.mailbox(&address, &kind), Position(0));
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(0)));
+        assert!(Arc::ptr_eq(&referred, &directory.mailbox(&address, &kind)), "it is the same for all");
+        directory.retire(referred, Position(0));
+        assert_eq!(directory.len(), 0, "nobody refers to it any more");
+    }
+
+    #[test]
+    fn a_mailbox_with_something_in_it_does_not_leave() {
+        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let directory = Directory::new(std::num::NonZeroU16::MIN);
+        let address = Address::parse("any/x").unwrap();
+        directory.mailbox(&address, &kind).lock().last_submitted = Position(7);
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
+        assert_eq!(directory.len(), 1, "its last turn is not durable");
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(7)));
+        assert_eq!(directory.len(), 0);
+    }
 }

@@ -24,6 +24,7 @@ use crate::query::{Query, Question};
 use crate::receipt::Receipt;
 use crate::refusal::{QueryError, Refusal, SendError};
 use crate::request::RequestId;
+use crate::room::Waits;
 use crate::telemetry;
 use crate::waiter::Outcome;
 
@@ -208,15 +209,15 @@ impl<A: Actor> ActorHandle<A> {
             // In a box, since most messages have none.
             Box::pin(self.check_key(&letter)).await?;
         }
-        let mut deadline = None;
+        let (mut deadline, mut waits) = (None, Waits::default());
         loop {
             let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
-            let full = match self.core.submit(permit, letter) {
+            let full = match self.core.submit(permit, letter, &mut waits) {
                 Ok(accepted) => return Ok(self.receipt::<M>(id, accepted)),
                 Err(full) => full,
             };
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.core.config.send_timeout);
-            if timeout_at(deadline, full.room(&self.core)).await.is_err() {
+            if timeout_at(deadline, full.room(&self.core, &mut waits)).await.is_err() {
                 return Err(full.refusal(&self.core));
             }
             self.core.check_intake()?;
@@ -240,7 +241,7 @@ impl<A: Actor> ActorHandle<A> {
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
         let (id, letter) = self.prepare(message, options, None)?;
         let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
-        match self.core.submit(permit, letter) {
+        match self.core.submit(permit, letter, &mut Waits::default()) {
             Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
             Err(full) => Err(full.refusal(&self.core)),
         }
@@ -251,7 +252,8 @@ impl<A: Actor> ActorHandle<A> {
         match letter {
             Letter::Here(_) => {
                 let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
-                self.core.submit(permit, letter).map(drop).map_err(|full| full.refusal(&self.core))
+                let submitted = self.core.submit(permit, letter, &mut Waits::default());
+                submitted.map(drop).map_err(|full| full.refusal(&self.core))
             }
             Letter::Away(outward) => {
                 let Outward { peer, lane, envelope, .. } = outward;

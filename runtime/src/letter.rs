@@ -1,12 +1,11 @@
 //! A message from outside on its way to the store: into a mailbox of this node, or into the outbox. Either may be full.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Permit};
 use everpost_transport::link::Lane;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::address::Address;
 use crate::cluster::{OutboxFull, Peer};
@@ -16,9 +15,9 @@ use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::inside::is_in_turn;
 use crate::link::flags;
-use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::refusal::Refusal;
+use crate::room::{Full, WaitingSender, Waits};
 use crate::waiter::{Outcome, Waiter};
 
 /// A message in its envelope, and where it goes.
@@ -47,15 +46,15 @@ pub(crate) enum Place {
 /// There is no room for a letter now; nothing happened.
 pub(crate) struct NoRoom<'a> {
     pub(crate) letter: Letter<'a>,
-    what: Full,
+    what: What,
 }
 
-/// What is full.
-enum Full {
-    /// The node, over all of its mailboxes.
-    Node,
-    Mailbox(Arc<Mailbox>),
-    Outbox(OutboxFull),
+/// What is waited for.
+enum What {
+    /// Room, in a line.
+    Room(Full),
+    /// A mailbox of another node is full, by its word; closed when that is over.
+    Opening(Arc<Semaphore>),
 }
 
 impl<'a> Letter<'a> {
@@ -94,22 +93,31 @@ impl<'a> Letter<'a> {
 
 impl Core {
     /// Submits a letter from outside, in one step.
-    pub(crate) fn submit<'a>(&self, permit: Permit<'_>, letter: Letter<'a>) -> Result<Posted, Box<NoRoom<'a>>> {
+    pub(crate) fn submit<'a, 'c>(
+        &'c self,
+        permit: Permit<'_>,
+        letter: Letter<'a>,
+        waits: &mut Waits<'c>,
+    ) -> Result<Posted, Box<NoRoom<'a>>> {
         match letter {
-            Letter::Here(incoming) => match self.enqueue(permit, Bound::Outside, incoming) {
+            Letter::Here(incoming) => match self.enqueue(permit, Bound::Outside(waits), incoming) {
                 Ok(accepted) => Ok(Posted { accepted, place: Place::Mailbox }),
                 Err(full) => {
-                    let what = full.mailbox.map_or(Full::Node, Full::Mailbox);
-                    Err(Box::new(NoRoom { letter: Letter::Here(full.incoming), what }))
+                    let (full, incoming) = *full;
+                    Err(Box::new(NoRoom { letter: Letter::Here(incoming), what: What::Room(full) }))
                 }
             },
             Letter::Away(outward) => {
                 let place = Place::Outbox(Arc::clone(&outward.peer), outward.lane);
-                match self.depart(permit, Bound::Outside, outward) {
+                match self.depart(permit, Bound::Outside(waits), outward) {
                     Ok(accepted) => Ok(Posted { accepted, place }),
                     Err(full) => {
                         let (full, outward) = *full;
-                        Err(Box::new(NoRoom { letter: Letter::Away(outward), what: Full::Outbox(full) }))
+                        let what = match full {
+                            OutboxFull::Outbox => What::Room(Full::Outbox(Arc::clone(&outward.peer))),
+                            OutboxFull::Mailbox(opening) => What::Opening(opening),
+                        };
+                        Err(Box::new(NoRoom { letter: Letter::Away(outward), what }))
                     }
                 }
             }
@@ -135,49 +143,32 @@ impl Core {
 }
 
 impl NoRoom<'_> {
-    /// Completes when there may be room.
-    pub(crate) async fn room(&self, core: &Core) {
-        match (&self.what, &self.letter) {
-            (Full::Node, _) => {
-                let _counted = core.room.count_sender();
-                let mut room = pin!(core.room.made.notified());
-                room.as_mut().enable();
-                if core.is_full() {
-                    room.await;
+    /// Completes when there is room for this sender, or the node is stopping.
+    pub(crate) async fn room<'c>(&self, core: &'c Core, waits: &mut Waits<'c>) {
+        let join = |full: &Full| WaitingSender::join(core, full.clone(), self.letter.bytes());
+        match &self.what {
+            What::Room(full @ Full::Mailbox(_)) => waits.mailbox.get_or_insert_with(|| join(full)).has_room().await,
+            What::Room(full) => waits.beyond.get_or_insert_with(|| join(full)).has_room().await,
+            What::Opening(opening) => {
+                // Room in the outbox is for those who can use it.
+                waits.beyond = None;
+                if !core.is_stopping() {
+                    // It has no permits: it only ends.
+                    let _ = opening.acquire().await;
                 }
             }
-            (Full::Mailbox(mailbox), _) => {
-                let _counted = mailbox.count_sender();
-                let mut room = pin!(mailbox.room.notified());
-                room.as_mut().enable();
-                let is_full = core.is_mailbox_full(&mailbox.lock());
-                if is_full {
-                    room.await;
-                }
-            }
-            (Full::Outbox(_), Letter::Away(outward)) => {
-                let _counted = outward.peer.count_sender();
-                let mut room = pin!(outward.peer.room.notified());
-                room.as_mut().enable();
-                let is_full = outward.peer.outgoing().is_full_for(outward.address.mailbox()).is_some();
-                if is_full {
-                    room.await;
-                }
-            }
-            (Full::Outbox(_), Letter::Here(_)) => unreachable!("a letter to this node does not go to the outbox"),
         }
     }
 
     /// What the sender is told when it does not wait.
     pub(crate) fn refusal(&self, core: &Core) -> Refusal {
-        match (&self.what, &self.letter) {
-            (Full::Node, _) => Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() },
-            (Full::Outbox(OutboxFull::Outbox), Letter::Away(outward)) => {
-                let owed = outward.peer.outgoing().owed();
-                let node = outward.peer.name.to_string();
-                Refusal::OutboxFull { node, messages: owed.messages, bytes: owed.bytes }
+        match &self.what {
+            What::Room(Full::Node) => Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() },
+            What::Room(Full::Outbox(peer)) => {
+                let owed = peer.outgoing().owed();
+                Refusal::OutboxFull { node: peer.name.to_string(), messages: owed.messages, bytes: owed.bytes }
             }
-            _ => Refusal::MailboxFull,
+            What::Room(Full::Mailbox(_)) | What::Opening(_) => Refusal::MailboxFull,
         }
     }
 }

@@ -125,6 +125,7 @@ mod questions;
 mod receipt;
 mod refusal;
 mod request;
+mod room;
 mod schema;
 mod state;
 mod supervised;

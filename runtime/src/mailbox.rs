@@ -1,6 +1,7 @@
 //! A mailbox in memory: what waits for one address, who handles it, and who rings whom. The durable queue is the
 //! store's; this is its index. It must never wait: every method is one short step under one lock.
 
+mod alternation;
 mod attendance;
 mod backoff;
 mod keys;
@@ -9,22 +10,22 @@ mod rules;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition, Position};
-use tokio::sync::Notify;
 
+use self::alternation::Alternation;
 use self::attendance::Attendance;
 pub(crate) use self::attendance::Standing;
 pub use self::backoff::Backoff;
 use self::keys::Keys;
-pub(crate) use self::rules::{Failures, NEVER, Next, Rules};
+pub(crate) use self::rules::{Failures, NEVER, Next, Queue, Rules};
 use crate::address::Address;
 use crate::clock::Steady;
 use crate::questions::AskingTurns;
+use crate::room::Line;
 use crate::supervised::Supervised;
 use crate::supervision::Kind;
 use crate::waiter::Waiters;
@@ -35,20 +36,8 @@ pub(crate) struct Mailbox {
     pub(crate) partition: Partition,
     pub(crate) kind: Arc<Kind>,
     inner: Mutex<Inner>,
-    /// Rung when a message leaves, for senders that wait for room.
-    pub(crate) room: Notify,
-    senders_waiting: AtomicUsize,
     /// Looked at without the lock at the end of each turn.
     pub(crate) asking: AskingTurns,
-}
-
-/// A sender that waits for room; counted until it is dropped.
-pub(crate) struct WaitingSender<'a>(&'a Mailbox);
-
-impl Drop for WaitingSender<'_> {
-    fn drop(&mut self) {
-        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// What the lock protects.
@@ -58,10 +47,14 @@ pub(crate) struct Inner {
     pub(crate) bytes: usize,
     /// The idempotency keys of messages that wait.
     pub(crate) keys: Option<Box<Keys>>,
+    /// Senders that wait for room.
+    pub(crate) line: Line,
     /// Who waits for what becomes of a message.
     pub(crate) asks: Waiters,
-    /// Questions to the state: volatile, answered before the next message.
+    /// Questions to the state: volatile, answered in between the messages.
     pub(crate) questions: VecDeque<Box<dyn Any + Send>>,
+    /// Whether one of them is next, or a message.
+    pub(crate) alternation: Alternation,
     pub(crate) presence: Presence,
     /// The newest submission of this mailbox: a new activation starts only when it is durable.
     pub(crate) last_submitted: Position,
@@ -75,8 +68,6 @@ pub(crate) struct Inner {
     pub(crate) gated: bool,
     /// When a timer will ring, because something backs off, was set aside or is held.
     pub(crate) timed: Option<Steady>,
-    /// The mailbox has left the directory: look it up again.
-    pub(crate) retired: bool,
     /// Other nodes were told that it is full.
     pub(crate) told_full: bool,
     /// Its restart budget, when some of it is spent, and whether it is paused.
@@ -87,7 +78,7 @@ pub(crate) struct Inner {
     pub(crate) restarts: u32,
     /// The message that a handler is handing over to a holder right now: the handler's failure is its.
     pub(crate) holding: Option<Position>,
-    /// The sweep at which it ran out of work.
+    /// The sweep at which there was nothing to do any more: nothing waits, or nothing that may be handled yet.
     pub(crate) idle_since: u64,
 }
 
@@ -107,8 +98,10 @@ impl Mailbox {
             rules: Rules::new(kind.holds_max),
             bytes: 0,
             keys: None,
+            line: Line::default(),
             asks: Waiters::default(),
             questions: VecDeque::new(),
+            alternation: Alternation::default(),
             presence: Presence::Absent,
             last_submitted: Position(0),
             rung: false,
@@ -116,7 +109,6 @@ impl Mailbox {
             leave_if_idle: false,
             gated: false,
             timed: None,
-            retired: false,
             told_full: false,
             supervised: None,
             attendance: None,
@@ -124,29 +116,11 @@ impl Mailbox {
             holding: None,
             idle_since: 0,
         };
-        Self {
-            address,
-            partition,
-            kind,
-            inner: Mutex::new(inner),
-            room: Notify::new(),
-            senders_waiting: AtomicUsize::new(0),
-            asking: AskingTurns::default(),
-        }
+        Self { address, partition, kind, inner: Mutex::new(inner), asking: AskingTurns::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn count_sender(&self) -> WaitingSender<'_> {
-        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingSender(self)
-    }
-
-    /// Whether senders wait for room here. Such a mailbox stays in the directory, or they would wait at a retired one.
-    pub(crate) fn has_waiting_senders(&self) -> bool {
-        self.senders_waiting.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn id(&self) -> MailboxId {
@@ -185,14 +159,15 @@ impl Inner {
         match self.presence {
             Presence::Absent if !self.has_work(mailbox) => {}
             Presence::Absent => {
-                self.presence = Presence::Starting;
-                mailbox.kind.start(mailbox);
+                if mailbox.kind.start(mailbox) {
+                    self.presence = Presence::Starting;
+                }
             }
-            Presence::Running if !self.rung => {
+            // Of one that is about to end the supervisor sees that it was rung.
+            Presence::Running | Presence::Stopping if !self.rung => {
                 self.rung = true;
                 self.wake();
             }
-            // Who has just ended is rung again by the supervisor.
             Presence::Running | Presence::Starting | Presence::Stopping => {}
         }
     }
@@ -249,6 +224,20 @@ impl Inner {
             return attendance.has_work(is_asked);
         }
         is_asked || (!self.rules.is_empty() && !mailbox.is_paused(self))
+    }
+
+    /// Whether an activation stays although it has nothing to do now: it is up as a child is, or something comes up at once.
+    pub(crate) fn is_needed(&self) -> bool {
+        let is_asked = !self.questions.is_empty();
+        match &self.attendance {
+            Some(attendance) => attendance.has_work(is_asked),
+            None => self.rung || self.gated || is_asked,
+        }
+    }
+
+    /// Whether an activation waits at the doorbell, and may leave.
+    pub(crate) fn may_leave(&self) -> bool {
+        matches!(self.presence, Presence::Running) && self.listener.is_some() && !self.is_needed()
     }
 
     /// Whether a suspect has had its trial, durably, or cannot have it because what is before it backs off.

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use crate::activation::{Activation, Begin};
 use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder, Payload};
 use crate::budget::Budget;
-use crate::core::Core;
+use crate::core::{Activations, Core};
+use crate::envelope::Header;
 use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
@@ -36,12 +37,14 @@ pub(crate) struct Kind {
     /// How many messages of one mailbox may be held at a time.
     pub(crate) holds_max: usize,
     pub(crate) expired: Expiry,
+    /// The messages that are held, by name.
+    held: FxHashSet<&'static str>,
     /// The messages that it handles, by name.
     messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
     questions: FxHashSet<&'static str>,
     question_from_away: QuestionFromAway,
-    supervisor: OnceLock<ActorRef<Order>>,
+    supervisor: OnceLock<(ActorRef<Order>, Arc<Activations>)>,
 }
 
 /// Makes a question of what another node has sent, or hands back the answer that it waits for.
@@ -77,6 +80,7 @@ impl Kind {
             paused: Mutex::default(),
             holds_max: A::HOLDS_MAX,
             expired: A::EXPIRED,
+            held: handlers.held().collect(),
             messages: handlers.schemas().iter().map(|schema| (schema.name, *schema)).collect(),
             state: Schema::of_state::<A::State>(),
             questions: handlers.questions().collect(),
@@ -104,6 +108,16 @@ impl Kind {
         self.messages.contains_key(message)
     }
 
+    /// Whether a message is handed to a holder.
+    pub(crate) fn holds(&self, message: &str) -> bool {
+        self.held.contains(message)
+    }
+
+    /// The same of a message in its envelope. Few types have such messages, and only those look into it.
+    pub(crate) fn holds_what_is_in(&self, envelope: &[u8]) -> bool {
+        !self.held.is_empty() && Header::decode(envelope).is_ok_and(|(header, _)| self.holds(header.message))
+    }
+
     /// How a message is read, if it is handled.
     pub(crate) fn message(&self, name: &str) -> Option<&Schema> {
         self.messages.get(name)
@@ -125,12 +139,19 @@ impl Kind {
         submit()
     }
 
-    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>) {
-        self.order(Order::Start(Arc::clone(mailbox)));
+    /// Has an activation started. False when there is no supervisor: before the node wakes what waits, or while it stops.
+    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>) -> bool {
+        let Some((supervisor, activations)) = self.supervisor.get() else { return false };
+        activations.order();
+        let is_ordered = supervisor.cast(Order::Start(Arc::clone(mailbox))).is_ok();
+        if !is_ordered {
+            activations.ordered();
+        }
+        is_ordered
     }
 
     pub(crate) fn order(&self, order: Order) {
-        if let Some(supervisor) = self.supervisor.get() {
+        if let Some((supervisor, _)) = self.supervisor.get() {
             // A supervisor that is gone means that the node is stopping: the messages stay in the store.
             let _ = supervisor.cast(order);
         }
@@ -138,7 +159,7 @@ impl Kind {
 
     /// Ends every activation where it stands, at its next await.
     pub(crate) fn kill(&self) {
-        if let Some(supervisor) = self.supervisor.get() {
+        if let Some((supervisor, _)) = self.supervisor.get() {
             supervisor.get_children().iter().for_each(ractor::ActorCell::kill);
         }
     }
@@ -160,9 +181,10 @@ pub(crate) async fn supervise<A: Actor>(
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
 ) -> Result<JoinHandle<()>, ractor::SpawnErr> {
+    let activations = Arc::clone(&core.activations);
     let supervisor = Supervisor { core, actor, handlers };
     let (supervisor, ended) = ActorRuntime::spawn(None, supervisor, ()).await?;
-    assert!(kind.supervisor.set(supervisor).is_ok(), "a type is supervised once");
+    assert!(kind.supervisor.set((supervisor, activations)).is_ok(), "a type is supervised once");
     Ok(ended)
 }
 
@@ -203,7 +225,10 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
         match order {
-            Order::Start(mailbox) if children.stopping => mailbox.lock().vacate(),
+            Order::Start(mailbox) if children.stopping => {
+                self.core.activations.ordered();
+                mailbox.lock().vacate();
+            }
             Order::Start(mailbox) => self.start(&myself, mailbox, children).await?,
             Order::Kill(mailbox) => children.kill(&myself, &mailbox),
             Order::Stop => {
@@ -231,7 +256,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         if let Some(mailbox) = children.mailboxes.remove(&child.get_id()) {
             self.core.activations.leave();
             match failure {
-                None => self.core.ended(&mailbox),
+                None => self.core.ended(mailbox),
                 Some(error) => self.failed(mailbox, &error),
             }
         }
@@ -253,6 +278,7 @@ impl<A: Actor> Supervisor<A> {
         let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
         children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
         self.core.activations.enter();
+        self.core.activations.ordered();
         mailbox.lock().presence = Presence::Running;
         child.cast(Begin)?;
         Ok(())
@@ -270,7 +296,7 @@ impl<A: Actor> Supervisor<A> {
         // With a message in hand it is told as the failure of that.
         if in_hand.or(held).is_none() {
             tracing::warn!(node = %self.core.name, actor = %mailbox.address, %error, event = "activation failed", "another is started after a while, unless its restart budget is spent");
-            self.core.restart_later(&mailbox, error.to_string());
+            self.core.restart_later(mailbox, error.to_string());
             return;
         }
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
@@ -281,7 +307,7 @@ impl<A: Actor> Supervisor<A> {
                 (None, Some(position)) => _ = core.take_back(&mailbox, position, None, failure).await,
                 (None, None) => {}
             }
-            core.ended(&mailbox);
+            core.ended(mailbox);
         });
     }
 

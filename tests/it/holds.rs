@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everpost::{
     Actor, Durable, Failure, Handler, Handlers, Hold, HoldError, HoldHandler, Message, Node, NodeBuilder, NodeConfig,
-    Reason, Turn,
+    Priority, Reason, Turn,
 };
 use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
@@ -266,5 +266,50 @@ async fn a_hold_that_is_given_back_or_dropped_outside_of_a_runtime_comes_back() 
         }
     }
     assert_eq!(node.dead_letters().count(), 1);
+    node.stop().await.unwrap();
+}
+
+/// With as many messages held as may be, every other message of the address waited too, an urgent one as long as the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_as_many_held_as_may_be_only_what_would_be_held_waits() {
+    const WAITING: u32 = 700;
+    let folder = everpost_tests::folder();
+    let (node, jobs) = start(folder.path()).await;
+    let keeper = node.actor::<Keeper>("one");
+    // One that comes back late would be held, too.
+    keeper.send(Job::Fail(0)).await.unwrap();
+    for number in 1..=WAITING {
+        keeper.send(Job::Keep(number)).await.unwrap();
+    }
+    let mut held = Vec::new();
+    for _ in 0..HOLDS_MAX {
+        held.push(jobs.next().await);
+    }
+    for number in 0..3 {
+        keeper.send(Outcome(number)).await.unwrap();
+    }
+    keeper.send(Job::Keep(WAITING + 1)).priority(Priority::Urgent).await.unwrap();
+    keeper.send(Outcome(3)).priority(Priority::Low).await.unwrap();
+    let passed = soon("a turn passes", keeper.ask(Outcomes).into_future()).await.unwrap();
+    assert!(passed.starts_with(&[0, 1, 2]), "{passed:?}");
+    let low = || async { soon("a turn passes", keeper.ask(Outcomes).into_future()).await.unwrap().len() == 4 };
+    while !low().await {}
+    let early = tokio::time::timeout(Duration::from_millis(20), jobs.next()).await;
+    assert!(early.is_err(), "no more are held than may be");
+    let mut taken: Vec<_> = held.iter().map(|(job, _)| job.clone()).collect();
+    for _ in HOLDS_MAX as u32..WAITING + 2 {
+        let (_, hold) = held.remove(0);
+        hold.ack().await.unwrap();
+        let (job, hold) = jobs.next().await;
+        taken.push(job.clone());
+        held.push((job, hold));
+    }
+    for (_, hold) in held {
+        hold.ack().await.unwrap();
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let number = |job: &Job| if let Job::Keep(number) = job { Some(*number) } else { None };
+    let kept: Vec<_> = taken.iter().filter_map(number).filter(|number| *number <= WAITING).collect();
+    assert_eq!(kept, (1..=WAITING).collect::<Vec<_>>(), "those that wait keep their order");
     node.stop().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Whole nodes, in this process and in others that are killed: one binary, so that linking is paid once.
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions that are marked as one")]
 
+mod activations;
 mod actor_children;
 mod away;
 mod bite;
@@ -20,6 +21,7 @@ mod durability;
 mod ends;
 mod expiry;
 mod failures;
+mod fairness;
 mod fits;
 mod flattering;
 mod groups;
@@ -59,6 +61,7 @@ mod storm;
 mod strangers;
 mod tidy;
 mod timers;
+mod waking;
 mod windows;
 mod wiped;
 mod zones;

@@ -54,7 +54,7 @@ async fn priorities_hold_for_sends_of_turns_and_over_a_restart() {
         .unwrap();
     actor.send(append(3)).priority(Priority::High).await.unwrap();
     soon("both are sent", async {
-        while node.statistics().waiting < 4 {
+        while node.statistics().handled < 2 || node.statistics().waiting < 4 {
             tokio::task::yield_now().await;
         }
     })

@@ -3,15 +3,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position, StoreId};
 use everpost_transport::link::{Ack, AckError, Flagged, Lane, Next, Owed, ResumeError, Sending, Sequence, Terms};
-use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::oneshot;
+use rustc_hash::FxHashMap;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::NodeConfig;
 use crate::count;
+use crate::room::{Amount, Line, Room, WaitingSender};
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;
@@ -30,8 +32,10 @@ pub(crate) struct Outgoing {
     receiver: Option<StoreId>,
     /// Who waits until a message is on the peer's disk.
     delivered: FxHashMap<Sequence, Vec<oneshot::Sender<()>>>,
-    /// Mailboxes of the peer that are full, by its own word in this conversation.
-    full: FxHashSet<MailboxId>,
+    /// Mailboxes of the peer that are full, by its own word in this conversation; closed when that is over.
+    full: FxHashMap<MailboxId, Arc<Semaphore>>,
+    /// Senders that wait for room.
+    pub(crate) line: Line,
     /// Messages that are stored nowhere.
     volatile: VecDeque<(u16, Bytes)>,
     volatile_bytes: usize,
@@ -52,12 +56,12 @@ pub(crate) struct Departure {
 }
 
 /// As much is owed to the peer as may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum OutboxFull {
     /// By number or bytes over all addresses.
     Outbox,
-    /// The peer says that the mailbox is full.
-    Mailbox,
+    /// The peer says that the mailbox is full. This is closed when it is not any more.
+    Mailbox(Arc<Semaphore>),
 }
 
 impl Outgoing {
@@ -69,7 +73,8 @@ impl Outgoing {
             acknowledged: FxHashMap::default(),
             receiver: None,
             delivered: FxHashMap::default(),
-            full: FxHashSet::default(),
+            full: FxHashMap::default(),
+            line: Line::default(),
             volatile: VecDeque::new(),
             volatile_bytes: 0,
             is_connected: false,
@@ -88,16 +93,22 @@ impl Outgoing {
         self.acknowledged.entry(store).or_default().insert(lane, through);
     }
 
-    /// Whether a message from outside has to wait.
-    pub(crate) fn is_full_for(&self, mailbox: MailboxId) -> Option<OutboxFull> {
-        let owed = self.sending.owed();
-        if owed.messages >= self.messages_max || owed.bytes >= self.bytes_max {
-            Some(OutboxFull::Outbox)
-        } else if self.full.contains(&mailbox) {
-            Some(OutboxFull::Mailbox)
-        } else {
-            None
+    /// Whether a message from outside has to wait. `sender` is where it stands in the line, if it has waited before.
+    pub(crate) fn is_full_for(&self, mailbox: MailboxId, sender: Option<&WaitingSender<'_>>) -> Option<OutboxFull> {
+        if let Some(opening) = self.full.get(&mailbox) {
+            return Some(OutboxFull::Mailbox(Arc::clone(opening)));
         }
+        let is_admitted = match sender {
+            Some(sender) => sender.was_given(&self.line),
+            None => self.line.admits(self.room()),
+        };
+        (!is_admitted).then_some(OutboxFull::Outbox)
+    }
+
+    /// The room for what is owed.
+    pub(crate) fn room(&self) -> Room {
+        let Owed { messages, bytes, .. } = self.sending.owed();
+        Room { used: Amount { messages, bytes }, max: Amount { messages: self.messages_max, bytes: self.bytes_max } }
     }
 
     /// Adds a message that was submitted to the store.
@@ -158,7 +169,8 @@ impl Outgoing {
         let Self { sending, delivered, .. } = self;
         sending.resume(cursors, terms, tell(delivered, settled))?;
         self.note_progress(cursors.iter().map(|(lane, through)| (*lane, *through)));
-        self.full.clear();
+        self.line.give(self.room());
+        self.open_all();
         self.is_connected = true;
         Ok(())
     }
@@ -168,6 +180,7 @@ impl Outgoing {
         let Self { sending, delivered, .. } = self;
         sending.acknowledged(ack, tell(delivered, settled))?;
         self.note_progress([(ack.lane, ack.through)]);
+        self.line.give(self.room());
         Ok(())
     }
 
@@ -180,7 +193,8 @@ impl Outgoing {
     /// The connection is gone. What is volatile goes with it.
     pub(crate) fn interrupted(&mut self) {
         self.sending.interrupted();
-        self.full.clear();
+        // No mailbox there is known to be full any more.
+        self.open_all();
         self.volatile.clear();
         self.volatile_bytes = 0;
         self.is_connected = false;
@@ -208,10 +222,20 @@ impl Outgoing {
     /// The peer's word on one of its mailboxes.
     pub(crate) fn set_full(&mut self, mailbox: MailboxId, full: bool) {
         if full {
-            self.full.insert(mailbox);
-        } else {
-            self.full.remove(&mailbox);
+            self.full.entry(mailbox).or_insert_with(|| Arc::new(Semaphore::new(0)));
+        } else if let Some(opening) = self.full.remove(&mailbox) {
+            opening.close();
         }
+    }
+
+    fn open_all(&mut self) {
+        self.full.drain().for_each(|(_, opening)| opening.close());
+    }
+
+    /// Nobody need wait for room any more.
+    pub(crate) fn dismiss_senders(&mut self) {
+        self.line.dismiss();
+        self.open_all();
     }
 
     pub(crate) fn owed(&self) -> Owed {

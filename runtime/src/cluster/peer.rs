@@ -30,9 +30,6 @@ pub(crate) struct Peer {
     outgoing: Mutex<Outgoing>,
     /// Rung when something may leave.
     pub(crate) departures: Notify,
-    /// Rung when senders may look for room again.
-    pub(crate) room: Notify,
-    senders_waiting: AtomicUsize,
     /// Who waits for what becomes of a message there.
     pub(crate) pending: Pending,
     notes: Mutex<Notes>,
@@ -63,8 +60,6 @@ impl Peer {
             message_bytes_max: AtomicUsize::new(usize::MAX),
             outgoing: Mutex::new(Outgoing::new(limits, link.send_window_bytes)),
             departures: Notify::new(),
-            room: Notify::new(),
-            senders_waiting: AtomicUsize::new(0),
             pending: Pending::default(),
             notes: Mutex::default(),
             news: Notify::new(),
@@ -94,18 +89,6 @@ impl Peer {
     /// What was said of its link. Nothing is locked after it.
     pub(crate) fn troubles(&self) -> MutexGuard<'_, Troubles> {
         lock(&self.troubles)
-    }
-
-    /// Wakes senders that wait for room, if there are any.
-    pub(crate) fn make_room(&self) {
-        if self.senders_waiting.load(Ordering::Relaxed) > 0 {
-            self.room.notify_waiters();
-        }
-    }
-
-    pub(crate) fn count_sender(self: &Arc<Self>) -> WaitingSender {
-        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingSender(Arc::clone(self))
     }
 
     /// Tells the peer something when there is a connection.
@@ -159,8 +142,6 @@ impl Peer {
         self.outgoing().interrupted();
         lock(&self.notes).end();
         self.questions.lose();
-        // No mailbox there is known to be full any more.
-        self.make_room();
     }
 
     /// Puts a question to an actor's state there. None when there is no connection.
@@ -207,16 +188,6 @@ impl Peer {
         self.pending.close();
         self.questions.close();
         self.outgoing().dismiss();
-        self.room.notify_waiters();
-    }
-}
-
-/// A sender that waits for room; counted until it is dropped.
-pub(crate) struct WaitingSender(Arc<Peer>);
-
-impl Drop for WaitingSender {
-    fn drop(&mut self) {
-        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

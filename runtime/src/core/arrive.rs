@@ -26,7 +26,7 @@ pub(crate) struct Arriving {
     id: MessageId,
     keep_reply: bool,
     handling: Handling,
-    /// Where it goes; to be looked up again if it has left the directory when the message is stored.
+    /// Where it goes.
     mailbox: Arc<Mailbox>,
     envelope: Bytes,
 }
@@ -127,16 +127,9 @@ impl Core {
         permit: Permit<'_>,
         new: &mut Vec<Arriving>,
     ) -> Position {
-        let mut mailboxes: Vec<Arc<Mailbox>> = new.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
-        loop {
-            if let Some(locked) = Locked::all(&mailboxes) {
-                return self.submit_arrivals(from, receiving, permit, new, &mailboxes, locked);
-            }
-            // One has left the directory under our hands.
-            for mailbox in &mut mailboxes {
-                *mailbox = self.directory.mailbox(&mailbox.address, &mailbox.kind);
-            }
-        }
+        let mailboxes: Vec<Arc<Mailbox>> = new.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
+        let locked = Locked::all(&mailboxes);
+        self.submit_arrivals(from, receiving, permit, new, &mailboxes, locked)
     }
 
     fn submit_arrivals(

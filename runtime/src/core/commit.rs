@@ -47,13 +47,9 @@ impl Core {
         permit: Permit<'_>,
         finished: Finished<'_>,
     ) -> (Position, bool) {
-        loop {
-            // Looked up anew after a mailbox has left the directory under our hands.
-            let destinations: Destinations = finished.staged.sends.iter().map(|send| self.destination(send)).collect();
-            if let Some(locked) = Locked::all(destinations.iter().filter_map(Destination::mailbox).chain([mailbox])) {
-                return self.commit_locked(mailbox, &destinations, locked, permit, finished);
-            }
-        }
+        let destinations: Destinations = finished.staged.sends.iter().map(|send| self.destination(send)).collect();
+        let locked = Locked::all(destinations.iter().filter_map(Destination::mailbox).chain([mailbox]));
+        self.commit_locked(mailbox, &destinations, locked, permit, finished)
     }
 
     pub(super) fn destination(&self, send: &StagedSend) -> Destination {
@@ -163,12 +159,11 @@ impl Core {
     pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
         count::take(&mut inner.bytes, bytes);
         self.load.waiting.take(1);
-        if mailbox.has_waiting_senders() {
-            mailbox.room.notify_one();
+        if !inner.line.is_empty() {
+            let room = self.mailbox_room(inner);
+            inner.line.give(room);
         }
-        if self.room.has_waiting_senders() {
-            self.room.made.notify_one();
-        }
+        self.give_room();
         let has_room = inner.rules.len() <= self.config.mailbox_messages_max / 2
             && inner.bytes <= self.config.mailbox_bytes_max / 2;
         if inner.told_full && has_room {

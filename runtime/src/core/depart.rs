@@ -37,15 +37,18 @@ impl Core {
     pub(crate) fn depart<'a>(
         &self,
         permit: Permit<'_>,
-        bound: Bound,
+        bound: Bound<'_, '_>,
         outward: Outward<'a>,
     ) -> Result<Accepted, Box<(OutboxFull, Outward<'a>)>> {
         let peer = Arc::clone(&outward.peer);
         let mut outgoing = peer.outgoing();
-        if bound == Bound::Outside
-            && let Some(full) = outgoing.is_full_for(outward.address.mailbox())
-        {
-            return Err(Box::new((full, outward)));
+        if let Bound::Outside(waits) = bound {
+            if let Some(full) = outgoing.is_full_for(outward.address.mailbox(), waits.beyond.as_ref()) {
+                return Err(Box::new((full, outward)));
+            }
+            if let Some(sender) = waits.beyond.take() {
+                sender.enter(&mut outgoing.line);
+            }
         }
         let Outward { lane, address, envelope, flags, told, mut question, .. } = outward;
         let (ticket, position) = self.store.submit(permit, |stage| {

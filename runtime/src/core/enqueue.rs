@@ -9,17 +9,19 @@ use everpost_persistence::{Permit, Position};
 use super::Core;
 use crate::actor::Delivery;
 use crate::address::Address;
+use crate::config::NodeConfig;
 use crate::expiry::Handling;
-use crate::mailbox::{Inner, Mailbox};
+use crate::mailbox::{Inner, Mailbox, Queue};
 use crate::questions::Asking;
+use crate::room::{Amount, Full, Room, WaitingSender, Waits};
 use crate::supervision::Kind;
 use crate::waiter::Waiter;
 
 /// Whether the bound of the mailbox holds for this message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bound {
-    /// From outside: a full mailbox holds it back.
-    Outside,
+#[derive(Debug)]
+pub(crate) enum Bound<'w, 'c> {
+    /// From outside: a full mailbox holds it back. Where its sender stands in line, if it has waited before.
+    Outside(&'w mut Waits<'c>),
     /// From a turn: never held back, or two actors that send to each other's full mailbox would wait for ever.
     Turn,
 }
@@ -45,69 +47,116 @@ pub(crate) struct Incoming<'a> {
     pub(crate) question: Option<Asking<'a>>,
 }
 
-/// The mailbox, or the node, is full; nothing happened.
-#[derive(Debug)]
-pub(crate) struct Full<'a> {
-    /// None when it is the node.
-    pub(crate) mailbox: Option<Arc<Mailbox>>,
-    pub(crate) incoming: Incoming<'a>,
-}
-
 impl Core {
-    /// Puts a message into its mailbox.
-    pub(crate) fn enqueue<'a>(
-        &self,
+    /// Puts a message into its mailbox, or says what is full; nothing happened then.
+    pub(crate) fn enqueue<'a, 'c>(
+        &'c self,
         permit: Permit<'_>,
-        bound: Bound,
+        bound: Bound<'_, 'c>,
         incoming: Incoming<'a>,
-    ) -> Result<Accepted, Box<Full<'a>>> {
-        loop {
-            let mailbox = self.directory.mailbox(incoming.address, incoming.kind);
-            let mut inner = mailbox.lock();
-            if inner.retired {
-                continue;
-            }
-            if bound == Bound::Outside && self.is_mailbox_full(&inner) {
-                drop(inner);
-                return Err(Box::new(Full { mailbox: Some(mailbox), incoming }));
-            }
-            // Counted before it is compared: to look first at what all threads write would fetch it twice.
-            self.add_waiting(1);
-            if bound == Bound::Outside && self.is_overfull() {
+    ) -> Result<Accepted, Box<(Full, Incoming<'a>)>> {
+        let mailbox = self.directory.mailbox(incoming.address, incoming.kind);
+        let mut inner = mailbox.lock();
+        let waits = match bound {
+            Bound::Outside(waits) => Some(waits),
+            Bound::Turn => None,
+        };
+        if let Some(waits) = &waits
+            && !self.mailbox_admits(&inner, waits.mailbox.as_ref())
+        {
+            drop(inner);
+            return Err(Box::new((Full::Mailbox(mailbox), incoming)));
+        }
+        // Counted before it is compared: to look first at what all threads write would fetch it twice.
+        self.add_waiting(1);
+        if let Some(waits) = waits {
+            if !self.node_admits(waits.beyond.as_ref()) {
                 self.load.waiting.take(1);
-                // Whoever waits until nothing waits may have seen this one, and no commit comes of it.
+                // Who waits for room, or until nothing waits, may have seen this one, and no commit comes of it.
+                self.give_room();
                 self.gate.look_again();
-                return Err(Box::new(Full { mailbox: None, incoming }));
+                waits.mailbox.get_or_insert_with(|| {
+                    let place = Full::Mailbox(Arc::clone(&mailbox));
+                    WaitingSender::keeping(self, place, &mut inner.line, incoming.envelope.len())
+                });
+                return Err(Box::new((Full::Node, incoming)));
             }
-            let Incoming { handling, envelope, waiter, mut question, .. } = incoming;
-            let (ticket, position) = self.store.submit(permit, |stage| {
-                let position = stage.enqueue(mailbox.partition, envelope.clone());
-                if let Some(question) = &mut question {
-                    question.stage(stage, position);
-                }
-                position
-            });
-            if let Some(waiter) = waiter {
-                inner.asks.add(&self.gate, position, waiter);
+            if let Some(sender) = waits.beyond.take() {
+                self.in_line(&Full::Node, |line, _| sender.enter(line));
             }
-            if let Some(Asking { mailbox: asking, asked }) = question {
-                self.kept_replies.waiting(asked.id(), &mailbox, position);
-                self.quarantine.admit(mailbox.id(), position);
-                self.asked.asked(asking, asked);
+            if let Some(sender) = waits.mailbox.take() {
+                sender.enter(&mut inner.line);
             }
-            self.place(&mut inner, &mailbox, position, handling, envelope);
-            return Ok(Accepted { position, ticket });
+        }
+        let Incoming { handling, envelope, waiter, mut question, .. } = incoming;
+        let (ticket, position) = self.store.submit(permit, |stage| {
+            let position = stage.enqueue(mailbox.partition, envelope.clone());
+            if let Some(question) = &mut question {
+                question.stage(stage, position);
+            }
+            position
+        });
+        if let Some(waiter) = waiter {
+            inner.asks.add(&self.gate, position, waiter);
+        }
+        if let Some(Asking { mailbox: asking, asked }) = question {
+            self.kept_replies.waiting(asked.id(), &mailbox, position);
+            self.quarantine.admit(mailbox.id(), position);
+            self.asked.asked(asking, asked);
+        }
+        self.place(&mut inner, &mailbox, position, handling, envelope);
+        Ok(Accepted { position, ticket })
+    }
+
+    /// Whether a message from outside may go into this mailbox, or into the line for the node.
+    fn mailbox_admits(&self, inner: &Inner, sender: Option<&WaitingSender<'_>>) -> bool {
+        match sender {
+            Some(sender) => sender.was_given(&inner.line),
+            None => inner.line.admits(self.mailbox_room(inner)),
+        }
+    }
+
+    /// Whether a message from outside that was counted already may go into this node.
+    fn node_admits(&self, sender: Option<&WaitingSender<'_>>) -> bool {
+        if !self.node_line.is_used() {
+            return !self.is_overfull();
+        }
+        self.in_line(&Full::Node, |line, mut room| match sender {
+            Some(sender) => sender.was_given(line),
+            None => {
+                room.used.messages -= 1;
+                line.admits(room)
+            }
+        })
+    }
+
+    /// The room in a mailbox.
+    pub(crate) fn mailbox_room(&self, inner: &Inner) -> Room {
+        let NodeConfig { mailbox_messages_max, mailbox_bytes_max, .. } = self.config;
+        Room {
+            used: Amount { messages: inner.rules.len(), bytes: inner.bytes },
+            max: Amount { messages: mailbox_messages_max, bytes: mailbox_bytes_max },
+        }
+    }
+
+    /// The room in the node, over all of its mailboxes.
+    pub(crate) fn room(&self) -> Room {
+        let NodeConfig { node_messages_max, node_bytes_max, .. } = self.config;
+        Room {
+            // In this order: who takes a message out does it the other way round.
+            used: Amount { messages: self.waiting(), bytes: self.load.bytes() },
+            max: Amount { messages: node_messages_max, bytes: node_bytes_max },
         }
     }
 
     /// Whether sends from outside to this mailbox have to wait.
     pub(crate) fn is_mailbox_full(&self, inner: &Inner) -> bool {
-        inner.rules.len() >= self.config.mailbox_messages_max || inner.bytes >= self.config.mailbox_bytes_max
+        !self.mailbox_room(inner).has_some(Amount::default())
     }
 
     /// Whether sends from outside to any mailbox of this node have to wait.
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting() >= self.config.node_messages_max || self.load.bytes() >= self.config.node_bytes_max
+        !self.room().has_some(Amount::default())
     }
 
     /// The same once the message is counted among those that wait.
@@ -131,7 +180,8 @@ impl Core {
         if let Some(expires) = expires {
             self.expires(mailbox, position, expires, &envelope);
         }
-        let kept = inner.rules.enqueued(position, priority, envelope, self.window_has_room(bytes));
+        let queue = Queue { priority, is_for_holds: mailbox.kind.holds_what_is_in(&envelope) };
+        let kept = inner.rules.enqueued(position, queue, envelope, self.window_has_room(bytes));
         let counted = if kept { &self.load.window_bytes } else { &self.load.beyond_bytes };
         counted.add(bytes);
         if mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active() {

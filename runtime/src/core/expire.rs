@@ -23,11 +23,8 @@ impl Core {
         let Some(first) = expired.first() else { return later };
         let id = first.mailbox;
         // Without a mailbox in memory nothing waits there.
-        while let Some(mailbox) = self.directory.find(id) {
+        if let Some(mailbox) = self.directory.find(id) {
             let mut inner = mailbox.lock();
-            if inner.retired {
-                continue;
-            }
             expired.retain(|expiring| {
                 let is_taken = inner.rules.taken(expiring.position).is_some();
                 if is_taken {
@@ -40,7 +37,6 @@ impl Core {
                 self.drop_locked(&mut inner, &mailbox, permit, &mut expired);
                 inner.ring(&mailbox);
             }
-            break;
         }
         later
     }

@@ -1,6 +1,6 @@
 //! Counts of what a node holds and has done.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -10,7 +10,23 @@ use crate::count::Count;
 #[derive(Debug)]
 pub(crate) struct Activations {
     running: Count,
+    /// Supervisors were told to start these, and have not yet.
+    ordered: Count,
     idle_max: usize,
+    /// Mailboxes wait to be woken, so that no activation stays idle.
+    is_crowded: AtomicBool,
+    /// Rung when one leaves.
+    left: Notify,
+}
+
+/// As long as this lives no activation stays idle.
+#[derive(Debug)]
+pub(crate) struct Crowd<'a>(&'a Activations);
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        self.0.is_crowded.store(false, Ordering::Relaxed);
+    }
 }
 
 /// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
@@ -25,36 +41,6 @@ pub(crate) struct Load {
     pub(crate) handled: AtomicU64,
     /// Bytes of bodies that are in the store only.
     pub(super) beyond_bytes: Count,
-}
-
-/// Where senders wait for room in the node. Looked at for every message and seldom written, so it is not part of [`Load`],
-/// whose line would no longer hold all that is written for every message.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Room {
-    /// Rung when a message leaves.
-    pub(crate) made: Notify,
-    senders_waiting: AtomicUsize,
-}
-
-/// A sender that waits for room in the node; counted until it is dropped.
-pub(crate) struct WaitingSender<'a>(&'a Room);
-
-impl Drop for WaitingSender<'_> {
-    fn drop(&mut self) {
-        self.0.senders_waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Room {
-    pub(crate) fn count_sender(&self) -> WaitingSender<'_> {
-        self.senders_waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingSender(self)
-    }
-
-    pub(super) fn has_waiting_senders(&self) -> bool {
-        self.senders_waiting.load(Ordering::Relaxed) > 0
-    }
 }
 
 impl Load {
@@ -75,7 +61,23 @@ pub(crate) struct Counters {
 
 impl Activations {
     pub(super) fn new(idle_max: usize) -> Self {
-        Self { running: Count::default(), idle_max }
+        Self {
+            running: Count::default(),
+            ordered: Count::default(),
+            idle_max,
+            is_crowded: AtomicBool::new(false),
+            left: Notify::new(),
+        }
+    }
+
+    /// A supervisor is told to start one.
+    pub(crate) fn order(&self) {
+        self.ordered.add(1);
+    }
+
+    /// The supervisor has, or will not.
+    pub(crate) fn ordered(&self) {
+        self.ordered.take(1);
     }
 
     pub(crate) fn enter(&self) {
@@ -84,13 +86,29 @@ impl Activations {
 
     pub(crate) fn leave(&self) {
         self.running.take(1);
+        self.left.notify_one();
     }
 
     pub(crate) fn count(&self) -> usize {
         self.running.get()
     }
 
+    /// Whether one that has nothing to do leaves at once.
     pub(crate) fn are_too_many(&self) -> bool {
-        self.count() > self.idle_max
+        self.count() > self.idle_max || self.is_crowded.load(Ordering::Relaxed)
+    }
+
+    /// So many mailboxes are to be woken, one after another as activations leave.
+    pub(crate) fn crowd(&self, mailboxes: usize) -> Option<Crowd<'_>> {
+        let is_crowded = mailboxes > self.idle_max;
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
+        is_crowded.then(|| Crowd(self))
+    }
+
+    /// Completes when there are no more than may be, counting those that are about to start. For one task at a time.
+    pub(crate) async fn have_room(&self) {
+        while self.count() + self.ordered.get() > self.idle_max {
+            self.left.notified().await;
+        }
     }
 }

@@ -17,16 +17,16 @@ pub(super) struct Locked<'a> {
 }
 
 impl<'a> Locked<'a> {
-    /// Locks each of them once. None if one has left the directory meanwhile: look it up again.
+    /// Locks each of them once.
     ///
-    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other.
-    pub(super) fn all(mailboxes: impl IntoIterator<Item = &'a Arc<Mailbox>>) -> Option<Self> {
+    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other. Two with
+    /// one id are the same: the directory sees to that.
+    pub(super) fn all(mailboxes: impl IntoIterator<Item = &'a Arc<Mailbox>>) -> Self {
         let mut mailboxes: SmallVec<[_; USUAL]> = mailboxes.into_iter().collect();
         mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
         mailboxes.dedup_by_key(|mailbox| mailbox.id());
-        let inner: SmallVec<[_; USUAL]> = mailboxes.iter().map(|mailbox| mailbox.lock()).collect();
-        let all_present = !inner.iter().any(|inner| inner.retired);
-        all_present.then_some(Self { mailboxes, inner })
+        let inner = mailboxes.iter().map(|mailbox| mailbox.lock()).collect();
+        Self { mailboxes, inner }
     }
 
     /// The contents of a mailbox that was locked.

@@ -25,23 +25,18 @@ impl Core {
         let record = supervised.as_ref().map(|supervised| supervised.encode(address.as_str()));
         let class = Class::Turn { grows: record.is_some() };
         let permit = self.store.reserve(class, record.as_ref().map_or(0, Bytes::len)).await?;
-        loop {
-            let mailbox = self.directory.mailbox(address, kind);
-            let mut inner = mailbox.lock();
-            if inner.retired {
-                continue;
-            }
-            let (ticket, ()) = self.store.submit(permit, |stage| match record {
-                Some(record) => stage.put(mailbox.supervision_key(), record),
-                None => stage.delete(mailbox.supervision_key()),
-            });
-            inner.last_submitted = ticket;
-            inner.supervised = supervised.map(Box::new);
-            if inner.supervised.is_none() && !inner.is_idle() {
-                inner.ring(&mailbox);
-            }
-            return Ok(ticket);
+        let mailbox = self.directory.mailbox(address, kind);
+        let mut inner = mailbox.lock();
+        let (ticket, ()) = self.store.submit(permit, |stage| match record {
+            Some(record) => stage.put(mailbox.supervision_key(), record),
+            None => stage.delete(mailbox.supervision_key()),
+        });
+        inner.last_submitted = ticket;
+        inner.supervised = supervised.map(Box::new);
+        if inner.supervised.is_none() && !inner.is_idle() {
+            inner.ring(&mailbox);
         }
+        Ok(ticket)
     }
 
     /// Pauses or resumes an actor type on this node.
@@ -66,7 +61,7 @@ impl Core {
             self.directory.for_each(|mailbox| {
                 let mut inner = mailbox.lock();
                 if Arc::ptr_eq(&mailbox.kind, kind) && !inner.is_idle() {
-                    inner.ring(mailbox);
+                    inner.ring(&mailbox);
                 }
             });
         }

@@ -33,9 +33,9 @@ impl Core {
             },
             Recipient::Away(peer, _) => {
                 let outgoing = peer.outgoing();
-                match outgoing.is_full_for(send.address.mailbox()) {
+                match outgoing.is_full_for(send.address.mailbox(), None) {
                     None => Ok(()),
-                    Some(OutboxFull::Mailbox) => Err(Refusal::MailboxFull),
+                    Some(OutboxFull::Mailbox(_)) => Err(Refusal::MailboxFull),
                     Some(OutboxFull::Outbox) => {
                         let (owed, node) = (outgoing.owed(), peer.name.to_string());
                         Err(Refusal::OutboxFull { node, messages: owed.messages, bytes: owed.bytes })
@@ -48,14 +48,10 @@ impl Core {
     /// Submits what these timers do, except those that were cancelled or set anew meanwhile, and returns the ticket, if any was
     /// left. What room there is was looked at before; these may go beyond it by what one step sends.
     pub(crate) fn submit_ticks(&self, permit: Permit<'_>, firings: &[Firing]) -> Option<Position> {
-        loop {
-            // Looked up anew after a mailbox has left the directory under our hands.
-            let sends = firings.iter().flat_map(|firing| &firing.sends);
-            let destinations: Vec<Destination> = sends.map(|send| self.destination(send)).collect();
-            if let Some(locked) = Locked::all(destinations.iter().filter_map(Destination::mailbox)) {
-                return self.submit_ticks_locked(permit, firings, &destinations, locked);
-            }
-        }
+        let sends = firings.iter().flat_map(|firing| &firing.sends);
+        let destinations: Vec<Destination> = sends.map(|send| self.destination(send)).collect();
+        let locked = Locked::all(destinations.iter().filter_map(Destination::mailbox));
+        self.submit_ticks_locked(permit, firings, &destinations, locked)
     }
 
     fn submit_ticks_locked(

@@ -313,28 +313,23 @@ impl Core {
         let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
         let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
         let permit = self.store.reserve(Class::Turn { grows: true }, envelope.len()).await?;
-        loop {
-            let mailbox = self.directory.mailbox(address, kind);
-            let mut inner = mailbox.lock();
-            if inner.retired {
-                continue;
-            }
-            let mut letters = self.shelf.letters();
-            if !letters.has(letter) {
-                return Ok(None);
-            }
-            self.add_waiting(1);
-            let (ticket, position) = self.store.submit(permit, |stage| {
-                stage.delete(Key::DeadLetter { position: letter });
-                stage.enqueue(mailbox.partition, envelope.clone())
-            });
-            letters.revived(letter, ticket);
-            drop(letters);
-            // What its turn has asked before is known to its next attempt.
-            self.asked.waits(&mailbox, id);
-            self.place(&mut inner, &mailbox, position, handling, envelope);
-            return Ok(Some(ticket));
+        let mailbox = self.directory.mailbox(address, kind);
+        let mut inner = mailbox.lock();
+        let mut letters = self.shelf.letters();
+        if !letters.has(letter) {
+            return Ok(None);
         }
+        self.add_waiting(1);
+        let (ticket, position) = self.store.submit(permit, |stage| {
+            stage.delete(Key::DeadLetter { position: letter });
+            stage.enqueue(mailbox.partition, envelope.clone())
+        });
+        letters.revived(letter, ticket);
+        drop(letters);
+        // What its turn has asked before is known to its next attempt.
+        self.asked.waits(&mailbox, id);
+        self.place(&mut inner, &mailbox, position, handling, envelope);
+        Ok(Some(ticket))
     }
 }
 

@@ -46,20 +46,15 @@ impl ActorChild {
             return Err(elsewhere(&peer.name));
         }
         let kind = self.kind().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
-        loop {
-            let mailbox = core.directory.mailbox(&self.address, kind);
-            let mut inner = mailbox.lock();
-            if inner.retired {
-                continue;
-            }
-            if let Some(group) = inner.attendance.as_ref().and_then(|attendance| attendance.group.clone()) {
-                return Err(SuperviseError::ActorInUse { actor: actor(), group });
-            }
-            let was_free = inner.attendance.is_none();
-            inner.attend(group);
-            drop(inner);
-            return Ok(Claimed { mailbox, was_free });
+        let mailbox = core.directory.mailbox(&self.address, kind);
+        let mut inner = mailbox.lock();
+        if let Some(group) = inner.attendance.as_ref().and_then(|attendance| attendance.group.clone()) {
+            return Err(SuperviseError::ActorInUse { actor: actor(), group });
         }
+        let was_free = inner.attendance.is_none();
+        inner.attend(group);
+        drop(inner);
+        Ok(Claimed { mailbox, was_free })
     }
 
     fn kind(&self) -> Option<&Arc<Kind>> {

@@ -112,7 +112,6 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     drop(outgoing);
     outcome.map_err(|error| Ended::Protocol(error.to_string()))?;
     peer.departures.notify_one();
-    peer.make_room();
     // Whoever waits until everything is delivered looks again.
     core.gate.look_again();
     Ok(())
@@ -130,10 +129,7 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
             }
         }
         Note::Full { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), true),
-        Note::Room { destination } => {
-            peer.outgoing().set_full(address(&destination)?.mailbox(), false);
-            peer.make_room();
-        }
+        Note::Room { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), false),
         Note::Inquiry { id, destination, reply } => {
             let request = Request::Inquire { id: MessageId(id), address: address(&destination)?, reply };
             desk.leave(request).await.ok_or_else(|| core.gate.ended())?;

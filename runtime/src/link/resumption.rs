@@ -67,7 +67,6 @@ fn go_on(
     peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
     drop((outgoing, acquaintances));
     peer.departures.notify_one();
-    peer.make_room();
     Ok(ticket)
 }
 

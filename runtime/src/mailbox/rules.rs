@@ -2,8 +2,10 @@
 //! task; the tests run it against an oracle in virtual time.
 
 mod apart;
+mod aside;
 mod failures;
 mod level;
+mod queue;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ use everpost_persistence::Position;
 use self::apart::{Apart, Held};
 pub(crate) use self::failures::Failures;
 use self::level::{Level, Prospect, Sight};
+pub(crate) use self::queue::Queue;
 use crate::clock::Steady;
 use crate::priority::Priority;
 
@@ -38,7 +41,7 @@ pub(crate) struct Rules<B> {
 /// Where the message in hand waited; it stays there until it is decided what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    Level(Priority),
+    Level(Queue),
     Aside(Steady, Position),
 }
 
@@ -82,20 +85,20 @@ impl<B: Clone> Rules<B> {
 
     /// Appends a message. Its body is kept when `keep` says that there is memory for it and the window has room.
     /// Returns whether it was kept.
-    pub(crate) fn enqueued(&mut self, position: Position, priority: Priority, body: B, keep: bool) -> bool {
+    pub(crate) fn enqueued(&mut self, position: Position, queue: Queue, body: B, keep: bool) -> bool {
         self.grow(position);
-        self.level_mut(priority).push(position, body, keep)
+        self.level_mut(queue).push(position, body, keep)
     }
 
     /// Appends a message that was found in the store at start.
-    pub(crate) fn recovered(&mut self, position: Position, priority: Priority, failures: Option<Failures>) {
+    pub(crate) fn recovered(&mut self, position: Position, queue: Queue, failures: Option<Failures>) {
         self.grow(position);
         match &failures {
             Some(failures) if failures.aside => {
                 let moment = failures.not_before;
-                self.apart_mut().aside.insert((moment, position), None);
+                self.apart_mut().aside.insert((moment, position), queue.is_for_holds, None);
             }
-            _ => self.level_mut(priority).beyond.push_back(position),
+            _ => self.level_mut(queue).beyond.push_back(position),
         }
         if let Some(failures) = failures {
             self.failures.insert(position, failures);
@@ -111,7 +114,7 @@ impl<B: Clone> Rules<B> {
             return self.next_of_all(now(), sight);
         }
         match self.normal.prospect(&self.failures, now, sight) {
-            Prospect::Ready => self.deliver(Priority::Normal),
+            Prospect::Ready => self.deliver(Queue::default()),
             Prospect::Load(positions) => Next::Load(positions),
             Prospect::Durable(position) => Next::Durable(position),
             Prospect::Until(moment) => Next::Until(moment),
@@ -119,22 +122,28 @@ impl<B: Clone> Rules<B> {
         }
     }
 
+    /// What would happen next, without anything being taken in hand.
+    pub(crate) fn peek(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
+        let next = self.next(now, durable, early);
+        self.interrupted();
+        next
+    }
+
     fn next_of_all(&mut self, now: Steady, sight: Sight) -> Next<B> {
         let apart = self.apart.as_deref().expect("asked only when there is one");
         if let Some(position) = apart.overdue(now) {
             return Next::Overdue(position);
         }
-        if apart.held.len() >= self.holds_max {
-            return apart.next_deadline().map_or(Next::Empty, Next::Until);
-        }
-        let mut until = apart.next_moment();
+        let may_hold = apart.held.len() < self.holds_max;
+        let mut until = apart.next_moment(may_hold);
         let mut durable = None;
-        let mut ready = [Priority::Normal; Priority::COUNT];
+        let mut ready = [Queue::default(); Priority::COUNT];
         let mut ready_count = 0;
         for priority in Priority::DESCENDING {
-            match self.level(priority).map_or(Prospect::Empty, |level| level.prospect(&self.failures, || now, sight)) {
+            let Some((queue, level)) = self.first(priority, may_hold) else { continue };
+            match level.prospect(&self.failures, || now, sight) {
                 Prospect::Ready => {
-                    ready[ready_count] = priority;
+                    ready[ready_count] = queue;
                     ready_count += 1;
                 }
                 Prospect::Load(positions) => return Next::Load(positions),
@@ -149,7 +158,7 @@ impl<B: Clone> Rules<B> {
         }
         let apart = self.apart.as_deref_mut().expect("it was there before");
         if ready_count == 0 || !apart.aside_was_last {
-            match apart.due(now) {
+            match apart.aside.first_due(now, may_hold) {
                 Some(((_, position), None)) => return Next::Load(vec![position]),
                 Some(((moment, position), Some(body))) => {
                     let body = body.clone();
@@ -162,17 +171,29 @@ impl<B: Clone> Rules<B> {
         }
         apart.aside_was_last = false;
         match (apart.choose(&ready[..ready_count]), durable, until) {
-            (Some(priority), ..) => self.deliver(priority),
+            (Some(queue), ..) => self.deliver(queue),
             (None, Some(position), _) => Next::Durable(position),
             (None, None, Some(moment)) => Next::Until(moment),
             (None, None, None) => Next::Empty,
         }
     }
 
-    /// The head of this priority is in hand from here on.
-    fn deliver(&mut self, priority: Priority) -> Next<B> {
-        self.in_hand = Some(Source::Level(priority));
-        let head = self.level(priority).and_then(Level::front).cloned();
+    /// The queue of this priority whose head came first. Messages that are held are left out when no more may be: those that
+    /// are handled by turns pass them.
+    fn first(&self, priority: Priority, may_hold: bool) -> Option<(Queue, &Level<B>)> {
+        let of = |queue: Queue| {
+            let level = self.level(queue)?;
+            Some((level.first()?, queue, level))
+        };
+        let for_holds = Some(Queue::for_holds(priority)).filter(|_| may_hold).and_then(of);
+        let queues = of(Queue::for_turns(priority)).into_iter().chain(for_holds);
+        queues.min_by_key(|(first, ..)| *first).map(|(_, queue, level)| (queue, level))
+    }
+
+    /// The head of this queue is in hand from here on.
+    fn deliver(&mut self, queue: Queue) -> Next<B> {
+        self.in_hand = Some(Source::Level(queue));
+        let head = self.level(queue).and_then(Level::front).cloned();
         let (position, body) = head.expect("only what is there is ready");
         Next::Deliver { position, body, attempt: self.attempt(position) }
     }
@@ -196,13 +217,10 @@ impl<B: Clone> Rules<B> {
     fn keep(&mut self, position: Position, body: B) -> bool {
         let Err(body) = self.normal.loaded(position, body) else { return true };
         let Some(apart) = self.apart.as_deref_mut() else { return false };
-        let mut aside = Some(body);
-        for level in [&mut apart.urgent, &mut apart.high, &mut apart.low] {
-            aside = aside.and_then(|body| level.loaded(position, body).err());
-        }
+        let aside = apart.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
         let Some(body) = aside else { return true };
         let moment = self.failures.get(&position).map(|failures| failures.not_before);
-        let waiting = moment.and_then(|moment| apart.aside.get_mut(&(moment, position)));
+        let waiting = moment.and_then(|moment| apart.aside.get_mut((moment, position)));
         match waiting.filter(|waiting| waiting.is_none()) {
             Some(waiting) => {
                 *waiting = Some(body);
@@ -254,18 +272,20 @@ impl<B: Clone> Rules<B> {
     /// A message in hand or held waits beside its queue until that moment; others pass it.
     pub(crate) fn set_aside(&mut self, position: Position, until: Steady) {
         let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
+        let is_for_holds = held.is_some() || self.is_in_hand_for_holds();
         let body = held.map_or_else(|| self.take_out().1, |held| held.body);
         let failures = self.failures.entry(position).or_default();
         failures.aside = true;
         failures.not_before = until;
-        self.apart_mut().aside.insert((until, position), Some(body));
+        self.apart_mut().aside.insert((until, position), is_for_holds, Some(body));
     }
 
     /// Lets a message go on that was set aside until now: it is delivered when it is its turn again.
     pub(crate) fn release(&mut self, position: Position) {
         let Some(apart) = self.apart.as_deref_mut() else { return };
-        if let Some(body) = apart.aside.remove(&(NEVER, position)) {
-            apart.aside.insert((Steady(0), position), body);
+        let is_for_holds = apart.aside.is_for_holds((NEVER, position));
+        if let Some(body) = apart.aside.remove((NEVER, position)) {
+            apart.aside.insert((Steady(0), position), is_for_holds, body);
             self.failures.entry(position).or_default().not_before = Steady(0);
         }
     }
@@ -352,12 +372,9 @@ impl<B: Clone> Rules<B> {
         if let Some(apart) = self.apart.as_deref_mut().filter(|_| removed.is_none()) {
             let aside = failures.filter(|failures| failures.aside).map(|failures| (failures.not_before, position));
             removed = aside
-                .and_then(|key| apart.aside.remove(&key))
+                .and_then(|due| apart.aside.remove(due))
                 .or_else(|| apart.held.remove(&position).map(|held| Some(held.body)))
-                .or_else(|| {
-                    let mut levels = [&mut apart.urgent, &mut apart.high, &mut apart.low].into_iter();
-                    levels.find_map(|level| level.remove(position))
-                });
+                .or_else(|| apart.levels_mut().find_map(|level| level.remove(position)));
             self.drop_empty();
         }
         removed.flatten()
@@ -380,8 +397,8 @@ impl<B: Clone> Rules<B> {
             gone(position, body, recorded);
         }
         let Self { normal, apart, failures, .. } = self;
-        let apart = apart.as_deref_mut().map(|apart| [&mut apart.urgent, &mut apart.high, &mut apart.low]);
-        for level in [normal].into_iter().chain(apart.into_iter().flatten()) {
+        let apart = apart.as_deref_mut().into_iter().flat_map(Apart::levels_mut);
+        for level in [normal].into_iter().chain(apart) {
             level.remove_all(&queued, |position, body| {
                 let recorded = !failures.is_empty() && failures.remove(&position).is_some();
                 gone(position, body, recorded);
@@ -397,16 +414,21 @@ impl<B: Clone> Rules<B> {
 
     /// Whether this message cannot be next for a while: it, or what is before it, backs off, was set aside or is held.
     pub(crate) fn is_held_back(&self, position: Position, now: Steady) -> bool {
+        let may_hold = !self.holds_are_full();
         if let Some(failures) = self.failures.get(&position).filter(|failures| failures.aside) {
-            return failures.not_before > now;
+            let due = (failures.not_before, position);
+            let is_for_holds = self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds(due));
+            return failures.not_before > now || (is_for_holds && !may_hold);
         }
-        if self.is_held(position) || self.holds_are_full() {
+        let of = |queue: &Queue| self.level(*queue).is_some_and(|level| level.contains(position));
+        let own = Queue::all().find(of).unwrap_or_default();
+        if self.is_held(position) || (own.is_for_holds && !may_hold) {
             return true;
         }
-        let of = |priority: &Priority| self.level(*priority).is_some_and(|level| level.contains(position));
-        let own = Priority::DESCENDING.into_iter().find(of).unwrap_or_default();
-        let mut before = Priority::DESCENDING.into_iter().filter(|priority| *priority >= own);
-        before.any(|priority| self.level(priority).is_some_and(|level| level.backs_off(&self.failures, now)))
+        let mut before = Priority::DESCENDING.into_iter().filter(|priority| *priority >= own.priority);
+        before.any(|priority| {
+            self.first(priority, may_hold).is_some_and(|(_, level)| level.backs_off(&self.failures, now))
+        })
     }
 
     /// Whether messages may be delivered in another order than that of their positions.
@@ -416,24 +438,24 @@ impl<B: Clone> Rules<B> {
 
     /// All messages: those that wait, are held or in hand, in no order, with the bodies that are in memory.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Position, Option<&B>)> {
-        let levels = || Priority::DESCENDING.into_iter().filter_map(|priority| self.level(priority));
+        let levels = || Queue::all().filter_map(|queue| self.level(queue));
         let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
         let beyond = levels().flat_map(|level| level.beyond.iter().map(|position| (*position, None)));
         let apart = self.apart.as_deref();
         let held = apart.into_iter().flat_map(|apart| apart.held.iter().map(|(at, held)| (*at, Some(&held.body))));
-        let aside = apart.into_iter().flat_map(|apart| apart.aside.iter().map(|((_, at), body)| (*at, body.as_ref())));
+        let aside = apart.into_iter().flat_map(|apart| apart.aside.iter());
         windows.chain(held).chain(aside).chain(beyond)
     }
 
     /// The message in hand with its body, if there is one.
     pub(crate) fn in_hand(&self) -> Option<(Position, &B)> {
         match self.in_hand? {
-            Source::Level(priority) => {
-                let head = self.level(priority).and_then(Level::front);
+            Source::Level(queue) => {
+                let head = self.level(queue).and_then(Level::front);
                 head.map(|(position, body)| (*position, body))
             }
             Source::Aside(moment, position) => {
-                let body = self.apart.as_deref()?.aside.get(&(moment, position))?.as_ref()?;
+                let body = self.apart.as_deref()?.aside.get((moment, position))?.as_ref()?;
                 Some((position, body))
             }
         }
@@ -450,10 +472,10 @@ impl<B: Clone> Rules<B> {
             let failures = self.failures.get(&position).filter(|failures| failures.aside);
             let apart = self.apart.as_deref();
             let key = failures.map(|failures| (failures.not_before, position));
-            key.zip(apart).is_some_and(|(key, apart)| apart.aside.contains_key(&key))
+            key.zip(apart).is_some_and(|(key, apart)| apart.aside.contains(key))
         };
-        let of = |priority: Priority| self.level(priority).is_some_and(|level| level.contains(position));
-        Priority::DESCENDING.into_iter().any(of) || self.is_held(position) || is_aside()
+        let of = |queue: Queue| self.level(queue).is_some_and(|level| level.contains(position));
+        Queue::all().any(of) || self.is_held(position) || is_aside()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -472,11 +494,22 @@ impl<B: Clone> Rules<B> {
     /// Takes the message in hand from where it waited.
     fn take_out(&mut self) -> (Position, B) {
         match self.in_hand.take().expect("a message is in hand") {
-            Source::Level(priority) => self.level_mut(priority).pop_front().expect("the message in hand is the head"),
+            Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in hand is the head"),
             Source::Aside(moment, position) => {
-                let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove(&(moment, position)));
+                let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove((moment, position)));
                 (position, body.flatten().expect("what was delivered from aside is there, with its body"))
             }
+        }
+    }
+
+    /// Whether the message in hand is one that is held.
+    fn is_in_hand_for_holds(&self) -> bool {
+        match self.in_hand {
+            Some(Source::Level(queue)) => queue.is_for_holds,
+            Some(Source::Aside(moment, position)) => {
+                self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds((moment, position)))
+            }
+            None => false,
         }
     }
 
@@ -490,22 +523,15 @@ impl<B: Clone> Rules<B> {
         self.apart.get_or_insert_with(|| Box::new(Apart::new()))
     }
 
-    fn level(&self, priority: Priority) -> Option<&Level<B>> {
-        match priority {
-            Priority::Normal => Some(&self.normal),
-            Priority::Urgent => self.apart.as_deref().map(|apart| &apart.urgent),
-            Priority::High => self.apart.as_deref().map(|apart| &apart.high),
-            Priority::Low => self.apart.as_deref().map(|apart| &apart.low),
-        }
+    fn level(&self, queue: Queue) -> Option<&Level<B>> {
+        if queue == Queue::default() { Some(&self.normal) } else { self.apart.as_deref()?.level(queue) }
     }
 
-    fn level_mut(&mut self, priority: Priority) -> &mut Level<B> {
-        match priority {
-            Priority::Normal => &mut self.normal,
-            Priority::Urgent => &mut self.apart_mut().urgent,
-            Priority::High => &mut self.apart_mut().high,
-            Priority::Low => &mut self.apart_mut().low,
+    fn level_mut(&mut self, queue: Queue) -> &mut Level<B> {
+        if queue == Queue::default() {
+            return &mut self.normal;
         }
+        self.apart_mut().level_mut(queue).expect("all queues but the ordinary one are there")
     }
 }
 

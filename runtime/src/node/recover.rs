@@ -9,21 +9,25 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use everpost_persistence::{Key, Position, ReadError, Table};
+use tokio::time::timeout;
 
 pub(super) use self::unhandled::UnhandledMessages;
 use crate::address::Address;
 use crate::core::Core;
 use crate::envelope::Header;
-use crate::mailbox::{Failures, Mailbox};
+use crate::mailbox::{Failures, Mailbox, Queue};
 use crate::node::StartError;
 use crate::quarantine::Suspect;
 use crate::timer;
 use crate::unhandled::Unhandled;
 
-/// How many mailboxes are woken before it is asked whether their activations have become too many.
+/// How many mailboxes are woken although there is no room for them, because those before them take long.
 const WAKE_AT_A_TIME: usize = 256;
+/// How long it is waited for activations to leave. What they wait for may come of a mailbox that is not awake yet.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is to be done before anything runs.
 pub(super) struct Recovered {
@@ -70,22 +74,25 @@ fn recover_mailboxes(core: &Core, in_hand: &[Position], give_up: bool) -> Result
     Ok(Recovered { suspects: recovery.suspects, unhandled })
 }
 
-/// Rings every mailbox that has work, and waits while activations are too many.
+/// Rouses every mailbox that has work, one after another: whoever leaves lets the next in.
 pub(super) async fn wake_all(core: &Arc<Core>) {
     let mut waiting = Vec::new();
     core.directory.for_each(|mailbox| {
         if !mailbox.lock().rules.is_empty() {
-            waiting.push(Arc::clone(mailbox));
+            waiting.push(mailbox);
         }
     });
-    for mailboxes in waiting.chunks(WAKE_AT_A_TIME) {
-        for mailbox in mailboxes {
-            mailbox.lock().ring(mailbox);
+    let _crowd = core.activations.crowd(waiting.len());
+    let mut uninvited = 0;
+    for mailbox in waiting {
+        if uninvited == 0 && timeout(PATIENCE, core.activations.have_room()).await.is_err() {
+            uninvited = WAKE_AT_A_TIME;
         }
-        let woken = core.gate.until(|| !core.activations.are_too_many()).await;
-        if woken.is_err() {
+        uninvited = uninvited.saturating_sub(1);
+        if core.is_stopping() {
             return;
         }
+        core.rouse(&mailbox);
     }
 }
 
@@ -137,7 +144,8 @@ impl Recovery<'_> {
             self.core.expires(&mailbox, position, expires, envelope);
         }
         let mut inner = mailbox.lock();
-        inner.rules.recovered(position, header.priority(), failures);
+        let queue = Queue { priority: header.priority(), is_for_holds: mailbox.kind.holds(header.message) };
+        inner.rules.recovered(position, queue, failures);
         inner.bytes += envelope.len();
         inner.add_key(envelope);
         self.core.add_beyond(envelope.len());

@@ -106,8 +106,7 @@ impl Node {
         let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
         core.stop_intake();
         core.questions.close();
-        core.room.made.notify_waiters();
-        core.directory.for_each(|mailbox| mailbox.room.notify_waiters());
+        core.dismiss_senders();
         core.kinds.values().for_each(|kind| kind.order(Order::Stop));
         let supervisors = self.tasks.take_supervisors();
         let late = join(supervisors, core.config.stop_timeout).await;

@@ -21,18 +21,14 @@ pub(super) async fn sweep(core: Arc<Core>) {
     }
 }
 
-fn look_at(core: &Core, mailbox: &Arc<Mailbox>, sweep: u64) {
+fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64) {
     let mut inner = mailbox.lock();
-    core.forget_budget(&mut inner, mailbox);
-    match inner.presence {
-        Presence::Running if !inner.has_work(mailbox) && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep => {
-            inner.leave_if_idle = true;
-            inner.wake();
-        }
-        Presence::Absent => {
-            drop(inner);
-            core.directory.retire(mailbox, core.store.durable());
-        }
-        Presence::Running | Presence::Starting | Presence::Stopping => {}
+    core.forget_budget(&mut inner, &mailbox);
+    if matches!(inner.presence, Presence::Absent) {
+        drop(inner);
+        core.directory.retire(mailbox, core.store.durable());
+    } else if inner.may_leave() && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep {
+        inner.leave_if_idle = true;
+        inner.wake();
     }
 }

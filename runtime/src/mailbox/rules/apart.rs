@@ -1,12 +1,14 @@
-//! What does not wait in the ordinary queue: other priorities, messages set aside, and messages that someone holds. It is
-//! made when it is needed and dropped when it is empty, so that a mailbox without any of it pays for a pointer.
+//! What does not wait in the ordinary queue: other priorities, messages that are held, waiting or with their holders, and
+//! messages set aside. It is made when it is needed and dropped when it is empty, so that a mailbox without any of it pays
+//! for a pointer.
 
 use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
-use super::NEVER;
+use super::aside::Aside;
 use super::level::Level;
+use super::queue::Queue;
 use crate::clock::Steady;
 use crate::priority::Priority;
 
@@ -15,13 +17,14 @@ const PASSED_MAX: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Apart<B> {
-    pub(super) urgent: Level<B>,
-    pub(super) high: Level<B>,
-    pub(super) low: Level<B>,
+    urgent: Level<B>,
+    high: Level<B>,
+    low: Level<B>,
+    /// The queues of messages that are held, by priority; made for the first one.
+    for_holds: Option<Box<[Level<B>; Priority::COUNT]>>,
     /// How often each priority was passed in a row although it could have been delivered.
     passed: [u32; Priority::COUNT],
-    /// By the moment from which they may be delivered again; bodies as far as they are in memory.
-    pub(super) aside: BTreeMap<(Steady, Position), Option<B>>,
+    pub(super) aside: Aside<B>,
     /// The last message that was delivered came from aside: the queues are next, if they have one.
     pub(super) aside_was_last: bool,
     pub(super) held: BTreeMap<Position, Held<B>>,
@@ -43,21 +46,56 @@ impl<B: Clone> Apart<B> {
             urgent: Level::new(),
             high: Level::new(),
             low: Level::new(),
+            for_holds: None,
             passed: [0; Priority::COUNT],
-            aside: BTreeMap::new(),
+            aside: Aside::default(),
             aside_was_last: false,
             held: BTreeMap::new(),
         }
     }
 
-    /// Of the priorities that could be delivered, the most urgent first, the one whose turn it is.
-    pub(super) fn choose(&mut self, ready: &[Priority]) -> Option<Priority> {
-        let starving = ready.iter().rev().copied().find(|priority| self.passed[*priority as usize] >= PASSED_MAX);
-        let chosen = starving.or_else(|| ready.first().copied())?;
-        for priority in ready.iter().filter(|priority| **priority < chosen) {
-            self.passed[*priority as usize] += 1;
+    /// A queue, if it is here and was made.
+    pub(super) fn level(&self, queue: Queue) -> Option<&Level<B>> {
+        match queue {
+            Queue { priority, is_for_holds: true } => {
+                self.for_holds.as_deref().map(|levels| &levels[priority as usize])
+            }
+            Queue { priority: Priority::Urgent, .. } => Some(&self.urgent),
+            Queue { priority: Priority::High, .. } => Some(&self.high),
+            Queue { priority: Priority::Low, .. } => Some(&self.low),
+            Queue { priority: Priority::Normal, .. } => None,
         }
-        self.passed[chosen as usize] = 0;
+    }
+
+    /// A queue, made when it was not there; none for the ordinary one, which is elsewhere.
+    pub(super) fn level_mut(&mut self, queue: Queue) -> Option<&mut Level<B>> {
+        match queue {
+            Queue { priority, is_for_holds: true } => {
+                let levels = self.for_holds.get_or_insert_with(|| Box::new(std::array::from_fn(|_| Level::new())));
+                Some(&mut levels[priority as usize])
+            }
+            Queue { priority: Priority::Urgent, .. } => Some(&mut self.urgent),
+            Queue { priority: Priority::High, .. } => Some(&mut self.high),
+            Queue { priority: Priority::Low, .. } => Some(&mut self.low),
+            Queue { priority: Priority::Normal, .. } => None,
+        }
+    }
+
+    /// All queues that are here.
+    pub(super) fn levels_mut(&mut self) -> impl Iterator<Item = &mut Level<B>> {
+        let for_holds = self.for_holds.iter_mut().flat_map(|levels| levels.iter_mut());
+        [&mut self.urgent, &mut self.high, &mut self.low].into_iter().chain(for_holds)
+    }
+
+    /// Of the queues that could deliver, the most urgent first, the one whose turn it is.
+    pub(super) fn choose(&mut self, ready: &[Queue]) -> Option<Queue> {
+        let is_starving = |queue: &Queue| self.passed[queue.priority as usize] >= PASSED_MAX;
+        let starving = ready.iter().rev().copied().find(is_starving);
+        let chosen = starving.or_else(|| ready.first().copied())?;
+        for queue in ready.iter().filter(|queue| queue.priority < chosen.priority) {
+            self.passed[queue.priority as usize] += 1;
+        }
+        self.passed[chosen.priority as usize] = 0;
         Some(chosen)
     }
 
@@ -66,24 +104,19 @@ impl<B: Clone> Apart<B> {
         self.held.iter().find(|(_, held)| held.deadline <= now && held.attempt.is_some()).map(|(position, _)| *position)
     }
 
-    /// The first message aside that may be delivered again.
-    pub(super) fn due(&self, now: Steady) -> Option<((Steady, Position), Option<&B>)> {
-        let (key, body) = self.aside.first_key_value().filter(|((moment, _), _)| *moment <= now)?;
-        Some((*key, body.as_ref()))
-    }
-
     /// When the first holder is overdue.
-    pub(super) fn next_deadline(&self) -> Option<Steady> {
+    fn next_deadline(&self) -> Option<Steady> {
         self.held.values().filter(|held| held.attempt.is_some()).map(|held| held.deadline).min()
     }
 
-    /// When something here changes by itself.
-    pub(super) fn next_moment(&self) -> Option<Steady> {
-        let aside = self.aside.keys().next().map(|(moment, _)| *moment).filter(|moment| *moment < NEVER);
-        aside.into_iter().chain(self.next_deadline()).min()
+    /// When something here changes by itself. `may_hold`: whether one more message may be held.
+    pub(super) fn next_moment(&self, may_hold: bool) -> Option<Steady> {
+        self.aside.next_moment(may_hold).into_iter().chain(self.next_deadline()).min()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.urgent.len() + self.high.len() + self.low.len() + self.aside.len() + self.held.len()
+        let for_holds = self.for_holds.iter().flat_map(|levels| levels.iter());
+        let levels = [&self.urgent, &self.high, &self.low].into_iter().chain(for_holds);
+        levels.map(Level::len).sum::<usize>() + self.aside.len() + self.held.len()
     }
 }

@@ -99,6 +99,11 @@ impl<B: Clone> Level<B> {
         }
     }
 
+    /// The position of the head, wherever its body is.
+    pub(super) fn first(&self) -> Option<Position> {
+        self.window.front().map(|(position, _)| *position).or_else(|| self.beyond.front().copied())
+    }
+
     pub(super) fn front(&self) -> Option<&(Position, B)> {
         self.window.front()
     }
@@ -163,8 +168,7 @@ impl<B: Clone> Level<B> {
 
     /// Whether the head waits for its next attempt.
     pub(super) fn backs_off(&self, failures: &BTreeMap<Position, Failures>, now: Steady) -> bool {
-        let head = self.window.front().map(|(position, _)| position).or_else(|| self.beyond.front());
-        head.and_then(|head| failures.get(head)).is_some_and(|failures| failures.not_before > now)
+        self.first().and_then(|head| failures.get(&head)).is_some_and(|failures| failures.not_before > now)
     }
 
     pub(super) fn len(&self) -> usize {

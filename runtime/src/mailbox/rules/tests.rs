@@ -8,7 +8,7 @@ const HOLDS_MAX: usize = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue { keep: bool, priority: Priority },
+    Enqueue { keep: bool, queue: Queue },
     Durable,
     Handle,
     Fail { delay: u64 },
@@ -23,9 +23,9 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let priority = prop::sample::select(Priority::DESCENDING.to_vec());
+    let queue = prop::sample::select(Queue::all().collect::<Vec<_>>());
     let step = prop_oneof![
-        6 => (any::<bool>(), priority).prop_map(|(keep, priority)| Step::Enqueue { keep, priority }),
+        6 => (any::<bool>(), queue).prop_map(|(keep, queue)| Step::Enqueue { keep, queue }),
         2 => Just(Step::Durable),
         4 => Just(Step::Handle),
         2 => (0u64..50).prop_map(|delay| Step::Fail { delay }),
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The same without anything that changes the order.
 fn plain_steps() -> impl Strategy<Value = Vec<Step>> {
     let plain = |step| match step {
-        Step::Enqueue { keep, .. } => Step::Enqueue { keep, priority: Priority::Normal },
+        Step::Enqueue { keep, .. } => Step::Enqueue { keep, queue: Queue::default() },
         Step::Defer { delay } => Step::Fail { delay },
         Step::Hold { .. } => Step::Handle,
         step => step,
@@ -55,7 +55,7 @@ fn plain_steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Clone, Debug)]
 struct Message {
     position: u64,
-    priority: Priority,
+    queue: Queue,
     failures: Failures,
     /// Until when it is held.
     held: Option<u64>,
@@ -79,23 +79,29 @@ impl Oracle {
         message.failures.not_before <= Steady(self.now)
     }
 
-    /// The first of a priority that waits in its queue.
+    /// Whether it is held when it is delivered, and no more may be.
+    fn waits_for_a_hold(&self, message: &Message) -> bool {
+        message.queue.is_for_holds && self.held() >= HOLDS_MAX
+    }
+
+    /// The first of a priority that waits in its queue, and not for a hold.
     fn head(&self, priority: Priority) -> Option<&Message> {
-        let queued =
-            |message: &&Message| message.priority == priority && !message.failures.aside && message.held.is_none();
-        self.waiting.iter().find(queued)
+        let is_queued = |message: &&Message| !message.failures.aside && message.held.is_none();
+        let mut queued = self.waiting.iter().filter(is_queued);
+        queued.find(|message| message.queue.priority == priority && !self.waits_for_a_hold(message))
     }
 
     /// Whether this message may be next: due aside, or the head of a priority above which nobody backs off.
     fn may_be_next(&self, message: &Message, early: bool) -> bool {
-        if message.held.is_some() || !self.is_due(message) || self.held() >= HOLDS_MAX {
+        if message.held.is_some() || !self.is_due(message) || self.waits_for_a_hold(message) {
             return false;
         }
         if message.failures.aside {
             return true;
         }
-        let is_head = self.head(message.priority).is_some_and(|head| head.position == message.position);
-        let mut above = Priority::DESCENDING.into_iter().filter(|priority| *priority > message.priority);
+        let priority = message.queue.priority;
+        let is_head = self.head(priority).is_some_and(|head| head.position == message.position);
+        let mut above = Priority::DESCENDING.into_iter().filter(|above| *above > priority);
         let backs_off =
             |priority| self.head(priority).is_some_and(|head| self.is_visible(head, early) && !self.is_due(head));
         is_head && self.is_visible(message, early) && !above.any(backs_off)
@@ -151,11 +157,11 @@ fn check(steps: Vec<Step>, early: bool) {
     let mut oracle = Oracle::default();
     for step in steps {
         match step {
-            Step::Enqueue { keep, priority } => {
+            Step::Enqueue { keep, queue } => {
                 oracle.accepted += 1;
                 let position = oracle.accepted;
-                oracle.waiting.push(Message { position, priority, failures: Failures::default(), held: None });
-                rules.enqueued(Position(position), priority, position, keep);
+                oracle.waiting.push(Message { position, queue, failures: Failures::default(), held: None });
+                rules.enqueued(Position(position), queue, position, keep);
             }
             Step::Durable => oracle.durable = oracle.accepted,
             Step::Pass { micros } => oracle.now += micros,
@@ -231,11 +237,6 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
     assert_eq!((body, attempt), (position.0, message.failures.attempts + 1));
     assert_eq!(rules.in_hand(), Some((position, &body)));
     match step {
-        Step::Handle => {
-            let Message { failures, .. } = oracle.remove(position);
-            let recorded = failures != Failures::default();
-            assert_eq!(rules.finished(), Finished { position, body, recorded });
-        }
         Step::Fail { delay } => {
             let until = Steady(oracle.now + delay);
             rules.failed(position, "failed".into(), 3);
@@ -253,11 +254,16 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
             message.failures.not_before = until;
             message.failures.aside = true;
         }
-        Step::Hold { deadline } => {
+        Step::Hold { deadline } if message.queue.is_for_holds => {
             rules.hold(Steady(oracle.now + deadline));
             let deadline = oracle.now + deadline;
             let message = oracle.at(position);
             message.held = Some(deadline);
+        }
+        Step::Handle | Step::Hold { .. } => {
+            let Message { failures, .. } = oracle.remove(position);
+            let recorded = failures != Failures::default();
+            assert_eq!(rules.finished(), Finished { position, body, recorded });
         }
         _ => rules.interrupted(),
     }
@@ -271,7 +277,7 @@ fn restart(rules: &mut Rules<u64>, oracle: &mut Oracle) {
     for message in &mut oracle.waiting {
         message.held = None;
         let failures = Some(message.failures.clone()).filter(|failures| *failures != Failures::default());
-        rules.recovered(Position(message.position), message.priority, failures);
+        rules.recovered(Position(message.position), message.queue, failures);
     }
 }
 
@@ -298,7 +304,7 @@ proptest! {
 fn a_window_is_bounded_and_what_is_beyond_it_costs_a_position() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
     for position in 1..=100_000 {
-        let kept = rules.enqueued(Position(position), Priority::Normal, position, true);
+        let kept = rules.enqueued(Position(position), Queue::default(), position, true);
         assert_eq!(kept, position <= WINDOW_MESSAGES as u64);
     }
     assert_eq!(rules.normal.window.len(), WINDOW_MESSAGES);
@@ -311,7 +317,7 @@ fn a_flood_of_urgent_messages_lets_each_lower_priority_through() {
     let mut position = 0;
     let mut enqueue = |rules: &mut Rules<u64>, priority| {
         position += 1;
-        rules.enqueued(Position(position), priority, position, true);
+        rules.enqueued(Position(position), Queue::for_turns(priority), position, true);
         position
     };
     let low = enqueue(&mut rules, Priority::Low);
@@ -334,9 +340,9 @@ fn a_flood_of_urgent_messages_lets_each_lower_priority_through() {
 #[test]
 fn a_message_that_is_always_deferred_does_not_keep_others_from_their_turn() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
-    rules.enqueued(Position(1), Priority::Normal, 1, true);
-    rules.enqueued(Position(2), Priority::Normal, 2, true);
-    rules.enqueued(Position(3), Priority::Normal, 3, true);
+    rules.enqueued(Position(1), Queue::default(), 1, true);
+    rules.enqueued(Position(2), Queue::default(), 2, true);
+    rules.enqueued(Position(3), Queue::default(), 3, true);
     let mut delivered = Vec::new();
     for _ in 0..6 {
         let Next::Deliver { position, body, .. } = rules.next(|| Steady(0), Position(9), false) else { panic!() };
@@ -354,7 +360,7 @@ fn a_message_that_is_always_deferred_does_not_keep_others_from_their_turn() {
 fn as_many_messages_are_held_as_may_be() {
     let mut rules = Rules::<u64>::new(2);
     for position in 1..=3 {
-        rules.enqueued(Position(position), Priority::Normal, position, true);
+        rules.enqueued(Position(position), Queue::for_holds(Priority::Normal), position, true);
     }
     for deadline in [70, 50] {
         assert!(matches!(rules.next(|| Steady(0), Position(9), false), Next::Deliver { .. }));
@@ -374,9 +380,45 @@ fn as_many_messages_are_held_as_may_be() {
 }
 
 #[test]
+fn with_as_many_held_as_may_be_the_others_pass_those_that_would_be() {
+    let mut rules = Rules::<u64>::new(1);
+    let queues = [
+        Queue::for_holds(Priority::Normal),
+        Queue::for_holds(Priority::Urgent),
+        Queue::default(),
+        Queue::for_holds(Priority::Normal),
+        Queue::for_turns(Priority::Low),
+        Queue::default(),
+    ];
+    let next = |rules: &mut Rules<u64>| match rules.next(|| Steady(0), Position(9), false) {
+        Next::Deliver { body, .. } => Some(body),
+        Next::Until(Steady(50)) => None,
+        next => panic!("{next:?}"),
+    };
+    for (position, queue) in (1..).zip(queues) {
+        rules.enqueued(Position(position), queue, position, true);
+    }
+    assert_eq!(next(&mut rules), Some(2));
+    rules.hold(Steady(50));
+    for passing in [3, 6, 5] {
+        assert_eq!(next(&mut rules), Some(passing));
+        rules.finished();
+    }
+    assert_eq!(next(&mut rules), None, "what would be held waits for the holder");
+    assert!(rules.is_held_back(Position(1), Steady(0)));
+    assert_eq!(rules.discard(Position(2)), Some(2));
+    assert!(!rules.is_held_back(Position(1), Steady(0)));
+    assert_eq!(next(&mut rules), Some(1));
+    rules.set_aside(Position(1), Steady(0));
+    assert_eq!(next(&mut rules), Some(4), "what came back and the queue alternate");
+    rules.hold(Steady(50));
+    assert_eq!(next(&mut rules), None, "what came back would be held, too");
+}
+
+#[test]
 fn an_ordinary_failure_clears_a_suspect_and_keeps_its_attempts() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
-    rules.enqueued(Position(1), Priority::Normal, 1, true);
+    rules.enqueued(Position(1), Queue::default(), 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     assert!(rules.is_suspect(Position(1)));
     assert!(matches!(rules.next(|| Steady(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
@@ -387,8 +429,8 @@ fn an_ordinary_failure_clears_a_suspect_and_keeps_its_attempts() {
 #[test]
 fn a_discarded_message_is_gone() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
-    rules.recovered(Position(1), Priority::Normal, None);
-    rules.recovered(Position(2), Priority::Normal, Some(Failures { alone: true, ..Failures::default() }));
+    rules.recovered(Position(1), Queue::default(), None);
+    rules.recovered(Position(2), Queue::default(), Some(Failures { alone: true, ..Failures::default() }));
     assert_eq!(rules.discard(Position(2)), None);
     assert_eq!((rules.len(), rules.contains(Position(2)), rules.is_suspect(Position(2))), (1, false, false));
 }
@@ -399,7 +441,7 @@ fn what_is_more_urgent_passes_a_suspect_that_backs_off_and_what_is_less_urgent_i
     let priorities = [Priority::Normal, Priority::High, Priority::Low];
     for (position, priority) in (1..).zip(priorities) {
         let failures = Failures { attempts: 1, not_before: Steady(50), ..Failures::default() };
-        rules.recovered(Position(position), priority, (position == 1).then_some(failures));
+        rules.recovered(Position(position), Queue::for_turns(priority), (position == 1).then_some(failures));
     }
     let held_back = |rules: &Rules<u64>, now| [1, 2, 3].map(|at| rules.is_held_back(Position(at), Steady(now)));
     assert_eq!(held_back(&rules, 10), [true, false, true]);
@@ -409,7 +451,7 @@ fn what_is_more_urgent_passes_a_suspect_that_backs_off_and_what_is_less_urgent_i
 #[test]
 fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_more() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
-    rules.enqueued(Position(1), Priority::Normal, 1, true);
+    rules.enqueued(Position(1), Queue::default(), 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
     let acquitted = rules.acquit(Position(1)).cloned();
     assert_eq!(acquitted, Some(Failures { attempts: 2, ..Failures::default() }));
@@ -427,7 +469,7 @@ fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_mo
 fn what_is_set_aside_without_a_moment_waits_for_its_release_and_others_pass() {
     let mut rules = Rules::new(HOLDS_MAX);
     for position in 1..=2 {
-        rules.enqueued(Position(position), Priority::Normal, position, true);
+        rules.enqueued(Position(position), Queue::default(), position, true);
     }
     let next = |rules: &mut Rules<u64>, now| rules.next(|| Steady(now), Position(9), false);
     let deliver = |body| Next::Deliver { position: Position(body), body, attempt: 1 };

@@ -1,0 +1,253 @@
+//! Who waits gets a turn: messages beside questions, and senders one after another.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use everpost::{
+    Actor, ActorHandle, Answer, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, StoreConfig, Turn,
+};
+use everpost_tests::net::{Net, linked};
+use everpost_tests::probe::Probe;
+use everpost_tests::wait::{eventually, soon};
+use everpost_tests::worker::{Script, Step, Worker, workers};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+/// How many questions are asked, each by the answer to the one before.
+const QUESTIONS: usize = 10_000;
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(name = "add")]
+struct Add;
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(name = "total", reply = u64)]
+struct Total;
+
+/// An actor that is asked once more by whoever asks it.
+#[derive(Clone, Default)]
+struct Popular(Arc<Inside>);
+
+struct Inside {
+    own: OnceLock<ActorHandle<Popular>>,
+    gate: Semaphore,
+    answered: AtomicUsize,
+    /// How many questions were answered when the last message was handled.
+    handled_after: AtomicUsize,
+    /// The same of another task.
+    ran_after: AtomicUsize,
+    open: Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+}
+
+impl Default for Inside {
+    fn default() -> Self {
+        Self {
+            own: OnceLock::new(),
+            gate: Semaphore::new(0),
+            answered: AtomicUsize::new(0),
+            handled_after: AtomicUsize::new(0),
+            ran_after: AtomicUsize::new(0),
+            open: Mutex::default(),
+        }
+    }
+}
+
+impl Inside {
+    fn ask_once_more(&self) {
+        let own = self.own.get().expect("it is set before the first question").clone();
+        // The budget that tokio gives a task is not what is tested here.
+        let mut question: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(tokio::task::unconstrained(async move { drop(own.query(Total).await) }));
+        let asked = question.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(asked.is_pending(), "it waits in the mailbox");
+        let mut open = self.open.lock().unwrap();
+        open.clear();
+        open.push(question);
+    }
+}
+
+impl Actor for Popular {
+    const TYPE: &'static str = "popular";
+    type State = u64;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Add>();
+        handlers.answers::<Total>();
+    }
+}
+
+impl Handler<Add> for Popular {
+    async fn handle(&self, total: &mut Durable<u64>, _: Add, _: &mut Turn<'_>) -> Result<(), Failure> {
+        self.0.gate.acquire().await.expect("it is not closed").forget();
+        **total += 1;
+        self.0.handled_after.store(self.0.answered.load(Ordering::SeqCst), Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+impl Answer<Total> for Popular {
+    fn answer(&self, total: &u64, _: Total) -> u64 {
+        let answered = self.0.answered.fetch_add(1, Ordering::SeqCst) + 1;
+        if answered == 1 {
+            let inside = Arc::clone(&self.0);
+            tokio::spawn(async move {
+                inside.ran_after.store(inside.answered.load(Ordering::SeqCst), Ordering::SeqCst);
+            });
+        }
+        if answered < QUESTIONS {
+            self.0.ask_once_more();
+        }
+        *total
+    }
+}
+
+/// Questions went first for as long as there were any, without ever letting another task run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn questions_without_end_let_messages_and_other_tasks_through() {
+    const MESSAGES: u64 = 10;
+    let folder = everpost_tests::folder();
+    let popular = Popular::default();
+    let config = everpost_tests::config();
+    let node = Node::builder("node", folder.path()).actor(popular.clone()).config(config).start().await.unwrap();
+    let actor = node.actor::<Popular>("one");
+    assert!(popular.0.own.set(actor.clone()).is_ok());
+    for _ in 0..MESSAGES {
+        actor.send(Add).await.unwrap();
+    }
+    // The first message is in hand; the others and a question wait.
+    popular.0.ask_once_more();
+    popular.0.gate.add_permits(MESSAGES as usize);
+    soon("it drains", node.drained()).await.unwrap();
+    eventually("all are answered", || popular.0.answered.load(Ordering::SeqCst) == QUESTIONS).await;
+    let (handled, ran) = (popular.0.handled_after.load(Ordering::SeqCst), popular.0.ran_after.load(Ordering::SeqCst));
+    assert!(handled <= 2 * MESSAGES as usize, "{MESSAGES} messages waited for {handled} questions");
+    assert!(ran <= 100, "another task waited for {ran} answers");
+    assert_eq!(node.statistics().handled, MESSAGES);
+    popular.0.open.lock().unwrap().clear();
+    node.stop().await.unwrap();
+}
+
+const GATE: u32 = 0;
+
+/// Whether a future that is polled by hand was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Woken {
+    fn poll<F: Future + ?Sized>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+        self.0.store(false, Ordering::SeqCst);
+        future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(self))))
+    }
+
+    async fn is_woken(self: &Arc<Self>, what: &str) {
+        eventually(what, || self.0.load(Ordering::SeqCst)).await;
+    }
+}
+
+fn append(number: u32) -> Script {
+    Script::new([Step::Append(number)])
+}
+
+/// A sender that was told of room, and was dropped instead of using it, told nobody: the others waited out their timeouts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_is_dropped_when_it_was_given_room_in_a_mailbox_passes_it_on() {
+    for round in 0..10 {
+        let (folder, probe) = (everpost_tests::folder(), Probe::new());
+        // With room for one submission, a sender that was given room in the mailbox waits for the store at times.
+        let store = StoreConfig { queue_turns_max: 1, ..StoreConfig::default() };
+        let send_timeout = Duration::from_secs(600);
+        let config = NodeConfig { mailbox_messages_max: 1, send_timeout, store, ..everpost_tests::config() };
+        let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+        let actor = node.actor::<Worker>("one");
+        actor.send(Script::new([Step::Reach(GATE), Step::Wait(GATE), Step::Append(1)])).await.unwrap();
+        probe.reached(GATE, 1).await;
+        let woken = Arc::new(Woken::default());
+        let mut first = Box::pin(actor.send(append(2)).into_future());
+        assert!(woken.poll(first.as_mut()).is_pending());
+        let mut second = Box::pin(actor.send(append(3)).into_future());
+        assert!(Arc::new(Woken::default()).poll(second.as_mut()).is_pending());
+        probe.open(GATE);
+        woken.is_woken("the first sender is given the room").await;
+        // By then it may wait for the store, or have gone in.
+        let _ = (round > 0).then(|| woken.poll(first.as_mut()));
+        drop(first);
+        soon("the second is given the room", second).await.unwrap();
+        soon("it drains", node.drained()).await.unwrap();
+        node.stop().await.unwrap();
+    }
+}
+
+/// Nobody is dropped: a sender that was told that the node has room found its mailbox full, and waited there with the news.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_cannot_use_the_room_of_the_node_does_not_keep_it() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let send_timeout = Duration::from_secs(600);
+    let config = NodeConfig { node_messages_max: 2, mailbox_messages_max: 1, send_timeout, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    node.actor::<Worker>("paused").pause("for the night").await.unwrap();
+    for gate in [1, 2] {
+        let busy = node.actor::<Worker>(&format!("busy {gate}"));
+        busy.send(Script::new([Step::Reach(gate), Step::Wait(gate)])).await.unwrap();
+        probe.reached(gate, 1).await;
+    }
+    // All three wait for room in the node, in this order.
+    let wait = |key: &str| {
+        let actor = node.actor::<Worker>(key);
+        let mut send = Box::pin(async move { actor.send(append(1)).await });
+        assert!(Arc::new(Woken::default()).poll(send.as_mut()).is_pending());
+        tokio::spawn(send)
+    };
+    let (first, second, third) = (wait("paused"), wait("paused"), wait("other"));
+    probe.open(1);
+    soon("the first goes through", first).await.unwrap().unwrap();
+    probe.open(2);
+    soon("the third goes through", third).await.unwrap().unwrap();
+    node.actor::<Worker>("paused").resume().await.unwrap();
+    soon("the second goes through", second).await.unwrap().unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    node.stop().await.unwrap();
+}
+
+/// Senders to another node were all woken at once, and whoever came first took the room.
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_to_another_node_are_let_through_in_the_order_in_which_they_came() {
+    const SENDERS: u32 = 50;
+    let send_timeout = Duration::from_secs(600);
+    let config = NodeConfig { outbox_messages_max: 1, send_timeout, ..everpost_tests::config() };
+    let net = Net::new(&["east", "west"]).with("worker", &["west"]).config(&config);
+    let probe = Probe::new();
+    let east = net.start("east", &probe).await;
+    let actor = east.actor::<Worker>("far");
+    actor.send(append(0)).await.unwrap();
+    let senders: Vec<_> = (1..=SENDERS)
+        .map(|number| {
+            let actor = actor.clone();
+            let mut send = Box::pin(async move { actor.send(append(number)).await });
+            assert!(Arc::new(Woken::default()).poll(send.as_mut()).is_pending());
+            (number, send)
+        })
+        .collect();
+    // One in three does not wait any longer.
+    let senders = senders.into_iter().filter(|(number, _)| number % 3 != 0);
+    let senders: Vec<_> = senders.map(|(_, send)| tokio::spawn(send)).collect();
+    let west = net.start("west", &probe).await;
+    linked(&[&east, &west]).await;
+    for sender in senders {
+        soon("every sender goes through", sender).await.unwrap().unwrap();
+    }
+    soon("it leaves", east.drained()).await.unwrap();
+    soon("it drains", west.drained()).await.unwrap();
+    let entries = everpost_tests::worker::read(&west.actor::<Worker>("far")).await.entries;
+    assert_eq!(entries, (0..=SENDERS).filter(|number| number % 3 != 0 || *number == 0).collect::<Vec<_>>());
+    everpost_tests::net::stop([east, west]).await;
+}

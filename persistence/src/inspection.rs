@@ -38,7 +38,7 @@ use crate::tables::Tables;
 ///     waiting += 1;
 ///     ControlFlow::Continue(())
 /// })?;
-/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (3, 64, 0));
+/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (4, 64, 0));
 /// # Ok(()) }
 /// ```
 pub struct Inspection {

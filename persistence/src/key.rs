@@ -102,6 +102,11 @@ pub enum Key {
         /// The mailbox, or another name in the same space.
         subject: MailboxId,
     },
+    /// A small fact about whoever uses the store, rather than about anything in it.
+    Note {
+        /// Which one. This crate gives it no meaning.
+        name: u32,
+    },
 }
 
 impl Key {
@@ -121,10 +126,11 @@ impl Key {
             Self::Timer { .. } => Table::Timers,
             Self::Request { .. } => Table::Requests,
             Self::Supervision { .. } => Table::Supervision,
+            Self::Note { .. } => Table::Notes,
         }
     }
 
-    /// The partition of the record; dead letters and peers have none.
+    /// The partition of the record; dead letters, peers and notes have none.
     #[must_use]
     pub const fn partition(&self) -> Option<Partition> {
         match *self {
@@ -138,7 +144,7 @@ impl Key {
             | Self::Timer { partition, .. }
             | Self::Request { partition, .. }
             | Self::Supervision { partition, .. } => Some(partition),
-            Self::DeadLetter { .. } | Self::Peer { .. } => None,
+            Self::DeadLetter { .. } | Self::Peer { .. } | Self::Note { .. } => None,
         }
     }
 }
@@ -170,6 +176,7 @@ pub(crate) mod tests {
                 Table::Timers => Key::Timer { partition, timer: request },
                 Table::Requests => Key::Request { partition, mailbox, request },
                 Table::Supervision => Key::Supervision { partition, subject: mailbox },
+                Table::Notes => Key::Note { name: line as u32 },
             },
         )
     }

@@ -7,7 +7,7 @@ use crate::record;
 
 /// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is
 /// opened.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 /// The oldest format that this crate reads.
 const FORMAT_VERSION_OLDEST: u32 = 1;
 
@@ -150,12 +150,12 @@ mod tests {
     #[test]
     fn another_format_says_both_versions() {
         let read = |stored: &[u8]| format(Environment::Tables, "meta", b"format", stored);
-        for known in [1_u32, 2, 3] {
+        for known in [1_u32, 2, 3, 4] {
             assert_eq!(read(&known.to_be_bytes()).unwrap(), known);
         }
-        for unknown in [0_u32, 4] {
+        for unknown in [0_u32, 5] {
             let error = read(&unknown.to_be_bytes()).unwrap_err();
-            let OpenError::FormatVersion { environment: Environment::Tables, found, supported: 3 } = error else {
+            let OpenError::FormatVersion { environment: Environment::Tables, found, supported: 4 } = error else {
                 panic!("{error}")
             };
             assert_eq!(found, unknown);

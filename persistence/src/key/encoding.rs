@@ -47,6 +47,7 @@ impl Key {
                 encoded.push(&line.to_be_bytes());
             }
             Self::Peer { store } => encoded.push(&store.0.to_be_bytes()),
+            Self::Note { name } => encoded.push(&name.to_be_bytes()),
         }
         encoded
     }
@@ -94,6 +95,7 @@ impl Key {
                 partition: Partition(take_u16(&mut rest)?),
                 subject: MailboxId(take_u128(&mut rest)?),
             },
+            Table::Notes => Self::Note { name: take_u32(&mut rest)? },
         };
         rest.is_empty().then_some(key)
     }

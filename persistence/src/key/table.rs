@@ -29,11 +29,13 @@ pub enum Table {
     Requests,
     /// [`Key::Supervision`](super::Key::Supervision).
     Supervision,
+    /// [`Key::Note`](super::Key::Note).
+    Notes,
 }
 
 impl Table {
     /// All tables, in the order of their keys.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Inbox,
         Self::Mailboxes,
         Self::Attempts,
@@ -46,6 +48,7 @@ impl Table {
         Self::Timers,
         Self::Requests,
         Self::Supervision,
+        Self::Notes,
     ];
 
     /// The name of the table in the store.
@@ -64,6 +67,7 @@ impl Table {
             Self::Timers => "timers",
             Self::Requests => "requests",
             Self::Supervision => "supervision",
+            Self::Notes => "notes",
         }
     }
 
@@ -82,6 +86,7 @@ impl Table {
             Self::Timers => 10,
             Self::Requests => 11,
             Self::Supervision => 12,
+            Self::Notes => 13,
         }
     }
 
@@ -99,6 +104,7 @@ impl Table {
             Self::Replies | Self::Requests => KEY_BYTES_MAX,
             Self::Received | Self::Acknowledged => 26,
             Self::Peers => 16,
+            Self::Notes => 4,
         }
     }
 }

@@ -83,10 +83,17 @@ fn records_v3() -> Vec<(Key, Bytes)> {
     records
 }
 
+/// The records of the golden store of format 4, written out.
+fn records_v4() -> Vec<(Key, Bytes)> {
+    let mut records = records_v3();
+    records.push((Key::Note { name: 0xDD }, "about the node".into()));
+    records
+}
+
 /// Writes the golden store of the newest format. One run that is closed, and one that ends as a crash does: so it has
 /// tables, and a journal with a tail.
 fn write(folder: &Path) {
-    let records = records_v3();
+    let records = records_v4();
     let value = |index: usize| records[index].1.clone();
     let (partition, mailbox) = (PARTITION, MAILBOX);
     let acknowledged = Key::Acknowledged { partition, receiver: PEER, line: 0x99 };
@@ -118,6 +125,7 @@ fn write(folder: &Path) {
         stage.put(Key::Timer { partition, timer: 0xBB }, value(13));
         stage.delete(Key::Timer { partition, timer: 0xDD });
         stage.put(Key::Request { partition, mailbox, request: 0xCC }, value(14));
+        stage.put(Key::Note { name: 0xDD }, value(16));
         let gone = stage.enqueue(partition, "folded away".into());
         stage.delete(Key::Inbox { partition, position: gone });
         let inbox = stage.enqueue(partition, value(1));
@@ -143,11 +151,12 @@ pub(crate) struct Golden {
 }
 
 /// All of them, oldest first.
-pub(crate) fn stores() -> [Golden; 3] {
+pub(crate) fn stores() -> [Golden; 4] {
     [
         Golden { version: 1, durable: Position(10), records: records_v1() },
         Golden { version: 2, durable: Position(13), records: records_v2() },
         Golden { version: 3, durable: Position(13), records: records_v3() },
+        Golden { version: 4, durable: Position(13), records: records_v4() },
     ]
 }
 
@@ -179,13 +188,19 @@ fn the_golden_store_of_format_1_reads_as_written() {
 
 #[test]
 fn the_golden_store_of_format_2_reads_as_written() {
-    let [_, golden, _] = stores();
+    let [_, golden, ..] = stores();
     check(golden);
 }
 
 #[test]
 fn the_golden_store_of_format_3_reads_as_written() {
-    let kept = kept(3);
+    let [_, _, golden, _] = stores();
+    check(golden);
+}
+
+#[test]
+fn the_golden_store_of_format_4_reads_as_written() {
+    let kept = kept(4);
     if std::env::var_os("EVERPOST_WRITE_GOLDEN").is_some() {
         let _ = std::fs::remove_dir_all(&kept);
         write(&kept);

@@ -88,9 +88,9 @@ fn another_format_is_refused_in_either_half() {
     for (half, database, key) in [("journal", None, &b"\0format"[..]), ("tables", Some("meta"), b"format")] {
         let folder = folder();
         drop(TestStore::open(folder.path(), config()));
-        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &4_u32.to_be_bytes()).unwrap());
+        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &5_u32.to_be_bytes()).unwrap());
         let refused = TestStore::try_open(folder.path(), config());
-        let Err(OpenError::FormatVersion { environment, found: 4, supported: 3 }) = refused else {
+        let Err(OpenError::FormatVersion { environment, found: 5, supported: 4 }) = refused else {
             panic!("{refused:?}")
         };
         assert_eq!(environment.to_string(), half);

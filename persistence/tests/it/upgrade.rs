@@ -28,8 +28,17 @@ fn set_formats(folder: &Path, formats: [u32; 2]) {
 
 #[test]
 fn an_upgrade_is_completed_wherever_it_stopped() {
-    // Databases are made, then the journal is raised, then the tables; the last pair can only come from a copy.
-    let stops = [([1, 1], false), ([1, 1], true), ([2, 1], true), ([1, 2], true), ([3, 1], true), ([2, 3], true)];
+    // Databases are made, then the journal is raised, then the tables; pairs the other way round can only come from a copy.
+    let stops = [
+        ([1, 1], false),
+        ([1, 1], true),
+        ([2, 1], true),
+        ([1, 2], true),
+        ([3, 1], true),
+        ([2, 3], true),
+        ([3, 4], true),
+        ([4, 3], true),
+    ];
     for (found, made) in stops {
         let folder = folder();
         copy(1, folder.path());
@@ -50,6 +59,7 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
             stage.put(Key::Timer { partition, timer: 7 }, value());
             stage.put(Key::Request { partition, mailbox: MailboxId(7), request: 7 }, value());
             stage.put(Key::Supervision { partition, subject: MailboxId(7) }, value());
+            stage.put(Key::Note { name: 7 }, value());
             position
         });
         let added = [
@@ -60,11 +70,12 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
             Key::Timer { partition, timer: 7 },
             Key::Request { partition, mailbox: MailboxId(7), request: 7 },
             Key::Supervision { partition, subject: MailboxId(7) },
+            Key::Note { name: 7 },
         ];
         expected.extend(added.map(|key| (key, value())));
         store.store.close().unwrap();
         drop(store);
-        assert_eq!(formats(folder.path()), [3, 3], "{found:?}");
+        assert_eq!(formats(folder.path()), [4, 4], "{found:?}");
         let (store, opened) = TestStore::open(folder.path(), config());
         assert!(opened.clean && opened.replayed_groups == 0, "{found:?}");
         assert_eq!(all_records(&store), expected, "{found:?}");
@@ -92,9 +103,9 @@ fn a_store_that_is_refused_keeps_its_format() {
 fn nothing_is_made_in_tables_of_an_unknown_format() {
     let folder = folder();
     copy(1, folder.path());
-    set_formats(folder.path(), [1, 4]);
+    set_formats(folder.path(), [1, 5]);
     let refused = TestStore::try_open(folder.path(), config());
-    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 4, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 5, .. })), "{refused:?}");
     // LMDB keeps the names of databases as keys of the unnamed one.
     edit(&folder.path().join("tables"), None, |names, txn| {
         assert!(names.get(txn, b"inbox").unwrap().is_some());

@@ -131,6 +131,7 @@ fn named(table: Table, name: u128) -> Key {
         Table::Timers => Key::Timer { partition, timer: name },
         Table::Requests => Key::Request { partition, mailbox, request: 7 },
         Table::Supervision => Key::Supervision { partition, subject: mailbox },
+        Table::Notes => Key::Note { name: name as u32 },
         table => panic!("records of {table:?} are tied to a position"),
     }
 }

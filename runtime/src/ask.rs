@@ -13,10 +13,10 @@ use everpost_persistence::{Key, Position};
 use everpost_transport::link::Flagged;
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 
 use crate::actor::Actor;
 use crate::address::Address;
+use crate::clock::Deadline;
 use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::Core;
 use crate::expiry::Expiry;
@@ -104,15 +104,15 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
 
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
-        let deadline = Instant::now() + self.timeout;
-        let posted = timeout_at(deadline, self.handle.post(&self.message, &self.options, Some(waiter))).await;
+        let deadline = Deadline::after(self.timeout);
+        let posted = deadline.wait_for(self.handle.post(&self.message, &self.options, Some(waiter))).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {
             Ok(receipt) => drop(receipt),
             Err(Refusal::KeyReused) => return Err(AskError::KeyReused),
             Err(refusal) => return Err(refusal.into()),
         }
-        match timeout_at(deadline, reply).await {
+        match deadline.wait_for(reply).await {
             Ok(told) => outcome::<M>(told.ok()),
             Err(_) => Err(AskError::Timeout(self.timeout)),
         }

@@ -1,8 +1,11 @@
 //! Time. There are two kinds, of two types: [`Micros`] is wall time, which people name and are shown; [`Steady`] is the node's own
 //! timeline, on which every wait runs. Pure modules are handed moments; only what is in here asks the machine.
 
+mod deadline;
+mod distance;
 mod machine;
 mod micros;
+mod resume;
 mod settled;
 mod steady;
 
@@ -10,7 +13,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::deadline::Deadline;
+pub use self::distance::ClockSkew;
+pub(crate) use self::distance::{SKEW_MAX, Timelines};
 pub use self::micros::Micros;
+pub(crate) use self::resume::Note;
+use self::resume::{Reading, resume};
 use self::settled::Settled;
 pub(crate) use self::settled::{News, SETTLE};
 pub(crate) use self::steady::Steady;
@@ -18,6 +26,7 @@ pub(crate) use self::steady::Steady;
 /// The clock of one node. Reading it takes no lock.
 #[derive(Debug)]
 pub(crate) struct Clock {
+    boot_id: Option<u128>,
     /// Steady time when the machine was started.
     at_boot: u64,
     /// Wall time less steady time, as it is believed.
@@ -35,13 +44,14 @@ pub(crate) struct Now {
 }
 
 impl Clock {
-    /// Begins with the machine's wall clock.
-    pub(crate) fn new() -> Self {
-        let wall = machine::wall();
-        let steady = Steady(wall.0);
-        let settled = Settled::new(steady, wall);
+    /// Goes on from what the last run of the store has left; begins with the machine's wall clock if it has left nothing.
+    pub(crate) fn resume(note: Option<&Note>) -> Self {
+        let reading = Reading::now(machine::boot_id());
+        let (steady, believed) = resume(note, &reading);
+        let settled = Settled::new(steady, believed);
         Self {
-            at_boot: steady.0.wrapping_sub(machine::since_boot()),
+            boot_id: reading.boot_id,
+            at_boot: steady.0.wrapping_sub(reading.boot),
             believed: AtomicI64::new(settled.believed()),
             floor: AtomicU64::new(0),
             settled: Mutex::new(settled),
@@ -68,6 +78,13 @@ impl Clock {
         Now { steady, wall: Micros(at(steady, believed).max(floor)) }
     }
 
+    /// What the next run is to go on from.
+    pub(crate) fn note(&self) -> Note {
+        let reading = Reading::now(self.boot_id);
+        let steady = Steady(self.at_boot.wrapping_add(reading.boot));
+        Note::new(&reading, steady, Micros(at(steady, self.believed.load(Ordering::Acquire))))
+    }
+
     /// Compares the clocks; to be called about once a second.
     pub(crate) fn look(&self) -> Option<News> {
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +100,12 @@ impl Clock {
             self.believed.store(believed, Ordering::Release);
         }
         news
+    }
+}
+
+impl Reading {
+    fn now(boot_id: Option<u128>) -> Self {
+        Self { boot_id, boot: machine::since_boot(), wall: machine::wall() }
     }
 }
 

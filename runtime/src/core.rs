@@ -43,7 +43,7 @@ pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 use crate::actor::{Actor, Delivery};
 use crate::address::Address;
 use crate::ask::KeptReplies;
-use crate::clock::{Clock, Steady};
+use crate::clock::Clock;
 use crate::cluster::{Cluster, Owner, Peer};
 use crate::config::NodeConfig;
 use crate::dead_letters::Shelf;
@@ -64,6 +64,7 @@ use crate::supervision::Kind;
 use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
 use crate::waiter::{Outcome, Waiter};
+use crate::wheel::{Due, Wheel};
 
 /// What leaves through the gate.
 pub(crate) enum Effect {
@@ -91,7 +92,7 @@ pub(crate) enum Effect {
 pub(crate) struct Core {
     pub(crate) name: Arc<str>,
     pub(crate) config: NodeConfig,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
     pub(crate) cluster: Cluster,
@@ -100,6 +101,7 @@ pub(crate) struct Core {
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
     pub(crate) timers: KeptTimers,
+    pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
     pub(crate) kept_replies: KeptReplies,
     /// What the turns of this node have asked.
@@ -133,7 +135,7 @@ pub(crate) enum Target<'a> {
 
 /// What the opening of a store has brought.
 pub(crate) struct OpenedStore {
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Effect>,
     pub(crate) hands: Hands,
@@ -167,6 +169,7 @@ impl Core {
             hands,
             quarantine: Quarantine::default(),
             timers: KeptTimers::default(),
+            wheel: Wheel::default(),
             kept_replies: KeptReplies::default(),
             asked: Register::default(),
             waits_for: Mutex::default(),
@@ -353,25 +356,6 @@ impl Core {
         }
     }
 
-    /// Rings at that moment, unless something rings before.
-    pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Steady) {
-        {
-            let mut inner = mailbox.lock();
-            if inner.timed.is_some_and(|timed| timed <= moment) {
-                return;
-            }
-            inner.timed = Some(moment);
-        }
-        let wait = moment.since(self.clock.steady());
-        let mailbox = Arc::clone(mailbox);
-        self.runtime.spawn(async move {
-            tokio::time::sleep(wait).await;
-            let mut inner = mailbox.lock();
-            inner.timed.take_if(|timed| *timed == moment);
-            inner.ring(&mailbox);
-        });
-    }
-
     /// Rings a mailbox that nobody works on if something can be done there now, and otherwise when it can. Nothing need be rung
     /// for: the activation that would look at it costs more than the look.
     pub(crate) fn rouse(&self, mailbox: &Arc<Mailbox>) {
@@ -406,7 +390,7 @@ impl Core {
         }
         if !inner.has_work(&mailbox) {
             drop(inner);
-            self.directory.retire(mailbox, self.store.durable());
+            self.retire(mailbox);
         } else if !has_left && !self.is_stopping() {
             inner.ring(&mailbox);
         }
@@ -439,15 +423,19 @@ impl Core {
                 inner.last_submitted = ticket;
                 core.config.backoff.delay(inner.restarts, rand::random())
             };
-            tokio::time::sleep(wait).await;
-            let mut inner = mailbox.lock();
-            inner.vacate();
-            if mailbox.is_paused(&inner) {
-                // Nobody is there to answer them.
-                inner.questions.clear();
-            }
-            inner.ring(&mailbox);
+            core.wheel.set(None, core.clock.steady().plus(wait), Due::Restart(mailbox));
         });
+    }
+
+    /// The wait after an activation that failed is over.
+    pub(crate) fn restart(&self, mailbox: &Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        inner.vacate();
+        if mailbox.is_paused(&inner) {
+            // Nobody is there to answer them.
+            inner.questions.clear();
+        }
+        inner.ring(mailbox);
     }
 
     /// Reads bodies from the store into the window of a mailbox.

@@ -219,6 +219,11 @@ pub(crate) fn without_expiry(envelope: &[u8]) -> Result<Bytes, EnvelopeError> {
 /// By how much a tick may be larger than the message that its timer keeps: its trace, and a longer time.
 pub(crate) const TICK_BYTES: usize = 32;
 
+/// The same message with another expiry: for one that comes to lie in another store, which has a timeline of its own.
+pub(crate) fn expiring(envelope: &[u8], expires: Steady) -> Result<Bytes, EnvelopeError> {
+    sealed_anew(envelope, |header| Header { expires_at: expires.0, ..header })
+}
+
 /// The same message under another identity, sent at another time: for a tick of a timer. All ticks are of one trace.
 pub(crate) fn as_tick(envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<Bytes, EnvelopeError> {
     sealed_anew(envelope, |header| {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use everpost_persistence::Class;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 
 use crate::actor::{Actor, Answer, Receives};
 use crate::address::AddressOf;
 use crate::ask::Ask;
+use crate::clock::Deadline;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, Incoming, Outward, Target};
 use crate::envelope::Origin;
@@ -216,8 +216,8 @@ impl<A: Actor> ActorHandle<A> {
                 Ok(accepted) => return Ok(self.receipt::<M>(id, accepted)),
                 Err(full) => full,
             };
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.core.config.send_timeout);
-            if timeout_at(deadline, full.room(&self.core, &mut waits)).await.is_err() {
+            let deadline = *deadline.get_or_insert_with(|| Deadline::after(self.core.config.send_timeout));
+            if deadline.wait_for(full.room(&self.core, &mut waits)).await.is_err() {
                 return Err(full.refusal(&self.core));
             }
             self.core.check_intake()?;

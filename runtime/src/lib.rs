@@ -137,6 +137,7 @@ mod turn;
 mod unhandled;
 mod upgrade;
 mod waiter;
+mod wheel;
 
 pub use everpost_macros::{Message, State};
 pub use everpost_persistence::{
@@ -147,7 +148,7 @@ pub use crate::actor::{Actor, Answer, ByHold, ByTurn, Delivery, Handler, Handler
 pub use crate::address::{ADDRESS_BYTES_MAX, Address, AddressOf};
 pub use crate::ask::Ask;
 pub use crate::budget::Budget;
-pub use crate::clock::Micros;
+pub use crate::clock::{ClockSkew, Micros};
 pub use crate::config::{ClusterConfig, ConfigError, IdentityFiles, LinkConfig, NodeConfig};
 pub use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, Reason, WhenFull};
 pub use crate::durable::Durable;

@@ -29,6 +29,7 @@ use crate::room::Line;
 use crate::supervised::Supervised;
 use crate::supervision::Kind;
 use crate::waiter::Waiters;
+use crate::wheel::Entry;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
 pub(crate) struct Mailbox {
@@ -66,8 +67,8 @@ pub(crate) struct Inner {
     pub(crate) leave_if_idle: bool,
     /// The gate will ring when the head is durable.
     pub(crate) gated: bool,
-    /// When a timer will ring, because something backs off, was set aside or is held.
-    pub(crate) timed: Option<Steady>,
+    /// When the wheel will ring, because something backs off, was set aside or is held.
+    pub(crate) timed: Option<Entry>,
     /// Other nodes were told that it is full.
     pub(crate) told_full: bool,
     /// Its restart budget, when some of it is spent, and whether it is paused.

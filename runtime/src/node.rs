@@ -21,6 +21,7 @@ pub use self::stop::StopError;
 use self::stop::Stopping;
 use crate::actor::Actor;
 use crate::address::{Address, AddressOf};
+use crate::clock::ClockSkew;
 use crate::core::Core;
 use crate::dead_letters::DeadLetters;
 use crate::gate::NodeEnded;
@@ -148,6 +149,14 @@ impl Node {
     #[must_use]
     pub fn is_linked_to(&self, name: &str) -> bool {
         self.core.cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
+    }
+
+    /// How the wall clock of the node `name` differs from that of this one, by what both said when they last met; none when
+    /// they have not met since this node was started. It includes the time that a packet took. More than five seconds is told in the
+    /// logs of both.
+    #[must_use]
+    pub fn clock_skew(&self, name: &str) -> Option<ClockSkew> {
+        self.core.cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
     }
 
     /// The name of the node on which an actor lives, by the configuration of this one.

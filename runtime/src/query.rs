@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::actor::{Actor, Answer, Payload};
+use crate::clock::Deadline;
 use crate::cluster::Peer;
 use crate::core::Effect;
 use crate::handle::ActorHandle;
@@ -43,7 +44,7 @@ impl<'h, A: Answer<Q>, Q: Message> Query<'h, A, Q> {
 
     async fn run(self) -> Result<Q::Reply, QueryError> {
         let answer = self.handle.answer_to(self.question);
-        tokio::time::timeout(self.timeout, answer).await.unwrap_or(Err(QueryError::Timeout(self.timeout)))
+        Deadline::after(self.timeout).wait_for(answer).await.unwrap_or(Err(QueryError::Timeout(self.timeout)))
     }
 }
 

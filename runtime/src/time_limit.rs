@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// Whether work has told since it was last asked that it goes on.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(crate) async fn within<F: Future>(limit: Duration, progress: &Progress, work
             if !progress.take() {
                 return Poll::Ready(Err(TimeSpent));
             }
-            time.as_mut().reset(Instant::now() + limit);
+            time.set(sleep(limit));
         }
         Poll::Pending
     })
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn progress_gives_more_time_and_its_end_is_noticed() {
-        let (progress, begun) = (Progress::default(), Instant::now());
+        let (progress, begun) = (Progress::default(), tokio::time::Instant::now());
         let work = async {
             for _ in 0..5 {
                 sleep(LIMIT / 2).await;
@@ -72,6 +72,17 @@ mod tests {
         assert!(within(LIMIT, &progress, work).await.is_err());
         let taken = begun.elapsed();
         assert!(taken >= LIMIT / 2 * 5 && taken <= LIMIT * 5, "{taken:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_the_longest_time_lets_progress_go_on() {
+        let progress = Progress::default();
+        let work = async {
+            progress.tell();
+            sleep(LIMIT).await;
+            7
+        };
+        assert_eq!(within(Duration::MAX, &progress, work).await.ok(), Some(7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,8 +69,14 @@ async fn a_damaged_message_refuses_to_start_and_names_the_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_journal_refuses_to_start() {
     let folder = everpost_tests::folder();
-    let mut child =
-        Child::up(&Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None });
+    let mut child = Child::up(&Setup {
+        folder: folder.path().into(),
+        attempts_max: 8,
+        open: false,
+        logs: false,
+        seat: None,
+        waits: false,
+    });
     child.tell(&Command::Send(vec![(worker("journalled"), vec![Step::Wait(0), Step::Append(1)])]));
     child.wait_for("it is durable", |event| matches!(event, Event::Accepted(_)));
     child.kill();
@@ -119,8 +125,14 @@ async fn a_damaged_state_holds_back_its_own_actor_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_in_use_by_another_process_is_refused_and_free_after_its_death() {
     let folder = everpost_tests::folder();
-    let mut child =
-        Child::up(&Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None });
+    let mut child = Child::up(&Setup {
+        folder: folder.path().into(),
+        attempts_max: 8,
+        open: true,
+        logs: false,
+        seat: None,
+        waits: false,
+    });
     let refused = workers(folder.path(), &Probe::new()).start().await.unwrap_err();
     assert!(
         matches!(&refused, StartError::Open(OpenError::InUse { folder: named }) if named == folder.path()),

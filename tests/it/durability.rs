@@ -91,7 +91,8 @@ async fn a_new_activation_sees_what_its_predecessor_submitted() {
 async fn what_a_pipelined_turn_does_after_committed_survives_a_kill() {
     for round in 0..10 {
         let folder = everpost_tests::folder();
-        let setup = Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None };
+        let setup =
+            Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None, waits: false };
         let mut child = Child::up(&setup);
         // A turn that is shown to the outside after `committed` builds on the turn that has sent it.
         let shown = vec![Step::Committed, Step::Reach(GATE), Step::Append(2)];
@@ -152,7 +153,8 @@ fn same_work(one: &Note, other: &Note) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_derived_ids_are_the_same_after_a_kill() {
     let folder = everpost_tests::folder();
-    let mut setup = Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None };
+    let mut setup =
+        Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let question = vec![Step::Note];
     let steps = vec![
         Step::Note,

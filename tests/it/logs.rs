@@ -8,8 +8,14 @@ use serde_json::Value;
 /// Runs `steps` in a child that logs JSON; returns the id of the message, and the logs.
 fn logs_of(steps: Vec<Step>, attempts_max: u32) -> (String, Vec<Value>) {
     let folder = everpost_tests::folder();
-    let mut child =
-        Child::up(&Setup { folder: folder.path().into(), attempts_max, open: true, logs: true, seat: None });
+    let mut child = Child::up(&Setup {
+        folder: folder.path().into(),
+        attempts_max,
+        open: true,
+        logs: true,
+        seat: None,
+        waits: false,
+    });
     child.tell(&Command::Send(vec![(worker("first"), steps)]));
     let accepted = child.wait_for("it is accepted", |event| matches!(event, Event::Accepted(_)));
     let Event::Accepted(id) = accepted else { unreachable!("it was waited for") };

@@ -67,7 +67,14 @@ fn run_until_drained(setup: &Setup) -> u32 {
 async fn check(poisons: &[(Target, Step)], deaths: impl FnOnce(u32) -> bool) {
     let folder = everpost_tests::folder();
     fill(folder.path(), poisons).await;
-    let setup = Setup { folder: folder.path().into(), attempts_max: ATTEMPTS_MAX, open: true, logs: false, seat: None };
+    let setup = Setup {
+        folder: folder.path().into(),
+        attempts_max: ATTEMPTS_MAX,
+        open: true,
+        logs: false,
+        seat: None,
+        waits: false,
+    };
     let died = run_until_drained(&setup);
     assert!(deaths(died), "{died} processes died");
 
@@ -127,7 +134,8 @@ async fn twenty_kills_from_outside_dead_letter_nobody() {
     for seed in seeds("poison::twenty_kills_from_outside_dead_letter_nobody", 1) {
         let folder = everpost_tests::folder();
         let mut random = seed.random();
-        let setup = Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None };
+        let setup =
+            Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None, waits: false };
         let mut child = Child::up(&setup);
         // Long turns, so that a kill finds messages in hand; each tells that it runs.
         let turns = |number| vec![Step::Reach(GATE), Step::Work(300_000), Step::Append(number)];

@@ -19,7 +19,7 @@ const BEGUN: u32 = 3;
 /// A process dies while it has the message `steps` for the worker `suspect` in hand. The `others` have begun and wait at
 /// their gate by then: not in hand, since nobody polls them.
 fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
-    let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false, seat: None };
+    let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let mut child = Child::up(&setup);
     let begin = |steps: &[Step]| [&[Step::Reach(BEGUN)], steps].concat();
     let others: Vec<_> = others.iter().map(|(to, steps)| (to.clone(), begin(steps))).collect();

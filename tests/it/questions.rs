@@ -109,7 +109,8 @@ async fn a_turn_that_asks_gets_the_reply_and_the_asked_handler_runs_once_over_it
 #[tokio::test(flavor = "multi_thread")]
 async fn an_asked_handler_runs_once_although_the_asking_turn_dies_with_the_process() {
     let folder = everpost_tests::folder();
-    let mut setup = Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None };
+    let mut setup =
+        Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let question = vec![Step::Note, Step::Append(7)];
     let steps = vec![Step::Ask(worker("asked"), question), Step::Reach(GATE), Step::Wait(GATE), Step::Append(9)];
     let mut child = Child::up(&setup);

@@ -34,8 +34,14 @@ async fn killed_at_random_moments_nothing_acknowledged_is_lost_or_doubled() {
 
 /// One life of the process; returns where the next one begins.
 fn live_and_die(folder: &Path, random: &mut Random, oracle: &mut Oracle, streams: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let mut child =
-        Child::start(&Setup { folder: folder.into(), attempts_max: 8, open: true, logs: false, seat: None });
+    let mut child = Child::start(&Setup {
+        folder: folder.into(),
+        attempts_max: 8,
+        open: true,
+        logs: false,
+        seat: None,
+        waits: false,
+    });
     child.tell(&Command::Load(streams));
     // Some die while they open the store, or replay.
     let events = if random.once_in(4) { random.below(4) } else { random.below(EVENTS_MAX) };

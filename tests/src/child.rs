@@ -5,6 +5,7 @@ mod serve;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use std::thread::JoinHandle;
 pub use self::serve::serve;
 use crate::protocol::{Command, Event, MARK, Setup, VARIABLE};
 use crate::wait::DEADLINE;
+use crate::wall::Wall;
 
 /// How many events may be on their way; a child that is not read waits.
 const EVENTS_MAX: usize = 1024;
@@ -38,11 +40,16 @@ impl Child {
     /// When the system starts no process.
     #[must_use]
     pub fn start(setup: &Setup) -> Self {
+        Self::start_with(setup, [])
+    }
+
+    fn start_with<const N: usize>(setup: &Setup, environment: [(&'static str, PathBuf); N]) -> Self {
         let program = std::env::current_exe().expect("a test knows its own program");
         let mut process = std::process::Command::new(program)
             .args([ENTRY, "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, serde_json::to_string(setup).expect("a setup can be encoded"))
             .env("RUST_LOG", if setup.logs { "everpost=debug" } else { "everpost=info" })
+            .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -73,7 +80,21 @@ impl Child {
     /// When the node does not start.
     #[must_use]
     pub fn up(setup: &Setup) -> Self {
-        let mut child = Self::start(setup);
+        Self::start(setup).is_up()
+    }
+
+    /// As [`Child::up`], with a wall clock of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn up_at(setup: &Setup, wall: &Wall) -> Self {
+        Self::start_with(setup, wall.environment()).is_up()
+    }
+
+    fn is_up(self) -> Self {
+        let mut child = self;
         let mut early = VecDeque::new();
         child.wait_for("the node starts", |event| {
             early.push_back(event.clone());

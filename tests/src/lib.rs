@@ -19,6 +19,8 @@ pub mod relay;
 pub mod seeds;
 pub mod stage;
 pub mod wait;
+pub mod waits;
+pub mod wall;
 pub mod worker;
 
 use std::time::Duration;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::Seat;
 use crate::probe::Note;
+use crate::waits::{Kind, Order};
 use crate::worker::{Step, Target};
 
 /// Lines of other programs' output, the test runner's say, do not start with it.
@@ -28,13 +29,16 @@ pub struct Setup {
     /// Its place among other nodes, if there are others.
     #[serde(default)]
     pub seat: Option<Seat>,
+    /// Whether its node has the actors of the test of clocks.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 impl Setup {
     /// A node by itself with open gates.
     #[must_use]
     pub fn alone(folder: &Path) -> Self {
-        Self { folder: folder.into(), attempts_max: 8, open: true, logs: false, seat: None }
+        Self { folder: folder.into(), attempts_max: 8, open: true, logs: false, seat: None, waits: false }
     }
 
     /// A node among others with open gates.
@@ -53,6 +57,8 @@ pub enum Command {
     Drain,
     /// Send jobs on every stream of the load, from these numbers on, until killed.
     Load(Vec<(u32, u32)>),
+    /// Something for the test of clocks.
+    Waits(Order),
     /// Supervise a task that reaches gate 0 and fails, again and again, with a budget of so many restarts within an hour.
     Supervise {
         /// How many.
@@ -80,6 +86,10 @@ pub enum Event {
     Reached(u32),
     /// A handler has noted its turn.
     Noted(Note),
+    /// Something ran that had waited; whether its wait was the long one.
+    Ran(Kind, bool),
+    /// The test of clocks has looked.
+    Looked,
     /// Nothing waits.
     Drained,
     /// The timer that sends this number is durable.

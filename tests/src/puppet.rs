@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use everpost_transport::hello::{EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
+use everpost_transport::hello::{Clocks, EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 use everpost_transport::{Closed, Connection, DialError, Endpoint, Frame, Identity, Settings, Streams};
 
@@ -66,6 +66,7 @@ impl Puppet {
             message_bytes_max: 16 << 20,
             lines: Vec::new(),
             earlier: Vec::new(),
+            clocks: Clocks::default(),
         };
         Self { endpoint, hello }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::link::{Lane, Sequence};
 
 /// The version of the protocol that this build speaks. Each side refuses any other.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// What each side says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,17 @@ pub struct Hello {
     pub lines: Vec<Line>,
     /// The runs of its store before this one that could be met, oldest first; the newest [`EARLIER_RUNS_MAX`].
     pub earlier: Vec<EarlierRun>,
+    /// What its clocks say while it says so.
+    pub clocks: Clocks,
+}
+
+/// The clocks of a node at one moment, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// On the timeline of its store, which does not jump: so the distance of two of them is known for a whole conversation.
+    pub steady: u64,
+    /// Since 1970, UTC, as it believes.
+    pub wall: u64,
 }
 
 /// How many earlier runs a store remembers and tells. A peer that has met none of them since is judged by the oldest.

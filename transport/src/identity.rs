@@ -3,6 +3,7 @@
 //! A node is who its certificate says: the cluster's own authority signed it for the node's name. There is no other secret
 //! and no other list; nobody outside the cluster can complete a handshake.
 
+mod clock;
 mod keys;
 mod load;
 mod tls;
@@ -15,6 +16,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
+use self::clock::Clock;
 pub(crate) use self::tls::{alert, explained, provider};
 use crate::endpoint::IntrusionReason;
 
@@ -26,6 +28,7 @@ pub struct Identity {
     key: Arc<PrivateKeyDer<'static>>,
     authority: Arc<RootCertStore>,
     certificate_path: PathBuf,
+    clock: Clock,
 }
 
 /// The files do not make an identity. The message says which file, what is wrong, and what to do.
@@ -51,6 +54,12 @@ pub enum IdentityError {
 }
 
 impl Identity {
+    /// Judges the certificates of others by what this says that the time is, instead of by the machine's wall clock.
+    #[must_use]
+    pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { clock: Clock::new(now), ..self }
+    }
+
     /// Checks that others will accept the certificate at time `at` as that of the node `name`. A time in the future tells
     /// whether it will have expired by then.
     ///

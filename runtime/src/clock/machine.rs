@@ -20,6 +20,19 @@ pub(super) fn since_boot() -> u64 {
     seconds * 1_000_000 + nanos / 1_000
 }
 
+/// Which boot of which machine this is: `since_boot` of one can be compared.
+#[cfg(target_os = "linux")]
+pub(super) fn boot_id() -> Option<u128> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&id.trim().replace('-', ""), 16).ok()
+}
+
+/// Each process begins anew.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn boot_id() -> Option<u128> {
+    None
+}
+
 /// Microseconds since the first call in this process.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads a clock")]

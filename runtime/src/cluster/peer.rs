@@ -15,6 +15,7 @@ use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
 use crate::alarm::{Alarm, Said};
+use crate::clock::ClockSkew;
 use crate::config::{LinkConfig, NodeConfig};
 use crate::link::{Introduced, Note, Troubles};
 use crate::message::MessageId;
@@ -43,6 +44,8 @@ pub(crate) struct Peer {
     troubles: Mutex<Troubles>,
     /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
     contradictions: Mutex<Alarm>,
+    /// How its wall clock differed when it last introduced itself.
+    skew: Mutex<Option<ClockSkew>>,
 }
 
 impl Peer {
@@ -68,6 +71,7 @@ impl Peer {
             questions: Questions::default(),
             contradictions: Mutex::default(),
             troubles: Mutex::default(),
+            skew: Mutex::new(None),
         }
     }
 
@@ -89,6 +93,15 @@ impl Peer {
     /// What was said of its link. Nothing is locked after it.
     pub(crate) fn troubles(&self) -> MutexGuard<'_, Troubles> {
         lock(&self.troubles)
+    }
+
+    /// How its wall clock differed when it last introduced itself; none before that.
+    pub(crate) fn skew(&self) -> Option<ClockSkew> {
+        *lock(&self.skew)
+    }
+
+    pub(crate) fn set_skew(&self, skew: ClockSkew) {
+        *lock(&self.skew) = Some(skew);
     }
 
     /// Tells the peer something when there is a connection.

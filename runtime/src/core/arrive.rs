@@ -9,8 +9,9 @@ use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
 use super::locked::Locked;
 use super::{Core, Effect};
 use crate::address::{Address, mailbox_id};
+use crate::clock::Timelines;
 use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
-use crate::envelope::{EnvelopeError, Header};
+use crate::envelope::{EnvelopeError, Header, expiring};
 use crate::expiry::Handling;
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
@@ -65,13 +66,15 @@ pub(crate) struct Producer {
     pub(crate) store: StoreId,
     /// Locked before any mailbox.
     pub(crate) receiving: Arc<Mutex<Receiving>>,
+    /// How its timeline lies to that of this store, in this conversation.
+    pub(crate) timelines: Timelines,
 }
 
 impl Core {
     /// Reads the headers of a message that came on a lane.
-    pub(crate) fn arriving(&self, data: Data) -> Result<Arriving, ArrivalError> {
+    pub(crate) fn arriving(&self, from: &Producer, data: Data) -> Result<Arriving, ArrivalError> {
         let Data { lane, previous, sequence, flags, body } = data;
-        let arriving = self.arriving_volatile(body)?;
+        let arriving = self.arriving_volatile(from, body)?;
         let Mailbox { address, partition, .. } = &*arriving.mailbox;
         if lane.partition != partition.0 || lane.line != line_of(address.actor_type()) {
             return Err(ArrivalError::WrongLane { address: address.clone(), lane });
@@ -80,12 +83,19 @@ impl Core {
     }
 
     /// Reads the headers of a message that is stored nowhere yet.
-    pub(crate) fn arriving_volatile(&self, envelope: Bytes) -> Result<Arriving, ArrivalError> {
+    pub(crate) fn arriving_volatile(&self, from: &Producer, envelope: Bytes) -> Result<Arriving, ArrivalError> {
         let (header, _) = Header::decode(&envelope)?;
-        let (id, keep_reply, handling) = (header.id(), header.keep_reply, Handling::of(&header));
+        let (id, keep_reply, mut handling) = (header.id(), header.keep_reply, Handling::of(&header));
         let mailbox = match self.directory.find(mailbox_id(header.destination)) {
             Some(mailbox) => mailbox,
             None => self.mailbox_of(header.destination)?,
+        };
+        let envelope = match &mut handling.expires {
+            Some(expires) => {
+                expires.at = from.timelines.here(expires.at);
+                expiring(&envelope, expires.at)?
+            }
+            None => envelope,
         };
         Ok(Arriving { place: None, flags: 0, id, keep_reply, handling, mailbox, envelope })
     }

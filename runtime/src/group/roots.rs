@@ -18,6 +18,7 @@ use super::actor::{self, Actors, Claims};
 use super::family::{Family, Order, Stored};
 use super::plan::Plan;
 use super::{Group, GroupEnded, SuperviseError, record};
+use crate::clock::Deadline;
 use crate::core::Core;
 use crate::gate::NodeEnded;
 use crate::inside::{self, RootId};
@@ -100,22 +101,21 @@ impl Groups {
     /// their names are returned.
     pub(crate) async fn stop(&self, within: Duration, kill_within: Duration) -> Vec<String> {
         let running = self.registry.close();
-        let deadline = tokio::time::Instant::now() + within;
+        let deadline = Deadline::after(within);
         let mut late = Vec::new();
         for group in running.iter().rev() {
-            // Once the deadline has passed this only looks whether the group is done.
-            if tokio::time::timeout_at(deadline, group.stopped()).await.is_err() {
+            if deadline.wait_for(group.stopped()).await.is_err() {
                 late.push(group);
             }
         }
-        let deadline = tokio::time::Instant::now() + kill_within;
+        let deadline = Deadline::after(kill_within);
         for group in &late {
             // One that is gone needs no more.
             let _ = group.group.cast(Order::Kill);
         }
         for group in &late {
             // One that does not even end now never yields; nothing more can be done.
-            let _ = tokio::time::timeout_at(deadline, group.ended()).await;
+            let _ = deadline.wait_for(group.ended()).await;
         }
         self.end_supervisor(deadline).await;
         late.iter().map(|group| group.name().to_owned()).collect()
@@ -126,14 +126,14 @@ impl Groups {
         self.registry.gone(why);
     }
 
-    async fn end_supervisor(&self, deadline: tokio::time::Instant) {
+    async fn end_supervisor(&self, deadline: Deadline) {
         if let Some(supervisor) = self.supervisor.get() {
             // One that is gone has nothing left to end.
             let _ = supervisor.cast(RootsOrder::Stop);
         }
         let supervising = lock(&self.supervising).take();
         if let Some(mut supervising) = supervising
-            && tokio::time::timeout_at(deadline, &mut supervising).await.is_err()
+            && deadline.wait_for(&mut supervising).await.is_err()
         {
             tracing::warn!(event = "task does not yield", "a task of a group does not yield, and cannot be ended");
         }

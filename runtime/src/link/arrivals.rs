@@ -19,7 +19,7 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
         let mut bytes = 0;
         let mut broken = None;
         for frame in frames.drain(..) {
-            match read(core, frame) {
+            match read(core, from, frame) {
                 Ok(message) => {
                     if !arriving.is_empty() && bytes + message.bytes() > bytes_max {
                         core.arrive(from, &mut arriving).await?;
@@ -41,10 +41,10 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
     }
 }
 
-fn read(core: &Core, frame: Frame) -> Result<Arriving, Ended> {
+fn read(core: &Core, from: &Producer, frame: Frame) -> Result<Arriving, Ended> {
     match frame {
-        Frame::Data(data) => Ok(core.arriving(data)?),
-        Frame::Volatile(envelope) => Ok(core.arriving_volatile(envelope)?),
+        Frame::Data(data) => Ok(core.arriving(from, data)?),
+        Frame::Volatile(envelope) => Ok(core.arriving_volatile(from, envelope)?),
         _ => Err(Ended::Protocol("a frame of another kind came on a data stream".to_owned())),
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use everpost_persistence::{Class, Key, StoreId};
-use everpost_transport::hello::{EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
+use everpost_transport::hello::{Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
 use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
 use super::Ended;
+use crate::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{ArrivalError, Core, Producer};
 use crate::gate::NodeEnded;
@@ -75,10 +76,15 @@ async fn introduce(
     let Frame::Hello(hello) = next_frame(&mut streams.control_in, &mut frames).await? else {
         return Err(Ended::Protocol("it did not introduce itself first".to_owned()));
     };
+    let now = core.clock.now();
     let store = StoreId(hello.run.store);
     let receiving = core.cluster.producer(store);
-    let producer = Producer { peer: Arc::clone(peer), store, receiving };
+    let timelines = Timelines::new(now.steady, Steady(hello.clocks.steady));
+    let producer = Producer { peer: Arc::clone(peer), store, receiving, timelines };
     core.judge(certified, &hello, &producer, &core.cluster.acquaintances())?;
+    let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
+    peer.set_skew(skew);
+    peer.troubles().clocks(&core.name, &peer.name, skew);
     let lines = core.shared_lines(&peer.name, &hello.lines);
     Ok(Introduction { frames, producer, lines, hello })
 }
@@ -122,7 +128,7 @@ impl Core {
     }
 
     fn hello(&self) -> Hello {
-        let epoch = self.store.epoch();
+        let (epoch, now) = (self.store.epoch(), self.clock.now());
         let mut lines: Vec<Line> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
         lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Hello {
@@ -139,6 +145,7 @@ impl Core {
             message_bytes_max: self.config.message_bytes_max as u64,
             lines,
             earlier: self.cluster.earlier_runs().to_vec(),
+            clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Ended;
 use crate::alarm::{Alarm, Alarms, Said};
+use crate::clock::{ClockSkew, SKEW_MAX};
 use crate::core::ArrivalError;
 
 /// How many reasons are told at a time for which a peer is refused.
@@ -25,6 +26,7 @@ pub(crate) struct Troubles {
     failed: Alarm,
     /// Lanes that wait for a message to be taken.
     pub(super) too_large: Alarms<Lane>,
+    clocks: Alarm,
     was_up: bool,
 }
 
@@ -35,6 +37,7 @@ impl Default for Troubles {
             refused: Alarms::new(REASONS_MAX),
             failed: Alarm::default(),
             too_large: Alarms::new(LANES_MAX),
+            clocks: Alarm::default(),
             was_up: false,
         }
     }
@@ -49,6 +52,18 @@ impl Troubles {
         if is_over.contains(&true) || !self.was_up {
             self.was_up = true;
             tracing::info!(node, peer, owed, event = "link up", "messages go both ways");
+        }
+    }
+
+    /// A peer has said what its wall clock says. Waits do not depend on it: what is left of them travels.
+    pub(super) fn clocks(&mut self, node: &str, peer: &str, skew: ClockSkew) {
+        let now = Instant::now();
+        if skew.length() > SKEW_MAX {
+            if let Some(Said { times, lasts }) = self.clocks.raise(now) {
+                tracing::warn!(node, peer, clock = %skew, times, ?lasts, event = "clocks differ", "times that messages of the peer say are off by as much; see to the clocks of both machines");
+            }
+        } else if self.clocks.clear(now).is_some() {
+            tracing::info!(node, peer, clock = %skew, event = "clocks agree", "the clocks of both nodes are right again");
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// In a second.
+const NANOS: u128 = 1_000_000_000;
+
 /// Exponential backoff with full jitter: the wait before attempt `n + 1` is a random part of
 /// `first * 2^(n - 1)`, and never more than `cap`.
 ///
@@ -20,7 +23,10 @@ impl Backoff {
     pub fn delay(&self, failures: u32, random: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.cap);
-        bound.mul_f64(f64::from(random) / f64::from(u32::MAX))
+        // The longest duration has 94 bits of nanoseconds, the random number 32: the product is exact.
+        let drawn = bound.as_nanos() * u128::from(random) / u128::from(u32::MAX);
+        let seconds = u64::try_from(drawn / NANOS).expect("it is no longer than the bound");
+        Duration::new(seconds, u32::try_from(drawn % NANOS).expect("it is less than a second"))
     }
 }
 
@@ -45,6 +51,12 @@ mod tests {
             prop_assert!(delay <= backoff.cap);
             prop_assert!(failures > 1 || delay <= backoff.first);
         }
+    }
+
+    #[test]
+    fn a_wait_may_be_as_long_as_there_are() {
+        let backoff = Backoff { first: Duration::MAX, cap: Duration::MAX };
+        assert_eq!([0, u32::MAX].map(|random| backoff.delay(1, random)), [Duration::ZERO, Duration::MAX]);
     }
 
     #[test]

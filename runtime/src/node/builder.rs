@@ -23,7 +23,6 @@ use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, sweep, watch};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
-use crate::clock::{Clock, Micros};
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
@@ -36,6 +35,7 @@ use crate::quarantine;
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
 use crate::upgrade::UpgradeReport;
+use crate::wheel;
 
 /// How long an address of a peer is waited for before the next one is tried.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -199,7 +199,7 @@ impl NodeBuilder {
             cluster.validate(&name)?;
         }
         // Before anything is opened: certificates that are not right are the likeliest trouble.
-        let identity = cluster.as_ref().map(|cluster| identify(&name, &cluster.identity)).transpose()?;
+        let identity = cluster.as_ref().map(|cluster| identify(&cluster.identity)).transpose()?;
         let kinds = kinds(&parts)?;
         let progress = Arc::new(Notify::new());
         let rung = Arc::clone(&progress);
@@ -229,7 +229,13 @@ impl NodeBuilder {
         let partitions = store.partitions().get();
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);
-        let opened = OpenedStore { clock: Clock::new(), store, gate, hands, first };
+        let noted = store.clone();
+        let clock = Arc::new(blocking(move || clocks::resume(&noted)).await?);
+        if let Some(identity) = &identity {
+            // By the clock that is believed: one that was set just now spoils no certificate.
+            identity.check(&name, clock.wall().into())?;
+        }
+        let opened = OpenedStore { clock, store, gate, hands, first };
         let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
         // Before anything else holds on to the store, so that it is free again if this fails.
         let recovering = Arc::clone(&core);
@@ -284,12 +290,13 @@ async fn start(
     cluster: Option<(ClusterConfig, Identity)>,
 ) -> Result<Node, StartError> {
     let links = match cluster {
-        Some((cluster, identity)) => Some(bind(&core, cluster, &identity)?),
+        Some((cluster, identity)) => Some(bind(&core, cluster, identity)?),
         None => None,
     };
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
     let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
     let looking = tokio::spawn(watch::watch(Arc::clone(&core)));
+    let turning = tokio::spawn(wheel::turn(Arc::clone(&core)));
     let node = Node { core, tasks: Arc::new(Tasks::new()), links };
     let lifeline = Lifeline(node.clone());
     tokio::spawn(async move {
@@ -297,7 +304,7 @@ async fn start(
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
     });
-    [sweeping, watching, looking].into_iter().for_each(|task| node.tasks.add_background(task));
+    [sweeping, watching, looking, turning].into_iter().for_each(|task| node.tasks.add_background(task));
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
         let _ = node.stopped().await;
@@ -309,6 +316,8 @@ async fn start(
 /// Starts the supervisors, and what waits in the store.
 async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<(), StartError> {
     let core = &node.core;
+    // Before everything that lies on the timeline.
+    clocks::note(core);
     let Recovered { suspects, unhandled } = recovered;
     unhandled.give_up(core).await?;
     for part in parts {
@@ -342,14 +351,12 @@ fn peers(name: &str, cluster: Option<&ClusterConfig>, config: &NodeConfig, parti
     }
 }
 
-/// The node's certificate, which must be its own.
-fn identify(name: &str, files: &IdentityFiles) -> Result<Identity, StartError> {
-    let identity = Identity::load(&files.certificate, &files.key, &files.authority)?;
-    identity.check(name, Micros::now().into())?;
-    Ok(identity)
+/// The node's certificate, from its files.
+fn identify(files: &IdentityFiles) -> Result<Identity, StartError> {
+    Ok(Identity::load(&files.certificate, &files.key, &files.authority)?)
 }
 
-fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result<Arc<Links>, StartError> {
+fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: Identity) -> Result<Arc<Links>, StartError> {
     let settings = Settings {
         listen: cluster.listen,
         keep_alive: cluster.link.keep_alive,
@@ -358,7 +365,9 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result
         message_bytes_max: core.config.message_bytes_max,
         handshake_timeout: HANDSHAKE_TIMEOUT,
     };
-    let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
+    let clock = Arc::clone(&core.clock);
+    let identity = identity.with_clock(move || clock.wall().into());
+    let endpoint = Endpoint::bind(&settings, &identity, cluster.peers.into_keys())?;
     tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
     Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
 }

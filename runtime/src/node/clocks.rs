@@ -1,30 +1,73 @@
-//! Watches the machine's wall clock, which anybody may set.
+//! The node's clock over its life: it goes on from what the last run has left, watches the machine's wall clock, which anybody
+//! may set, and leaves a note for the next run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{News, SETTLE};
+use everpost_persistence::{Class, Key, Position, ReadError, Store};
+
+use crate::clock::{Clock, News, Note, SETTLE};
 use crate::core::Core;
 
-/// How often. A step is noticed within this; less often, and what is shown of the clock lags behind.
+/// Where the store keeps the note.
+const TIME: Key = Key::Note { name: 1 };
+/// How often the wall clock is looked at. A step is noticed within this; less often, and what is shown of the clock lags behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After how many looks the note is written anew, if anything was stored meanwhile. Only a start after another boot of the machine
+/// depends on its age: if the wall clock says too little then, the timeline goes on from the note.
+const NOTE_EVERY: u32 = 60;
+
+/// The clock of a store, as the last run has left it. Blocks.
+pub(super) fn resume(store: &Store) -> Result<Clock, ReadError> {
+    let record = store.get(&TIME)?;
+    let note = record.as_deref().and_then(Note::decode);
+    if record.is_some() && note.is_none() {
+        tracing::warn!(
+            event = "no note on time",
+            "the note of the last run cannot be read by this build; waits go on by the wall clock"
+        );
+    }
+    Ok(Clock::resume(note.as_ref()))
+}
+
+/// Writes down what the next run is to go on from. Returns its ticket; none when there is no room for it now.
+pub(super) fn note(core: &Core) -> Option<Position> {
+    let record = core.clock.note().encode();
+    let permit = core.store.try_reserve(Class::Turn { grows: false }, record.len()).ok()?;
+    let (ticket, ()) = core.store.submit(permit, |stage| stage.put(TIME, record.into()));
+    Some(ticket)
+}
 
 /// Watches for as long as the node runs.
 pub(super) async fn watch(core: Arc<Core>) {
-    let node = &core.name;
+    let (mut noted, mut looks) = (Position(0), 0);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        match core.clock.look() {
-            None => {}
-            Some(News::Stepped(by)) => {
-                tracing::warn!(%node, by = %Span(by), believed_after = ?SETTLE, event = "the wall clock was set", "nothing happens because of it before it has stood for that long; waits do not depend on it");
-            }
-            Some(News::TakenBack) => {
-                tracing::warn!(%node, event = "the wall clock is right again", "nothing happened because it was set");
-            }
-            Some(News::Believed(by)) => {
-                tracing::warn!(%node, by = %Span(by), event = "the wall clock is believed", "what is due at a wall time follows it from now on");
-            }
+        looks += 1;
+        let news = core.clock.look();
+        if let Some(news) = news {
+            tell(&core.name, news);
+        }
+        let is_over = matches!(news, Some(News::Believed(_)));
+        if (is_over || (looks >= NOTE_EVERY && core.store.durable() > noted))
+            && let Some(ticket) = note(&core)
+        {
+            (noted, looks) = (ticket, 0);
+        }
+    }
+}
+
+fn tell(node: &str, news: News) {
+    match news {
+        News::Stepped(by) => {
+            tracing::warn!(node, by = %Span(by), believed_after = ?SETTLE, event = "the wall clock was set", "nothing happens because of it before it has stood for that long; waits do not depend on it");
+        }
+        News::TakenBack => {
+            tracing::warn!(node, event = "the wall clock is right again", "nothing happened because it was set");
+        }
+        News::Believed(by) => {
+            tracing::warn!(node, by = %Span(by), event = "the wall clock is believed", "what is due at a wall time follows it from now on");
         }
     }
 }
@@ -32,8 +75,8 @@ pub(super) async fn watch(core: Arc<Core>) {
 /// A distance in microseconds, with its direction.
 struct Span(i64);
 
-impl std::fmt::Display for Span {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = Duration::from_micros(self.0.unsigned_abs());
         write!(f, "{length:?} {}", if self.0 < 0 { "back" } else { "ahead" })
     }

@@ -7,7 +7,8 @@ use everpost_persistence::CommitError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Node;
+use super::{Node, clocks};
+use crate::clock::Deadline;
 use crate::gate::NodeEnded;
 use crate::inside;
 use crate::link::LinkOrder;
@@ -119,6 +120,7 @@ impl Node {
         for task in self.tasks.take_background() {
             task.abort();
         }
+        clocks::note(core);
         let closed = core.close_store().await;
         // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
         core.gate.open(|effect| core.release(effect));
@@ -173,11 +175,10 @@ impl Drop for Lifeline {
 
 /// Waits for the tasks, together; returns those that were not done in time.
 async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
-    let deadline = tokio::time::Instant::now() + timeout;
+    let deadline = Deadline::after(timeout);
     let mut late = Vec::new();
     for mut task in tasks {
-        // Once the deadline has passed this only looks whether the task is done.
-        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+        if deadline.wait_for(&mut task).await.is_err() {
             late.push(task);
         }
     }

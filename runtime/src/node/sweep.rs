@@ -26,7 +26,7 @@ fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64) {
     core.forget_budget(&mut inner, &mailbox);
     if matches!(inner.presence, Presence::Absent) {
         drop(inner);
-        core.directory.retire(mailbox, core.store.durable());
+        core.retire(mailbox);
     } else if inner.may_leave() && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep {
         inner.leave_if_idle = true;
         inner.wake();

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::load;
 use crate::probe::Probe;
 use crate::protocol::{Command, Event, Setup, VARIABLE, emit};
+use crate::waits::{self, Waiting};
 use crate::worker::{Quick, Script, Step, Target, Worker, workers};
 
 /// How many commands may wait.
@@ -36,6 +37,11 @@ async fn run(setup: Setup) {
         Some(seat) => seat.builder(&probe),
         None => load::actors(workers(&setup.folder, &probe)),
     };
+    let (node, config) = if setup.waits {
+        (node.actor(Waiting::<false>).actor(Waiting::<true>), waits::config())
+    } else {
+        (node, config)
+    };
     emit(&Event::Opening);
     let node = match node.config(config).start().await {
         Ok(node) => node,
@@ -55,6 +61,7 @@ async fn run(setup: Setup) {
                     tokio::spawn(run_client(node.clone(), stream, first));
                 }
             }
+            Command::Waits(order) => waits::obey(&node, order).await,
             Command::Supervise { restarts } => {
                 tokio::spawn(fail_again_and_again(node.clone(), restarts));
             }

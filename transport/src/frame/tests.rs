@@ -3,7 +3,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hello::{EarlierRun, Line, Run};
+use crate::hello::{Clocks, EarlierRun, Line, Run};
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
 
@@ -76,8 +76,9 @@ fn hello() -> impl Strategy<Value = Hello> {
     let lines = vec(("\\PC{0,12}", any::<u64>()).prop_map(|(name, placement)| Line { name, placement }), 0..4);
     let earlier = (any::<u64>(), any::<u64>(), sequence());
     let earlier = vec(earlier.prop_map(|(counter, nonce, first)| EarlierRun { counter, nonce, first }), 0..4);
-    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), lines, earlier).prop_map(
-        |(protocol, cluster, node, partitions, run, message_bytes_max, lines, earlier)| Hello {
+    let clocks = (any::<u64>(), any::<u64>()).prop_map(|(steady, wall)| Clocks { steady, wall });
+    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), lines, earlier, clocks).prop_map(
+        |(protocol, cluster, node, partitions, run, message_bytes_max, lines, earlier, clocks)| Hello {
             protocol,
             cluster,
             node,
@@ -86,6 +87,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             message_bytes_max,
             lines,
             earlier,
+            clocks,
         },
     )
 }

@@ -10,6 +10,7 @@ fn hello(store: u128, counter: u64, nonce: u64, first: u64) -> Hello {
         message_bytes_max: 1 << 20,
         lines: Vec::new(),
         earlier: Vec::new(),
+        clocks: Clocks::default(),
     }
 }
 
@@ -70,6 +71,6 @@ fn who_does_not_fit_is_told_why() {
     assert!(matches!(judge(&theirs, None, 0), Err(Refusal::Name { .. })));
     theirs.cluster = "payments".into();
     assert!(matches!(judge(&theirs, None, 0), Err(Refusal::Cluster { .. })));
-    theirs.protocol = 2;
-    assert_eq!(judge(&theirs, None, 0), Err(Refusal::Protocol { ours: 1, theirs: 2 }));
+    theirs.protocol = 1;
+    assert_eq!(judge(&theirs, None, 0), Err(Refusal::Protocol { ours: 2, theirs: 1 }));
 }

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Identity, IdentityError, provider};
+use super::{Clock, Identity, IdentityError, provider};
 
 impl Identity {
     /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
@@ -34,7 +34,8 @@ impl Identity {
         for root in certificates(authority)? {
             roots.add(root).map_err(|error| wrong(authority, format!("holds no usable authority: {error}")))?;
         }
-        Ok(Self { chain, key: Arc::new(private), authority: Arc::new(roots), certificate_path: certificate.to_owned() })
+        let (key, authority, certificate_path) = (Arc::new(private), Arc::new(roots), certificate.to_owned());
+        Ok(Self { chain, key, authority, certificate_path, clock: Clock::default() })
     }
 }
 

@@ -40,7 +40,7 @@ impl Identity {
         let verifier = WebPkiClientVerifier::builder_with_provider(self.authority.clone(), provider.clone())
             .build()
             .map_err(|error| error.to_string())?;
-        let mut server = ServerConfig::builder_with_provider(provider)
+        let mut server = ServerConfig::builder_with_details(provider, Arc::new(self.clock.clone()))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| error.to_string())?
             .with_client_cert_verifier(verifier)
@@ -55,7 +55,7 @@ impl Identity {
 
     /// How to dial.
     pub(crate) fn client(&self) -> Result<QuicClientConfig, String> {
-        let mut client = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let mut client = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(self.clock.clone()))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| error.to_string())?
             .with_root_certificates(self.authority.clone())

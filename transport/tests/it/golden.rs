@@ -2,16 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{Frame, FrameDecoder, Limits, StreamKind};
-use everpost_transport::hello::{EarlierRun, Hello, Line, Resume, Run};
+use everpost_transport::hello::{Clocks, EarlierRun, Hello, Line, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 
-const GOLDEN: &str = include_str!("../golden/wire-v1.txt");
+const GOLDEN: &str = include_str!("../golden/wire-v2.txt");
 
 fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
     let lane = Lane { line: 0x0102_0304_0506_0708, partition: 0x090a };
     let run = Run { store: u128::from(u64::MAX) + 1, counter: 3, nonce: 0x1122_3344_5566_7788, first: Sequence(300) };
     let hello = Hello {
-        protocol: 1,
+        protocol: 2,
         cluster: "orders".to_owned(),
         node: "east".to_owned(),
         partitions: 1_024,
@@ -19,6 +19,7 @@ fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
         message_bytes_max: 1 << 20,
         lines: vec![Line { name: "account".to_owned(), placement: 5 }],
         earlier: vec![EarlierRun { counter: 2, nonce: 9, first: Sequence(200) }],
+        clocks: Clocks { steady: 300, wall: 5 },
     };
     let resume = Resume { credit: 65_536, lanes: vec![(lane, Sequence(200))] };
     let ack = |through| Ack { lane, through: Sequence(through), credit: 0x1000 };

@@ -99,6 +99,19 @@ async fn an_expired_certificate() {
     pair.prove().await;
 }
 
+/// A wall clock that was set ahead by years, and is right again, cost links that were made meanwhile.
+#[tokio::test]
+async fn certificates_are_judged_by_the_clock_that_is_given() {
+    let authority = Authority::new();
+    let in_2020 = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let [east, west] = ["east", "west"].map(|name| {
+        let expired = authority.sign(&[name], Validity::Expired);
+        authority.identity_of(&expired).with_clock(move || in_2020)
+    });
+    let (east, west) = (bind(&east, &["west"]), bind(&west, &["east"]));
+    crate::harness::connect(&east, &west, "east").await;
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_valid_yet() {
     let authority = Authority::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everpost_transport::hello::{Acquaintance, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
+use everpost_transport::hello::{Acquaintance, Clocks, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
 use everpost_transport::link::{Ack, AckError, Arrival, Break, Data, Lane, ResumeError, Sequence, Terms};
 use rustc_hash::FxHashMap;
 
@@ -21,6 +21,7 @@ impl Process {
             message_bytes_max: 100,
             lines: lines.iter().map(|line| Line { name: line.to_string(), placement: 0 }).collect(),
             earlier: self.earlier.clone(),
+            clocks: Clocks::default(),
         }
     }
 

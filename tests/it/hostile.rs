@@ -1,13 +1,14 @@
 //! Planted bugs of a sender, spoken by hand: each is refused by name, nothing wrong is taken, and the honest sender that
 //! comes after goes on where the store says.
 
-use everpost::Node;
+use everpost::{AskError, Node};
 use everpost_tests::logs;
 use everpost_tests::net::{Net, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::puppet::{Conversation, Puppet};
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Log, Script, Step, Worker, read};
+use everpost_transport::Frame;
 use everpost_transport::link::{Data, Lane, Sequence};
 
 /// Messages that a true node has sent, in the hands of the puppet in the north, and the west, which takes them.
@@ -144,17 +145,25 @@ async fn a_message_on_the_lane_of_another_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cannot_be_read_is_refused_and_what_came_before_is_kept() {
+async fn a_message_that_cannot_be_read_stops_its_lane_and_what_came_before_is_kept() {
     let scene = Scene::new("garbles").await;
     let mut conversation = scene.converse().await;
     conversation.send(scene.messages[0].clone()).await;
     conversation.send(Data { body: bytes::Bytes::from_static(&[9; 40]), ..scene.messages[1].clone() }).await;
-    scene.thrown_out(conversation, "a message cannot be read", 1).await;
+    // A volatile one that cannot be read is dropped.
+    conversation.send_bytes(&[0, 0, 0, 4, 17, 9, 9, 9]).await;
+    // What follows it in its lane is not taken either: it would be out of order.
+    conversation.send(scene.messages[2].clone()).await;
+    logs::line(&scene.west_name, "message not taken", "a message cannot be read").await;
+    conversation.acknowledged(scene.lane(), scene.messages[0].sequence).await;
+    assert_eq!(logs::lines(&scene.west_name, "peer refused").len(), 0, "the link goes on");
+    assert_eq!(scene.log().await.count, 1);
+    drop(conversation);
     scene.behaves(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_for_an_actor_that_lives_elsewhere_is_refused() {
+async fn a_message_for_an_actor_that_lives_elsewhere_stops_its_lane() {
     let mut scene = Scene::new("misleads").await;
     let west = scene.west_name.clone();
     stop([scene.west]).await;
@@ -165,8 +174,40 @@ async fn a_message_for_an_actor_that_lives_elsewhere_is_refused() {
     scene.west = moved.builder(&Probe::new()).start().await.unwrap();
     let mut conversation = scene.puppet.converse(&west, listen).await;
     conversation.send(scene.messages[0].clone()).await;
-    let why = conversation.refused().await;
-    assert!(why.contains("that lives on node `misleads-east`"), "{why}");
+    logs::line(&west, "message not taken", "that lives on node `misleads-east`").await;
+    assert_eq!(logs::lines(&west, "peer refused").len(), 0, "the link goes on");
     assert_eq!(scene.west.statistics().handled, 0);
     stop([scene.west]).await;
+}
+
+/// A receiver that did not take a message once ended the link, and got it again on the next one, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_whose_message_is_not_taken_goes_on_with_its_other_lanes_and_tells_the_asker() {
+    logs::keep();
+    let (east, north) = ("untaken-east", "untaken-north");
+    let net = Net::new(&[east, north]).with("worker", &[north]);
+    let seat = net.seat(north);
+    let puppet = Puppet::new(seat, &seat.identity);
+    let sender = net.start(east, &Probe::new()).await;
+    let one = sender.actor::<Worker>("one");
+    let limit = std::time::Duration::from_secs(100);
+    let asking = tokio::spawn(async move { one.ask(Script::new([Step::Count(1)])).timeout(limit).await });
+    let mut conversation = puppet.accept().await;
+    conversation.go_on(Vec::new()).await;
+    let Data { lane, sequence, .. } = conversation.messages(1).await.remove(0);
+    let note = (7_u32, lane.line, lane.partition, sequence.0, "it is of a later build");
+    let note = postcard::to_allocvec(&note).unwrap();
+    conversation.say(&Frame::Note(note.into())).await;
+    let told = soon("the asker is told", asking).await.unwrap();
+    assert!(matches!(&told, Err(AskError::Undeliverable(why)) if why.contains("of a later build")), "{told:?}");
+    logs::line(east, "message not taken by the peer", "of a later build").await;
+    // More to the same address stays, and everything else comes.
+    for key in ["one", "a", "b", "c", "d", "e"] {
+        sender.actor::<Worker>(key).send(Script::new([Step::Count(1)])).await.unwrap();
+    }
+    for message in conversation.messages(3).await {
+        assert_ne!(message.lane, lane);
+    }
+    assert_eq!(logs::lines(east, "peer refused").len(), 0);
+    stop([sender]).await;
 }

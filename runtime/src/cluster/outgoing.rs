@@ -204,6 +204,11 @@ impl Outgoing {
         self.is_connected
     }
 
+    /// The peer does not take this message: its lane waits. False for one that is not owed.
+    pub(crate) fn stopped(&mut self, lane: Lane, sequence: Sequence) -> bool {
+        self.sending.stopped(lane, sequence)
+    }
+
     /// What may leave, given what is durable.
     pub(crate) fn next(&mut self, durable: Position) -> Next {
         self.sending.committed(Sequence(durable.0));

@@ -59,6 +59,14 @@ pub(crate) enum ArrivalError {
     Store(#[from] AdmissionError),
 }
 
+impl ArrivalError {
+    /// Whether it is the message that is not taken, and not the peer: one of a later build, or for an actor that is not here. It
+    /// stops its own lane, where whatever follows it waits; everything else of the link goes on.
+    pub(crate) const fn stops_its_lane_only(&self) -> bool {
+        matches!(self, Self::Envelope(_) | Self::NotOurs { .. } | Self::NotHandled(_))
+    }
+}
+
 /// Where the messages of a peer come from.
 #[derive(Clone, Debug)]
 pub(crate) struct Producer {

@@ -2,10 +2,17 @@
 
 use std::convert::Infallible;
 
+use everpost_transport::link::{Lane, Sequence};
 use everpost_transport::{DataReader, Frame};
+use rustc_hash::FxHashSet;
+use tokio::time::Instant;
 
-use super::Ended;
+use super::{Ended, Note};
+use crate::alarm::Said;
 use crate::core::{ArrivalError, Arriving, Core, Producer};
+
+/// How many bytes of a reason are told to the peer.
+const WHY_BYTES_MAX: usize = 256;
 
 /// Stores what arrives, for as long as the connection lives.
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
@@ -14,13 +21,15 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
     // Several submissions fit the store's queue, however small that is. A single message always does: this node has told the
     // peer how large one may be.
     let bytes_max = core.config.store.submission_bytes_max() / 4;
+    let mut stopped = FxHashSet::default();
     loop {
         reader.next(&mut frames).await?;
         let mut bytes = 0;
         let mut broken = None;
         for frame in frames.drain(..) {
-            match read(core, from, frame) {
-                Ok(message) => {
+            match read(core, from, &mut stopped, frame) {
+                Ok(None) => {}
+                Ok(Some(message)) => {
                     if !arriving.is_empty() && bytes + message.bytes() > bytes_max {
                         core.arrive(from, &mut arriving).await?;
                         bytes = 0;
@@ -41,12 +50,46 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
     }
 }
 
-fn read(core: &Core, from: &Producer, frame: Frame) -> Result<Arriving, Ended> {
+/// Reads a message; none that is not taken. `stopped` are the lanes of this conversation that wait for such a one.
+fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Frame) -> Result<Option<Arriving>, Ended> {
     match frame {
-        Frame::Data(data) => Ok(core.arriving(from, data)?),
-        Frame::Volatile(envelope) => Ok(core.arriving_volatile(from, envelope)?),
+        Frame::Data(data) => {
+            let (lane, sequence) = (data.lane, data.sequence);
+            if stopped.contains(&lane) {
+                return Ok(None);
+            }
+            match core.arriving(from, data) {
+                Err(error) if error.stops_its_lane_only() => {
+                    stopped.insert(lane);
+                    stop(core, from, lane, sequence, &error);
+                    Ok(None)
+                }
+                arriving => Ok(Some(arriving?)),
+            }
+        }
+        Frame::Volatile(envelope) => match core.arriving_volatile(from, envelope) {
+            // As volatile messages may be.
+            Err(error) if error.stops_its_lane_only() => {
+                tracing::debug!(node = %core.name, peer = %from.peer.name, %error, event = "volatile message dropped", "it is not taken here");
+                Ok(None)
+            }
+            arriving => Ok(Some(arriving?)),
+        },
         _ => Err(Ended::Protocol("a frame of another kind came on a data stream".to_owned())),
     }
+}
+
+/// Tells the peer, and the log, that a message is not taken.
+fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &ArrivalError) {
+    let peer = &from.peer;
+    if let Some(Said { times, lasts }) = peer.troubles().stopped.raise(lane, Instant::now()) {
+        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts, event = "message not taken", "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that takes it");
+    }
+    let Lane { line, partition } = lane;
+    // An address may be long, and a note has to fit what the peer takes.
+    let mut why = error.to_string();
+    why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
+    peer.tell(Note::Stopped { line, partition, sequence: sequence.0, why });
 }
 
 impl From<ArrivalError> for Ended {

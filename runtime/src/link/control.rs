@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{encode_acks, encode_note};
-use everpost_transport::link::Ack;
+use everpost_transport::link::{Ack, Lane, Sequence};
 use everpost_transport::{ControlReader, ControlWriter, Frame};
 
 use super::desk::{Desk, Request};
-use super::{Ended, Fate, NoAnswer, Note, answers};
+use super::{Ended, Fate, NoAnswer, Note, answers, departures};
 use crate::address::Address;
 use crate::cluster::Peer;
 use crate::core::{Core, Producer};
@@ -65,7 +65,7 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
             peer.answered(number, Err(NoAnswer::Lost));
             None
         }
-        Note::Inquiry { .. } | Note::Forget { .. } | Note::Full { .. } | Note::Room { .. } => {
+        Note::Inquiry { .. } | Note::Forget { .. } | Note::Full { .. } | Note::Room { .. } | Note::Stopped { .. } => {
             unreachable!("an address is far below what every peer takes")
         }
     }
@@ -143,6 +143,9 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
             answers::query(core, peer, &address(&destination)?, question);
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
+        Note::Stopped { line, partition, sequence, why } => {
+            departures::stopped(core, peer, Lane { line, partition }, Sequence(sequence), &why);
+        }
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
                 }
                 Next::Load(lane, sequences) => return Gathered::Load(lane, sequences),
                 Next::TooLarge { lane, sequence, bytes } => {
-                    stopped(core, peer, lane, sequence, bytes);
+                    too_large(core, peer, lane, sequence, bytes);
                     continue;
                 }
                 Next::Nothing => {
@@ -84,8 +84,22 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
     Gathered::Full
 }
 
-/// The peer does not take a message. Its lane waits; everything else goes on.
-fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, bytes: usize) {
+/// The peer says that it does not take a message.
+pub(super) fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, why: &str) {
+    if !peer.outgoing().stopped(lane, sequence) {
+        return;
+    }
+    // What was under way behind it has made room for other lanes.
+    peer.departures.notify_one();
+    if let Some(Said { times, lasts }) = peer.troubles().stopped.raise(lane, Instant::now()) {
+        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, why, times, ?lasts, event = "message not taken by the peer", "it and what follows it in its lane wait, everything else goes on; start a build there that takes it");
+    }
+    let reason = format!("node `{}` does not take it: {why}", peer.name);
+    peer.pending.undeliverable(lane, Position(sequence.0), &reason);
+}
+
+/// The peer does not take a message as large as this one. Its lane waits; everything else goes on.
+fn too_large(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, bytes: usize) {
     let bytes_max = peer.message_bytes_max();
     let said = peer.troubles().too_large.raise(lane, Instant::now());
     if let Some(Said { times, lasts }) = said {

@@ -21,6 +21,8 @@ pub(crate) enum Note {
     Query { number: u64, destination: String, question: String, version: u16, payload: Vec<u8> },
     /// Its answer.
     Answer { number: u64, answer: Result<Vec<u8>, NoAnswer> },
+    /// This message is not taken: nothing more of its lane is, in this conversation.
+    Stopped { line: u64, partition: u16, sequence: u64, why: String },
 }
 
 /// What became of a message.
@@ -76,6 +78,7 @@ mod tests {
             Note::Query { number: 3, destination: "a/b".into(), question: "q".into(), version: 1, payload: vec![9] },
             Note::Answer { number: 3, answer: Ok(vec![8]) },
             Note::Answer { number: 3, answer: Err(NoAnswer::Lost) },
+            Note::Stopped { line: 4, partition: 5, sequence: 6, why: "no".into() },
         ];
         let hex = |note: &Note| note.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let expected = [
@@ -90,6 +93,7 @@ mod tests {
             "050303612f620171010109",
             "0603000108",
             "06030101",
+            "07040506026e6f",
         ];
         assert_eq!(notes.each_ref().map(hex), expected.map(str::to_owned));
         for note in notes {

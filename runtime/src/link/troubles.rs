@@ -26,6 +26,8 @@ pub(crate) struct Troubles {
     failed: Alarm,
     /// Lanes that wait for a message to be taken.
     pub(super) too_large: Alarms<Lane>,
+    /// The same, for other reasons; told by either side.
+    pub(super) stopped: Alarms<Lane>,
     clocks: Alarm,
     was_up: bool,
 }
@@ -38,6 +40,7 @@ impl Default for Troubles {
             failed: Alarm::default(),
             too_large: Alarms::new(LANES_MAX),
             clocks: Alarm::default(),
+            stopped: Alarms::new(LANES_MAX),
             was_up: false,
         }
     }

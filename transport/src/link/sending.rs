@@ -250,6 +250,22 @@ impl Sending {
         }
     }
 
+    /// The peer does not take this message. Its lane waits until the next conversation; what was sent before it may still be
+    /// acknowledged, what was sent after it is not under way any more. False for a message that is not owed.
+    pub fn stopped(&mut self, lane: Lane, sequence: Sequence) -> bool {
+        let Some(departures) = self.lanes.get_mut(&lane) else { return false };
+        let Ok(index) = departures.queue.binary_search_by_key(&sequence, |departure| departure.sequence) else {
+            return false;
+        };
+        departures.is_open = false;
+        let refused = departures.queue.range(index.min(departures.sent)..departures.sent);
+        let bytes: usize = refused.map(|departure| departure.bytes as usize).sum();
+        departures.sent = departures.sent.min(index);
+        departures.sent_bytes -= bytes;
+        self.under_way_bytes -= bytes;
+        true
+    }
+
     /// The store is durable up to here.
     pub fn committed(&mut self, durable: Sequence) {
         if durable > self.durable {
@@ -262,7 +278,8 @@ impl Sending {
     pub fn poll(&mut self) -> Next {
         while let Some(&lane) = self.ready.front() {
             let departures = self.lanes.get_mut(&lane).expect("only lanes that exist are listed");
-            let Some(departure) = departures.queue.get_mut(departures.sent) else {
+            let next = departures.queue.get_mut(departures.sent).filter(|_| departures.is_open);
+            let Some(departure) = next else {
                 self.unlist();
                 continue;
             };

@@ -185,3 +185,24 @@ fn a_message_that_is_too_large_for_the_peer_holds_up_its_lane_and_no_other() {
     sending.resume(&FxHashMap::default(), larger, |_, _| {}).unwrap();
     assert_eq!(sent(&mut sending).len(), 2, "its credit holds back the third");
 }
+
+#[test]
+fn a_message_that_the_peer_does_not_take_stops_its_lane_and_makes_room_for_others() {
+    let mut sending = sending();
+    for sequence in 1..=3 {
+        sending.push(LANE, Sequence(sequence), 0, body(30));
+    }
+    sending.committed(Sequence(9));
+    assert_eq!(sent(&mut sending), [(0, 1), (1, 2), (2, 3)]);
+    assert!(sending.stopped(LANE, Sequence(2)));
+    assert!(!sending.stopped(OTHER, Sequence(2)) && !sending.stopped(LANE, Sequence(8)), "it is not owed");
+    sending.push(LANE, Sequence(4), 0, body(10));
+    sending.push(OTHER, Sequence(5), 0, body(10));
+    assert_eq!(sent(&mut sending), [(0, 5)]);
+    // What came before it was stored.
+    sending.acknowledged(ack(1), |_, _| {}).unwrap();
+    assert!(sending.acknowledged(ack(2), |_, _| {}).is_err(), "it was not taken, by the word of the peer itself");
+    assert_eq!(sending.poll(), Next::Nothing);
+    sending.resume(&FxHashMap::from_iter([(LANE, Sequence(1))]), terms(), |_, _| {}).unwrap();
+    assert_eq!(sent(&mut sending), [(1, 2), (2, 3), (3, 4), (0, 5)]);
+}

@@ -260,7 +260,8 @@ impl Admission {
     fn units_of(&self, bytes: usize) -> Result<u32, AdmissionError> {
         let limit = self.limits.submission_bytes;
         if bytes > limit {
-            return Err(AdmissionError::TooLarge { bytes, limit });
+            let setting = self.limits.submission_setting;
+            return Err(AdmissionError::TooLarge { bytes, limit, setting });
         }
         // As if it were one value: how many there are is not known yet.
         let units = (bytes + chunk::overhead(bytes) + CHANGE_BYTES).div_ceil(UNIT_BYTES);

@@ -25,6 +25,8 @@ pub(crate) const GROWING: Share = Share { percent: 95, pages_left: 64 };
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) submission_bytes: usize,
+    /// The setting that it follows from.
+    pub(crate) submission_setting: &'static str,
     pub(crate) queue_turns: usize,
     pub(crate) queue_units: u32,
     pub(crate) group_turns: usize,
@@ -46,9 +48,15 @@ impl Limits {
         let queue_bytes = config.submission_bytes_max();
         let smaller_map = config.journal_map_bytes.min(config.tables_map_bytes);
         let of_map = usize::try_from(smaller_map / Config::MAP_PARTS).unwrap_or(usize::MAX);
+        let submission_setting = match queue_bytes {
+            bytes if bytes == config.queue_bytes_max => "queue_bytes_max",
+            _ if smaller_map == config.journal_map_bytes => "journal_map_bytes",
+            _ => "tables_map_bytes",
+        };
         let tables_pages = config.tables_map_bytes / u64::from(page_bytes.max(1));
         Self {
             submission_bytes: queue_bytes,
+            submission_setting,
             queue_turns: config.queue_turns_max.min(Self::slice(tables_pages, 32, 16)),
             queue_units: u32::try_from(queue_bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX),
             group_turns: config.group_turns_max,
@@ -103,7 +111,7 @@ mod tests {
     fn the_default_is_not_held_back_by_its_maps() {
         let config = Config::default();
         let limits = Limits::new(&config, 4096);
-        assert_eq!(limits.submission_bytes, config.queue_bytes_max);
+        assert_eq!((limits.submission_bytes, limits.submission_setting), (config.queue_bytes_max, "queue_bytes_max"));
         assert_eq!(limits.queue_turns, config.queue_turns_max);
         assert_eq!(limits.group_bytes, config.group_bytes_max);
         assert_eq!(limits.overlay_bytes, config.overlay_bytes_max);
@@ -114,7 +122,9 @@ mod tests {
     fn small_maps_shrink_everything() {
         let config = Config { journal_map_bytes: 1 << 20, tables_map_bytes: 2 << 20, ..Config::default() };
         let limits = Limits::new(&config, 4096);
-        assert_eq!(limits.submission_bytes, 65_536);
+        assert_eq!((limits.submission_bytes, limits.submission_setting), (65_536, "journal_map_bytes"));
+        let narrow = Config { journal_map_bytes: 4 << 20, ..config };
+        assert_eq!(Limits::new(&narrow, 4096).submission_setting, "tables_map_bytes");
         assert_eq!((limits.queue_units, limits.queue_turns), (256, 16));
         assert_eq!(limits.checkpoint_changes(0), 16);
         assert_eq!(limits.usable(1 << 20, OUTSIDE), 160 * 4096);

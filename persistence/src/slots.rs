@@ -1,7 +1,7 @@
 //! What each thread has in hand, in a small mapped file: it survives the process, though not the machine.
 //!
 //! A record that kills the process whenever it is handled has to be found out after the fact. So each thread notes
-//! the position that it handles, with one store to memory that the kernel keeps when the process is gone. Nothing
+//! what it works on, with a store to memory that the kernel keeps when the process is gone. Nothing
 //! here is ever synced, and nothing that is read back is trusted: it is a hint to look at those records first.
 
 use std::fs::{File, OpenOptions};
@@ -13,16 +13,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memmap2::MmapRaw;
 
 use crate::error::OpenError;
-use crate::ids::Position;
+use crate::ids::{MailboxId, Position};
 
 /// How many slots there are, one for each thread that handles records.
 pub const SLOTS: usize = 256;
 
 /// One cache line, so that two threads never write the same one.
 const LINE_BYTES: usize = 64;
+/// How many words of a line are used.
+const WORDS: usize = 3;
 /// The first line says what the file is.
 const FILE_BYTES: usize = (1 + SLOTS) * LINE_BYTES;
-const MAGIC: [u8; 8] = *b"EVPSLOT\x01";
+const MAGIC: [u8; 8] = *b"EVPSLOT\x02";
+/// Only knew records, in the same place.
+const MAGIC_1: [u8; 8] = *b"EVPSLOT\x01";
+
+/// What the first word says beside a position, which never comes near these bits.
+const TAGS: u64 = 0b11 << 62;
+const MAILBOX_OF: u64 = 0b01 << 62;
+const MAILBOX: u64 = 0b10 << 62;
+const QUESTION: u64 = 0b11 << 62;
+
+/// What a thread has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// The record at this position.
+    Record(Position),
+    /// What is kept for the mailbox of the record at this position, while that is worked on.
+    MailboxOf(Position),
+    /// What is kept for this mailbox, with no record in hand.
+    Mailbox(MailboxId),
+    /// Something about this mailbox that leaves no trace.
+    Question(MailboxId),
+}
 
 /// The slots of one store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,6 +58,7 @@ pub struct Slots {
 pub struct Slot {
     shared: Arc<Shared>,
     index: usize,
+    mark: Option<Mark>,
 }
 
 #[derive(Debug)]
@@ -51,19 +75,18 @@ impl Slots {
     /// Opens the slots of the store in `folder`, makes the file if there is none, and clears it. Call it once per
     /// run, while the [`Store`](crate::Store) of that folder is open: its lock also guards this file.
     ///
-    /// Returns the positions that were in hand when the last run ended, in order, each once: none after a clean end.
-    /// They are hints, which may name records that are long gone.
+    /// Returns what was in hand when the last run ended, in order, each once: nothing after a clean end. These are hints,
+    /// which may name records that are long gone.
     ///
     /// # Errors
     ///
     /// [`OpenError::Folder`] if the file cannot be read or made. A file of another shape is made anew, with a
     /// warning.
-    pub fn open(folder: &Path) -> Result<(Self, Vec<Position>), OpenError> {
+    pub fn open(folder: &Path) -> Result<(Self, Vec<Mark>), OpenError> {
         let path = folder.join(Self::FILE_NAME);
         let map = open_map(&path).map_err(|source| OpenError::Folder { path, source })?;
         let shared = Shared { map, free: Mutex::new((0..SLOTS).rev().collect()) };
-        let mut left: Vec<Position> =
-            (0..SLOTS).map(|index| shared.take(index)).filter(|position| position.0 != 0).collect();
+        let mut left: Vec<Mark> = (0..SLOTS).filter_map(|index| shared.take(index)).collect();
         left.sort_unstable();
         left.dedup();
         Ok((Self { shared: Arc::new(shared) }, left))
@@ -74,53 +97,78 @@ impl Slots {
     #[must_use]
     pub fn claim(&self) -> Option<Slot> {
         let index = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        Some(Slot { shared: Arc::clone(&self.shared), index })
+        Some(Slot { shared: Arc::clone(&self.shared), index, mark: None })
     }
 }
 
 impl Slot {
-    /// Notes that this thread now handles the record at `position`. One store to memory: no lock, no system call.
-    pub fn set(&mut self, position: Position) {
-        self.shared.slot(self.index).store(position.0.to_be(), Ordering::Release);
-    }
-
-    /// Notes that this thread handles nothing.
-    pub fn clear(&mut self) {
-        self.set(Position(0));
+    /// Notes what this thread has in hand from here on; returns what it had before. A store to memory, or three: no lock, no
+    /// system call.
+    pub fn set(&mut self, mark: Option<Mark>) -> Option<Mark> {
+        let (tag, mailbox) = match mark {
+            None => (0, None),
+            Some(Mark::Record(position)) => (position.0, None),
+            Some(Mark::MailboxOf(position)) => (MAILBOX_OF | position.0, None),
+            Some(Mark::Mailbox(mailbox)) => (MAILBOX, Some(mailbox)),
+            Some(Mark::Question(mailbox)) => (QUESTION, Some(mailbox)),
+        };
+        if let Some(mailbox) = mailbox {
+            // Before the word that says that they count. Half a change names no mailbox at all.
+            self.shared.word(self.index, 1).store(high(mailbox).to_be(), Ordering::Relaxed);
+            self.shared.word(self.index, 2).store(low(mailbox).to_be(), Ordering::Relaxed);
+        }
+        self.shared.word(self.index, 0).store(tag.to_be(), Ordering::Release);
+        std::mem::replace(&mut self.mark, mark)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.clear();
+        self.set(None);
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
     }
 }
 
 impl Shared {
-    fn take(&self, index: usize) -> Position {
-        Position(u64::from_be(self.slot(index).swap(0, Ordering::AcqRel)))
+    fn take(&self, index: usize) -> Option<Mark> {
+        let first = u64::from_be(self.word(index, 0).swap(0, Ordering::AcqRel));
+        let id = |word| u128::from(u64::from_be(self.word(index, word).load(Ordering::Relaxed)));
+        let (position, mailbox) = (Position(first & !TAGS), || MailboxId(id(1) << 64 | id(2)));
+        match first & TAGS {
+            0 => (first != 0).then_some(Mark::Record(position)),
+            MAILBOX_OF => Some(Mark::MailboxOf(position)),
+            MAILBOX => Some(Mark::Mailbox(mailbox())),
+            _ => Some(Mark::Question(mailbox())),
+        }
     }
 
     #[expect(
         unsafe_code,
         reason = "the only way to a word of a mapped file; the second of the two places with unsafe code"
     )]
-    fn slot(&self, index: usize) -> &AtomicU64 {
-        assert!(index < SLOTS, "slots are numbered from 0 to {}", SLOTS - 1);
-        let offset = (1 + index) * LINE_BYTES;
+    fn word(&self, index: usize, word: usize) -> &AtomicU64 {
+        assert!(index < SLOTS && word < WORDS, "{SLOTS} slots of {WORDS} words each");
+        let offset = (1 + index) * LINE_BYTES + word * size_of::<u64>();
         // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as `self`; `offset` plus
-        // eight is within it and a multiple of 64 from a page boundary, so the pointer is valid and aligned. The
+        // eight is within it and a multiple of 8 from a page boundary, so the pointer is valid and aligned. The
         // process reaches these bytes through atomics only. The lock of the store keeps other processes from opening
         // the file, and its blocks are written when it is made, so that a store to it cannot fail for want of disk.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
     }
 }
 
+fn high(mailbox: MailboxId) -> u64 {
+    u64::try_from(mailbox.0 >> 64).expect("half of it is left")
+}
+
+fn low(mailbox: MailboxId) -> u64 {
+    u64::try_from(mailbox.0 & u128::from(u64::MAX)).expect("half of it is left")
+}
+
 /// Maps the file; makes it anew if it is not of this shape.
 fn open_map(path: &PathBuf) -> std::io::Result<MmapRaw> {
     if let Ok(old) = std::fs::read(path)
-        && !(old.len() == FILE_BYTES && old.starts_with(&MAGIC))
+        && !(old.len() == FILE_BYTES && (old.starts_with(&MAGIC) || old.starts_with(&MAGIC_1)))
     {
         tracing::warn!(path = %path.display(), "the slots file has another shape: made anew, no record is suspected");
         std::fs::remove_file(path)?;
@@ -128,6 +176,9 @@ fn open_map(path: &PathBuf) -> std::io::Result<MmapRaw> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     if file.metadata()?.len() == 0 {
         write_new(&mut file)?;
+    } else {
+        // What a program of version 1 has left reads the same.
+        file.write_all(&MAGIC)?;
     }
     let map = MmapRaw::map_raw(&file)?;
     if map.len() != FILE_BYTES {
@@ -148,23 +199,75 @@ fn write_new(file: &mut File) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    const MAILBOX: MailboxId = MailboxId(u128::MAX - 7);
+
     #[test]
     fn what_was_in_hand_is_found_once() {
         let folder = tempfile::tempdir().unwrap();
         let (slots, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, []);
-        let (mut first, mut second, mut third) =
-            (slots.claim().unwrap(), slots.claim().unwrap(), slots.claim().unwrap());
-        first.set(Position(7));
-        second.set(Position(3));
-        third.set(Position(9));
-        third.clear();
+        let marks = [
+            Mark::Record(Position(3)),
+            Mark::Record(Position(7)),
+            Mark::MailboxOf(Position(5)),
+            Mark::Mailbox(MAILBOX),
+            Mark::Question(MailboxId(1)),
+        ];
+        let mut all: Vec<Slot> = std::iter::from_fn(|| slots.claim()).take(marks.len() + 1).collect();
+        for (slot, mark) in all.iter_mut().zip(marks) {
+            assert_eq!(slot.set(Some(mark)), None);
+        }
+        let ended = all.last_mut().unwrap();
+        assert_eq!(ended.set(Some(Mark::Record(Position(9)))), None);
+        assert_eq!(ended.set(Some(Mark::Mailbox(MAILBOX))), Some(Mark::Record(Position(9))));
+        assert_eq!(ended.set(None), Some(Mark::Mailbox(MAILBOX)));
         // A crash: no destructor runs.
-        std::mem::forget((first, second, third));
+        std::mem::forget(all);
         let (_, left) = Slots::open(folder.path()).unwrap();
-        assert_eq!(left, [Position(3), Position(7)]);
+        assert_eq!(left, marks);
         let (_, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, []);
+    }
+
+    #[test]
+    fn the_bytes_of_marks_are_fixed_and_a_file_of_version_1_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(Slots::FILE_NAME);
+        let line = |first: u8, bytes: &[u8]| {
+            let mut line = vec![first];
+            line.extend_from_slice(bytes);
+            line.resize(LINE_BYTES, 0);
+            line
+        };
+        let lines = [
+            line(b'E', b"VPSLOT\x02"),
+            line(0, &[0, 0, 0, 0, 0, 1, 2]),
+            line(0x40, &[0, 0, 0, 0, 0, 1, 2]),
+            line(0x80, &[0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            line(0xc0, &[0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+        ];
+        let mailbox = MailboxId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+        let marks = [
+            Mark::Record(Position(258)),
+            Mark::MailboxOf(Position(258)),
+            Mark::Mailbox(mailbox),
+            Mark::Question(mailbox),
+        ];
+        let (slots, _) = Slots::open(folder.path()).unwrap();
+        for mark in marks {
+            let mut slot = slots.claim().unwrap();
+            slot.set(Some(mark));
+            std::mem::forget(slot);
+        }
+        let mut bytes = std::fs::read(&file).unwrap();
+        assert_eq!(bytes[..5 * LINE_BYTES], lines.concat());
+        bytes.truncate(2 * LINE_BYTES);
+        bytes[7] = 1;
+        bytes.resize(FILE_BYTES, 0);
+        std::fs::write(&file, bytes).unwrap();
+        let (_, left) = Slots::open(folder.path()).unwrap();
+        assert_eq!(left, [Mark::Record(Position(258))]);
+        assert_eq!(std::fs::read(&file).unwrap()[..8], MAGIC);
     }
 
     #[test]
@@ -183,6 +286,6 @@ mod tests {
         std::fs::write(folder.path().join(Slots::FILE_NAME), b"something else").unwrap();
         let (slots, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, []);
-        slots.claim().unwrap().set(Position(1));
+        slots.claim().unwrap().set(Some(Mark::Record(Position(1))));
     }
 }

@@ -2,27 +2,30 @@
 //! and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
 //! the disk.
 
+mod loaded;
+
 use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Position};
+use everpost_persistence::{AdmissionError, Class, Mark, Position};
 use ractor::{ActorProcessingErr, ActorRef};
 use tracing::Instrument;
 
+pub(crate) use self::loaded::Loaded;
 use crate::actor::{Actor, Delivery, Handlers, Payload};
 use crate::core::{Core, Finished, Recalled};
 use crate::dead_letters::Reason;
-use crate::durable::Durable;
 use crate::envelope::Header;
 use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
 use crate::failure::Failure;
+use crate::hold;
 use crate::mailbox::{Inner, Mailbox, Next, Presence};
-use crate::query::Question;
+use crate::query::{Open, Question};
 use crate::request::Content;
-use crate::state::{StateRecord, StateSummary};
+use crate::state::{CommitBytes, StateRecord, StateSummary};
 use crate::telemetry;
 use crate::time_limit::{Progress, TimeSpent, within};
 use crate::turn::{Staged, Turn};
@@ -45,12 +48,6 @@ pub(crate) struct Activation<A: Actor> {
     mailbox: Arc<Mailbox>,
 }
 
-/// The state in memory, and what is known of its record in the store.
-pub(crate) struct Loaded<A: Actor> {
-    state: Durable<A::State>,
-    record: StateSummary,
-}
-
 /// What a handler made of a message.
 struct Handled {
     reply: Option<Bytes>,
@@ -63,7 +60,7 @@ struct Handled {
 /// What an activation does next.
 enum Step {
     /// Answer a question, and let the answer go when this is durable.
-    Answer(Box<dyn Any + Send>, Position),
+    Answer(Box<dyn Open>, Position),
     /// Follow the rules of the mailbox; whether someone waits for the reply.
     Follow(Next<Bytes>, bool),
 }
@@ -106,6 +103,9 @@ impl<A: Actor> Activation<A> {
 
     /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
     async fn live(&self) -> Result<(), ActorProcessingErr> {
+        if !self.is_admitted().await {
+            return Ok(());
+        }
         let mut loaded = self.load().await?;
         if let Some(attendance) = &mut self.mailbox.lock().attendance {
             attendance.loaded();
@@ -119,6 +119,17 @@ impl<A: Actor> Activation<A> {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until a state may be loaded here: while suspects have their trials nobody else's is, since it might be what kills
+    /// the process. False when the node stops before.
+    async fn is_admitted(&self) -> bool {
+        let quarantine = &self.core.quarantine;
+        if quarantine.is_active() {
+            let may_go_on = || self.core.is_stopping() || quarantine.admits_state_of(self.mailbox.id());
+            quarantine.until(may_go_on).await;
+        }
+        !self.core.is_stopping()
     }
 
     /// Waits for the doorbell. False when it is time to leave: from then on no message reaches this activation.
@@ -182,7 +193,9 @@ impl<A: Actor> Activation<A> {
         let mut inner = self.mailbox.lock();
         // Whatever was rung for is looked at now.
         inner.rung = false;
-        if inner.alternation.is_for_questions()
+        // During a trial a question would be one more thing that the process may die of.
+        if !quarantined
+            && inner.alternation.is_for_questions()
             && let Some(answer) = Step::answer(&mut inner)
         {
             return answer;
@@ -208,7 +221,7 @@ impl<A: Actor> Activation<A> {
         }
         if matches!(next, Next::Durable(_) | Next::Until(_) | Next::Empty) {
             // No message can be handled now, whoever's turn it is.
-            if let Some(answer) = Step::answer(&mut inner) {
+            if !quarantined && let Some(answer) = Step::answer(&mut inner) {
                 return answer;
             }
             inner.idle_since = self.core.sweeps();
@@ -238,7 +251,7 @@ impl<A: Actor> Activation<A> {
         let request = header.extension.request();
         if let Some(request) = request {
             // In a box, since most messages have none.
-            let recalled = Box::pin(self.core.recall(&self.mailbox, request, &header, payload)).await?;
+            let recalled = Box::pin(self.core.recall(&self.mailbox, position, request, &header, payload)).await?;
             if recalled != Recalled::New {
                 return Box::pin(self.recalled(loaded, position, &header, recalled)).await;
             }
@@ -251,7 +264,7 @@ impl<A: Actor> Activation<A> {
         // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
         let turning = pin!(async {
             let handled = {
-                let handling = pin!(self.handle(loaded, turn, payload));
+                let handling = pin!(Some(self.handle(loaded, turn, payload)));
                 within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)).await
             };
             let handled = handled.unwrap_or_else(|TimeSpent| {
@@ -259,7 +272,10 @@ impl<A: Actor> Activation<A> {
             });
             match handled {
                 Ok(handled) if handled.staged.is_held => {
-                    self.mailbox.lock().holding = None;
+                    let held = self.mailbox.lock().holding.take();
+                    if held.is_some_and(|held| held.is_dropped) {
+                        self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
+                    }
                     Ok(())
                 }
                 Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled).await,
@@ -332,15 +348,17 @@ impl<A: Actor> Activation<A> {
         mut turn: Turn<'_>,
         payload: Payload<'_>,
     ) -> Result<Handled, Failure> {
+        let position = Position(turn.sequence());
         let Some(run) = self.handlers.get(turn.message()) else {
             return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, turn.message())));
         };
-        let reply = run(&self.actor, &mut loaded.state, payload, &mut turn).await?;
+        let reply = run(&self.actor, loaded.state_mut(), payload, &mut turn).await?;
         let staged = turn.into_staged()?;
         let marked = loaded.record.forget;
         let forget = staged.forget || marked;
-        let record = if loaded.state.is_changed() || (forget && !marked) {
-            Some(StateRecord::encode(&self.mailbox.address, &*loaded.state, forget)?)
+        let record = if loaded.state().is_changed() || (forget && !marked) {
+            let encode = || StateRecord::encode(&self.mailbox.address, &**loaded.state(), forget);
+            Some(self.core.hands.with(Mark::MailboxOf(position), encode)?)
         } else {
             None
         };
@@ -359,17 +377,30 @@ impl<A: Actor> Activation<A> {
         let grows = !staged.sends.is_empty()
             || staged.timers.grow()
             || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
-        let bytes = staged.sends.iter().map(|send| send.envelope.len()).sum::<usize>()
-            + staged.timers.bytes()
-            + record.as_ref().map_or(0, Bytes::len)
-            + reply.as_ref().map_or(0, Bytes::len);
-        let content = if is_repeated { None } else { self.core.content(&self.mailbox, header, payload) };
-        let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
-        let permit = match self.core.store.reserve(Class::Turn { grows }, bytes).await {
+        // Reads the message once more, where it has an idempotency key.
+        let content = || self.core.content(&self.mailbox, header, payload);
+        let content = match header.extension.request() {
+            Some(_) if !is_repeated => self.core.hands.with(Mark::Record(position), content),
+            _ => None,
+        };
+        let bytes = CommitBytes {
+            state: record.as_ref().map_or(0, Bytes::len),
+            messages: staged.sends.iter().map(|send| send.envelope.len()).sum(),
+            timers: staged.timers.bytes(),
+            reply: reply.as_ref().map_or(0, Bytes::len) + content.as_ref().map_or(0, Content::bytes),
+        };
+        let permit = match self.core.store.reserve(Class::Turn { grows }, bytes.all()).await {
             Ok(permit) => permit,
+            Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state() => {
+                self.roll_back(loaded).await?;
+                self.core.state_too_large(&self.mailbox, bytes.state, limit, setting).await;
+                return Ok(());
+            }
             Err(error @ AdmissionError::TooLarge { .. }) => {
                 self.roll_back(loaded).await?;
-                self.core.fail(&self.mailbox, position, Failure::reject(error)).await;
+                let failure =
+                    Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
+                self.core.fail(&self.mailbox, position, failure).await;
                 return Ok(());
             }
             Err(error) => {
@@ -381,11 +412,12 @@ impl<A: Actor> Activation<A> {
         let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
         let finished = Finished { position, header, content, staged, record, forget, reply, is_repeated };
         let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
-        loaded.state.mark_clean();
+        loaded.state_mut().mark_clean();
         if forgotten {
-            *loaded = Loaded { state: Durable::new(A::State::default()), record: StateSummary::default() };
+            loaded.forget();
         } else if let Some(summary) = summary {
             loaded.record = summary;
+            self.core.watch_state(&self.mailbox, summary.bytes);
         }
         if self.core.quarantine.is_active() {
             self.core.gate.durable(ticket).await?;
@@ -396,25 +428,23 @@ impl<A: Actor> Activation<A> {
     /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the sake
     /// of the turns that fail would cost each of the others an allocation.
     async fn roll_back(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
-        if loaded.state.is_changed() {
+        if loaded.state().is_changed() {
             *loaded = self.load().await?;
         }
         Ok(())
     }
 
-    /// Reads the state. What was submitted before must be durable first, or it would be missed.
     async fn load(&self) -> Result<Loaded<A>, ActorProcessingErr> {
-        let before = self.mailbox.lock().last_submitted;
-        self.core.gate.durable(before).await?;
-        let record = self.core.read(self.mailbox.state_key()).await?;
-        let (state, record) = StateRecord::decode::<A>(record.as_deref())?;
-        Ok(Loaded { state: Durable::new(state), record })
+        Loaded::read(&self.core, &self.mailbox).await
     }
 
     /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
-    fn answer(&self, question: Box<dyn Any + Send>, after: Position, loaded: &Loaded<A>) {
+    fn answer(&self, question: Box<dyn Open>, after: Position, loaded: &Loaded<A>) {
+        let question: Box<dyn Any> = question;
         let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
-        let answer = question.answer(&self.actor, &loaded.state);
-        self.core.release_after(after, answer);
+        let answer = || question.answer(&self.actor, loaded.state(), after);
+        if let Some(answer) = self.core.hands.with(Mark::Question(self.mailbox.id()), answer) {
+            self.core.release_after(after, answer);
+        }
     }
 }

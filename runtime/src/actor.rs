@@ -124,7 +124,14 @@ impl<A: HoldHandler<M>, M: Message<Reply = ()>> Receives<M, ByHold> for A {}
 /// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered by
 /// [`Handlers::answers`].
 pub trait Answer<Q: Message>: Actor {
-    /// Answers `question`. The state is what the turns before it made.
+    /// Answers `question`. The state is what the turns before it made. Nothing can cut it off: one that never returns holds its
+    /// actor and a thread for ever.
+    ///
+    /// # Panics
+    ///
+    /// A panic reaches whoever asked as [`QueryError::Failed`](crate::QueryError::Failed), and nobody else: it counts against nothing, and
+    /// the actor goes on with the state as it is in memory. So what a state or an actor hides behind a `Mutex` or an atomic must be
+    /// right after a panic too.
     fn answer(&self, state: &Self::State, question: Q) -> Q::Reply;
 }
 
@@ -217,8 +224,8 @@ impl<A: Actor> fmt::Debug for Handlers<A> {
     }
 }
 
-/// Makes a question of what another node has sent.
-pub(crate) type AnswerAway<A> = fn(Payload<'_>, AwayAnswer, OwnedSemaphorePermit) -> Result<Question<A>, AwayAnswer>;
+/// Makes a question of what another node has sent: its version and its bytes.
+pub(crate) type AnswerAway<A> = fn(u16, Vec<u8>, AwayAnswer, OwnedSemaphorePermit) -> Question<A>;
 
 /// A message as it lies in the store.
 #[derive(Clone, Copy, Debug)]

@@ -12,11 +12,11 @@ mod locked;
 mod outlive;
 mod recall;
 mod settle;
+mod size;
 mod supervise;
 mod tick;
 
-use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,12 +36,13 @@ pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 #[cfg(test)]
 pub(crate) use self::fail::notice_of;
-pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack};
+pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, shortened};
 pub(crate) use self::load::Activations;
 use self::load::{Counters, Load};
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 use crate::actor::{Actor, Delivery};
 use crate::address::Address;
+use crate::alarm::Alarms;
 use crate::ask::KeptReplies;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Owner, Peer};
@@ -52,19 +53,25 @@ use crate::envelope::{Origin, seal};
 use crate::expiry::Expiries;
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
+use crate::hold;
 use crate::link::Note;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
+use crate::query::{self, Open};
 use crate::questions::Register;
 use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::room::NodeLine;
+use crate::state::Nearness;
 use crate::supervision::Kind;
 use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
 use crate::waiter::{Outcome, Waiter};
 use crate::wheel::{Due, Wheel};
+
+/// Of how many states it is told at a time that they are large.
+const LARGE_STATES: usize = 64;
 
 /// What leaves through the gate.
 pub(crate) enum Effect {
@@ -100,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
+    /// States that were warned of.
+    large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
     pub(crate) timers: KeptTimers,
     pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
@@ -168,6 +177,7 @@ impl Core {
             kinds,
             hands,
             quarantine: Quarantine::default(),
+            large_states: Mutex::new(Alarms::new(LARGE_STATES)),
             timers: KeptTimers::default(),
             wheel: Wheel::default(),
             kept_replies: KeptReplies::default(),
@@ -243,6 +253,7 @@ impl Core {
     /// From here on nothing is taken in, and no activation takes another message.
     pub(crate) fn stop_intake(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.quarantine.look_again();
     }
 
     /// From here on no link takes or sends anything.
@@ -257,13 +268,17 @@ impl Core {
     }
 
     /// Puts a question to an actor's state.
-    pub(crate) fn put_question(&self, address: &Address, kind: &Arc<Kind>, question: Box<dyn Any + Send>) {
+    pub(crate) fn put_question(&self, address: &Address, kind: &Arc<Kind>, question: Box<dyn Open>) {
         let mailbox = self.directory.mailbox(address, kind);
         let mut inner = mailbox.lock();
         if self.gate.is_over() {
             // Nobody will answer it, and dropping it says so; outside of the lock.
             drop(inner);
-            return drop(question);
+            return query::lose([question]);
+        }
+        if let Some(why) = inner.barred().map(ToString::to_string) {
+            drop(inner);
+            return question.refuse(&why);
         }
         inner.questions.push_back(question);
         inner.ring(&mailbox);
@@ -308,7 +323,9 @@ impl Core {
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
             inner.asks.dismiss();
-            inner.questions.clear();
+            let questions = std::mem::take(&mut inner.questions);
+            drop(inner);
+            query::lose(questions);
         });
         self.dismiss_senders();
         self.cluster.peers().iter().for_each(|peer| peer.dismiss());
@@ -379,14 +396,22 @@ impl Core {
     }
 
     /// An activation has ended, and its supervisor has seen it: another may start.
-    pub(crate) fn ended(&self, mailbox: Arc<Mailbox>) {
+    pub(crate) fn ended(self: &Arc<Self>, mailbox: Arc<Mailbox>) {
         let mut inner = mailbox.lock();
+        let held = inner.holding.take().filter(|held| held.is_dropped && !self.is_stopping());
         // One that left found nothing to do, and whatever comes up rings.
         let has_left = matches!(inner.presence, Presence::Stopping) && !inner.rung;
         inner.vacate();
         if inner.rules.in_hand().is_some() {
             // It was ended by a stop, which is no failure of the message.
             inner.rules.interrupted();
+        }
+        if let Some(held) = held {
+            // The handler was cut off where it stood, and its hold went with it.
+            let (core, mailbox) = (Arc::clone(self), Arc::clone(&mailbox));
+            self.runtime.spawn(async move {
+                core.take_back(&mailbox, held.position, Some(held.attempt), hold::dropped()).await;
+            });
         }
         if !inner.has_work(&mailbox) {
             drop(inner);
@@ -404,14 +429,15 @@ impl Core {
             let mut inner = mailbox.lock();
             if inner.attendance.is_some() {
                 // Nobody is there to answer them.
-                inner.questions.clear();
+                let questions = std::mem::take(&mut inner.questions);
                 drop(inner);
+                query::lose(questions);
                 return self.ended(mailbox);
             }
         }
         let core = Arc::clone(self);
         self.runtime.spawn(async move {
-            let error = fail::shortened(error);
+            let error = shortened(error);
             // Without room for the record the store has failed, and there is no next time.
             let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
             let wait = {
@@ -431,11 +457,12 @@ impl Core {
     pub(crate) fn restart(&self, mailbox: &Arc<Mailbox>) {
         let mut inner = mailbox.lock();
         inner.vacate();
-        if mailbox.is_paused(&inner) {
-            // Nobody is there to answer them.
-            inner.questions.clear();
-        }
+        // In a mailbox that is paused nobody is there to answer them.
+        let is_paused = mailbox.is_paused(&inner);
+        let questions = if is_paused { std::mem::take(&mut inner.questions) } else { VecDeque::new() };
         inner.ring(mailbox);
+        drop(inner);
+        query::lose(questions);
     }
 
     /// Reads bodies from the store into the window of a mailbox.

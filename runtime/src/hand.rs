@@ -1,13 +1,14 @@
-//! What this thread has in hand: while a handler is polled, its message stands in the thread's slot, which survives the
-//! process, and the thread is marked, so that handles refuse to be used inside a turn.
+//! What this thread has in hand: while code of the user's runs, its message or its mailbox stands in the thread's slot, which
+//! survives the process, and the thread is marked, so that handles refuse to be used inside a turn.
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use everpost_persistence::{Position, Slot, Slots};
+use everpost_persistence::{Mark, Position, Slot, Slots};
 
-use crate::inside::{Inside, Mark};
+use crate::inside::{self, Inside};
 
 thread_local! {
     /// This thread's slot in the file of each node that it has worked for, newest last.
@@ -30,40 +31,70 @@ impl Hands {
         Self { slots, node }
     }
 
-    /// Runs `handler` with `position` in hand at every poll, and only then: between polls the thread works for others.
-    pub(crate) async fn hold<F: Future>(&self, position: Position, handler: F) -> F::Output {
-        let mut handler = pin!(handler);
-        std::future::poll_fn(|context| {
-            let _held = Held::take(self, position);
-            handler.as_mut().poll(context)
-        })
-        .await
+    /// Runs `handler` with `position` in hand at every poll and when it is dropped, and only then: between polls the thread works
+    /// for others. It is left where it is pinned, and taken out of there at its end.
+    pub(crate) async fn hold<F: Future>(&self, position: Position, handler: Pin<&mut Option<F>>) -> F::Output {
+        let mut held = Held { hands: self, position, handler };
+        std::future::poll_fn(|context| held.poll(context)).await
+    }
+
+    /// Runs `code` with this in hand.
+    pub(crate) fn with<T>(&self, mark: Mark, code: impl FnOnce() -> T) -> T {
+        let _marked = Marked::set(self, mark);
+        code()
     }
 }
 
-/// Clears the marks at the end of a poll, also when the handler panics; not when the process dies.
-struct Held {
-    node: u64,
-    _inside: Mark,
+/// A handler that runs, or was cut off.
+struct Held<'a, F> {
+    hands: &'a Hands,
+    position: Position,
+    handler: Pin<&'a mut Option<F>>,
 }
 
-impl Held {
-    fn take(hands: &Hands, position: Position) -> Self {
-        let inside = Mark::set(Inside::Turn);
-        SLOTS.with_borrow_mut(|own| {
-            if let Some(slot) = slot_of(own, hands) {
-                slot.set(position);
-            }
-        });
-        Self { node: hands.node, _inside: inside }
+impl<F: Future> Held<'_, F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _marked = Marked::set(self.hands, Mark::Record(self.position));
+        let handler = self.handler.as_mut().as_pin_mut().expect("it is there until it has ended");
+        let polled = handler.poll(context);
+        if polled.is_ready() {
+            self.handler.set(None);
+        }
+        polled
     }
 }
 
-impl Drop for Held {
+impl<F> Drop for Held<'_, F> {
     fn drop(&mut self) {
-        SLOTS.with_borrow_mut(|own| {
-            if let Some((_, Some(slot))) = own.iter_mut().find(|(node, _)| *node == self.node) {
-                slot.clear();
+        if self.handler.is_some() {
+            // What it has on its stack ends here.
+            let _marked = Marked::set(self.hands, Mark::Record(self.position));
+            self.handler.set(None);
+        }
+    }
+}
+
+/// Puts back the marks of before when it is dropped, also when the code panics; not when the process dies.
+struct Marked {
+    node: u64,
+    before: Option<Mark>,
+    _inside: inside::Mark,
+}
+
+impl Marked {
+    fn set(hands: &Hands, mark: Mark) -> Self {
+        let inside = inside::Mark::set(Inside::Turn);
+        // A thread that is ending has no slot any more.
+        let slot = SLOTS.try_with(|own| slot_of(&mut own.borrow_mut(), hands).and_then(|slot| slot.set(Some(mark))));
+        Self { node: hands.node, before: slot.unwrap_or_default(), _inside: inside }
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        let _ = SLOTS.try_with(|own| {
+            if let Some((_, Some(slot))) = own.borrow_mut().iter_mut().find(|(node, _)| *node == self.node) {
+                slot.set(self.before);
             }
         });
     }

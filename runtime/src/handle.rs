@@ -20,7 +20,7 @@ use crate::letter::{Letter, Posted};
 use crate::link::{NoAnswer, Note};
 use crate::message::{Message, MessageId};
 use crate::post::{Options, Post};
-use crate::query::{Query, Question};
+use crate::query::{Answered, Query, Question};
 use crate::receipt::Receipt;
 use crate::refusal::{QueryError, Refusal, SendError};
 use crate::request::RequestId;
@@ -173,7 +173,10 @@ impl<A: Actor> ActorHandle<A> {
         let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
         let (waiter, answer) = oneshot::channel();
         self.core.put_question(address, kind, Box::new(Question::<A>::new(question, waiter, permit)));
-        answer.await.map_err(|_| QueryError::Lost)
+        let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
+        // Nothing of the state that it saw may be known before that is durable.
+        self.core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
+        answer
     }
 
     async fn answer_from<Q: Message>(&self, peer: &Peer, question: Q) -> Result<Q::Reply, QueryError> {
@@ -193,6 +196,7 @@ impl<A: Actor> ActorHandle<A> {
         match answer.await {
             Ok(Ok(answer)) => postcard::from_bytes(&answer).map_err(QueryError::Answer),
             Ok(Err(NoAnswer::NotHandled)) => Err(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME }.into()),
+            Ok(Err(NoAnswer::Failed(error))) => Err(QueryError::Failed(error)),
             Ok(Err(NoAnswer::Lost)) | Err(_) => Err(QueryError::Lost),
         }
     }

@@ -60,14 +60,14 @@ pub trait HoldHandler<M: Message<Reply = ()>>: Actor {
     ///
     /// # Panics
     ///
-    /// A panic gives the message back too.
+    /// A panic gives the message back too, with its text as the reason.
     fn handle(&self, message: M, hold: Hold<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// A message that is delivered and not acknowledged. Whoever has it decides, once: [`ack`](Hold::ack),
 /// [`ack_and_send`](Hold::ack_and_send), [`nack`](Hold::nack) or [`reject`](Hold::reject). One that is dropped, or kept for
 /// longer than [`Actor::HOLD_LIMIT`] without [`progress`](Hold::progress), has failed, and its
-/// message is delivered again.
+/// message is delivered again. What is dropped while its handler runs fails when that ends: with the handler's own failure, if it has one.
 pub struct Hold<A> {
     held: Option<Held>,
     actor: PhantomData<fn() -> A>,
@@ -249,14 +249,21 @@ impl<A: Actor> Hold<A> {
 impl<A> Drop for Hold<A> {
     fn drop(&mut self) {
         let Some(Held { core, mailbox, position, attempt, .. }) = self.held.take() else { return };
+        if mailbox.lock().is_dropped_in_handler(position, attempt) {
+            return;
+        }
         // On the runtime of the node, since this may be a thread without one. If that has gone the node has ended, and the message
         // comes back with the next start.
         let runtime = core.runtime.clone();
         runtime.spawn(async move {
-            let failure = Failure::retry("its hold was dropped without a decision");
-            core.take_back(&mailbox, position, Some(attempt), failure).await;
+            core.take_back(&mailbox, position, Some(attempt), dropped()).await;
         });
     }
+}
+
+/// What becomes of a message whose hold was dropped.
+pub(crate) fn dropped() -> Failure {
+    Failure::retry("its hold was dropped without a decision")
 }
 
 impl<A> fmt::Debug for Hold<A> {

@@ -89,6 +89,7 @@ mod alarm;
 mod ask;
 mod attempts;
 mod budget;
+mod caught;
 mod clock;
 mod cluster;
 mod config;

@@ -7,7 +7,6 @@ mod backoff;
 mod keys;
 mod rules;
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +23,10 @@ use self::keys::Keys;
 pub(crate) use self::rules::{Failures, NEVER, Next, Queue, Rules};
 use crate::address::Address;
 use crate::clock::Steady;
+use crate::query::Open;
 use crate::questions::AskingTurns;
 use crate::room::Line;
-use crate::supervised::Supervised;
+use crate::supervised::{PauseReason, Supervised};
 use crate::supervision::Kind;
 use crate::waiter::Waiters;
 use crate::wheel::Entry;
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     /// Who waits for what becomes of a message.
     pub(crate) asks: Waiters,
     /// Questions to the state: volatile, answered in between the messages.
-    pub(crate) questions: VecDeque<Box<dyn Any + Send>>,
+    pub(crate) questions: VecDeque<Box<dyn Open>>,
     /// Whether one of them is next, or a message.
     pub(crate) alternation: Alternation,
     pub(crate) presence: Presence,
@@ -78,9 +78,18 @@ pub(crate) struct Inner {
     /// How many activations in a row ended without finishing a message.
     pub(crate) restarts: u32,
     /// The message that a handler is handing over to a holder right now: the handler's failure is its.
-    pub(crate) holding: Option<Position>,
+    pub(crate) holding: Option<Handover>,
     /// The sweep at which there was nothing to do any more: nothing waits, or nothing that may be handled yet.
     pub(crate) idle_since: u64,
+}
+
+/// A message that is held while its handler still runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handover {
+    pub(crate) position: Position,
+    pub(crate) attempt: u32,
+    /// The hold was dropped without a decision: what became of the message is what becomes of the handler.
+    pub(crate) is_dropped: bool,
 }
 
 /// Whether someone is there to handle messages.
@@ -214,12 +223,26 @@ impl Inner {
         self.attendance.as_deref().is_some_and(|attendance| !attendance.is_up())
     }
 
+    /// The hold of this delivery was dropped without a decision. True when its handler still runs, whose end says more.
+    pub(crate) fn is_dropped_in_handler(&mut self, position: Position, attempt: u32) -> bool {
+        let handing = self.holding.as_mut().filter(|held| held.position == position && held.attempt == attempt);
+        handing.map(|handover| handover.is_dropped = true).is_some()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.rules.is_empty() && self.questions.is_empty()
     }
 
+    /// Why its state must not be loaded, if it must not.
+    pub(crate) fn barred(&self) -> Option<&PauseReason> {
+        self.supervised.as_deref().and_then(Supervised::barred)
+    }
+
     /// Whether there is something to do now or later; messages of a paused mailbox are not, being up as a child is.
     pub(crate) fn has_work(&self, mailbox: &Mailbox) -> bool {
+        if self.barred().is_some() {
+            return false;
+        }
         let is_asked = !self.questions.is_empty();
         if let Some(attendance) = &self.attendance {
             return attendance.has_work(is_asked);

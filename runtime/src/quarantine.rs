@@ -1,12 +1,14 @@
-//! Quarantine after an unclean end: the messages that were in hand when the process died are run alone, one after
-//! another, before anything else runs, so that a message that kills the process is found and its neighbours are not
-//! blamed. Only a death while alone counts as an attempt.
+//! Quarantine after an unclean end: what was in hand when the process died is tried alone, one after
+//! another, before anything else runs, so that what kills the process is found and its neighbours are not
+//! blamed: messages are run, states are loaded and dropped. Only a death while alone counts.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use everpost_persistence::{Class, MailboxId, Position};
+use tokio::sync::Notify;
 
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
@@ -19,6 +21,30 @@ pub(crate) struct Quarantine {
     active: AtomicBool,
     /// Mailboxes that may run, each up to this message.
     admitted: Mutex<Vec<(MailboxId, Position)>>,
+    /// Rung when somebody else may run.
+    changed: Notify,
+}
+
+/// What was in hand when the process died.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    pub(crate) messages: Vec<Suspect>,
+    pub(crate) states: Vec<SuspectState>,
+}
+
+/// A state that was in hand.
+#[derive(Debug)]
+pub(crate) struct SuspectState {
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// As in [`Suspect`].
+    pub(crate) in_hand: bool,
+}
+
+/// What is to be tried.
+#[derive(Default)]
+pub(crate) struct Trials {
+    messages: Vec<(Arc<Mailbox>, Position)>,
+    states: Vec<Arc<Mailbox>>,
 }
 
 /// A message that was in hand when the process died.
@@ -44,11 +70,34 @@ impl Quarantine {
         self.admitted().iter().any(admits)
     }
 
+    /// Whether the state of this mailbox may be loaded now.
+    pub(crate) fn admits_state_of(&self, mailbox: MailboxId) -> bool {
+        !self.is_active() || self.admitted().iter().any(|(admitted, _)| *admitted == mailbox)
+    }
+
     /// The suspect on trial asks another actor: that question is part of its trial.
     pub(crate) fn admit(&self, mailbox: MailboxId, position: Position) {
         if self.is_active() {
             self.admitted().push((mailbox, position));
+            self.look_again();
         }
+    }
+
+    /// Completes when `condition` holds; asks again whenever somebody else may run.
+    pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if condition() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Lets those who wait ask again.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_waiters();
     }
 
     fn begin(&self) {
@@ -58,6 +107,7 @@ impl Quarantine {
     fn end(&self) {
         self.admitted().clear();
         self.active.store(false, Ordering::Relaxed);
+        self.look_again();
     }
 
     fn admitted(&self) -> MutexGuard<'_, Vec<(MailboxId, Position)>> {
@@ -65,16 +115,26 @@ impl Quarantine {
     }
 }
 
-/// Counts the deaths, gives up on messages that the process has died of too often, and marks the others, durably. From
-/// here on nothing runs but what [`try_alone`] admits. To be called before anything runs.
-pub(crate) async fn single_out(
-    core: &Core,
-    suspects: Vec<Suspect>,
-) -> Result<Vec<(Arc<Mailbox>, Position)>, NodeEnded> {
+impl Suspects {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.states.is_empty()
+    }
+}
+
+/// Counts the deaths, gives up on messages and pauses actors that the process has died of too often, and marks the others,
+/// durably. From here on nothing runs but what [`try_alone`] admits. To be called before anything runs.
+pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials, NodeEnded> {
     core.quarantine.begin();
-    let mut remaining = Vec::new();
+    let mut trials = Trials::default();
     let mut ticket = Position(0);
-    for Suspect { mailbox, position, mut failures, in_hand } in suspects {
+    for SuspectState { mailbox, in_hand } in suspects.states {
+        let Some((suspected, is_paused)) = core.suspect_state(&mailbox, in_hand).await else { break };
+        ticket = suspected;
+        if !is_paused {
+            trials.states.push(mailbox);
+        }
+    }
+    for Suspect { mailbox, position, mut failures, in_hand } in suspects.messages {
         if in_hand && failures.alone {
             failures.attempts += 1;
             failures.errors.push("the process died while this message ran alone".to_owned());
@@ -84,7 +144,7 @@ pub(crate) async fn single_out(
             let record = failures.encode();
             let Some(ticket) = submit_attempts(core, &mailbox, position, record).await else { break };
             mailbox.lock().rules.single_out(position, failures);
-            remaining.push((mailbox, position));
+            trials.messages.push((mailbox, position));
             ticket
         } else {
             let Some(ticket) = give_up(core, &mailbox, position, &failures).await else { break };
@@ -92,14 +152,23 @@ pub(crate) async fn single_out(
         };
     }
     core.gate.durable(ticket).await?;
-    Ok(remaining)
+    Ok(trials)
 }
 
-/// Runs each suspect alone, then lets everything run.
-pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position)>) -> Result<(), NodeEnded> {
-    for (mailbox, position) in suspects {
+/// Tries each suspect alone, then lets everything run. States first: no message can run on one that kills the process.
+pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), NodeEnded> {
+    for mailbox in &trials.states {
+        tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in hand when the process died, and is loaded alone");
+        // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
+        let tried = tokio::spawn(mailbox.kind.try_state(core, mailbox)).await;
+        if tried.is_err() && core.is_stopping() {
+            return Err(core.gate.ended());
+        }
+    }
+    for (mailbox, position) in trials.messages {
         tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
+        core.quarantine.look_again();
         mailbox.lock().ring(&mailbox);
         // Its last turn, or its failure, is durable before the next suspect runs.
         let settled = || {
@@ -108,6 +177,12 @@ pub(crate) async fn try_alone(core: &Core, suspects: Vec<(Arc<Mailbox>, Position
         };
         core.gate.until(settled).await?;
         acquit(core, &mailbox, position).await?;
+    }
+    // Only now: a message may be what makes of its state one that cannot be encoded.
+    for mailbox in &trials.states {
+        if let Some(ticket) = core.acquit_state(mailbox).await {
+            core.gate.durable(ticket).await?;
+        }
     }
     core.quarantine.end();
     core.gate.look_again();

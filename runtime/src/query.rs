@@ -1,19 +1,21 @@
 //! Questions: volatile, answered from the state alone. The answer leaves when the state that it saw is durable.
 
+use std::any::Any;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everpost_persistence::Position;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::actor::{Actor, Answer, Payload};
+use crate::actor::{Actor, Answer};
+use crate::caught::caught;
 use crate::clock::Deadline;
 use crate::cluster::Peer;
-use crate::core::Effect;
+use crate::core::{Effect, shortened};
 use crate::handle::ActorHandle;
-use crate::inside::{Inside, Mark};
 use crate::link::{NoAnswer, Note};
 use crate::message::Message;
 use crate::refusal::QueryError;
@@ -63,57 +65,118 @@ impl<A, Q> fmt::Debug for Query<'_, A, Q> {
     }
 }
 
-/// A question on its way to an activation, without its type.
+/// A question that waits in the mailbox of its actor, without the type of the actor.
+pub(crate) trait Open: Any + Send {
+    /// It will not be answered, and this is why.
+    fn refuse(self: Box<Self>, why: &str);
+}
+
+/// A question on its way to an activation, without its own type. Reading it, answering it and writing the answer is code of the
+/// user's: all of it runs in [`Question::answer`].
 pub(crate) struct Question<A: Actor> {
     answer: Box<AnswerFrom<A>>,
 }
 
-/// Makes the answer that is to leave from the state that it is shown.
-type AnswerFrom<A> = dyn FnOnce(&A, &<A as Actor>::State) -> Effect + Send;
+/// Makes the answer of what it is shown, and says what is left to be done when the turns before it are durable.
+type AnswerFrom<A> = dyn FnOnce(Shown<'_, A>, Position) -> Option<Effect> + Send;
+
+/// The actor and its state, or why there will be no answer.
+type Shown<'a, A> = Result<(&'a A, &'a <A as Actor>::State), &'a str>;
+
+/// What whoever has asked is handed: the answer, and what must be durable before it counts.
+pub(crate) struct Answered<R> {
+    pub(crate) answer: Result<R, QueryError>,
+    pub(crate) after: Position,
+}
 
 impl<A: Actor> Question<A> {
-    /// `permit` counts the question among the open ones until its answer has left.
-    pub(crate) fn new<Q: Message>(question: Q, waiter: oneshot::Sender<Q::Reply>, permit: OwnedSemaphorePermit) -> Self
+    /// `permit` counts the question among the open ones until it is answered.
+    pub(crate) fn new<Q: Message>(
+        question: Q,
+        waiter: oneshot::Sender<Answered<Q::Reply>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self
     where
         A: Answer<Q>,
     {
-        let answer = move |actor: &A, state: &A::State| {
-            let answer = actor.answer(state, question);
-            Effect::Answer(Box::new(move || {
-                // Whoever has stopped waiting is not told.
-                let _ = waiter.send(answer);
-                drop(permit);
-            }))
+        let answer = move |shown: Shown<'_, A>, after| {
+            let answered = || match shown {
+                Ok((actor, state)) => Ok(actor.answer(state, question)),
+                Err(why) => Err(QueryError::Failed(why.to_owned())),
+            };
+            let answer = caught(answered).unwrap_or_else(|panic| Err(QueryError::Failed(panicked(&panic))));
+            // Whoever has stopped waiting is not told; the answer ends here then, which is code of the user's as well.
+            if let Err(panic) = caught(|| drop(waiter.send(Answered { answer, after }))) {
+                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %panic, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
+            }
+            drop(permit);
+            None
         };
         Self { answer: Box::new(answer) }
     }
 
-    pub(crate) fn answer(self, actor: &A, state: &A::State) -> Effect {
-        let _inside = Mark::set(Inside::Turn);
-        (self.answer)(actor, state)
-    }
-}
-
-impl<A: Actor> Question<A> {
-    /// A question of another node. Hands the answer back when the question cannot be read.
+    /// A question of another node.
     pub(crate) fn from_away<Q: Message>(
-        payload: Payload<'_>,
+        version: u16,
+        payload: Vec<u8>,
         answer: AwayAnswer,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Self, AwayAnswer>
+    ) -> Self
     where
         A: Answer<Q>,
     {
-        let Ok(question) = read_message::<Q>(payload.version, payload.bytes) else { return Err(answer) };
-        let from_state = move |actor: &A, state: &A::State| {
-            let reply = postcard::to_allocvec(&actor.answer(state, question));
-            Effect::Answer(Box::new(move || {
-                answer.give(reply.map_err(|_| NoAnswer::Lost));
+        let from_state = move |shown: Shown<'_, A>, _| {
+            let reply = match shown {
+                Ok((actor, state)) => caught(|| reply_to::<A, Q>(actor, state, version, &payload))
+                    .unwrap_or_else(|panic| Err(NoAnswer::Failed(shortened(panicked(&panic))))),
+                Err(why) => Err(NoAnswer::Failed(why.to_owned())),
+            };
+            Some(Effect::Answer(Box::new(move || {
+                answer.give(reply);
                 drop(permit);
-            }))
+            })))
         };
-        Ok(Self { answer: Box::new(from_state) })
+        Self { answer: Box::new(from_state) }
     }
+
+    /// Returns what is left to be done when the turns before it are durable, up to `after`.
+    pub(crate) fn answer(self, actor: &A, state: &A::State, after: Position) -> Option<Effect> {
+        (self.answer)(Ok((actor, state)), after)
+    }
+}
+
+impl<A: Actor> Open for Question<A> {
+    fn refuse(self: Box<Self>, why: &str) {
+        if let Some(Effect::Answer(answer)) = (self.answer)(Err(why), Position(0)) {
+            answer();
+        }
+    }
+}
+
+/// Nobody will answer these. Call it without a lock: a question that ends is code of the user's, which may do anything.
+pub(crate) fn lose(questions: impl IntoIterator<Item = Box<dyn Open>>) {
+    for question in questions {
+        if let Err(panic) = caught(|| drop(question)) {
+            tracing::warn!(error = %panic, event = "panic in a drop", "a question that was lost has panicked when it was dropped");
+        }
+    }
+}
+
+/// Reads a question, answers it, and writes the answer.
+fn reply_to<A: Answer<Q>, Q: Message>(
+    actor: &A,
+    state: &A::State,
+    version: u16,
+    payload: &[u8],
+) -> Result<Vec<u8>, NoAnswer> {
+    let question = read_message::<Q>(version, payload).map_err(|_| NoAnswer::NotHandled)?;
+    let reply = actor.answer(state, question);
+    let failed = |error| NoAnswer::Failed(shortened(format!("the answer cannot be encoded: {error}")));
+    postcard::to_allocvec(&reply).map_err(failed)
+}
+
+fn panicked(panic: &str) -> String {
+    format!("answering it panicked: {panic}")
 }
 
 /// The answer that another node waits for. One that is dropped tells that it is lost.

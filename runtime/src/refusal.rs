@@ -240,7 +240,7 @@ pub enum AskError {
     Stopped,
 }
 
-/// A question that was not answered. Questions leave no trace, so it may be asked again.
+/// A question that was not answered. Questions leave no trace.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
@@ -253,6 +253,12 @@ pub enum QueryError {
     /// The answer does not have the type that the question names.
     #[error("the answer cannot be read: {0}; do both nodes run the same build?")]
     Answer(postcard::Error),
+    /// It cannot be answered, and this is why: answering it or encoding the answer panicked or failed, or the actor is paused because
+    /// the process died of its state. Nothing was counted against the actor, which goes on.
+    #[error(
+        "the question cannot be answered: {0}; nothing has changed, and asking again is of no use before that is mended"
+    )]
+    Failed(String),
     /// The activation that had it failed, its node stopped, or the link to it broke.
     #[error("the question was lost with the activation that had it, or with the link to it; ask again")]
     Lost,

@@ -1,6 +1,7 @@
 //! States: what an actor keeps between its turns, under a name and a version like a message.
 
 mod record;
+mod size;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::record::{StateRecord, StateSummary, StoredState, address_of};
+pub(crate) use self::size::{CommitBytes, Nearness, nearness};
 use crate::message::UpgradeError;
 
 /// A value that an actor may keep. Derive it:
@@ -38,6 +40,14 @@ use crate::message::UpgradeError;
 /// [`State::upgrade_from`] when its version is an older one, and written with the present one at the next turn that changes
 /// it. A state that cannot be read is never overwritten: its mailbox keeps accepting, and waits for a build that reads it.
 /// [`NodeBuilder::check_upgrade`](crate::NodeBuilder::check_upgrade) finds such states before a build takes traffic.
+///
+/// A turn commits as one, so a state can be no larger than a commit of the store: by default 64 MiB, and a sixteenth of the smaller map
+/// at most. From half of that on the log warns; an actor whose state would be larger is paused
+/// ([`PauseReason::StateTooLarge`](crate::PauseReason::StateTooLarge)) and keeps its messages.
+///
+/// Reading, writing and dropping it and its default run where Everpost needs them. A panic in there is a failure of the turn, or of the
+/// activation when it is being read; one while it is dropped is logged. When the process dies in there, again and again, the actor
+/// is paused by itself ([`PauseReason::KilledTheProcess`](crate::PauseReason::KilledTheProcess)).
 ///
 /// `()`, `bool`, `char`, `String`, integers and floats of a fixed size are states of version 1 whose name is that of the
 /// type, and so are `Option`, `Vec` and `BTreeMap`, whose names (`option`, `list`, `map`) do not say what is in them. Their

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{Budget, Restarts, Verdict};
 use crate::clock::{Micros, Now, Steady};
 
-const SUPERVISION_VERSION: u8 = 1;
+/// With a suspicion.
+const SUPERVISION_VERSION: u8 = 2;
+/// Without one. Written where there is none, so that older builds read it.
+const SUPERVISION_VERSION_1: u8 = 1;
 
 /// Why and since when an address or an actor type is paused: it keeps accepting, and handles nothing until it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,22 @@ pub enum PauseReason {
     Asked(String),
     /// The restart budget of the actor ([`Actor::BUDGET`](crate::Actor::BUDGET)) is spent; this was the last failure.
     BudgetSpent(String),
+    /// The process died while nothing but the state of the actor was in hand: it was loaded, encoded or dropped. It is not loaded
+    /// any more, not for a question either, until the actor is resumed.
+    KilledTheProcess {
+        /// How often it died while everything else stood still.
+        deaths: u32,
+    },
+    /// The state of the actor would be larger than a commit may be. The message that would make it so waits, with all others, and
+    /// counts no attempt.
+    StateTooLarge {
+        /// The size of the state.
+        bytes: u64,
+        /// How large a commit may be.
+        bytes_max: u64,
+        /// The setting of the store that this follows from.
+        setting: String,
+    },
 }
 
 impl fmt::Display for PauseReason {
@@ -36,6 +55,14 @@ impl fmt::Display for PauseReason {
         match self {
             Self::Asked(why) => write!(f, "asked for: {why}"),
             Self::BudgetSpent(error) => write!(f, "the restart budget is spent: {error}"),
+            Self::KilledTheProcess { deaths } => write!(
+                f,
+                "the process died {deaths} times of its state, alone, while that was loaded, encoded or dropped; it and all messages are kept: start a build that can do so, and resume the actor"
+            ),
+            Self::StateTooLarge { bytes, bytes_max, setting } => write!(
+                f,
+                "its state would have {bytes} bytes, and a commit may have {bytes_max}, which follows from `store.{setting}`; the state of before and all messages are kept: raise that setting, or start a build that keeps less in one state (many small actors instead of a large one), and resume the actor"
+            ),
         }
     }
 }
@@ -45,6 +72,8 @@ impl fmt::Display for PauseReason {
 pub(crate) struct Supervised {
     restarts: Restarts,
     pub(crate) paused: Option<Paused>,
+    /// The process may have died of its state, which has its trial alone; so often it has died there.
+    pub(crate) suspicion: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,12 +94,12 @@ struct PausedRecord {
 impl Supervised {
     /// Paused, with nothing else to say.
     pub(crate) fn paused(paused: Paused) -> Self {
-        Self { restarts: Restarts::default(), paused: Some(paused) }
+        Self { paused: Some(paused), ..Self::default() }
     }
 
     /// Restarted at these moments, and not paused.
     pub(crate) fn restarted(restarts: Restarts) -> Self {
-        Self { restarts, paused: None }
+        Self { restarts, ..Self::default() }
     }
 
     pub(crate) fn into_restarts(self) -> Restarts {
@@ -86,9 +115,34 @@ impl Supervised {
         true
     }
 
+    /// The state is on trial after a death of the process: when it was in hand at that, and was on trial before, it died of it
+    /// once more. True when that was the last time, and it is paused.
+    pub(crate) fn suspect(&mut self, in_hand: bool, deaths_max: u32, now: Micros) -> bool {
+        let deaths = self.suspicion.map_or(0, |deaths| deaths + u32::from(in_hand));
+        let is_spent = deaths >= deaths_max;
+        self.suspicion = (!is_spent).then_some(deaths);
+        if is_spent {
+            self.paused = Some(Paused { reason: PauseReason::KilledTheProcess { deaths }, since: now.into() });
+        }
+        is_spent
+    }
+
+    /// Why its state must not be loaded, if it must not.
+    pub(crate) fn barred(&self) -> Option<&PauseReason> {
+        let reason = &self.paused.as_ref()?.reason;
+        matches!(reason, PauseReason::KilledTheProcess { .. }).then_some(reason)
+    }
+
+    /// Whether there is nothing to say of it.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether nothing of it is worth keeping.
     pub(crate) fn is_over(&self, now: Steady, budget: &Budget) -> bool {
-        self.paused.is_none() && self.restarts.moments().iter().all(|moment| now.since(*moment) >= budget.within)
+        self.paused.is_none()
+            && self.suspicion.is_none()
+            && self.restarts.moments().iter().all(|moment| now.since(*moment) >= budget.within)
     }
 
     pub(crate) fn encode(&self, name: &str) -> Bytes {
@@ -97,17 +151,27 @@ impl Supervised {
             .as_ref()
             .map(|paused| PausedRecord { reason: paused.reason.clone(), since: Micros::from(paused.since).0 });
         let restarts = self.restarts.moments().iter().map(|moment| moment.0).collect();
-        let record = SupervisionRecord { version: SUPERVISION_VERSION, name, restarts, paused };
-        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+        let version = if self.suspicion.is_some() { SUPERVISION_VERSION } else { SUPERVISION_VERSION_1 };
+        let record = SupervisionRecord { version, name, restarts, paused };
+        let record = match self.suspicion {
+            Some(deaths) => postcard::to_allocvec(&(record, deaths)),
+            None => postcard::to_allocvec(&record),
+        };
+        record.expect("plain values can be encoded").into()
     }
 
     /// The name and what is known of it; none for bytes that this build cannot read.
     pub(crate) fn decode(record: &[u8]) -> Option<(&str, Self)> {
-        let record: SupervisionRecord<'_> = postcard::from_bytes(record).ok()?;
+        let (record, rest) = postcard::take_from_bytes::<SupervisionRecord<'_>>(record).ok()?;
         let SupervisionRecord { version, name, restarts, paused } = record;
+        let suspicion = match version {
+            SUPERVISION_VERSION => Some(postcard::from_bytes(rest).ok()?),
+            SUPERVISION_VERSION_1 => None,
+            _ => return None,
+        };
         let paused = paused.map(|PausedRecord { reason, since }| Paused { reason, since: Micros(since).into() });
         let restarts = Restarts::new(restarts.into_iter().map(Steady).collect());
-        (version == SUPERVISION_VERSION).then_some((name, Self { restarts, paused }))
+        Some((name, Self { restarts, paused, suspicion }))
     }
 }
 
@@ -130,7 +194,36 @@ mod tests {
         let record = supervised.encode("a/b");
         assert_eq!(record, [&[1, 3][..], b"a/b", &[1, 5, 1, 1, 4], b"last", &[7]].concat());
         assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));
-        assert_eq!(Supervised::decode(&[2, 0, 0, 0]), None);
+        assert_eq!(Supervised::decode(&[2, 0, 0, 0]), None, "a suspicion is missing");
+        assert_eq!(Supervised::decode(&[3, 0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_state_is_paused_when_the_process_has_died_of_it_alone_as_often_as_it_may() {
+        let mut supervised = Supervised::default();
+        assert!(!supervised.suspect(true, 2, Micros(7)), "in company");
+        assert_eq!(supervised.encode("a/b"), [&[2, 3][..], b"a/b", &[0, 0, 0]].concat());
+        assert!(!supervised.suspect(true, 2, Micros(7)));
+        assert!(!supervised.suspect(false, 2, Micros(7)), "of something else");
+        let record = supervised.encode("a/b");
+        assert_eq!(record, [&[2, 3][..], b"a/b", &[0, 0, 1]].concat());
+        assert_eq!(Supervised::decode(&record), Some(("a/b", supervised.clone())));
+        assert!(supervised.barred().is_none() && !supervised.is_plain());
+        assert!(!supervised.is_over(Steady(u64::MAX), &Budget::new(1, Duration::ZERO)));
+        assert!(supervised.suspect(true, 2, Micros(7)));
+        assert!(supervised.barred().is_some() && supervised.suspicion.is_none());
+        let record = supervised.encode("a/b");
+        assert_eq!(record, [&[1, 3][..], b"a/b", &[0, 1, 2, 2, 7]].concat());
+        assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));
+    }
+
+    #[test]
+    fn the_bytes_of_a_state_that_is_too_large_are_fixed() {
+        let reason = PauseReason::StateTooLarge { bytes: 300, bytes_max: 5, setting: "q".into() };
+        let supervised = Supervised::paused(Paused { reason, since: Micros(7).into() });
+        let record = supervised.encode("a/b");
+        assert_eq!(record, [&[1, 3][..], b"a/b", &[0, 1, 3, 172, 2, 5, 1], b"q", &[7]].concat());
+        assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));
     }
 
     #[test]

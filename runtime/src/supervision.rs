@@ -1,9 +1,10 @@
 //! One supervisor for each actor type: it starts activations when messages need them, learns of their ends, and starts
 //! others after a failure. The messages are in the store and in the mailbox, so an activation that dies loses none.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,15 +13,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use crate::activation::{Activation, Begin};
-use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder, Payload};
+use crate::activation::{Activation, Begin, Loaded};
+use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder};
 use crate::budget::Budget;
 use crate::core::{Activations, Core};
 use crate::envelope::Header;
 use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
-use crate::query::AwayAnswer;
+use crate::query::{AwayAnswer, Open};
 use crate::schema::Schema;
 use crate::supervised::Paused;
 
@@ -44,15 +45,17 @@ pub(crate) struct Kind {
     pub(crate) state: Schema,
     questions: FxHashSet<&'static str>,
     question_from_away: QuestionFromAway,
+    try_state: fn(&Arc<Core>, &Arc<Mailbox>) -> Trying,
     supervisor: OnceLock<(ActorRef<Order>, Arc<Activations>)>,
 }
 
-/// Makes a question of what another node has sent, or hands back the answer that it waits for.
+/// Makes a question of what another node has sent (its name, its version, its bytes), or hands back the answer that it waits for.
 type QuestionFromAway = Box<
-    dyn Fn(&str, Payload<'_>, AwayAnswer, OwnedSemaphorePermit) -> Result<Box<dyn Any + Send>, AwayAnswer>
-        + Send
-        + Sync,
+    dyn Fn(&str, u16, Vec<u8>, AwayAnswer, OwnedSemaphorePermit) -> Result<Box<dyn Open>, AwayAnswer> + Send + Sync,
 >;
+
+/// A state that is loaded and dropped.
+type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a supervisor is told.
 pub(crate) enum Order {
@@ -67,9 +70,9 @@ pub(crate) enum Order {
 impl Kind {
     pub(crate) fn new<A: Actor>(handlers: &Arc<Handlers<A>>) -> Self {
         let asked = Arc::clone(handlers);
-        let question_from_away: QuestionFromAway = Box::new(move |name, payload, answer, permit| {
-            let Some(read) = asked.answer(name) else { return Err(answer) };
-            Ok(Box::new(read(payload, answer, permit)?))
+        let question_from_away: QuestionFromAway = Box::new(move |name, version, payload, answer, permit| {
+            let Some(question) = asked.answer(name) else { return Err(answer) };
+            Ok(Box::new(question(version, payload, answer, permit)))
         });
         Self {
             name: A::TYPE,
@@ -85,6 +88,7 @@ impl Kind {
             state: Schema::of_state::<A::State>(),
             questions: handlers.questions().collect(),
             question_from_away,
+            try_state: try_state::<A>,
             supervisor: OnceLock::new(),
         }
     }
@@ -93,15 +97,21 @@ impl Kind {
         self.questions.contains(question)
     }
 
-    /// Reads a question of another node; hands back its answer when there is none.
+    /// A question of another node, which is read where it is answered; hands back its answer when there is no such question.
     pub(crate) fn question(
         &self,
         name: &str,
-        payload: Payload<'_>,
+        version: u16,
+        payload: Vec<u8>,
         answer: AwayAnswer,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Box<dyn Any + Send>, AwayAnswer> {
-        (self.question_from_away)(name, payload, answer, permit)
+    ) -> Result<Box<dyn Open>, AwayAnswer> {
+        (self.question_from_away)(name, version, payload, answer, permit)
+    }
+
+    /// Loads the state of a mailbox and drops it again: what cannot be read is left to whoever needs it.
+    pub(crate) fn try_state(&self, core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Trying {
+        (self.try_state)(core, mailbox)
     }
 
     pub(crate) fn handles(&self, message: &str) -> bool {
@@ -163,6 +173,11 @@ impl Kind {
             supervisor.get_children().iter().for_each(ractor::ActorCell::kill);
         }
     }
+}
+
+fn try_state<A: Actor>(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Trying {
+    let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
+    Box::pin(async move { drop(Loaded::<A>::read(&core, &mailbox).await) })
 }
 
 impl fmt::Debug for Kind {
@@ -294,7 +309,7 @@ impl<A: Actor> Supervisor<A> {
             (inner.rules.in_hand().map(|(position, _)| position), inner.holding.take())
         };
         // With a message in hand it is told as the failure of that.
-        if in_hand.or(held).is_none() {
+        if in_hand.is_none() && held.is_none() {
             tracing::warn!(node = %self.core.name, actor = %mailbox.address, %error, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             self.core.restart_later(mailbox, error.to_string());
             return;
@@ -304,7 +319,9 @@ impl<A: Actor> Supervisor<A> {
         tokio::spawn(async move {
             match (in_hand, held) {
                 (Some(position), _) => _ = core.fail(&mailbox, position, failure).await,
-                (None, Some(position)) => _ = core.take_back(&mailbox, position, None, failure).await,
+                (None, Some(held)) => {
+                    _ = core.take_back(&mailbox, held.position, Some(held.attempt), failure).await;
+                }
                 (None, None) => {}
             }
             core.ended(mailbox);

@@ -21,7 +21,7 @@ use crate::envelope::{Header, Origin};
 use crate::expiry::{Expiry, Handling};
 use crate::failure::Failure;
 use crate::hold::{Held, Hold};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Handover, Mailbox};
 use crate::message::{Message, MessageId};
 use crate::post::Options;
 use crate::priority::Priority;
@@ -242,7 +242,7 @@ impl<'a> Turn<'a> {
         {
             let mut inner = mailbox.lock();
             inner.rules.hold(core.clock.steady().plus(A::HOLD_LIMIT));
-            inner.holding = Some(*position);
+            inner.holding = Some(Handover { position: *position, attempt: *attempt, is_dropped: false });
         }
         self.staged.is_held = true;
         let (core, mailbox, limit) = (Arc::clone(core), Arc::clone(mailbox), A::HOLD_LIMIT);

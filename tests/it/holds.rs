@@ -179,6 +179,32 @@ async fn a_hold_that_is_dropped_fails_panics_or_is_given_back_is_delivered_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_failure_of_a_hold_handler_was_recorded_as_a_dropped_hold_and_now_has_its_own_text() {
+    let folder = everpost_tests::folder();
+    let (builder, jobs) = builder(folder.path());
+    let config = NodeConfig { attempts_max: 1, ..everpost_tests::config() };
+    let node = builder.config(config).start().await.unwrap();
+    let jobs_of = |key: u32| [Job::Panic(key), Job::Fail(key), Job::Drop(key)];
+    // Many times, since it was a race.
+    for key in 0..20 {
+        for job in jobs_of(key) {
+            node.actor::<Keeper>(&key.to_string()).send(job).await.unwrap();
+        }
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
+    for key in 0..20 {
+        let of_key = letters.iter().filter(|letter| letter.address.key() == key.to_string());
+        let mut errors: Vec<_> = of_key.map(|letter| letter.errors.join("; ")).collect();
+        errors.sort_by_key(|error| ["told to panic", "told to fail"].iter().position(|text| error.contains(text)));
+        assert!(errors.len() == 3 && errors[0].contains("dropped without a decision"), "{errors:?}");
+        assert!(errors[1].contains("told to panic") && errors[2].contains("told to fail"), "{errors:?}");
+    }
+    drop(jobs);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_kept_too_long_is_taken_back_and_decides_nothing_any_more() {
     let folder = everpost_tests::folder();
     let (node, jobs) = start(folder.path()).await;

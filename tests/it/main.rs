@@ -3,6 +3,7 @@
 
 mod activations;
 mod actor_children;
+mod answers;
 mod away;
 mod bite;
 mod bounds;
@@ -32,8 +33,10 @@ mod hostile;
 mod inquiries;
 mod inside;
 mod keys;
+mod killers;
 mod kills;
 mod large;
+mod large_states;
 mod letters;
 mod limits;
 mod links;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 pub use self::serve::serve;
-use crate::protocol::{Command, Event, MARK, Setup, VARIABLE};
+use crate::protocol::{CHECK_VARIABLE, Command, Event, MARK, Setup, VARIABLE};
 use crate::wait::DEADLINE;
 use crate::wall::Wall;
 
@@ -41,6 +41,16 @@ impl Child {
     #[must_use]
     pub fn start(setup: &Setup) -> Self {
         Self::start_with(setup, [])
+    }
+
+    /// Starts a child that checks its store for an upgrade, and ends.
+    ///
+    /// # Panics
+    ///
+    /// As [`Child::start`].
+    #[must_use]
+    pub fn checking(setup: &Setup) -> Self {
+        Self::start_with(setup, [(CHECK_VARIABLE, PathBuf::from("1"))])
     }
 
     fn start_with<const N: usize>(setup: &Setup, environment: [(&'static str, PathBuf); N]) -> Self {

@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod child;
 pub mod cluster;
 pub mod doors;
+pub mod fuse;
 pub mod load;
 pub mod logs;
 pub mod net;

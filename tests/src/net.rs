@@ -140,8 +140,12 @@ impl Seat {
 
     /// The node with every actor of the harness, not started yet.
     pub fn builder(&self, probe: &Arc<Probe>) -> NodeBuilder {
-        let node = Node::builder(&self.name, &self.folder).config(self.config.clone()).cluster(self.cluster());
-        load::actors(node.actor(Worker::new(probe)).actor(Quick::new(probe)))
+        load::actors(self.bare().actor(Worker::new(probe)).actor(Quick::new(probe)))
+    }
+
+    /// The node without an actor, not started yet.
+    pub fn bare(&self) -> NodeBuilder {
+        Node::builder(&self.name, &self.folder).config(self.config.clone()).cluster(self.cluster())
     }
 
     /// The node's place in the cluster.

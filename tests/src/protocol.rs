@@ -15,6 +15,9 @@ pub const MARK: &str = "@ ";
 /// The environment variable that makes the test binary a child.
 pub const VARIABLE: &str = "EVERPOST_TEST_CHILD";
 
+/// The environment variable that makes the child check its store for an upgrade, and start nothing.
+pub const CHECK_VARIABLE: &str = "EVERPOST_TEST_CHECK";
+
 /// How a child starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
@@ -55,6 +58,13 @@ pub enum Command {
     Send(Vec<(Target, Vec<Step>)>),
     /// Say [`Event::Drained`] once nothing waits.
     Drain,
+    /// Say [`Event::Drained`] once so many actors are paused, and no more than so many messages wait.
+    DrainTo {
+        /// How many actors.
+        paused: usize,
+        /// How many messages.
+        waiting: usize,
+    },
     /// Send jobs on every stream of the load, from these numbers on, until killed.
     Load(Vec<(u32, u32)>),
     /// Something for the test of clocks.
@@ -78,6 +88,8 @@ pub enum Event {
     Opening,
     /// The node runs; so many messages were found in the store.
     Up(u64),
+    /// What the upgrade check has found.
+    Checked(String),
     /// The node did not start, and why.
     Refused(String),
     /// A script is durable.

@@ -9,6 +9,7 @@ use everpost::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::fuse::{Fuse, Spark, overflow};
 use crate::probe::{Note, Probe};
 
 /// Delivered when durable.
@@ -78,6 +79,10 @@ pub enum Step {
     Abort,
     /// Ends the process by using up the stack.
     Overflow,
+    /// Makes the state one that ends the process, if that is armed.
+    Lay(Spark),
+    /// Does nothing, but is a part of the message that ends the process, if that is armed.
+    Carry(Fuse),
 }
 
 /// To whom a script goes.
@@ -130,6 +135,8 @@ pub struct Log {
     pub jumps: u64,
     /// From [`Step::Grow`].
     pub ballast: Vec<u8>,
+    /// From [`Step::Lay`].
+    pub fuse: Fuse,
 }
 
 /// Asks for the whole state.
@@ -244,7 +251,9 @@ impl<const EARLY: bool> Scripted<EARLY> {
             Step::Forget => turn.forget(),
             Step::Work(rounds) => drop(black_box((0..rounds).fold(0_u32, |sum, round| black_box(sum ^ round)))),
             Step::Abort => std::process::abort(),
-            Step::Overflow => drop(black_box(deeper(black_box(0)))),
+            Step::Overflow => overflow(),
+            Step::Lay(spark) => log.fuse = Fuse::new(spark),
+            Step::Carry(_) => {}
         }
         Ok(())
     }
@@ -268,12 +277,6 @@ fn note(turn: &Turn<'_>) -> Note {
         idempotency_key: turn.idempotency_key("charge"),
         other_key: turn.idempotency_key("refund"),
     }
-}
-
-/// Never comes back.
-fn deeper(depth: u64) -> u64 {
-    let frame = black_box([depth; 512]);
-    if depth == u64::MAX { frame[0] } else { deeper(depth + 1) ^ black_box(frame)[1] }
 }
 
 /// A node whose actors are workers.

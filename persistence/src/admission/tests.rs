@@ -113,7 +113,7 @@ fn the_chunks_of_a_large_value_count_before_they_are_written() {
 fn too_large_is_said_at_once() {
     let admission = admission(1);
     let refused = admission.try_reserve(Class::Outside, (1 << 20) + 1);
-    assert!(matches!(refused, Err(AdmissionError::TooLarge { bytes: 1_048_577, limit: 1_048_576 })));
+    assert!(matches!(refused, Err(AdmissionError::TooLarge { bytes: 1_048_577, limit: 1_048_576, .. })));
 }
 
 #[test]

@@ -36,14 +36,17 @@ pub enum AdmissionError {
     Closed,
     /// More than the queue or the maps could ever take in one submission.
     #[error(
-        "a submission of {bytes} bytes is above the limit of {limit}: nothing was stored; split it, or configure \
-         a larger queue and larger maps"
+        "a submission of {bytes} bytes is above the limit of {limit}, which follows from `{setting}`: nothing was \
+         stored; split it, or raise that setting"
     )]
     TooLarge {
         /// The bytes asked for.
         bytes: usize,
         /// The most that one submission may have.
         limit: usize,
+        /// The setting of the store that this follows from: `queue_bytes_max`, or a sixteenth of `journal_map_bytes` or
+        /// `tables_map_bytes`.
+        setting: &'static str,
     },
 }
 

@@ -1,13 +1,12 @@
 //! The end of a hold that succeeded: the message leaves, and what came of it is told, in one commit.
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Position};
+use everpost_persistence::{AdmissionError, Class, Position};
 
 use super::{Core, Effect};
 use crate::envelope::Header;
 use crate::expiry::Handling;
-use crate::gate::NodeEnded;
-use crate::hold::Held;
+use crate::hold::{Held, HoldError};
 use crate::request::Content;
 use crate::waiter::Outcome;
 
@@ -28,13 +27,16 @@ impl Core {
     }
 
     /// Acknowledges a held message; `send` goes to the same mailbox in the same commit.
-    pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, NodeEnded> {
+    pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, HoldError> {
         let Held { mailbox, position, attempt, .. } = held;
         let bytes = send.as_ref().map_or(0, Bytes::len);
         let content = if held.is_keyed() { self.content_of_held(held) } else { None };
         let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
         let permit = self.store.reserve(Class::Turn { grows: send.is_some() }, bytes).await;
-        let permit = permit.map_err(|_| self.gate.ended())?;
+        let permit = permit.map_err(|error| match error {
+            AdmissionError::TooLarge { .. } => HoldError::NotSent(error.into()),
+            _ => self.gate.ended().into(),
+        })?;
         let mut inner = mailbox.lock();
         let Some(body) = inner.rules.held(*position, *attempt).cloned() else {
             return Ok(Acknowledged::TakenBack);

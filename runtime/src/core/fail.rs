@@ -307,7 +307,7 @@ pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) ->
 }
 
 /// An error comes from anywhere and may be of any length; its record must not.
-pub(super) fn shortened(mut error: String) -> String {
+pub(crate) fn shortened(mut error: String) -> String {
     if error.len() > ERROR_BYTES_MAX {
         error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
         error.push_str(" ...");

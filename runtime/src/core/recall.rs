@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, Position, ReadError};
+use everpost_persistence::{Class, Key, Mark, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use super::{Core, Outward};
@@ -49,6 +49,7 @@ impl Core {
     pub(crate) async fn recall(
         &self,
         mailbox: &Arc<Mailbox>,
+        position: Position,
         request: RequestId,
         header: &Header<'_>,
         payload: &[u8],
@@ -65,7 +66,9 @@ impl Core {
             None => Recalled::New,
             Some(Answered { content, reply, .. }) => {
                 let schema = mailbox.kind.message(header.message);
-                if content.is_same(schema, header, payload) { Recalled::Same(reply) } else { Recalled::Other }
+                // Reads both messages.
+                let is_same = self.hands.with(Mark::Record(position), || content.is_same(schema, header, payload));
+                if is_same { Recalled::Same(reply) } else { Recalled::Other }
             }
         })
     }

@@ -13,6 +13,9 @@ use crate::mailbox::{Inner, Mailbox};
 use crate::supervised::{Paused, Supervised};
 use crate::supervision::Kind;
 
+/// About what a record of supervision takes.
+const SUSPICION_BYTES: usize = 1024;
+
 impl Core {
     /// Pauses or resumes an actor of this node. Returns what must be durable for that to count.
     pub(crate) async fn set_paused(
@@ -21,6 +24,14 @@ impl Core {
         kind: &Arc<Kind>,
         paused: Option<Paused>,
     ) -> Result<Position, AdmissionError> {
+        let mailbox = self.directory.find(address.mailbox());
+        if paused.is_some()
+            && let Some(inner) = mailbox.as_ref().map(|mailbox| mailbox.lock())
+            && inner.barred().is_some()
+        {
+            // It is paused already, for a reason that says more: by another its state could be loaded again.
+            return Ok(inner.last_submitted);
+        }
         let supervised = paused.map(Supervised::paused);
         let record = supervised.as_ref().map(|supervised| supervised.encode(address.as_str()));
         let class = Class::Turn { grows: record.is_some() };
@@ -76,6 +87,42 @@ impl Core {
             tracing::error!(node = %self.name, actor = %mailbox.address, error, event = "paused", "the restart budget of the actor is spent: it keeps accepting and handles nothing until it is resumed");
         }
         (mailbox.supervision_key(), supervised.encode(mailbox.address.as_str()))
+    }
+
+    /// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
+    /// paused now; none when it could not be written down.
+    pub(crate) async fn suspect_state(&self, mailbox: &Mailbox, in_hand: bool) -> Option<(Position, bool)> {
+        let permit = self.store.reserve(Class::Turn { grows: true }, SUSPICION_BYTES).await.ok()?;
+        let mut inner = mailbox.lock();
+        let supervised = inner.supervised.get_or_insert_default();
+        let is_paused = supervised.suspect(in_hand, self.config.attempts_max, self.clock.wall());
+        if is_paused {
+            tracing::error!(node = %self.name, actor = %mailbox.address, event = "paused", "the process died of the state of the actor as often as it may: it keeps accepting, and its state is not loaded until it is resumed");
+        }
+        let record = supervised.encode(mailbox.address.as_str());
+        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.supervision_key(), record));
+        inner.last_submitted = ticket;
+        Some((ticket, is_paused))
+    }
+
+    /// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
+    /// down, or was not suspected.
+    pub(crate) async fn acquit_state(&self, mailbox: &Mailbox) -> Option<Position> {
+        let permit = self.store.reserve(Class::Turn { grows: false }, SUSPICION_BYTES).await.ok()?;
+        let mut inner = mailbox.lock();
+        let supervised = inner.supervised.as_deref_mut()?;
+        supervised.suspicion.take()?;
+        let record = (!supervised.is_plain()).then(|| supervised.encode(mailbox.address.as_str()));
+        let is_plain = record.is_none();
+        let (ticket, ()) = self.store.submit(permit, |stage| match record {
+            Some(record) => stage.put(mailbox.supervision_key(), record),
+            None => stage.delete(mailbox.supervision_key()),
+        });
+        if is_plain {
+            inner.supervised = None;
+        }
+        inner.last_submitted = ticket;
+        Some(ticket)
     }
 
     /// Forgets a budget that is whole again.

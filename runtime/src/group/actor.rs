@@ -138,7 +138,9 @@ impl Duty {
     async fn serve(&self, context: &ChildContext) -> String {
         let start = |inner: &mut Inner| {
             let is_vacant = matches!(inner.presence, Presence::Absent);
-            if is_vacant {
+            if let Some(why) = inner.barred().map(ToString::to_string) {
+                inner.set_standing(Standing::Failed(why));
+            } else if is_vacant {
                 inner.set_standing(Standing::Up);
                 inner.ring(&self.0);
             }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::NoAnswer;
-use crate::actor::Payload;
 use crate::address::Address;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, KEY_QUESTION};
@@ -28,14 +27,14 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: &Address, quest
     // Not waited for: this node's own questions hold the others, and their answers come on the stream that would wait. The
     // answer that is dropped tells that the question is lost.
     let Ok(permit) = Arc::clone(&core.questions).try_acquire_owned() else { return };
-    let payload = Payload { version, bytes: &payload, wants_reply: true };
-    match core.kinds.get(address.actor_type()) {
+    let asked = match core.kinds.get(address.actor_type()) {
         Some(kind) if matches!(core.owner(address), Owner::Here) => {
-            match kind.question(&question, payload, answer, permit) {
-                Ok(question) => core.put_question(address, kind, question),
-                Err(answer) => answer.give(Err(NoAnswer::NotHandled)),
-            }
+            kind.question(&question, version, payload, answer, permit).map(|question| (kind, question))
         }
-        _ => answer.give(Err(NoAnswer::NotHandled)),
+        _ => Err(answer),
+    };
+    match asked {
+        Ok((kind, question)) => core.put_question(address, kind, question),
+        Err(answer) => answer.give(Err(NoAnswer::NotHandled)),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum NoAnswer {
     NotHandled,
     /// It was lost with the activation that had it.
     Lost,
+    /// It cannot be answered, and why.
+    Failed(String),
 }
 
 impl Note {
@@ -79,6 +81,7 @@ mod tests {
             Note::Answer { number: 3, answer: Ok(vec![8]) },
             Note::Answer { number: 3, answer: Err(NoAnswer::Lost) },
             Note::Stopped { line: 4, partition: 5, sequence: 6, why: "no".into() },
+            Note::Answer { number: 3, answer: Err(NoAnswer::Failed("no".into())) },
         ];
         let hex = |note: &Note| note.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let expected = [
@@ -94,6 +97,7 @@ mod tests {
             "0603000108",
             "06030101",
             "07040506026e6f",
+            "06030102026e6f",
         ];
         assert_eq!(notes.each_ref().map(hex), expected.map(str::to_owned));
         for note in notes {

@@ -31,7 +31,7 @@ use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
 use crate::link::{self, Links};
 use crate::node_file::NodeFile;
-use crate::quarantine;
+use crate::quarantine::{self, Trials};
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
 use crate::upgrade::UpgradeReport;
@@ -108,6 +108,10 @@ impl NodeBuilder {
     /// message, every state, and the message of every dead letter and timer. Starts nothing, and changes nothing: the build that
     /// wrote the store goes on with it as if nobody had looked. To be asked before a new build takes traffic.
     ///
+    /// A record that panics when it is read is one that cannot be read. One that ends the process ends this check with it, but no
+    /// more than once: while it runs there is a file `upgrade-check` in the folder of the store, which says what is being read. The
+    /// next check names that record, reads all others, and removes the file, so that the one after it reads everything again.
+    ///
     /// The store must not be in use. Takes as long as reading all of it does.
     ///
     /// ```
@@ -151,7 +155,7 @@ impl NodeBuilder {
         blocking(move || {
             let store = Store::inspect(&folder)?;
             let cluster = peers(&name, cluster.as_ref(), &config, store.partitions().get());
-            Ok(check::check(&store, &kinds, &cluster)?)
+            Ok(check::check(&store, &folder, &kinds, &cluster)?)
         })
         .await
     }
@@ -324,7 +328,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
         node.tasks.add_supervisor(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
     }
-    let suspects = if suspects.is_empty() { Vec::new() } else { quarantine::single_out(core, suspects).await? };
+    let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
         core.note_run().await?;
         let supervised = link::supervise(Arc::clone(links)).await;

@@ -11,16 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use everpost_persistence::{Key, Position, ReadError, Table};
+use everpost_persistence::{Key, MailboxId, Mark, Position, ReadError, Table};
 use tokio::time::timeout;
 
 pub(super) use self::unhandled::UnhandledMessages;
-use crate::address::Address;
+use crate::address::{Address, partition_of};
 use crate::core::Core;
 use crate::envelope::Header;
 use crate::mailbox::{Failures, Mailbox, Queue};
 use crate::node::StartError;
-use crate::quarantine::Suspect;
+use crate::quarantine::{Suspect, SuspectState, Suspects};
+use crate::state::address_of;
 use crate::timer;
 use crate::unhandled::Unhandled;
 
@@ -31,15 +32,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is to be done before anything runs.
 pub(super) struct Recovered {
-    /// Messages that the process may have died of.
-    pub(super) suspects: Vec<Suspect>,
+    /// What the process may have died of.
+    pub(super) suspects: Suspects,
     /// Messages to give up on.
     pub(super) unhandled: UnhandledMessages,
 }
 
 /// Rebuilds what memory holds of the store. `in_hand` is what the last process died with, and `give_up` says what is to
 /// become of messages that nothing handles: without it they refuse the start. Blocks.
-pub(super) fn recover(core: &Core, in_hand: &[Position], give_up: bool) -> Result<Recovered, StartError> {
+pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
     core.recover_requests()?;
@@ -55,11 +56,11 @@ pub(super) fn recover(core: &Core, in_hand: &[Position], give_up: bool) -> Resul
 }
 
 /// Rebuilds the index of waiting messages with one scan.
-fn recover_mailboxes(core: &Core, in_hand: &[Position], give_up: bool) -> Result<Recovered, ReadError> {
+fn recover_mailboxes(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
     let failures = read_failures(core)?;
-    let in_hand: HashSet<Position> = in_hand.iter().copied().collect();
+    let in_hand = in_hand.iter().copied().collect();
     let mut recovery =
-        Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Vec::new(), waiting: 0 };
+        Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
     core.store.scan(Table::Inbox, |key, envelope| {
         if let Key::Inbox { partition, position } = *key
@@ -71,6 +72,7 @@ fn recover_mailboxes(core: &Core, in_hand: &[Position], give_up: bool) -> Result
     })?;
     core.add_waiting(recovery.waiting);
     core.counters.replayed.store(recovery.waiting as u64, Ordering::Relaxed);
+    recovery.suspect_states()?;
     Ok(Recovered { suspects: recovery.suspects, unhandled })
 }
 
@@ -78,7 +80,8 @@ fn recover_mailboxes(core: &Core, in_hand: &[Position], give_up: bool) -> Result
 pub(super) async fn wake_all(core: &Arc<Core>) {
     let mut waiting = Vec::new();
     core.directory.for_each(|mailbox| {
-        if !mailbox.lock().rules.is_empty() {
+        // Questions too: while suspects have their trials none is answered.
+        if !mailbox.lock().is_idle() {
             waiting.push(mailbox);
         }
     });
@@ -117,9 +120,9 @@ fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> 
 struct Recovery<'a> {
     core: &'a Core,
     failures: HashMap<Position, Failures>,
-    in_hand: HashSet<Position>,
+    in_hand: HashSet<Mark>,
     mailboxes: HashMap<String, Arc<Mailbox>>,
-    suspects: Vec<Suspect>,
+    suspects: Suspects,
     waiting: usize,
 }
 
@@ -130,10 +133,15 @@ impl Recovery<'_> {
         let mailbox = self.mailbox(&header)?;
         mailbox.kind.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
-        let in_hand = self.in_hand.contains(&position);
-        if in_hand || failures.as_ref().is_some_and(|failures| failures.alone) {
+        let in_hand = self.in_hand.contains(&Mark::Record(position));
+        // Its state was: it may be this message that makes the state one that kills the process, so it is part of the trial.
+        let state_in_hand = self.in_hand.contains(&Mark::MailboxOf(position));
+        if state_in_hand {
+            self.suspect_state(&mailbox, true);
+        }
+        if in_hand || state_in_hand || failures.as_ref().is_some_and(|failures| failures.alone) {
             let failures = failures.clone().unwrap_or_default();
-            self.suspects.push(Suspect { mailbox: Arc::clone(&mailbox), position, failures, in_hand });
+            self.suspects.messages.push(Suspect { mailbox: Arc::clone(&mailbox), position, failures, in_hand });
         }
         if header.keep_reply {
             self.core.kept_replies.waiting(header.id(), &mailbox, position);
@@ -151,6 +159,53 @@ impl Recovery<'_> {
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
         Ok(())
+    }
+
+    /// States that were in hand with no message, and those whose trials an earlier death has cut off.
+    fn suspect_states(&mut self) -> Result<(), ReadError> {
+        for mark in std::mem::take(&mut self.in_hand) {
+            match mark {
+                Mark::Mailbox(id) => {
+                    if let Some(mailbox) = self.mailbox_by_id(id)? {
+                        self.suspect_state(&mailbox, true);
+                    }
+                }
+                Mark::Question(id) => {
+                    if let Some(mailbox) = self.mailbox_by_id(id)? {
+                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a question", "the process died while a question to this actor was answered; questions leave no trace, and nobody is suspected: mend its `Answer`");
+                    }
+                }
+                Mark::Record(_) | Mark::MailboxOf(_) => {}
+            }
+        }
+        let mut waiting = Vec::new();
+        self.core.directory.for_each(|mailbox| {
+            let suspicion = mailbox.lock().supervised.as_ref().and_then(|supervised| supervised.suspicion);
+            waiting.extend(suspicion.map(|_| mailbox));
+        });
+        waiting.iter().for_each(|mailbox| self.suspect_state(mailbox, false));
+        Ok(())
+    }
+
+    /// Each once; whether it was in hand is known of the first.
+    fn suspect_state(&mut self, mailbox: &Arc<Mailbox>, in_hand: bool) {
+        let states = &mut self.suspects.states;
+        if !states.iter().any(|suspect| Arc::ptr_eq(&suspect.mailbox, mailbox)) {
+            states.push(SuspectState { mailbox: Arc::clone(mailbox), in_hand });
+        }
+    }
+
+    /// The mailbox with this id, if anything of it waits or is stored, and its actor type is part of the node.
+    fn mailbox_by_id(&self, id: MailboxId) -> Result<Option<Arc<Mailbox>>, ReadError> {
+        let found = self.core.directory.find(id);
+        if found.is_some() {
+            return Ok(found);
+        }
+        let partition = partition_of(id, self.core.store.partitions());
+        let record = self.core.store.get(&Key::Mailbox { partition, mailbox: id })?;
+        let address = record.as_deref().and_then(address_of);
+        let kind = address.as_ref().and_then(|address| self.core.kinds.get(address.actor_type()));
+        Ok(address.as_ref().zip(kind).map(|(address, kind)| self.core.directory.mailbox(address, kind)))
     }
 
     /// The mailbox of an address, if its actor type is part of the node.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use everpost::{Actor, Child, Failure, Group, Node, NodeConfig, Receipt, Schedule};
 use tokio::sync::mpsc;
 
+use crate::fuse;
 use crate::load;
 use crate::probe::Probe;
-use crate::protocol::{Command, Event, Setup, VARIABLE, emit};
+use crate::protocol::{CHECK_VARIABLE, Command, Event, Setup, VARIABLE, emit};
+use crate::wait::eventually;
 use crate::waits::{self, Waiting};
 use crate::worker::{Quick, Script, Step, Target, Worker, workers};
 
@@ -26,6 +28,7 @@ pub fn serve() {
     };
     let setup: Setup = serde_json::from_str(&setup).expect("the parent says how to start");
     everpost::init_logs(everpost::LogFormat::Json).expect("logs are set up once");
+    fuse::arm();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("the system has threads").block_on(run(setup));
 }
@@ -43,6 +46,10 @@ async fn run(setup: Setup) {
         (node, config)
     };
     emit(&Event::Opening);
+    if std::env::var_os(CHECK_VARIABLE).is_some() {
+        let report = node.config(config).check_upgrade().await.expect("the store can be read");
+        return emit(&Event::Checked(report.to_string()));
+    }
     let node = match node.config(config).start().await {
         Ok(node) => node,
         Err(error) => return emit(&Event::Refused(error.to_string())),
@@ -54,6 +61,11 @@ async fn run(setup: Setup) {
             Command::Send(scripts) => send_all(&node, scripts).await,
             Command::Drain => {
                 node.drained().await.expect("the store works");
+                emit(&Event::Drained);
+            }
+            Command::DrainTo { paused, waiting } => {
+                let is_drained = || node.paused().len() == paused && node.statistics().waiting <= waiting;
+                eventually("it drains", is_drained).await;
                 emit(&Event::Drained);
             }
             Command::Load(streams) => {

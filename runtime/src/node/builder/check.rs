@@ -1,13 +1,17 @@
 //! The upgrade check: goes over a store as it lies, and reads with the code of this build what the node would have to read.
 
+mod trail;
+
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use everpost_persistence::{Inspection, Key, ReadError, Table};
 use rustc_hash::FxHashMap;
 
+use self::trail::Trail;
 use crate::address::Address;
+use crate::caught::caught;
 use crate::cluster::{Cluster, Owner};
 use crate::dead_letters;
 use crate::envelope::Header;
@@ -18,18 +22,21 @@ use crate::timer;
 use crate::unhandled::Unhandled;
 use crate::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
 
-/// Reads everything in `store` that a node with these actor types would read one day. Blocks. Messages on their way to other
+/// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day. Blocks. Messages on their way to other
 /// nodes, and those that timers will send there, are theirs to read.
 pub(super) fn check(
     store: &Inspection,
+    folder: &Path,
     kinds: &FxHashMap<&'static str, Arc<Kind>>,
     cluster: &Cluster,
 ) -> Result<UpgradeReport, ReadError> {
-    let mut check = Check { store, kinds, cluster, report: UpgradeReport::default() };
+    let trail = Trail::open(folder);
+    let mut check = Check { store, kinds, cluster, trail, report: UpgradeReport::default() };
     check.messages(Stored::Waiting, Table::Inbox, |envelope| Some(envelope))?;
     check.states()?;
     check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letters::envelope_of)?;
     check.messages(Stored::Timer, Table::Timers, timer::envelope_of)?;
+    check.trail.end();
     Ok(check.report)
 }
 
@@ -37,6 +44,7 @@ struct Check<'a> {
     store: &'a Inspection,
     kinds: &'a FxHashMap<&'static str, Arc<Kind>>,
     cluster: &'a Cluster,
+    trail: Trail,
     report: UpgradeReport,
 }
 
@@ -51,7 +59,8 @@ impl Check<'_> {
         self.store.scan(table, |key, record| {
             let unknown =
                 || (StoredKind::unknown(stored), Err("the record has an unknown version or layout".to_owned()));
-            let found = envelope_of(record).map_or_else(|| Some(unknown()), |envelope| self.message(stored, envelope));
+            let found =
+                envelope_of(record).map_or_else(|| Some(unknown()), |envelope| self.message(stored, key, envelope));
             if let Some((kind, reading)) = found {
                 self.report.count(kind, || place_of(key), reading);
             }
@@ -60,7 +69,7 @@ impl Check<'_> {
     }
 
     /// How a message can be read; none for one that another node will read.
-    fn message(&self, stored: Stored, envelope: &[u8]) -> Option<(StoredKind, Result<Reading, String>)> {
+    fn message(&mut self, stored: Stored, key: &Key, envelope: &[u8]) -> Option<(StoredKind, Result<Reading, String>)> {
         let (header, payload) = match Header::decode(envelope) {
             Ok(decoded) => decoded,
             Err(error) => return Some((StoredKind::unknown(stored), Err(error.to_string()))),
@@ -79,7 +88,7 @@ impl Check<'_> {
             None => Err(Unhandled::no_actor(address.actor_type(), name, version)),
         };
         let reading = match reader {
-            Ok(schema) => read(schema, version, || schema.check(version, payload)),
+            Ok(schema) => self.trail.read(stored, key, || read(schema, version, || schema.check(version, payload))),
             Err(unhandled) => Err(format!("nothing handles {unhandled}")),
         };
         Some((kind, reading))
@@ -89,7 +98,7 @@ impl Check<'_> {
         self.store.scan(Table::Mailboxes, |key, record| {
             match StoredState::read(record) {
                 Ok(state) => {
-                    let (kind, reading) = self.state(&state);
+                    let (kind, reading) = self.state(key, &state);
                     self.report.count(kind, || state.address.to_owned(), reading);
                 }
                 Err(error) => {
@@ -101,7 +110,7 @@ impl Check<'_> {
         })
     }
 
-    fn state(&self, state: &StoredState<'_>) -> (StoredKind, Result<Reading, String>) {
+    fn state(&mut self, key: &Key, state: &StoredState<'_>) -> (StoredKind, Result<Reading, String>) {
         let StoredState { name, version, .. } = *state;
         let Some(address) = Address::parse(state.address) else {
             let kind = StoredKind::new(Stored::State, "", name.unwrap_or_default(), version);
@@ -113,7 +122,7 @@ impl Check<'_> {
             return (kind, Err(format!("`{actor_type}` is no actor type of the node")));
         };
         let schema = &kind.state;
-        let reading = read(schema, version, || state.check(schema));
+        let reading = self.trail.read(Stored::State, key, || read(schema, version, || state.check(schema)));
         (StoredKind::new(Stored::State, actor_type, name.unwrap_or(schema.name), version), reading)
     }
 }
@@ -124,11 +133,11 @@ fn read<E: std::error::Error>(
     version: u16,
     check: impl FnOnce() -> Result<(), E>,
 ) -> Result<Reading, String> {
-    match catch_unwind(AssertUnwindSafe(check)) {
+    match caught(check) {
         Ok(Ok(())) if version == schema.version => Ok(Reading::AsItIs),
         Ok(Ok(())) => Ok(Reading::Upgraded),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("reading `{}` version {version} panics", schema.name)),
+        Err(panic) => Err(format!("reading `{}` version {version} panics: {panic}", schema.name)),
     }
 }
 

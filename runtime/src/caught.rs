@@ -1,0 +1,45 @@
+//! Catching panics of code that is not Everpost's.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs `code`, and says what its panic said if it ends in one. What `code` changed before stays changed, so it must be
+/// something that is not used any more, or that is right after half of a change too.
+pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(text_of)
+}
+
+fn text_of(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a text".to_owned(),
+    };
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // What a panic carries may panic again when it is dropped, for as long as anybody catches it.
+        std::mem::forget(another);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Spiteful;
+
+    impl Drop for Spiteful {
+        fn drop(&mut self) {
+            std::panic::panic_any(Spiteful);
+        }
+    }
+
+    #[test]
+    fn a_panic_is_caught_with_its_text_whatever_it_carries() {
+        assert_eq!(caught(|| 7), Ok(7));
+        assert_eq!(caught(|| panic!("plain")), Err::<(), _>("plain".to_owned()));
+        assert_eq!(caught(|| panic!("number {}", 7)), Err::<(), _>("number 7".to_owned()));
+        assert_eq!(caught(|| std::panic::panic_any(7)), Err::<(), _>("a panic without a text".to_owned()));
+        assert_eq!(caught(|| std::panic::panic_any(Spiteful)), Err::<(), _>("a panic without a text".to_owned()));
+    }
+}

@@ -1,0 +1,59 @@
+//! States that are nearly, or altogether, too large for a commit.
+
+use std::sync::{Arc, PoisonError};
+
+use everpost_persistence::Class;
+use tokio::time::Instant;
+
+use super::Core;
+use crate::mailbox::Mailbox;
+use crate::state::nearness;
+use crate::supervised::{PauseReason, Paused};
+
+/// About what a record of supervision takes.
+const RECORD_BYTES: usize = 1024;
+
+impl Core {
+    /// Warns early of a state that has become large. Most states are far below.
+    pub(crate) fn watch_state(&self, mailbox: &Mailbox, bytes: usize) {
+        let bytes_max = self.config.store.submission_bytes_max();
+        if let Some(near) = nearness(bytes, bytes_max) {
+            let mut alarms = self.large_states.lock().unwrap_or_else(PoisonError::into_inner);
+            let said = alarms.raise((mailbox.id(), near), Instant::now());
+            drop(alarms);
+            if let Some(said) = said {
+                tracing::warn!(node = %self.name, actor = %mailbox.address, bytes, bytes_max, times = said.times, lasts = ?said.lasts, event = "large state", "the state has {near} of the size that a commit may have; with more it is paused: split it among several actors, or raise `store.queue_bytes_max` (and the maps)");
+            }
+        }
+    }
+
+    /// The message in hand would make of the state one that no commit takes: it goes back to where it was, and the actor is paused,
+    /// durably, unless it is already. A process that dies before that is durable tries the message again.
+    pub(crate) async fn state_too_large(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        bytes: usize,
+        bytes_max: usize,
+        setting: &'static str,
+    ) {
+        let permit = self.store.reserve(Class::Turn { grows: true }, RECORD_BYTES).await;
+        let mut inner = mailbox.lock();
+        inner.rules.interrupted();
+        // Without room for a record the store has failed, and nothing runs any more.
+        let Ok(permit) = permit else { return };
+        let supervised = inner.supervised.get_or_insert_default();
+        if supervised.paused.is_some() {
+            return;
+        }
+        let reason = PauseReason::StateTooLarge {
+            bytes: bytes as u64,
+            bytes_max: bytes_max as u64,
+            setting: setting.to_owned(),
+        };
+        tracing::error!(node = %self.name, actor = %mailbox.address, bytes, bytes_max, setting, event = "paused", "{reason}");
+        supervised.paused = Some(Paused { reason, since: self.clock.wall().into() });
+        let record = supervised.encode(mailbox.address.as_str());
+        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.supervision_key(), record));
+        inner.last_submitted = ticket;
+    }
+}

@@ -239,6 +239,7 @@ async fn decisions_on_dead_letters_that_are_dropped_count_once_or_not_at_all() {
     // A replay of a letter that is rejected again makes another: one for each that counted.
     let replay = async |sequence: u64| {
         let (_, outcome) = cut_at_each_poll(|| letters.replay(sequence), check).await;
+        soon("it drains", node.drained()).await.unwrap();
         assert_eq!((letters.count(), numbers().await.len()), (3, 3), "{outcome:?}");
     };
     for sequence in numbers().await {

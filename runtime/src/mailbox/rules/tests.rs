@@ -410,6 +410,8 @@ fn with_as_many_held_as_may_be_the_others_pass_those_that_would_be() {
     assert!(!rules.is_held_back(Position(1), Steady(0)));
     assert_eq!(next(&mut rules), Some(1));
     rules.set_aside(Position(1), Steady(0));
+    assert_eq!(next(&mut rules), Some(1), "what came back is due");
+    rules.set_aside(Position(1), Steady(0));
     assert_eq!(next(&mut rules), Some(4), "what came back and the queue alternate");
     rules.hold(Steady(50));
     assert_eq!(next(&mut rules), None, "what came back would be held, too");

@@ -13,6 +13,8 @@ const MESSAGES: u32 = 10;
 
 /// The west owes ten messages to workers that live with the puppet.
 struct Owing {
+    /// Keeps the folders of the nodes: a store whose folder is gone fails.
+    _net: Net,
     west_name: String,
     west: Node,
     puppet: Puppet,
@@ -31,7 +33,8 @@ impl Owing {
         for number in 1..=MESSAGES {
             started.actor::<Worker>("one").send(Script::new([Step::Count(number)])).await.unwrap();
         }
-        Self { west_name: west.to_owned(), west: started, puppet, listen: net.seat(west).listen }
+        let listen = net.seat(west).listen;
+        Self { west_name: west.to_owned(), west: started, puppet, listen, _net: net }
     }
 
     async fn dial(&self) -> Conversation {

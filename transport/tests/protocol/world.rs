@@ -1,12 +1,14 @@
 //! The world: four nodes, their connections, and the hand that decides what happens next.
 
+mod refused;
 mod who;
 
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Display, Write as _};
+use std::fmt::Write as _;
 
 use everpost_transport::link::{Data, Lane};
 
+use self::refused::Refused;
 use super::bugs::Bug;
 use super::conversation::At;
 use super::network::{Connection, Control, End, NODES, PAIRS, peers_of};
@@ -168,10 +170,8 @@ impl World {
     }
 
     /// An end will not speak with the other.
-    pub(crate) fn refuse(&mut self, at: At, why: &(impl Debug + Display)) {
-        let debug = format!("{why:?}");
-        let kind = KINDS.iter().find(|kind| debug.starts_with(**kind)).expect("every refusal has a name");
-        self.count(kind);
+    pub(crate) fn refuse(&mut self, at: At, why: &impl Refused) {
+        self.count(why.kind());
         let pair = self.pair(at);
         self.refusals.insert(pair, why.to_string());
         self.leave(at);
@@ -235,7 +235,3 @@ impl World {
         }
     }
 }
-
-/// How the refusals begin when they are printed.
-pub(crate) const KINDS: [&str; 9] =
-    ["OldRun", "Clone", "Overlap", "OtherNode", "OurStore", "Rewound", "Unknown", "Break", "AckError"];

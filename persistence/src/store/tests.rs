@@ -240,7 +240,7 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     let held = store.try_reserve(Class::Outside, 1).unwrap();
     let (ticket, lost) = enqueue(b"c");
     progress.recv().unwrap();
-    assert!(matches!(store.failure(), Some(CommitError::Io { which: crate::Environment::Journal, .. })));
+    assert!(matches!(store.failure(), Some(CommitError::Io { which: Environment::Journal, .. })));
     assert_eq!(store.durable(), durable);
     assert!(ticket > durable);
     assert!(matches!(store.try_reserve(Class::Outside, 1), Err(AdmissionError::Failed(_))));

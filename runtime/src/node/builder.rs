@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod opening;
 
 use std::fmt;
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 pub use self::error::StartError;
+use self::opening::once_free;
 use super::recover::{self, Recovered};
 use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, sweep, watch};
@@ -112,7 +114,7 @@ impl NodeBuilder {
     /// more than once: while it runs there is a file `upgrade-check` in the folder of the store, which says what is being read. The
     /// next check names that record, reads all others, and removes the file, so that the one after it reads everything again.
     ///
-    /// The store must not be in use. Takes as long as reading all of it does.
+    /// The store must not be in use: one that is, is waited for, five seconds at most. Takes as long as reading all of it does.
     ///
     /// ```
     /// # use everpost::{Actor, Handlers, Node, State};
@@ -152,8 +154,9 @@ impl NodeBuilder {
         }
         let kinds = kinds(&self.parts)?;
         let (name, folder, config, cluster) = (name.clone(), folder.clone(), config.clone(), cluster.clone());
+        let inspected = folder.clone();
+        let store = once_free(move || Store::inspect(&inspected), || false).await?;
         blocking(move || {
-            let store = Store::inspect(&folder)?;
             let cluster = peers(&name, cluster.as_ref(), &config, store.partitions().get());
             Ok(check::check(&store, &folder, &kinds, &cluster)?)
         })
@@ -173,7 +176,7 @@ impl NodeBuilder {
     /// # Cancel safety
     ///
     /// A start that is dropped is undone in the background: its store and its address are free again when the step that is under
-    /// way has ended. Until then another start is told that the store is in use.
+    /// way has ended. Another start waits for that: a store that is in use is waited for, five seconds at most.
     pub async fn start(self) -> Result<Node, StartError> {
         let (told, started) = oneshot::channel();
         let starting = tokio::spawn(self.start_for(told).in_current_span());
@@ -209,12 +212,13 @@ impl NodeBuilder {
         let rung = Arc::clone(&progress);
         let store_config = config.store.clone();
         let open = move || -> Result<_, OpenError> {
-            let (store, opened) = Store::open(&folder, store_config, move || rung.notify_one())?;
+            let rung = Arc::clone(&rung);
+            let (store, opened) = Store::open(&folder, store_config.clone(), move || rung.notify_one())?;
             let (slots, in_hand) = Slots::open(&folder)?;
             store.watch(Slots::FILE_NAME)?;
             Ok((store, opened, slots, in_hand))
         };
-        let (store, opened, slots, in_hand) = blocking(open).await?;
+        let (store, opened, slots, in_hand) = once_free(open, is_cut_off).await?;
         if is_cut_off() {
             let closed = tokio::task::spawn_blocking(move || store.close()).await;
             closed.map_err(|_| NodeEnded::RuntimeGone)?.map_err(NodeEnded::Failed)?;

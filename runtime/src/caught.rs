@@ -30,7 +30,7 @@ mod tests {
 
     impl Drop for Spiteful {
         fn drop(&mut self) {
-            std::panic::panic_any(Spiteful);
+            std::panic::panic_any(Self);
         }
     }
 

@@ -124,13 +124,13 @@ impl<const EARLY: bool> Handler<Gust> for Weather<EARLY> {
             }
             How::Reject => return Err(Failure::reject("told to reject")),
             How::Linger(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
-            How::Send(to, number) => drop(turn.send(&Weather::<EARLY>::at(&key(to)), calm(number))),
+            How::Send(to, number) => drop(turn.send(&Self::at(&key(to)), calm(number))),
             How::Ask(to, number) => {
                 let reply = turn.ask(&Weather::<false>::at(&key(to)), calm(number)).await?;
                 assert_eq!(reply, number);
             }
             How::Later(to, number, millis) => {
-                turn.send_after(&Weather::<EARLY>::at(&key(to)), calm(number), Duration::from_millis(millis));
+                turn.send_after(&Self::at(&key(to)), calm(number), Duration::from_millis(millis));
             }
             How::Calm | How::FailUpTo(_) | How::Defer(_) => {}
         }
@@ -329,7 +329,7 @@ async fn supervise(node: &Node) -> everpost::Supervised {
     let own = |number: &u64| node.owner_of(Weather::<false>::at(&key(*number)).address()) == node.name();
     let children = (0..ADDRESSES).filter(own).take(CHILDREN);
     let group = children.fold(group, |group, number| {
-        let child = Child::actor(Restart::Permanent, &key(number), &node.actor::<Weather<false>>(&key(number)));
+        let child = Child::actor(Restart::Permanent, key(number), &node.actor::<Weather<false>>(&key(number)));
         group.child(child)
     });
     node.supervise(group).await.unwrap()

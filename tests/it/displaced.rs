@@ -35,7 +35,6 @@ async fn acknowledged_after(name: &str, harm: impl FnOnce(&Path)) -> usize {
     }
     let stopped = soon("it stops", node.stop()).await;
     assert!(stopped.is_err(), "{name}: the stop says that all is well");
-    println!("{name}: {acknowledged} sends were acknowledged afterwards; {failure}");
     acknowledged
 }
 

@@ -254,7 +254,7 @@ async fn a_contradiction_that_is_found_out_later_is_told_on_the_side_of_the_send
 }
 
 /// Keeps what it is handed.
-struct Depot(std::sync::Arc<tokio::sync::Mutex<Vec<Hold<Depot>>>>);
+struct Depot(std::sync::Arc<tokio::sync::Mutex<Vec<Hold<Self>>>>);
 
 impl Actor for Depot {
     const TYPE: &'static str = "depot";

@@ -90,7 +90,7 @@ impl Child {
     /// When the node does not start.
     #[must_use]
     pub fn up(setup: &Setup) -> Self {
-        Self::start(setup).is_up()
+        Self::start(setup).once_up()
     }
 
     /// As [`Child::up`], with a wall clock of its own.
@@ -100,10 +100,10 @@ impl Child {
     /// When the node does not start.
     #[must_use]
     pub fn up_at(setup: &Setup, wall: &Wall) -> Self {
-        Self::start_with(setup, wall.environment()).is_up()
+        Self::start_with(setup, wall.environment()).once_up()
     }
 
-    fn is_up(self) -> Self {
+    fn once_up(self) -> Self {
         let mut child = self;
         let mut early = VecDeque::new();
         child.wait_for("the node starts", |event| {

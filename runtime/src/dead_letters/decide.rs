@@ -238,10 +238,7 @@ impl DeadLetters {
         self.core.check_intake()?;
         self.catch_up().await;
         let letter = Position(sequence);
-        let record = match self.read(letter).await? {
-            Some(record) => record,
-            None => return self.decided(letter, None).await,
-        };
+        let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
         let unreadable = || DeadLetterError::Unreadable(sequence);
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;

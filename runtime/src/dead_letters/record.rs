@@ -45,13 +45,13 @@ impl<'a> DeadLetterRecord<'a> {
 
     /// Reads a record; none for bytes that are not one.
     pub(super) fn decode(record: &'a [u8]) -> Option<Self> {
-        match record.first()? {
+        match *record.first()? {
             // The timeline began as wall time.
-            &DEAD_LETTER_VERSION_WALL => {
+            DEAD_LETTER_VERSION_WALL => {
                 let record: Self = postcard::from_bytes(record).ok()?;
                 Some(Self { kept_since: record.died_at, ..record })
             }
-            &DEAD_LETTER_VERSION => {
+            DEAD_LETTER_VERSION => {
                 let (record, kept_since): (Self, u64) = postcard::from_bytes(record).ok()?;
                 Some(Self { kept_since, ..record })
             }

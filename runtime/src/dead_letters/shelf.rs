@@ -208,8 +208,7 @@ impl Core {
     pub(crate) async fn drop_old_letters(&self) {
         let retention = self.config.dead_letter_retention;
         let mut total = 0;
-        loop {
-            let Some(moment) = self.clock.steady().before(retention) else { break };
+        while let Some(moment) = self.clock.steady().before(retention) {
             if self.shelf.letters().older_than(moment, 1).is_empty() {
                 break;
             }

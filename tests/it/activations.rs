@@ -228,14 +228,17 @@ async fn dropped_after<F: Future>(polls: u64, future: F) {
     }
 }
 
-/// One client: everything that can be done to an actor from outside, one after another. Returns what is to be handled in this
-/// order, by address.
-async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut random: Random) -> BTreeMap<u64, Vec<u32>> {
-    let mut in_order: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+/// What is to be handled in this order, by address and by the node that it was sent from: what is sent from one node may pass
+/// what was sent from another.
+type InOrder = BTreeMap<(u64, usize), Vec<u32>>;
+
+/// One client: everything that can be done to an actor from outside, one after another.
+async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut random: Random) -> InOrder {
+    let mut in_order = InOrder::new();
     let mut resumed = JoinSet::new();
     for _ in 0..ROUNDS {
-        let address = random.below(ADDRESSES);
-        let actor = nodes[random.below(2) as usize].actor::<Weather<EARLY>>(&key(address));
+        let (address, from) = (random.below(ADDRESSES), random.below(2) as usize);
+        let actor = nodes[from].actor::<Weather<EARLY>>(&key(address));
         match random.below(12) {
             0 => drop(actor.query(Numbers).await.unwrap_or_default()),
             1 => {
@@ -294,7 +297,7 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
                 let (how, fate, _) = world.how(&mut random, address);
                 let number = world.number(fate);
                 if !matches!(how, How::Defer(_) | How::Reject) {
-                    in_order.entry(address).or_default().push(number);
+                    in_order.entry((address, from)).or_default().push(number);
                 }
                 if random.once_in(2) {
                     let _ = actor.submit(Gust { number, how }).await.unwrap();
@@ -353,15 +356,17 @@ fn is_acknowledged(world: &World) -> bool {
     expected.iter().all(|(number, fate)| *fate != Fate::Acknowledged || heard.contains(number))
 }
 
-async fn verify(world: &World, nodes: &[Node; 2], in_order: [Vec<BTreeMap<u64, Vec<u32>>>; 2]) {
+async fn verify(world: &World, nodes: &[Node; 2], in_order: [Vec<InOrder>; 2]) {
     let mut handled: BTreeMap<u32, usize> = BTreeMap::new();
     for address in 0..ADDRESSES {
         let committed = nodes[0].actor::<Weather<false>>(&key(address)).query(Numbers).await.unwrap();
         let early = nodes[0].actor::<Weather<true>>(&key(address)).query(Numbers).await.unwrap();
         for (numbers, clients) in [committed, early].into_iter().zip(&in_order) {
-            for sent in clients.iter().filter_map(|client| client.get(&address)) {
+            let from_each =
+                |client: &InOrder| [0, 1].map(|from| client.get(&(address, from)).cloned().unwrap_or_default());
+            for sent in clients.iter().flat_map(from_each) {
                 let got: Vec<u32> = numbers.iter().copied().filter(|number| sent.contains(number)).collect();
-                assert_eq!(got, *sent, "messages of one sender to {address} keep their order");
+                assert_eq!(got, sent, "messages of one sender to {address} keep their order");
             }
             numbers.into_iter().for_each(|number| *handled.entry(number).or_default() += 1);
         }

@@ -14,7 +14,7 @@ const COMMIT: usize = 64 * 1024;
 
 async fn start(name: &str, folder: &Path, queue_bytes_max: usize) -> Node {
     let store = StoreConfig { queue_bytes_max, ..StoreConfig::default() };
-    let config = NodeConfig { message_bytes_max: COMMIT / 3, store, ..everpost_tests::config() };
+    let config = NodeConfig { message_bytes_max: 24_300, store, ..everpost_tests::config() };
     let builder = Node::builder(name, folder).actor(Worker::new(&Probe::new()));
     builder.actor(Quick::new(&Probe::new())).config(config).start().await.unwrap()
 }
@@ -68,14 +68,15 @@ async fn a_turn_that_sends_too_much_for_one_commit_is_a_failure_of_its_message_t
     let folder = everpost_tests::folder();
     let node = start("large-turn", folder.path(), COMMIT).await;
     let actor = node.actor::<Worker>("one");
-    // The state has 50 KB, and the message that is sent 20.
-    actor.send(grow(50_000, 1)).await.unwrap();
-    let entries = vec![Step::Append(u32::MAX); 3300];
-    let turn = Script::new([Step::Append(2), Step::Send(quick("two"), entries)]);
+    // The state and the reply have 22 KB each, and the message that is sent 24.
+    let entries = vec![Step::Append(u32::MAX); 4000];
+    actor.send(Script::new(entries.clone())).await.unwrap();
+    actor.send(Script::new(entries[..400].to_vec())).await.unwrap();
+    let turn = Script::new([Step::Append(1), Step::Send(quick("two"), entries)]);
     let error = soon("it ends", actor.ask(turn)).await.unwrap_err().to_string();
-    assert!(error.contains("the messages that it sends have 19") && error.contains("queue_bytes_max"), "{error}");
+    assert!(error.contains("the messages that it sends have 24") && error.contains("queue_bytes_max"), "{error}");
     let letters = node.dead_letters().list().await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.reason).collect::<Vec<_>>(), [Reason::Rejected]);
-    assert_eq!((read(&actor).await.entries, node.paused()), (vec![1], vec![]));
+    assert_eq!((read(&actor).await.entries.len(), node.paused()), (4400, vec![]));
     node.stop().await.unwrap();
 }

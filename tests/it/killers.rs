@@ -200,7 +200,9 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn records_that_kill_the_process_killed_every_upgrade_check_and_are_now_named_by_it() {
     let folder = everpost_tests::folder();
     fill(folder.path(), &[loaded("deep", Death::Overflow)]).await;
-    let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
+    let node = workers(folder.path(), &Probe::new());
+    let node = node.config(NodeConfig { stop_timeout: Duration::from_millis(10), ..everpost_tests::config() });
+    let node = node.start().await.unwrap();
     let carried = Step::Carry(Fuse::new(Spark { at: Moment::Load, by: Death::Abort }));
     node.actor::<Worker>("letter").ask(Script::new([carried, Step::Reject])).await.unwrap_err();
     let _ = node.stop().await;

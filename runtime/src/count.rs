@@ -13,7 +13,8 @@ impl Count {
         self.0.fetch_add(amount, Ordering::AcqRel);
     }
 
-    /// In the one order of such steps, for the sake of those who wait for room. Takes off what was added before. What was not is an alarm, once, and leaves nothing.
+    /// Takes off what was added before. To take off more is an alarm, once, and leaves nothing. In one order with the steps of
+    /// those who wait for room, or they could miss it.
     pub(crate) fn take(&self, amount: usize) {
         let before = self.0.fetch_sub(amount, Ordering::SeqCst);
         if before < amount {

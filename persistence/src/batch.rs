@@ -36,8 +36,8 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;
 /// Set in the tag of a change that puts; the rest of the tag is the table.
 const PUT: u8 = 0x80;
-/// Tag and the shortest key.
-const CHANGE_BYTES_MIN: usize = 1 + 8;
+/// Tag and the shortest key: what the smallest change takes, a removal.
+const CHANGE_BYTES_MIN: usize = 1 + Table::KEY_BYTES_MIN;
 
 /// Starts a batch at the end of `buffer`; `push` adds its changes, `finish` completes it.
 pub(crate) struct Encoder<'a> {
@@ -186,6 +186,17 @@ pub(crate) mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             let _ = Batch::decode(&bytes.into());
+        }
+    }
+
+    /// A batch that removes records of one table alone is the shortest for its number of changes.
+    #[test]
+    fn a_removal_from_any_table_is_read() {
+        for table in Table::ALL {
+            let key = Key::decode(table, &vec![0; table.key_bytes()]).unwrap();
+            let changes = vec![Change { key, value: None }];
+            let batch = Batch { group: Group(1), first: Position(1), last: Position(1), changes };
+            assert_eq!(Batch::decode(&encode(&batch).into()), Ok(batch));
         }
     }
 

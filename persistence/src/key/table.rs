@@ -107,4 +107,16 @@ impl Table {
             Self::Notes => 4,
         }
     }
+
+    /// The length of the shortest encoded key, over all tables.
+    pub(crate) const KEY_BYTES_MIN: usize = {
+        let mut min = KEY_BYTES_MAX;
+        let mut at = 0;
+        while at < Self::ALL.len() {
+            let bytes = Self::ALL[at].key_bytes();
+            min = if bytes < min { bytes } else { min };
+            at += 1;
+        }
+        min
+    };
 }

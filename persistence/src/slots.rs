@@ -58,8 +58,11 @@ pub struct Slots {
 pub struct Slot {
     shared: Arc<Shared>,
     index: usize,
-    mark: Option<Mark>,
 }
+
+/// What a slot said before something else was noted in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Before([u64; WORDS]);
 
 #[derive(Debug)]
 struct Shared {
@@ -97,34 +100,43 @@ impl Slots {
     #[must_use]
     pub fn claim(&self) -> Option<Slot> {
         let index = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        Some(Slot { shared: Arc::clone(&self.shared), index, mark: None })
+        Some(Slot { shared: Arc::clone(&self.shared), index })
     }
 }
 
 impl Slot {
-    /// Notes what this thread has in hand from here on; returns what it had before. A store to memory, or three: no lock, no
-    /// system call.
-    pub fn set(&mut self, mark: Option<Mark>) -> Option<Mark> {
-        let (tag, mailbox) = match mark {
-            None => (0, None),
-            Some(Mark::Record(position)) => (position.0, None),
-            Some(Mark::MailboxOf(position)) => (MAILBOX_OF | position.0, None),
-            Some(Mark::Mailbox(mailbox)) => (MAILBOX, Some(mailbox)),
-            Some(Mark::Question(mailbox)) => (QUESTION, Some(mailbox)),
-        };
-        if let Some(mailbox) = mailbox {
-            // Before the word that says that they count. Half a change names no mailbox at all.
-            self.shared.word(self.index, 1).store(high(mailbox).to_be(), Ordering::Relaxed);
-            self.shared.word(self.index, 2).store(low(mailbox).to_be(), Ordering::Relaxed);
+    /// Notes what this thread has in hand from here on; returns what is to be put back when it has not. A few words of
+    /// memory: no lock, no system call.
+    #[inline]
+    pub fn set(&mut self, mark: Mark) -> Before {
+        let before = Before(std::array::from_fn(|word| self.shared.word(self.index, word).load(Ordering::Relaxed)));
+        let [_, high_before, low_before] = before.0;
+        self.store(match mark {
+            Mark::Record(position) => [position.0.to_be(), high_before, low_before],
+            Mark::MailboxOf(position) => [(MAILBOX_OF | position.0).to_be(), high_before, low_before],
+            Mark::Mailbox(mailbox) => [MAILBOX.to_be(), high(mailbox).to_be(), low(mailbox).to_be()],
+            Mark::Question(mailbox) => [QUESTION.to_be(), high(mailbox).to_be(), low(mailbox).to_be()],
+        });
+        before
+    }
+
+    /// Puts back what the slot said before.
+    #[inline]
+    pub fn put_back(&mut self, before: Before) {
+        self.store(before.0);
+    }
+
+    /// The first word last, which says whether the others count. Half a change names no mailbox at all.
+    fn store(&mut self, words: [u64; WORDS]) {
+        for word in (0..WORDS).rev() {
+            self.shared.word(self.index, word).store(words[word], Ordering::Release);
         }
-        self.shared.word(self.index, 0).store(tag.to_be(), Ordering::Release);
-        std::mem::replace(&mut self.mark, mark)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.set(None);
+        self.store([0; WORDS]);
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
     }
 }
@@ -215,12 +227,14 @@ mod tests {
         ];
         let mut all: Vec<Slot> = std::iter::from_fn(|| slots.claim()).take(marks.len() + 1).collect();
         for (slot, mark) in all.iter_mut().zip(marks) {
-            assert_eq!(slot.set(Some(mark)), None);
+            slot.set(mark);
         }
         let ended = all.last_mut().unwrap();
-        assert_eq!(ended.set(Some(Mark::Record(Position(9)))), None);
-        assert_eq!(ended.set(Some(Mark::Mailbox(MAILBOX))), Some(Mark::Record(Position(9))));
-        assert_eq!(ended.set(None), Some(Mark::Mailbox(MAILBOX)));
+        let nothing = ended.set(Mark::Record(Position(9)));
+        let record = ended.set(Mark::Mailbox(MAILBOX));
+        ended.put_back(record);
+        assert_eq!(ended.shared.take(ended.index), Some(Mark::Record(Position(9))));
+        ended.put_back(nothing);
         // A crash: no destructor runs.
         std::mem::forget(all);
         let (_, left) = Slots::open(folder.path()).unwrap();
@@ -256,7 +270,7 @@ mod tests {
         let (slots, _) = Slots::open(folder.path()).unwrap();
         for mark in marks {
             let mut slot = slots.claim().unwrap();
-            slot.set(Some(mark));
+            slot.set(mark);
             std::mem::forget(slot);
         }
         let mut bytes = std::fs::read(&file).unwrap();
@@ -286,6 +300,6 @@ mod tests {
         std::fs::write(folder.path().join(Slots::FILE_NAME), b"something else").unwrap();
         let (slots, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, []);
-        slots.claim().unwrap().set(Some(Mark::Record(Position(1))));
+        slots.claim().unwrap().set(Mark::Record(Position(1)));
     }
 }

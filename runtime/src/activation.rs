@@ -51,7 +51,6 @@ pub(crate) struct Activation<A: Actor> {
 /// What a handler made of a message.
 struct Handled {
     reply: Option<Bytes>,
-    staged: Staged,
     record: Option<Bytes>,
     forget: bool,
     is_repeated: bool,
@@ -259,11 +258,12 @@ impl<A: Actor> Activation<A> {
         let wants_reply = asked || header.keep_reply || request.is_some();
         let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
         let progress = Progress::default();
-        let turn = Turn::new(&self.core, &self.mailbox, header, position, attempt, &progress);
+        let mut staged = Staged::default();
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
         // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
         let turning = pin!(async {
             let handled = {
+                let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
                 let handling = pin!(Some(self.handle(loaded, turn, payload)));
                 within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)).await
             };
@@ -271,14 +271,14 @@ impl<A: Actor> Activation<A> {
                 Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
             });
             match handled {
-                Ok(handled) if handled.staged.is_held => {
+                Ok(_) if staged.is_held => {
                     let held = self.mailbox.lock().holding.take();
                     if held.is_some_and(|held| held.is_dropped) {
                         self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
                     }
                     Ok(())
                 }
-                Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled).await,
+                Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled, &mut staged).await,
                 Err(failure) => {
                     self.roll_back(loaded).await?;
                     let held = self.mailbox.lock().holding.take();
@@ -326,9 +326,9 @@ impl<A: Actor> Activation<A> {
         match recalled {
             Recalled::New => unreachable!("such a message is handled"),
             Recalled::Same(reply) => {
-                let (staged, forget) = (Staged::default(), loaded.record.forget);
-                let handled = Handled { reply: Some(reply), staged, record: None, forget, is_repeated: true };
-                return self.submit(loaded, position, header, &[], handled).await;
+                let (forget, mut nothing) = (loaded.record.forget, Staged::default());
+                let handled = Handled { reply: Some(reply), record: None, forget, is_repeated: true };
+                return self.submit(loaded, position, header, &[], handled, &mut nothing).await;
             }
             Recalled::Other => {
                 let failure = "another message was sent under its idempotency key before";
@@ -353,7 +353,7 @@ impl<A: Actor> Activation<A> {
             return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, turn.message())));
         };
         let reply = run(&self.actor, loaded.state_mut(), payload, &mut turn).await?;
-        let staged = turn.into_staged()?;
+        let staged = turn.end()?;
         let marked = loaded.record.forget;
         let forget = staged.forget || marked;
         let record = if loaded.state().is_changed() || (forget && !marked) {
@@ -362,7 +362,7 @@ impl<A: Actor> Activation<A> {
         } else {
             None
         };
-        Ok(Handled { reply, staged, record, forget, is_repeated: false })
+        Ok(Handled { reply, record, forget, is_repeated: false })
     }
 
     async fn submit(
@@ -372,8 +372,9 @@ impl<A: Actor> Activation<A> {
         header: &Header<'_>,
         payload: &[u8],
         handled: Handled,
+        staged: &mut Staged,
     ) -> Result<(), ActorProcessingErr> {
-        let Handled { reply, staged, record, forget, is_repeated } = handled;
+        let Handled { reply, record, forget, is_repeated } = handled;
         let grows = !staged.sends.is_empty()
             || staged.timers.grow()
             || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use everpost_persistence::{Mark, Position, Slot, Slots};
+use everpost_persistence::{Before, Mark, Position, Slot, Slots};
 
 use crate::inside::{self, Inside};
 
@@ -77,7 +77,7 @@ impl<F> Drop for Held<'_, F> {
 /// Puts back the marks of before when it is dropped, also when the code panics; not when the process dies.
 struct Marked {
     node: u64,
-    before: Option<Mark>,
+    before: Option<Before>,
     _inside: inside::Mark,
 }
 
@@ -85,16 +85,17 @@ impl Marked {
     fn set(hands: &Hands, mark: Mark) -> Self {
         let inside = inside::Mark::set(Inside::Turn);
         // A thread that is ending has no slot any more.
-        let slot = SLOTS.try_with(|own| slot_of(&mut own.borrow_mut(), hands).and_then(|slot| slot.set(Some(mark))));
+        let slot = SLOTS.try_with(|own| slot_of(&mut own.borrow_mut(), hands).map(|slot| slot.set(mark)));
         Self { node: hands.node, before: slot.unwrap_or_default(), _inside: inside }
     }
 }
 
 impl Drop for Marked {
     fn drop(&mut self) {
+        let Some(before) = self.before else { return };
         let _ = SLOTS.try_with(|own| {
             if let Some((_, Some(slot))) = own.borrow_mut().iter_mut().find(|(node, _)| *node == self.node) {
-                slot.set(self.before);
+                slot.put_back(before);
             }
         });
     }

@@ -37,11 +37,12 @@ use crate::timer::TimerChanges;
 pub struct Turn<'a> {
     core: &'a Arc<Core>,
     mailbox: &'a Arc<Mailbox>,
-    header: Header<'a>,
+    /// It and what is staged stay where they are: a turn is moved from future to future.
+    header: &'a Header<'a>,
     position: Position,
     attempt: u32,
     progress: &'a Progress,
-    staged: Staged,
+    staged: &'a mut Staged,
 }
 
 /// What a turn has staged so far.
@@ -118,12 +119,13 @@ impl<'a> Turn<'a> {
     pub(crate) fn new(
         core: &'a Arc<Core>,
         mailbox: &'a Arc<Mailbox>,
-        header: Header<'a>,
+        header: &'a Header<'a>,
         position: Position,
         attempt: u32,
         progress: &'a Progress,
+        staged: &'a mut Staged,
     ) -> Self {
-        Self { core, mailbox, header, position, attempt, progress, staged: Staged::default() }
+        Self { core, mailbox, header, position, attempt, progress, staged }
     }
 
     /// Sends `message` to `to` when this turn commits. Its id derives from this turn's message, so that a turn that
@@ -250,8 +252,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Ends the turn: what it staged, unless something could not be, or it has left out what an earlier attempt has asked.
-    pub(crate) fn into_staged(self) -> Result<Staged, Failure> {
-        let mut staged = self.staged;
+    pub(crate) fn end(self) -> Result<&'a Staged, Failure> {
+        let staged = self.staged;
         if self.mailbox.asking.is_any() {
             let left_out = self.core.asked.left_out(self.header.id(), &staged.asked);
             if let Some(first) = left_out.first() {

@@ -28,7 +28,8 @@ pub(crate) struct Finished<'a> {
     pub(crate) header: &'a Header<'a>,
     /// What is to be kept of a message that was sent under an idempotency key.
     pub(crate) content: Option<Content>,
-    pub(crate) staged: Staged,
+    /// Emptied by the commit.
+    pub(crate) staged: &'a mut Staged,
     /// The new state; absent when it did not change.
     pub(crate) record: Option<Bytes>,
     /// The state is to be forgotten once nothing waits, by this turn or one before it.
@@ -78,8 +79,8 @@ impl Core {
         let forgotten = forget && own.rules.is_empty() && !to_itself;
         let settled =
             if is_repeated { Settled::default() } else { self.settles(mailbox, header, content, reply.as_ref()) };
-        let outlived = self.outlive(mailbox, header.id(), &staged);
-        let timers = self.timers.change(staged.timers);
+        let outlived = self.outlive(mailbox, header.id(), staged);
+        let timers = self.timers.change(std::mem::take(&mut staged.timers));
         let (ticket, positions) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             if recorded {
@@ -108,7 +109,7 @@ impl Core {
         if let Some(waiter) = own.asks.take(position) {
             self.release_after(ticket, Effect::Tell(waiter, reply.map_or(Outcome::Handled, Outcome::Replied)));
         }
-        for ((send, destination), position) in staged.sends.into_iter().zip(destinations).zip(positions) {
+        for ((send, destination), position) in staged.sends.drain(..).zip(destinations).zip(positions) {
             self.deliver(&mut locked, &mut peers, destination, position, send.handling, send.envelope);
         }
         drop((locked, peers));

@@ -11,11 +11,11 @@ use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::request::{Answered, Content, RequestKey};
 
-/// What a submission keeps of an outcome. Usually nothing.
+/// What a submission keeps of an outcome. Usually nothing, so that what it is lies in boxes.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    question: Option<Question>,
-    request: Option<(RequestKey, Answered)>,
+    question: Option<Box<Question>>,
+    request: Option<Box<(RequestKey, Answered)>>,
 }
 
 /// The outcome of a question of a turn.
@@ -31,7 +31,8 @@ struct Question {
 impl Settled {
     /// The bytes that it adds to the submission.
     pub(super) fn stage(&self, stage: &mut Stage<'_>) {
-        if let Some(Question { reply, note, .. }) = &self.question {
+        if let Some(question) = &self.question {
+            let Question { reply, note, .. } = &**question;
             if let Some((key, reply)) = reply {
                 stage.put(*key, reply.clone());
             }
@@ -39,7 +40,8 @@ impl Settled {
                 stage.delete(*note);
             }
         }
-        if let Some((key, answered)) = &self.request {
+        if let Some(request) = &self.request {
+            let (key, answered) = &**request;
             stage.put(Key::from(*key), answered.encode());
         }
     }
@@ -64,28 +66,30 @@ impl Core {
         let question = header.keep_reply.then(|| {
             let id = header.id();
             if let Some(KeptReply::Abandoned(note)) = self.kept_replies.get(id) {
-                return Question { id, reply: None, note };
+                return Box::new(Question { id, reply: None, note });
             }
             let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
-            Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
+            Box::new(Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None })
         });
         let request = header.extension.request().zip(content).map(|(request, content)| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
             let expires = self.clock.steady().plus(self.config.idempotency_retention);
             let reply = reply.cloned().unwrap_or_default();
             self.requests.supersede(&key);
-            (key, Answered { content, expires, reply })
+            Box::new((key, Answered { content, expires, reply }))
         });
         Settled { question, request }
     }
 
     /// The submission was made: from here on the outcome is known.
     pub(super) fn settled(&self, settled: Settled, ticket: Position) {
-        if let Some(Question { id, .. }) = settled.question {
+        if let Some(question) = settled.question {
+            let id = question.id;
             self.kept_replies.submitted(id, ticket);
             self.release_after(ticket, Effect::ReplyStored(id.0));
         }
-        if let Some((key, answered)) = settled.request {
+        if let Some(request) = settled.request {
+            let (key, answered) = *request;
             self.requests.answered(key, answered);
             self.release_after(ticket, Effect::RequestStored(key));
         }

@@ -105,14 +105,16 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Deadline::after(self.timeout);
-        let posted = deadline.wait_for(self.handle.post(&self.message, &self.options, Some(waiter))).await;
+        let runtime = self.handle.runtime();
+        let post = self.handle.post(&self.message, &self.options, Some(waiter));
+        let posted = deadline.wait_for(runtime, post).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {
             Ok(receipt) => drop(receipt),
             Err(Refusal::KeyReused) => return Err(AskError::KeyReused),
             Err(refusal) => return Err(refusal.into()),
         }
-        match deadline.wait_for(reply).await {
+        match deadline.wait_for(runtime, reply).await {
             Ok(told) => outcome::<M>(told.ok()),
             Err(_) => Err(AskError::Timeout(self.timeout)),
         }

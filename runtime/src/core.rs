@@ -472,7 +472,7 @@ impl Core {
             let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
             store.records(&keys).map(|bodies| (bodies, positions))
         };
-        let (bodies, positions) = tokio::task::spawn_blocking(read).await??;
+        let (bodies, positions) = self.off_the_workers(read).await?;
         let mut inner = mailbox.lock();
         let mut loaded: Vec<(Position, Bytes)> = Vec::with_capacity(bodies.len());
         for (body, position) in bodies.into_iter().zip(positions) {
@@ -497,10 +497,30 @@ impl Core {
         Ok(())
     }
 
-    /// Reads one record, off the workers: it may wait for the disk.
-    pub(crate) async fn read(&self, key: Key) -> Result<Option<Bytes>, ActorProcessingErr> {
+    /// Reads one record.
+    pub(crate) async fn read(&self, key: Key) -> Result<Option<Bytes>, ReadError> {
         let store = self.store.clone();
-        Ok(self.runtime.spawn_blocking(move || store.get(&key)).await?.map_err(|error: ReadError| error)?)
+        self.off_the_workers(move || store.get(&key)).await
+    }
+
+    /// Reads these records, in their order.
+    pub(crate) async fn read_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let store = self.store.clone();
+        self.off_the_workers(move || store.records(&keys)).await
+    }
+
+    /// Reads on a thread of the node's runtime that may wait for the disk, whoever's thread calls. Without that runtime the node
+    /// has ended, and its store is closed.
+    pub(crate) async fn off_the_workers<T, R>(&self, read: R) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        R: FnOnce() -> Result<T, ReadError> + Send + 'static,
+    {
+        match self.runtime.spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(ReadError::Closed),
+        }
     }
 
     /// Messages that wait or are in hand.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use everpost_persistence::Class;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Answer, Receives};
@@ -221,7 +222,7 @@ impl<A: Actor> ActorHandle<A> {
                 Err(full) => full,
             };
             let deadline = *deadline.get_or_insert_with(|| Deadline::after(self.core.config.send_timeout));
-            if deadline.wait_for(full.room(&self.core, &mut waits)).await.is_err() {
+            if deadline.wait_for(self.runtime(), full.room(&self.core, &mut waits)).await.is_err() {
                 return Err(full.refusal(&self.core));
             }
             self.core.check_intake()?;
@@ -240,6 +241,11 @@ impl<A: Actor> ActorHandle<A> {
             Letter::Away(outward) => self.core.contradicts_away(outward).await,
         };
         if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
+    }
+
+    /// On which the node runs.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.core.runtime
     }
 
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {

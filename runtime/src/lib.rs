@@ -99,6 +99,7 @@ mod dead_letters;
 mod directory;
 mod durable;
 mod encode;
+mod entered;
 mod envelope;
 mod error_text;
 mod expiry;

@@ -24,6 +24,7 @@ use crate::address::{Address, AddressOf};
 use crate::clock::ClockSkew;
 use crate::core::Core;
 use crate::dead_letters::DeadLetters;
+use crate::entered::entered;
 use crate::gate::NodeEnded;
 use crate::group::{Group, Groups, SuperviseError, Supervised};
 use crate::handle::ActorHandle;
@@ -196,7 +197,7 @@ impl Node {
         if self.core.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
-        self.tasks.groups.supervise(&self.core, group).await
+        entered(&self.core.runtime, self.tasks.groups.supervise(&self.core, group)).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.

@@ -46,7 +46,8 @@ impl<'h, A: Answer<Q>, Q: Message> Query<'h, A, Q> {
 
     async fn run(self) -> Result<Q::Reply, QueryError> {
         let answer = self.handle.answer_to(self.question);
-        Deadline::after(self.timeout).wait_for(answer).await.unwrap_or(Err(QueryError::Timeout(self.timeout)))
+        let answered = Deadline::after(self.timeout).wait_for(self.handle.runtime(), answer).await;
+        answered.unwrap_or(Err(QueryError::Timeout(self.timeout)))
     }
 }
 

@@ -9,13 +9,14 @@ use everpost::{
     Actor, Child, Durable, Failure, Group, Handler, Handlers, Hold, HoldHandler, Message, Missed, Node, OpenError,
     Receipt, Restart, Schedule, StartError, Turn,
 };
-use everpost_tests::cancel::{Cut, cut_at_each_poll, run_until};
+use everpost_tests::cancel::{Cut, cut_at_each_poll, run_until, within};
 use everpost_tests::doors::{public_async_functions, without_cancel_safety};
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Read, Script, Step, Worker, read, workers};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
 /// Functions that tests drop without [`cut`], and where.
@@ -52,7 +53,10 @@ fn every_public_async_function_says_what_happens_when_it_is_dropped() {
 }
 
 /// Drops what `make` makes at each poll, and checks after each.
-async fn cut<F: IntoFuture>(door: &str, make: impl FnMut() -> F, check: impl AsyncFnMut(Cut)) -> F::Output {
+async fn cut<F>(door: &str, make: impl FnMut() -> F, check: impl AsyncFnMut(Cut)) -> F::Output
+where
+    F: IntoFuture<IntoFuture: Send, Output: Send>,
+{
     soon(door, cut_at_each_poll(make, check)).await.1
 }
 
@@ -428,7 +432,9 @@ async fn what_only_watches_a_node_and_its_stop_may_be_dropped() {
             tokio::task::yield_now().await;
         }
     };
-    assert!(cut("NodeBuilder::check_upgrade", || builder.check_upgrade(), free).await.unwrap().is_clean());
+    // It takes the runtime that it runs on, as a start does.
+    let check = || within(Handle::current(), builder.check_upgrade());
+    assert!(cut("NodeBuilder::check_upgrade", check, free).await.unwrap().is_clean());
 }
 
 impl Handler<Job> for Scout {

@@ -1,10 +1,12 @@
 //! Dropping a future at each of its polls, as a timeout or a `select!` of a user does at any moment.
 
 use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+
+use tokio::runtime::Handle;
 
 /// How many polls a future may take that is expected to end.
 const POLLS_MAX: usize = 10_000;
@@ -20,6 +22,14 @@ pub enum Cut {
 
 /// Runs `future` up to `cut`, and drops it there. Its output, if it ended before.
 pub async fn run_until<F: IntoFuture>(cut: Cut, future: F) -> Option<F::Output> {
+    cut_off(cut, future, |running, context| running.poll(context)).await
+}
+
+async fn cut_off<F: IntoFuture>(
+    cut: Cut,
+    future: F,
+    poll: impl Fn(Pin<&mut F::IntoFuture>, &mut Context<'_>) -> Poll<F::Output>,
+) -> Option<F::Output> {
     let mut polls = 0;
     let mut future = pin!(Some(future.into_future()));
     poll_fn(move |context| {
@@ -33,7 +43,7 @@ pub async fn run_until<F: IntoFuture>(cut: Cut, future: F) -> Option<F::Output> 
             polls += 1;
         } else {
             let running = future.as_mut().as_pin_mut().expect("it is not polled after its end");
-            if let Poll::Ready(output) = running.poll(context) {
+            if let Poll::Ready(output) = poll(running, context) {
                 return Poll::Ready(Some(output));
             }
             polls += 1;
@@ -48,19 +58,24 @@ pub async fn run_until<F: IntoFuture>(cut: Cut, future: F) -> Option<F::Output> 
 }
 
 /// Makes a future and drops it at its first poll, makes another and drops it at its second, and so on, both at once and when it
-/// was woken, until one of them ends; `check` looks after each. Returns how many were dropped, and the output of the last.
+/// was woken, until one of them ends; `check` looks after each. Returns how many were dropped, and the output of the last. Those that are
+/// dropped at once are polled on threads that have no runtime, as that of another executor.
 ///
 /// # Panics
 ///
 /// When none ends within a great many polls.
-pub async fn cut_at_each_poll<F: IntoFuture>(
-    mut make: impl FnMut() -> F,
-    mut check: impl AsyncFnMut(Cut),
-) -> (usize, F::Output) {
+pub async fn cut_at_each_poll<F>(mut make: impl FnMut() -> F, mut check: impl AsyncFnMut(Cut)) -> (usize, F::Output)
+where
+    F: IntoFuture<IntoFuture: Send, Output: Send>,
+{
     let mut dropped = 0;
     for polls in 1..=POLLS_MAX {
         for cut in [Cut::AtOnce(polls), Cut::WhenWoken(polls)] {
-            match run_until(cut, make()).await {
+            let ended = match cut {
+                Cut::AtOnce(_) => cut_off(cut, make(), poll_without_a_runtime).await,
+                Cut::WhenWoken(_) => run_until(cut, make()).await,
+            };
+            match ended {
                 Some(output) => return (dropped, output),
                 None => {
                     dropped += 1;
@@ -79,6 +94,25 @@ pub async fn cut_at_each_poll<F: IntoFuture>(
 /// When the future does.
 pub fn without_a_runtime<F: Future<Output: Send> + Send>(future: F) -> F::Output {
     thread::scope(|scope| scope.spawn(|| block_on(future)).join()).expect("it does not panic outside of a runtime")
+}
+
+fn poll_without_a_runtime<F>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output>
+where
+    F: Future<Output: Send> + Send,
+{
+    let waker = context.waker();
+    let poll = || future.poll(&mut Context::from_waker(waker));
+    thread::scope(|scope| scope.spawn(poll).join()).expect("it does not panic outside of a runtime")
+}
+
+/// A future for which a runtime has to be there, polled as if one were, on whatever thread.
+pub async fn within<F: Future>(runtime: Handle, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _entered = runtime.enter();
+        future.as_mut().poll(context)
+    })
+    .await
 }
 
 struct Unpark(Thread);
@@ -103,17 +137,19 @@ fn block_on<F: Future>(future: F) -> F::Output {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
     #[tokio::test]
     async fn a_future_is_dropped_at_each_of_its_polls_and_then_ends() {
-        let (made, reached) = (Cell::new(0), Cell::new(0));
+        let (made, reached, outside) = (Cell::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let make = || {
             made.set(made.get() + 1);
             async {
                 for _ in 0..3 {
-                    reached.set(reached.get() + 1);
+                    reached.fetch_add(1, Ordering::Relaxed);
+                    outside.fetch_add(usize::from(Handle::try_current().is_err()), Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }
                 7
@@ -123,6 +159,8 @@ mod tests {
         let (dropped, output) = cut_at_each_poll(make, async |cut| cuts.push(cut)).await;
         use Cut::{AtOnce, WhenWoken};
         assert_eq!(cuts, [AtOnce(1), WhenWoken(1), AtOnce(2), WhenWoken(2), AtOnce(3), WhenWoken(3)]);
-        assert_eq!((dropped, output, made.get(), reached.get()), (6, 7, 7, 1 + 1 + 2 + 2 + 3 + 3 + 3));
+        assert_eq!((dropped, output, made.get()), (6, 7, 7));
+        let (reached, outside) = (reached.into_inner(), outside.into_inner());
+        assert_eq!((reached, outside), (1 + 1 + 2 + 2 + 3 + 3 + 3, 1 + 2 + 3 + 3));
     }
 }

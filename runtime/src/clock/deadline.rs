@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Timeout, timeout_at};
 
 /// A wait as long as this is for ever. A longer one could not be added to a moment.
@@ -18,8 +19,10 @@ impl Deadline {
         Self(Instant::now() + wait.min(FOR_EVER))
     }
 
-    /// Waits for `future`, until then. Once the deadline has passed this only looks whether it is done.
-    pub(crate) fn wait_for<F: Future>(self, future: F) -> Timeout<F> {
+    /// Waits for `future`, until then, by the clock of `runtime`: the caller's thread may have none. Once the deadline has passed
+    /// this only looks whether it is done.
+    pub(crate) fn wait_for<F: Future>(self, runtime: &Handle, future: F) -> Timeout<F> {
+        let _entered = runtime.enter();
         timeout_at(self.0, future)
     }
 }
@@ -32,12 +35,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_at_its_deadline_and_the_longest_never() {
-        let never = std::future::pending::<()>;
-        assert!(Deadline::after(DAY).wait_for(never()).await.is_err());
+        let (never, runtime) = (std::future::pending::<()>, &Handle::current());
+        assert!(Deadline::after(DAY).wait_for(runtime, never()).await.is_err());
         for long in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 50)] {
             let forever = Deadline::after(long);
-            assert!(Deadline::after(DAY).wait_for(forever.wait_for(never())).await.is_err(), "{long:?}");
-            assert_eq!(forever.wait_for(async { 7 }).await.ok(), Some(7), "{long:?}");
+            let longer = forever.wait_for(runtime, never());
+            assert!(Deadline::after(DAY).wait_for(runtime, longer).await.is_err(), "{long:?}");
+            assert_eq!(forever.wait_for(runtime, async { 7 }).await.ok(), Some(7), "{long:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use ractor::ActorProcessingErr;
 use super::{Core, Outward};
 use crate::address::Address;
 use crate::alarm::Said;
-use crate::clock::Steady;
+use crate::clock::{Deadline, Steady};
 use crate::envelope::Header;
 use crate::link::{NoAnswer, Note};
 use crate::mailbox::{Inner, Mailbox, NEVER};
@@ -144,7 +144,7 @@ impl Core {
             payload: envelope.to_vec(),
         });
         let Some(answer) = asked else { return false };
-        match tokio::time::timeout(CHECKED_WITHIN, answer).await {
+        match Deadline::after(CHECKED_WITHIN).wait_for(&self.runtime, answer).await {
             Ok(Ok(Ok(answer))) => answer == [1],
             Ok(_) | Err(_) => false,
         }

@@ -123,11 +123,8 @@ impl DeadLetters {
             let positions = self.core.shelf.after(last, LIST_LETTERS);
             let Some(newest) = positions.last() else { return Ok(letters) };
             last = Some(*newest);
-            let store = self.core.store.clone();
             let keys: Vec<Key> = positions.iter().map(|&position| Key::DeadLetter { position }).collect();
-            let read = self.core.runtime.spawn_blocking(move || store.records(&keys)).await;
-            // Without a runtime the node has ended.
-            let records = read.unwrap_or(Err(ReadError::Closed))?;
+            let records = self.core.read_all(keys).await?;
             // One that is not there was decided on meanwhile.
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
             for (position, record) in there {
@@ -268,10 +265,7 @@ impl DeadLetters {
         if !self.core.shelf.contains(position) {
             return Ok(None);
         }
-        let store = self.core.store.clone();
-        let read = self.core.runtime.spawn_blocking(move || store.get(&Key::DeadLetter { position })).await;
-        // As above.
-        read.unwrap_or(Err(ReadError::Closed))
+        self.core.read(Key::DeadLetter { position }).await
     }
 }
 

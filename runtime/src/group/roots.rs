@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ractor::{ActorId, ActorRef, ActorRuntime};
 use rustc_hash::FxHasher;
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
@@ -101,10 +102,10 @@ impl Groups {
     /// their names are returned.
     pub(crate) async fn stop(&self, within: Duration, kill_within: Duration) -> Vec<String> {
         let running = self.registry.close();
-        let deadline = Deadline::after(within);
+        let (deadline, runtime) = (Deadline::after(within), Handle::current());
         let mut late = Vec::new();
         for group in running.iter().rev() {
-            if deadline.wait_for(group.stopped()).await.is_err() {
+            if deadline.wait_for(&runtime, group.stopped()).await.is_err() {
                 late.push(group);
             }
         }
@@ -115,7 +116,7 @@ impl Groups {
         }
         for group in &late {
             // One that does not even end now never yields; nothing more can be done.
-            let _ = deadline.wait_for(group.ended()).await;
+            let _ = deadline.wait_for(&runtime, group.ended()).await;
         }
         self.end_supervisor(deadline).await;
         late.iter().map(|group| group.name().to_owned()).collect()
@@ -133,7 +134,7 @@ impl Groups {
         }
         let supervising = lock(&self.supervising).take();
         if let Some(mut supervising) = supervising
-            && deadline.wait_for(&mut supervising).await.is_err()
+            && deadline.wait_for(&Handle::current(), &mut supervising).await.is_err()
         {
             tracing::warn!(event = "task does not yield", "a task of a group does not yield, and cannot be ended");
         }
@@ -250,9 +251,7 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
     let (paths, subjects): (Vec<_>, Vec<_>) =
         plan.groups().into_iter().map(|plan| (plan.path.clone(), plan.subject)).unzip();
     let keys: Vec<_> = subjects.iter().map(|subject| record::key(*subject)).collect();
-    let store = core.store.clone();
-    let read = tokio::task::spawn_blocking(move || store.records(&keys)).await;
-    let records = read.expect("reading does not panic, and the runtime is running")?;
+    let records = core.read_all(keys).await?;
     let mut stored = HashMap::new();
     for ((path, subject), bytes) in paths.into_iter().zip(subjects).zip(records) {
         if let Some(bytes) = bytes {

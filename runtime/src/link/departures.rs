@@ -122,9 +122,7 @@ async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) ->
         Key::Outbox { partition, position }
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
-    let store = core.store.clone();
-    let read = tokio::task::spawn_blocking(move || store.records(&keys)).await;
-    let bodies = match read.map_err(|_| core.gate.ended())? {
+    let bodies = match core.read_all(keys).await {
         Ok(bodies) => bodies,
         Err(error) => return Err(Ended::Outbox(error)),
     };

@@ -144,6 +144,10 @@ impl NodeBuilder {
     /// [`StartError`] when settings cannot work, the actor types cannot be on one node, or the store cannot be read; also when there is none, which
     /// [`OpenError::NoStore`] says. What this build cannot read is no error, but in the report.
     ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    ///
     /// # Cancel safety
     ///
     /// Nothing happens when the future is dropped; the store is free again when the read that is under way has ended.

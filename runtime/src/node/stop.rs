@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use everpost_persistence::CommitError;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -175,10 +176,10 @@ impl Drop for Lifeline {
 
 /// Waits for the tasks, together; returns those that were not done in time.
 async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
-    let deadline = Deadline::after(timeout);
+    let (deadline, runtime) = (Deadline::after(timeout), Handle::current());
     let mut late = Vec::new();
     for mut task in tasks {
-        if deadline.wait_for(&mut task).await.is_err() {
+        if deadline.wait_for(&runtime, &mut task).await.is_err() {
             late.push(task);
         }
     }

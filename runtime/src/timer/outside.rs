@@ -101,8 +101,7 @@ impl Timers {
     /// It only looks.
     pub async fn list(&self) -> Result<Vec<Timer>, ReadError> {
         let core = Arc::clone(&self.core);
-        let listed = tokio::task::spawn_blocking(move || list(&core)).await;
-        listed.expect("listing does not panic, and the runtime is running")
+        self.core.off_the_workers(move || list(&core)).await
     }
 
     /// The one of this name or id, if there is one that this build can read.
@@ -285,9 +284,7 @@ impl Core {
     }
 
     async fn read_timer(&self, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
-        let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.get(&timer.key())).await;
-        read.expect("reading does not panic, and the runtime is running")
+        self.read(timer.key()).await
     }
 }
 

@@ -87,9 +87,7 @@ impl UnhandledMessages {
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, kind } = found;
     let key = Key::Inbox { partition: *partition, position: *position };
-    let store = core.store.clone();
-    let read = tokio::task::spawn_blocking(move || store.get(&key)).await;
-    let envelope = read.expect("reading does not panic, and the runtime is running")?;
+    let envelope = core.read(key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(kind.to_string(), ERRORS_MAX);

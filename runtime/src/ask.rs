@@ -137,14 +137,23 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
 }
 
 /// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
-/// asks the node otherwise.
-pub(crate) async fn inquire(peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
+/// asks the node otherwise. One that has expired in the outbox has never come there.
+pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
     let Inquiry { id, address, lane, position, reply } = inquiry;
-    peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
     let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
     let delivered = {
+        // In one step: what expires meanwhile finds who waits, or was found out to have expired.
         let mut outgoing = peer.outgoing();
-        match outgoing.flag(lane, position, flags) {
+        let flagged = outgoing.flag(lane, position, flags);
+        if flagged == Flagged::Acknowledged
+            && let Some(outcome) = core.expired_outward(id, position)
+        {
+            // Whoever has stopped waiting is not told.
+            let _ = waiter.send(outcome);
+            return;
+        }
+        peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
+        match flagged {
             Flagged::Set => return,
             Flagged::UnderWay => outgoing.wait_for_delivery(lane, position),
             Flagged::Acknowledged => None,

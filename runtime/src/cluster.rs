@@ -1,5 +1,6 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
+mod apart;
 mod notes;
 mod outgoing;
 mod peer;
@@ -18,7 +19,8 @@ use everpost_transport::hello::{Acquaintance, EarlierRun, Line};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
-pub(crate) use self::outgoing::{Departure, OutboxFull, Outgoing};
+pub(crate) use self::apart::Apart;
+pub(crate) use self::outgoing::{Delivery, Departure, OutboxFull, Outgoing};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::placement::{Placement, line_of};
 pub(crate) use self::records::{
@@ -43,6 +45,8 @@ pub(crate) struct Cluster {
     acquaintances: Mutex<Acquaintances>,
     /// The runs that this store was through before this one.
     earlier_runs: OnceLock<Vec<EarlierRun>>,
+    /// What is noted of peers that are not spoken with.
+    apart: Mutex<Apart>,
 }
 
 /// What is remembered of other stores.
@@ -97,6 +101,7 @@ impl Cluster {
             producers: Mutex::default(),
             acquaintances: Mutex::default(),
             earlier_runs: OnceLock::new(),
+            apart: Mutex::default(),
         }
     }
 
@@ -143,6 +148,11 @@ impl Cluster {
     /// What is remembered of other stores. Locked before what peers are owed.
     pub(crate) fn acquaintances(&self) -> MutexGuard<'_, Acquaintances> {
         lock(&self.acquaintances)
+    }
+
+    /// What is noted of peers that are not spoken with. Locked after what they are owed.
+    pub(crate) fn apart(&self) -> MutexGuard<'_, Apart> {
+        lock(&self.apart)
     }
 
     /// The runs that this store was through before this one, as far as they are remembered.

@@ -15,6 +15,7 @@ mod settle;
 mod size;
 mod supervise;
 mod tick;
+mod withdraw;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -34,12 +35,11 @@ pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
 pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
-#[cfg(test)]
-pub(crate) use self::fail::notice_of;
-pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, shortened};
+pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, notice_of, shortened};
 pub(crate) use self::load::Activations;
 use self::load::{Counters, Load};
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
+pub(crate) use self::withdraw::OutwardBurial;
 use crate::actor::{Actor, Delivery};
 use crate::address::Address;
 use crate::alarm::Alarms;

@@ -1,11 +1,13 @@
 //! Expiry: messages that are not to be handled any more from some moment on. They leave when that comes, wherever they wait.
 
 mod index;
+mod outward;
 mod sweep;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::index::{Expiries, Expiring};
+pub(crate) use self::index::{Expiries, Expiring, Waits};
+pub(crate) use self::outward::outbox_key;
 pub(crate) use self::sweep::expire_messages;
 use crate::clock::Steady;
 use crate::envelope::{Header, Origin};

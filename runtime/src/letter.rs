@@ -78,7 +78,8 @@ impl<'a> Letter<'a> {
                     None => 0,
                 };
                 let told = told.map(|told| (id, told));
-                Self::Away(Outward { peer, lane, address, envelope, flags, told, question: None })
+                let expires = handling.expires;
+                Self::Away(Outward { peer, lane, address, envelope, expires, flags, told, question: None })
             }
         }
     }

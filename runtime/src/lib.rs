@@ -172,7 +172,7 @@ pub use crate::post::Post;
 pub use crate::priority::Priority;
 pub use crate::query::Query;
 pub use crate::questions::{AskedQuestion, Difference};
-pub use crate::receipt::{ProcessedError, Receipt};
+pub use crate::receipt::{DeliveredError, ProcessedError, Receipt};
 pub use crate::refusal::{AskError, QueryError, Refusal, SendError};
 pub use crate::state::State;
 pub use crate::supervised::{PauseReason, Paused};

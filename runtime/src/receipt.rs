@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::address::Address;
 use crate::ask::inquire;
-use crate::cluster::Inquiry;
+use crate::cluster::{Delivery, Inquiry};
 use crate::core::Core;
 use crate::dead_letters::outcome_of;
 use crate::gate::NodeEnded;
@@ -77,6 +77,19 @@ pub enum ProcessedError {
     Ended(#[from] NodeEnded),
 }
 
+/// Why it is not known that a message has reached the node where its actor lives.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveredError {
+    /// The message expired before it was sent there, and has left this node: dropped, or a dead letter of this node. It had no
+    /// effect, and never will have.
+    #[error("the message expired before it was sent to the node where its actor lives; it had no effect")]
+    Expired,
+    /// This node ended before. What is accepted will be delivered when it is back.
+    #[error(transparent)]
+    Ended(#[from] NodeEnded),
+}
+
 impl Receipt {
     pub(crate) fn new(core: &Arc<Core>, address: &Address, id: MessageId, posted: Posted) -> Self {
         let Posted { accepted, place } = posted;
@@ -111,22 +124,28 @@ impl Receipt {
     }
 
     /// Waits until the message is durable on the node where its actor lives. There is no limit: while that node cannot be
-    /// reached, this waits.
+    /// reached, this waits, unless the message expires.
     ///
     /// # Errors
     ///
-    /// This node ended before. What is accepted will be delivered when it is back.
+    /// [`DeliveredError::Expired`] when the message has expired before it was sent, which is known for as long as
+    /// [`ProcessedError::Expired`] is; [`DeliveredError::Ended`] when this node ended before: what is accepted will be delivered
+    /// when it is back.
     ///
     /// # Cancel safety
     ///
     /// As [`Receipt::accepted`].
-    pub async fn delivered(&self) -> Result<(), NodeEnded> {
+    pub async fn delivered(&self) -> Result<(), DeliveredError> {
         let delivered = match &self.place {
-            Place::Mailbox => return self.accepted().await,
+            Place::Mailbox => return Ok(self.accepted().await?),
             Place::Outbox(peer, lane) => peer.outgoing().wait_for_delivery(*lane, self.position),
         };
         match delivered {
-            Some(delivered) => delivered.await.map_err(|_| self.core.gate.ended()),
+            Some(delivered) => match delivered.await.map_err(|_| self.core.gate.ended())? {
+                Delivery::Arrived => Ok(()),
+                Delivery::Expired => Err(DeliveredError::Expired),
+            },
+            None if self.core.expired_outward(self.id, self.position).is_some() => Err(DeliveredError::Expired),
             None => Ok(()),
         }
     }
@@ -137,8 +156,8 @@ impl Receipt {
     /// # Errors
     ///
     /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Expired`] when it has expired and was
-    /// dropped, which is known of the newest 65,536 such messages of the actor's node since it was started, and of all that are
-    /// waited for meanwhile; [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
+    /// dropped, which is known of the newest 65,536 such messages of the actor's node since it was started (of this one, where it
+    /// expired before it was sent there), and of all that are waited for meanwhile; [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
     /// ([`NodeEnded::InsideTurn`]).
     ///
     /// # Cancel safety
@@ -158,7 +177,7 @@ impl Receipt {
             Place::Outbox(peer, lane) => {
                 let Self { id, position, .. } = self;
                 let inquiry = Inquiry { id, address: self.address.clone(), lane: *lane, position, reply: false };
-                inquire(peer, inquiry, told).await;
+                inquire(&self.core, peer, inquiry, told).await;
             }
         }
         processed(outcome.await.map_err(|_| self.core.gate.ended())?)
@@ -208,4 +227,4 @@ impl fmt::Debug for Receipt {
     }
 }
 
-crate::error_text::debug_as_text!(ProcessedError);
+crate::error_text::debug_as_text!(ProcessedError, DeliveredError);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::receiving::{Arrival, Break, Receiving};
-pub use self::sending::{AckError, Flagged, Next, Owed, ResumeError, Sending, Terms};
+pub use self::sending::{AckError, Flagged, Next, Owed, ResumeError, Sending, Standing, Terms};
 
 /// Where a sequence of messages goes: a line and a partition of it. Ordered on its own; what holds up one lane holds up no
 /// other.

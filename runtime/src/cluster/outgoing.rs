@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position, StoreId};
-use everpost_transport::link::{Ack, AckError, Flagged, Lane, Next, Owed, ResumeError, Sending, Sequence, Terms};
+use everpost_transport::link::{
+    Ack, AckError, Flagged, Lane, Next, Owed, ResumeError, Sending, Sequence, Standing, Terms,
+};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::clock::Steady;
 use crate::config::NodeConfig;
 use crate::count;
+use crate::expiry::{Expires, Expiring};
 use crate::room::{Amount, Line, Room, WaitingSender};
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
@@ -31,7 +35,11 @@ pub(crate) struct Outgoing {
     /// The store that the peer has now.
     receiver: Option<StoreId>,
     /// Who waits until a message is on the peer's disk.
-    delivered: FxHashMap<Sequence, Vec<oneshot::Sender<()>>>,
+    delivered: FxHashMap<Sequence, Vec<oneshot::Sender<Delivery>>>,
+    /// When those that expire do, until they have left or expired.
+    expiring: FxHashMap<Sequence, Steady>,
+    /// Messages that have expired and may have arrived, while there is no conversation in which that could be learned.
+    undecided: Vec<Expiring>,
     /// Mailboxes of the peer that are full, by its own word in this conversation; closed when that is over.
     full: FxHashMap<MailboxId, Arc<Semaphore>>,
     /// Senders that wait for room.
@@ -52,7 +60,18 @@ pub(crate) struct Departure {
     pub(crate) lane: Lane,
     pub(crate) position: Position,
     pub(crate) flags: u8,
+    /// That it expires.
+    pub(crate) expires: Option<Expires>,
     pub(crate) envelope: Bytes,
+}
+
+/// What became of a message whose delivery is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It is on the peer's disk.
+    Arrived,
+    /// It expired before it was sent.
+    Expired,
 }
 
 /// As much is owed to the peer as may be.
@@ -73,6 +92,8 @@ impl Outgoing {
             acknowledged: FxHashMap::default(),
             receiver: None,
             delivered: FxHashMap::default(),
+            expiring: FxHashMap::default(),
+            undecided: Vec::new(),
             full: FxHashMap::default(),
             line: Line::default(),
             volatile: VecDeque::new(),
@@ -83,9 +104,9 @@ impl Outgoing {
         }
     }
 
-    /// A message that the start found in the store.
-    pub(crate) fn recovered(&mut self, lane: Lane, position: Position, bytes: usize) {
-        self.sending.recovered(lane, Sequence(position.0), bytes);
+    /// A message that the start found in the store, and whether an earlier run may have sent it.
+    pub(crate) fn recovered(&mut self, lane: Lane, position: Position, bytes: usize, may_have_arrived: bool) {
+        self.sending.recovered(lane, Sequence(position.0), bytes, may_have_arrived);
     }
 
     /// What the start found in the store of what a store of this peer has acknowledged.
@@ -113,7 +134,7 @@ impl Outgoing {
 
     /// Adds a message that was submitted to the store.
     pub(crate) fn push(&mut self, departure: Departure) {
-        let Departure { lane, position, flags, envelope } = departure;
+        let Departure { lane, position, flags, envelope, .. } = departure;
         self.sending.push(lane, Sequence(position.0), flags, envelope);
     }
 
@@ -136,7 +157,7 @@ impl Outgoing {
     }
 
     /// Registers who waits until a message is on the peer's disk; nobody has to when it is there.
-    pub(crate) fn wait_for_delivery(&mut self, lane: Lane, position: Position) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn wait_for_delivery(&mut self, lane: Lane, position: Position) -> Option<oneshot::Receiver<Delivery>> {
         if self.flag(lane, position, 0) == Flagged::Acknowledged {
             return None;
         }
@@ -188,6 +209,58 @@ impl Outgoing {
         if let Some(receiver) = self.receiver {
             self.acknowledged.entry(receiver.0).or_default().extend(progress);
         }
+    }
+
+    /// A message expires then, unless it has left before.
+    pub(crate) fn expires(&mut self, position: Position, at: Steady) {
+        self.expiring.insert(Sequence(position.0), at);
+    }
+
+    /// A message is not owed any more, or has expired. Says when it was to expire.
+    pub(crate) fn expires_no_more(&mut self, sequence: Sequence) -> Option<Steady> {
+        // Nothing expires, as a rule.
+        if self.expiring.is_empty() { None } else { self.expiring.remove(&sequence) }
+    }
+
+    /// How a message stands with the peer.
+    pub(crate) fn standing(&self, lane: Lane, position: Position) -> Standing {
+        self.sending.standing(lane, Sequence(position.0))
+    }
+
+    /// Messages that have expired may have arrived: they count against no bound. Hands back those of which it will be known
+    /// soon.
+    pub(crate) fn leave_undecided(&mut self, expired: Vec<Expiring>, lane: Lane) -> Vec<Expiring> {
+        expired.iter().for_each(|expiring| self.sending.uncount(lane, Sequence(expiring.position.0)));
+        self.line.give(self.room());
+        if self.is_connected {
+            return expired;
+        }
+        self.undecided.extend(expired);
+        Vec::new()
+    }
+
+    /// Messages that have expired and of which it can be known now, or soon, whether they have arrived.
+    pub(crate) fn take_undecided(&mut self) -> Vec<Expiring> {
+        std::mem::take(&mut self.undecided)
+    }
+
+    /// Takes out messages that have expired and were not sent; in the order of their positions. `ticket` is that of the submission that
+    /// takes them out of the store.
+    pub(crate) fn withdraw(&mut self, lane: Lane, positions: &[Position], ticket: Position) {
+        let sequences: Vec<Sequence> = positions.iter().map(|position| Sequence(position.0)).collect();
+        self.sending.withdraw(lane, &sequences, Sequence(ticket.0));
+        for sequence in sequences {
+            self.expires_no_more(sequence);
+            // Whoever has stopped waiting is not told.
+            let waiting = self.delivered.remove(&sequence);
+            waiting.into_iter().flatten().for_each(|waiter| _ = waiter.send(Delivery::Expired));
+        }
+        self.line.give(self.room());
+    }
+
+    /// The last number that the peer may have: what was accepted after it was never sent.
+    pub(crate) fn reached(&self) -> Position {
+        Position(self.sending.reached().0)
     }
 
     /// The connection is gone. What is volatile goes with it.
@@ -256,13 +329,13 @@ impl Outgoing {
 
 /// Tells those who wait for the delivery of a message, and then `settled`.
 fn tell(
-    delivered: &mut FxHashMap<Sequence, Vec<oneshot::Sender<()>>>,
+    delivered: &mut FxHashMap<Sequence, Vec<oneshot::Sender<Delivery>>>,
     mut settled: impl FnMut(Lane, Sequence),
 ) -> impl FnMut(Lane, Sequence) {
     move |lane, sequence| {
         if !delivered.is_empty() {
             // Whoever has stopped waiting is not told.
-            delivered.remove(&sequence).into_iter().flatten().for_each(|waiter| _ = waiter.send(()));
+            delivered.remove(&sequence).into_iter().flatten().for_each(|waiter| _ = waiter.send(Delivery::Arrived));
         }
         settled(lane, sequence);
     }

@@ -126,6 +126,11 @@ impl Pending {
         told.is_some_and(|entry| entry.awaited.waiter.send(outcome).is_ok())
     }
 
+    /// A message is gone: hands over who waits for what became of it.
+    pub(crate) fn take(&self, id: MessageId) -> Option<oneshot::Sender<Outcome>> {
+        self.lock().by_id.remove(&id.0).map(|entry| entry.awaited.waiter)
+    }
+
     /// A message cannot be delivered: whoever waits for what becomes of it is told so.
     pub(crate) fn undeliverable(&self, lane: Lane, position: Position, reason: &str) {
         // Found without an index, since it is rare.

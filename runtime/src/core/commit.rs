@@ -135,7 +135,7 @@ impl Core {
             Destination::Here(receiver) => self.place(locked.of(receiver), receiver, position, handling, envelope),
             Destination::Away(peer, lane) => {
                 let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
-                let departure = Departure { lane: *lane, position, flags, envelope };
+                let departure = Departure { lane: *lane, position, flags, expires: handling.expires, envelope };
                 self.departs(peers.of(peer), peer, departure);
             }
         }

@@ -12,6 +12,7 @@ use super::enqueue::{Accepted, Bound};
 use super::{Core, Effect};
 use crate::address::Address;
 use crate::cluster::{Awaited, Departure, OutboxFull, Outgoing, Peer};
+use crate::expiry::Expires;
 use crate::link::flags;
 use crate::message::MessageId;
 use crate::questions::Asking;
@@ -24,6 +25,8 @@ pub(crate) struct Outward<'a> {
     pub(crate) lane: Lane,
     pub(crate) address: &'a Address,
     pub(crate) envelope: Bytes,
+    /// That it expires.
+    pub(crate) expires: Option<Expires>,
     /// What is to be told of it, see [`crate::link::flags`].
     pub(crate) flags: u8,
     /// Who waits for what becomes of it.
@@ -50,7 +53,7 @@ impl Core {
                 sender.enter(&mut outgoing.line);
             }
         }
-        let Outward { lane, address, envelope, flags, told, mut question, .. } = outward;
+        let Outward { lane, address, envelope, expires, flags, told, mut question, .. } = outward;
         let (ticket, position) = self.store.submit(permit, |stage| {
             let position = stage.dispatch(Partition(lane.partition), envelope.clone());
             if let Some(question) = &mut question {
@@ -65,13 +68,16 @@ impl Core {
             let reply = flags & flags::REPLY != 0;
             peer.pending.wait(id, Awaited { waiter, address: address.clone(), lane, position, reply });
         }
-        self.departs(&mut outgoing, &peer, Departure { lane, position, flags, envelope });
+        self.departs(&mut outgoing, &peer, Departure { lane, position, flags, expires, envelope });
         Ok(Accepted { position, ticket })
     }
 
     /// Makes a submitted message known to the link: it leaves when it is durable.
-    pub(super) fn departs(&self, outgoing: &mut Outgoing, peer: &Arc<Peer>, departure: Departure) {
+    pub(crate) fn departs(&self, outgoing: &mut Outgoing, peer: &Arc<Peer>, departure: Departure) {
         let position = departure.position;
+        if let Some(expires) = departure.expires {
+            self.expires_outward(outgoing, peer, departure.lane, position, expires, &departure.envelope);
+        }
         outgoing.push(departure);
         if outgoing.is_connected() {
             self.ring_departures(outgoing, peer, position);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use everpost_persistence::{Permit, Position};
+use everpost_persistence::{MailboxId, Permit, Position};
 
 use super::{Core, Effect};
 use crate::expiry::{Expires, Expiring};
@@ -18,17 +18,15 @@ impl Core {
 
     /// Drops messages of one mailbox, wherever they wait there. Hands back those that are in hand or held: what becomes of
     /// them is not known yet.
-    pub(crate) fn drop_expired(&self, permit: Permit<'_>, mut expired: Vec<Expiring>) -> Vec<Expiring> {
+    pub(crate) fn drop_expired(&self, permit: Permit<'_>, id: MailboxId, mut expired: Vec<Expiring>) -> Vec<Expiring> {
         let mut later = Vec::new();
-        let Some(first) = expired.first() else { return later };
-        let id = first.mailbox;
         // Without a mailbox in memory nothing waits there.
         if let Some(mailbox) = self.directory.find(id) {
             let mut inner = mailbox.lock();
             expired.retain(|expiring| {
                 let is_taken = inner.rules.taken(expiring.position).is_some();
                 if is_taken {
-                    later.push(*expiring);
+                    later.push(expiring.clone());
                 }
                 // What is not there was finished.
                 !is_taken && inner.rules.contains(expiring.position)

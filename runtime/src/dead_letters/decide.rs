@@ -4,16 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Permit, Position, ReadError};
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError};
+use everpost_transport::link::Lane;
 
 use super::DeadLetter;
 use super::record::DeadLetterRecord;
 use crate::address::Address;
-use crate::cluster::Owner;
+use crate::cluster::{Departure, Owner, Peer};
 use crate::core::Core;
-use crate::envelope::{Extension, Header, Origin, seal, without_expiry};
+use crate::envelope::{Extension, Header, Origin, request_of, seal, without_expiry};
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
+use crate::link::flags;
 use crate::message::{Message, MessageId};
 use crate::refusal::Refusal;
 
@@ -63,14 +65,6 @@ pub enum DeadLetterError {
         address: String,
         /// The name of the message.
         message: String,
-    },
-    /// Its actor lives on another node now.
-    #[error("{address} lives on node `{node}` by the present configuration")]
-    LivesElsewhere {
-        /// Its actor.
-        address: String,
-        /// Where that lives.
-        node: String,
     },
     /// It is the question of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
     #[error(
@@ -157,7 +151,7 @@ impl DeadLetters {
 
     /// Sends it again, as it is: with its id, so that whatever was done outside under its
     /// [`idempotency_key`](crate::Turn::idempotency_key) still counts once, and with its attempts counted anew. It goes to the
-    /// end of its mailbox, and does not expire any more.
+    /// end of its mailbox, on whatever node that is, and does not expire any more.
     ///
     /// # Errors
     ///
@@ -293,9 +287,8 @@ impl Core {
         address: &Address,
         envelope: Bytes,
     ) -> Result<Option<Position>, DeadLetterError> {
-        if let Owner::Away(peer, _) = self.owner(address) {
-            let (address, node) = (address.to_string(), peer.name.to_string());
-            return Err(DeadLetterError::LivesElsewhere { address, node });
+        if let Owner::Away(peer, lane) = self.owner(address) {
+            return self.revive_outward(letter, &peer, lane, envelope).await;
         }
         let (id, message, handling) = match Header::decode(&envelope) {
             Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
@@ -320,6 +313,31 @@ impl Core {
         // What its turn has asked before is known to its next attempt.
         self.asked.waits(&mailbox, id);
         self.place(&mut inner, &mailbox, position, handling, envelope);
+        Ok(Some(ticket))
+    }
+
+    /// The same of a letter whose actor lives on another node: it goes into the outbox.
+    async fn revive_outward(
+        &self,
+        letter: Position,
+        peer: &Arc<Peer>,
+        lane: Lane,
+        envelope: Bytes,
+    ) -> Result<Option<Position>, DeadLetterError> {
+        let permit = self.store.reserve(Class::Turn { grows: true }, envelope.len()).await?;
+        let mut outgoing = peer.outgoing();
+        let mut letters = self.shelf.letters();
+        if !letters.has(letter) {
+            return Ok(None);
+        }
+        let (ticket, position) = self.store.submit(permit, |stage| {
+            stage.delete(Key::DeadLetter { position: letter });
+            stage.dispatch(Partition(lane.partition), envelope.clone())
+        });
+        letters.revived(letter, ticket);
+        drop(letters);
+        let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
+        self.departs(&mut outgoing, peer, Departure { lane, position, flags, expires: None, envelope });
         Ok(Some(ticket))
     }
 }

@@ -89,7 +89,7 @@ impl Shelf {
         self.letters().index.find(id)
     }
 
-    pub(super) fn contains(&self, letter: Position) -> bool {
+    pub(crate) fn contains(&self, letter: Position) -> bool {
         self.letters().index.contains(letter)
     }
 

@@ -1,13 +1,15 @@
 //! Which messages expire when. Only those that expire at all pay for a place here.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{MailboxId, Position};
+use everpost_transport::link::Lane;
 use tokio::sync::Notify;
 
 use super::{Expires, Expiry};
 use crate::clock::Steady;
+use crate::cluster::Peer;
 use crate::envelope::{id_of, request_of};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -16,11 +18,20 @@ use crate::request::RequestId;
 /// How many of the messages that were dropped last are known by their ids, for who asks after the fact.
 const DROPPED_KNOWN: usize = 65_536;
 
+/// Where a message that expires waits.
+#[derive(Clone, Debug)]
+pub(crate) enum Waits {
+    /// In a mailbox of this node.
+    Mailbox(MailboxId),
+    /// In the outbox, for this peer.
+    Outbox(Arc<Peer>, Lane),
+}
+
 /// A waiting message that expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Expiring {
     pub(crate) position: Position,
-    pub(crate) mailbox: MailboxId,
+    pub(crate) place: Waits,
     pub(crate) id: MessageId,
     /// Its idempotency key.
     pub(crate) request: Option<RequestId>,
@@ -32,12 +43,12 @@ impl Expiring {
     pub(crate) fn new(mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) -> Self {
         let id = id_of(envelope).expect("only what has headers says that it expires");
         let then = expires.then.unwrap_or(mailbox.kind.expired);
-        let (mailbox, request) = (mailbox.id(), request_of(envelope));
-        Self { position, mailbox, id, request, bytes: envelope.len(), then }
+        let (place, request) = (Waits::Mailbox(mailbox.id()), request_of(envelope));
+        Self { position, place, id, request, bytes: envelope.len(), then }
     }
 }
 
-/// The messages of a node that expire. Locked after mailboxes.
+/// The messages of a node that expire. Locked after mailboxes and what peers are owed.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
     state: Mutex<State>,
@@ -147,8 +158,8 @@ mod tests {
     use super::*;
 
     fn expiring(position: u64) -> Expiring {
-        let (position, mailbox, id) = (Position(position), MailboxId(1), MessageId(2));
-        Expiring { position, mailbox, id, request: None, bytes: 3, then: Expiry::Drop }
+        let (position, place, id) = (Position(position), Waits::Mailbox(MailboxId(1)), MessageId(2));
+        Expiring { position, place, id, request: None, bytes: 3, then: Expiry::Drop }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_persistence::Class;
+use everpost_persistence::{Class, MailboxId, Position};
 use rustc_hash::FxHashMap;
 
-use super::{EXPIRED, Expiring, Expiry};
+use super::outward::expire_outward;
+use super::{EXPIRED, Expiring, Expiry, Waits};
+use crate::cluster::Peer;
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::mailbox::Mailbox;
@@ -45,26 +47,38 @@ pub(crate) async fn expire_messages(core: Arc<Core>) {
 /// Lets these leave. None when the store takes nothing any more.
 async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
     let mut dropped = FxHashMap::<_, Vec<Expiring>>::default();
+    let mut outward = FxHashMap::<_, (Arc<Peer>, Vec<Expiring>)>::default();
     for expiring in due {
-        match expiring.then {
-            Expiry::Drop => dropped.entry(expiring.mailbox).or_default().push(expiring),
-            Expiry::Bury => bury(core, expiring).await?,
+        match (&expiring.place, expiring.then) {
+            (Waits::Outbox(peer, lane), _) => {
+                let (_, expired) = outward.entry(*lane).or_insert_with(|| (Arc::clone(peer), Vec::new()));
+                expired.push(expiring);
+            }
+            (Waits::Mailbox(mailbox), Expiry::Drop) => dropped.entry(*mailbox).or_default().push(expiring),
+            (Waits::Mailbox(mailbox), Expiry::Bury) => bury(core, *mailbox, expiring).await?,
         }
     }
-    for expired in dropped.into_values() {
+    for (mailbox, expired) in dropped {
         let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
-        let later = core.drop_expired(permit, expired);
-        let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
-        later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+        look_again(core, core.drop_expired(permit, mailbox, expired));
+    }
+    for (lane, (peer, expired)) in outward {
+        expire_outward(core, &peer, lane, expired).await?;
     }
     Some(())
 }
 
+/// Looks again at these in a while.
+pub(super) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
+    let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
+    later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+}
+
 /// Moves one to the dead letters. None when the store takes nothing any more.
-async fn bury(core: &Arc<Core>, expiring: Expiring) -> Option<()> {
-    let Expiring { position, .. } = expiring;
-    let Some(mailbox) = core.directory.find(expiring.mailbox) else { return Some(()) };
-    let later = || core.expiries.add(core.clock.steady().plus(LOOK_AGAIN_AFTER), expiring);
+async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Option<()> {
+    let position = expiring.position;
+    let Some(mailbox) = core.directory.find(mailbox) else { return Some(()) };
+    let later = || look_again(core, [expiring.clone()]);
     if core.shelf.holds_back() {
         later();
         return Some(());
@@ -81,7 +95,7 @@ async fn bury(core: &Arc<Core>, expiring: Expiring) -> Option<()> {
             return Some(());
         }
     };
-    let failures = condemned(&mailbox, expiring);
+    let failures = condemned(&mailbox, position);
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
     let notice = core.notice(&mailbox, position, &record).map_or(0, |notice| notice.len());
     let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, record.len() + notice).await else {
@@ -106,8 +120,8 @@ async fn bury(core: &Arc<Core>, expiring: Expiring) -> Option<()> {
 }
 
 /// What is known of a message, and that its time is over.
-fn condemned(mailbox: &Mailbox, expiring: Expiring) -> crate::mailbox::Failures {
-    let mut failures = mailbox.lock().rules.failures(expiring.position).cloned().unwrap_or_default();
+fn condemned(mailbox: &Mailbox, position: Position) -> crate::mailbox::Failures {
+    let mut failures = mailbox.lock().rules.failures(position).cloned().unwrap_or_default();
     failures.note(EXPIRED.to_owned(), crate::core::ERRORS_MAX);
     failures
 }

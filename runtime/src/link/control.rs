@@ -107,6 +107,7 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
         .try_for_each(|ack| outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence))));
     // Also what came before a wrong one: memory holds it no more.
     if !settled.is_empty() {
+        core.forget_expiries(&mut outgoing, &settled);
         core.settle(permit, producer.store, &settled, None);
     }
     drop(outgoing);

@@ -16,7 +16,7 @@ pub(super) async fn converse(links: &Links, mut introduced: Introduced, over: im
         ended = over => ended,
         Err(ended) = speak(links, &mut introduced) => ended,
     };
-    peer.interrupted();
+    links.core.part(&peer);
     refuse(&connection, ended)
 }
 

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::Ended;
 use super::introduction::{Introduced, next_frame};
-use crate::cluster::{Acquaintances, CURSOR_BYTES_MAX, encode_acquaintance, encode_cursor};
+use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance, encode_cursor};
 use crate::core::{Core, Producer};
 use crate::gate::NodeEnded;
 
@@ -61,7 +61,17 @@ fn go_on(
     let mut outgoing = peer.outgoing();
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
     let remembered = core.get_acquainted(hello, &mut acquaintances);
-    let ticket = core.settle(permit, producer.store, &settled, remembered);
+    let undecided = outgoing.take_undecided();
+    core.forget_expiries(&mut outgoing, &settled);
+    let ticket = {
+        // Before anything is sent, the note of what was not is gone.
+        let mut apart = core.cluster.apart();
+        let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode()));
+        core.settle(permit, producer.store, &settled, remembered.into_iter().chain(met))
+    };
+    // Now it is known which of them have arrived.
+    let now = core.clock.steady();
+    undecided.into_iter().for_each(|expiring| core.expiries.add(now, expiring));
     peer.begin(|lane, position| outgoing.flag(lane, position, 0) == Flagged::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
     peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
@@ -95,11 +105,11 @@ impl Core {
         permit: Permit<'_>,
         receiver: StoreId,
         settled: &[(Lane, Sequence)],
-        remembered: Option<(Key, Bytes)>,
+        remembered: impl IntoIterator<Item = (Key, Bytes)>,
     ) -> Position {
         let progress: FxHashMap<Lane, Sequence> = settled.iter().copied().collect();
         let (ticket, ()) = self.store.submit(permit, |stage| {
-            if let Some((key, record)) = remembered {
+            for (key, record) in remembered {
                 stage.put(key, record);
             }
             for (lane, sequence) in settled {
@@ -112,6 +122,38 @@ impl Core {
             }
         });
         ticket
+    }
+
+    /// Messages that the peer has do not expire here any more.
+    pub(super) fn forget_expiries(&self, outgoing: &mut Outgoing, settled: &[(Lane, Sequence)]) {
+        for (_, sequence) in settled {
+            if let Some(at) = outgoing.expires_no_more(*sequence) {
+                self.expiries.remove(at, Position(sequence.0));
+            }
+        }
+    }
+
+    /// A conversation with a peer is over: notes what it may have been sent.
+    pub(super) fn part(&self, peer: &Peer) {
+        peer.interrupted();
+        let outgoing = peer.outgoing();
+        let mut apart = self.cluster.apart();
+        if apart.parted(&peer.name, outgoing.reached()) {
+            self.write_apart(&apart);
+        }
+    }
+
+    /// Notes what the runs before this one may have sent.
+    pub(crate) fn note_apart(&self) {
+        self.write_apart(&self.cluster.apart());
+    }
+
+    /// Without room for the note, the next start takes what it does not say for sent.
+    fn write_apart(&self, apart: &Apart) {
+        let record = apart.encode();
+        if let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, record.len()) {
+            self.store.submit(permit, |stage| stage.put(Apart::KEY, record));
+        }
     }
 
     /// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of memory, so that a link that

@@ -99,7 +99,7 @@ impl ractor::Actor for Supervisor {
         if let Some((part, error)) = children.parts.remove(&child.get_id()).zip(error) {
             tracing::error!(node = %self.links.core.name, ?part, %error, event = "link failed", "it is started anew; nothing is lost");
             if let Part::Link(peer) = &part {
-                peer.interrupted();
+                self.links.core.part(peer);
             }
             // A supervisor that is gone by then was stopped.
             drop(myself.send_after(RESTART_AFTER, || LinkOrder::Start(part)));

@@ -339,6 +339,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
         core.note_run().await?;
+        core.note_apart();
         let supervised = link::supervise(Arc::clone(links)).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
         node.tasks.set_links(supervisor, ended);

@@ -215,6 +215,7 @@ impl TurnAsk<'_> {
             lane,
             address: self.to,
             envelope,
+            expires: None,
             flags: flags::TELL | flags::REPLY,
             told: Some((id, waiter)),
             question: Some(Asking { mailbox: self.mailbox, asked }),
@@ -232,7 +233,7 @@ impl TurnAsk<'_> {
         position: Position,
     ) -> Result<Told, AskError> {
         let (waiter, reply) = oneshot::channel();
-        inquire(peer, Inquiry { id, address: self.to.clone(), lane, position, reply: true }, waiter).await;
+        inquire(self.core, peer, Inquiry { id, address: self.to.clone(), lane, position, reply: true }, waiter).await;
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 

@@ -1,6 +1,7 @@
 //! The sending side: what is owed to one peer, and what may leave now.
 
 mod departures;
+mod withdrawal;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::departures::{Body, Departure, Departures};
+pub use self::withdrawal::Standing;
 use super::{Ack, Data, Lane, Sequence};
 
 /// How many messages a lane may send before another has its turn.
@@ -46,7 +48,7 @@ pub struct Terms {
     pub message_bytes_max: u64,
 }
 
-/// How much is not acknowledged yet.
+/// How much is not acknowledged yet, without what has expired ([`Sending::uncount`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owed {
     /// How many messages.
@@ -139,9 +141,12 @@ impl Sending {
         }
     }
 
-    /// A message that the store had when it was opened; in the order of its numbers.
-    pub fn recovered(&mut self, lane: Lane, sequence: Sequence, bytes: usize) {
-        self.append(lane, sequence, bytes, 0, Body::Stored);
+    /// A message that the store had when it was opened; in the order of its numbers. Whether an earlier run may have sent it.
+    pub fn recovered(&mut self, lane: Lane, sequence: Sequence, bytes: usize, may_have_arrived: bool) {
+        let departures = self.append(lane, sequence, bytes, 0, Body::Stored);
+        if may_have_arrived {
+            departures.reached = sequence;
+        }
     }
 
     /// A message that was submitted to the store; it leaves when that is durable. Numbers grow within a lane.
@@ -156,18 +161,19 @@ impl Sending {
         self.append(lane, sequence, bytes, flags, body);
     }
 
-    fn append(&mut self, lane: Lane, sequence: Sequence, bytes: usize, flags: u8, body: Body) {
+    fn append(&mut self, lane: Lane, sequence: Sequence, bytes: usize, flags: u8, body: Body) -> &mut Departures {
         let terms = self.terms.as_ref();
         let departures = self.lanes.entry(lane).or_insert_with(|| Departures::new(lane, terms));
         assert!(sequence > departures.last(), "numbers grow within a lane");
         let bytes = u32::try_from(bytes).expect("a message is far below 4 GiB");
-        departures.queue.push_back(Departure { sequence, bytes, flags, body });
+        departures.queue.push_back(Departure { sequence, bytes, flags, counts: true, body });
         self.owed.messages += 1;
         self.owed.bytes += bytes as usize;
         if !departures.is_listed && departures.is_open {
             departures.is_listed = true;
             self.ready.push_back(lane);
         }
+        departures
     }
 
     /// Asks that a message carry these flags too.
@@ -228,6 +234,8 @@ impl Sending {
         let terms = self.terms.insert(terms);
         for (lane, departures) in &mut self.lanes {
             departures.begin(*lane, terms);
+            // Whatever an earlier conversation has sent is there by now, or will never be.
+            departures.reached = cursors.get(lane).copied().unwrap_or_default();
         }
         let lanes: Vec<Lane> = self.lanes.keys().copied().collect();
         for lane in lanes {
@@ -262,6 +270,8 @@ impl Sending {
         let bytes: usize = refused.map(|departure| departure.bytes as usize).sum();
         departures.sent = departures.sent.min(index);
         departures.sent_bytes -= bytes;
+        // Nothing from it on is taken in this conversation.
+        departures.reached = departures.before(departures.sent);
         self.under_way_bytes -= bytes;
         true
     }
@@ -283,7 +293,7 @@ impl Sending {
                 self.unlist();
                 continue;
             };
-            if departure.sequence > self.durable {
+            if departure.sequence.max(departures.held_until) > self.durable {
                 self.ready.pop_front();
                 self.uncommitted.push(lane);
                 continue;
@@ -313,6 +323,7 @@ impl Sending {
             };
             let (sequence, flags) = (departure.sequence, departure.flags);
             let previous = departures.before(departures.sent);
+            departures.reached = sequence;
             departures.sent += 1;
             departures.sent_bytes += bytes;
             self.under_way_bytes += bytes;
@@ -327,8 +338,8 @@ impl Sending {
     /// A message whose commit lets more leave, if there is one.
     #[must_use]
     pub fn next_commit(&self) -> Option<Sequence> {
-        let departures = self.lanes.get(self.uncommitted.first()?)?;
-        departures.queue.get(departures.sent).map(|departure| departure.sequence)
+        // A lane whose next message was withdrawn has none.
+        self.uncommitted.iter().find_map(|lane| self.lanes.get(lane)?.next_leaves_after())
     }
 
     /// Brings bodies that [`Next::Load`] asked for. Those that were acknowledged meanwhile are ignored.
@@ -376,8 +387,10 @@ impl Sending {
                 departures.sent_bytes -= bytes;
                 self.under_way_bytes -= bytes;
             }
-            self.owed.messages -= 1;
-            self.owed.bytes -= bytes;
+            if departure.counts {
+                self.owed.messages -= 1;
+                self.owed.bytes -= bytes;
+            }
             settled(lane, departure.sequence);
         }
         departures.acknowledged = departures.acknowledged.max(through);

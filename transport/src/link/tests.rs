@@ -121,7 +121,7 @@ fn a_line_that_the_peer_does_not_take_waits() {
 #[test]
 fn bodies_beyond_memory_are_loaded_when_their_turn_comes() {
     let mut sending = Sending::new(10, 1000);
-    sending.recovered(LANE, Sequence(1), 10);
+    sending.recovered(LANE, Sequence(1), 10, true);
     sending.push(LANE, Sequence(2), 0, body(10));
     sending.push(LANE, Sequence(3), 0, body(10));
     sending.resume(&FxHashMap::default(), terms(), |_, _| {}).unwrap();

@@ -104,7 +104,7 @@ impl Process {
         for (sequence, owed) in &store.durable.outbox {
             if std::mem::replace(&mut skipped, true) {
                 let outgoing = outgoing.get_mut(&owed.peer).expect("only peers are sent to");
-                outgoing.sending.recovered(owed.lane, *sequence, owed.bytes);
+                outgoing.sending.recovered(owed.lane, *sequence, owed.bytes, true);
             }
         }
     }

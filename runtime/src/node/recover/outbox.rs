@@ -1,14 +1,14 @@
 //! What is owed to other nodes, and how far the lanes of all stores have come.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
-use everpost_persistence::{Key, ReadError, Table};
+use everpost_persistence::{Key, Position, ReadError, Table};
 use everpost_transport::link::Lane;
 
 use crate::address::Address;
-use crate::cluster::{Owner, decode_acquaintance, decode_cursor, decode_runs};
+use crate::cluster::{Apart, Owner, decode_acquaintance, decode_cursor, decode_runs};
 use crate::core::Core;
 use crate::envelope::Header;
 
@@ -17,7 +17,28 @@ pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
     let nodes = acquaintances(core)?;
     received(core)?;
     acknowledged(core, &nodes)?;
+    apart(core, &nodes.into_values().collect())?;
     owed(core)
+}
+
+/// What peers may have been sent by earlier runs: everything, unless it was noted when the last conversation was over. A node
+/// whose store was never met was sent nothing: a store is remembered before anything is sent to it.
+fn apart(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
+    let record = core.store.get(&Apart::KEY)?;
+    let noted = record.as_deref().and_then(Apart::decode);
+    if record.is_some() && noted.is_none() {
+        unreadable(core, "what peers may have been sent");
+    }
+    let mut apart = core.cluster.apart();
+    *apart = noted.unwrap_or_default();
+    for peer in core.cluster.peers() {
+        if apart.sent_through(&peer.name).is_none() {
+            // This run has sent nothing yet.
+            let before = Position(core.first.0 - 1);
+            apart.parted(&peer.name, if met.contains(&*peer.name) { before } else { Position(0) });
+        }
+    }
+    Ok(())
 }
 
 /// The stores that were spoken with, and the nodes that had them.
@@ -85,7 +106,15 @@ fn owed(core: &Core) -> Result<(), ReadError> {
         if let Key::Outbox { position, .. } = key {
             let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
             match address.map(|address| core.owner(&address)) {
-                Some(Owner::Away(peer, lane)) => peer.outgoing().recovered(lane, *position, envelope.len()),
+                Some(Owner::Away(peer, lane)) => {
+                    let sent_through = core.cluster.apart().sent_through(&peer.name);
+                    let may_have_arrived = sent_through.is_none_or(|sent_through| *position <= sent_through);
+                    let mut outgoing = peer.outgoing();
+                    outgoing.recovered(lane, *position, envelope.len(), may_have_arrived);
+                    if let Some(expires) = Header::decode(envelope).ok().and_then(|(header, _)| header.expires()) {
+                        core.expires_outward(&mut outgoing, &peer, lane, *position, expires, envelope);
+                    }
+                }
                 Some(Owner::Here) | None => {
                     tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
                 }

@@ -15,6 +15,11 @@ const LOAD_MESSAGES: usize = 256;
 pub(super) struct Departures {
     /// What the peer has on disk, by its own word.
     pub(super) acknowledged: Sequence,
+    /// The peer has nothing beyond this: the last message that was sent since it last said how far the lane has come.
+    pub(super) reached: Sequence,
+    /// Nothing is sent before the store is durable up to here: what was withdrawn would be back after a crash, and would count as
+    /// arrived once the peer has something behind it.
+    pub(super) held_until: Sequence,
     pub(super) queue: VecDeque<Departure>,
     /// How many of the queue were sent on this connection.
     pub(super) sent: usize,
@@ -32,6 +37,8 @@ pub(super) struct Departure {
     pub(super) sequence: Sequence,
     pub(super) bytes: u32,
     pub(super) flags: u8,
+    /// It counts as owed; not when it has expired, and only the peer can tell whether it has arrived.
+    pub(super) counts: bool,
     pub(super) body: Body,
 }
 
@@ -67,6 +74,15 @@ impl Departures {
     /// What the peer has when everything before `index` has arrived.
     pub(super) fn before(&self, index: usize) -> Sequence {
         index.checked_sub(1).map_or(self.acknowledged, |index| self.queue[index].sequence)
+    }
+
+    /// What must be durable for the next message to leave.
+    pub(super) fn next_leaves_after(&self) -> Option<Sequence> {
+        self.queue.get(self.sent).map(|departure| departure.sequence.max(self.held_until))
+    }
+
+    pub(super) fn find(&self, sequence: Sequence) -> Option<usize> {
+        self.queue.binary_search_by_key(&sequence, |departure| departure.sequence).ok()
     }
 
     pub(super) fn was_sent(&self, sequence: Sequence) -> bool {

@@ -1,0 +1,73 @@
+//! Which peers are not spoken with, and what they may have been sent before: so that a start knows which messages were never
+//! sent.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Position};
+use serde::{Deserialize, Serialize};
+
+const RECORD_VERSION: u8 = 1;
+
+/// Of each peer that is not spoken with, the last position that it may have been sent. A peer that is not here may have been
+/// sent everything. Changed in the step that submits the change to the store: before anything is sent to a peer it is durably
+/// out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    sent_through: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ApartRecord {
+    version: u8,
+    sent_through: BTreeMap<String, u64>,
+}
+
+impl Apart {
+    /// Where the store keeps it.
+    pub(crate) const KEY: Key = Key::Note { name: 2 };
+
+    /// Nothing is sent to this peer from here on. Returns whether that is news.
+    pub(crate) fn parted(&mut self, peer: &str, sent_through: Position) -> bool {
+        self.sent_through.insert(peer.to_owned(), sent_through.0) != Some(sent_through.0)
+    }
+
+    /// Anything may be sent to this peer from here on. Returns whether that is news.
+    pub(crate) fn met(&mut self, peer: &str) -> bool {
+        self.sent_through.remove(peer).is_some()
+    }
+
+    /// The last position that a peer may have been sent, if that is known.
+    pub(crate) fn sent_through(&self, peer: &str) -> Option<Position> {
+        self.sent_through.get(peer).map(|position| Position(*position))
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let record = ApartRecord { version: RECORD_VERSION, sent_through: self.sent_through.clone() };
+        postcard::to_allocvec(&record).expect("plain values can be encoded").into()
+    }
+
+    /// None for bytes that this build cannot read.
+    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
+        let ApartRecord { version, sent_through } = postcard::from_bytes(record).ok()?;
+        (version == RECORD_VERSION).then_some(Self { sent_through })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_spoken_with_may_have_been_sent_everything() {
+        let mut apart = Apart::default();
+        assert_eq!(apart.sent_through("west"), None);
+        assert!(apart.parted("west", Position(7)) && !apart.parted("west", Position(7)));
+        assert_eq!(apart.sent_through("west"), Some(Position(7)));
+        let record = apart.encode();
+        assert_eq!(&record[..], b"\x01\x01\x04west\x07", "the bytes are fixed");
+        assert_eq!(Apart::decode(&record), Some(apart.clone()));
+        assert!(apart.met("west") && !apart.met("west"));
+        assert_eq!((apart.sent_through("west"), Apart::decode(&[2, 0])), (None, None));
+    }
+}

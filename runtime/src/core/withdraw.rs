@@ -1,0 +1,113 @@
+//! The step in which messages that have expired leave the outbox: many of a lane in one submission.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Partition, Permit, Position};
+use everpost_transport::link::Lane;
+
+use super::{Core, Effect};
+use crate::address::Address;
+use crate::cluster::{Departure, Outgoing, Peer};
+use crate::dead_letters::known_of;
+use crate::expiry::{EXPIRED, Expiring, outbox_key};
+use crate::message::MessageId;
+use crate::waiter::{Outcome, Waiter};
+
+/// A message that has expired in the outbox, and is to become a dead letter of this node.
+pub(crate) struct OutwardBurial<'a> {
+    pub(crate) peer: &'a Arc<Peer>,
+    pub(crate) lane: Lane,
+    pub(crate) expiring: Expiring,
+    /// What the store keeps of it.
+    pub(crate) record: Bytes,
+    /// Where it was to go.
+    pub(crate) address: Option<Address>,
+    /// What tells its actor of it, if that wants to know.
+    pub(crate) notice: Option<Bytes>,
+}
+
+impl Core {
+    /// Drops messages of one lane that have expired, as far as they cannot have arrived.
+    pub(crate) fn drop_outward(&self, permit: Permit<'_>, peer: &Arc<Peer>, lane: Lane, expired: Vec<Expiring>) {
+        let mut outgoing = peer.outgoing();
+        let mut expired = self.not_sent(&mut outgoing, lane, expired);
+        if expired.is_empty() {
+            return;
+        }
+        expired.sort_unstable_by_key(|expiring| expiring.position);
+        let (ticket, ()) = self.store.submit(permit, |stage| {
+            expired.iter().for_each(|expiring| stage.delete(outbox_key(lane, expiring.position)));
+        });
+        expired.iter().for_each(|expiring| self.expiries.note_dropped(expiring.id));
+        self.withdraw(&mut outgoing, peer, lane, &expired, ticket, || Outcome::Expired);
+        self.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
+        tracing::debug!(node = %self.name, peer = %peer.name, %lane, messages = expired.len(), event = "expired", "dropped before they were sent, as their sender or their actor type wants it");
+    }
+
+    /// Moves a message to the dead letters, in one commit, if it cannot have arrived.
+    pub(crate) fn bury_outward(&self, permit: Permit<'_>, burial: OutwardBurial<'_>) {
+        let OutwardBurial { peer, lane, expiring, record, address, notice } = burial;
+        let mut outgoing = peer.outgoing();
+        let expired = self.not_sent(&mut outgoing, lane, vec![expiring]);
+        let Some(&Expiring { position, .. }) = expired.first() else { return };
+        let known = known_of(&record);
+        let mut letters = self.shelf.letters();
+        let oldest = letters.to_make_room();
+        let outlived = oldest.and_then(|(_, known)| known).map(|known| self.outlive_dropped(known.mailbox, known.id));
+        let outlived = outlived.unwrap_or_default();
+        let (ticket, noticed) = self.store.submit(permit, |stage| {
+            stage.delete(outbox_key(lane, position));
+            stage.put(Key::DeadLetter { position }, record);
+            if let Some((position, _)) = oldest {
+                stage.delete(Key::DeadLetter { position });
+                outlived.stage(stage);
+            }
+            notice.clone().map(|notice| stage.dispatch(Partition(lane.partition), notice))
+        });
+        letters.added(position, known, ticket);
+        if let Some((oldest, _)) = oldest {
+            letters.dropped(oldest, ticket);
+        }
+        drop(letters);
+        self.outlived(outlived, ticket);
+        self.withdraw(&mut outgoing, peer, lane, &expired, ticket, || Outcome::GivenUp(EXPIRED.to_owned()));
+        if let Some((position, envelope)) = noticed.zip(notice) {
+            self.departs(&mut outgoing, peer, Departure { lane, position, flags: 0, expires: None, envelope });
+        }
+        self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        self.shelf.warn(&self.name);
+        if let (true, Some(address)) = (oldest.is_some(), address) {
+            self.shelf.alarm_dropped(&self.name, &address);
+        }
+    }
+
+    /// What became of a message that is not owed any more, if it has expired in the outbox.
+    pub(crate) fn expired_outward(&self, id: MessageId, position: Position) -> Option<Outcome> {
+        if self.expiries.was_dropped(id) {
+            Some(Outcome::Expired)
+        } else if self.shelf.contains(position) {
+            Some(Outcome::GivenUp(EXPIRED.to_owned()))
+        } else {
+            None
+        }
+    }
+
+    /// Takes messages out of what is owed that leave the store by the submission with this ticket, and tells who waits for them.
+    fn withdraw(
+        &self,
+        outgoing: &mut Outgoing,
+        peer: &Peer,
+        lane: Lane,
+        expired: &[Expiring],
+        ticket: Position,
+        outcome: impl Fn() -> Outcome,
+    ) {
+        let positions: Vec<Position> = expired.iter().map(|expiring| expiring.position).collect();
+        outgoing.withdraw(lane, &positions, ticket);
+        for told in expired.iter().filter_map(|expiring| peer.pending.take(expiring.id)) {
+            self.release_after(ticket, Effect::Tell(Waiter::Here { told, reply: false }, outcome()));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Messages that expire in the outbox, before they have reached the node of their actor.
+
+use std::sync::Arc;
+
+use everpost_persistence::{Class, Key, Partition, Position};
+use everpost_transport::link::{Lane, Standing};
+
+use super::sweep::look_again;
+use super::{EXPIRED, Expires, Expiring, Expiry, Waits};
+use crate::address::Address;
+use crate::cluster::{Outgoing, Peer};
+use crate::core::{Core, ERRORS_MAX, OutwardBurial, notice_of};
+use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
+use crate::envelope::{Header, request_of};
+use crate::mailbox::Failures;
+use crate::message::Message;
+
+/// Lets messages of a lane leave the outbox. None when the store takes nothing any more.
+pub(super) async fn expire_outward(
+    core: &Arc<Core>,
+    peer: &Arc<Peer>,
+    lane: Lane,
+    expired: Vec<Expiring>,
+) -> Option<()> {
+    let expired = core.not_sent(&mut peer.outgoing(), lane, expired);
+    let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
+    if !dropped.is_empty() {
+        let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
+        core.drop_outward(permit, peer, lane, dropped);
+    }
+    for expiring in buried {
+        bury(core, peer, lane, expiring).await?;
+    }
+    // Whoever waits until everything is delivered looks again.
+    core.gate.look_again();
+    Some(())
+}
+
+/// Moves one to the dead letters of this node. None when the store takes nothing any more.
+async fn bury(core: &Arc<Core>, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
+    let position = expiring.position;
+    if core.shelf.holds_back() {
+        look_again(core, [expiring]);
+        return Some(());
+    }
+    // Its body is in the store from then on, wherever it is in memory.
+    core.gate.durable(position).await.ok()?;
+    let envelope = match core.read(outbox_key(lane, position)).await {
+        Ok(Some(envelope)) => envelope,
+        // It was acknowledged meanwhile.
+        Ok(None) => return Some(()),
+        Err(error) => {
+            tracing::error!(node = %core.name, peer = %peer.name, seq = position.0, %error, event = "expired message not read", "it stays where it is and is tried again; its actor does not handle it");
+            look_again(core, [expiring]);
+            return Some(());
+        }
+    };
+    let mut failures = Failures::default();
+    failures.note(EXPIRED.to_owned(), ERRORS_MAX);
+    let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
+    let address = destination(&envelope);
+    let wants_notice =
+        |address: &Address| core.kinds.get(address.actor_type()).is_some_and(|kind| kind.handles(DeadLetter::NAME));
+    let notice = address.as_ref().filter(|address| wants_notice(address));
+    let notice = notice.and_then(|address| notice_of(address, position, &record));
+    let bytes = record.len() + notice.as_ref().map_or(0, bytes::Bytes::len);
+    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, bytes).await else {
+        // Too large a record, or a store that has failed.
+        look_again(core, [expiring]);
+        return core.store.failure().is_none().then_some(());
+    };
+    core.bury_outward(permit, OutwardBurial { peer, lane, expiring, record, address, notice });
+    Some(())
+}
+
+impl Core {
+    /// A message that expires waits in the outbox from here on.
+    pub(crate) fn expires_outward(
+        &self,
+        outgoing: &mut Outgoing,
+        peer: &Arc<Peer>,
+        lane: Lane,
+        position: Position,
+        expires: Expires,
+        envelope: &[u8],
+    ) {
+        let kind = destination(envelope).and_then(|address| self.kinds.get(address.actor_type()));
+        // What a type wants that is not a part of this node is not known: nothing is lost then.
+        let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::Bury, |kind| kind.expired));
+        let id = crate::envelope::id_of(envelope).expect("only what has headers says that it expires");
+        let place = Waits::Outbox(Arc::clone(peer), lane);
+        outgoing.expires(position, expires.at);
+        let request = request_of(envelope);
+        self.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
+    }
+
+    /// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
+    /// became of them.
+    pub(crate) fn not_sent(&self, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
+        let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
+        for expiring in expired {
+            match outgoing.standing(lane, expiring.position) {
+                Standing::NotSent => not_sent.push(expiring),
+                Standing::MayHaveArrived => undecided.push(expiring),
+                Standing::NotOwed => {}
+            }
+        }
+        if !undecided.is_empty() {
+            look_again(self, outgoing.leave_undecided(undecided, lane));
+        }
+        not_sent
+    }
+}
+
+pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
+    Key::Outbox { partition: Partition(lane.partition), position }
+}
+
+fn destination(envelope: &[u8]) -> Option<Address> {
+    let (header, _) = Header::decode(envelope).ok()?;
+    Address::parse(header.destination)
+}

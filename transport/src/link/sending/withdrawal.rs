@@ -1,0 +1,75 @@
+//! Messages that are not to be sent any more. The peer is never told of them: one that cannot have arrived leaves as if it had
+//! never been there, and the next one of its lane names the one before it. One that may have arrived stays until the peer says
+//! how far the lane has come, since its number may be what the peer says.
+
+use super::departures::Body;
+use super::{Lane, Sending, Sequence};
+
+/// How a message stands with the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It cannot have arrived.
+    NotSent,
+    /// It may have arrived. That is known when it is acknowledged, or with the next conversation.
+    MayHaveArrived,
+    /// It is not owed: it was acknowledged or withdrawn.
+    NotOwed,
+}
+
+impl Sending {
+    /// How a message stands with the peer.
+    #[must_use]
+    pub fn standing(&self, lane: Lane, sequence: Sequence) -> Standing {
+        match self.lanes.get(&lane) {
+            Some(departures) if departures.find(sequence).is_none() => Standing::NotOwed,
+            Some(departures) if sequence <= departures.reached => Standing::MayHaveArrived,
+            Some(_) => Standing::NotSent,
+            None => Standing::NotOwed,
+        }
+    }
+
+    /// Takes messages out that were not sent, as [`Sending::standing`] says; in the order of their numbers. `ticket` is that of the
+    /// submission that takes them out of the store: nothing of their lane is sent before it is durable.
+    pub fn withdraw(&mut self, lane: Lane, sequences: &[Sequence], ticket: Sequence) {
+        let departures = self.lanes.get_mut(&lane).expect("the caller has looked it up");
+        departures.held_until = departures.held_until.max(ticket);
+        let before = departures.queue.len();
+        let (owed, kept_bytes, reached) = (&mut self.owed, &mut self.kept_bytes, departures.reached);
+        departures.queue.retain(|departure| {
+            if sequences.binary_search(&departure.sequence).is_err() {
+                return true;
+            }
+            assert!(departure.sequence > reached, "what may have arrived is not withdrawn");
+            if let Body::Kept(body) = &departure.body {
+                *kept_bytes -= body.len();
+            }
+            if departure.counts {
+                owed.messages -= 1;
+                owed.bytes -= departure.bytes as usize;
+            }
+            false
+        });
+        assert_eq!(before - departures.queue.len(), sequences.len(), "each of them is owed");
+    }
+
+    /// A message that may have arrived need not arrive any more: it is not counted as owed from here on, and its body is kept in
+    /// the store only. Nothing happens to one that is not owed.
+    pub fn uncount(&mut self, lane: Lane, sequence: Sequence) {
+        let Some(departures) = self.lanes.get_mut(&lane) else { return };
+        let Some(index) = departures.find(sequence) else { return };
+        let departure = &mut departures.queue[index];
+        if std::mem::replace(&mut departure.counts, false) {
+            self.owed.messages -= 1;
+            self.owed.bytes -= departure.bytes as usize;
+        }
+        if let Body::Kept(body) = std::mem::replace(&mut departure.body, Body::Stored) {
+            self.kept_bytes -= body.len();
+        }
+    }
+
+    /// The last number that the peer may have, over all lanes: what was pushed after it was never sent.
+    #[must_use]
+    pub fn reached(&self) -> Sequence {
+        self.lanes.values().map(|departures| departures.reached).max().unwrap_or_default()
+    }
+}

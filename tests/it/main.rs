@@ -47,6 +47,7 @@ mod network;
 mod new_builds;
 mod orders;
 mod outbox;
+mod outbox_expiry;
 mod partitions;
 mod passivation;
 mod pauses;

@@ -20,6 +20,7 @@ pub(crate) struct Apart {
 #[derive(Serialize, Deserialize)]
 struct ApartRecord {
     version: u8,
+    counter: u64,
     sent_through: BTreeMap<String, u64>,
 }
 
@@ -42,15 +43,18 @@ impl Apart {
         self.sent_through.get(peer).map(|position| Position(*position))
     }
 
-    pub(crate) fn encode(&self) -> Bytes {
-        let record = ApartRecord { version: RECORD_VERSION, sent_through: self.sent_through.clone() };
+    /// `counter` is that of the run that writes it: each does, so that it is known whether an older build has run since, which
+    /// does not keep it.
+    pub(crate) fn encode(&self, counter: u64) -> Bytes {
+        let record = ApartRecord { version: RECORD_VERSION, counter, sent_through: self.sent_through.clone() };
         postcard::to_allocvec(&record).expect("plain values can be encoded").into()
     }
 
-    /// None for bytes that this build cannot read.
-    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
-        let ApartRecord { version, sent_through } = postcard::from_bytes(record).ok()?;
-        (version == RECORD_VERSION).then_some(Self { sent_through })
+    /// What the run before that with this `counter` has left. None for bytes that this build cannot read, and for those of
+    /// another run.
+    pub(crate) fn decode(record: &[u8], counter: u64) -> Option<Self> {
+        let ApartRecord { version, counter: before, sent_through } = postcard::from_bytes(record).ok()?;
+        (version == RECORD_VERSION && before + 1 == counter).then_some(Self { sent_through })
     }
 }
 
@@ -64,10 +68,11 @@ mod tests {
         assert_eq!(apart.sent_through("west"), None);
         assert!(apart.parted("west", Position(7)) && !apart.parted("west", Position(7)));
         assert_eq!(apart.sent_through("west"), Some(Position(7)));
-        let record = apart.encode();
-        assert_eq!(&record[..], b"\x01\x01\x04west\x07", "the bytes are fixed");
-        assert_eq!(Apart::decode(&record), Some(apart.clone()));
+        let record = apart.encode(3);
+        assert_eq!(&record[..], b"\x01\x03\x01\x04west\x07", "the bytes are fixed");
+        assert_eq!(Apart::decode(&record, 4), Some(apart.clone()));
+        assert_eq!(Apart::decode(&record, 5), None, "a run in between did not keep it");
         assert!(apart.met("west") && !apart.met("west"));
-        assert_eq!((apart.sent_through("west"), Apart::decode(&[2, 0])), (None, None));
+        assert_eq!((apart.sent_through("west"), Apart::decode(&[2, 0, 0], 1)), (None, None));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use everpost_persistence::{Class, Key, Partition, Position};
 use everpost_transport::link::{Lane, Standing};
+use rustc_hash::FxHashMap;
 
 use super::sweep::look_again;
 use super::{EXPIRED, Expires, Expiring, Expiry, Waits};
@@ -11,17 +13,27 @@ use crate::address::Address;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, ERRORS_MAX, OutwardBurial, notice_of};
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
-use crate::envelope::{Header, request_of};
+use crate::envelope::{Header, id_of, request_of};
 use crate::mailbox::Failures;
 use crate::message::Message;
 
-/// Lets messages of a lane leave the outbox. None when the store takes nothing any more.
-pub(super) async fn expire_outward(
-    core: &Arc<Core>,
-    peer: &Arc<Peer>,
-    lane: Lane,
-    expired: Vec<Expiring>,
-) -> Option<()> {
+/// Lets messages leave the outbox. None when the store takes nothing any more.
+pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Option<()> {
+    let mut lanes = FxHashMap::<Lane, (Arc<Peer>, Vec<Expiring>)>::default();
+    for expiring in expired {
+        if let Waits::Outbox(peer, lane) = &expiring.place {
+            // A lane leads to one peer.
+            let (_, expired) = lanes.entry(*lane).or_insert_with(|| (Arc::clone(peer), Vec::new()));
+            expired.push(expiring);
+        }
+    }
+    for (lane, (peer, expired)) in lanes {
+        expire_of_lane(core, &peer, lane, expired).await?;
+    }
+    Some(())
+}
+
+async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<Expiring>) -> Option<()> {
     let expired = core.not_sent(&mut peer.outgoing(), lane, expired);
     let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
     if !dropped.is_empty() {
@@ -37,7 +49,7 @@ pub(super) async fn expire_outward(
 }
 
 /// Moves one to the dead letters of this node. None when the store takes nothing any more.
-async fn bury(core: &Arc<Core>, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
+async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
     if core.shelf.holds_back() {
         look_again(core, [expiring]);
@@ -63,7 +75,7 @@ async fn bury(core: &Arc<Core>, peer: &Arc<Peer>, lane: Lane, expiring: Expiring
         |address: &Address| core.kinds.get(address.actor_type()).is_some_and(|kind| kind.handles(DeadLetter::NAME));
     let notice = address.as_ref().filter(|address| wants_notice(address));
     let notice = notice.and_then(|address| notice_of(address, position, &record));
-    let bytes = record.len() + notice.as_ref().map_or(0, bytes::Bytes::len);
+    let bytes = record.len() + notice.as_ref().map_or(0, Bytes::len);
     let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, bytes).await else {
         // Too large a record, or a store that has failed.
         look_again(core, [expiring]);
@@ -87,7 +99,7 @@ impl Core {
         let kind = destination(envelope).and_then(|address| self.kinds.get(address.actor_type()));
         // What a type wants that is not a part of this node is not known: nothing is lost then.
         let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::Bury, |kind| kind.expired));
-        let id = crate::envelope::id_of(envelope).expect("only what has headers says that it expires");
+        let id = id_of(envelope).expect("only what has headers says that it expires");
         let place = Waits::Outbox(Arc::clone(peer), lane);
         outgoing.expires(position, expires.at);
         let request = request_of(envelope);

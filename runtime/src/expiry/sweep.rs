@@ -6,9 +6,8 @@ use std::time::Duration;
 use everpost_persistence::{Class, MailboxId, Position};
 use rustc_hash::FxHashMap;
 
-use super::outward::expire_outward;
+use super::outward::expire_in_outbox;
 use super::{EXPIRED, Expiring, Expiry, Waits};
-use crate::cluster::Peer;
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::mailbox::Mailbox;
@@ -47,13 +46,10 @@ pub(crate) async fn expire_messages(core: Arc<Core>) {
 /// Lets these leave. None when the store takes nothing any more.
 async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
     let mut dropped = FxHashMap::<_, Vec<Expiring>>::default();
-    let mut outward = FxHashMap::<_, (Arc<Peer>, Vec<Expiring>)>::default();
+    let mut outward = Vec::new();
     for expiring in due {
         match (&expiring.place, expiring.then) {
-            (Waits::Outbox(peer, lane), _) => {
-                let (_, expired) = outward.entry(*lane).or_insert_with(|| (Arc::clone(peer), Vec::new()));
-                expired.push(expiring);
-            }
+            (Waits::Outbox(..), _) => outward.push(expiring),
             (Waits::Mailbox(mailbox), Expiry::Drop) => dropped.entry(*mailbox).or_default().push(expiring),
             (Waits::Mailbox(mailbox), Expiry::Bury) => bury(core, *mailbox, expiring).await?,
         }
@@ -62,14 +58,11 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
         look_again(core, core.drop_expired(permit, mailbox, expired));
     }
-    for (lane, (peer, expired)) in outward {
-        expire_outward(core, &peer, lane, expired).await?;
-    }
-    Some(())
+    expire_in_outbox(core, outward).await
 }
 
 /// Looks again at these in a while.
-pub(super) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
+pub(crate) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
     let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
     later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
 }

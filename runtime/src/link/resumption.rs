@@ -13,6 +13,7 @@ use super::Ended;
 use super::introduction::{Introduced, next_frame};
 use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance, encode_cursor};
 use crate::core::{Core, Producer};
+use crate::expiry::{Expiring, expire_in_outbox, look_again};
 use crate::gate::NodeEnded;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
@@ -25,8 +26,11 @@ pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced
     let Resume { credit, lanes } = theirs;
     let terms = Terms { lines: lines.clone(), credit, message_bytes_max: hello.message_bytes_max };
     let permit = core.room_to_settle(lanes.len()).await?;
-    let ticket = go_on(core, permit, connection.peer(), hello, producer, lanes, terms)?;
-    Ok(core.gate.durable(ticket).await?)
+    let (ticket, expired) = go_on(core, permit, connection.peer(), hello, producer, lanes, terms)?;
+    core.gate.durable(ticket).await?;
+    // Before anything is sent again: none of them need be.
+    expire_in_outbox(core, expired).await.ok_or_else(|| core.gate.ended())?;
+    Ok(())
 }
 
 async fn say_where(core: &Core, credit: u64, producer: &Producer, control: &mut ControlWriter) -> Result<(), Ended> {
@@ -40,7 +44,7 @@ async fn say_where(core: &Core, credit: u64, producer: &Producer, control: &mut 
 }
 
 /// Goes on with what is owed where the peer's store says, and remembers the peer; in one step. Returns after which commit
-/// messages may be taken and sent.
+/// messages may be taken and sent, and those that have expired and of which it is known only now whether they have arrived.
 ///
 /// The peer is judged once more: another may have been remembered since it introduced itself. And it is remembered only now,
 /// since an old copy of a store may be found out by where its lanes are, and must not be remembered in place of the true one.
@@ -52,7 +56,7 @@ fn go_on(
     producer: &Producer,
     lanes: Vec<(Lane, Sequence)>,
     terms: Terms,
-) -> Result<Position, Ended> {
+) -> Result<(Position, Vec<Expiring>), Ended> {
     let cursors: FxHashMap<Lane, Sequence> = lanes.into_iter().collect();
     let mut settled = Vec::new();
     let peer = &producer.peer;
@@ -66,18 +70,17 @@ fn go_on(
     let ticket = {
         // Before anything is sent, the note of what was not is gone.
         let mut apart = core.cluster.apart();
-        let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode()));
+        let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode(core.store.epoch().counter)));
         core.settle(permit, producer.store, &settled, remembered.into_iter().chain(met))
     };
-    // Now it is known which of them have arrived.
-    let now = core.clock.steady();
-    undecided.into_iter().for_each(|expiring| core.expiries.add(now, expiring));
+    // Also if this conversation ends before it comes to them.
+    look_again(core, undecided.iter().cloned());
     peer.begin(|lane, position| outgoing.flag(lane, position, 0) == Flagged::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
     peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
     drop((outgoing, acquaintances));
     peer.departures.notify_one();
-    Ok(ticket)
+    Ok((ticket, undecided))
 }
 
 impl Core {
@@ -150,7 +153,7 @@ impl Core {
 
     /// Without room for the note, the next start takes what it does not say for sent.
     fn write_apart(&self, apart: &Apart) {
-        let record = apart.encode();
+        let record = apart.encode(self.store.epoch().counter);
         if let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, record.len()) {
             self.store.submit(permit, |stage| stage.put(Apart::KEY, record));
         }

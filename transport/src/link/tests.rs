@@ -209,3 +209,72 @@ fn a_message_that_the_peer_does_not_take_stops_its_lane_and_makes_room_for_other
     again.sort_unstable_by_key(|(_, sequence)| *sequence);
     assert_eq!(again, [(1, 2), (2, 3), (3, 4), (0, 5)]);
 }
+
+#[test]
+fn a_message_that_was_not_sent_leaves_as_if_it_had_never_been_there() {
+    let mut sending = sending();
+    for sequence in 1..=4 {
+        sending.push(LANE, Sequence(sequence), 0, body(10));
+    }
+    sending.committed(Sequence(1));
+    assert_eq!(sent(&mut sending), [(0, 1)]);
+    assert_eq!(sending.standing(LANE, Sequence(1)), Standing::MayHaveArrived);
+    assert_eq!(
+        [2, 3, 5].map(|at| sending.standing(LANE, Sequence(at))),
+        [Standing::NotSent, Standing::NotSent, Standing::NotOwed]
+    );
+    assert_eq!(sending.next_commit(), Some(Sequence(2)));
+    sending.withdraw(LANE, &[Sequence(2), Sequence(3)], Sequence(6));
+    assert_eq!(sending.owed(), Owed { messages: 2, bytes: 20 });
+    assert_eq!(sending.next_commit(), Some(Sequence(6)), "what takes them out of the store");
+    sending.committed(Sequence(5));
+    assert_eq!(sent(&mut sending), [], "they would be back after a crash, and count as arrived");
+    sending.committed(Sequence(6));
+    assert_eq!(sent(&mut sending), [(1, 4)]);
+}
+
+#[test]
+fn a_message_that_may_have_arrived_stays_until_the_peer_says_how_far_it_has_come() {
+    for has in [0, 1, 2] {
+        let mut sending = sending();
+        for sequence in 1..=3 {
+            sending.push(LANE, Sequence(sequence), 0, body(10));
+        }
+        sending.committed(Sequence(2));
+        assert_eq!(sent(&mut sending).len(), 2);
+        sending.interrupted();
+        assert_eq!(sending.reached(), Sequence(2));
+        for at in 1..=2 {
+            assert_eq!(sending.standing(LANE, Sequence(at)), Standing::MayHaveArrived);
+            sending.uncount(LANE, Sequence(at));
+            sending.uncount(LANE, Sequence(at));
+        }
+        assert_eq!(sending.owed(), Owed { messages: 1, bytes: 10 }, "they count against no bound");
+        let cursors = FxHashMap::from_iter((has > 0).then_some((LANE, Sequence(has))));
+        sending.resume(&cursors, terms(), |_, _| {}).unwrap();
+        let withdrawn: Vec<Sequence> = (has + 1..=2).map(Sequence).collect();
+        assert!(withdrawn.iter().all(|at| sending.standing(LANE, *at) == Standing::NotSent));
+        sending.withdraw(LANE, &withdrawn, Sequence(4));
+        sending.committed(Sequence(4));
+        assert_eq!(sent(&mut sending), [(has, 3)]);
+        assert_eq!(sending.owed(), Owed { messages: 1, bytes: 10 });
+    }
+}
+
+#[test]
+fn what_the_peer_does_not_take_has_not_arrived() {
+    let mut sending = sending();
+    for sequence in 1..=3 {
+        sending.push(LANE, Sequence(sequence), 0, body(10));
+    }
+    sending.committed(Sequence(3));
+    assert_eq!(sent(&mut sending).len(), 3);
+    assert!(sending.stopped(LANE, Sequence(2)));
+    let standing = [1, 2, 3].map(|at| sending.standing(LANE, Sequence(at)));
+    assert_eq!(standing, [Standing::MayHaveArrived, Standing::NotSent, Standing::NotSent]);
+    sending.withdraw(LANE, &[Sequence(2)], Sequence(4));
+    sending.committed(Sequence(4));
+    let cursors = FxHashMap::from_iter([(LANE, Sequence(1))]);
+    sending.resume(&cursors, terms(), |_, _| {}).unwrap();
+    assert_eq!(sent(&mut sending), [(1, 3)]);
+}

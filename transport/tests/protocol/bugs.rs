@@ -29,10 +29,14 @@ pub(crate) enum Bug {
     GapsTaken,
     /// What was received is not looked at before it is stored.
     DuplicatesTaken,
+    /// What follows a message that was withdrawn leaves before that is durable.
+    WithdrawnEarly,
+    /// The note of what a peer was not sent stays while it is spoken with.
+    PartedForGood,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::AckBeforeCommit,
         Self::SendBeforeCommit,
         Self::CursorBeforeMessages,
@@ -46,5 +50,7 @@ impl Bug {
         Self::OldRunsWelcome,
         Self::GapsTaken,
         Self::DuplicatesTaken,
+        Self::WithdrawnEarly,
+        Self::PartedForGood,
     ];
 }

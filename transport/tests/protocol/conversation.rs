@@ -125,6 +125,7 @@ impl World {
                 self.process(at).settle(peer, settled);
                 // Not before: an old copy may be found out only by where its lanes are.
                 let ticket = self.process(at).get_acquainted(&theirs);
+                let ticket = ticket.max(self.process(at).be_together(peer));
                 self.end_mut(at).phase = Phase::Remembering(ticket);
             }
         }

@@ -195,7 +195,9 @@ impl World {
                     continue;
                 }
                 let sender = self.runs_of(from).map(|run| &self.processes[run]).next().expect("it runs");
-                if sender.run.store != accepted.store || !sender.store.durable.dispatched.contains(&message) {
+                let stored = &sender.store.durable;
+                let is_owed = stored.dispatched.contains(&message) && !stored.withdrawn.contains(&message);
+                if sender.run.store != accepted.store || !is_owed {
                     continue;
                 }
                 let to = accepted.peer;

@@ -1,8 +1,8 @@
 //! The sending side against a plain list: whatever is asked of it, in whatever order, it sends what a list would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use everpost_transport::link::{Ack, Lane, Next, Sending, Sequence, Terms};
+use everpost_transport::link::{Ack, Lane, Next, Owed, Sending, Sequence, Standing, Terms};
 use proptest::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -27,6 +27,12 @@ enum Operation {
         lane: u64,
         at: usize,
     },
+    /// So many messages of a lane are not to be sent any more.
+    Expire {
+        lane: u64,
+        from: usize,
+        count: usize,
+    },
     /// The peer goes on after so many of what is owed on each lane.
     Resume(usize),
     Interrupt,
@@ -38,6 +44,10 @@ struct Plain {
     acknowledged: u64,
     owed: Vec<(u64, usize)>,
     sent: usize,
+    /// What the peer may have.
+    reached: u64,
+    /// Nothing leaves before this is durable.
+    held_until: u64,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -46,6 +56,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0_usize..8).prop_map(Operation::Commit),
         4 => (1_usize..8).prop_map(Operation::Poll),
         3 => (0..LANES, 0_usize..4).prop_map(|(lane, at)| Operation::Acknowledge { lane, at }),
+        2 => (0..LANES, 0_usize..4, 1_usize..4).prop_map(|(lane, from, count)| Operation::Expire { lane, from, count }),
         1 => (0_usize..3).prop_map(Operation::Resume),
         1 => Just(Operation::Interrupt),
     ]
@@ -62,13 +73,15 @@ struct Pair {
     next: u64,
     durable: u64,
     is_connected: bool,
+    /// What may have arrived and does not count.
+    uncounted: BTreeSet<u64>,
 }
 
 impl Pair {
     fn new(kept_bytes_max: usize) -> Self {
         let plain = (0..LANES).map(|lane| (lane, Plain::default())).collect();
         let sending = Sending::new(kept_bytes_max, UNDER_WAY_BYTES_MAX);
-        Self { sending, plain, next: 1, durable: 0, is_connected: false }
+        Self { sending, plain, next: 1, durable: 0, is_connected: false, uncounted: BTreeSet::new() }
     }
 
     fn apply(&mut self, operation: Operation) {
@@ -84,6 +97,7 @@ impl Pair {
             }
             Operation::Poll(count) => (0..count).for_each(|_| self.poll()),
             Operation::Acknowledge { lane, at } => self.acknowledge(lane, at),
+            Operation::Expire { lane, from, count } => self.expire(lane, from, count),
             Operation::Resume(count) => self.resume(count),
             Operation::Interrupt => {
                 self.sending.interrupted();
@@ -91,6 +105,7 @@ impl Pair {
             }
         }
         let owed = self.plain.values().flat_map(|plain| &plain.owed);
+        let owed = owed.filter(|(sequence, _)| !self.uncounted.contains(sequence));
         assert_eq!(self.sending.owed().messages, owed.clone().count());
         assert_eq!(self.sending.owed().bytes, owed.map(|(_, bytes)| bytes).sum::<usize>());
     }
@@ -103,8 +118,10 @@ impl Pair {
                 let previous = plain.sent.checked_sub(1).map_or(plain.acknowledged, |before| plain.owed[before].0);
                 assert_eq!((data.previous.0, data.sequence.0), (previous, sequence), "the next of its lane");
                 assert_eq!(data.body, body(sequence, bytes), "and no other body");
-                assert!(self.is_connected && sequence <= self.durable && Self::has_credit(plain, bytes));
+                let is_durable = sequence.max(plain.held_until) <= self.durable;
+                assert!(self.is_connected && is_durable && Self::has_credit(plain, bytes));
                 plain.sent += 1;
+                plain.reached = sequence;
                 let under_way = self.under_way();
                 assert!(under_way <= UNDER_WAY_BYTES_MAX || under_way == bytes, "{under_way} bytes are under way");
             }
@@ -133,7 +150,8 @@ impl Pair {
                         let next = other.owed.get(other.sent);
                         next.is_some_and(|(_, bytes)| under_way + bytes > UNDER_WAY_BYTES_MAX)
                     });
-                let must_wait = sequence > self.durable || !Self::has_credit(plain, bytes) || is_window_full;
+                let is_durable = sequence.max(plain.held_until) <= self.durable;
+                let must_wait = !is_durable || !Self::has_credit(plain, bytes) || is_window_full;
                 assert!(must_wait, "message {sequence} could leave, but does not");
             }
         }
@@ -157,6 +175,27 @@ impl Pair {
         }
     }
 
+    /// What the peer cannot have goes; the rest counts no more.
+    fn expire(&mut self, line: u64, from: usize, count: usize) {
+        let plain = self.plain.get_mut(&line).expect("it exists");
+        let expired: Vec<u64> = plain.owed.iter().skip(from).take(count).map(|(sequence, _)| *sequence).collect();
+        let (unsent, reached): (Vec<u64>, Vec<u64>) = expired.into_iter().partition(|at| *at > plain.reached);
+        for at in reached {
+            assert_eq!(self.sending.standing(lane(line), Sequence(at)), Standing::MayHaveArrived);
+            self.sending.uncount(lane(line), Sequence(at));
+            self.uncounted.insert(at);
+        }
+        if !unsent.is_empty() {
+            let sequences: Vec<Sequence> = unsent.iter().map(|at| Sequence(*at)).collect();
+            assert!(sequences.iter().all(|at| self.sending.standing(lane(line), *at) == Standing::NotSent));
+            self.sending.withdraw(lane(line), &sequences, Sequence(self.next));
+            plain.held_until = self.next;
+            self.next += 1;
+            plain.owed.retain(|(sequence, _)| !unsent.contains(sequence));
+            assert!(sequences.iter().all(|at| self.sending.standing(lane(line), *at) == Standing::NotOwed));
+        }
+    }
+
     /// The peer has up to `count` messages more of each lane than it has acknowledged.
     fn resume(&mut self, count: usize) {
         let mut cursors = FxHashMap::default();
@@ -165,6 +204,7 @@ impl Pair {
             let has = count.min(plain.owed.len());
             expected.extend(plain.owed.drain(..has).map(|(sequence, _)| (*line, sequence)));
             plain.acknowledged = expected.last().filter(|(of, _)| of == line).map_or(plain.acknowledged, |last| last.1);
+            plain.reached = plain.acknowledged;
             if plain.acknowledged > 0 {
                 cursors.insert(lane(*line), Sequence(plain.acknowledged));
             }
@@ -208,8 +248,9 @@ proptest! {
         // Whatever has happened, a good connection brings everything away in the end.
         pair.apply(Operation::Commit(usize::MAX >> 1));
         pair.apply(Operation::Resume(0));
-        while pair.sending.owed().messages > 0 {
-            let before = pair.sending.owed().messages;
+        let left = |pair: &Pair| pair.plain.values().map(|plain| plain.owed.len()).sum::<usize>();
+        while left(&pair) > 0 {
+            let before = left(&pair);
             pair.apply(Operation::Poll(2 * before + 2));
             (0..LANES).for_each(|lane| {
                 let sent = pair.plain[&lane].sent;
@@ -217,7 +258,8 @@ proptest! {
                     pair.apply(Operation::Acknowledge { lane, at });
                 }
             });
-            prop_assert!(pair.sending.owed().messages < before, "nothing moves");
+            prop_assert!(left(&pair) < before, "nothing moves");
         }
+        prop_assert_eq!(pair.sending.owed(), Owed::default());
     }
 }

@@ -35,6 +35,15 @@ impl Oracle {
         (0..).zip(&self.accepted)
     }
 
+    /// What a message follows in its lane, without what was withdrawn before it could arrive.
+    fn before(&self, sender: &Process, accepted: &Accepted) -> Option<Message> {
+        let mut previous = accepted.previous;
+        while let Some(message) = previous.filter(|message| sender.store.live.withdrawn.contains(message)) {
+            previous = self.accepted[message as usize].previous;
+        }
+        previous
+    }
+
     /// I6: what leaves is durable.
     pub(crate) fn sent(sender: &Process, data: &Data) -> Judgement {
         let message = message_of(&data.body);
@@ -98,12 +107,16 @@ impl Oracle {
             judge(is_addressed, || format!("I2 no phantom: message {message} came to node {}", receiver.node))?;
             let is_new = !receiver.store.live.inbox.contains(&message) && fresh.insert(message);
             judge(is_new, || format!("I3 once: message {message} came twice"))?;
+            // What the sender takes back is not taken back from under the receiver.
+            let is_withdrawn = sender.store.live.withdrawn.contains(&message);
+            judge(!is_withdrawn, || format!("I2 no phantom: message {message} came although it was withdrawn"))?;
             let before = last.insert((run.store, data.lane), message);
             // A store that was wiped begins with the first message that is still owed.
             let begins =
                 || before.is_none() && is_wiped && !accepted.previous.is_some_and(|previous| sender.owes(previous));
-            judge(before == accepted.previous || begins(), || {
-                format!("I4 order: message {message} came after {before:?}, but follows {:?}", accepted.previous)
+            let follows = self.before(sender, accepted);
+            judge(before == follows || begins(), || {
+                format!("I4 order: message {message} came after {before:?}, but follows {follows:?}")
             })?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use everpost_transport::hello::{Acquaintance, EarlierRun, Run};
-use everpost_transport::link::{Lane, Next, Receiving, Sending, Sequence};
+use everpost_transport::link::{Lane, Next, Receiving, Sending, Sequence, Standing};
 use rustc_hash::FxHashMap;
 
 use super::bugs::Bug;
@@ -104,7 +104,9 @@ impl Process {
         for (sequence, owed) in &store.durable.outbox {
             if std::mem::replace(&mut skipped, true) {
                 let outgoing = outgoing.get_mut(&owed.peer).expect("only peers are sent to");
-                outgoing.sending.recovered(owed.lane, *sequence, owed.bytes, true);
+                let sent_through = store.durable.apart.get(&owed.peer);
+                let may_have_arrived = sent_through.is_none_or(|sent_through| sequence <= sent_through);
+                outgoing.sending.recovered(owed.lane, *sequence, owed.bytes, may_have_arrived);
             }
         }
     }
@@ -116,6 +118,27 @@ impl Process {
         let sequence = self.store.next_position();
         self.store.submit(vec![Change::Dispatched { peer, lane, message, bytes }]);
         self.sending(peer).push(lane, sequence, 0, body(message, bytes));
+    }
+
+    /// Messages of a lane are not to be sent any more: those that the peer cannot have leave. Returns how many did.
+    pub(crate) fn expire(&mut self, peer: usize, lane: Lane, expired: &[Sequence]) -> usize {
+        let sending = &mut self.outgoing.get_mut(&peer).expect("only peers are sent to").sending;
+        let standing = |at: &&Sequence, standing| sending.standing(lane, **at) == standing;
+        let reached: Vec<_> = expired.iter().filter(|at| standing(at, Standing::MayHaveArrived)).copied().collect();
+        let unsent: Vec<_> = expired.iter().filter(|at| standing(at, Standing::NotSent)).copied().collect();
+        reached.into_iter().for_each(|at| sending.uncount(lane, at));
+        if !unsent.is_empty() {
+            let ticket = self.store.submit(vec![Change::Withdrawn { messages: unsent.clone() }]);
+            let ticket = if self.bug == Some(Bug::WithdrawnEarly) { 0 } else { ticket };
+            sending.withdraw(lane, &unsent, Sequence(ticket));
+        }
+        unsent.len()
+    }
+
+    /// A conversation is over, or the run begins: what the peer may have been sent is noted.
+    pub(crate) fn part(&mut self, peer: usize) {
+        let sent_through = self.outgoing[&peer].sending.reached();
+        self.store.submit(vec![Change::Parted { peer, sent_through }]);
     }
 
     /// Learns how far the store is durable.

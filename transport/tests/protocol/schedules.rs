@@ -12,7 +12,7 @@ const SCHEDULES: u64 = 5_000;
 const BUG_SCHEDULES: u64 = 12_000;
 
 /// Everything that must have happened, over all schedules together.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 22] = [
     "connection cut",
     "node crashed",
     "sender wiped",
@@ -27,6 +27,8 @@ const FAULTS: [&str; 20] = [
     "message known already",
     "message too large for the peer",
     "bodies read from the store",
+    "message withdrawn",
+    "expired message may have arrived",
     "Break",
     "OldRun",
     "Clone",

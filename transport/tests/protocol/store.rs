@@ -22,6 +22,12 @@ pub(crate) enum Change {
     Arrived { producer: u128, lane: Lane, message: Message },
     /// A lane of another store has come up to here.
     Received { producer: u128, lane: Lane, cursor: Sequence },
+    /// Messages are not to be sent any more.
+    Withdrawn { messages: Vec<Sequence> },
+    /// A peer is not spoken with: the last number that it may have been sent.
+    Parted { peer: usize, sent_through: Sequence },
+    /// A peer may be sent everything from here on.
+    Together { peer: usize },
     /// A run of another store was spoken with.
     Met { store: u128, acquaintance: Acquaintance },
 }
@@ -42,11 +48,13 @@ pub(crate) struct Contents {
     pub(crate) acknowledged: BTreeMap<(u128, Lane), Sequence>,
     pub(crate) received: BTreeMap<(u128, Lane), Sequence>,
     pub(crate) peers: BTreeMap<u128, Acquaintance>,
+    pub(crate) apart: BTreeMap<usize, Sequence>,
     /// Everything that ever came.
     pub(crate) inbox: BTreeSet<Message>,
     /// The oracle's memory, which no node looks at: every message that was ever dispatched, and the last one of each lane that
     /// was dispatched and that has come.
     pub(crate) dispatched: BTreeSet<Message>,
+    pub(crate) withdrawn: BTreeSet<Message>,
     pub(crate) last_dispatched: BTreeMap<Lane, Message>,
     pub(crate) last_arrived: BTreeMap<(u128, Lane), Message>,
     position: u64,
@@ -144,6 +152,12 @@ impl Contents {
                     self.last_dispatched.insert(lane, message);
                 }
                 Change::Settled { messages } => messages.iter().for_each(|sequence| _ = self.outbox.remove(sequence)),
+                Change::Withdrawn { messages } => {
+                    let withdrawn = messages.iter().filter_map(|sequence| self.outbox.remove(sequence));
+                    self.withdrawn.extend(withdrawn.map(|owed| owed.message));
+                }
+                Change::Parted { peer, sent_through } => _ = self.apart.insert(peer, sent_through),
+                Change::Together { peer } => _ = self.apart.remove(&peer),
                 Change::Acknowledged { receiver, lane, through } => {
                     self.acknowledged.insert((receiver, lane), through);
                 }

@@ -3,10 +3,10 @@
 mod refused;
 mod who;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use everpost_transport::link::{Data, Lane};
+use everpost_transport::link::{Data, Lane, Sequence};
 
 use self::refused::Refused;
 use super::bugs::Bug;
@@ -76,7 +76,8 @@ impl World {
         }
         match self.random.below(100) {
             0..12 => (0..=self.random.below(3)).for_each(|_| self.accept()),
-            12..40 => {
+            12..14 => self.expire(),
+            14..40 => {
                 let process = self.any_alive();
                 if !self.random.once_in(self.plan.commits_slow) {
                     let submissions = 1 + self.random.below(4);
@@ -115,6 +116,35 @@ impl World {
         let message = self.oracle.accepted(&self.processes[sender], peer, lane);
         self.processes[sender].send(peer, lane, message, bytes);
         self.note(|| format!("node {node} accepts {message} for node {peer} on {lane}"));
+    }
+
+    /// Some of what a node owes another one expires.
+    fn expire(&mut self) {
+        let process = self.any_alive();
+        let outbox = &self.processes[process].store.live.outbox;
+        let lanes: BTreeSet<(usize, Lane)> = outbox.values().map(|owed| (owed.peer, owed.lane)).collect();
+        if lanes.is_empty() {
+            return;
+        }
+        let (peer, lane) = self.random.pick(&Vec::from_iter(lanes));
+        let share = 1 + self.random.below(3);
+        let owed: Vec<Sequence> = self.processes[process]
+            .store
+            .live
+            .outbox
+            .iter()
+            .filter(|(_, owed)| (owed.peer, owed.lane) == (peer, lane))
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        let expired: Vec<Sequence> = owed.into_iter().filter(|_| self.random.once_in(share)).collect();
+        let withdrawn = self.processes[process].expire(peer, lane, &expired);
+        self.note(|| format!("run {process} withdraws {withdrawn} of {expired:?} on {lane}"));
+        if withdrawn > 0 {
+            self.count("message withdrawn");
+        }
+        if withdrawn < expired.len() {
+            self.count("expired message may have arrived");
+        }
     }
 
     /// A run of one node connects to one of the other.
@@ -164,6 +194,7 @@ impl World {
         if process.link(peer).current == Some(at.connection) {
             process.link(peer).current = None;
             process.sending(peer).interrupted();
+            process.part(peer);
         }
         let Self { connections, random, .. } = self;
         connections[at.connection].cut(random);
@@ -197,6 +228,7 @@ impl World {
         let limits = self.plan.limits;
         self.processes.push(Process::start(node, store, nonce, limits, self.bug));
         let process = self.processes.len() - 1;
+        peers_of(node).into_iter().for_each(|peer| self.processes[process].part(peer));
         self.note(|| format!("node {node} starts as run {process}"));
         process
     }

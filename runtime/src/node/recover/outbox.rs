@@ -25,10 +25,7 @@ pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
 /// whose store was never met was sent nothing: a store is remembered before anything is sent to it.
 fn apart(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
     let record = core.store.get(&Apart::KEY)?;
-    let noted = record.as_deref().and_then(Apart::decode);
-    if record.is_some() && noted.is_none() {
-        unreadable(core, "what peers may have been sent");
-    }
+    let noted = record.and_then(|record| Apart::decode(&record, core.store.epoch().counter));
     let mut apart = core.cluster.apart();
     *apart = noted.unwrap_or_default();
     for peer in core.cluster.peers() {

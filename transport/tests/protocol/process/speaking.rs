@@ -43,6 +43,14 @@ impl Process {
         self.store.submit(vec![Change::Met { store, acquaintance }])
     }
 
+    /// The peer may be sent everything from here on; the ticket, after which that is durable.
+    pub(crate) fn be_together(&mut self, peer: usize) -> u64 {
+        if self.bug == Some(Bug::PartedForGood) || !self.store.live.apart.contains_key(&peer) {
+            return 0;
+        }
+        self.store.submit(vec![Change::Together { peer }])
+    }
+
     // The beginning of a conversation.
 
     /// Where `producer` is to go on; none before everything that was received of it is durable.

@@ -117,7 +117,7 @@ pub struct NodeStatistics {
     pub mailboxes: usize,
     /// Messages that wait or are in hand.
     pub waiting: usize,
-    /// Messages that other nodes are owed: accepted here, and not on their disk yet.
+    /// Messages that other nodes are owed: accepted here, not on their disk yet, and not expired.
     pub owed: usize,
     /// Timers that this node keeps.
     pub timers: usize,

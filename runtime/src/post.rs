@@ -60,7 +60,7 @@ impl<'h, A: Actor, M: Message> Post<'h, A, M> {
         self
     }
 
-    /// From `wait` after it was sent on the message is not handled any more: it leaves its mailbox, wherever it waits there, and is
+    /// From `wait` after it was sent on the message is not handled any more: it leaves its mailbox, wherever it waits there, or the outbox, and is
     /// dropped or becomes a dead letter, as [`when_expired`](Self::when_expired) says. One whose handler runs by then is handled
     /// to its end. Whoever waits for it is told.
     pub fn expires_in(mut self, wait: Duration) -> Self {

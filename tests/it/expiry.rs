@@ -164,6 +164,20 @@ async fn what_a_turn_sends_expires_too() {
     node.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_turn_sends_to_another_node_expires_too() {
+    let net = Net::new(&["east", "west"]).with("worker", &["west"]).with("sender", &["east"]);
+    let east = net.seat("east").builder(&Probe::new()).actor(Sender).start().await.unwrap();
+    east.actor::<Sender>("one").send(Order).await.unwrap();
+    eventually("one is dropped", || east.statistics().expired == 1).await;
+    eventually("one is a dead letter", || east.dead_letters().count() == 1).await;
+    let letters = east.dead_letters().list().await.unwrap();
+    let sender = letters[0].sender.as_ref().map(ToString::to_string);
+    assert_eq!((letters[0].reason, sender.as_deref()), (Reason::Expired, Some("sender/one")));
+    assert_eq!(east.statistics().owed, 0);
+    stop([east]).await;
+}
+
 /// Sends two messages that expire: one to be dropped, one to be kept.
 struct Sender;
 

@@ -31,6 +31,7 @@ enum Operation {
     Expire {
         lane: u64,
         from: usize,
+        step: usize,
         count: usize,
     },
     /// The peer goes on after so many of what is owed on each lane.
@@ -56,7 +57,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0_usize..8).prop_map(Operation::Commit),
         4 => (1_usize..8).prop_map(Operation::Poll),
         3 => (0..LANES, 0_usize..4).prop_map(|(lane, at)| Operation::Acknowledge { lane, at }),
-        2 => (0..LANES, 0_usize..4, 1_usize..4).prop_map(|(lane, from, count)| Operation::Expire { lane, from, count }),
+        2 => (0..LANES, 0_usize..4, 1_usize..3, 1_usize..4)
+            .prop_map(|(lane, from, step, count)| Operation::Expire { lane, from, step, count }),
         1 => (0_usize..3).prop_map(Operation::Resume),
         1 => Just(Operation::Interrupt),
     ]
@@ -97,7 +99,7 @@ impl Pair {
             }
             Operation::Poll(count) => (0..count).for_each(|_| self.poll()),
             Operation::Acknowledge { lane, at } => self.acknowledge(lane, at),
-            Operation::Expire { lane, from, count } => self.expire(lane, from, count),
+            Operation::Expire { lane, from, step, count } => self.expire(lane, from, step, count),
             Operation::Resume(count) => self.resume(count),
             Operation::Interrupt => {
                 self.sending.interrupted();
@@ -176,9 +178,10 @@ impl Pair {
     }
 
     /// What the peer cannot have goes; the rest counts no more.
-    fn expire(&mut self, line: u64, from: usize, count: usize) {
+    fn expire(&mut self, line: u64, from: usize, step: usize, count: usize) {
         let plain = self.plain.get_mut(&line).expect("it exists");
-        let expired: Vec<u64> = plain.owed.iter().skip(from).take(count).map(|(sequence, _)| *sequence).collect();
+        let expired: Vec<u64> =
+            plain.owed.iter().skip(from).step_by(step).take(count).map(|(sequence, _)| *sequence).collect();
         let (unsent, reached): (Vec<u64>, Vec<u64>) = expired.into_iter().partition(|at| *at > plain.reached);
         for at in reached {
             assert_eq!(self.sending.standing(lane(line), Sequence(at)), Standing::MayHaveArrived);

@@ -2,7 +2,7 @@
 //! never been there, and the next one of its lane names the one before it. One that may have arrived stays until the peer says
 //! how far the lane has come, since its number may be what the peer says.
 
-use super::departures::Body;
+use super::departures::{Body, Departure};
 use super::{Lane, Sending, Sequence};
 
 /// How a message stands with the peer.
@@ -31,15 +31,12 @@ impl Sending {
     /// Takes messages out that were not sent, as [`Sending::standing`] says; in the order of their numbers. `ticket` is that of the
     /// submission that takes them out of the store: nothing of their lane is sent before it is durable.
     pub fn withdraw(&mut self, lane: Lane, sequences: &[Sequence], ticket: Sequence) {
-        let departures = self.lanes.get_mut(&lane).expect("the caller has looked it up");
+        let Self { lanes, owed, kept_bytes, .. } = self;
+        let departures = lanes.get_mut(&lane).expect("the caller has looked it up");
+        let Some(first) = sequences.first() else { return };
+        assert!(*first > departures.reached, "what may have arrived is not withdrawn");
         departures.held_until = departures.held_until.max(ticket);
-        let before = departures.queue.len();
-        let (owed, kept_bytes, reached) = (&mut self.owed, &mut self.kept_bytes, departures.reached);
-        departures.queue.retain(|departure| {
-            if sequences.binary_search(&departure.sequence).is_err() {
-                return true;
-            }
-            assert!(departure.sequence > reached, "what may have arrived is not withdrawn");
+        let mut forget = |departure: &Departure| {
             if let Body::Kept(body) = &departure.body {
                 *kept_bytes -= body.len();
             }
@@ -47,8 +44,22 @@ impl Sending {
                 owed.messages -= 1;
                 owed.bytes -= departure.bytes as usize;
             }
-            false
-        });
+        };
+        let first = departures.find(*first).expect("each of them is owed");
+        let (end, before) = (first + sequences.len(), departures.queue.len());
+        let is_a_row = departures.queue.get(end - 1).is_some_and(|last| Some(&last.sequence) == sequences.last());
+        if is_a_row {
+            // As a rule: what was sent first expires first. The whole lane need not be gone through.
+            departures.queue.drain(first..end).for_each(|departure| forget(&departure));
+        } else {
+            departures.queue.retain(|departure| {
+                let stays = sequences.binary_search(&departure.sequence).is_err();
+                if !stays {
+                    forget(departure);
+                }
+                stays
+            });
+        }
         assert_eq!(before - departures.queue.len(), sequences.len(), "each of them is owed");
     }
 

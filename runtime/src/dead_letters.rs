@@ -65,7 +65,8 @@ pub struct DeadLetter {
     pub version: u16,
     /// How urgent it was.
     pub priority: Priority,
-    /// Its number in the store's order, which names it among the dead letters of this node.
+    /// Its number in the store's order, which names it among the dead letters of the node that gave up on it: that of its actor, or
+    /// that of its sender for one that expired before it was sent there.
     pub sequence: u64,
     /// Why it was given up on.
     pub reason: Reason,

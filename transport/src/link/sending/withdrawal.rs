@@ -49,7 +49,7 @@ impl Sending {
         let (end, before) = (first + sequences.len(), departures.queue.len());
         let is_a_row = departures.queue.get(end - 1).is_some_and(|last| Some(&last.sequence) == sequences.last());
         if is_a_row {
-            // As a rule: what was sent first expires first. The whole lane need not be gone through.
+            // As a rule: what came first expires first. The whole lane need not be gone through.
             departures.queue.drain(first..end).for_each(|departure| forget(&departure));
         } else {
             departures.queue.retain(|departure| {

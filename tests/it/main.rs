@@ -32,6 +32,7 @@ mod holds;
 mod hostile;
 mod inquiries;
 mod inside;
+mod judged;
 mod keys;
 mod killers;
 mod kills;

@@ -100,8 +100,14 @@ pub enum Event {
     Noted(Note),
     /// Something ran that had waited; whether its wait was the long one.
     Ran(Kind, bool),
+    /// The test of clocks has made ready what waits.
+    Ready,
     /// The test of clocks has looked.
     Looked,
+    /// The test of clocks has used its keys again.
+    UsedAgain,
+    /// The wall clock is believed.
+    Believed,
     /// Nothing waits.
     Drained,
     /// The timer that sends this number is durable.

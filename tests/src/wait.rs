@@ -8,6 +8,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a condition that nobody announces is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// The same for one that costs something.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Awaits `future`.
 ///
@@ -33,4 +35,20 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// Asks until the answer is yes, for so long.
+///
+/// # Panics
+///
+/// When that takes longer.
+pub async fn until(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !condition().await {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(deadline, asking).await.is_err() {
+        panic!("{what}: not within {deadline:?}");
+    }
 }

@@ -54,6 +54,7 @@ async fn run(setup: Setup) {
         Ok(node) => node,
         Err(error) => return emit(&Event::Refused(error.to_string())),
     };
+    let hasty = if setup.waits { Some(waits::hasty(&setup.folder).await) } else { None };
     emit(&Event::Up(node.statistics().replayed));
     let mut commands = listen();
     while let Some(command) = commands.recv().await {
@@ -73,7 +74,10 @@ async fn run(setup: Setup) {
                     tokio::spawn(run_client(node.clone(), stream, first));
                 }
             }
-            Command::Waits(order) => waits::obey(&node, order).await,
+            Command::Waits(order) => {
+                let hasty = hasty.as_ref().expect("tests say that there are waits");
+                waits::obey(&node, hasty, order).await;
+            }
             Command::Supervise { restarts } => {
                 tokio::spawn(fail_again_and_again(node.clone(), restarts));
             }
@@ -86,6 +90,9 @@ async fn run(setup: Setup) {
             }
             Command::Stop => {
                 node.stop().await.expect("the node stops cleanly");
+                if let Some(hasty) = hasty {
+                    hasty.stop().await.expect("the node stops cleanly");
+                }
                 return emit(&Event::Stopped);
             }
         }

@@ -357,8 +357,16 @@ impl<A: Actor> Activation<A> {
         let marked = loaded.record.forget;
         let forget = staged.forget || marked;
         let record = if loaded.state().is_changed() || (forget && !marked) {
-            let encode = || StateRecord::encode(&self.mailbox.address, &**loaded.state(), forget);
-            Some(self.core.hands.with(Mark::MailboxOf(position), encode)?)
+            let encode = || {
+                let record = StateRecord::encode(&self.mailbox.address, &**loaded.state(), forget)?;
+                if !loaded.reads_back {
+                    StateRecord::read_back::<A::State>(&record)?;
+                }
+                Ok::<_, Failure>(record)
+            };
+            let record = self.core.hands.with(Mark::MailboxOf(position), encode)?;
+            loaded.reads_back = true;
+            Some(record)
         } else {
             None
         };

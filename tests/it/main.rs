@@ -68,6 +68,7 @@ mod storm;
 mod strangers;
 mod tidy;
 mod timers;
+mod traps;
 mod waking;
 mod windows;
 mod wiped;

@@ -18,6 +18,8 @@ pub(crate) struct Loaded<A: Actor> {
     /// Taken out only when this is dropped.
     state: Option<Durable<A::State>>,
     pub(super) record: StateSummary,
+    /// What this activation has written can be read again. Looked at once, since reading costs as much as writing.
+    pub(super) reads_back: bool,
     core: Arc<Core>,
     mailbox: Arc<Mailbox>,
 }
@@ -31,7 +33,7 @@ impl<A: Actor> Loaded<A> {
         let decode = || StateRecord::decode::<A>(record.as_deref());
         let (state, record) = core.hands.with(Mark::Mailbox(mailbox.id()), decode)?;
         let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
-        Ok(Self { state: Some(Durable::new(state)), record, core, mailbox })
+        Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, core, mailbox })
     }
 
     pub(super) fn state(&self) -> &Durable<A::State> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use crate::actor::Actor;
 use crate::address::Address;
+use crate::caught::caught;
 use crate::encode::encode_exactly;
 use crate::failure::Failure;
 use crate::schema::{Schema, Unreadable, read_state};
@@ -61,6 +62,21 @@ impl StateRecord<'_> {
             postcard::to_extend(state, record)
         })
         .map_err(|error| Failure::reject(format!("the state cannot be encoded: {error}")))
+    }
+
+    /// Whether the state of a record that was made here can be read again. Some of what serde can write says less than reading
+    /// takes, and nobody would learn of it before the state is needed.
+    pub(crate) fn read_back<S: State>(record: &[u8]) -> Result<(), Failure> {
+        let refuse = |error: &dyn std::fmt::Display| {
+            Failure::reject(format!(
+                "the state could not be read again, so it is not stored ({error}); its bytes do not name its fields and types: do without `skip_serializing_if`, `untagged`, `flatten` and types that hold a value of any type"
+            ))
+        };
+        let stored = StoredState::read(record).map_err(|error| refuse(&error))?;
+        let copy = read_state::<S>(stored.version, stored.bytes).map_err(|error| refuse(&error))?;
+        // A panic there tells nothing of the bytes.
+        let _ = caught(|| drop(copy));
+        Ok(())
     }
 
     /// The state of a record; the default when there is none.

@@ -23,7 +23,7 @@ const PUT_BACK_MAX: i64 = 3 * HOUR;
 /// When a process starts, the next minute begins after so many seconds by a clock that is right.
 const MINUTE_BEGINS_AFTER: u64 = 15;
 /// How much is heard while one thing is waited for.
-const EVENTS_MAX: usize = 10_000;
+const EVENTS_MAX: usize = 3000;
 
 /// The table: how often each kind may have run at the end, with the short wait and with the long one.
 const TABLE: [(Kind, Times, Times); 12] = [

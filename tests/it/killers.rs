@@ -166,7 +166,8 @@ async fn a_message_that_kills_the_process_when_it_is_decoded_or_dropped_ends_in_
         let carried = Step::Carry(Fuse::new(Spark { at, by: Death::Overflow }));
         node.actor::<Worker>(key).send(Script::new([Step::Wait(GATE), Step::Append(1), carried])).await.unwrap();
     }
-    node.stop().await.unwrap_err();
+    // What has begun waits at the gate and is cut off; perhaps nothing has.
+    let _ = node.stop().await;
     let setup = Setup { attempts_max: ATTEMPTS_MAX, ..Setup::alone(folder.path()) };
     let died = run_until_drained_to(&setup, 0, 0);
     assert!((1 + 2 * ATTEMPTS_MAX..=2 + 2 * ATTEMPTS_MAX).contains(&died), "{died}");

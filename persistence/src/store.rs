@@ -250,6 +250,12 @@ impl Store {
         }
     }
 
+    /// Takes nothing in from here on: whoever waits for room is told that the store is closed. What was submitted is not
+    /// concerned. Does not block; [`close`](Self::close) has to follow.
+    pub fn refuse(&self) {
+        self.inner.shared.admission.close();
+    }
+
     /// Ends the store: waits until everything submitted is durable, takes a last checkpoint, marks a clean shutdown,
     /// ends the threads and unlocks the folder. Blocks; call it from a thread that may. Waits for reads that are
     /// under way. From here on nothing is admitted and nothing can be read. Calling it again waits for the first

@@ -183,6 +183,10 @@ impl<A: Actor> Activation<A> {
                 tokio::task::yield_now().await;
             }
         }
+        if self.core.quarantine.is_active() {
+            // A suspect may have been put back, or aside, without a submission: nothing tells of that.
+            self.core.gate.look_again();
+        }
         Ok(())
     }
 
@@ -400,7 +404,7 @@ impl<A: Actor> Activation<A> {
         };
         let permit = match self.core.store.reserve(Class::Turn { grows }, bytes.all()).await {
             Ok(permit) => permit,
-            Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state() => {
+            Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {
                 self.roll_back(loaded).await?;
                 self.core.state_too_large(&self.mailbox, bytes.state, limit, setting).await;
                 return Ok(());

@@ -297,6 +297,8 @@ impl Core {
     pub(crate) fn runtime_gone(&self) {
         tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
         self.end(NodeEnded::RuntimeGone);
+        // Before the runtime's clock stops, by which somebody may wait for room in the store.
+        self.store.refuse();
         drop(self.close_store());
     }
 
@@ -494,6 +496,8 @@ impl Core {
         inner.rules.loaded(loaded, |body| bytes += body.len());
         self.load.window_bytes.add(bytes);
         self.load.beyond_bytes.take(bytes);
+        // They were counted twice for a moment.
+        self.give_room();
         Ok(())
     }
 

@@ -186,6 +186,10 @@ impl<A: Actor> ActorHandle<A> {
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
         }
+        let bytes_max = peer.message_bytes_max();
+        if bytes > bytes_max {
+            return Err(Refusal::TooLargeForNode { node: peer.name.to_string(), bytes, bytes_max }.into());
+        }
         let asked = peer.ask(|number| Note::Query {
             number,
             destination: self.address.to_string(),
@@ -236,7 +240,7 @@ impl<A: Actor> ActorHandle<A> {
         let contradicts = match letter {
             // What cannot be read now is found out by the turn.
             Letter::Here(Incoming { kind, address, envelope, .. }) => {
-                self.core.contradicts(kind, address, envelope).await.unwrap_or_default()
+                self.core.contradicts(kind, address, envelope.clone()).await.unwrap_or_default()
             }
             Letter::Away(outward) => self.core.contradicts_away(outward).await,
         };

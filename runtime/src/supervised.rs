@@ -61,7 +61,7 @@ impl fmt::Display for PauseReason {
             ),
             Self::StateTooLarge { bytes, bytes_max, setting } => write!(
                 f,
-                "its state would have {bytes} bytes, and a commit may have {bytes_max}, which follows from `store.{setting}`; the state of before and all messages are kept: raise that setting, or start a build that keeps less in one state (many small actors instead of a large one), and resume the actor"
+                "its state would have {bytes} bytes, and a commit may have {bytes_max} with all else that a turn does, which follows from `store.{setting}`; the state of before and all messages are kept: raise that setting, or start a build that keeps less in one state (many small actors instead of a large one), and resume the actor"
             ),
         }
     }

@@ -1,5 +1,5 @@
 //! Replies, questions and volatile messages that are larger than the other node takes, and questions at their bound: what
-//! they are for is lost, and nothing else.
+//! they are for ends with an error that says so, and nothing else.
 
 use std::time::Duration;
 
@@ -74,11 +74,13 @@ async fn a_reply_too_large_for_the_asking_node_is_lost_and_the_asked_handler_run
 
     let outside = soon("it ends", async { east.actor::<Worker>("asked").ask(Script::new([])).await }).await;
     assert!(matches!(outside, Err(AskError::ReplyLost)), "{outside:?}");
+    let looked = soon("it ends", async { east.actor::<Worker>("asked").query(Read).await }).await;
+    assert!(matches!(&looked, Err(QueryError::Failed(why)) if why.contains("message_bytes_max")), "{looked:?}");
     stop([east, west]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_or_volatile_message_too_large_for_the_other_node_is_lost_and_the_link_goes_on() {
+async fn a_question_or_volatile_message_too_large_for_the_other_node_is_refused_and_the_link_goes_on() {
     logs::keep();
     let mut net = net(["large-query-east", "large-query-west"]);
     net.seat_mut("large-query-west").config.message_bytes_max = SMALL;
@@ -87,8 +89,9 @@ async fn a_question_or_volatile_message_too_large_for_the_other_node_is_lost_and
     let west = start(net.seat("large-query-west"), &probe).await;
     linked(&[&east, &west]).await;
     let measuring = east.actor::<Measuring>("one");
-    let lost = soon("it ends", async { measuring.query(HowLong(vec![0; LARGE])).await }).await;
-    assert!(matches!(lost, Err(QueryError::Lost)), "{lost:?}");
+    let refused = soon("it ends", async { measuring.query(HowLong(vec![0; LARGE])).await }).await;
+    let by_name = matches!(&refused, Err(QueryError::NotAccepted(Refusal::TooLargeForNode { .. })));
+    assert!(by_name, "not lost, which would say that it may be asked again: {refused:?}");
     let dropped = east.actor::<Worker>("one").send_volatile(Script::padded([Step::Append(1)], SMALL));
     let back = matches!(&dropped, Err(SendError::NotAccepted { reason: Refusal::TooLargeForNode { .. }, .. }));
     assert!(back, "{dropped:?}");

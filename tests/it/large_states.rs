@@ -80,3 +80,19 @@ async fn a_turn_that_sends_too_much_for_one_commit_is_a_failure_of_its_message_t
     assert_eq!((read(&actor).await.entries.len(), node.paused()), (4400, vec![]));
     node.stop().await.unwrap();
 }
+
+/// Its state took the larger part of that commit, though less than every other turn leaves room for: it was paused for one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_turn_that_sends_too_much_pauses_nobody_whose_state_has_room() {
+    let folder = everpost_tests::folder();
+    let node = start("large-send", folder.path(), COMMIT).await;
+    let actor = node.actor::<Worker>("one");
+    // Three quarters of a commit.
+    actor.send(grow(u32::try_from(COMMIT / 4 * 3).unwrap(), 1)).await.unwrap();
+    let turn = Script::new([Step::Append(2), Step::Send(quick("two"), vec![Step::Append(u32::MAX); 4000])]);
+    let error = soon("it ends", actor.ask(turn)).await.unwrap_err().to_string();
+    assert!(error.contains("the messages that it sends have 24"), "{error}");
+    soon("others go on", actor.ask(Script::new([Step::Append(3)]))).await.unwrap();
+    assert_eq!((read(&actor).await.entries, node.paused()), (vec![1, 3], vec![]));
+    node.stop().await.unwrap();
+}

@@ -47,7 +47,8 @@ impl Notes {
         self.bound();
     }
 
-    pub(super) fn push(&mut self, note: Note) {
+    /// Whether it is kept until it is told, or until it makes room for newer ones.
+    pub(super) fn push(&mut self, note: Note) -> bool {
         match &note {
             Note::Outcome { fate, .. } => {
                 self.outcome_bytes += bytes_of(fate);
@@ -64,8 +65,9 @@ impl Notes {
             }
             // Whoever asked is told by the end of the conversation that the question is lost.
             _ if self.is_talking => self.volatile.push_back(note),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// Whether that is news.
@@ -159,7 +161,7 @@ mod tests {
             notes.push(outcome(id, 1 << 20));
         }
         notes.end();
-        notes.push(query(2));
+        assert!(!notes.push(query(2)), "whoever asks between two conversations is told at once");
         notes.push(outcome(100, 1 << 20));
         notes.begin();
         let kept = all(&mut notes);

@@ -106,8 +106,14 @@ impl Peer {
 
     /// Tells the peer something when there is a connection.
     pub(crate) fn tell(&self, note: Note) {
-        lock(&self.notes).push(note);
+        let _ = self.keep(note);
+    }
+
+    /// Whether the note is kept until it is told; one that is volatile only while there is a conversation.
+    fn keep(&self, note: Note) -> bool {
+        let is_kept = lock(&self.notes).push(note);
         self.news.notify_one();
+        is_kept
     }
 
     /// Asks the peer what becomes of a message that it has, when there is a connection.
@@ -163,8 +169,12 @@ impl Peer {
             return None;
         }
         let (number, answer) = self.questions.add()?;
-        self.tell(question(number));
-        Some(answer)
+        // The conversation may have ended meanwhile, with all questions that were open then.
+        let is_kept = self.keep(question(number));
+        if !is_kept {
+            self.questions.withdraw(number);
+        }
+        is_kept.then_some(answer)
     }
 
     /// The peer has answered a question.

@@ -48,6 +48,11 @@ impl Questions {
         }
     }
 
+    /// A question was not put.
+    pub(super) fn withdraw(&self, number: u64) {
+        self.lock().by_number.remove(&number);
+    }
+
     /// No question will be answered any more.
     pub(super) fn lose(&self) {
         self.lock().by_number.clear();

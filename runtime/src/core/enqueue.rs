@@ -67,6 +67,7 @@ impl Core {
             drop(inner);
             return Err(Box::new((Full::Mailbox(mailbox), incoming)));
         }
+        let mut passed = None;
         // Counted before it is compared: to look first at what all threads write would fetch it twice.
         self.add_waiting(1);
         if let Some(waits) = waits {
@@ -81,12 +82,10 @@ impl Core {
                 });
                 return Err(Box::new((Full::Node, incoming)));
             }
-            if let Some(sender) = waits.beyond.take() {
-                self.in_line(&Full::Node, |line, _| sender.enter(line));
-            }
             if let Some(sender) = waits.mailbox.take() {
                 sender.enter(&mut inner.line);
             }
+            passed = waits.beyond.take();
         }
         let Incoming { handling, envelope, waiter, mut question, .. } = incoming;
         let (ticket, position) = self.store.submit(permit, |stage| {
@@ -105,6 +104,13 @@ impl Core {
             self.asked.asked(asking, asked);
         }
         self.place(&mut inner, &mailbox, position, handling, envelope);
+        if let Some(sender) = passed {
+            // It was counted twice until now, as given room and as using it, so that room which was made meanwhile was not given.
+            self.in_line(&Full::Node, |line, room| {
+                sender.enter(line);
+                line.give(room);
+            });
+        }
         Ok(Accepted { position, ticket })
     }
 

@@ -11,7 +11,7 @@ use super::{Core, Outward};
 use crate::address::Address;
 use crate::alarm::Said;
 use crate::clock::{Deadline, Steady};
-use crate::envelope::Header;
+use crate::envelope::{Header, request_of};
 use crate::link::{NoAnswer, Note};
 use crate::mailbox::{Inner, Mailbox, NEVER};
 use crate::query::AwayAnswer;
@@ -114,18 +114,25 @@ impl Core {
 
     /// Whether another message than this one was answered under its key, as far as that is known before it is sent.
     pub(crate) async fn contradicts(
-        &self,
-        kind: &Kind,
+        self: &Arc<Self>,
+        kind: &Arc<Kind>,
         address: &Address,
-        envelope: &[u8],
+        envelope: Bytes,
     ) -> Result<bool, ActorProcessingErr> {
-        let Ok((header, payload)) = Header::decode(envelope) else { return Ok(false) };
-        let Some(request) = header.extension.request() else { return Ok(false) };
+        let Some(request) = request_of(&envelope) else { return Ok(false) };
         let partition = address.partition(self.store.partitions());
         let key = RequestKey { partition, mailbox: address.mailbox(), request };
-        let answered = self.answered(&key, self.clock.steady()).await?;
-        let schema = kind.message(header.message);
-        Ok(answered.is_some_and(|answered| !answered.content.is_same(schema, &header, payload)))
+        let Some(answered) = self.answered(&key, self.clock.steady()).await? else { return Ok(false) };
+        let (core, kind, mailbox) = (Arc::clone(self), Arc::clone(kind), address.mailbox());
+        // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
+        let comparing = self.runtime.spawn(async move {
+            Header::decode(&envelope).is_ok_and(|(header, payload)| {
+                let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
+                !core.hands.with(Mark::Question(mailbox), is_same)
+            })
+        });
+        // What it panics of is found out by the turn.
+        Ok(comparing.await.unwrap_or(false))
     }
 
     /// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the answer
@@ -159,7 +166,7 @@ impl Core {
             let Some(kind) = core.kinds.get(address.actor_type()) else {
                 return answer.give(Err(NoAnswer::NotHandled));
             };
-            if let Ok(contradicts) = core.contradicts(kind, &address, &envelope).await {
+            if let Ok(contradicts) = core.contradicts(kind, &address, envelope.into()).await {
                 answer.give(Ok(vec![u8::from(contradicts)]));
             }
         });

@@ -51,18 +51,24 @@ pub(super) async fn tell(
     }
 }
 
-/// A note as bytes. What is larger than the peer takes is lost, and whoever waits for it is told so.
+/// A note as bytes. What is larger than the peer takes is not told, and whoever waits for it is told that.
 fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Bytes> {
     let bytes = note.encode();
     if bytes.len() <= bytes_max {
         return Some(bytes);
     }
     tracing::error!(node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, event = "note too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max` there");
+    let is_too_large = |what| {
+        NoAnswer::Failed(format!(
+            "{what} has {} bytes, and the other node takes {bytes_max}: it would be no smaller another time; raise `message_bytes_max` there",
+            bytes.len()
+        ))
+    };
     match note {
         Note::Outcome { id, .. } => Some(Note::Outcome { id, fate: Fate::Handled(None) }.encode()),
-        Note::Answer { number, .. } => Some(Note::Answer { number, answer: Err(NoAnswer::Lost) }.encode()),
+        Note::Answer { number, .. } => Some(Note::Answer { number, answer: Err(is_too_large("the answer")) }.encode()),
         Note::Query { number, .. } => {
-            peer.answered(number, Err(NoAnswer::Lost));
+            peer.answered(number, Err(is_too_large("the question")));
             None
         }
         Note::Inquiry { .. } | Note::Forget { .. } | Note::Full { .. } | Note::Room { .. } | Note::Stopped { .. } => {

@@ -78,23 +78,24 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
         }
         // What was forgotten is not said again; what was asked is, in the next conversation.
         let is_over = open.is_closed();
-        let served = async {
-            forget(&core, &forgotten).await?;
-            for (address, wanted) in inquiries.into_values().filter(|_| !is_over) {
-                answer(&core, &peer, &address, wanted).await?;
-                // A look takes a lock and may copy the positions of a long mailbox: others run between two.
-                tokio::task::yield_now().await;
-            }
-            Ok::<_, Unanswered>(())
-        };
-        if let Err(error) = served.await {
-            tracing::error!(node = %core.name, peer = %peer.name, %error, event = "inquiries not answered", "the peer asks again when the link is made anew");
+        if forget(&core, &forgotten).await.is_err() {
             return;
+        }
+        for (address, wanted) in inquiries.into_values().filter(|_| !is_over) {
+            if let Err(error) = answer(&core, &peer, &address, wanted).await {
+                if core.gate.is_over() {
+                    return;
+                }
+                // A record that is damaged concerns whoever asked about it, and nobody else.
+                tracing::error!(node = %core.name, peer = %peer.name, actor = %address, %error, event = "inquiries not answered", "what the peer asked about messages of this actor cannot be read; it asks again when the link is made anew");
+            }
+            // A look takes a lock and may copy the positions of a long mailbox: others run between two.
+            tokio::task::yield_now().await;
         }
     }
 }
 
-/// Why nobody can be answered.
+/// Why what was asked about the messages of an address cannot be answered.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 enum Unanswered {

@@ -20,18 +20,13 @@ pub(crate) enum Nearness {
 
 impl CommitBytes {
     pub(crate) fn all(&self) -> usize {
-        self.state.saturating_add(self.of_message())
+        [self.messages, self.timers, self.reply].into_iter().fold(self.state, usize::saturating_add)
     }
 
-    /// What the message has made, and another message of the same state may not.
-    fn of_message(&self) -> usize {
-        self.messages.saturating_add(self.timers).saturating_add(self.reply)
-    }
-
-    /// Whether it is the state that makes a commit too large, of which every message would fail that changes it: not the
-    /// message, which is the larger part otherwise.
-    pub(crate) fn is_because_of_state(&self) -> bool {
-        self.state > self.of_message()
+    /// Whether it is the state that makes a commit of more than `limit` too large, so that most messages would fail that change it:
+    /// there is hardly room beside it, which was warned of. Otherwise it is this message, which does more than others.
+    pub(crate) fn is_because_of_state(&self, limit: usize) -> bool {
+        nearness(self.state, limit) == Some(Nearness::FourFifths)
     }
 }
 
@@ -88,8 +83,10 @@ mod tests {
             let [state, messages, timers, reply, limit] = [state, messages, timers, reply, limit].map(|n| n as usize);
             let commit = CommitBytes { state, messages, timers, reply };
             prop_assume!(commit.all() > limit);
-            prop_assert!(!commit.is_because_of_state() || nearness(state, limit).is_some());
-            prop_assert!(commit.is_because_of_state() || messages + timers + reply >= limit / 2);
+            let at_fault = commit.is_because_of_state(limit);
+            prop_assert!(at_fault || state <= limit, "what never fits is at fault");
+            prop_assert!(!at_fault || nearness(state, limit).is_some(), "it was warned of");
+            prop_assert!(at_fault || messages + timers + reply > limit / 5, "the message does much");
         }
     }
 }

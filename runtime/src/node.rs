@@ -3,6 +3,7 @@
 mod builder;
 mod clocks;
 mod recover;
+mod retention;
 mod stop;
 mod sweep;
 mod timers;

@@ -251,3 +251,53 @@ async fn dead_letters_are_kept_for_their_retention() {
     assert!(node.dead_letters().list().await.unwrap().is_empty());
     node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_kept_for_their_retention_also_where_nothing_ever_counts_as_idle() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig {
+        idle_after: Duration::MAX,
+        dead_letter_retention: Duration::from_millis(1),
+        ..everpost_tests::config()
+    };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+    eventually("it has come and gone", || node.statistics().dead_letters_dropped == 1).await;
+    assert_eq!(node.dead_letters().count(), 0);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_start_with_room_for_fewer_dead_letters_the_newest_are_kept_and_the_others_are_counted() {
+    const MORE_THAN_ONE_STEP: usize = 1500;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig {
+        dead_letters_when_full: WhenFull::DropOldest,
+        idle_after: Duration::MAX,
+        ..everpost_tests::config()
+    };
+    let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    for _ in 0..MORE_THAN_ONE_STEP {
+        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
+    node.stop().await.unwrap();
+    let held_back = NodeConfig {
+        dead_letters_max: 3,
+        dead_letters_when_full: WhenFull::HoldBack,
+        dead_letter_retention: Duration::MAX,
+        ..config.clone()
+    };
+    let node = workers(folder.path(), &probe).config(held_back).start().await.unwrap();
+    assert_eq!(node.dead_letters().count(), MORE_THAN_ONE_STEP, "nobody said that any may go");
+    node.stop().await.unwrap();
+    let fewer = NodeConfig { dead_letters_max: 3, ..config };
+    let node = workers(folder.path(), &probe).config(fewer).start().await.unwrap();
+    eventually("as many are left as may be", || node.dead_letters().count() == 3).await;
+    assert_eq!(node.statistics().dead_letters_dropped, MORE_THAN_ONE_STEP as u64 - 3);
+    let kept: Vec<_> = node.dead_letters().list().await.unwrap().iter().map(|letter| letter.sequence).collect();
+    let newest: Vec<_> = letters[MORE_THAN_ONE_STEP - 3..].iter().map(|letter| letter.sequence).collect();
+    assert_eq!(kept, newest);
+    node.stop().await.unwrap();
+}

@@ -122,6 +122,27 @@ async fn a_turn_that_sends_under_a_key_and_fails_or_repeats_itself_sends_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_forgotten_after_its_retention_also_where_nothing_ever_counts_as_idle() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig {
+        idempotency_retention: Duration::from_millis(1),
+        idempotency_keys_max: 1,
+        idle_after: Duration::MAX,
+        ..everpost_tests::config()
+    };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let actor = node.actor::<Worker>("one");
+    actor.ask(append(1)).idempotency_key("a").await.unwrap();
+    soon("there is room for another key", async {
+        while actor.ask(append(2)).idempotency_key("b").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_forgotten_after_its_retention_and_the_number_of_keys_is_bounded() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig {

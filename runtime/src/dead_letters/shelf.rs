@@ -170,6 +170,12 @@ impl Letters {
         Some((oldest, self.index.get(oldest)?))
     }
 
+    /// Up to `max` of the oldest letters, as many as there are beyond those that may be.
+    fn excess(&self, max: usize) -> Vec<Position> {
+        let excess = self.drops_from.map_or(0, |letters_max| self.index.len().saturating_sub(letters_max));
+        self.index.until(Steady(u64::MAX), excess.min(max))
+    }
+
     /// Up to `max` letters that were given up on at that moment or before, the oldest first.
     fn older_than(&self, moment: Steady, max: usize) -> Vec<Position> {
         self.index.until(moment, max)
@@ -203,34 +209,62 @@ impl Letters {
 /// How many letters are dropped in one submission.
 const DROPPED_AT_A_TIME: usize = 1024;
 
+/// Why the node itself drops letters.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    /// They have been kept for as long as they are to be.
+    Age,
+    /// There are more than may be, since fewer may be than before the start.
+    Number,
+}
+
 impl Core {
-    /// Drops letters that have been kept for as long as they are to be, in bounded steps.
-    pub(crate) async fn drop_old_letters(&self) {
-        let retention = self.config.dead_letter_retention;
+    /// Drops letters that are not to be kept any longer, in bounded steps.
+    pub(crate) async fn drop_letters(&self) {
+        let old = self.drop_all(Over::Age).await;
+        if old > 0 {
+            let retention = self.config.dead_letter_retention;
+            tracing::warn!(node = %self.name, letters = old, ?retention, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+        }
+        let excess = self.drop_all(Over::Number).await;
+        if excess > 0 {
+            let letters_max = self.config.dead_letters_max;
+            tracing::error!(node = %self.name, letters = excess, letters_max, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
+        }
+    }
+
+    /// How many were dropped.
+    async fn drop_all(&self, over: Over) -> usize {
         let mut total = 0;
-        while let Some(moment) = self.clock.steady().before(retention) {
-            if self.shelf.letters().older_than(moment, 1).is_empty() {
-                break;
-            }
+        while !self.over(&self.shelf.letters(), over, 1).is_empty() {
             let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, 0).await else { break };
             let mut letters = self.shelf.letters();
-            let old = letters.older_than(moment, DROPPED_AT_A_TIME);
-            if old.is_empty() {
+            let dropped = self.over(&letters, over, DROPPED_AT_A_TIME);
+            if dropped.is_empty() {
                 break;
             }
-            let known = old.iter().filter_map(|letter| letters.get(*letter).flatten());
+            let known = dropped.iter().filter_map(|letter| letters.get(*letter).flatten());
             let outlived: Vec<_> = known.map(|known| self.outlive_dropped(known.mailbox, known.id)).collect();
             let (ticket, ()) = self.store.submit(permit, |stage| {
-                old.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
+                dropped.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
                 outlived.iter().for_each(|outlived| outlived.stage(stage));
             });
-            old.iter().for_each(|letter| letters.dropped(*letter, ticket));
+            dropped.iter().for_each(|letter| letters.dropped(*letter, ticket));
             drop(letters);
             outlived.into_iter().for_each(|outlived| self.outlived(outlived, ticket));
-            total += old.len();
+            total += dropped.len();
         }
-        if total > 0 {
-            tracing::warn!(node = %self.name, letters = total, ?retention, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+        total
+    }
+
+    /// Up to `max` letters that are not to be kept, the oldest first.
+    fn over(&self, letters: &Letters, over: Over, max: usize) -> Vec<Position> {
+        match over {
+            Over::Age => match self.clock.steady().before(self.config.dead_letter_retention) {
+                Some(moment) => letters.older_than(moment, max),
+                None => Vec::new(),
+            },
+            Over::Number => letters.excess(max),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use self::error::StartError;
 use self::opening::once_free;
 use super::recover::{self, Recovered};
 use super::stop::Lifeline;
-use super::{Node, Tasks, clocks, sweep, watch};
+use super::{Node, Tasks, clocks, retention, sweep, watch};
 use crate::actor::{Actor, Handlers};
 use crate::address::is_actor_type;
 use crate::cluster::{Cluster, line_of};
@@ -315,8 +315,9 @@ async fn start(
         let core = &lifeline.0.core;
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
+    let retaining = tokio::spawn(retention::retain(Arc::clone(&core)));
     });
-    [sweeping, watching, looking, turning].into_iter().for_each(|task| node.tasks.add_background(task));
+    [sweeping, retaining, watching, looking, turning].into_iter().for_each(|task| node.tasks.add_background(task));
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
         let _ = node.stopped().await;

@@ -6,29 +6,51 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::mailbox::{Mailbox, Presence};
 
-/// How many sweeps an activation may be idle. More would find the moment more exactly, and look more often.
+/// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
 const IDLE_SWEEPS: u32 = 4;
+/// How long it is from sweep to sweep at most: mailboxes that hold nothing and budgets that are over leave memory too, however long
+/// activations may stay.
+const PERIOD_MAX: Duration = Duration::from_secs(60);
 
 /// Sweeps for as long as the node runs.
 pub(super) async fn sweep(core: Arc<Core>) {
-    let period = (core.config.idle_after / IDLE_SWEEPS).max(Duration::from_millis(1));
+    let (period, idle_sweeps) = rhythm(core.config.idle_after);
     loop {
         tokio::time::sleep(period).await;
         let sweep = core.next_sweep();
-        core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep));
-        core.expire_requests().await;
-        core.drop_old_letters().await;
+        core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep, idle_sweeps));
     }
 }
 
-fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64) {
+/// How long it is from sweep to sweep, and how many of them an activation may be idle.
+fn rhythm(idle_after: Duration) -> (Duration, u64) {
+    let period = (idle_after / IDLE_SWEEPS).clamp(Duration::from_millis(1), PERIOD_MAX);
+    let sweeps = u64::try_from(idle_after.as_nanos() / period.as_nanos()).unwrap_or(u64::MAX);
+    (period, sweeps.max(u64::from(IDLE_SWEEPS)))
+}
+
+fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
     let mut inner = mailbox.lock();
     core.forget_budget(&mut inner, &mailbox);
     if matches!(inner.presence, Presence::Absent) {
         drop(inner);
         core.retire(mailbox);
-    } else if inner.may_leave() && inner.idle_since + u64::from(IDLE_SWEEPS) < sweep {
+    } else if inner.may_leave() && sweep.saturating_sub(inner.idle_since) > idle_sweeps {
         inner.leave_if_idle = true;
         inner.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_come_often_enough_however_long_activations_may_be_idle() {
+        assert_eq!(rhythm(Duration::from_secs(10)), (Duration::from_millis(2500), 4));
+        assert_eq!(rhythm(Duration::from_micros(1)), (Duration::from_millis(1), 4));
+        assert_eq!(rhythm(Duration::from_secs(3600)), (PERIOD_MAX, 60));
+        let (period, sweeps) = rhythm(Duration::MAX);
+        assert!(period == PERIOD_MAX && sweeps > u64::MAX / 100);
     }
 }

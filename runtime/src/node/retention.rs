@@ -1,0 +1,19 @@
+//! Retention: what is kept for a certain time, or up to a certain number, goes when that is over. On a period of its own, whatever
+//! becomes of activations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::Core;
+
+/// How often. By so much what is over is kept longer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Drops what is over for as long as the node runs.
+pub(super) async fn retain(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        core.expire_requests().await;
+        core.drop_letters().await;
+    }
+}

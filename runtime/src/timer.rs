@@ -33,12 +33,12 @@ pub use self::identity::TIMER_NAME_BYTES_MAX;
 use self::index::{Entry, Index};
 pub use self::list::{Timer, TimerRef};
 pub use self::outside::{CancelError, Timers, TriggerError};
-use self::plan::Due;
+use self::plan::{Due, NEVER};
 use self::record::Identity;
 pub(crate) use self::record::envelope_of;
 pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
-use crate::clock::Now;
+use crate::clock::{Micros, Now};
 
 /// The timers that a node keeps.
 #[derive(Debug, Default)]
@@ -123,9 +123,9 @@ impl State {
             return false;
         };
         let due = match entry.due {
+            Due::Never | Due::Wall(Micros(NEVER)) => return false,
             Due::Steady(due) => due.0,
             Due::Wall(due) => due.0,
-            Due::Never => return false,
         };
         let (Some(digests), Some(known)) = (new.digests, self.named.get(&new.timer)) else {
             // The name of one without a name says it all.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use everpost::{
     Actor, Answer, CancelError, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig,
-    Refusal, Schedule, SendError, State, TimerId, Turn,
+    Refusal, Schedule, SendError, State, TimerId, TriggerError, Turn,
 };
 use everpost_tests::child::Child;
 use everpost_tests::net::{Net, linked, settled, stop};
@@ -371,6 +371,93 @@ async fn a_timer_of_an_actor_type_that_is_not_there_waits_until_it_is() {
     soon("it drains", node.drained()).await.unwrap();
     let labels: Vec<u32> = desk(&node, "bob").await.ticks.iter().map(|tick| tick.label).collect();
     assert_eq!(labels, [1]);
+    node.stop().await.unwrap();
+}
+
+/// A clerk of a build that knows nothing of ticks.
+#[derive(Debug)]
+struct FormerClerk;
+
+impl Actor for FormerClerk {
+    const TYPE: &'static str = "clerk";
+    type State = Desk;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.answers::<Look>();
+    }
+}
+
+impl Answer<Look> for FormerClerk {
+    fn answer(&self, desk: &Desk, Look: Look) -> Desk {
+        desk.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_whose_message_is_not_handled_waits_until_it_is() {
+    let folder = everpost_tests::folder();
+    let node = start(folder.path()).await;
+    let due = Micros::now().plus(Duration::from_millis(1500));
+    let once = node.actor::<Clerk>("bob").send_at(Tick { label: 1 }, due).await.unwrap();
+    let second = Schedule::every(Duration::from_secs(1)).unwrap();
+    node.actor::<Clerk>("eve").schedule_named("each second", Tick { label: 2 }, second).await.unwrap();
+    node.stop().await.unwrap();
+    eventually("it is due", || Micros::now() > due).await;
+    for _ in 0..2 {
+        let without =
+            Node::builder("node", folder.path()).actor(FormerClerk).config(everpost_tests::config()).start().await;
+        let without = without.unwrap();
+        for timer in without.timers().list().await.unwrap() {
+            assert_eq!((timer.next_due, timer.is_held_back), (None, false), "{timer:?}");
+            let error = without.timers().trigger(timer.id).await.unwrap_err();
+            assert!(matches!(error, TriggerError::CannotFire(_)), "{error:?}");
+            let words = "`tick` version 1 to `clerk`, which handles no message of that name";
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        soon("it drains", without.drained()).await.unwrap();
+        let statistics = without.statistics();
+        assert_eq!((statistics.timers, statistics.waiting, statistics.dead_lettered), (2, 0, 0));
+        without.stop().await.unwrap();
+    }
+    let node = start(folder.path()).await;
+    ticked(&node, "bob", 1).await;
+    ticked(&node, "eve", 2).await;
+    assert!(node.timers().look(once).await.unwrap().is_none());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_timers_that_are_due_together_fire_though_the_store_takes_little_at_a_time() {
+    const TIMERS: u32 = 40;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let store = everpost_persistence::Config { queue_bytes_max: 4096, ..everpost_tests::config().store };
+    let config = NodeConfig { store, ..everpost_tests::config() };
+    let start = async || workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    let node = start().await;
+    let due = Micros::now().plus(Duration::from_millis(1500));
+    let message = |number| Script { steps: vec![Step::Append(number)], padding: vec![0; 500] };
+    let actor = node.actor::<Worker>("one");
+    for number in 0..TIMERS {
+        actor.send_at(message(number), due).await.unwrap();
+    }
+    let often = Schedule::every(Duration::from_secs(1)).unwrap().starting_at(ago(HOUR)).missed(Missed::All);
+    node.actor::<Worker>("often").schedule(message(0), often).await.unwrap();
+    node.stop().await.unwrap();
+    eventually("they are due", || Micros::now() > due).await;
+    let node = start().await;
+    eventually("all have fired", || node.statistics().timers == 1).await;
+    soon("the missed ticks of the other have come", async {
+        while read(&node.actor::<Worker>("often")).await.entries.len() < 1000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    soon("they are handled", async {
+        while read(&node.actor::<Worker>("one")).await.entries.len() < TIMERS as usize {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     node.stop().await.unwrap();
 }
 

@@ -7,16 +7,25 @@ use super::commit::Destination;
 use super::locked::{Locked, LockedPeers};
 use crate::address::Address;
 use crate::cluster::{OutboxFull, Owner};
+use crate::envelope::Header;
 use crate::refusal::Refusal;
 use crate::timer::Firing;
 use crate::turn::{Recipient, StagedSend};
+use crate::unhandled::Unhandled;
 
 impl Core {
-    /// Where a message of a timer goes; none when its actor type is not part of this node.
-    pub(crate) fn recipient(&self, address: &Address) -> Option<Recipient> {
+    /// Where a message of a timer goes, if something handles it there; what lives on another node is judged there.
+    pub(crate) fn recipient(&self, address: &Address, header: &Header<'_>) -> Result<Recipient, Unhandled> {
         match self.owner(address) {
-            Owner::Here => self.kinds.get(address.actor_type()).cloned().map(Recipient::Here),
-            Owner::Away(peer, lane) => Some(Recipient::Away(peer, lane)),
+            Owner::Here => {
+                let (message, version) = (header.message, header.message_version);
+                let actor_type = address.actor_type();
+                let kind = self.kinds.get(actor_type);
+                let kind = kind.ok_or_else(|| Unhandled::no_actor(actor_type, message, version))?;
+                kind.reader(message, version)?;
+                Ok(Recipient::Here(kind.clone()))
+            }
+            Owner::Away(peer, lane) => Ok(Recipient::Away(peer, lane)),
         }
     }
 

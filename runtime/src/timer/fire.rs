@@ -1,6 +1,7 @@
 //! Firing: one task sends what is due. A tick and what becomes of its timer are one submission, so that each has its effect
 //! once wherever the process dies.
 
+use std::borrow::Cow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::id::TimerId;
 use super::index::{Entry, Next};
 use super::plan::{Due, PUT_BACK_MAX};
 use super::record::TimerRecord;
-use super::recover::{NO_ACTOR, NO_ZONE, UNREADABLE, set_right};
+use super::recover::{NO_ZONE, UNREADABLE, set_right};
 use super::schedule::Missed;
 use super::{KeptTimers, State};
 use crate::address::Address;
@@ -32,7 +33,7 @@ const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 const TIMERS_AT_A_TIME: usize = 256;
 /// How many missed ticks of one timer are sent in one step.
 const TICKS_AT_A_TIME: usize = 64;
-/// How many bytes one submission takes; a single tick may have more.
+/// How many bytes one submission takes where the store takes that; a single tick may have more.
 const BYTES_AT_A_TIME: usize = 32 << 10;
 /// For how long one step reads and reckons; a single timer may take longer.
 const READING_MAX: Duration = Duration::from_millis(20);
@@ -71,13 +72,15 @@ struct Watch {
     /// How many ticks were left out since that was told.
     ticks: u64,
     held_back: Alarm,
+    /// What was to fire together was too large for the store: the next one fires alone, by one tick.
+    is_alone: bool,
 }
 
 /// Sends what is due for as long as the node runs.
 pub(crate) async fn fire_timers(core: Arc<Core>) {
     let Now { steady, wall } = core.clock.now();
     let (left_out, held_back) = (Alarm::default(), Alarm::default());
-    let mut watch = Watch { wall, looked: steady, left_out, ticks: 0, held_back };
+    let mut watch = Watch { wall, looked: steady, left_out, ticks: 0, held_back, is_alone: false };
     while !core.is_stopping() {
         if !watch.look(&core).await {
             return;
@@ -169,8 +172,8 @@ async fn wait_for(core: &Core, wait: Duration) -> bool {
 
 /// Fires these timers, or the first of them. False when the store takes nothing any more.
 async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -> bool {
-    let reading = Arc::clone(core);
-    let read = tokio::task::spawn_blocking(move || firings(&reading, due)).await;
+    let (reading, is_alone) = (Arc::clone(core), std::mem::take(&mut watch.is_alone));
+    let read = tokio::task::spawn_blocking(move || firings(&reading, due, is_alone)).await;
     let Ok(Some(Read { firings, held, is_unreadable })) = read else {
         return false;
     };
@@ -187,6 +190,8 @@ async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -
             watch.leave_out(core, &firings);
             core.submit_ticks(permit, &firings);
         }
+        // Whoever is too large alone is found alone, and takes nobody with it.
+        Err(AdmissionError::TooLarge { .. }) if !is_single(&firings) => watch.is_alone = true,
         Err(error @ AdmissionError::TooLarge { .. }) => {
             for firing in firings {
                 core.timers.set_apart(core, firing.timer, firing.entry, &error.to_string());
@@ -195,6 +200,10 @@ async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -
         Err(_) => return false,
     }
     true
+}
+
+fn is_single(firings: &[Firing]) -> bool {
+    matches!(firings, [firing] if firing.sends.len() <= 1)
 }
 
 /// What was read of timers that are due.
@@ -207,10 +216,14 @@ struct Read {
     is_unreadable: bool,
 }
 
-/// Reads timers from the store, as many as fit one submission. Blocks. None when the store is closed.
-fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Read> {
+/// Reads timers from the store, as many as fit one submission, or one for a single tick. Blocks. None when the store is closed.
+fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Option<Read> {
     let now = core.clock.now();
-    let (mut read, mut room) = (Read { firings: Vec::with_capacity(due.len()), ..Read::default() }, BYTES_AT_A_TIME);
+    // A timer that goes on has its message twice in its submission, and several of these fit the store's queue, however small that is.
+    let bytes_max = core.config.store.submission_bytes_max() / 4;
+    let mut room = if is_alone { 0 } else { bytes_max.min(BYTES_AT_A_TIME) };
+    due.truncate(if is_alone { 1 } else { due.len() });
+    let mut read = Read { firings: Vec::with_capacity(due.len()), ..Read::default() };
     for (timer, entry) in due {
         let record = match core.store.get(&timer.key()) {
             Ok(Some(record)) => record,
@@ -239,7 +252,7 @@ fn firings(core: &Core, due: Vec<(TimerId, Entry)>) -> Option<Read> {
                 read.firings.push(firing);
             }
             Ok(None) => read.held.push((timer, entry)),
-            Err(reason) => core.timers.set_apart(core, timer, entry, reason),
+            Err(reason) => core.timers.set_apart(core, timer, entry, &reason),
         }
     }
     Some(read)
@@ -253,10 +266,10 @@ fn firing(
     record: &[u8],
     now: Now,
     room: usize,
-) -> Result<Option<Firing>, &'static str> {
+) -> Result<Option<Firing>, Cow<'static, str>> {
     let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
     let plan = &record.plan;
-    let (Due::Steady(Steady(due)) | Due::Wall(Micros(due))) = entry.due else { return Err(UNREADABLE) };
+    let (Due::Steady(Steady(due)) | Due::Wall(Micros(due))) = entry.due else { return Err(UNREADABLE.into()) };
     let ticks_max = (room / envelope.len()).clamp(1, TICKS_AT_A_TIME);
     let round = plan.beat().map_err(|_| NO_ZONE)?.round(plan.catch_up, due, plan.present(now), ticks_max);
     let send = |tick: &u64| {
@@ -278,10 +291,10 @@ fn firing(
 }
 
 /// The message of a timer, ready to be sent under this id.
-fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<StagedSend, &'static str> {
+fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<StagedSend, Cow<'static, str>> {
     let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
-    let to = core.recipient(&address).ok_or(NO_ACTOR)?;
+    let to = core.recipient(&address, &header).map_err(|unhandled| unhandled.to_string())?;
     let envelope = as_tick(envelope, id, sent_at).map_err(|_| UNREADABLE)?;
     Ok(StagedSend { address, to, handling: Handling::of(&header), envelope })
 }
@@ -294,7 +307,7 @@ impl Firing {
         entry: Entry,
         record: &[u8],
         id: MessageId,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, Cow<'static, str>> {
         let (_, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
         let sends = vec![staged(core, envelope, id, core.clock.wall())?];
         Ok(Self { timer, entry, sends, then: Then::AsItIs, left_out: 0 })

@@ -2,7 +2,7 @@
 
 use super::id::TimerId;
 use super::index::Entry;
-use super::plan::Due;
+use super::plan::{Due, NEVER};
 use super::record::{Identity, TimerRecord};
 use super::schedule::Schedule;
 use crate::address::Address;
@@ -75,8 +75,8 @@ impl Timer {
         let (record, envelope) = TimerRecord::decode(record)?;
         let (header, _) = Header::decode(envelope).ok()?;
         let next_due = match entry.map_or_else(|| record.plan.due(record.due), |entry| entry.due) {
+            Due::Never | Due::Wall(Micros(NEVER)) => None,
             Due::Steady(Steady(due)) | Due::Wall(Micros(due)) => Some(record.plan.wall_of(due, now)),
-            Due::Never => None,
         };
         Some(Self {
             id,

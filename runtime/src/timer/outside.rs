@@ -1,5 +1,6 @@
 //! Setting, looking at and cancelling timers from outside of turns.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub enum TriggerError {
     NotThere,
     /// This build cannot send its message.
     #[error("the timer cannot fire: {0}")]
-    CannotFire(&'static str),
+    CannotFire(Cow<'static, str>),
     /// The node does not take its message, because something is full, or it is stopping.
     #[error("not triggered: {0}")]
     NotAccepted(#[from] Refusal),
@@ -261,7 +262,7 @@ impl Core {
             let record = self.read_timer(timer).await?;
             let Some(record) = record else {
                 match self.timers.lock().index.get(timer) {
-                    Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store")),
+                    Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store".into())),
                     _ => continue,
                 }
             };

@@ -64,10 +64,15 @@ pub(crate) struct CatchUp {
     pub(crate) max: u64,
 }
 
+/// The end of time, on either clock, which never comes.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// When a timer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Steady(Steady),
+    /// At [`NEVER`] one that repeats and has no next moment now, since the wall clock is beyond all that its rhythm knows: when that is
+    /// set right it has one again.
     Wall(Micros),
     /// There is no such moment, or this build cannot say.
     Never,
@@ -92,14 +97,12 @@ impl Plan {
         self.rhythm != Rhythm::Once
     }
 
-    /// A moment of this plan as what it is. The end of time never comes.
+    /// A moment of this plan as what it is.
     pub(crate) fn due(&self, moment: u64) -> Due {
-        if moment == u64::MAX {
-            Due::Never
-        } else if self.is_wall() {
-            Due::Wall(Micros(moment))
-        } else {
-            Due::Steady(Steady(moment))
+        match self.is_wall() {
+            true if moment != NEVER || self.repeats() => Due::Wall(Micros(moment)),
+            false if moment != NEVER => Due::Steady(Steady(moment)),
+            _ => Due::Never,
         }
     }
 

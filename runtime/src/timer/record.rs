@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::beat::Round;
-use super::plan::{Begin, CatchUp, Plan, Rhythm};
+use super::plan::{Begin, CatchUp, NEVER, Plan, Rhythm};
 use super::schedule::Missed;
 use crate::clock::Micros;
 use crate::encode::encode_exactly;
@@ -63,9 +63,13 @@ impl TimerRecord {
         }
     }
 
-    /// What it is after this round, if it goes on.
+    /// What it is after this round, if it goes on. One that repeats does, also when it has no next moment because the wall clock is
+    /// beyond all that its rhythm knows: it waits for that to be set right.
     pub(crate) fn after(mut self, round: &Round, wall: Micros) -> Option<Self> {
-        self.due = round.next?;
+        self.due = match round.next {
+            None if self.plan.repeats() => NEVER,
+            next => next?,
+        };
         self.newest = round.newest;
         self.missed = self.missed.saturating_add(round.missed);
         if !round.ticks.is_empty() {
@@ -138,9 +142,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::{Now, Steady};
     use crate::envelope::{Origin, seal};
     use crate::message::MessageId;
     use crate::timer::Schedule;
+    use crate::timer::plan::Due;
 
     #[derive(Debug, Serialize, Deserialize, everpost::Message)]
     struct Tick;
@@ -171,6 +177,28 @@ mod tests {
         let expected = [&*expected, &[2, 1, b'n'], &[9; 16], &[4, 3, 5, 6, 7, b'e']].concat();
         assert_eq!(nightly.encode(b"e"), expected);
         assert_eq!(TimerRecord::decode(&[3, 0, 0]), None, "another version");
+    }
+
+    #[test]
+    fn a_timer_that_repeats_is_kept_when_the_clock_is_beyond_all_that_it_knows_and_goes_on_when_that_is_right_again() {
+        const DAY: u64 = 24 * 3600 * 1_000_000;
+        let (right, beyond) = (19_700 * DAY, 10_000 * 365 * DAY);
+        let now = |wall| Now { steady: Steady(5), wall: Micros(wall) };
+        let nightly = Schedule::cron("0 3 * * *").unwrap();
+        for missed in [Missed::Skip, Missed::Once, Missed::All] {
+            let record = record(right, nightly.clone().missed(missed), Identity::Unique);
+            let (plan, beat) = (record.plan.clone(), record.plan.beat().unwrap());
+            let round = beat.round(plan.catch_up, right, beyond, 64);
+            assert_eq!(round.next, None);
+            let after = record.after(&round, Micros(beyond)).expect("it repeats");
+            assert_eq!((plan.due(after.due), after.newest), (Due::Wall(Micros(NEVER)), round.newest));
+            let due = |wall| plan.due_after_all(&beat, after.due, after.newest, now(wall));
+            assert_eq!(plan.due(due(beyond)), Due::Wall(Micros(NEVER)), "it is still wrong");
+            assert_eq!(plan.due(due(right + DAY)), Due::Wall(Micros(right + DAY + DAY / 8)));
+        }
+        let once = record(right, Schedule::at(Micros(right)), Identity::Unique);
+        let round = once.plan.beat().unwrap().round(once.plan.catch_up, right, beyond, 64);
+        assert_eq!(once.after(&round, Micros(beyond)), None);
     }
 
     #[test]

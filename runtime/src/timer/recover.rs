@@ -1,5 +1,7 @@
 //! The timers that the store holds become the index again, and those that run by a wall clock that was put back are set right.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use super::plan::Due;
 use super::record::{Identity, TimerRecord};
 use crate::address::Address;
 use crate::clock::Now;
-use crate::cluster::Owner;
 use crate::core::Core;
 use crate::envelope::Header;
 use crate::message::MessageId;
@@ -20,17 +21,23 @@ use crate::message::MessageId;
 /// Rebuilds the index with one scan. Blocks. A timer that this build cannot fire is kept, and can be cancelled.
 pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
     let now = core.clock.now();
+    // There may be very many of one kind.
+    let mut cannot: BTreeMap<Cow<'static, str>, (TimerId, usize)> = BTreeMap::new();
     let mut state = core.timers.lock();
-    scan(core, |timer, record| {
+    let scanned = scan(core, |timer, record| {
         let due = due(core, record, now).unwrap_or_else(|reason| {
-            tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store until it can");
+            cannot.entry(reason).or_insert((timer, 0)).1 += 1;
             Due::Never
         });
         state.index.set(timer, Entry::new(due, Position(0)));
         if let Some(digests) = digests_of_named(record) {
             state.named.insert(timer, digests);
         }
-    })
+    });
+    for (reason, (timer, timers)) in cannot {
+        tracing::error!(node = %core.name, %timer, timers, %reason, event = "timer cannot fire", "a timer cannot fire, as so many others that wait for the same; they stay in the store until they can");
+    }
+    scanned
 }
 
 /// The wall clock was put back by more than its timers wait for: those that run by it go on from the present. Blocks.
@@ -59,13 +66,11 @@ fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadEr
 }
 
 /// When a timer is due, or why it cannot fire.
-fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, &'static str> {
+fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, Cow<'static, str>> {
     let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
     let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
-    if matches!(core.owner(&address), Owner::Here) && !core.kinds.contains_key(address.actor_type()) {
-        return Err(NO_ACTOR);
-    }
+    core.recipient(&address, &header).map_err(|unhandled| unhandled.to_string())?;
     let beat = record.plan.beat().map_err(|_| NO_ZONE)?;
     let due = record.plan.due_after_all(&beat, record.due, record.newest, now);
     Ok(record.plan.due(due))
@@ -80,5 +85,4 @@ fn digests_of_named(record: &[u8]) -> Option<Digests> {
 }
 
 pub(super) const UNREADABLE: &str = "it cannot be read by this build";
-pub(super) const NO_ACTOR: &str = "its actor type is not part of this node";
 pub(super) const NO_ZONE: &str = "its time zone is not known here";

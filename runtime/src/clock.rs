@@ -18,7 +18,7 @@ pub use self::distance::ClockSkew;
 pub(crate) use self::distance::{SKEW_MAX, Timelines};
 pub use self::micros::Micros;
 pub(crate) use self::resume::Note;
-use self::resume::{Reading, resume};
+use self::resume::{Reading, Resuming};
 use self::settled::Settled;
 pub(crate) use self::settled::{News, SETTLE};
 pub(crate) use self::steady::Steady;
@@ -44,10 +44,7 @@ pub(crate) struct Now {
 }
 
 impl Clock {
-    /// Goes on from what the last run of the store has left; begins with the machine's wall clock if it has left nothing.
-    pub(crate) fn resume(note: Option<&Note>) -> Self {
-        let reading = Reading::now(machine::boot_id());
-        let (steady, believed) = resume(note, &reading);
+    fn new(reading: &Reading, steady: Steady, believed: Micros) -> Self {
         let settled = Settled::new(steady, believed);
         Self {
             boot_id: reading.boot_id,
@@ -100,6 +97,30 @@ impl Clock {
             self.believed.store(believed, Ordering::Release);
         }
         news
+    }
+}
+
+/// A clock that is to go on from what the last run of the store has left; it begins with the machine's wall clock if that has left
+/// nothing.
+#[derive(Debug)]
+pub(crate) struct ResumingClock {
+    boot_id: Option<u128>,
+    resuming: Resuming,
+}
+
+impl ResumingClock {
+    pub(crate) fn new(note: Option<Note>) -> Self {
+        Self { boot_id: machine::boot_id(), resuming: Resuming::new(note) }
+    }
+
+    /// Looks at the machine's clocks; to be called about once a second. As long as it is not believed how much time has passed: what the
+    /// wall clock says of that.
+    pub(crate) fn look(&mut self) -> Result<Clock, Duration> {
+        let reading = Reading::now(self.boot_id);
+        match self.resuming.look(&reading) {
+            Some((steady, believed)) => Ok(Clock::new(&reading, steady, believed)),
+            None => Err(self.resuming.said(&reading)),
+        }
     }
 }
 

@@ -2,14 +2,18 @@
 //! moments that somebody named follow it, once it is believed. Whole nodes, in processes whose clock is set. Certificates, which
 //! are judged by the same clock, have a test of their own (`judged.rs`).
 
+use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
-use everpost::Micros;
+use everpost::{Micros, Node};
+use everpost_persistence::{Class, Key, Store};
 use everpost_tests::child::Child;
+use everpost_tests::logs;
 use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
 use everpost_tests::protocol::{Command, Event, Setup};
-use everpost_tests::wait::eventually;
+use everpost_tests::wait::{eventually, soon};
 use everpost_tests::waits::{Kind, LONG_WAIT, Order};
 use everpost_tests::wall::Wall;
 use everpost_tests::worker::{Script, Step, Worker, read, workers};
@@ -373,5 +377,52 @@ async fn a_thousand_deferrals_cost_no_task_and_an_earlier_moment_is_not_slept_th
     worker.send(Script::new([Step::Append(1)])).await.unwrap();
     eventually("the short one has its turn", || node.statistics().waiting as u64 == DEFERRALS).await;
     assert_eq!(read(&worker).await.entries, [1, 2]);
+    node.stop().await.unwrap();
+}
+
+/// What a run leaves about time: a version, which boot it was, and what its clocks said.
+type TimeNote = (u8, Option<u128>, u64, u64, u64);
+
+/// Lets the last run of a store have been so long ago, in another boot of the machine.
+async fn boot_after(folder: &Path, off: Duration) {
+    const NOTE: Key = Key::Note { name: 1 };
+    let (store, _) = Store::open(folder, everpost_tests::config().store, || ()).unwrap();
+    let note = store.get(&NOTE).unwrap().expect("each run leaves one");
+    let (version, boot_id, boot, steady, _): TimeNote = postcard::from_bytes(&note).unwrap();
+    assert!(boot_id.is_some(), "boots can be told apart");
+    let wall = Micros::now().0 - u64::try_from(off.as_micros()).unwrap();
+    let note: TimeNote = (version, Some(1), boot, steady, wall);
+    let permit = store.reserve(Class::Outside, 100).await.unwrap();
+    store.submit(permit, |stage| stage.put(NOTE, postcard::to_allocvec(&note).unwrap().into()));
+    store.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_boot_a_start_waits_for_a_clock_that_says_that_much_time_has_passed_and_nothing_comes_of_it() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    logs::keep();
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let builder = || {
+        let node = Node::builder("booted", folder.path()).actor(Worker::new(&probe));
+        node.config(everpost_tests::config())
+    };
+    let node = builder().start().await.unwrap();
+    node.actor::<Worker>("one").send_after(Script::new([Step::Append(1)]), DAY).await.unwrap();
+    node.stop().await.unwrap();
+    boot_after(folder.path(), DAY * 365 * 12).await;
+    let starting = tokio::spawn(builder().start());
+    logs::line("booted", "the start waits for the wall clock", "").await;
+    starting.abort();
+    assert!(starting.await.unwrap_err().is_cancelled());
+    soon("the store is free again", async {
+        while Store::open(folder.path(), everpost_tests::config().store, || ()).is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    boot_after(folder.path(), Duration::from_secs(1800)).await;
+    let node = soon("half an hour is believed", builder().start()).await.unwrap();
+    assert_eq!(node.statistics().timers, 1);
+    assert!(read(&node.actor::<Worker>("one")).await.entries.is_empty());
     node.stop().await.unwrap();
 }

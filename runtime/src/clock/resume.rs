@@ -1,10 +1,16 @@
 //! How the node's own timeline goes on in another process. Pure: what the clocks say is handed in.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Micros, Steady};
+use super::settled::{News, Settled};
+use super::{Micros, Steady, micros};
 
 const NOTE_VERSION: u8 = 1;
+/// How much time the wall clock may say at once that has passed over a boot. More of it must stand before it is believed, as any step of the
+/// clock; a start waits for that, which is little beside the time that it says.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(60 * 60);
 
 /// What a run of the node has left about time; specified in `docs/FORMAT.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +39,11 @@ impl Note {
         Self { version: NOTE_VERSION, boot_id, boot, steady: steady.0, wall: believed.0 }
     }
 
+    /// The moment, and the wall time, so much later.
+    fn after(&self, passed: u64) -> (Steady, Micros) {
+        (Steady(self.steady.saturating_add(passed)), Micros(self.wall.saturating_add(passed)))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("plain values can be encoded")
     }
@@ -47,15 +58,40 @@ impl Note {
 ///
 /// In the same boot of the machine as much time has passed as its clock says that nobody can set; so a wall clock that says otherwise
 /// was set. In another boot only the wall clock knows. One that says less than the last run knew is certainly wrong: nothing
-/// has passed by it, and it is not believed before it has stood for a while.
-pub(super) fn resume(note: Option<&Note>, now: &Reading) -> (Steady, Micros) {
-    let Some(note) = note else { return (Steady(now.wall.0), now.wall) };
-    let passed = if note.boot_id.is_some() && note.boot_id == now.boot_id {
-        now.boot.saturating_sub(note.boot)
-    } else {
-        now.wall.0.saturating_sub(note.wall)
-    };
-    (Steady(note.steady.saturating_add(passed)), Micros(note.wall.saturating_add(passed)))
+/// has passed by it, and it is not believed before it has stood for a while. Nor is one that says that more than [`AT_ONCE`] has
+/// passed, and the timeline does not go on before it is: it could not go back, and nothing on it may jump. Where boots cannot be told
+/// apart every restart would have to wait, so there it is believed.
+#[derive(Debug)]
+pub(super) struct Resuming {
+    note: Option<Note>,
+    /// What the wall clock says since it was first looked at.
+    settled: Option<Settled>,
+}
+
+impl Resuming {
+    pub(super) fn new(note: Option<Note>) -> Self {
+        Self { note, settled: None }
+    }
+
+    /// Looks at the clocks, about once a second. None as long as nobody can say how much time has passed.
+    pub(super) fn look(&mut self, now: &Reading) -> Option<(Steady, Micros)> {
+        let Some(note) = self.note else { return Some((Steady(now.wall.0), now.wall)) };
+        if note.boot_id.is_some() && note.boot_id == now.boot_id {
+            return Some(note.after(now.boot.saturating_sub(note.boot)));
+        }
+        let passed = now.wall.0.saturating_sub(note.wall);
+        if passed <= micros(AT_ONCE) || note.boot_id.is_none() || now.boot_id.is_none() {
+            return Some(note.after(passed));
+        }
+        let boot = Steady(now.boot);
+        let settled = self.settled.get_or_insert_with(|| Settled::new(boot, Micros(note.wall)));
+        matches!(settled.look(boot, now.wall), Some(News::Believed(_))).then(|| note.after(passed))
+    }
+
+    /// How much time has passed, by the wall clock.
+    pub(super) fn said(&self, now: &Reading) -> Duration {
+        Duration::from_micros(self.note.map_or(0, |note| now.wall.0.saturating_sub(note.wall)))
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +102,10 @@ mod tests {
 
     fn reading(boot_id: u128, boot: u64, wall: u64) -> Reading {
         Reading { boot_id: Some(boot_id), boot, wall: Micros(wall) }
+    }
+
+    fn resume(note: Option<&Note>, now: &Reading) -> (Steady, Micros) {
+        Resuming::new(note.copied()).look(now).expect("it is believed at once")
     }
 
     fn note(boot_id: u128, boot: u64, steady: u64, wall: u64) -> Note {
@@ -109,12 +149,57 @@ mod tests {
         assert_eq!(resume(Some(&note(1, 50, 1000, 1200)), &reading(1, 20, 9000)), (Steady(1000), Micros(1200)));
     }
 
+    const SECOND: u64 = 1_000_000;
+    const HOUR: u64 = 3600 * SECOND;
+    const YEAR: u64 = 365 * 24 * HOUR;
+
+    /// Looks once a second over a boot, at a clock that says in each second that so much has passed since the note. When something was
+    /// believed, and how much of the timeline has passed then.
+    fn looks(said: impl Fn(u64) -> u64) -> Option<(u64, u64)> {
+        let mut resuming = Resuming::new(Some(note(1, 50, 5 * YEAR, 50 * YEAR)));
+        let mut look = |second: u64| {
+            let now = reading(2, (second + 9) * SECOND, 50 * YEAR + said(second) + second * SECOND);
+            resuming.look(&now)
+        };
+        (0..300).find_map(|second| {
+            let (steady, wall) = look(second)?;
+            assert_eq!(steady.0 - 5 * YEAR, wall.0 - 50 * YEAR);
+            Some((second, steady.0 - 5 * YEAR))
+        })
+    }
+
+    #[test]
+    fn over_a_boot_an_hour_is_believed_at_once_and_more_when_it_has_stood() {
+        assert_eq!(looks(|_| HOUR), Some((0, HOUR)));
+        for passed in [HOUR + 1, 8 * HOUR, 12 * YEAR] {
+            assert_eq!(looks(|_| passed), Some((60, passed + 60 * SECOND)));
+        }
+    }
+
+    #[test]
+    fn nothing_comes_of_a_clock_that_is_far_ahead_after_a_boot_and_set_right_soon() {
+        for wrong in [2 * HOUR, 12 * YEAR] {
+            assert_eq!(looks(|second| if second < 3 { wrong } else { HOUR / 2 }), Some((3, HOUR / 2 + 3 * SECOND)));
+            let later = looks(|second| if second < 3 { wrong } else { 9 * HOUR });
+            assert_eq!(later, Some((63, 9 * HOUR + 63 * SECOND)), "what it says then has to stand too");
+        }
+        assert_eq!(looks(|second| second * 2 * HOUR + 2 * HOUR), None, "it never stands");
+    }
+
+    #[test]
+    fn where_boots_cannot_be_told_apart_the_wall_clock_is_believed() {
+        let unknown = Note { boot_id: None, ..note(1, 50, 1000, 1200) };
+        let now = Reading { boot_id: None, ..reading(0, 90, 9 * HOUR) };
+        assert_eq!(resume(Some(&unknown), &now).1, Micros(9 * HOUR));
+    }
+
     proptest! {
         #[test]
         fn no_start_goes_back(steady: u64, wall: u64, boot: u64, says: [u64; 2], same: bool) {
             let now = reading(u128::from(same), says[0], says[1]);
-            let (resumed, believed) = resume(Some(&note(1, boot, steady, wall)), &now);
-            prop_assert!(resumed >= Steady(steady) && believed >= Micros(wall));
+            if let Some((resumed, believed)) = Resuming::new(Some(note(1, boot, steady, wall))).look(&now) {
+                prop_assert!(resumed >= Steady(steady) && believed >= Micros(wall));
+            }
         }
     }
 }

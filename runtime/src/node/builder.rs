@@ -224,9 +224,7 @@ impl NodeBuilder {
         };
         let (store, opened, slots, in_hand) = once_free(open, is_cut_off).await?;
         if is_cut_off() {
-            let closed = tokio::task::spawn_blocking(move || store.close()).await;
-            closed.map_err(|_| NodeEnded::RuntimeGone)?.map_err(NodeEnded::Failed)?;
-            return Err(NodeEnded::Stopped.into());
+            return Err(cut_off(store).await);
         }
         let gate = Gate::new(store.clone(), progress);
         let hands = Hands::new(slots, store.epoch().nonce);
@@ -242,7 +240,9 @@ impl NodeBuilder {
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);
         let noted = store.clone();
-        let clock = Arc::new(blocking(move || clocks::resume(&noted)).await?);
+        let note = blocking(move || clocks::last_note(&noted)).await?;
+        let Some(clock) = clocks::resume(&name, note, is_cut_off).await else { return Err(cut_off(store).await) };
+        let clock = Arc::new(clock);
         if let Some(identity) = &identity {
             // By the clock that is believed: one that was set just now spoils no certificate.
             identity.check(&name, clock.wall().into())?;
@@ -254,6 +254,15 @@ impl NodeBuilder {
         let recover = move || recover::recover(&recovering, &in_hand, quarantine_unhandled);
         let recovered = blocking(recover).await?;
         start(core, parts, recovered, cluster.zip(identity)).await
+    }
+}
+
+/// Nobody wants the node any more: its store is closed.
+async fn cut_off(store: Store) -> StartError {
+    match tokio::task::spawn_blocking(move || store.close()).await {
+        Ok(Ok(())) => NodeEnded::Stopped.into(),
+        Ok(Err(error)) => NodeEnded::Failed(error).into(),
+        Err(_) => NodeEnded::RuntimeGone.into(),
     }
 }
 
@@ -306,6 +315,7 @@ async fn start(
         None => None,
     };
     let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
+    let retaining = tokio::spawn(retention::retain(Arc::clone(&core)));
     let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
     let looking = tokio::spawn(watch::watch(Arc::clone(&core)));
     let turning = tokio::spawn(wheel::turn(Arc::clone(&core)));
@@ -315,7 +325,6 @@ async fn start(
         let core = &lifeline.0.core;
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
-    let retaining = tokio::spawn(retention::retain(Arc::clone(&core)));
     });
     [sweeping, retaining, watching, looking, turning].into_iter().for_each(|task| node.tasks.add_background(task));
     if let Err(error) = begin(&node, parts, recovered).await {

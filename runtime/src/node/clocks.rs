@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use everpost_persistence::{Class, Key, Position, ReadError, Store};
 
-use crate::clock::{Clock, News, Note, SETTLE};
+use crate::clock::{Clock, News, Note, ResumingClock, SETTLE};
 use crate::core::Core;
 
 /// Where the store keeps the note.
@@ -18,8 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// depends on its age: if the wall clock says too little then, the timeline goes on from the note.
 const NOTE_EVERY: u32 = 60;
 
-/// The clock of a store, as the last run has left it. Blocks.
-pub(super) fn resume(store: &Store) -> Result<Clock, ReadError> {
+/// What the last run has left, if this build can read it. Blocks.
+pub(super) fn last_note(store: &Store) -> Result<Option<Note>, ReadError> {
     let record = store.get(&TIME)?;
     let note = record.as_deref().and_then(Note::decode);
     if record.is_some() && note.is_none() {
@@ -28,7 +28,31 @@ pub(super) fn resume(store: &Store) -> Result<Clock, ReadError> {
             "the note of the last run cannot be read by this build; waits go on by the wall clock"
         );
     }
-    Ok(Clock::resume(note.as_ref()))
+    Ok(note)
+}
+
+/// The clock of a node that goes on from there. After a boot of the machine it waits until the wall clock has stood, if that says that
+/// much time has passed. None when nobody wants the node any more.
+pub(super) async fn resume(
+    node: &str,
+    note: Option<Note>,
+    is_cut_off: &(dyn Fn() -> bool + Send + Sync),
+) -> Option<Clock> {
+    let mut resuming = ResumingClock::new(note);
+    let mut is_told = false;
+    loop {
+        let said = match resuming.look() {
+            Ok(clock) => return Some(clock),
+            Err(said) => said,
+        };
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(node, ?said, believed_after = ?SETTLE, event = "the start waits for the wall clock", "the machine was started anew, and its wall clock says that so much time has passed since the last run: all waits would end by that, so it has to stand first");
+        }
+        if is_cut_off() {
+            return None;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Writes down what the next run is to go on from. Returns its ticket; none when there is no room for it now.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::index::Entry;
 use self::index::Index;
-use crate::clock::Steady;
+use crate::clock::{Clock, Steady};
 use crate::core::Core;
 use crate::mailbox::Mailbox;
 
@@ -77,6 +77,16 @@ pub(crate) async fn turn(core: Arc<Core>) {
             Some(Duration::ZERO) => tokio::task::yield_now().await,
             // Early or late: it is looked at again.
             Some(wait) => _ = timeout(wait.min(LOOK_EVERY), core.wheel.earlier.notified()).await,
+        }
+    }
+}
+
+/// Waits for a moment of the timeline, for what is not worth an entry in the wheel. It looks as often as that does.
+pub(crate) async fn reached(clock: &Clock, moment: Steady) {
+    loop {
+        match moment.since(clock.steady()) {
+            Duration::ZERO => return,
+            wait => tokio::time::sleep(wait.min(LOOK_EVERY)).await,
         }
     }
 }

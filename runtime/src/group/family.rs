@@ -21,6 +21,7 @@ use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
 use crate::budget::Restarts;
 use crate::core::Core;
+use crate::wheel;
 
 /// What a group is told.
 #[derive(Debug)]
@@ -252,9 +253,9 @@ impl Members {
             timer.abort();
         }
         self.timer = self.rules.wake_at().map(|moment| {
-            let (group, wait) = (myself.clone(), moment.since(core.clock.steady()));
+            let (group, clock) = (myself.clone(), Arc::clone(&core.clock));
             tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
+                wheel::reached(&clock, moment).await;
                 // One that is gone has nothing due.
                 let _ = group.cast(Order::Tick);
             })

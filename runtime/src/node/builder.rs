@@ -169,6 +169,9 @@ impl NodeBuilder {
 
     /// Opens the store, recovers what it holds and starts handling it. What waits is handled in the background.
     ///
+    /// On a machine that was started anew it takes a minute longer when the wall clock says that more than an hour has passed since the
+    /// last run: that clock has to stand first, since all waits end by it.
+    ///
     /// # Errors
     ///
     /// [`StartError`]; nothing runs then, and nothing in the store was lost.

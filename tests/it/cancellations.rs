@@ -434,7 +434,8 @@ async fn what_only_watches_a_node_and_its_stop_may_be_dropped() {
     };
     // It takes the runtime that it runs on, as a start does.
     let check = || within(Handle::current(), builder.check_upgrade());
-    assert!(cut("NodeBuilder::check_upgrade", check, free).await.unwrap().is_clean());
+    // Boxed, since all of it together is large.
+    assert!(Box::pin(cut("NodeBuilder::check_upgrade", check, free)).await.unwrap().is_clean());
 }
 
 impl Handler<Job> for Scout {

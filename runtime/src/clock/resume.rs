@@ -8,9 +8,9 @@ use super::settled::{News, Settled};
 use super::{Micros, Steady, micros};
 
 const NOTE_VERSION: u8 = 1;
-/// How much time the wall clock may say at once that has passed over a boot. More of it must stand before it is believed, as any step of the
-/// clock; a start waits for that, which is little beside the time that it says.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(60 * 60);
+/// How much time the wall clock may say at once that has passed over a boot: more than an outage takes, since a start that waits is an
+/// outage itself. More of it must stand before it is believed, as any step of the clock.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a run of the node has left about time; specified in `docs/FORMAT.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +151,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
     const HOUR: u64 = 3600 * SECOND;
-    const YEAR: u64 = 365 * 24 * HOUR;
+    const DAY: u64 = 24 * HOUR;
+    const YEAR: u64 = 365 * DAY;
 
     /// Looks once a second over a boot, at a clock that says in each second that so much has passed since the note. When something was
     /// believed, and how much of the timeline has passed then.
@@ -169,21 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn over_a_boot_an_hour_is_believed_at_once_and_more_when_it_has_stood() {
-        assert_eq!(looks(|_| HOUR), Some((0, HOUR)));
-        for passed in [HOUR + 1, 8 * HOUR, 12 * YEAR] {
+    fn over_a_boot_thirty_days_are_believed_at_once_and_more_when_they_have_stood() {
+        for passed in [HOUR, 30 * DAY] {
+            assert_eq!(looks(|_| passed), Some((0, passed)));
+        }
+        for passed in [30 * DAY + 1, 12 * YEAR] {
             assert_eq!(looks(|_| passed), Some((60, passed + 60 * SECOND)));
         }
     }
 
     #[test]
     fn nothing_comes_of_a_clock_that_is_far_ahead_after_a_boot_and_set_right_soon() {
-        for wrong in [2 * HOUR, 12 * YEAR] {
+        for wrong in [60 * DAY, 12 * YEAR] {
             assert_eq!(looks(|second| if second < 3 { wrong } else { HOUR / 2 }), Some((3, HOUR / 2 + 3 * SECOND)));
-            let later = looks(|second| if second < 3 { wrong } else { 9 * HOUR });
-            assert_eq!(later, Some((63, 9 * HOUR + 63 * SECOND)), "what it says then has to stand too");
+            let later = looks(|second| if second < 3 { wrong } else { 45 * DAY });
+            assert_eq!(later, Some((63, 45 * DAY + 63 * SECOND)), "what it says then has to stand too");
         }
-        assert_eq!(looks(|second| second * 2 * HOUR + 2 * HOUR), None, "it never stands");
+        assert_eq!(looks(|second| (second + 1) * 31 * DAY), None, "it never stands");
     }
 
     #[test]

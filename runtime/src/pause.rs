@@ -1,8 +1,11 @@
 //! Pausing and resuming: an address, or all of an actor type. What is paused keeps accepting and handles nothing.
 
+use std::sync::Arc;
+
 use everpost_persistence::AdmissionError;
 
 use crate::actor::Actor;
+use crate::address::Address;
 use crate::clock::Micros;
 use crate::cluster::Owner;
 use crate::gate::NodeEnded;
@@ -10,6 +13,7 @@ use crate::handle::ActorHandle;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::supervised::{PauseReason, Paused};
+use crate::supervision::Kind;
 
 /// Why nothing was paused or resumed.
 #[derive(thiserror::Error)]
@@ -49,10 +53,13 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
-        self.set_paused(Some(asked(reason, self.core.clock.wall()))).await
+        let (address, kind) = self.supervised_here()?;
+        let ticket = self.core.pause(address, kind, asked(reason, self.core.clock.wall())).await?;
+        Ok(self.core.gate.durable(ticket).await?)
     }
 
-    /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused.
+    /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state may have
+    /// ended the process stays a suspect: such deaths are counted whatever is paused and resumed meanwhile.
     ///
     /// # Errors
     ///
@@ -62,7 +69,9 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume(&self) -> Result<(), PauseError> {
-        self.set_paused(None).await
+        let (address, _) = self.supervised_here()?;
+        let ticket = self.core.resume(address).await?;
+        Ok(self.core.gate.durable(ticket).await?)
     }
 
     /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for which
@@ -74,16 +83,14 @@ impl<A: Actor> ActorHandle<A> {
         inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone())
     }
 
-    async fn set_paused(&self, paused: Option<Paused>) -> Result<(), PauseError> {
+    fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {
         self.core.check_intake()?;
         let address = self.address.address();
         if let Owner::Away(peer, _) = self.core.owner(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
         }
         let kind = self.core.kinds.get(A::TYPE);
-        let kind = kind.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
-        let ticket = self.core.set_paused(address, kind, paused).await?;
-        Ok(self.core.gate.durable(ticket).await?)
+        Ok((address, kind.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
     }
 }
 

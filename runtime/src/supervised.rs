@@ -97,6 +97,26 @@ impl Supervised {
         Self { paused: Some(paused), ..Self::default() }
     }
 
+    /// Pauses it, and nothing else: what is known of it besides stays. False when it is paused already for a reason that says more:
+    /// paused for another, its state could be loaded again.
+    pub(crate) fn pause(&mut self, paused: Paused) -> bool {
+        let may = self.barred().is_none();
+        if may {
+            self.paused = Some(paused);
+        }
+        may
+    }
+
+    /// Lets it go on, with its whole budget. A suspicion stays: the process would die of the state without end if nobody counted.
+    /// False, and nothing has changed, when it is not paused.
+    pub(crate) fn resume(&mut self) -> bool {
+        let was_paused = self.paused.take().is_some();
+        if was_paused {
+            self.restarts = Restarts::default();
+        }
+        was_paused
+    }
+
     /// Restarted at these moments, and not paused.
     pub(crate) fn restarted(restarts: Restarts) -> Self {
         Self { restarts, ..Self::default() }
@@ -215,6 +235,28 @@ mod tests {
         let record = supervised.encode("a/b");
         assert_eq!(record, [&[1, 3][..], b"a/b", &[0, 1, 2, 2, 7]].concat());
         assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));
+    }
+
+    #[test]
+    fn an_order_changes_nothing_but_the_pause_and_one_that_changes_nothing_says_so() {
+        let asked = || Paused { reason: PauseReason::Asked("why not".into()), since: Micros(7).into() };
+        let budget = Budget::new(1, Duration::from_secs(1));
+        let mut supervised = Supervised::default();
+        supervised.failed(at(5), &budget, "first");
+        supervised.suspect(true, 2, Micros(6));
+        let before = supervised.clone();
+        assert!(!supervised.resume(), "it is not paused");
+        assert_eq!(supervised, before);
+        assert!(supervised.pause(asked()));
+        assert_eq!(supervised, Supervised { paused: Some(asked()), ..before });
+        assert!(supervised.resume());
+        assert_eq!(supervised, Supervised { suspicion: Some(0), ..Supervised::default() }, "with its whole budget");
+
+        assert!(!supervised.suspect(true, 2, Micros(8)) && supervised.suspect(true, 2, Micros(9)));
+        let barred = supervised.clone();
+        assert!(!supervised.pause(asked()));
+        assert_eq!(supervised, barred);
+        assert!(supervised.resume() && supervised.is_plain());
     }
 
     #[test]

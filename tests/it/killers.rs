@@ -155,6 +155,33 @@ async fn two_such_states_are_told_apart() {
     check(&killers, |deaths| (1 + 2 * ATTEMPTS_MAX..=2 + 2 * ATTEMPTS_MAX).contains(&deaths)).await;
 }
 
+/// The order used to take the suspicion with it, so that no death was counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_main_that_pauses_or_resumes_such_an_actor_at_once_made_every_start_die_and_now_deaths_count() {
+    let key = "slow";
+    for order in [Command::Pause(key.into()), Command::Resume(key.into())] {
+        let folder = everpost_tests::folder();
+        let killer = loaded(key, Death::Lit);
+        fill(folder.path(), std::slice::from_ref(&killer)).await;
+        let setup = Setup { attempts_max: ATTEMPTS_MAX, ..Setup::alone(folder.path()) };
+        let start = |orders: &[Command]| {
+            let mut child = Child::start(&setup);
+            orders.iter().for_each(|order| child.tell(order));
+            child.end_or(&Event::Drained).0
+        };
+        let drain = Command::DrainTo { paused: 1, waiting: killer.waiting.len() };
+        assert!(start(&[Command::Light]).is_some(), "it becomes a suspect");
+        for _ in 0..ATTEMPTS_MAX {
+            assert!(start(&[order.clone(), Command::Light]).is_some(), "it dies in its trial");
+        }
+        assert_eq!(start(&[Command::Light, drain]), None, "{order:?}: it dies once more");
+        let node = load::actors(workers(folder.path(), &Probe::new())).start().await.unwrap();
+        let paused = node.actor::<Worker>(key).paused().unwrap().reason.to_string();
+        assert!(paused.contains("the process died"), "{paused}");
+        node.stop().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_kills_the_process_when_it_is_decoded_or_dropped_ends_in_the_dead_letters() {
     let folder = everpost_tests::folder();

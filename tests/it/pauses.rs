@@ -173,6 +173,8 @@ async fn a_spent_restart_budget_pauses_the_actor_survives_the_process_and_loses_
 
     let node = fragile(folder.path()).await;
     let actor = node.actor::<Fragile>("one");
+    // It is not paused, so that this does not make its budget whole.
+    actor.resume().await.unwrap();
     actor.send(Push { number: 0, how: How::Poison }).await.unwrap();
     eventually("the third is one too many, although the process is another", || actor.paused().is_some()).await;
     let PauseReason::BudgetSpent(error) = actor.paused().unwrap().reason else { panic!("paused for another reason") };

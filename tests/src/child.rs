@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 pub use self::serve::serve;
-use crate::protocol::{CHECK_VARIABLE, Command, Event, MARK, Setup, VARIABLE};
+use crate::protocol::{CHECK_VARIABLE, Command, Event, MARK, PRETTY_VARIABLE, Setup, VARIABLE};
 use crate::wait::DEADLINE;
 use crate::wall::Wall;
 
@@ -91,6 +91,16 @@ impl Child {
     #[must_use]
     pub fn up(setup: &Setup) -> Self {
         Self::start(setup).once_up()
+    }
+
+    /// As [`Child::up`], with logs as people read them.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn up_pretty(setup: &Setup) -> Self {
+        Self::start_with(setup, [(PRETTY_VARIABLE, PathBuf::from("1"))]).once_up()
     }
 
     /// As [`Child::up`], with a wall clock of its own.

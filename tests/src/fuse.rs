@@ -3,12 +3,16 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// Whether what waits for that may end the process.
+static LIT: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
 /// At which step of a state the process ends, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub enum Death {
     Abort,
     /// It uses up the stack of the thread.
     Overflow,
+    /// It aborts once [`light`] was called, and waits for that: so a test does something before.
+    Lit,
 }
 
 /// The part of a state.
@@ -55,6 +61,7 @@ impl Fuse {
             Some(Spark { at, by }) if at == moment && ARMED.load(Ordering::Relaxed) => match by {
                 Death::Abort => std::process::abort(),
                 Death::Overflow => overflow(),
+                Death::Lit => abort_once_lit(),
             },
             _ => {}
         }
@@ -85,6 +92,18 @@ impl<'de> Deserialize<'de> for Fuse {
 /// From here on this process ends where a fuse says so.
 pub fn arm() {
     ARMED.store(true, Ordering::Relaxed);
+}
+
+/// Lets go on what waits for it, now and later.
+pub fn light() {
+    *LIT.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    LIT.1.notify_all();
+}
+
+fn abort_once_lit() -> ! {
+    let lit = LIT.0.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(LIT.1.wait_while(lit, |lit| !*lit));
+    std::process::abort()
 }
 
 /// Ends the process by using up the stack.

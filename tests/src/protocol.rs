@@ -18,6 +18,9 @@ pub const VARIABLE: &str = "EVERPOST_TEST_CHILD";
 /// The environment variable that makes the child check its store for an upgrade, and start nothing.
 pub const CHECK_VARIABLE: &str = "EVERPOST_TEST_CHECK";
 
+/// The environment variable that makes the child log as people read it.
+pub const PRETTY_VARIABLE: &str = "EVERPOST_TEST_PRETTY";
+
 /// How a child starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
@@ -65,6 +68,12 @@ pub enum Command {
         /// How many messages.
         waiting: usize,
     },
+    /// Pause the worker of this key.
+    Pause(String),
+    /// Resume the worker of this key, paused or not.
+    Resume(String),
+    /// Let what waits for that end the process.
+    Light,
     /// Send jobs on every stream of the load, from these numbers on, until killed.
     Load(Vec<(u32, u32)>),
     /// Something for the test of clocks.

@@ -52,8 +52,6 @@ impl Core {
         };
         tracing::error!(node = %self.name, actor = %mailbox.address, bytes, bytes_max, setting, event = "paused", "{reason}");
         supervised.paused = Some(Paused { reason, since: self.clock.wall().into() });
-        let record = supervised.encode(mailbox.address.as_str());
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.supervision_key(), record));
-        inner.last_submitted = ticket;
+        self.keep_supervised(&mut inner, mailbox, permit);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Position, ReadError, Table};
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError, Table};
 
 use super::Core;
 use crate::address::{Address, mailbox_id};
@@ -17,37 +17,48 @@ use crate::supervision::Kind;
 const SUSPICION_BYTES: usize = 1024;
 
 impl Core {
-    /// Pauses or resumes an actor of this node. Returns what must be durable for that to count.
-    pub(crate) async fn set_paused(
+    /// Pauses an actor of this node. Returns what must be durable for that to count.
+    pub(crate) async fn pause(
         &self,
         address: &Address,
         kind: &Arc<Kind>,
-        paused: Option<Paused>,
+        paused: Paused,
     ) -> Result<Position, AdmissionError> {
-        let mailbox = self.directory.find(address.mailbox());
-        if paused.is_some()
-            && let Some(inner) = mailbox.as_ref().map(|mailbox| mailbox.lock())
-            && inner.barred().is_some()
-        {
-            // It is paused already, for a reason that says more: by another its state could be loaded again.
-            return Ok(inner.last_submitted);
-        }
-        let supervised = paused.map(Supervised::paused);
-        let record = supervised.as_ref().map(|supervised| supervised.encode(address.as_str()));
-        let class = Class::Turn { grows: record.is_some() };
-        let permit = self.store.reserve(class, record.as_ref().map_or(0, Bytes::len)).await?;
+        let bytes = Supervised::paused(paused.clone()).encode(address.as_str()).len() + SUSPICION_BYTES;
+        let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
         let mailbox = self.directory.mailbox(address, kind);
         let mut inner = mailbox.lock();
+        if inner.supervised.get_or_insert_default().pause(paused) {
+            self.keep_supervised(&mut inner, &mailbox, permit);
+        }
+        Ok(inner.last_submitted)
+    }
+
+    /// Resumes an actor of this node. Returns what must be durable for that to count.
+    pub(crate) async fn resume(&self, address: &Address) -> Result<Position, AdmissionError> {
+        let permit = self.store.reserve(Class::Turn { grows: false }, SUSPICION_BYTES).await?;
+        // What is paused is in memory; what is not has nothing that is not durable.
+        let Some(mailbox) = self.directory.find(address.mailbox()) else { return Ok(Position(0)) };
+        let mut inner = mailbox.lock();
+        if inner.supervised.as_deref_mut().is_some_and(Supervised::resume) {
+            self.keep_supervised(&mut inner, &mailbox, permit);
+            if !inner.is_idle() {
+                inner.ring(&mailbox);
+            }
+        }
+        Ok(inner.last_submitted)
+    }
+
+    /// Writes down what is known of an actor, which forgets what is not worth a record.
+    pub(super) fn keep_supervised(&self, inner: &mut Inner, mailbox: &Mailbox, permit: Permit<'_>) -> Position {
+        inner.supervised.take_if(|supervised| supervised.is_plain());
+        let record = inner.supervised.as_ref().map(|supervised| supervised.encode(mailbox.address.as_str()));
         let (ticket, ()) = self.store.submit(permit, |stage| match record {
             Some(record) => stage.put(mailbox.supervision_key(), record),
             None => stage.delete(mailbox.supervision_key()),
         });
         inner.last_submitted = ticket;
-        inner.supervised = supervised.map(Box::new);
-        if inner.supervised.is_none() && !inner.is_idle() {
-            inner.ring(&mailbox);
-        }
-        Ok(ticket)
+        ticket
     }
 
     /// Pauses or resumes an actor type on this node.
@@ -99,10 +110,7 @@ impl Core {
         if is_paused {
             tracing::error!(node = %self.name, actor = %mailbox.address, event = "paused", "the process died of the state of the actor as often as it may: it keeps accepting, and its state is not loaded until it is resumed");
         }
-        let record = supervised.encode(mailbox.address.as_str());
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(mailbox.supervision_key(), record));
-        inner.last_submitted = ticket;
-        Some((ticket, is_paused))
+        Some((self.keep_supervised(&mut inner, mailbox, permit), is_paused))
     }
 
     /// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
@@ -112,17 +120,7 @@ impl Core {
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.as_deref_mut()?;
         supervised.suspicion.take()?;
-        let record = (!supervised.is_plain()).then(|| supervised.encode(mailbox.address.as_str()));
-        let is_plain = record.is_none();
-        let (ticket, ()) = self.store.submit(permit, |stage| match record {
-            Some(record) => stage.put(mailbox.supervision_key(), record),
-            None => stage.delete(mailbox.supervision_key()),
-        });
-        if is_plain {
-            inner.supervised = None;
-        }
-        inner.last_submitted = ticket;
-        Some(ticket)
+        Some(self.keep_supervised(&mut inner, mailbox, permit))
     }
 
     /// Forgets a budget that is whole again.
@@ -132,8 +130,7 @@ impl Core {
             && let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, 0)
         {
             inner.supervised = None;
-            let (ticket, ()) = self.store.submit(permit, |stage| stage.delete(mailbox.supervision_key()));
-            inner.last_submitted = ticket;
+            self.keep_supervised(inner, mailbox, permit);
         }
     }
 

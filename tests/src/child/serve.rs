@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::fuse;
 use crate::load;
 use crate::probe::Probe;
-use crate::protocol::{CHECK_VARIABLE, Command, Event, Setup, VARIABLE, emit};
+use crate::protocol::{CHECK_VARIABLE, Command, Event, PRETTY_VARIABLE, Setup, VARIABLE, emit};
 use crate::wait::eventually;
 use crate::waits::{self, Waiting};
 use crate::worker::{Quick, Script, Step, Target, Worker, workers};
@@ -27,7 +27,9 @@ pub fn serve() {
         return;
     };
     let setup: Setup = serde_json::from_str(&setup).expect("the parent says how to start");
-    everpost::init_logs(everpost::LogFormat::Json).expect("logs are set up once");
+    let is_pretty = std::env::var_os(PRETTY_VARIABLE).is_some();
+    let format = if is_pretty { everpost::LogFormat::Pretty } else { everpost::LogFormat::Json };
+    everpost::init_logs(format).expect("logs are set up once");
     fuse::arm();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("the system has threads").block_on(run(setup));
@@ -69,6 +71,9 @@ async fn run(setup: Setup) {
                 eventually("it drains", is_drained).await;
                 emit(&Event::Drained);
             }
+            Command::Pause(key) => node.actor::<Worker>(&key).pause("told to").await.expect("the store works"),
+            Command::Resume(key) => node.actor::<Worker>(&key).resume().await.expect("the store works"),
+            Command::Light => fuse::light(),
             Command::Load(streams) => {
                 for (stream, first) in streams {
                     tokio::spawn(run_client(node.clone(), stream, first));

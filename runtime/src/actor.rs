@@ -1,5 +1,7 @@
 //! What a user implements: an actor, its handlers and its questions.
 
+pub(crate) mod constants;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -36,16 +38,17 @@ pub trait Actor: Sized + Send + Sync + 'static {
     /// read, say) and messages that had to be given up on after failing count, rejected and expired ones do not. Stored, so
     /// that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
     /// ([`ActorHandle::resume`](crate::ActorHandle::resume)). While it is the child of a group
-    /// ([`Child::actor`](crate::Child::actor)), its activations count for that instead.
+    /// ([`Child::actor`](crate::Child::actor)), its activations count for that instead. At most 1,000 restarts.
     const BUDGET: Budget = Budget::new(8, Duration::from_secs(60));
     /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
-    /// other messages of that kind wait, and those that are handled by turns pass them.
+    /// other messages of that kind wait, and those that are handled by turns pass them. At least 1.
     const HOLDS_MAX: usize = 64;
     /// How long a message may be held without [`Hold::progress`](crate::Hold::progress) before it is taken back, which is a
-    /// failed attempt.
+    /// failed attempt. Longer than zero.
     const HOLD_LIMIT: Duration = Duration::from_secs(30);
     /// How long a handler may take; what takes longer is cut off at its next await, and has failed like any other.
     /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
+    /// Longer than zero.
     const TIME_LIMIT: Duration = Duration::from_secs(30);
     /// What becomes of a message to this actor that has expired before it was handled, when its sender does not say
     /// ([`Post::when_expired`](crate::Post::when_expired)).

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::clock::Steady;
 
+/// How many restarts a budget may allow: each is in the record that is stored at every failure.
+pub(crate) const RESTARTS_MAX: u32 = 1000;
+
 /// How many restarts are allowed within a period. One more than that, and the budget is spent.
 ///
 /// Restarts are counted one by one: each stops counting when the period has passed since it. `Budget::new(0, ..)` allows

@@ -23,11 +23,11 @@ pub(crate) use self::roots::Groups;
 pub use self::roots::Supervised;
 pub use self::strategy::Restart;
 use self::strategy::Strategy;
-use crate::budget::Budget;
+use crate::budget::{Budget, RESTARTS_MAX};
 use crate::mailbox::Backoff;
 
 /// The most restarts that the budget of a group may have: each that counts is part of a stored record.
-pub const GROUP_RESTARTS_MAX: u32 = 1000;
+pub const GROUP_RESTARTS_MAX: u32 = RESTARTS_MAX;
 
 /// Describes a group of supervised tasks and keyed actors, and of groups in it, at any depth; [`Node::supervise`](crate::Node::supervise)
 /// starts it.

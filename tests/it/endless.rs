@@ -87,6 +87,7 @@ impl Actor for Patient {
     const TYPE: &'static str = "patient";
     const TIME_LIMIT: Duration = Duration::MAX;
     const HOLD_LIMIT: Duration = Duration::MAX;
+    const HOLDS_MAX: usize = usize::MAX;
     const BUDGET: Budget = Budget::new(3, Duration::MAX);
     type State = ();
 

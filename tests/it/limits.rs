@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use everpost::{
-    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, Refusal, SendError, Turn,
+    Actor, Budget, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, Refusal, SendError,
+    StartError, Turn,
 };
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::soon;
@@ -138,4 +139,37 @@ async fn a_node_is_bounded_in_messages_and_bytes_and_turns_are_not_held_back() {
         assert_eq!((read(&actor).await.entries, read(&other).await.entries), (vec![0, 1, 2], vec![5]));
         node.stop().await.unwrap();
     }
+}
+
+/// Has one constant that cannot work.
+struct Odd<const CASE: usize>;
+
+impl<const CASE: usize> Actor for Odd<CASE> {
+    const TYPE: &'static str = if CASE == 0 { "not a type" } else { "odd" };
+    const BUDGET: Budget = Budget::new(if CASE == 1 { 1001 } else { 1000 }, Duration::ZERO);
+    const HOLDS_MAX: usize = if CASE == 2 { 0 } else { 1 };
+    const HOLD_LIMIT: Duration = Duration::from_nanos(if CASE == 3 { 0 } else { 1 });
+    const TIME_LIMIT: Duration = Duration::from_nanos(if CASE == 4 { 0 } else { 1 });
+    type State = ();
+
+    fn handlers(_: &mut Handlers<Self>) {}
+}
+
+/// With `HOLDS_MAX = 0` messages that are held used to wait for ever, and nobody said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_type_whose_messages_would_stand_still_or_fail_for_ever_is_refused_at_the_start() {
+    async fn refused<const CASE: usize>() -> String {
+        let folder = everpost_tests::folder();
+        let started = Node::builder("node", folder.path()).actor(Odd::<CASE>).start().await;
+        let Err(error @ StartError::Constant { .. }) = started else { panic!("{CASE}: {started:?}") };
+        error.to_string()
+    }
+    let refused =
+        [refused::<0>().await, refused::<1>().await, refused::<2>().await, refused::<3>().await, refused::<4>().await];
+    for (constant, refused) in ["TYPE", "BUDGET", "HOLDS_MAX", "HOLD_LIMIT", "TIME_LIMIT"].iter().zip(&refused) {
+        assert!(refused.contains(&format!("cannot have this `{constant}`: ")), "{refused}");
+    }
+    let folder = everpost_tests::folder();
+    let node = Node::builder("node", folder.path()).actor(Odd::<5>).start().await.unwrap();
+    node.stop().await.unwrap();
 }

@@ -23,8 +23,8 @@ use self::opening::once_free;
 use super::recover::{self, Recovered};
 use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, retention, sweep, watch};
+use crate::actor::constants::{Unusable, unusable};
 use crate::actor::{Actor, Handlers};
-use crate::address::is_actor_type;
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
@@ -56,6 +56,7 @@ pub struct NodeBuilder {
 /// An actor type that is to live on the node.
 struct Part {
     kind: Arc<Kind>,
+    unusable: Option<Unusable>,
     supervise: Box<dyn FnOnce(Arc<Core>, Arc<Kind>) -> Supervising + Send + Sync>,
 }
 
@@ -80,7 +81,7 @@ impl NodeBuilder {
         let supervise = Box::new(move |core, kind: Arc<Kind>| -> Supervising {
             Box::pin(async move { supervise(core, &kind, Arc::new(actor), handlers).await })
         });
-        self.parts.push(Part { kind, supervise });
+        self.parts.push(Part { kind, unusable: unusable::<A>(), supervise });
         self
     }
 
@@ -400,9 +401,9 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: Identity) -> Result<
 
 fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartError> {
     let mut kinds: FxHashMap<&'static str, Arc<Kind>> = FxHashMap::default();
-    for Part { kind, .. } in parts {
-        if !is_actor_type(kind.name) {
-            return Err(StartError::ActorType(kind.name));
+    for Part { kind, unusable, .. } in parts {
+        if let Some(Unusable { constant, reason }) = *unusable {
+            return Err(StartError::Constant { actor_type: kind.name, constant, reason });
         }
         let mut others = kinds.keys().copied().filter(|other| *other != kind.name);
         if let Some(other) = others.find(|other| line_of(other) == line_of(kind.name)) {

@@ -16,9 +16,16 @@ pub enum StartError {
     /// A setting cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The name of an actor type is not allowed.
-    #[error("`{0}` cannot be an actor type: it has 1 to 64 characters of a-z, 0-9, `_` and `-`")]
-    ActorType(&'static str),
+    /// A constant of an actor type cannot work: messages would stand still, or fail for ever.
+    #[error("the actor type `{actor_type}` cannot have this `{constant}`: {reason}")]
+    Constant {
+        /// [`Actor::TYPE`](crate::Actor::TYPE).
+        actor_type: &'static str,
+        /// The name of the constant.
+        constant: &'static str,
+        /// What it has to be.
+        reason: &'static str,
+    },
     /// Two actors have the same type name.
     #[error("two actors of the node have the type `{0}`, so that their addresses cannot be told apart")]
     TwoActors(&'static str),

@@ -264,38 +264,37 @@ impl<A: Actor> Activation<A> {
         let progress = Progress::default();
         let mut staged = Staged::default();
         let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
-        // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
-        let turning = pin!(async {
-            let handled = {
-                let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
-                let handling = pin!(Some(self.handle(loaded, turn, payload)));
-                within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)).await
-            };
-            let handled = handled.unwrap_or_else(|TimeSpent| {
-                Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
-            });
-            match handled {
-                Ok(_) if staged.is_held => {
-                    let held = self.mailbox.lock().holding.take();
-                    if held.is_some_and(|held| held.is_dropped) {
-                        self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
-                    }
-                    Ok(())
-                }
-                Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled, &mut staged).await,
-                Err(failure) => {
-                    self.roll_back(loaded).await?;
-                    let held = self.mailbox.lock().holding.take();
-                    match held {
-                        Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
-                        None => _ = self.core.fail(&self.mailbox, position, failure).await,
-                    }
-                    Ok(())
-                }
-            }
+        let handled = {
+            let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
+            // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
+            let handling = pin!(Some(self.handle(loaded, turn, payload)));
+            let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)));
+            // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering a span at every
+            // poll is not free, even when nobody listens.
+            if span.is_disabled() { handling.await } else { handling.instrument(span).await }
+        };
+        let handled = handled.unwrap_or_else(|TimeSpent| {
+            Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
         });
-        // Entering a span at every poll is not free, even when nobody listens.
-        if span.is_disabled() { turning.await } else { turning.instrument(span).await }
+        match handled {
+            Ok(_) if staged.is_held => {
+                let held = self.mailbox.lock().holding.take();
+                if held.is_some_and(|held| held.is_dropped) {
+                    self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
+                }
+                Ok(())
+            }
+            Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled, &mut staged).await,
+            Err(failure) => {
+                self.roll_back(loaded).await?;
+                let held = self.mailbox.lock().holding.take();
+                match held {
+                    Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
+                    None => _ = self.core.fail(&self.mailbox, position, failure).await,
+                }
+                Ok(())
+            }
+        }
     }
 
     /// The message in hand has expired, and those who look for such messages have not come to it.

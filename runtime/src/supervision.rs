@@ -24,6 +24,7 @@ use crate::mailbox::{Mailbox, Presence};
 use crate::query::{AwayAnswer, Open};
 use crate::schema::Schema;
 use crate::supervised::Paused;
+use crate::telemetry::brief;
 
 /// An actor type on this node, without its Rust type.
 pub(crate) struct Kind {
@@ -310,7 +311,7 @@ impl<A: Actor> Supervisor<A> {
         };
         // With a message in hand it is told as the failure of that.
         if in_hand.is_none() && held.is_none() {
-            tracing::warn!(node = %self.core.name, actor = %mailbox.address, %error, event = "activation failed", "another is started after a while, unless its restart budget is spent");
+            tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), event = "activation failed", "another is started after a while, unless its restart budget is spent");
             self.core.restart_later(mailbox, error.to_string());
             return;
         }

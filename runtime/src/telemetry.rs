@@ -8,6 +8,7 @@
 
 mod pretty;
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
 use everpost_persistence::Position;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use crate::address::Address;
+use crate::core::shortened;
 use crate::dead_letters::Reason;
 use crate::envelope::Header;
 use crate::failure::Failure;
@@ -101,6 +103,11 @@ impl Committed {
     }
 }
 
+/// An error as the log shows it: it comes from anywhere and may be of any length, and is shortened as the store does it.
+pub(crate) fn brief(error: &dyn fmt::Display) -> String {
+    shortened(error.to_string())
+}
+
 /// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
 /// warning when half of the attempts are spent.
 pub(crate) fn log_failure(
@@ -118,13 +125,13 @@ pub(crate) fn log_failure(
     let (actor, seq, attempt) = (&mailbox.address, position.0, failures.attempts);
     match reason {
         Some(reason) => {
-            tracing::error!(node, %actor, message_id, seq, attempt, trace, ?reason, %error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+            tracing::error!(node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
         }
         None if attempt >= attempts_max.div_ceil(2) => {
-            tracing::warn!(node, %actor, message_id, seq, attempt, attempts_max, trace, %error, event = "handler failed", "it is tried again; half of its attempts are spent");
+            tracing::warn!(node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again; half of its attempts are spent");
         }
         None => {
-            tracing::debug!(node, %actor, message_id, seq, attempt, attempts_max, trace, %error, event = "handler failed", "it is tried again");
+            tracing::debug!(node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
         }
     }
 }

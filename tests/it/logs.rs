@@ -1,5 +1,7 @@
 //! One message can be followed through the logs, from its send to its commit, and a chain of messages by its trace.
 
+use std::collections::BTreeSet;
+
 use everpost_tests::child::Child;
 use everpost_tests::protocol::{Command, Event, Setup};
 use everpost_tests::worker::{Step, quick, worker};
@@ -7,15 +9,16 @@ use serde_json::Value;
 
 /// Runs `steps` in a child that logs JSON; returns the id of the message, and the logs.
 fn logs_of(steps: Vec<Step>, attempts_max: u32) -> (String, Vec<Value>) {
+    let (id, lines) = lines_of(Child::up, steps, attempts_max);
+    // A panic writes lines of its own, between those of the logs.
+    let logs = lines.iter().filter(|line| line.starts_with('{'));
+    let logs = logs.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    (id, logs)
+}
+
+fn lines_of(up: fn(&Setup) -> Child, steps: Vec<Step>, attempts_max: u32) -> (String, Vec<String>) {
     let folder = everpost_tests::folder();
-    let mut child = Child::up(&Setup {
-        folder: folder.path().into(),
-        attempts_max,
-        open: true,
-        logs: true,
-        seat: None,
-        waits: false,
-    });
+    let mut child = up(&Setup { attempts_max, logs: true, ..Setup::alone(folder.path()) });
     child.tell(&Command::Send(vec![(worker("first"), steps)]));
     let accepted = child.wait_for("it is accepted", |event| matches!(event, Event::Accepted(_)));
     let Event::Accepted(id) = accepted else { unreachable!("it was waited for") };
@@ -24,11 +27,7 @@ fn logs_of(steps: Vec<Step>, attempts_max: u32) -> (String, Vec<Value>) {
     child.tell(&Command::Stop);
     child.wait_for("it stops", |event| *event == Event::Stopped);
     child.end();
-    let lines = child.stderr();
-    // A panic writes lines of its own, between those of the logs.
-    let logs = lines.iter().filter(|line| line.starts_with('{'));
-    let logs = logs.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
-    (id, logs)
+    (id, child.stderr())
 }
 
 #[test]
@@ -84,6 +83,51 @@ fn failures_and_dead_letters_are_logged_with_the_message() {
         (&dead["level"], &dead["attempt"], &dead["reason"]),
         (&"ERROR".into(), &3.into(), &"AttemptsSpent".into())
     );
+}
+
+/// The node used to log what became of a turn inside of the span that has the same fields.
+#[test]
+fn no_field_is_there_twice_in_the_line_of_a_failure_or_of_a_dead_letter() {
+    let steps = || vec![Step::FailUpTo(1), Step::PanicUpTo(9)];
+    let events = ["handler failed", "handler failed", "dead letter"];
+
+    let (id, logs) = logs_of(steps(), 3);
+    let logs: Vec<_> =
+        logs.iter().filter(|log| names(log, &id) && events.iter().any(|event| has(log, event))).collect();
+    assert_eq!(logs.iter().map(|log| log["event"].as_str().unwrap()).collect::<Vec<_>>(), events);
+    for log in logs {
+        let spans = log["spans"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut inherited = spans.iter().flat_map(|span| span.as_object().unwrap().keys());
+        assert!(inherited.all(|field| log.get(field).is_none()), "{log}");
+    }
+
+    let (id, lines) = lines_of(Child::up_pretty, steps(), 3);
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains(&format!("message_id={id:?}"))).collect();
+    for (event, times) in [("handler failed", 2), ("dead letter", 1)] {
+        let lines: Vec<_> = lines.iter().filter(|line| line.contains(&format!("event={event:?}"))).collect();
+        assert_eq!(lines.len(), times, "{lines:?}");
+        for line in lines {
+            let fields = fields_of(line);
+            let names: BTreeSet<_> = fields.iter().collect();
+            assert!(fields.len() > 5 && names.len() == fields.len(), "{fields:?}: {line}");
+        }
+    }
+}
+
+/// An error comes from anywhere, and may be of any length; the store keeps it shortened, and so does the log.
+#[test]
+fn an_error_of_any_length_is_shortened_in_the_log() {
+    let (id, logs) = logs_of(vec![Step::RejectWith(1 << 20)], 3);
+    let dead = find(&logs, "dead letter", &id).expect("the dead letter is logged");
+    let error = dead["error"].as_str().unwrap();
+    assert!(error.starts_with("xxx") && error.ends_with("xxx ...") && error.len() < 5000, "{} bytes", error.len());
+}
+
+/// The names of the fields of a line as people read it.
+fn fields_of(line: &str) -> Vec<&str> {
+    let outside_of_texts = line.split('"').step_by(2);
+    let words = outside_of_texts.flat_map(|part| part.split([' ', '{', '}']));
+    words.filter_map(|word| Some(word.split_once('=')?.0)).collect()
 }
 
 fn find<'a>(logs: &'a [Value], event: &str, id: &str) -> Option<&'a Value> {

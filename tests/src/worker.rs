@@ -83,6 +83,8 @@ pub enum Step {
     Lay(Spark),
     /// Does nothing, but is a part of the message that ends the process, if that is armed.
     Carry(Fuse),
+    /// Gives up on the message, with a text of so many bytes.
+    RejectWith(usize),
 }
 
 /// To whom a script goes.
@@ -240,6 +242,7 @@ impl<const EARLY: bool> Scripted<EARLY> {
             Step::DeferUntil(..) => {}
             Step::Hang => std::future::pending().await,
             Step::Reject => return Err(Failure::reject("told to reject")),
+            Step::RejectWith(bytes) => return Err(Failure::reject("x".repeat(bytes))),
             Step::Reach(gate) => {
                 tracing::info!(gate, "reached");
                 self.probe.reach(gate);

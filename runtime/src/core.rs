@@ -60,6 +60,7 @@ use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
 use crate::query::{self, Open};
 use crate::questions::Register;
+use crate::recurring::Recurring;
 use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::room::NodeLine;
@@ -109,6 +110,8 @@ pub(crate) struct Core {
     pub(crate) quarantine: Quarantine,
     /// States that were warned of.
     large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
+    /// Troubles that are met again and again.
+    pub(crate) recurring: Recurring,
     pub(crate) timers: KeptTimers,
     pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
@@ -178,6 +181,7 @@ impl Core {
             hands,
             quarantine: Quarantine::default(),
             large_states: Mutex::new(Alarms::new(LARGE_STATES)),
+            recurring: Recurring::new(),
             timers: KeptTimers::default(),
             wheel: Wheel::default(),
             kept_replies: KeptReplies::default(),

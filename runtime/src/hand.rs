@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use everpost_persistence::{Before, Mark, Position, Slot, Slots};
 
 use crate::inside::{self, Inside};
+use crate::recurring::Recurring;
 
 thread_local! {
     /// This thread's slot in the file of each node that it has worked for, newest last.
@@ -101,6 +102,9 @@ impl Drop for Marked {
     }
 }
 
+/// Threads come and go.
+static UNWATCHED: Recurring = Recurring::new();
+
 /// The thread's slot for this node; claimed on first use. None when all are taken: such a thread works unwatched.
 fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, hands: &Hands) -> Option<&'a mut Slot> {
     let index = match own.iter().position(|(node, _)| *node == hands.node) {
@@ -110,8 +114,11 @@ fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, hands: &Hands) -> Option<&
                 own.remove(0);
             }
             let slot = hands.slots.claim();
-            if slot.is_none() {
+            if slot.is_none()
+                && let Some(times) = UNWATCHED.met("too many threads")
+            {
                 tracing::warn!(
+                    times,
                     event = "too many threads",
                     "more threads than slots: a message that kills the process from this thread is not found"
                 );

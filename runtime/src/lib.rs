@@ -125,6 +125,7 @@ mod quarantine;
 mod query;
 mod questions;
 mod receipt;
+mod recurring;
 mod refusal;
 mod request;
 mod room;

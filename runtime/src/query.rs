@@ -18,8 +18,12 @@ use crate::core::{Effect, shortened};
 use crate::handle::ActorHandle;
 use crate::link::{NoAnswer, Note};
 use crate::message::Message;
+use crate::recurring::Recurring;
 use crate::refusal::QueryError;
 use crate::schema::read_message;
+
+/// Panics where no node is at hand.
+static PANICS: Recurring = Recurring::new();
 
 /// A question that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
 ///
@@ -107,8 +111,10 @@ impl<A: Actor> Question<A> {
             };
             let answer = caught(answered).unwrap_or_else(|panic| Err(QueryError::Failed(panicked(&panic))));
             // Whoever has stopped waiting is not told; the answer ends here then, which is code of the user's as well.
-            if let Err(panic) = caught(|| drop(waiter.send(Answered { answer, after }))) {
-                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %panic, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
+            if let Err(panic) = caught(|| drop(waiter.send(Answered { answer, after })))
+                && let Some(times) = PANICS.met("panic in a drop")
+            {
+                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %panic, times, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
             }
             drop(permit);
             None
@@ -157,8 +163,10 @@ impl<A: Actor> Open for Question<A> {
 /// Nobody will answer these. Call it without a lock: a question that ends is code of the user's, which may do anything.
 pub(crate) fn lose(questions: impl IntoIterator<Item = Box<dyn Open>>) {
     for question in questions {
-        if let Err(panic) = caught(|| drop(question)) {
-            tracing::warn!(error = %panic, event = "panic in a drop", "a question that was lost has panicked when it was dropped");
+        if let Err(panic) = caught(|| drop(question))
+            && let Some(times) = PANICS.met("panic in a drop")
+        {
+            tracing::warn!(error = %panic, times, event = "panic in a drop", "a question that was lost has panicked when it was dropped");
         }
     }
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use everpost::{
-    AdmissionError, CommitError, Group, GroupEnded, NodeConfig, NodeEnded, Refusal, SendError, StoreConfig,
+    AdmissionError, CommitError, Group, GroupEnded, Node, NodeConfig, NodeEnded, Refusal, SendError, StoreConfig,
 };
+use everpost_tests::logs;
 use everpost_tests::probe::Probe;
 use everpost_tests::stage::{Act, Stage};
 use everpost_tests::wait::{eventually, soon};
@@ -113,6 +114,30 @@ async fn a_turn_that_would_grow_a_full_store_waits_without_a_counted_attempt() {
     node.stop().await.unwrap();
 }
 
+/// It is looked at once a second, and at each send.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_headroom_is_told_of_once_however_many_sends_are_refused() {
+    logs::keep();
+    let (name, folder) = ("no-headroom", everpost_tests::folder());
+    let store = StoreConfig { disk_headroom_bytes: 1 << 60, ..StoreConfig::default() };
+    let config = NodeConfig { store, ..everpost_tests::config() };
+    let node = Node::builder(name, folder.path()).actor(Worker::new(&Probe::new())).config(config);
+    let node = node.start().await.unwrap();
+    let actor = node.actor::<Worker>("one");
+    let refuse = async || {
+        for _ in 0..100 {
+            let refused = refusal(actor.send(Script::new([])).await.unwrap_err());
+            assert!(matches!(refused, Refusal::Store(AdmissionError::DiskFull { .. })), "{refused:?}");
+        }
+    };
+    refuse().await;
+    let line = logs::line(name, "store full", "headroom").await;
+    assert_eq!(line.level, tracing::Level::ERROR);
+    refuse().await;
+    node.stop().await.unwrap();
+    assert_eq!(logs::lines(name, "store full").len(), 1);
+}
+
 /// A small file system of its own, unmounted in any case; none where that is not allowed.
 struct SmallDisk<'a>(&'a Path);
 
@@ -139,7 +164,10 @@ async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
     let probe = Probe::new();
     let store = StoreConfig { disk_headroom_bytes: 3 << 20, ..StoreConfig::default() };
     let config = NodeConfig { store, ..everpost_tests::config() };
-    let node = workers(&folder.path().join("store"), &probe).config(config).start().await.unwrap();
+    logs::keep();
+    let name = "headroom-comes-back";
+    let node = Node::builder(name, folder.path().join("store")).actor(Worker::new(&probe)).config(config);
+    let node = node.start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     actor.ask(Script::new([Step::Append(1)])).await.unwrap();
     let ballast = folder.path().join("ballast");
@@ -152,8 +180,11 @@ async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
     };
     assert!(matches!(refused, Refusal::Store(AdmissionError::DiskFull { .. })), "{refused:?}");
     soon("turns go on", node.drained()).await.unwrap();
+    logs::line(name, "store full", "headroom").await;
     std::fs::remove_file(&ballast).unwrap();
     eventually("there is room again", || actor.try_send(Script::new([])).is_ok()).await;
+    logs::line(name, "store full", "it is over").await;
+    assert_eq!(logs::lines(name, "store full").len(), 2, "when it begins, and when it is over");
     assert_eq!(actor.ask(Script::new([Step::Append(2)])).await.unwrap(), [1, 2]);
     node.stop().await.unwrap();
 }

@@ -152,6 +152,18 @@ fn run(course: Course) {
         let is_right = (least..=most).contains(&ran);
         assert!(is_right, "{course:?}: {kind:?} with the {wait} wait ran {ran} times, which should be {times:?}");
     }
+    let told = match course {
+        Course::SetAndTakenBack(_) => [("the wall clock was set", 1), ("the wall clock is right again", 1)],
+        Course::SetUntilBelieved(_) => [("the wall clock was set", 1), ("the wall clock is believed", 1)],
+        _ => return,
+    };
+    // It was looked at once a second.
+    scene.here.child.kill();
+    let lines = scene.here.child.stderr();
+    for (event, times) in told {
+        let found: Vec<_> = lines.iter().filter(|line| line.contains(&format!("\"event\":\"{event}\""))).collect();
+        assert_eq!(found.len(), times, "{course:?}: {event}: {found:?}");
+    }
 }
 
 impl Course {

@@ -151,6 +151,19 @@ fn only_deadlines_add_a_wait_to_a_moment_and_only_the_clock_of_the_node_is_read(
     }
 }
 
+/// A constant that is not judged may be one with which messages stand still.
+#[test]
+fn every_constant_of_an_actor_type_is_judged_at_the_start() {
+    let actor = code(&read("runtime/src/actor.rs"));
+    let (_, of_trait) = actor.split_once("pub trait Actor").unwrap();
+    let (of_trait, _) = of_trait.split_once("fn handlers").unwrap();
+    let constants: Vec<_> = of_trait.split("const ").skip(1).map(|rest| rest.split(':').next().unwrap()).collect();
+    assert!(constants.contains(&"HOLDS_MAX"), "{constants:?}");
+    let judged = read("runtime/src/actor/constants.rs");
+    let missing: Vec<_> = constants.iter().filter(|constant| !judged.contains(**constant)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn unsafe_code_is_in_two_files_only() {
     let mut found = BTreeSet::new();
@@ -255,6 +268,48 @@ fn every_event_of_the_logs_has_a_name_and_is_documented() {
             assert!(logs.contains(&format!("`{name}`")), "docs/LOGS.md does not list `{name}` of {place}");
         }
     }
+}
+
+/// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot. Everything
+/// else goes through an alarm, which says how often it was met.
+const SAID_ONCE: [(&str, &str); 21] = [
+    ("activation failed", "as often as the budget of the actor allows"),
+    ("check not noted", "once in a check"),
+    ("child failed", "as often as the budget of the group allows"),
+    ("child killed", "as often as the budget of the group allows"),
+    ("count below nothing", "once in a process"),
+    ("dead letter", "once for each message"),
+    ("died of a question", "at the start"),
+    ("group gave up", "it has ended"),
+    ("handler failed", "as often as a message may be tried"),
+    ("nested budgets", "when a group is supervised"),
+    ("no note on time", "at the start"),
+    ("paused", "until it is resumed"),
+    ("peer has a new store", "once for each store"),
+    ("record unreadable", "at the start"),
+    ("runtime gone", "the node has ended"),
+    ("store failed", "the node has ended"),
+    ("store not closed", "the node has ended"),
+    ("task does not yield", "when its group has ended"),
+    ("the wall clock is believed", "a clock has to stand for a minute before"),
+    ("timer cannot fire", "once for each timer: it is not tried again before the next start"),
+    ("unhandled messages given up on", "at the start"),
+];
+
+/// A trouble that lasts once filled the log with a line each second.
+#[test]
+fn what_may_be_said_again_and_again_goes_through_an_alarm() {
+    let grave = |(place, _): &(String, String)| place.contains("warn!") || place.contains("error!");
+    let mut said = BTreeSet::new();
+    for (place, arguments) in logging_calls().into_iter().filter(grave) {
+        let event = arguments.split_once("event = \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+        let is_once = SAID_ONCE.iter().any(|(once, _)| *once == event);
+        let is_alarm = arguments.split([',', ' ', '?']).any(|word| word == "times" || word == "lasts");
+        assert!(is_alarm || is_once, "{place} says `{event}` each time: let it go through `Alarm` or `Recurring`");
+        said.insert(event.to_owned());
+    }
+    let gone: Vec<_> = SAID_ONCE.iter().filter(|(once, _)| !said.contains(*once)).collect();
+    assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
 /// `main` printed `Error: Open(Missing { .. })`.

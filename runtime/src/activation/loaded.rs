@@ -55,8 +55,10 @@ impl<A: Actor> Loaded<A> {
     fn drop_state(&mut self) {
         let state = self.state.take();
         let dropped = self.core.hands.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
-        if let Err(error) = dropped {
-            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
+        if let Err(error) = dropped
+            && let Some(times) = self.core.recurring.met("panic in a drop")
+        {
+            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error, times, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
         }
     }
 }

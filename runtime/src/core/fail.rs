@@ -85,7 +85,9 @@ impl Core {
             Ok(reserved) => reserved,
             Err(error @ AdmissionError::TooLarge { .. }) => {
                 // Stored when the settings allowed more. It must not be tried again and again without a pause.
-                tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, %error, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays in its mailbox and is tried again; raise `store.queue_bytes_max`, or the maps");
+                if let Some(times) = self.recurring.met("message cannot be given up on") {
+                    tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, %error, times, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays in its mailbox and is tried again; raise `store.queue_bytes_max`, or the maps");
+                }
                 let (until, mut inner) = (self.clock.steady().plus(self.config.backoff.cap), mailbox.lock());
                 if mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position) {
                     inner.rules.set_aside(position, until);

@@ -124,11 +124,11 @@ impl DeadLetters {
             for (position, record) in there {
                 match DeadLetter::decode(position, &record) {
                     Some(letter) => letters.push(letter),
-                    None => tracing::warn!(
-                        seq = position.0,
-                        event = "record unreadable",
-                        "a dead letter cannot be read by this build; it stays in the store"
-                    ),
+                    None => {
+                        if let Some(times) = self.core.recurring.met("record unreadable") {
+                            tracing::warn!(node = %self.core.name, seq = position.0, times, event = "record unreadable", "a dead letter cannot be read by this build; it stays in the store");
+                        }
+                    }
                 }
             }
         }

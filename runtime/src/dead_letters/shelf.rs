@@ -222,9 +222,11 @@ impl Core {
     /// Drops letters that are not to be kept any longer, in bounded steps.
     pub(crate) async fn drop_letters(&self) {
         let old = self.drop_all(Over::Age).await;
-        if old > 0 {
+        if old > 0
+            && let Some(times) = self.recurring.met("old dead letters dropped")
+        {
             let retention = self.config.dead_letter_retention;
-            tracing::warn!(node = %self.name, letters = old, ?retention, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+            tracing::warn!(node = %self.name, letters = old, ?retention, times, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
         }
         let excess = self.drop_all(Over::Number).await;
         if excess > 0 {

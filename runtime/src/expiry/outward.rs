@@ -62,7 +62,9 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
         // It was acknowledged meanwhile.
         Ok(None) => return Some(()),
         Err(error) => {
-            tracing::error!(node = %core.name, peer = %peer.name, seq = position.0, %error, event = "expired message not read", "it stays where it is and is tried again; its actor does not handle it");
+            if let Some(times) = core.recurring.met("expired message not read") {
+                tracing::error!(node = %core.name, peer = %peer.name, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; its actor does not handle it");
+            }
             look_again(core, [expiring]);
             return Some(());
         }

@@ -83,7 +83,9 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
         // It was finished meanwhile.
         Ok(None) => return Some(()),
         Err(error) => {
-            tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, %error, event = "expired message not read", "it stays where it is and is tried again; it is not handled");
+            if let Some(times) = core.recurring.met("expired message not read") {
+                tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; it is not handled");
+            }
             later();
             return Some(());
         }

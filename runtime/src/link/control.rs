@@ -57,7 +57,9 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
     if bytes.len() <= bytes_max {
         return Some(bytes);
     }
-    tracing::error!(node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, event = "note too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max` there");
+    if let Some(times) = core.recurring.met("note too large for the peer") {
+        tracing::error!(node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, times, event = "note too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max` there");
+    }
     let is_too_large = |what| {
         NoAnswer::Failed(format!(
             "{what} has {} bytes, and the other node takes {bytes_max}: it would be no smaller another time; raise `message_bytes_max` there",

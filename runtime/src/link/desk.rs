@@ -87,7 +87,9 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
                     return;
                 }
                 // A record that is damaged concerns whoever asked about it, and nobody else.
-                tracing::error!(node = %core.name, peer = %peer.name, actor = %address, %error, event = "inquiries not answered", "what the peer asked about messages of this actor cannot be read; it asks again when the link is made anew");
+                if let Some(times) = core.recurring.met("inquiries not answered") {
+                    tracing::error!(node = %core.name, peer = %peer.name, actor = %address, %error, times, event = "inquiries not answered", "what the peer asked about messages of this actor cannot be read; it asks again when the link is made anew");
+                }
             }
             // A look takes a lock and may copy the positions of a long mailbox: others run between two.
             tokio::task::yield_now().await;

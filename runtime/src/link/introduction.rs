@@ -85,7 +85,8 @@ async fn introduce(
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
     peer.troubles().clocks(&core.name, &peer.name, skew);
-    let lines = core.shared_lines(&peer.name, &hello.lines);
+    let (lines, differing) = core.shared_lines(&hello.lines);
+    peer.troubles().placement(&core.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, lines, hello })
 }
 
@@ -164,16 +165,11 @@ impl Core {
         self.gate.durable(ticket).await
     }
 
-    /// The lines that the peer takes and places as this node does. Messages of the others wait.
-    fn shared_lines(&self, peer: &str, theirs: &[Line]) -> FxHashSet<u64> {
-        let mut shared = FxHashSet::default();
-        for line in theirs {
-            if self.cluster.line(&line.name) == *line {
-                shared.insert(line_of(&line.name));
-            } else {
-                tracing::error!(node = %self.name, peer, actor_type = line.name, event = "placement differs", "the two nodes do not agree on where actors of this type live, so that their messages between them wait; give both the same list of nodes");
-            }
-        }
-        shared
+    /// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
+    fn shared_lines<'l>(&self, theirs: &'l [Line]) -> (FxHashSet<u64>, Vec<&'l str>) {
+        let (shared, differing): (Vec<_>, Vec<_>) =
+            theirs.iter().partition(|line| self.cluster.line(&line.name) == **line);
+        let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();
+        (shared, differing.into_iter().map(|line| line.name.as_str()).collect())
     }
 }

@@ -97,7 +97,9 @@ impl ractor::Actor for Supervisor {
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         if let Some((part, error)) = children.parts.remove(&child.get_id()).zip(error) {
-            tracing::error!(node = %self.links.core.name, ?part, %error, event = "link failed", "it is started anew; nothing is lost");
+            if let Some(times) = self.links.core.recurring.met("link failed") {
+                tracing::error!(node = %self.links.core.name, ?part, %error, times, event = "link failed", "it is started anew; nothing is lost");
+            }
             if let Part::Link(peer) = &part {
                 self.links.core.part(peer);
             }

@@ -14,6 +14,8 @@ use crate::core::ArrivalError;
 
 /// How many reasons are told at a time for which a peer is refused.
 const REASONS_MAX: usize = 8;
+/// Of how many actor types the log tells at a time that their places differ.
+const TYPES_MAX: usize = 64;
 /// Of how many lanes the log tells at a time that they wait.
 const LANES_MAX: usize = 16;
 
@@ -29,6 +31,8 @@ pub(crate) struct Troubles {
     /// The same, for other reasons; told by either side.
     pub(super) stopped: Alarms<Lane>,
     clocks: Alarm,
+    /// Actor types that the peer places elsewhere.
+    placement: Alarms<String>,
     was_up: bool,
 }
 
@@ -40,6 +44,7 @@ impl Default for Troubles {
             failed: Alarm::default(),
             too_large: Alarms::new(LANES_MAX),
             clocks: Alarm::default(),
+            placement: Alarms::new(TYPES_MAX),
             stopped: Alarms::new(LANES_MAX),
             was_up: false,
         }
@@ -67,6 +72,27 @@ impl Troubles {
             }
         } else if self.clocks.clear(now).is_some() {
             tracing::info!(node, peer, clock = %skew, event = "clocks agree", "the clocks of both nodes are right again");
+        }
+    }
+
+    /// A peer has said where actors live: of these types it does not agree.
+    pub(super) fn placement(&mut self, node: &str, peer: &str, differing: &[&str]) {
+        let now = Instant::now();
+        for actor_type in differing {
+            if let Some(Said { times, lasts }) = self.placement.raise((*actor_type).to_owned(), now) {
+                tracing::error!(
+                    node,
+                    peer,
+                    actor_type,
+                    times,
+                    ?lasts,
+                    event = "placement differs",
+                    "the two nodes do not agree on where actors of this type live, so that their messages between them wait; give both the same list of nodes"
+                );
+            }
+        }
+        if differing.is_empty() && self.placement.clear(now) > 0 {
+            tracing::info!(node, peer, event = "placement differs", "it is over");
         }
     }
 
@@ -119,5 +145,55 @@ impl Troubles {
             }
             None => tracing::debug!(node, peer, %error, event = "peer refused", "as before"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        fn count(&self, words: &str) -> usize {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().filter(|line| line.contains(words)).count()
+        }
+    }
+
+    /// What is said of a trouble that is met each half second, by a peer that is tried again and again.
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_told_once_a_minute_however_often_it_is_met() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _logs = tracing::subscriber::set_default(logs);
+        let mut troubles = Troubles::default();
+        for _ in 0..360 {
+            troubles.down("east", "west", &"nobody answers");
+            troubles.placement("east", "west", &["worker", "quick"]);
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+        assert_eq!(kept.count("event=\"link down\""), 1);
+        assert_eq!(kept.count("event=\"peer away\""), 2, "after a minute, and after another");
+        assert_eq!(kept.count("event=\"placement differs\""), 6, "each type, once in each of three minutes");
+        troubles.up("east", "west", 0);
+        troubles.placement("east", "west", &[]);
+        assert_eq!((kept.count("event=\"link up\""), kept.count("it is over")), (1, 1));
     }
 }

@@ -1,12 +1,17 @@
 //! The node's clock over its life: it goes on from what the last run has left, watches the machine's wall clock, which anybody
 //! may set, and leaves a note for the next run.
 
+mod told;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use everpost_persistence::{Class, Key, Position, ReadError, Store};
+use tokio::time::Instant;
 
+use self::told::{Line, Told};
+use crate::alarm::Said;
 use crate::clock::{Clock, News, Note, ResumingClock, SETTLE};
 use crate::core::Core;
 
@@ -65,13 +70,13 @@ pub(super) fn note(core: &Core) -> Option<Position> {
 
 /// Watches for as long as the node runs.
 pub(super) async fn watch(core: Arc<Core>) {
-    let (mut noted, mut looks) = (Position(0), 0);
+    let (mut noted, mut looks, mut told) = (Position(0), 0, Told::default());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         looks += 1;
         let news = core.clock.look();
-        if let Some(news) = news {
-            tell(&core.name, news);
+        if let Some(line) = told.looked(news, Instant::now()) {
+            tell(&core.name, line);
         }
         let is_over = matches!(news, Some(News::Believed(_)));
         if (is_over || (looks >= NOTE_EVERY && core.store.durable() > noted))
@@ -82,15 +87,20 @@ pub(super) async fn watch(core: Arc<Core>) {
     }
 }
 
-fn tell(node: &str, news: News) {
-    match news {
-        News::Stepped(by) => {
-            tracing::warn!(node, by = %Span(by), believed_after = ?SETTLE, event = "the wall clock was set", "nothing happens because of it before it has stood for that long; waits do not depend on it");
+fn tell(node: &str, line: Line) {
+    match line {
+        Line::Set(by, Said { times, lasts }) => {
+            tracing::warn!(node, by = %Span(by), times, ?lasts, believed_after = ?SETTLE, event = "the wall clock was set", "nothing happens because of it before it has stood for that long; waits do not depend on it");
         }
-        News::TakenBack => {
-            tracing::warn!(node, event = "the wall clock is right again", "nothing happened because it was set");
+        Line::Right(Said { lasts, .. }) => {
+            tracing::warn!(
+                node,
+                ?lasts,
+                event = "the wall clock is right again",
+                "nothing happened because it was set"
+            );
         }
-        News::Believed(by) => {
+        Line::Believed(by) => {
             tracing::warn!(node, by = %Span(by), event = "the wall clock is believed", "what is due at a wall time follows it from now on");
         }
     }

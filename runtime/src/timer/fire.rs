@@ -135,7 +135,9 @@ impl Watch {
             Ok(Ok(())) => true,
             Ok(Err((_, ReadError::Closed))) | Err(_) => false,
             Ok(Err((core, error))) => {
-                tracing::error!(node = %core.name, %error, event = "timers not set right", "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
+                if let Some(times) = core.recurring.met("timers not set right") {
+                    tracing::error!(node = %core.name, %error, times, event = "timers not set right", "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
+                }
                 true
             }
         }
@@ -155,9 +157,9 @@ impl Watch {
         let Some(firing) = firings.iter().find(|firing| firing.left_out > 0) else { return };
         self.ticks = self.ticks.saturating_add(firings.iter().map(|firing| firing.left_out).sum());
         let (timer, now) = (firing.timer, Instant::now());
-        if self.left_out.raise(now).is_some() {
+        if let Some(Said { times, .. }) = self.left_out.raise(now) {
             let ticks = std::mem::take(&mut self.ticks);
-            tracing::error!(node = %core.name, %timer, ticks, event = "ticks left out", "timers with `Missed::All` could not fire for too long: their newest ticks are sent, and these are not; see `missed_within` and `missed_max` of their schedules");
+            tracing::error!(node = %core.name, %timer, ticks, times, event = "ticks left out", "timers with `Missed::All` could not fire for too long: their newest ticks are sent, and these are not; see `missed_within` and `missed_max` of their schedules");
         }
         // Each time it is over at once.
         let _ = self.left_out.clear(now);
@@ -237,7 +239,9 @@ fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Optio
                 continue;
             }
             Err(error) => {
-                tracing::error!(node = %core.name, %timer, %error, event = "timer unreadable", "a timer cannot be read now; it is tried again");
+                if let Some(times) = core.recurring.met("timer unreadable") {
+                    tracing::error!(node = %core.name, %timer, %error, times, event = "timer unreadable", "a timer cannot be read now; it is tried again");
+                }
                 read.is_unreadable = true;
                 break;
             }

@@ -254,12 +254,16 @@ impl Node {
     }
 
     /// Completes when the node does no more work, with the reason: its store has failed, the runtime that it was started on has
-    /// ended, or it was stopped ([`NodeEnded::Stopped`], which is no failure).
+    /// ended, or it was stopped ([`NodeEnded::Stopped`], which is no failure). Inside a handler at once, with
+    /// [`NodeEnded::InsideTurn`]: a stop would wait for that.
     ///
     /// # Cancel safety
     ///
     /// It only watches.
     pub async fn failed(&self) -> NodeEnded {
+        if is_in_turn() {
+            return NodeEnded::InsideTurn;
+        }
         match self.core.gate.until(|| false).await {
             Err(why) => why,
             Ok(()) => unreachable!("it waits for nothing else"),

@@ -1,15 +1,37 @@
 //! Inside a turn everything goes through the turn: a handle refuses, and works again outside.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use everpost::{
-    Actor, Answer, AskError, Child, DeadLetterError, Durable, Failure, Group, GroupEnded, Handler, Handlers, Message,
-    Node, NodeEnded, PauseError, ProcessedError, QueryError, Receipt, Refusal, SendError, StopError, SuperviseError,
-    Supervised, Turn,
+    Actor, Answer, AskError, CancelError, Child, DeadLetterError, Durable, Failure, Group, GroupEnded, Handler,
+    Handlers, Message, Node, NodeEnded, PauseError, ProcessedError, QueryError, Receipt, Refusal, Schedule, SendError,
+    StopError, SuperviseError, Supervised, TriggerError, Turn,
 };
+use everpost_tests::doors::public_async_functions;
 use everpost_tests::wait::soon;
 use serde::{Deserialize, Serialize};
+
+/// What may be awaited inside a handler, and why: none of it waits for the turn that awaits it, or acts for it. Everything else is
+/// refused there.
+const USABLE: [(&str, &str); 15] = [
+    ("ChildContext::stopping", "a node that stops ends its groups first, and waits for turns after that"),
+    ("DeadLetters::list", "it reads, after the commit of what was decided before"),
+    ("DeadLetters::show", "it reads, after the commit of what was decided before"),
+    ("Hold::ack", "it decides on a message that was handed over to whoever has the hold"),
+    ("Hold::ack_and_send", "it decides on a message that was handed over to whoever has the hold"),
+    ("Hold::nack", "it decides on a message that was handed over to whoever has the hold"),
+    ("Hold::reject", "it decides on a message that was handed over to whoever has the hold"),
+    ("NodeBuilder::check_upgrade", "it is another store; one that is in use is waited for, five seconds at most"),
+    ("NodeBuilder::start", "it is another node; a store that is in use is waited for, five seconds at most"),
+    ("Receipt::accepted", "it waits for a commit, which needs no turn"),
+    ("Receipt::delivered", "it waits for another node to store the message, which needs no turn"),
+    ("Timers::list", "it reads"),
+    ("Timers::look", "it reads"),
+    ("Turn::ask", "it is there for handlers"),
+    ("Turn::committed", "it is there for handlers"),
+];
 
 /// Tries every door of a handle from inside its handler.
 #[derive(Debug, Default)]
@@ -63,63 +85,78 @@ impl Answer<Look> for Trespasser {
 
 impl Handler<Try> for Trespasser {
     async fn handle(&self, _: &mut Durable<u32>, Try: Try, _: &mut Turn<'_>) -> Result<(), Failure> {
-        let other = self.node.get().expect("set before it is used").actor::<Self>("other");
+        let node = self.node.get().expect("set before it is used");
+        let other = node.actor::<Self>("other");
         // After an await the handler may be on another thread: the mark is there, too.
         tokio::task::yield_now().await;
-        let inside = |reason: &Refusal| matches!(reason, Refusal::InsideTurn);
         let mut refused = Vec::new();
-        if matches!(other.send(Bump).await, Err(SendError::NotAccepted { reason, .. }) if inside(&reason)) {
-            refused.push("send");
-        }
-        if matches!(other.submit(Bump).await, Err(SendError::NotAccepted { reason, .. }) if inside(&reason)) {
-            refused.push("submit");
-        }
-        if matches!(other.try_send(Bump), Err(SendError::NotAccepted { reason, .. }) if inside(&reason)) {
-            refused.push("try_send");
-        }
-        if matches!(other.ask(Bump).await, Err(AskError::NotAccepted(reason)) if inside(&reason)) {
-            refused.push("ask");
-        }
-        if matches!(other.query(Look).await, Err(QueryError::NotAccepted(reason)) if inside(&reason)) {
-            refused.push("query");
-        }
-        let node = self.node.get().expect("set before it is used");
-        // These used to wait for the handler, and so for themselves.
-        if matches!(node.stop().await, Err(StopError::InsideTurn)) {
-            refused.push("stop");
-        }
-        if matches!(node.drained().await, Err(NodeEnded::InsideTurn)) {
-            refused.push("drained");
-        }
-        if matches!(node.supervise(Group::one_for_one("group")).await, Err(SuperviseError::InsideTurn)) {
-            refused.push("supervise");
-        }
+        let mut note = |door: &'static str, is_refused: bool| {
+            if is_refused {
+                refused.push(door);
+            }
+        };
+        note("Post", is_not_sent(&other.send(Bump).await));
+        note("Post::submit", is_not_sent(&other.send(Bump).submit().await));
+        note("ActorHandle::submit", is_not_sent(&other.submit(Bump).await));
+        note("ActorHandle::try_send", is_not_sent(&other.try_send(Bump)));
+        note("Ask", matches!(other.ask(Bump).await, Err(AskError::NotAccepted(Refusal::InsideTurn))));
+        note("Query", matches!(other.query(Look).await, Err(QueryError::NotAccepted(Refusal::InsideTurn))));
+        // These would wait for the handler, and so for themselves.
+        note("Node::stop", matches!(node.stop().await, Err(StopError::InsideTurn)));
+        note("Node::drained", matches!(node.drained().await, Err(NodeEnded::InsideTurn)));
+        note("Node::failed", matches!(node.failed().await, NodeEnded::InsideTurn));
+        let supervised = node.supervise(Group::one_for_one("group")).await;
+        note("Node::supervise", matches!(supervised, Err(SuperviseError::InsideTurn)));
         let receipt = self.receipt.lock().unwrap().take();
-        if let Some(receipt) = receipt
-            && matches!(receipt.processed().await, Err(ProcessedError::Ended(NodeEnded::InsideTurn)))
-        {
-            refused.push("processed");
+        if let Some(receipt) = receipt {
+            receipt.accepted().await?;
+            receipt.delivered().await?;
+            let processed = receipt.processed().await;
+            note("Receipt::processed", matches!(processed, Err(ProcessedError::Ended(NodeEnded::InsideTurn))));
         }
         if let Some(group) = self.group.get() {
-            let ends = [group.started().await, group.ended().await, group.stop().await];
-            if ends.iter().all(|end| matches!(end, Err(GroupEnded::WaitsForItself(_)))) {
-                refused.push("group");
-            }
+            note("Supervised::started", matches!(group.started().await, Err(GroupEnded::WaitsForItself(_))));
+            note("Supervised::ended", matches!(group.ended().await, Err(GroupEnded::WaitsForItself(_))));
+            note("Supervised::stop", matches!(group.stop().await, Err(GroupEnded::WaitsForItself(_))));
         }
-        let paused = [other.pause("why not").await, other.resume().await, node.pause_type::<Self>("why not").await];
-        if paused.iter().all(|paused| matches!(paused, Err(PauseError::NotAccepted(reason)) if inside(reason))) {
-            refused.push("pause");
+        note("ActorHandle::pause", is_not_ordered(&other.pause("why not").await));
+        note("ActorHandle::resume", is_not_ordered(&other.resume().await));
+        note("Node::pause_type", is_not_ordered(&node.pause_type::<Self>("why not").await));
+        note("Node::resume_type", is_not_ordered(&node.resume_type::<Self>().await));
+        let letters = node.dead_letters();
+        note("DeadLetters::replay", is_not_decided(&letters.replay(1).await));
+        note("DeadLetters::edit", is_not_decided(&letters.edit(1, &Bump).await));
+        note("DeadLetters::drop", is_not_decided(&letters.drop(1).await));
+        let later = || Schedule::every(Duration::from_secs(3600)).expect("an hour can be waited for");
+        note("ActorHandle::send_after", is_not_sent(&other.send_after(Bump, Duration::ZERO).await));
+        note("ActorHandle::send_at", is_not_sent(&other.send_at(Bump, SystemTime::UNIX_EPOCH).await));
+        note("ActorHandle::schedule", is_not_sent(&other.schedule(Bump, later()).await));
+        note("ActorHandle::schedule_named", is_not_sent(&other.schedule_named("bump", Bump, later()).await));
+        let cancelled = [node.cancel("bump").await, node.timers().cancel("bump").await];
+        for (door, cancelled) in ["Node::cancel", "Timers::cancel"].into_iter().zip(cancelled) {
+            note(door, matches!(cancelled, Err(CancelError::NotAccepted(Refusal::InsideTurn))));
         }
-        if matches!(node.dead_letters().replay(1).await, Err(DeadLetterError::NotAccepted(reason)) if inside(&reason)) {
-            refused.push("replay");
-        }
-        if matches!(other.send_after(Bump, Duration::ZERO).await, Err(SendError::NotAccepted { reason, .. }) if inside(&reason))
-        {
-            refused.push("send_after");
-        }
+        let triggered = node.timers().trigger("bump").await;
+        note("Timers::trigger", matches!(triggered, Err(TriggerError::NotAccepted(Refusal::InsideTurn))));
+
+        // What only looks is no door.
+        assert!(letters.list().await?.is_empty() && letters.show(1).await?.is_none());
+        assert!(node.timers().list().await?.is_empty() && node.timers().look("bump").await?.is_none());
         *self.refused.lock().unwrap() = refused;
         Ok(())
     }
+}
+
+fn is_not_sent<T, M>(sent: &Result<T, SendError<M>>) -> bool {
+    matches!(sent, Err(SendError::NotAccepted { reason: Refusal::InsideTurn, .. }))
+}
+
+fn is_not_ordered(ordered: &Result<(), PauseError>) -> bool {
+    matches!(ordered, Err(PauseError::NotAccepted(Refusal::InsideTurn)))
+}
+
+fn is_not_decided<T>(decided: &Result<T, DeadLetterError>) -> bool {
+    matches!(decided, Err(DeadLetterError::NotAccepted(Refusal::InsideTurn)))
 }
 
 impl Handler<Spawn> for Trespasser {
@@ -152,9 +189,16 @@ async fn a_handle_inside_a_handler_is_refused_at_every_door() {
     paused.pause("so that it waits").await.unwrap();
     *receipt.lock().unwrap() = Some(paused.submit(Try).await.unwrap());
     soon("the turn ends", async { node.actor::<Trespasser>("one").ask(Try).await }).await.unwrap();
-    let doors = ["send", "submit", "try_send", "ask", "query", "stop", "drained", "supervise", "processed", "group"];
-    let doors: Vec<_> = doors.into_iter().chain(["pause", "replay", "send_after"]).collect();
-    assert_eq!(*refused.lock().unwrap(), doors);
+    let refused: BTreeSet<String> = refused.lock().unwrap().iter().map(ToString::to_string).collect();
+    let usable: BTreeSet<String> = USABLE.iter().map(|(door, _)| door.to_string()).collect();
+    let both: Vec<_> = refused.intersection(&usable).collect();
+    assert!(both.is_empty(), "refused, and said to be usable: {both:?}");
+    let doors = public_async_functions();
+    let open: Vec<_> = doors.iter().filter(|door| !refused.contains(*door) && !usable.contains(*door)).collect();
+    assert!(open.is_empty(), "refuse these inside a handler, or say why they may be used there: {open:?}");
+    let gone: Vec<_> = usable.difference(&doors).collect();
+    assert!(gone.is_empty(), "there is no such function: {gone:?}");
+    assert!(refused.contains("ActorHandle::try_send"), "which is not async");
     // Nothing has left, and the same handle works outside.
     assert_eq!(node.actor::<Trespasser>("other").query(Look).await.unwrap(), 0);
     assert_eq!(node.actor::<Trespasser>("other").ask(Bump).await.unwrap(), 1);

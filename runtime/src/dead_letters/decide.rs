@@ -214,6 +214,7 @@ impl DeadLetters {
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        self.core.check_intake()?;
         let letter = Position(sequence);
         let permit = self.core.store.reserve(Class::Turn { grows: false }, 0).await?;
         let dropped = self.core.discard_letter(permit, letter);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use everpost::{
     Actor, AskError, Durable, Expiry, Failure, Handler, Handlers, Message, Node, NodeConfig, ProcessedError, Reason,
-    Turn, WhenFull,
+    StoreConfig, Turn, WhenFull,
 };
+use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -299,5 +300,38 @@ async fn after_a_start_with_room_for_fewer_dead_letters_the_newest_are_kept_and_
     let kept: Vec<_> = node.dead_letters().list().await.unwrap().iter().map(|letter| letter.sequence).collect();
     let newest: Vec<_> = letters[MORE_THAN_ONE_STEP - 3..].iter().map(|letter| letter.sequence).collect();
     assert_eq!(kept, newest);
+    node.stop().await.unwrap();
+}
+
+/// It was looked at each second, and nobody said why it stood.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_message_whose_dead_letter_is_too_large_for_the_store_stays_and_is_told_of_once() {
+    const BYTES: usize = 256 << 10;
+    logs::keep();
+    let (name, folder, probe) = ("too-large-a-letter", everpost_tests::folder(), Probe::new());
+    let start = async |queue_bytes_max: usize| {
+        let store = StoreConfig { queue_bytes_max, ..StoreConfig::default() };
+        let config = NodeConfig { store, ..everpost_tests::config() };
+        Node::builder(name, folder.path()).actor(Worker::new(&probe)).config(config).start().await.unwrap()
+    };
+    let node = start(64 << 20).await;
+    let actor = node.actor::<Worker>("one");
+    actor.pause("so that it waits").await.unwrap();
+    let script = Script::padded([Step::Append(1)], BYTES);
+    // Not before the other settings are in force.
+    actor.send(script).expires_in(SOON * 100).when_expired(Expiry::Bury).await.unwrap();
+    node.stop().await.unwrap();
+    drop((actor, node));
+
+    let node = start(BYTES / 2).await;
+    let line = logs::line(name, "message cannot be given up on", "queue_bytes_max").await;
+    assert_eq!((line.field("actor"), line.field("times")), ("worker/one", "1"));
+    assert_eq!((node.statistics().waiting, node.dead_letters().count()), (1, 0));
+    soon("it stops", node.stop()).await.unwrap();
+    drop(node);
+    assert_eq!(logs::lines(name, "message cannot be given up on").len(), 1);
+
+    let node = start(64 << 20).await;
+    eventually("it is a dead letter", || node.dead_letters().count() == 1).await;
     node.stop().await.unwrap();
 }

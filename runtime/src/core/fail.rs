@@ -1,5 +1,6 @@
 //! The end of a turn that failed: the message waits for its next attempt, or goes to the dead letters.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -84,10 +85,8 @@ impl Core {
         let (permit, record) = match self.reserve_record(&failures, encode, beside).await {
             Ok(reserved) => reserved,
             Err(error @ AdmissionError::TooLarge { .. }) => {
-                // Stored when the settings allowed more. It must not be tried again and again without a pause.
-                if let Some(times) = self.recurring.met("message cannot be given up on") {
-                    tracing::error!(node = %self.name, actor = %mailbox.address, seq = position.0, %error, times, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays in its mailbox and is tried again; raise `store.queue_bytes_max`, or the maps");
-                }
+                // It must not be tried again and again without a pause.
+                self.tell_of_too_large_a_letter(&mailbox.address, position, &error);
                 let (until, mut inner) = (self.clock.steady().plus(self.config.backoff.cap), mailbox.lock());
                 if mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position) {
                     inner.rules.set_aside(position, until);
@@ -123,6 +122,19 @@ impl Core {
                 inner.last_submitted = ticket;
                 Some(ticket)
             }
+        }
+    }
+
+    /// A message cannot be given up on, since its dead letter is larger than the store takes: it was stored when the settings
+    /// allowed more.
+    pub(crate) fn tell_of_too_large_a_letter(
+        &self,
+        actor: &dyn fmt::Display,
+        position: Position,
+        error: &AdmissionError,
+    ) {
+        if let Some(times) = self.recurring.met("message cannot be given up on") {
+            tracing::error!(node = %self.name, %actor, seq = position.0, %error, times, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays where it is and is tried again; raise `store.queue_bytes_max`, or the maps");
         }
     }
 

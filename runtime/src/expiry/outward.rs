@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, Partition, Position};
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Position};
 use everpost_transport::link::{Lane, Standing};
 use rustc_hash::FxHashMap;
 
@@ -78,10 +78,16 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     let notice = address.as_ref().filter(|address| wants_notice(address));
     let notice = notice.and_then(|address| notice_of(address, position, &record));
     let bytes = record.len() + notice.as_ref().map_or(0, Bytes::len);
-    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, bytes).await else {
-        // Too large a record, or a store that has failed.
-        look_again(core, [expiring]);
-        return core.store.failure().is_none().then_some(());
+    let permit = match core.store.reserve(Class::Turn { grows: true }, bytes).await {
+        Ok(permit) => permit,
+        Err(error) => {
+            if matches!(error, AdmissionError::TooLarge { .. }) {
+                let actor = address.as_ref().map_or_else(|| format!("on {}", peer.name), ToString::to_string);
+                core.tell_of_too_large_a_letter(&actor, position, &error);
+            }
+            look_again(core, [expiring]);
+            return core.store.failure().is_none().then_some(());
+        }
     };
     core.bury_outward(permit, OutwardBurial { peer, lane, expiring, record, address, notice });
     Some(())

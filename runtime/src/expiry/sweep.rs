@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_persistence::{Class, MailboxId, Position};
+use everpost_persistence::{AdmissionError, Class, MailboxId, Position};
 use rustc_hash::FxHashMap;
 
 use super::outward::expire_in_outbox;
@@ -93,10 +93,15 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let failures = condemned(&mailbox, position);
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
     let notice = core.notice(&mailbox, position, &record).map_or(0, |notice| notice.len());
-    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, record.len() + notice).await else {
-        // Too large a record, or a store that has failed.
-        later();
-        return core.store.failure().is_none().then_some(());
+    let permit = match core.store.reserve(Class::Turn { grows: true }, record.len() + notice).await {
+        Ok(permit) => permit,
+        Err(error) => {
+            if matches!(error, AdmissionError::TooLarge { .. }) {
+                core.tell_of_too_large_a_letter(&mailbox.address, position, &error);
+            }
+            later();
+            return core.store.failure().is_none().then_some(());
+        }
     };
     let mut inner = mailbox.lock();
     if !inner.rules.contains(position) {

@@ -21,6 +21,7 @@ use crate::message::Message;
 use crate::recurring::Recurring;
 use crate::refusal::QueryError;
 use crate::schema::read_message;
+use crate::telemetry::brief;
 
 /// Panics where no node is at hand.
 static PANICS: Recurring = Recurring::new();
@@ -114,7 +115,7 @@ impl<A: Actor> Question<A> {
             if let Err(panic) = caught(|| drop(waiter.send(Answered { answer, after })))
                 && let Some(times) = PANICS.met("panic in a drop")
             {
-                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %panic, times, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
+                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %brief(&panic), times, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
             }
             drop(permit);
             None
@@ -166,7 +167,7 @@ pub(crate) fn lose(questions: impl IntoIterator<Item = Box<dyn Open>>) {
         if let Err(panic) = caught(|| drop(question))
             && let Some(times) = PANICS.met("panic in a drop")
         {
-            tracing::warn!(error = %panic, times, event = "panic in a drop", "a question that was lost has panicked when it was dropped");
+            tracing::warn!(error = %brief(&panic), times, event = "panic in a drop", "a question that was lost has panicked when it was dropped");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::durable::Durable;
 use crate::mailbox::Mailbox;
 use crate::state::{StateRecord, StateSummary};
+use crate::telemetry::brief;
 
 /// The state in memory, and what is known of its record in the store.
 pub(crate) struct Loaded<A: Actor> {
@@ -58,7 +59,7 @@ impl<A: Actor> Loaded<A> {
         if let Err(error) = dropped
             && let Some(times) = self.core.recurring.met("panic in a drop")
         {
-            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error, times, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
+            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error = %brief(&error), times, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
         }
     }
 }

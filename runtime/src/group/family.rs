@@ -21,6 +21,7 @@ use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
 use crate::budget::Restarts;
 use crate::core::Core;
+use crate::telemetry::brief;
 use crate::wheel;
 
 /// What a group is told.
@@ -121,7 +122,7 @@ impl ractor::Actor for Family {
         members.controls.remove(&place);
         if let End::Failed(error) = &end {
             let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
-            tracing::warn!(%node, group, child, error, event = "child failed", "its group does what its strategy says");
+            tracing::warn!(%node, group, child, error = %brief(error), event = "child failed", "its group does what its strategy says");
         }
         self.go_on(&myself, members, Event::Ended(place, incarnation, end)).await
     }

@@ -6,6 +6,7 @@ use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::Registry;
 use crate::group::GroupEnded;
+use crate::telemetry::brief;
 
 /// What it is told.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Supervisor {
         let supervisor =
             |cause: ActorProcessingErr| GroupEnded::Supervisor { group: group.to_owned(), cause: cause.to_string() };
         let ended = error.downcast::<GroupEnded>().map_or_else(supervisor, |ended| *ended);
-        tracing::error!(node = %self.node, group, error = %ended, event = "group gave up", "everything of it is stopped, and nothing starts it again");
+        tracing::error!(node = %self.node, group, error = %brief(&ended), event = "group gave up", "everything of it is stopped, and nothing starts it again");
         ended
     }
 

@@ -18,7 +18,7 @@ use crate::actor::Actor;
 use crate::address::Address;
 use crate::clock::Deadline;
 use crate::cluster::{Awaited, Inquiry, Peer};
-use crate::core::Core;
+use crate::core::{Core, LeftOutbox};
 use crate::expiry::Expiry;
 use crate::handle::ActorHandle;
 use crate::link::flags;
@@ -137,20 +137,27 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
 }
 
 /// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
-/// asks the node otherwise. One that has expired in the outbox has never come there.
+/// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its dead letter.
 pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
-    let Inquiry { id, address, lane, position, reply } = inquiry;
+    let Inquiry { id, address, lane, mut position, reply } = inquiry;
     let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
     let delivered = {
         // In one step: what expires meanwhile finds who waits, or was found out to have expired.
         let mut outgoing = peer.outgoing();
-        let flagged = outgoing.flag(lane, position, flags);
-        if flagged == Flagged::Acknowledged
-            && let Some(outcome) = core.expired_outward(id, position)
-        {
-            // Whoever has stopped waiting is not told.
-            let _ = waiter.send(outcome);
-            return;
+        let mut flagged = outgoing.flag(lane, position, flags);
+        if flagged == Flagged::Acknowledged {
+            match core.left_outbox(id, position) {
+                LeftOutbox::Over(outcome) => {
+                    // Whoever has stopped waiting is not told.
+                    let _ = waiter.send(outcome);
+                    return;
+                }
+                LeftOutbox::Replayed(again) => {
+                    position = again;
+                    flagged = outgoing.flag(lane, position, flags);
+                }
+                LeftOutbox::Arrived => {}
+            }
         }
         peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
         match flagged {
@@ -261,6 +268,11 @@ impl KeptReplies {
 
     pub(crate) fn stored(&self, id: u128) {
         lock(&self.by_id).remove(&id);
+    }
+
+    /// The question was given up on, so that there will be no reply.
+    pub(crate) fn take(&self, id: MessageId) -> Option<KeptReply> {
+        lock(&self.by_id).remove(&id.0)
     }
 
     pub(crate) fn get(&self, id: MessageId) -> Option<KeptReply> {

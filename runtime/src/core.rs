@@ -39,7 +39,7 @@ pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, notice_of, shortened}
 pub(crate) use self::load::Activations;
 use self::load::{Counters, Load};
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
-pub(crate) use self::withdraw::OutwardBurial;
+pub(crate) use self::withdraw::{LeftOutbox, OutwardBurial};
 use crate::actor::{Actor, Delivery};
 use crate::address::Address;
 use crate::alarm::Alarms;

@@ -4,14 +4,16 @@ mod decide;
 mod index;
 mod record;
 mod shelf;
+mod whereabouts;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::decide::{DeadLetterError, DeadLetters};
 pub(crate) use self::record::{DeadLetterRecord, envelope_of, known_of, outcome_of};
-pub(crate) use self::shelf::Shelf;
 pub use self::shelf::WhenFull;
+pub(crate) use self::shelf::{Letters, Shelf, Slot};
+pub(crate) use self::whereabouts::Whereabouts;
 use crate::address::Address;
 use crate::clock::Micros;
 use crate::message::{Message, MessageId};

@@ -116,6 +116,7 @@ mod letter;
 mod link;
 mod mailbox;
 mod message;
+mod newest;
 mod node;
 mod node_file;
 mod pause;

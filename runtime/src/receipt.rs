@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use crate::address::Address;
 use crate::ask::inquire;
 use crate::cluster::{Delivery, Inquiry};
-use crate::core::Core;
-use crate::dead_letters::outcome_of;
+use crate::core::{Core, LeftOutbox};
+use crate::dead_letters::{Whereabouts, outcome_of};
 use crate::gate::NodeEnded;
 use crate::inside::is_in_turn;
 use crate::letter::{Place, Posted};
+use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::waiter::{Outcome, Waiter};
 
@@ -136,16 +137,26 @@ impl Receipt {
     ///
     /// As [`Receipt::accepted`].
     pub async fn delivered(&self) -> Result<(), DeliveredError> {
-        let delivered = match &self.place {
-            Place::Mailbox => return Ok(self.accepted().await?),
-            Place::Outbox(peer, lane) => peer.outgoing().wait_for_delivery(*lane, self.position),
+        let Place::Outbox(peer, lane) = &self.place else { return Ok(self.accepted().await?) };
+        let delivered = {
+            // In one step: what expires meanwhile finds who waits, or was found out to have expired.
+            let mut outgoing = peer.outgoing();
+            let delivered = outgoing.wait_for_delivery(*lane, self.position);
+            if delivered.is_none() {
+                match self.core.left_outbox(self.id, self.position) {
+                    LeftOutbox::Arrived => return Ok(()),
+                    LeftOutbox::Over(_) => return Err(DeliveredError::Expired),
+                    LeftOutbox::Replayed(again) => outgoing.wait_for_delivery(*lane, again),
+                }
+            } else {
+                delivered
+            }
         };
         match delivered {
             Some(delivered) => match delivered.await.map_err(|_| self.core.gate.ended())? {
                 Delivery::Arrived => Ok(()),
                 Delivery::Expired => Err(DeliveredError::Expired),
             },
-            None if self.core.expired_outward(self.id, self.position).is_some() => Err(DeliveredError::Expired),
             None => Ok(()),
         }
     }
@@ -167,47 +178,69 @@ impl Receipt {
         if is_in_turn() {
             return Err(NodeEnded::InsideTurn.into());
         }
-        let (told, outcome) = oneshot::channel();
-        match &self.place {
-            Place::Mailbox => {
-                if !self.watch(told) {
-                    return self.finished().await;
-                }
-            }
+        let outcome = match &self.place {
+            Place::Mailbox => self.outcome_here().await?,
             Place::Outbox(peer, lane) => {
+                let (told, outcome) = oneshot::channel();
                 let Self { id, position, .. } = self;
                 let inquiry = Inquiry { id, address: self.address.clone(), lane: *lane, position, reply: false };
                 inquire(&self.core, peer, inquiry, told).await;
+                outcome.await.map_err(|_| self.core.gate.ended())?
+            }
+        };
+        processed(outcome)
+    }
+
+    /// What becomes of the message, or became of it: it waits, has a dead letter, was given up on or replayed from there, or was
+    /// handled; what came of it is durable.
+    async fn outcome_here(&self) -> Result<Outcome, NodeEnded> {
+        let core = &self.core;
+        let mut position = self.position;
+        loop {
+            if let Some(outcome) = self.watch(position) {
+                return outcome.await.map_err(|_| core.gate.ended());
+            }
+            match core.shelf.whereabouts(self.id) {
+                // It waits again, or has waited there.
+                Whereabouts::Replayed(again) if again != position => position = again,
+                Whereabouts::Gone(_, reason) => {
+                    core.gate.durable(core.shelf.newest()).await?;
+                    return Ok(Whereabouts::outcome(reason));
+                }
+                Whereabouts::Letter(letter) => {
+                    core.gate.durable(core.shelf.newest()).await?;
+                    let record =
+                        core.read(Key::DeadLetter { position: letter }).await.map_err(|_| core.gate.ended())?;
+                    if let Some(record) = record {
+                        return Ok(outcome_of(letter, &record));
+                    }
+                    // It was decided on meanwhile.
+                }
+                Whereabouts::Replayed(_) | Whereabouts::Unknown => {
+                    let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted);
+                    core.gate.durable(last.max(self.ticket)).await?;
+                    let has_expired = core.expiries.was_dropped(self.id);
+                    return Ok(if has_expired { Outcome::Expired } else { Outcome::Handled });
+                }
             }
         }
-        processed(outcome.await.map_err(|_| self.core.gate.ended())?)
     }
 
-    /// Registers who waits for the message. False when it has left its mailbox.
-    fn watch(&self, told: oneshot::Sender<Outcome>) -> bool {
-        let Some(kind) = self.core.kinds.get(self.address.actor_type()) else {
-            return false;
-        };
-        let mailbox = self.core.directory.mailbox(&self.address, kind);
+    /// Registers who waits for the message at this position. None when it is not in its mailbox.
+    fn watch(&self, position: Position) -> Option<oneshot::Receiver<Outcome>> {
+        let mailbox = self.mailbox()?;
         let mut inner = mailbox.lock();
-        let waits = inner.rules.contains(self.position);
-        if waits {
-            inner.asks.add(&self.core.gate, self.position, Waiter::Here { told, reply: false });
+        if !inner.rules.contains(position) {
+            return None;
         }
-        waits
+        let (told, outcome) = oneshot::channel();
+        inner.asks.add(&self.core.gate, position, Waiter::Here { told, reply: false });
+        Some(outcome)
     }
 
-    /// The message has left its mailbox: handled, or a dead letter, durably or soon.
-    async fn finished(&self) -> Result<(), ProcessedError> {
-        let kind = self.core.kinds.get(self.address.actor_type()).expect("it was looked up before");
-        let last = self.core.directory.mailbox(&self.address, kind).lock().last_submitted;
-        self.core.gate.durable(last.max(self.ticket)).await?;
-        let letter = self.core.read(Key::DeadLetter { position: self.position }).await;
-        match letter.map_err(|_| self.core.gate.ended())? {
-            None if self.core.expiries.was_dropped(self.id) => Err(ProcessedError::Expired),
-            None => Ok(()),
-            Some(record) => processed(outcome_of(self.position, &record)),
-        }
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        let kind = self.core.kinds.get(self.address.actor_type())?;
+        Some(self.core.directory.mailbox(&self.address, kind))
     }
 }
 

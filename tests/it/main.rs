@@ -4,6 +4,7 @@
 mod activations;
 mod actor_children;
 mod answers;
+mod asked_anew;
 mod away;
 mod bite;
 mod bounds;
@@ -27,6 +28,7 @@ mod failures;
 mod fairness;
 mod fits;
 mod flattering;
+mod gone_letters;
 mod groups;
 mod holds;
 mod hostile;

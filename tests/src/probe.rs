@@ -137,6 +137,10 @@ impl Probe {
         }
     }
 
+    pub(crate) fn is_open(&self, gate: u32) -> bool {
+        self.open || self.gate(gate).is_closed()
+    }
+
     pub(crate) fn spin(&self, gate: u32) {
         let gate = self.gate(gate);
         while !self.open && !gate.is_closed() {

@@ -51,6 +51,8 @@ pub enum Step {
     TryAsk(Target, Vec<Self>),
     /// Fails up to and including this attempt.
     FailUpTo(u32),
+    /// Fails until this gate of the probe is open for good.
+    FailUntil(u32),
     /// Fails up to this attempt, and says after how many milliseconds to try again.
     RetryAfter(u32, u64),
     /// Panics up to and including this attempt.
@@ -235,7 +237,8 @@ impl<const EARLY: bool> Scripted<EARLY> {
                 return Err(Failure::retry_after(Duration::from_millis(millis), "told to wait"));
             }
             Step::PanicUpTo(attempt) if turn.attempt() <= attempt => panic!("told to panic"),
-            Step::FailUpTo(_) | Step::RetryAfter(..) | Step::PanicUpTo(_) => {}
+            Step::FailUntil(gate) if !self.probe.is_open(gate) => return Err(Failure::retry("told to fail")),
+            Step::FailUntil(_) | Step::FailUpTo(_) | Step::RetryAfter(..) | Step::PanicUpTo(_) => {}
             Step::DeferUntil(millis, entries) if log.entries.len() < entries => {
                 return Err(Failure::defer(Duration::from_millis(millis)));
             }

@@ -200,7 +200,7 @@ impl Core {
             inner.asks.add(&self.gate, position, Waiter::Contradicted { peer: Arc::clone(peer), id });
         }
         if keep_reply {
-            self.kept_replies.waiting(id, mailbox, position);
+            self.question_waits(id, mailbox, position);
         }
         self.place(inner, mailbox, position, handling, envelope);
         if self.is_mailbox_full(inner) || self.is_full() {

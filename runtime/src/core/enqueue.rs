@@ -99,7 +99,7 @@ impl Core {
             inner.asks.add(&self.gate, position, waiter);
         }
         if let Some(Asking { mailbox: asking, asked }) = question {
-            self.kept_replies.waiting(asked.id(), &mailbox, position);
+            self.question_waits(asked.id(), &mailbox, position);
             self.quarantine.admit(mailbox.id(), position);
             self.asked.asked(asking, asked);
         }

@@ -10,8 +10,9 @@ use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 use super::{Core, Effect};
 use crate::actor::Order;
 use crate::address::Address;
+use crate::ask::KeptReply;
 use crate::clock::Steady;
-use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, known_of};
+use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, Slot, known_of};
 use crate::envelope::{Header, Origin, seal};
 use crate::expiry::Handling;
 use crate::failure::{Failure, Verdict};
@@ -30,6 +31,7 @@ const NOTICE_INDEX: u32 = u32::MAX;
 
 /// A message that is given up on.
 pub(crate) struct Burial<'a> {
+    pub(crate) slot: Slot<'a>,
     pub(crate) position: Position,
     /// What the store keeps of it.
     pub(crate) record: Bytes,
@@ -47,13 +49,11 @@ pub(crate) enum TakenBack {
 }
 
 /// What becomes of a message that failed.
-enum Fate {
-    Buried(Reason),
+enum Fate<'a> {
+    /// There is room for its letter.
+    Buried(Reason, Slot<'a>),
     /// It is tried again, no sooner than then; others may pass it.
-    Waits {
-        until: Steady,
-        aside: bool,
-    },
+    Waits { until: Steady, aside: bool },
 }
 
 impl Core {
@@ -63,7 +63,7 @@ impl Core {
         let (body, failures, fate) = self.decide_fate(mailbox, position, &failure)?;
         if !matches!(failure.verdict, Verdict::Defer { .. }) {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
-            let reason = if let Fate::Buried(reason) = fate { Some(reason) } else { None };
+            let reason = if let Fate::Buried(reason, _) = &fate { Some(*reason) } else { None };
             telemetry::log_failure(
                 &self.name,
                 mailbox,
@@ -75,11 +75,11 @@ impl Core {
             );
         }
         let encode = |failures: &Failures| match fate {
-            Fate::Buried(reason) => DeadLetterRecord::encode(reason, failures, self.clock.now(), &body),
+            Fate::Buried(reason, _) => DeadLetterRecord::encode(reason, failures, self.clock.now(), &body),
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
         let beside = |record: &Bytes| match fate {
-            Fate::Buried(_) => self.notice(mailbox, position, record).map_or(0, |notice| notice.len()),
+            Fate::Buried(..) => self.notice(mailbox, position, record).map_or(0, |notice| notice.len()),
             Fate::Waits { .. } => 0,
         };
         let (permit, record) = match self.reserve_record(&failures, encode, beside).await {
@@ -106,9 +106,9 @@ impl Core {
             }
         };
         match fate {
-            Fate::Buried(reason) => {
+            Fate::Buried(reason, slot) => {
                 let error = shortened(failure.to_string());
-                Some(self.bury(mailbox, permit, Burial { position, record, envelope: &body, reason, error }))
+                Some(self.bury(mailbox, permit, Burial { slot, position, record, envelope: &body, reason, error }))
             }
             Fate::Waits { until, aside } => {
                 let mut inner = mailbox.lock();
@@ -166,7 +166,12 @@ impl Core {
     }
 
     /// Counts the failed attempt, and decides what becomes of the message. None when it is not there any more.
-    fn decide_fate(&self, mailbox: &Mailbox, position: Position, failure: &Failure) -> Option<(Bytes, Failures, Fate)> {
+    fn decide_fate(
+        &self,
+        mailbox: &Mailbox,
+        position: Position,
+        failure: &Failure,
+    ) -> Option<(Bytes, Failures, Fate<'_>)> {
         let mut inner = mailbox.lock();
         let body = inner.rules.taken(position)?.clone();
         let aside = mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position);
@@ -175,31 +180,27 @@ impl Core {
             let delay = after.unwrap_or_else(|| self.config.backoff.delay(failures.attempts, rand::random()));
             Fate::Waits { until: self.clock.steady().plus(delay), aside }
         };
+        // Others pass it where there is no room: they need none among the dead letters.
+        let buried = |reason: Reason| match self.shelf.slot() {
+            Some(slot) => Fate::Buried(reason, slot),
+            None => {
+                tracing::debug!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, where others pass it, and is tried again");
+                Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside: true }
+            }
+        };
         let (failures, fate) = match failure.verdict {
             Verdict::Defer { delay } => {
                 let failures = inner.rules.failures(position).cloned().unwrap_or_default();
                 (failures, Fate::Waits { until: self.clock.steady().plus(delay), aside: true })
             }
-            Verdict::Condemn(reason) => {
-                (inner.rules.condemned(position, error(), ERRORS_MAX).clone(), Fate::Buried(reason))
-            }
-            Verdict::Reject => {
-                (inner.rules.failed(position, error(), ERRORS_MAX).clone(), Fate::Buried(Reason::Rejected))
-            }
+            Verdict::Condemn(reason) => (inner.rules.condemned(position, error(), ERRORS_MAX).clone(), buried(reason)),
+            Verdict::Reject => (inner.rules.failed(position, error(), ERRORS_MAX).clone(), buried(Reason::Rejected)),
             Verdict::Retry { after } => {
                 let failures = inner.rules.failed(position, error(), ERRORS_MAX).clone();
                 let is_spent = failures.attempts >= self.config.attempts_max;
-                let fate = if is_spent { Fate::Buried(Reason::AttemptsSpent) } else { waits(&failures, after) };
+                let fate = if is_spent { buried(Reason::AttemptsSpent) } else { waits(&failures, after) };
                 (failures, fate)
             }
-        };
-        let fate = match fate {
-            // Others pass it: they need no room among the dead letters.
-            Fate::Buried(reason) if self.shelf.holds_back() => {
-                tracing::debug!(node = %self.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, where others pass it, and is tried again");
-                Fate::Waits { until: self.clock.steady().plus(self.config.backoff.cap), aside: true }
-            }
-            fate => fate,
         };
         Some((body, failures, fate))
     }
@@ -234,7 +235,14 @@ impl Core {
         permit: Permit<'_>,
         burial: Burial<'_>,
     ) -> Position {
-        let Burial { position, record, envelope, reason, error } = burial;
+        let Burial { slot, position, record, envelope, reason, error } = burial;
+        let question =
+            Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply).map(|(header, _)| header.id());
+        let note = match question.and_then(|id| self.kept_replies.take(id)) {
+            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was asked.
+            Some(KeptReply::Abandoned(note)) => note,
+            _ => None,
+        };
         self.discard(inner, mailbox, position, envelope.len());
         inner.remove_key(envelope);
         let notice = self.notice(mailbox, position, &record);
@@ -243,23 +251,25 @@ impl Core {
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
         let oldest = letters.to_make_room();
-        let outlived = oldest.and_then(|(_, known)| known).map(|known| self.outlive_dropped(known.mailbox, known.id));
-        let outlived = outlived.unwrap_or_default();
+        let outlived = self.outlive_letters(&letters, oldest.as_slice());
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
             stage.put(Key::DeadLetter { position }, record);
-            if let Some((position, _)) = oldest {
+            if let Some(position) = oldest {
                 stage.delete(Key::DeadLetter { position });
                 outlived.stage(stage);
+            }
+            if let Some(note) = note {
+                stage.delete(note);
             }
             if let Some((key, record)) = counted {
                 stage.put(key, record);
             }
             notice.clone().map(|notice| stage.enqueue(mailbox.partition, notice))
         });
-        letters.added(position, known, ticket);
-        if let Some((oldest, _)) = oldest {
+        letters.added(slot, position, known, ticket);
+        if let Some(oldest) = oldest {
             letters.dropped(oldest, ticket);
         }
         drop(letters);
@@ -280,15 +290,14 @@ impl Core {
             let outcome = if reason == Reason::KeyReused { Outcome::KeyReused } else { Outcome::GivenUp(error) };
             self.release_after(ticket, Effect::Tell(waiter, outcome));
         }
-        if let Ok((header, _)) = Header::decode(envelope) {
-            if header.keep_reply {
-                // Without a reply in the store the turn that asked may ask again.
-                self.kept_replies.stored(header.id().0);
-                self.asked.given_up(header.id());
-            }
-            if let Some(expires) = header.expires() {
-                self.expiries.remove(expires.at, position);
-            }
+        if let Some(question) = question {
+            // Without a reply in the store the turn that asked may ask again.
+            self.asked.given_up(question);
+        }
+        if let Ok((header, _)) = Header::decode(envelope)
+            && let Some(expires) = header.expires()
+        {
+            self.expiries.remove(expires.at, position);
         }
         if let Some((position, notice)) = noticed.zip(notice) {
             self.place(inner, mailbox, position, Handling::default(), notice);

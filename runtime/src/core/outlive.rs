@@ -9,6 +9,7 @@ use super::{Core, Effect};
 use crate::address::{Address, partition_of};
 use crate::ask::reply_key;
 use crate::cluster::Peer;
+use crate::dead_letters::Letters;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::questions::Asked;
@@ -28,15 +29,27 @@ impl Outlived {
             stage.delete(*key);
         }
     }
+
+    fn add(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.away.extend(other.away);
+    }
 }
 
 impl Core {
+    /// A question of a turn waits here from now on, perhaps not for the first time: one that was given up on is asked anew under
+    /// its id, and what its own turn has asked then is known to the next one.
+    pub(super) fn question_waits(&self, id: MessageId, mailbox: &Arc<Mailbox>, position: Position) {
+        self.kept_replies.waiting(id, mailbox, position);
+        self.asked.waits(mailbox, id);
+    }
+
     /// What the turn of this message has asked, on this attempt and on those before it.
     pub(super) fn outlive(&self, mailbox: &Mailbox, turn: MessageId, staged: &Staged) -> Outlived {
         if staged.older.is_empty() && !mailbox.asking.is_any() {
             return Outlived::default();
         }
-        let asked = self.asked.over(Some(mailbox), turn);
+        let asked = self.asked.over(mailbox, turn);
         let mut outlived =
             self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)));
         for older in &staged.older {
@@ -50,14 +63,26 @@ impl Core {
 
     /// What the turn of a message that waited in this mailbox has asked, and which is gone for good.
     pub(super) fn outlive_waiting(&self, mailbox: &Mailbox, turn: MessageId) -> Outlived {
-        let asked = self.asked.over(Some(mailbox), turn);
+        let asked = self.asked.over(mailbox, turn);
         self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
     }
 
-    /// What the turn of a message to this mailbox has asked, which is gone for good: it was a dead letter.
-    pub(crate) fn outlive_dropped(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
+    /// What the turns have asked whose letters `gone` are taken away for good. Nothing of a message that is still there: in another
+    /// letter, or waiting, as a question is that was asked anew.
+    pub(crate) fn outlive_letters(&self, letters: &Letters, gone: &[Position]) -> Outlived {
+        let mut outlived = Outlived::default();
+        for known in gone.iter().filter_map(|letter| letters.get(*letter).flatten()) {
+            if letters.are_all_of(known.id, gone) {
+                outlived.add(self.outlive_dropped(known.mailbox, known.id));
+            }
+        }
+        outlived
+    }
+
+    /// What the turn of a message to this mailbox has asked that does not wait there any more.
+    fn outlive_dropped(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
         let partition = partition_of(mailbox, self.store.partitions());
-        let asked = self.asked.over(None, turn);
+        let asked = self.asked.dropped(turn);
         self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
     }
 

@@ -10,13 +10,14 @@ use everpost_transport::link::Lane;
 use super::{Core, Effect};
 use crate::address::Address;
 use crate::cluster::{Departure, Outgoing, Peer};
-use crate::dead_letters::known_of;
+use crate::dead_letters::{Slot, Whereabouts, known_of};
 use crate::expiry::{EXPIRED, Expiring, outbox_key};
 use crate::message::MessageId;
 use crate::waiter::{Outcome, Waiter};
 
 /// A message that has expired in the outbox, and is to become a dead letter of this node.
 pub(crate) struct OutwardBurial<'a> {
+    pub(crate) slot: Slot<'a>,
     pub(crate) peer: &'a Arc<Peer>,
     pub(crate) lane: Lane,
     pub(crate) expiring: Expiring,
@@ -26,6 +27,17 @@ pub(crate) struct OutwardBurial<'a> {
     pub(crate) address: Option<Address>,
     /// What tells its actor of it, if that wants to know.
     pub(crate) notice: Option<Bytes>,
+}
+
+/// Why a message is not owed any more.
+#[derive(Debug)]
+pub(crate) enum LeftOutbox {
+    /// Its peer has acknowledged it.
+    Arrived,
+    /// It has expired here, which is the end of it.
+    Over(Outcome),
+    /// It has expired here, and was replayed from its dead letter since: this is its number now.
+    Replayed(Position),
 }
 
 impl Core {
@@ -48,26 +60,25 @@ impl Core {
 
     /// Moves a message to the dead letters, in one commit, if it cannot have arrived.
     pub(crate) fn bury_outward(&self, permit: Permit<'_>, burial: OutwardBurial<'_>) {
-        let OutwardBurial { peer, lane, expiring, record, address, notice } = burial;
+        let OutwardBurial { slot, peer, lane, expiring, record, address, notice } = burial;
         let mut outgoing = peer.outgoing();
         let expired = self.not_sent(&mut outgoing, lane, vec![expiring]);
         let Some(&Expiring { position, .. }) = expired.first() else { return };
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
         let oldest = letters.to_make_room();
-        let outlived = oldest.and_then(|(_, known)| known).map(|known| self.outlive_dropped(known.mailbox, known.id));
-        let outlived = outlived.unwrap_or_default();
+        let outlived = self.outlive_letters(&letters, oldest.as_slice());
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(outbox_key(lane, position));
             stage.put(Key::DeadLetter { position }, record);
-            if let Some((position, _)) = oldest {
+            if let Some(position) = oldest {
                 stage.delete(Key::DeadLetter { position });
                 outlived.stage(stage);
             }
             notice.clone().map(|notice| stage.dispatch(Partition(lane.partition), notice))
         });
-        letters.added(position, known, ticket);
-        if let Some((oldest, _)) = oldest {
+        letters.added(slot, position, known, ticket);
+        if let Some(oldest) = oldest {
             letters.dropped(oldest, ticket);
         }
         drop(letters);
@@ -83,14 +94,17 @@ impl Core {
         }
     }
 
-    /// What became of a message that is not owed any more, if it has expired in the outbox.
-    pub(crate) fn expired_outward(&self, id: MessageId, position: Position) -> Option<Outcome> {
+    /// Why a message that had this position is not owed any more.
+    pub(crate) fn left_outbox(&self, id: MessageId, position: Position) -> LeftOutbox {
         if self.expiries.was_dropped(id) {
-            Some(Outcome::Expired)
-        } else if self.shelf.contains(position) {
-            Some(Outcome::GivenUp(EXPIRED.to_owned()))
-        } else {
-            None
+            return LeftOutbox::Over(Outcome::Expired);
+        }
+        match self.shelf.whereabouts(id) {
+            // A letter of another number is of a question that lay here before its actor moved.
+            Whereabouts::Letter(letter) if letter == position => LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned())),
+            Whereabouts::Gone(letter, reason) if letter == position => LeftOutbox::Over(Whereabouts::outcome(reason)),
+            Whereabouts::Replayed(again) => LeftOutbox::Replayed(again),
+            Whereabouts::Unknown | Whereabouts::Letter(_) | Whereabouts::Gone(..) => LeftOutbox::Arrived,
         }
     }
 

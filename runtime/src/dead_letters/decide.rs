@@ -12,7 +12,7 @@ use super::record::DeadLetterRecord;
 use crate::address::Address;
 use crate::cluster::{Departure, Owner, Peer};
 use crate::core::Core;
-use crate::envelope::{Extension, Header, Origin, request_of, seal, without_expiry};
+use crate::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::link::flags;
@@ -268,8 +268,10 @@ impl Core {
     /// Deletes a letter, in one step. Returns its ticket; none when the letter is not there.
     fn discard_letter(&self, permit: Permit<'_>, letter: Position) -> Option<Position> {
         let mut letters = self.shelf.letters();
-        let known = letters.get(letter)?;
-        let outlived = known.map(|known| self.outlive_dropped(known.mailbox, known.id)).unwrap_or_default();
+        if !letters.has(letter) {
+            return None;
+        }
+        let outlived = self.outlive_letters(&letters, &[letter]);
         let (ticket, ()) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
             outlived.stage(stage);
@@ -305,14 +307,18 @@ impl Core {
             return Ok(None);
         }
         self.add_waiting(1);
+        // What its turn has asked before is known to its next attempt; another message begins anew.
+        let is_another = letters.get(letter).flatten().is_some_and(|known| known.id != id);
+        let outlived = is_another.then(|| self.outlive_letters(&letters, &[letter])).unwrap_or_default();
         let (ticket, position) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
+            outlived.stage(stage);
             stage.enqueue(mailbox.partition, envelope.clone())
         });
-        letters.revived(letter, ticket);
+        letters.revived(letter, id, position, ticket);
         drop(letters);
-        // What its turn has asked before is known to its next attempt.
         self.asked.waits(&mailbox, id);
+        self.outlived(outlived, ticket);
         self.place(&mut inner, &mailbox, position, handling, envelope);
         Ok(Some(ticket))
     }
@@ -331,12 +337,16 @@ impl Core {
         if !letters.has(letter) {
             return Ok(None);
         }
+        // The other node does not know what its turn has asked here.
+        let outlived = self.outlive_letters(&letters, &[letter]);
         let (ticket, position) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
+            outlived.stage(stage);
             stage.dispatch(Partition(lane.partition), envelope.clone())
         });
-        letters.revived(letter, ticket);
+        letters.revived(letter, id_of(&envelope).unwrap_or(MessageId(0)), position, ticket);
         drop(letters);
+        self.outlived(outlived, ticket);
         let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
         self.departs(&mut outgoing, peer, Departure { lane, position, flags, expires: None, envelope });
         Ok(Some(ticket))

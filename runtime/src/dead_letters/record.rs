@@ -67,10 +67,9 @@ pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
 
 /// What the shelf knows of a record, if the record can be read.
 pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
-    let record = DeadLetterRecord::decode(record)?;
-    let (header, _) = Header::decode(record.envelope).ok()?;
-    let (mailbox, buried_at) = (mailbox_id(header.destination), Steady(record.kept_since));
-    Some(Known { id: header.id(), mailbox, buried_at })
+    let DeadLetterRecord { envelope, kept_since, reason, .. } = DeadLetterRecord::decode(record)?;
+    let (header, _) = Header::decode(envelope).ok()?;
+    Some(Known { id: header.id(), mailbox: mailbox_id(header.destination), buried_at: Steady(kept_since), reason })
 }
 
 /// What whoever waits for the message of this record is told.

@@ -9,11 +9,13 @@ use tokio::time::Instant;
 
 use super::index::{Index, Known};
 use super::record::known_of;
+use super::whereabouts::Whereabouts;
 use crate::address::Address;
 use crate::alarm::{Alarm, Said};
 use crate::clock::Steady;
 use crate::core::Core;
 use crate::message::MessageId;
+use crate::newest::Newest;
 
 /// What happens to a message that is to be given up on while there are as many dead letters as may be
 /// ([`NodeConfig::dead_letters_max`](crate::NodeConfig::dead_letters_max)).
@@ -40,6 +42,10 @@ pub(crate) struct Shelf {
 #[derive(Debug, Default)]
 pub(crate) struct Letters {
     index: Index,
+    /// For how many letters that are not here yet there is to be room.
+    promised: usize,
+    /// What became of messages whose letters are not here any more.
+    pub(super) left: Newest<Whereabouts>,
     /// The newest submission that has put a letter here or taken one away: what is known here is in the store when this is
     /// durable.
     newest: Position,
@@ -51,6 +57,18 @@ pub(crate) struct Letters {
     drops_from: Option<usize>,
     many: Alarm,
     full: Alarm,
+}
+
+/// Room for one more letter, which is nobody else's from here on: between the decision to give up on a message and the step that
+/// does there is a wait for the store. Given back when it is dropped, so not under the lock.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Slot<'a>(&'a Shelf);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.letters().promised -= 1;
+    }
 }
 
 impl Shelf {
@@ -74,6 +92,22 @@ impl Shelf {
         self.when_full == WhenFull::HoldBack && self.count() >= self.letters_max
     }
 
+    /// Room for another letter; none where it is full, and none is to be made.
+    pub(crate) fn slot(&self) -> Option<Slot<'_>> {
+        let mut letters = self.letters();
+        if self.when_full == WhenFull::HoldBack && letters.index.len() + letters.promised >= self.letters_max {
+            return None;
+        }
+        letters.promised += 1;
+        Some(Slot(self))
+    }
+
+    /// Room for a letter that must be kept however many there are.
+    pub(crate) fn slot_in_any_case(&self) -> Slot<'_> {
+        self.letters().promised += 1;
+        Slot(self)
+    }
+
     /// How many letters the node itself has dropped since it was started.
     pub(crate) fn dropped(&self) -> u64 {
         self.letters().dropped
@@ -86,7 +120,12 @@ impl Shelf {
 
     /// The letter of this message, if it is one.
     pub(crate) fn find(&self, id: MessageId) -> Option<Position> {
-        self.letters().index.find(id)
+        self.letters().find(id)
+    }
+
+    /// Where a message is that may have been given up on.
+    pub(crate) fn whereabouts(&self, id: MessageId) -> Whereabouts {
+        self.letters().whereabouts(id)
     }
 
     pub(crate) fn contains(&self, letter: Position) -> bool {
@@ -152,22 +191,33 @@ impl Shelf {
 }
 
 impl Letters {
-    /// A letter was put here by the submission with this ticket.
-    pub(crate) fn added(&mut self, letter: Position, known: Option<Known>, ticket: Position) {
+    /// A letter was put here, where there was room for it, by the submission with this ticket.
+    pub(crate) fn added(&mut self, slot: Slot<'_>, letter: Position, known: Option<Known>, ticket: Position) {
+        // Dropped under the lock it would wait for itself.
+        std::mem::forget(slot);
+        self.promised -= 1;
         self.index.insert(letter, known);
         self.newest = self.newest.max(ticket);
     }
 
     /// What is known of a letter that is here, for the step that takes it away.
-    pub(super) fn get(&self, letter: Position) -> Option<Option<Known>> {
+    pub(crate) fn get(&self, letter: Position) -> Option<Option<Known>> {
         self.index.get(letter)
     }
 
+    pub(super) fn find(&self, id: MessageId) -> Option<Position> {
+        self.index.find(id)
+    }
+
+    /// Whether a message has no other letters than these.
+    pub(crate) fn are_all_of(&self, id: MessageId, letters: &[Position]) -> bool {
+        self.index.all_of(id).all(|letter| letters.contains(&letter))
+    }
+
     /// The letter that is to be dropped for another one, if there is no room otherwise.
-    pub(crate) fn to_make_room(&self) -> Option<(Position, Option<Known>)> {
+    pub(crate) fn to_make_room(&self) -> Option<Position> {
         let is_full = self.drops_from.is_some_and(|letters_max| self.index.len() >= letters_max);
-        let (_, oldest) = self.index.oldest().filter(|_| is_full)?;
-        Some((oldest, self.index.get(oldest)?))
+        self.index.oldest().filter(|_| is_full).map(|(_, oldest)| oldest)
     }
 
     /// Up to `max` of the oldest letters, as many as there are beyond those that may be.
@@ -192,14 +242,22 @@ impl Letters {
         self.index.contains(letter)
     }
 
-    /// A letter went back to its mailbox by the submission with this ticket.
-    pub(super) fn revived(&mut self, letter: Position, ticket: Position) {
+    /// A letter went back to its mailbox, or on its way there, at this position and as the message with this id, by the submission
+    /// with this ticket.
+    pub(super) fn revived(&mut self, letter: Position, id: MessageId, position: Position, ticket: Position) {
+        let known = self.get(letter).flatten();
         self.removed(letter, ticket);
+        if known.is_some_and(|known| known.id == id) {
+            self.note_replayed(id, position);
+        }
         self.revived += 1;
     }
 
     /// A letter was taken away by the submission with this ticket.
     pub(super) fn removed(&mut self, letter: Position, ticket: Position) {
+        if let Some(known) = self.get(letter).flatten() {
+            self.note_gone(letter, known);
+        }
         let was_there = self.index.remove(letter);
         debug_assert!(was_there, "looked at in the same step");
         self.newest = self.newest.max(ticket);
@@ -229,9 +287,11 @@ impl Core {
             tracing::warn!(node = %self.name, letters = old, ?retention, times, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
         }
         let excess = self.drop_all(Over::Number).await;
-        if excess > 0 {
+        if excess > 0
+            && let Some(times) = self.recurring.met("dead letters dropped")
+        {
             let letters_max = self.config.dead_letters_max;
-            tracing::error!(node = %self.name, letters = excess, letters_max, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
+            tracing::error!(node = %self.name, letters = excess, letters_max, times, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
         }
     }
 
@@ -245,15 +305,14 @@ impl Core {
             if dropped.is_empty() {
                 break;
             }
-            let known = dropped.iter().filter_map(|letter| letters.get(*letter).flatten());
-            let outlived: Vec<_> = known.map(|known| self.outlive_dropped(known.mailbox, known.id)).collect();
+            let outlived = self.outlive_letters(&letters, &dropped);
             let (ticket, ()) = self.store.submit(permit, |stage| {
                 dropped.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
-                outlived.iter().for_each(|outlived| outlived.stage(stage));
+                outlived.stage(stage);
             });
             dropped.iter().for_each(|letter| letters.dropped(*letter, ticket));
             drop(letters);
-            outlived.into_iter().for_each(|outlived| self.outlived(outlived, ticket));
+            self.outlived(outlived, ticket);
             total += dropped.len();
         }
         total

@@ -1,6 +1,6 @@
 //! Which messages expire when. Only those that expire at all pay for a place here.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{MailboxId, Position};
@@ -13,10 +13,8 @@ use crate::cluster::Peer;
 use crate::envelope::{id_of, request_of};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::newest::Newest;
 use crate::request::RequestId;
-
-/// How many of the messages that were dropped last are known by their ids, for who asks after the fact.
-const DROPPED_KNOWN: usize = 65_536;
 
 /// Where a message that expires waits.
 #[derive(Clone, Debug)]
@@ -59,7 +57,8 @@ pub(crate) struct Expiries {
 #[derive(Debug, Default)]
 struct State {
     index: Index,
-    dropped: Dropped,
+    /// The messages that were dropped last.
+    dropped: Newest<()>,
 }
 
 impl Expiries {
@@ -88,12 +87,12 @@ impl Expiries {
 
     /// This message was dropped.
     pub(crate) fn note_dropped(&self, id: MessageId) {
-        self.lock().dropped.note(id);
+        self.lock().dropped.note(id, ());
     }
 
     /// Whether this message was dropped, as far as that is still known.
     pub(crate) fn was_dropped(&self, id: MessageId) -> bool {
-        self.lock().dropped.ids.contains(&id)
+        self.lock().dropped.get(id).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,27 +129,6 @@ impl Index {
     }
 }
 
-/// Pure: the newest ids, a bounded number.
-#[derive(Debug, Default)]
-struct Dropped {
-    in_order: VecDeque<MessageId>,
-    ids: HashSet<MessageId>,
-}
-
-impl Dropped {
-    fn note(&mut self, id: MessageId) {
-        if !self.ids.insert(id) {
-            return;
-        }
-        self.in_order.push_back(id);
-        if self.in_order.len() > DROPPED_KNOWN
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -160,15 +138,6 @@ mod tests {
     fn expiring(position: u64) -> Expiring {
         let (position, place, id) = (Position(position), Waits::Mailbox(MailboxId(1)), MessageId(2));
         Expiring { position, place, id, request: None, bytes: 3, then: Expiry::Drop }
-    }
-
-    #[test]
-    fn only_the_newest_dropped_messages_are_known() {
-        let mut dropped = Dropped::default();
-        (0..=DROPPED_KNOWN as u128).for_each(|id| dropped.note(MessageId(id)));
-        dropped.note(MessageId(7));
-        assert_eq!((dropped.in_order.len(), dropped.ids.len()), (DROPPED_KNOWN, DROPPED_KNOWN));
-        assert!(!dropped.ids.contains(&MessageId(0)) && dropped.ids.contains(&MessageId(1)));
     }
 
     proptest! {

@@ -51,10 +51,10 @@ async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<
 /// Moves one to the dead letters of this node. None when the store takes nothing any more.
 async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
-    if core.shelf.holds_back() {
+    let Some(slot) = core.shelf.slot() else {
         look_again(core, [expiring]);
         return Some(());
-    }
+    };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
     let envelope = match core.read(outbox_key(lane, position)).await {
@@ -89,7 +89,7 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
             return core.store.failure().is_none().then_some(());
         }
     };
-    core.bury_outward(permit, OutwardBurial { peer, lane, expiring, record, address, notice });
+    core.bury_outward(permit, OutwardBurial { slot, peer, lane, expiring, record, address, notice });
     Some(())
 }
 

@@ -72,10 +72,10 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let position = expiring.position;
     let Some(mailbox) = core.directory.find(mailbox) else { return Some(()) };
     let later = || look_again(core, [expiring.clone()]);
-    if core.shelf.holds_back() {
+    let Some(slot) = core.shelf.slot() else {
         later();
         return Some(());
-    }
+    };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
     let envelope = match core.read(mailbox.inbox_key(position)).await {
@@ -113,7 +113,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
         return Some(());
     }
     let error = EXPIRED.to_owned();
-    let burial = Burial { position, record, envelope: &envelope, reason: Reason::Expired, error };
+    let burial = Burial { slot, position, record, envelope: &envelope, reason: Reason::Expired, error };
     core.bury_locked(&mut inner, &mailbox, permit, burial);
     inner.ring(&mailbox);
     Some(())

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::ask::{join_waiting, reply_key};
 use crate::cluster::{Owner, Peer};
 use crate::core::Core;
-use crate::dead_letters::outcome_of;
+use crate::dead_letters::{Whereabouts, outcome_of};
 use crate::envelope::id_of;
 use crate::gate::NodeEnded;
 use crate::mailbox::{Inner, Mailbox};
@@ -132,8 +132,12 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
         tell_of_letters(core, peer, &mut wanted).await?;
         if core.shelf.revived() == revived {
             for (id, _) in wanted.drain() {
-                let was_dropped = core.expiries.was_dropped(id);
-                tell(peer, id, if was_dropped { Fate::Expired } else { Fate::Handled(None) });
+                let fate = match core.shelf.whereabouts(id) {
+                    _ if core.expiries.was_dropped(id) => Fate::Expired,
+                    Whereabouts::Gone(_, reason) => Whereabouts::outcome(reason).into(),
+                    _ => Fate::Handled(None),
+                };
+                tell(peer, id, fate);
             }
         }
         // Otherwise one of them may have gone back from the letters to its mailbox after that was looked through.

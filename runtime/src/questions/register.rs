@@ -77,17 +77,18 @@ impl Register {
         known.of(turn).filter(|asked| !asked.is_given_up && !used.contains(&asked.place)).map(Asked::told).collect()
     }
 
-    /// The turn commits, or its message is gone for good: what it has asked is forgotten.
-    pub(crate) fn over(&self, mailbox: Option<&Mailbox>, turn: MessageId) -> Vec<Asked> {
+    /// The turn commits, or its message is gone for good from this mailbox: what it has asked is forgotten.
+    pub(crate) fn over(&self, mailbox: &Mailbox, turn: MessageId) -> Vec<Asked> {
         let mut known = self.lock();
-        if let Some(mailbox) = mailbox {
-            known.waits_no_more(mailbox, turn);
-        }
-        let asked = known.by_turn.remove(&turn.0).unwrap_or_default().asked;
-        for asked in &asked {
-            known.places.remove(&asked.id().0);
-        }
-        asked
+        known.waits_no_more(mailbox, turn);
+        known.forget(turn)
+    }
+
+    /// The dead letter of a message is gone for good: what its turn has asked is forgotten, unless the message waits all the same.
+    pub(crate) fn dropped(&self, turn: MessageId) -> Vec<Asked> {
+        let mut known = self.lock();
+        let waits = known.by_turn.get(&turn.0).is_some_and(|of_turn| of_turn.waits);
+        if waits { Vec::new() } else { known.forget(turn) }
     }
 
     /// The message whose turn asked has become a dead letter. What it has asked is kept for its replay.
@@ -95,7 +96,8 @@ impl Register {
         self.lock().waits_no_more(mailbox, turn);
     }
 
-    /// A message waits that may have asked: a dead letter that is replayed, or one that the start has found.
+    /// A message waits that may have asked: a dead letter that is replayed, a question that is asked anew, or one that the start
+    /// has found.
     pub(crate) fn waits(&self, mailbox: &Mailbox, turn: MessageId) {
         self.lock().waits(mailbox, turn);
     }
@@ -137,6 +139,14 @@ impl Known {
         let of_turn = &mut self.by_turn.entry(turn).or_default().asked;
         of_turn.retain(|other| other.place != place);
         of_turn.push(asked);
+    }
+
+    fn forget(&mut self, turn: MessageId) -> Vec<Asked> {
+        let asked = self.by_turn.remove(&turn.0).unwrap_or_default().asked;
+        for asked in &asked {
+            self.places.remove(&asked.id().0);
+        }
+        asked
     }
 
     fn waits(&mut self, mailbox: &Mailbox, turn: MessageId) {

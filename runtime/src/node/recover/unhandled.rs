@@ -93,12 +93,14 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     failures.note(kind.to_string(), ERRORS_MAX);
     let (permit, record) = reserve(core, failures, &envelope).await?;
     let known = known_of(&record);
+    // Whether there is for all of them was looked at before the first one moved.
+    let slot = core.shelf.slot_in_any_case();
     let mut letters = core.shelf.letters();
     let (ticket, ()) = core.store.submit(permit, |stage| {
         stage.delete(key);
         stage.put(Key::DeadLetter { position: *position }, record);
     });
-    letters.added(*position, known, ticket);
+    letters.added(slot, *position, known, ticket);
     drop(letters);
     core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
     core.shelf.warn(&core.name);

@@ -1,0 +1,171 @@
+//! Questions that are given up on, asked anew, edited or left alone: what their turns had asked was forgotten too early, so
+//! that its effect was doubled, or never.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost::{Node, NodeConfig, WhenFull};
+use everpost_persistence::{Store, Table};
+use everpost_tests::net::{Net, linked, settled, stop};
+use everpost_tests::probe::Probe;
+use everpost_tests::wait::{eventually, soon};
+use everpost_tests::worker::{Quick, Script, Step, Worker, read, worker, workers};
+
+/// The middle fails until this is open.
+const MEND: u32 = 0;
+/// Each attempt of the first turn comes to it.
+const FIRST: u32 = 1;
+/// Each attempt of the middle comes to it when it has its reply.
+const MIDDLE: u32 = 2;
+const ATTEMPTS: u32 = 3;
+
+fn config() -> NodeConfig {
+    NodeConfig { attempts_max: ATTEMPTS, ..everpost_tests::config() }
+}
+
+/// Asks the middle, which asks the last one and then fails.
+fn first() -> Script {
+    let last = Step::Ask(worker("last"), vec![Step::Append(1)]);
+    let middle = vec![last, Step::Reach(MIDDLE), Step::Wait(MIDDLE), Step::FailUntil(MEND)];
+    Script::new([Step::Wait(FIRST), Step::Ask(worker("middle"), middle)])
+}
+
+/// How many replies, and notes of questions, a stopped node has kept.
+fn replies_left(folder: &Path) -> usize {
+    let mut left = 0;
+    let inspection = Store::inspect(folder).unwrap();
+    inspection
+        .scan(Table::Replies, |_, _| {
+            left += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    left
+}
+
+/// Lets the middle fail until the question to it is a dead letter.
+async fn give_up(probe: &Probe, letters: &Node, count: usize) {
+    (0..ATTEMPTS).for_each(|_| probe.let_one_through(MIDDLE));
+    eventually("the question is given up on", || letters.dead_letters().count() == count).await;
+}
+
+async fn drop_letters(node: &Node) {
+    for letter in node.dead_letters().list().await.unwrap() {
+        node.dead_letters().drop(letter.sequence).await.unwrap();
+    }
+}
+
+/// Runs `scenario` with all on one node, and with the first on another one than the middle and the last.
+async fn check(config: &NodeConfig, scenario: impl AsyncFn(&Node, &Node, &Arc<Probe>)) {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    scenario(&node, &node, &probe).await;
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(read(&node.actor::<Worker>("last")).await.entries, [1], "its effect happens once");
+    drop_letters(&node).await;
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+
+    let net = Net::new(&["east", "west"]).with("quick", &["east"]).with("worker", &["west"]).config(config);
+    let probe = Probe::new();
+    let (east, west) = (net.start("east", &probe).await, net.start("west", &probe).await);
+    linked(&[&east, &west]).await;
+    scenario(&east, &west, &probe).await;
+    settled(&[&east, &west]).await;
+    assert_eq!(read(&west.actor::<Worker>("last")).await.entries, [1], "its effect happens once");
+    drop_letters(&east).await;
+    drop_letters(&west).await;
+    stop([east, west]).await;
+    assert_eq!(replies_left(&net.seat("east").folder), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_asked_anew_knows_what_its_own_turn_had_asked() {
+    check(&config(), async |first_node, node, probe| {
+        probe.let_one_through(FIRST);
+        first_node.actor::<Quick>("first").send(first()).await.unwrap();
+        give_up(probe, node, 1).await;
+        for gate in [MEND, MIDDLE, FIRST] {
+            probe.open(gate);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it_goes() {
+    let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
+    for config in [config(), oldest] {
+        check(&config, async |first_node, node, probe| {
+            probe.let_one_through(FIRST);
+            first_node.actor::<Quick>("first").send(first()).await.unwrap();
+            give_up(probe, node, 1).await;
+            probe.let_one_through(FIRST);
+            let attempts = ATTEMPTS as usize;
+            probe.reached(MIDDLE, attempts + 1).await;
+            if config.dead_letters_max == 1 {
+                node.actor::<Worker>("other").send(Script::new([Step::Reject])).await.unwrap();
+                eventually("it makes room", || node.statistics().dead_letters_dropped == 1).await;
+            } else {
+                drop_letters(node).await;
+            }
+            // An attempt that fails, and the one that commits.
+            probe.let_one_through(MIDDLE);
+            probe.reached(MIDDLE, attempts + 2).await;
+            for gate in [MEND, MIDDLE, FIRST] {
+                probe.open(gate);
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_letters_of_a_question_either_keeps_what_its_turn_had_asked() {
+    check(&config(), async |first_node, node, probe| {
+        probe.let_one_through(FIRST);
+        first_node.actor::<Quick>("first").send(first()).await.unwrap();
+        give_up(probe, node, 1).await;
+        probe.let_one_through(FIRST);
+        give_up(probe, node, 2).await;
+        let letters = node.dead_letters().list().await.unwrap();
+        node.dead_letters().drop(letters[0].sequence).await.unwrap();
+        for gate in [MEND, MIDDLE, FIRST] {
+            probe.open(gate);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_turn_had_asked_goes_when_its_letter_is_edited() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).config(config()).start().await.unwrap();
+    let asks = Step::Ask(worker("last"), vec![Step::Append(1)]);
+    node.actor::<Worker>("first").send(Script::new([asks, Step::Reject])).await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    let letters = node.dead_letters().list().await.unwrap();
+    node.dead_letters().edit(letters[0].sequence, &Script::new([Step::Append(2)])).await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(read(&node.actor::<Worker>("first")).await.entries, [1, 2][1..]);
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_a_question_that_nobody_waits_for_and_that_is_given_up_on() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { ask_timeout: Duration::from_millis(50), ..config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let asks = Step::TryAsk(worker("last"), vec![Step::Wait(MEND), Step::Reject]);
+    node.actor::<Worker>("first").send(Script::new([asks])).await.unwrap();
+    eventually("the turn commits", || node.statistics().handled == 1).await;
+    probe.open(MEND);
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(node.dead_letters().count(), 1);
+    drop_letters(&node).await;
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+}

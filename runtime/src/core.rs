@@ -38,6 +38,7 @@ pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, notice_of, shortened};
 pub(crate) use self::load::Activations;
 use self::load::{Counters, Load};
+pub(crate) use self::outlive::Outlived;
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 pub(crate) use self::withdraw::{LeftOutbox, OutwardBurial};
 use crate::actor::{Actor, Delivery};

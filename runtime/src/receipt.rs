@@ -166,7 +166,8 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// [`ProcessedError::GivenUp`] when it has become a dead letter; [`ProcessedError::Expired`] when it has expired and was
+    /// [`ProcessedError::GivenUp`] when it has become a dead letter, also when that has gone since, as far as it is among the newest
+    /// 65,536 that have left since the actor's node was started; [`ProcessedError::Expired`] when it has expired and was
     /// dropped, which is known of the newest 65,536 such messages of the actor's node since it was started (of this one, where it
     /// expired before it was sent there), and of all that are waited for meanwhile; [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
     /// ([`NodeEnded::InsideTurn`]).

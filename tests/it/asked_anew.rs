@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost::{Node, NodeConfig, WhenFull};
+use everpost::{Node, NodeConfig, StopError, WhenFull};
 use everpost_persistence::{Store, Table};
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
@@ -57,6 +57,15 @@ async fn drop_letters(node: &Node) {
     }
 }
 
+/// Drops the only letter: as somebody who decides, or because it makes room for another one.
+async fn drop_the_letter(config: &NodeConfig, node: &Node) {
+    if config.dead_letters_when_full == WhenFull::HoldBack {
+        return drop_letters(node).await;
+    }
+    node.actor::<Worker>("other").send(Script::new([Step::Reject])).await.unwrap();
+    eventually("it makes room", || node.statistics().dead_letters_dropped == 1).await;
+}
+
 /// Runs `scenario` with all on one node, and with the first on another one than the middle and the last.
 async fn check(config: &NodeConfig, scenario: impl AsyncFn(&Node, &Node, &Arc<Probe>)) {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
@@ -105,12 +114,7 @@ async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it
             probe.let_one_through(FIRST);
             let attempts = ATTEMPTS as usize;
             probe.reached(MIDDLE, attempts + 1).await;
-            if config.dead_letters_max == 1 {
-                node.actor::<Worker>("other").send(Script::new([Step::Reject])).await.unwrap();
-                eventually("it makes room", || node.statistics().dead_letters_dropped == 1).await;
-            } else {
-                drop_letters(node).await;
-            }
+            drop_the_letter(&config, node).await;
             // An attempt that fails, and the one that commits.
             probe.let_one_through(MIDDLE);
             probe.reached(MIDDLE, attempts + 2).await;
@@ -120,6 +124,56 @@ async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_letter_of_a_question_takes_nothing_along_before_it_is_asked_anew() {
+    let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
+    for config in [config(), oldest] {
+        check(&config, async |first_node, node, probe| {
+            probe.let_one_through(FIRST);
+            first_node.actor::<Quick>("first").send(first()).await.unwrap();
+            give_up(probe, node, 1).await;
+            drop_the_letter(&config, node).await;
+            for gate in [MEND, MIDDLE, FIRST] {
+                probe.open(gate);
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_turn_of_a_question_had_asked_is_known_after_a_restart_without_its_letter() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { stop_timeout: Duration::from_millis(10), ..config() };
+    let start = || workers(folder.path(), &probe).config(config.clone()).start();
+    let node = start().await.unwrap();
+    probe.let_one_through(FIRST);
+    node.actor::<Quick>("first").send(first()).await.unwrap();
+    give_up(&probe, &node, 1).await;
+    drop_letters(&node).await;
+    let stopped = node.stop().await;
+    assert!(matches!(stopped, Ok(()) | Err(StopError::CutOff(_))), "{stopped:?}");
+    drop(node);
+    for gate in [MEND, MIDDLE, FIRST] {
+        probe.open(gate);
+    }
+    let node = start().await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(read(&node.actor::<Worker>("last")).await.entries, [1], "its effect happens once");
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_turn_of_a_question_had_asked_goes_with_the_turn_that_makes_do_without_it() {
+    check(&config(), async |first_node, _, _| {
+        let last = Step::Ask(worker("last"), vec![Step::Append(1)]);
+        let makes_do = Step::TryAsk(worker("middle"), vec![last, Step::Reject]);
+        first_node.actor::<Quick>("first").send(Script::new([makes_do])).await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

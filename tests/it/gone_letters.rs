@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everpost::{NodeConfig, ProcessedError, WhenFull};
+use everpost::{NodeConfig, ProcessedError, StoreConfig, WhenFull};
 use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -88,13 +88,15 @@ async fn a_message_that_was_replayed_is_waited_for_where_it_waits_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_fail_at_once_find_no_more_room_among_the_dead_letters_than_there_is() {
-    const ACTORS: usize = 200;
+    const ACTORS: usize = 40;
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
-    let config = NodeConfig { dead_letters_max: 3, attempts_max: 1, ..everpost_tests::config() };
+    // Little room for what is to be written down, so that there may be a wait for it between the decision and its step.
+    let store = StoreConfig { queue_bytes_max: 64 << 10, ..StoreConfig::default() };
+    let config = NodeConfig { dead_letters_max: 3, message_bytes_max: 24_000, store, ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
     for key in 0..ACTORS {
         let steps = [Step::Reach(GATE), Step::Wait(GATE), Step::Reject];
-        node.actor::<Worker>(&key.to_string()).send(Script::new(steps)).await.unwrap();
+        node.actor::<Worker>(&key.to_string()).send(Script::padded(steps, 22_000)).await.unwrap();
     }
     probe.reached(GATE, ACTORS).await;
     probe.open(GATE);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
 
+use super::outlive::Outlived;
 use super::{Core, Effect};
 use crate::actor::Order;
 use crate::address::Address;
@@ -238,10 +239,15 @@ impl Core {
         let Burial { slot, position, record, envelope, reason, error } = burial;
         let question =
             Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply).map(|(header, _)| header.id());
-        let note = match question.and_then(|id| self.kept_replies.take(id)) {
+        if mailbox.asking.is_any()
+            && let Ok((header, _)) = Header::decode(envelope)
+        {
+            self.asked.buried(mailbox, header.id());
+        }
+        let (note, over) = match question.and_then(|id| Some((id, self.kept_replies.take(id)?))) {
             // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was asked.
-            Some(KeptReply::Abandoned(note)) => note,
-            _ => None,
+            Some((id, KeptReply::Abandoned(note))) => (note, self.outlive_gone(mailbox.id(), id)),
+            _ => (None, Outlived::default()),
         };
         self.discard(inner, mailbox, position, envelope.len());
         inner.remove_key(envelope);
@@ -251,15 +257,16 @@ impl Core {
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
         let oldest = letters.to_make_room();
-        let outlived = self.outlive_letters(&letters, oldest.as_slice());
+        let mut outlived = self.outlive_letters(&letters, oldest.as_slice());
+        outlived.add(over);
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
             stage.put(Key::DeadLetter { position }, record);
             if let Some(position) = oldest {
                 stage.delete(Key::DeadLetter { position });
-                outlived.stage(stage);
             }
+            outlived.stage(stage);
             if let Some(note) = note {
                 stage.delete(note);
             }
@@ -276,11 +283,6 @@ impl Core {
         self.outlived(outlived, ticket);
         inner.last_submitted = ticket;
         inner.restarts = 0;
-        if mailbox.asking.is_any()
-            && let Ok((header, _)) = Header::decode(envelope)
-        {
-            self.asked.buried(mailbox, header.id());
-        }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         self.shelf.warn(&self.name);
         if oldest.is_some() {

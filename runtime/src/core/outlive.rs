@@ -30,7 +30,7 @@ impl Outlived {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.keys.extend(other.keys);
         self.away.extend(other.away);
     }
@@ -67,23 +67,32 @@ impl Core {
         self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
     }
 
-    /// What the turns have asked whose letters `gone` are taken away for good. Nothing of a message that is still there: in another
-    /// letter, or waiting, as a question is that was asked anew.
+    /// What the turns have asked whose letters `gone` are taken away for good. Nothing of the question of a turn: that may ask it
+    /// anew, with or without a letter, until it is over.
     pub(crate) fn outlive_letters(&self, letters: &Letters, gone: &[Position]) -> Outlived {
         let mut outlived = Outlived::default();
-        for known in gone.iter().filter_map(|letter| letters.get(*letter).flatten()) {
-            if letters.are_all_of(known.id, gone) {
-                outlived.add(self.outlive_dropped(known.mailbox, known.id));
-            }
+        let known = gone.iter().filter_map(|letter| letters.get(*letter).flatten());
+        for known in known.filter(|known| !known.is_question) {
+            outlived.add(self.outlive_gone(known.mailbox, known.id));
         }
         outlived
     }
 
-    /// What the turn of a message to this mailbox has asked that does not wait there any more.
-    fn outlive_dropped(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
+    /// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or a question that nobody
+    /// will ask anew.
+    pub(super) fn outlive_gone(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
         let partition = partition_of(mailbox, self.store.partitions());
-        let asked = self.asked.dropped(turn);
+        let asked = self.asked.gone(turn);
         self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
+    }
+
+    /// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was given up on.
+    pub(crate) fn outlive_question(&self, asked: &Address, id: MessageId) -> Outlived {
+        // One that is not handled yet is not to be kept when it is.
+        self.kept_replies.abandon(id, None);
+        let mut outlived = self.outlive_gone(asked.mailbox(), id);
+        outlived.keys.push(reply_key(self, asked, id));
+        outlived
     }
 
     /// These questions, and where the store says that they were asked.
@@ -94,7 +103,11 @@ impl Core {
             match &asked.node {
                 // What was asked stays in the store until the question is handled, whose reply is not to be kept.
                 None if self.kept_replies.abandon(id, Some(key)) => {}
-                None => outlived.keys.extend([key, reply_key(self, &asked.to, id)]),
+                None => {
+                    outlived.keys.extend([key, reply_key(self, &asked.to, id)]);
+                    // It may have been given up on, and nobody asks it anew.
+                    outlived.add(self.outlive_gone(asked.to.mailbox(), id));
+                }
                 Some(node) => {
                     outlived.keys.push(key);
                     let peer = self.cluster.peer(node);

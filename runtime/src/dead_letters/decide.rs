@@ -11,7 +11,7 @@ use super::DeadLetter;
 use super::record::DeadLetterRecord;
 use crate::address::Address;
 use crate::cluster::{Departure, Owner, Peer};
-use crate::core::Core;
+use crate::core::{Core, Outlived};
 use crate::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
@@ -309,7 +309,7 @@ impl Core {
         self.add_waiting(1);
         // What its turn has asked before is known to its next attempt; another message begins anew.
         let is_another = letters.get(letter).flatten().is_some_and(|known| known.id != id);
-        let outlived = is_another.then(|| self.outlive_letters(&letters, &[letter])).unwrap_or_default();
+        let outlived = if is_another { self.outlive_letters(&letters, &[letter]) } else { Outlived::default() };
         let (ticket, position) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
             outlived.stage(stage);

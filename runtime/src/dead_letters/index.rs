@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub(crate) mailbox: MailboxId,
     pub(crate) buried_at: Steady,
     pub(crate) reason: Reason,
+    /// It is the question of a turn, which may ask anew.
+    pub(crate) is_question: bool,
 }
 
 /// The letters of a node by their numbers, ids and ages. A letter is here from the step that submits its record to the step
@@ -64,12 +66,8 @@ impl Index {
 
     /// The letter of this message; the newest, should there be more.
     pub(super) fn find(&self, id: MessageId) -> Option<Position> {
-        self.all_of(id).last()
-    }
-
-    /// All letters of this message: a question may be given up on more than once.
-    pub(super) fn all_of(&self, id: MessageId) -> impl Iterator<Item = Position> {
-        self.by_id.range((id, Position(0))..=(id, Position(u64::MAX))).map(|(_, position)| *position)
+        let of_id = self.by_id.range((id, Position(0))..=(id, Position(u64::MAX)));
+        of_id.last().map(|(_, position)| *position)
     }
 
     /// The one that was given up on first, and when. One that this build cannot read is nobody's oldest: its build decides.
@@ -97,7 +95,8 @@ mod tests {
     use super::*;
 
     fn known(id: u128, buried_at: u64) -> Option<Known> {
-        Some(Known { id: MessageId(id), mailbox: MailboxId(0), buried_at: Steady(buried_at), reason: Reason::Rejected })
+        let (mailbox, buried_at) = (MailboxId(0), Steady(buried_at));
+        Some(Known { id: MessageId(id), mailbox, buried_at, reason: Reason::Rejected, is_question: false })
     }
 
     #[test]

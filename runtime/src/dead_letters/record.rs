@@ -69,7 +69,8 @@ pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
 pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     let DeadLetterRecord { envelope, kept_since, reason, .. } = DeadLetterRecord::decode(record)?;
     let (header, _) = Header::decode(envelope).ok()?;
-    Some(Known { id: header.id(), mailbox: mailbox_id(header.destination), buried_at: Steady(kept_since), reason })
+    let (mailbox, buried_at) = (mailbox_id(header.destination), Steady(kept_since));
+    Some(Known { id: header.id(), mailbox, buried_at, reason, is_question: header.keep_reply })
 }
 
 /// What whoever waits for the message of this record is told.

@@ -2,6 +2,7 @@
 //! change to the store, so that what was decided on a letter is known from then on, whatever becomes of whoever decided.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{Class, Key, Position, ReadError, Store, Table};
@@ -34,6 +35,8 @@ pub enum WhenFull {
 #[derive(Debug)]
 pub(crate) struct Shelf {
     letters: Mutex<Letters>,
+    /// For how many letters that are not here yet there is to be room. It grows under the lock only.
+    promised: AtomicUsize,
     letters_max: usize,
     when_full: WhenFull,
 }
@@ -42,8 +45,6 @@ pub(crate) struct Shelf {
 #[derive(Debug, Default)]
 pub(crate) struct Letters {
     index: Index,
-    /// For how many letters that are not here yet there is to be room.
-    promised: usize,
     /// What became of messages whose letters are not here any more.
     pub(super) left: Newest<Whereabouts>,
     /// The newest submission that has put a letter here or taken one away: what is known here is in the store when this is
@@ -60,14 +61,14 @@ pub(crate) struct Letters {
 }
 
 /// Room for one more letter, which is nobody else's from here on: between the decision to give up on a message and the step that
-/// does there is a wait for the store. Given back when it is dropped, so not under the lock.
+/// does there is a wait for the store. Given back when it is dropped.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Slot<'a>(&'a Shelf);
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.letters().promised -= 1;
+        self.0.promised.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -75,7 +76,7 @@ impl Shelf {
     pub(crate) fn new(letters_max: usize, when_full: WhenFull) -> Self {
         let drops_from = (when_full == WhenFull::DropOldest).then_some(letters_max);
         let letters = Letters { drops_from, ..Letters::default() };
-        Self { letters: Mutex::new(letters), letters_max, when_full }
+        Self { letters: Mutex::new(letters), promised: AtomicUsize::new(0), letters_max, when_full }
     }
 
     /// The letters, for the step that submits a change of them.
@@ -94,17 +95,19 @@ impl Shelf {
 
     /// Room for another letter; none where it is full, and none is to be made.
     pub(crate) fn slot(&self) -> Option<Slot<'_>> {
-        let mut letters = self.letters();
-        if self.when_full == WhenFull::HoldBack && letters.index.len() + letters.promised >= self.letters_max {
-            return None;
-        }
-        letters.promised += 1;
-        Some(Slot(self))
+        let letters = self.letters();
+        let kept = letters.index.len() + self.promised.load(Ordering::Relaxed);
+        let is_full = self.when_full == WhenFull::HoldBack && kept >= self.letters_max;
+        (!is_full).then(|| self.promise(&letters))
     }
 
     /// Room for a letter that must be kept however many there are.
     pub(crate) fn slot_in_any_case(&self) -> Slot<'_> {
-        self.letters().promised += 1;
+        self.promise(&self.letters())
+    }
+
+    fn promise(&self, _: &MutexGuard<'_, Letters>) -> Slot<'_> {
+        self.promised.fetch_add(1, Ordering::Relaxed);
         Slot(self)
     }
 
@@ -193,11 +196,10 @@ impl Shelf {
 impl Letters {
     /// A letter was put here, where there was room for it, by the submission with this ticket.
     pub(crate) fn added(&mut self, slot: Slot<'_>, letter: Position, known: Option<Known>, ticket: Position) {
-        // Dropped under the lock it would wait for itself.
-        std::mem::forget(slot);
-        self.promised -= 1;
         self.index.insert(letter, known);
         self.newest = self.newest.max(ticket);
+        // Only now, so that nobody else finds room meanwhile.
+        drop(slot);
     }
 
     /// What is known of a letter that is here, for the step that takes it away.
@@ -207,11 +209,6 @@ impl Letters {
 
     pub(super) fn find(&self, id: MessageId) -> Option<Position> {
         self.index.find(id)
-    }
-
-    /// Whether a message has no other letters than these.
-    pub(crate) fn are_all_of(&self, id: MessageId, letters: &[Position]) -> bool {
-        self.index.all_of(id).all(|letter| letters.contains(&letter))
     }
 
     /// The letter that is to be dropped for another one, if there is no room otherwise.
@@ -327,5 +324,31 @@ impl Core {
             },
             Over::Number => letters.excess(max),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_promised_to_one_is_nobody_elses() {
+        let shelf = Shelf::new(2, WhenFull::HoldBack);
+        let (first, second) = (shelf.slot().unwrap(), shelf.slot().unwrap());
+        assert!(shelf.slot().is_none(), "there is none left, though no letter is here yet");
+        drop(first);
+        let third = shelf.slot().unwrap();
+        for (number, slot) in [second, third].into_iter().enumerate() {
+            shelf.letters().added(slot, Position(number as u64), None, Position(9));
+        }
+        assert!(shelf.slot().is_none() && shelf.holds_back());
+        shelf.letters().removed(Position(0), Position(9));
+        assert!(shelf.slot().is_some(), "a letter has gone");
+        let beyond = [(); 3].map(|()| shelf.slot_in_any_case());
+        assert!(shelf.slot().is_none());
+        drop(beyond);
+        let shelf = Shelf::new(1, WhenFull::DropOldest);
+        let slots = [shelf.slot(), shelf.slot()];
+        assert!(slots.iter().all(Option::is_some), "the oldest makes room in the step that needs it");
     }
 }

@@ -11,7 +11,7 @@ use super::{Fate, Note};
 use crate::address::Address;
 use crate::ask::{join_waiting, reply_key};
 use crate::cluster::{Owner, Peer};
-use crate::core::Core;
+use crate::core::{Core, Outlived};
 use crate::dead_letters::{Whereabouts, outcome_of};
 use crate::envelope::id_of;
 use crate::gate::NodeEnded;
@@ -69,16 +69,12 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
                         inquiries.entry(address.mailbox()).or_insert_with(|| (address, Wanted::default()));
                     *wanted.entry(id).or_default() |= reply;
                 }
-                Request::Forget { id, address } => {
-                    // One that is not handled yet is not to be kept when it is.
-                    core.kept_replies.abandon(id, None);
-                    forgotten.push(reply_key(&core, &address, id));
-                }
+                Request::Forget { id, address } => forgotten.push(core.outlive_question(&address, id)),
             }
         }
         // What was forgotten is not said again; what was asked is, in the next conversation.
         let is_over = open.is_closed();
-        if forget(&core, &forgotten).await.is_err() {
+        if forget(&core, forgotten).await.is_err() {
             return;
         }
         for (address, wanted) in inquiries.into_values().filter(|_| !is_over) {
@@ -106,13 +102,14 @@ enum Unanswered {
     Recalled(#[from] ractor::ActorProcessingErr),
 }
 
-/// Deletes replies, in one submission.
-async fn forget(core: &Core, replies: &[Key]) -> Result<(), NodeEnded> {
-    if replies.is_empty() {
+/// Deletes what is kept for questions, in one submission.
+async fn forget(core: &Core, questions: Vec<Outlived>) -> Result<(), NodeEnded> {
+    if questions.is_empty() {
         return Ok(());
     }
     let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.map_err(|_| core.gate.ended())?;
-    core.store.submit(permit, |stage| replies.iter().for_each(|reply| stage.delete(*reply)));
+    let (ticket, ()) = core.store.submit(permit, |stage| questions.iter().for_each(|outlived| outlived.stage(stage)));
+    questions.into_iter().for_each(|outlived| core.outlived(outlived, ticket));
     Ok(())
 }
 

@@ -84,8 +84,8 @@ impl Register {
         known.forget(turn)
     }
 
-    /// The dead letter of a message is gone for good: what its turn has asked is forgotten, unless the message waits all the same.
-    pub(crate) fn dropped(&self, turn: MessageId) -> Vec<Asked> {
+    /// A message is gone for good that was given up on: what its turn has asked is forgotten, unless it waits all the same.
+    pub(crate) fn gone(&self, turn: MessageId) -> Vec<Asked> {
         let mut known = self.lock();
         let waits = known.by_turn.get(&turn.0).is_some_and(|of_turn| of_turn.waits);
         if waits { Vec::new() } else { known.forget(turn) }
@@ -100,6 +100,11 @@ impl Register {
     /// has found.
     pub(crate) fn waits(&self, mailbox: &Mailbox, turn: MessageId) {
         self.lock().waits(mailbox, turn);
+    }
+
+    /// Whether this is the question of a turn that is not over.
+    pub(crate) fn is_asked(&self, id: MessageId) -> bool {
+        self.lock().places.contains_key(&id.0)
     }
 
     /// Whether the message waits whose turn asked.

@@ -59,9 +59,10 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     if over.is_empty() {
         return Ok(());
     }
-    // A turn that was given up on may be replayed, and a message that nothing handles may wait for another build.
+    // A turn that was given up on may be replayed, a question may be asked anew, and a message that nothing handles may wait for
+    // another build.
     let there = messages(core)?;
-    over.retain(|(_, asked)| !there.contains(&asked.turn));
+    over.retain(|(_, asked)| !there.contains(&asked.turn) && !core.asked.is_asked(asked.turn));
     let permit = core.store.try_reserve(Class::Turn { grows: false }, 0);
     let Ok(permit) = permit else { return Ok(()) };
     let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));

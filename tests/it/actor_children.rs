@@ -153,9 +153,10 @@ async fn reloads(strategy: Strategy, test: &str) -> [usize; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_panics_is_restarted_with_those_that_the_strategy_names_and_no_other() {
     let [one_for_one, one_for_all, rest_for_one] = STRATEGIES;
-    assert_eq!(reloads(one_for_one, "one").await, [0, 1, 0]);
-    assert_eq!(reloads(one_for_all, "all").await, [1, 1, 1]);
-    assert_eq!(reloads(rest_for_one, "rest").await, [0, 1, 1]);
+    // Each activation reads once more what it writes first, beside what it loads: 1 for one that is never restarted, 3 for one that is.
+    assert_eq!(reloads(one_for_one, "one").await, [1, 3, 1]);
+    assert_eq!(reloads(one_for_all, "all").await, [3, 3, 3]);
+    assert_eq!(reloads(rest_for_one, "rest").await, [1, 3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -331,7 +332,7 @@ async fn a_state_that_cannot_be_read_is_a_failure_of_the_child_and_not_counted_a
     actor.send(fine(2)).await.unwrap();
     let ended = soon("the group gives up", supervised.ended()).await.unwrap_err();
     assert!(ended.to_string().contains("the stored state cannot be read"), "{ended}");
-    assert_eq!((node.statistics().failed, node.statistics().waiting, loads("unreadable")), (0, 1, 21));
+    assert_eq!((node.statistics().failed, node.statistics().waiting, loads("unreadable")), (0, 1, 22));
     assert!(node.paused().is_empty());
     locked(&UNREADABLE).remove("unreadable");
     node.supervise(group("again")).await.unwrap();
@@ -351,7 +352,8 @@ async fn an_actor_that_is_up_stays_in_memory_also_while_it_is_paused() {
         free.ask(fine(number)).await.unwrap();
         eventually("the other one leaves memory", || node.statistics().activations == 1).await;
     }
-    assert_eq!((loads("child"), loads("free")), (0, 4));
+    // Each activation reads once more what it writes first.
+    assert_eq!((loads("child"), loads("free")), (1, 4 + 5));
     child.pause("maintenance").await.unwrap();
     child.send(fine(6)).await.unwrap();
     free.ask(fine(6)).await.unwrap();
@@ -359,7 +361,7 @@ async fn an_actor_that_is_up_stays_in_memory_also_while_it_is_paused() {
     assert_eq!(node.statistics().waiting, 1);
     child.resume().await.unwrap();
     assert_eq!(child.ask(fine(7)).await.unwrap(), [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(loads("child"), 0);
+    assert_eq!(loads("child"), 1);
     node.stop().await.unwrap();
 }
 

@@ -336,6 +336,7 @@ async fn a_node_whose_groups_do_not_stop_in_time_kills_them() {
     let node = Node::builder("node", folder.path()).config(config).start().await.unwrap();
     let stage = Stage::new();
     node.supervise(Group::one_for_one("first").child(stage.permanent("a"))).await.unwrap();
+    stage.sees("+a").await;
     let inner = Group::one_for_one("inner").child(stage.permanent("b").stop_within(HOUR));
     let second = node.supervise(Group::one_for_one("second").child(inner)).await.unwrap();
     stage.tell("b", Act::Hang);

@@ -62,7 +62,11 @@ pub struct Slot {
 
 /// What a slot said before something else was noted in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Before([u64; WORDS]);
+pub struct Before {
+    first: u64,
+    /// The other words, where they were changed.
+    mailbox: Option<[u64; WORDS - 1]>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -109,42 +113,49 @@ impl Slot {
     /// memory: no lock, no system call.
     #[inline]
     pub fn set(&mut self, mark: Mark) -> Before {
-        let before = Before(std::array::from_fn(|word| self.shared.word(self.index, word).load(Ordering::Relaxed)));
-        let [_, high_before, low_before] = before.0;
-        self.store(match mark {
-            Mark::Record(position) => [position.0.to_be(), high_before, low_before],
-            Mark::MailboxOf(position) => [(MAILBOX_OF | position.0).to_be(), high_before, low_before],
-            Mark::Mailbox(mailbox) => [MAILBOX.to_be(), high(mailbox).to_be(), low(mailbox).to_be()],
-            Mark::Question(mailbox) => [QUESTION.to_be(), high(mailbox).to_be(), low(mailbox).to_be()],
-        });
+        let (first, mailbox) = match mark {
+            Mark::Record(position) => (position.0, None),
+            Mark::MailboxOf(position) => (MAILBOX_OF | position.0, None),
+            Mark::Mailbox(mailbox) => (MAILBOX, Some(mailbox)),
+            Mark::Question(mailbox) => (QUESTION, Some(mailbox)),
+        };
+        let line = self.shared.line(self.index);
+        let before = Before {
+            first: line[0].load(Ordering::Relaxed),
+            mailbox: mailbox.map(|_| [line[1].load(Ordering::Relaxed), line[2].load(Ordering::Relaxed)]),
+        };
+        store(line, first.to_be(), mailbox.map(|mailbox| [high(mailbox).to_be(), low(mailbox).to_be()]));
         before
     }
 
     /// Puts back what the slot said before.
     #[inline]
     pub fn put_back(&mut self, before: Before) {
-        self.store(before.0);
+        store(self.shared.line(self.index), before.first, before.mailbox);
     }
+}
 
-    /// The first word last, which says whether the others count. Half a change names no mailbox at all.
-    fn store(&mut self, words: [u64; WORDS]) {
-        for word in (0..WORDS).rev() {
-            self.shared.word(self.index, word).store(words[word], Ordering::Release);
-        }
+/// The first word last, which says whether the others count. Half a change names no mailbox at all.
+fn store(line: &[AtomicU64; WORDS], first: u64, mailbox: Option<[u64; WORDS - 1]>) {
+    if let Some([high, low]) = mailbox {
+        line[1].store(high, Ordering::Relaxed);
+        line[2].store(low, Ordering::Relaxed);
     }
+    line[0].store(first, Ordering::Release);
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.store([0; WORDS]);
+        store(self.shared.line(self.index), 0, Some([0; WORDS - 1]));
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
     }
 }
 
 impl Shared {
     fn take(&self, index: usize) -> Option<Mark> {
-        let first = u64::from_be(self.word(index, 0).swap(0, Ordering::AcqRel));
-        let id = |word| u128::from(u64::from_be(self.word(index, word).load(Ordering::Relaxed)));
+        let line = self.line(index);
+        let first = u64::from_be(line[0].swap(0, Ordering::AcqRel));
+        let id = |word: usize| u128::from(u64::from_be(line[word].load(Ordering::Relaxed)));
         let (position, mailbox) = (Position(first & !TAGS), || MailboxId(id(1) << 64 | id(2)));
         match first & TAGS {
             0 => (first != 0).then_some(Mark::Record(position)),
@@ -156,16 +167,17 @@ impl Shared {
 
     #[expect(
         unsafe_code,
-        reason = "the only way to a word of a mapped file; the second of the two places with unsafe code"
+        reason = "the only way to the words of a mapped file; the second of the two places with unsafe code"
     )]
-    fn word(&self, index: usize, word: usize) -> &AtomicU64 {
-        assert!(index < SLOTS && word < WORDS, "{SLOTS} slots of {WORDS} words each");
-        let offset = (1 + index) * LINE_BYTES + word * size_of::<u64>();
-        // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as `self`; `offset` plus
-        // eight is within it and a multiple of 8 from a page boundary, so the pointer is valid and aligned. The
+    #[inline]
+    fn line(&self, index: usize) -> &[AtomicU64; WORDS] {
+        assert!(index < SLOTS, "slots are numbered from 0 to {}", SLOTS - 1);
+        let offset = (1 + index) * LINE_BYTES;
+        // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as `self`; the line at `offset` is
+        // within it, longer than the words, and a multiple of 64 from a page boundary, so the pointer is valid and aligned. The
         // process reaches these bytes through atomics only. The lock of the store keeps other processes from opening
         // the file, and its blocks are written when it is made, so that a store to it cannot fail for want of disk.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
+        unsafe { &*self.map.as_mut_ptr().add(offset).cast() }
     }
 }
 

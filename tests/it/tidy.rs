@@ -272,7 +272,7 @@ fn every_event_of_the_logs_has_a_name_and_is_documented() {
 
 /// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot. Everything
 /// else goes through an alarm, which says how often it was met.
-const SAID_ONCE: [(&str, &str); 21] = [
+const SAID_ONCE: [(&str, &str); 22] = [
     ("activation failed", "as often as the budget of the actor allows"),
     ("check not noted", "once in a check"),
     ("child failed", "as often as the budget of the group allows"),
@@ -291,6 +291,7 @@ const SAID_ONCE: [(&str, &str); 21] = [
     ("store failed", "the node has ended"),
     ("store not closed", "the node has ended"),
     ("task does not yield", "when its group has ended"),
+    ("the start waits for the wall clock", "at the start"),
     ("the wall clock is believed", "a clock has to stand for a minute before"),
     ("timer cannot fire", "once for each timer: it is not tried again before the next start"),
     ("unhandled messages given up on", "at the start"),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::cluster::{Authority, free_address, link};
 use crate::load;
 use crate::probe::Probe;
-use crate::wait::soon;
+use crate::wait::{DEADLINE, soon};
 use crate::worker::{Quick, Worker};
 
 /// Several nodes that know each other, running or not.
@@ -215,7 +215,10 @@ pub async fn settled(nodes: &[&Node]) {
             }
         }
     };
-    soon("I8: everything drains", rounds).await;
+    if tokio::time::timeout(DEADLINE, rounds).await.is_err() {
+        let left: Vec<_> = nodes.iter().map(|node| (node.name(), node.statistics())).collect();
+        panic!("I8: everything drains, within {DEADLINE:?}: {left:#?}");
+    }
 }
 
 /// Waits until these nodes are linked with each other.

@@ -18,12 +18,13 @@ const BEGUN: u32 = 3;
 
 /// A process dies while it has the message `steps` for the worker `suspect` in hand. The `others` have begun and wait at
 /// their gate by then: not in hand, since nobody polls them.
-fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
+async fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
     let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let mut child = Child::up(&setup);
     let begin = |steps: &[Step]| [&[Step::Reach(BEGUN)], steps].concat();
     let others: Vec<_> = others.iter().map(|(to, steps)| (to.clone(), begin(steps))).collect();
     send_and_see(&mut child, BEGUN, others);
+    child.idle().await;
     let in_hand = [&[Step::Note, Step::Reach(REACHED), Step::Spin(SPIN)], steps].concat();
     send_and_see(&mut child, REACHED, vec![(worker("suspect"), in_hand)]);
     child.kill();
@@ -51,7 +52,7 @@ async fn nobody_else_runs_before_the_suspect_has_had_its_trial() {
     let folder = everpost_tests::folder();
     let others =
         [(worker("other"), vec![Step::Wait(HOLD), Step::Note]), (quick("other"), vec![Step::Wait(HOLD), Step::Note])];
-    die_with(folder.path(), &[Step::Wait(HOLD), Step::Note], &others);
+    die_with(folder.path(), &[Step::Wait(HOLD), Step::Note], &others).await;
     let probe = Probe::new();
     probe.open(SPIN);
     let node = start(folder.path(), &probe, everpost_tests::config()).await;
@@ -72,7 +73,7 @@ async fn nobody_else_runs_before_the_suspect_has_had_its_trial() {
 async fn a_suspect_may_ask_others_during_its_trial() {
     let folder = everpost_tests::folder();
     let question = vec![Step::Ask(quick("third"), vec![Step::Append(5)]), Step::Append(7)];
-    die_with(folder.path(), &[Step::Ask(worker("asked"), question), Step::Append(9)], &[]);
+    die_with(folder.path(), &[Step::Ask(worker("asked"), question), Step::Append(9)], &[]).await;
     let probe = Probe::new();
     probe.open(SPIN);
     // With a single attempt, and a timeout that the test would not survive.
@@ -88,7 +89,7 @@ async fn a_suspect_may_ask_others_during_its_trial() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspect_that_fails_in_its_trial_is_a_failure_like_others() {
     let folder = everpost_tests::folder();
-    die_with(folder.path(), &[Step::Append(1), Step::PanicUpTo(1), Step::FailUpTo(2)], &[]);
+    die_with(folder.path(), &[Step::Append(1), Step::PanicUpTo(1), Step::FailUpTo(2)], &[]).await;
     let probe = Probe::new();
     probe.open(SPIN);
     let node = start(folder.path(), &probe, everpost_tests::config()).await;
@@ -101,7 +102,7 @@ async fn a_suspect_that_fails_in_its_trial_is_a_failure_like_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspect_has_had_its_trial_before_a_group_takes_its_actor_down() {
     let folder = everpost_tests::folder();
-    die_with(folder.path(), &[Step::Wait(HOLD), Step::Append(1)], &[]);
+    die_with(folder.path(), &[Step::Wait(HOLD), Step::Append(1)], &[]).await;
     let probe = Probe::new();
     probe.open(SPIN);
     let node = Arc::new(start(folder.path(), &probe, everpost_tests::config()).await);
@@ -129,7 +130,7 @@ async fn a_suspect_has_had_its_trial_before_a_group_takes_its_actor_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_the_trial_ends_and_counts_nothing() {
     let folder = everpost_tests::folder();
-    die_with(folder.path(), &[Step::Wait(HOLD), Step::Append(1)], &[(worker("other"), vec![Step::Wait(HOLD)])]);
+    die_with(folder.path(), &[Step::Wait(HOLD), Step::Append(1)], &[(worker("other"), vec![Step::Wait(HOLD)])]).await;
     let probe = Probe::new();
     probe.open(SPIN);
     let config = NodeConfig { stop_timeout: Duration::from_millis(50), attempts_max: 1, ..everpost_tests::config() };

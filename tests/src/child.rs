@@ -5,14 +5,14 @@ mod serve;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 pub use self::serve::serve;
 use crate::protocol::{CHECK_VARIABLE, Command, Event, MARK, PRETTY_VARIABLE, Setup, VARIABLE};
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, eventually};
 use crate::wall::Wall;
 
 /// How many events may be on their way; a child that is not read waits.
@@ -170,6 +170,21 @@ impl Child {
         }
     }
 
+    /// Waits until the child does nothing: each of its threads sleeps, so that no handler is being polled. That a handler has
+    /// said something does not tell that: its thread may have been interrupted before the end of that poll.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long, or the system does not say what its threads do.
+    pub async fn idle(&self) {
+        let threads = PathBuf::from(format!("/proc/{}/task", self.process.id()));
+        eventually("every thread of the child sleeps", || {
+            let mut threads = threads.read_dir().expect("the child runs");
+            threads.all(|thread| is_asleep(&thread.expect("threads can be listed").path()))
+        })
+        .await;
+    }
+
     /// Kills the child with SIGKILL. What it said before can still be read.
     ///
     /// # Panics
@@ -211,6 +226,12 @@ impl Child {
         let reader = self.stderr.take();
         reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
     }
+}
+
+/// Whether a thread sleeps, or has ended meanwhile. Its state follows its name, which is in brackets.
+fn is_asleep(thread: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(thread.join("stat")) else { return true };
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
 }
 
 impl Drop for Child {

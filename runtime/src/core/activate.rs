@@ -1,0 +1,119 @@
+//! When an activation is started, and what follows when it has ended.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use everpost_persistence::{Class, Position};
+
+use super::{Core, Effect, shortened};
+use crate::actor::Delivery;
+use crate::hold;
+use crate::mailbox::{Mailbox, Next, Presence};
+use crate::query;
+use crate::wheel::Due;
+
+impl Core {
+    pub(crate) fn ring_when_durable(&self, mailbox: &Arc<Mailbox>, position: Position) {
+        let mut inner = mailbox.lock();
+        if inner.gated {
+            return;
+        }
+        inner.gated = true;
+        if self.gate.hold(position, Effect::Ring(Arc::clone(mailbox))).is_some() {
+            inner.gated = false;
+            inner.ring(mailbox);
+        }
+    }
+
+    /// Rings a mailbox that nobody works on if something can be done there now, and otherwise when it can. Nothing need be rung
+    /// for: the activation that would look at it costs more than the look.
+    pub(crate) fn rouse(&self, mailbox: &Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        let is_quiet = inner.questions.is_empty() && !mailbox.is_paused(&inner);
+        let next = match inner.presence {
+            Presence::Absent if is_quiet && inner.attendance.is_none() => {
+                let early = mailbox.kind.delivery == Delivery::Pipelined && !self.quarantine.is_active();
+                inner.rules.peek(|| self.clock.steady(), self.store.durable(), early)
+            }
+            _ => return inner.ring(mailbox),
+        };
+        match next {
+            Next::Until(moment) => {
+                drop(inner);
+                self.ring_at(mailbox, moment);
+            }
+            Next::Empty => {}
+            Next::Deliver { .. } | Next::Load(_) | Next::Overdue(_) | Next::Durable(_) => inner.ring(mailbox),
+        }
+    }
+
+    /// An activation has ended, and its supervisor has seen it: another may start.
+    pub(crate) fn ended(self: &Arc<Self>, mailbox: Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        let held = inner.holding.take().filter(|held| held.is_dropped && !self.is_stopping());
+        // One that left found nothing to do, and whatever comes up rings.
+        let has_left = matches!(inner.presence, Presence::Stopping) && !inner.rung;
+        inner.vacate();
+        if inner.rules.in_hand().is_some() {
+            // It was ended by a stop, which is no failure of the message.
+            inner.rules.interrupted();
+        }
+        if let Some(held) = held {
+            // The handler was cut off where it stood, and its hold went with it.
+            let (core, mailbox) = (Arc::clone(self), Arc::clone(&mailbox));
+            self.runtime.spawn(async move {
+                core.take_back(&mailbox, held.position, Some(held.attempt), hold::dropped()).await;
+            });
+        }
+        if !inner.has_work(&mailbox) {
+            drop(inner);
+            self.retire(mailbox);
+        } else if !has_left && !self.is_stopping() {
+            inner.ring(&mailbox);
+        }
+    }
+
+    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the budget of
+    /// the actor allows it.
+    /// That of a child of a group is left to the group.
+    pub(crate) fn restart_later(self: &Arc<Self>, mailbox: Arc<Mailbox>, error: String) {
+        {
+            let mut inner = mailbox.lock();
+            if inner.attendance.is_some() {
+                // Nobody is there to answer them.
+                let questions = std::mem::take(&mut inner.questions);
+                drop(inner);
+                query::lose(questions);
+                return self.ended(mailbox);
+            }
+        }
+        let core = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let error = shortened(error);
+            // Without room for the record the store has failed, and there is no next time.
+            let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
+            let wait = {
+                let mut inner = mailbox.lock();
+                inner.presence = Presence::Starting;
+                inner.restarts = inner.restarts.saturating_add(1);
+                let (key, record) = core.count_against_budget(&mut inner, &mailbox, &error);
+                let (ticket, ()) = core.store.submit(permit, |stage| stage.put(key, record));
+                inner.last_submitted = ticket;
+                core.config.backoff.delay(inner.restarts, rand::random())
+            };
+            core.wheel.set(None, core.clock.steady().plus(wait), Due::Restart(mailbox));
+        });
+    }
+
+    /// The wait after an activation that failed is over.
+    pub(crate) fn restart(&self, mailbox: &Arc<Mailbox>) {
+        let mut inner = mailbox.lock();
+        inner.vacate();
+        // In a mailbox that is paused nobody is there to answer them.
+        let is_paused = mailbox.is_paused(&inner);
+        let questions = if is_paused { std::mem::take(&mut inner.questions) } else { VecDeque::new() };
+        inner.ring(mailbox);
+        drop(inner);
+        query::lose(questions);
+    }
+}

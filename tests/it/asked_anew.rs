@@ -1,15 +1,13 @@
 //! Questions that are given up on, asked anew, edited or left alone: what their turns had asked was forgotten too early, so
 //! that its effect was doubled, or never.
 
-use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use everpost::{Node, NodeConfig, StopError, WhenFull};
-use everpost_persistence::{Store, Table};
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
+use everpost_tests::records::replies_left;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Quick, Script, Step, Worker, read, worker, workers};
 
@@ -32,23 +30,22 @@ fn first() -> Script {
     Script::new([Step::Wait(FIRST), Step::Ask(worker("middle"), middle)])
 }
 
-/// How many replies, and notes of questions, a stopped node has kept.
-fn replies_left(folder: &Path) -> usize {
-    let mut left = 0;
-    let inspection = Store::inspect(folder).unwrap();
-    inspection
-        .scan(Table::Replies, |_, _| {
-            left += 1;
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    left
-}
-
 /// Lets the middle fail until the question to it is a dead letter.
 async fn give_up(probe: &Probe, letters: &Node, count: usize) {
     (0..ATTEMPTS).for_each(|_| probe.let_one_through(MIDDLE));
     eventually("the question is given up on", || letters.dead_letters().count() == count).await;
+}
+
+/// The first has asked the middle, which is given up on.
+async fn ask_and_give_up(probe: &Probe, first_node: &Node, node: &Node) {
+    probe.let_one_through(FIRST);
+    first_node.actor::<Quick>("first").send(first()).await.unwrap();
+    give_up(probe, node, 1).await;
+}
+
+/// Nothing fails or waits any more.
+fn open_all(probe: &Probe) {
+    [MEND, MIDDLE, FIRST].into_iter().for_each(|gate| probe.open(gate));
 }
 
 async fn drop_letters(node: &Node) {
@@ -93,12 +90,8 @@ async fn check(config: &NodeConfig, scenario: impl AsyncFn(&Node, &Node, &Arc<Pr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_is_asked_anew_knows_what_its_own_turn_had_asked() {
     check(&config(), async |first_node, node, probe| {
-        probe.let_one_through(FIRST);
-        first_node.actor::<Quick>("first").send(first()).await.unwrap();
-        give_up(probe, node, 1).await;
-        for gate in [MEND, MIDDLE, FIRST] {
-            probe.open(gate);
-        }
+        ask_and_give_up(probe, first_node, node).await;
+        open_all(probe);
     })
     .await;
 }
@@ -108,9 +101,7 @@ async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it
     let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
     for config in [config(), oldest] {
         check(&config, async |first_node, node, probe| {
-            probe.let_one_through(FIRST);
-            first_node.actor::<Quick>("first").send(first()).await.unwrap();
-            give_up(probe, node, 1).await;
+            ask_and_give_up(probe, first_node, node).await;
             probe.let_one_through(FIRST);
             let attempts = ATTEMPTS as usize;
             probe.reached(MIDDLE, attempts + 1).await;
@@ -118,9 +109,7 @@ async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it
             // An attempt that fails, and the one that commits.
             probe.let_one_through(MIDDLE);
             probe.reached(MIDDLE, attempts + 2).await;
-            for gate in [MEND, MIDDLE, FIRST] {
-                probe.open(gate);
-            }
+            open_all(probe);
         })
         .await;
     }
@@ -131,13 +120,9 @@ async fn the_letter_of_a_question_takes_nothing_along_before_it_is_asked_anew() 
     let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
     for config in [config(), oldest] {
         check(&config, async |first_node, node, probe| {
-            probe.let_one_through(FIRST);
-            first_node.actor::<Quick>("first").send(first()).await.unwrap();
-            give_up(probe, node, 1).await;
+            ask_and_give_up(probe, first_node, node).await;
             drop_the_letter(&config, node).await;
-            for gate in [MEND, MIDDLE, FIRST] {
-                probe.open(gate);
-            }
+            open_all(probe);
         })
         .await;
     }
@@ -149,16 +134,12 @@ async fn what_the_turn_of_a_question_had_asked_is_known_after_a_restart_without_
     let config = NodeConfig { stop_timeout: Duration::from_millis(10), ..config() };
     let start = || workers(folder.path(), &probe).config(config.clone()).start();
     let node = start().await.unwrap();
-    probe.let_one_through(FIRST);
-    node.actor::<Quick>("first").send(first()).await.unwrap();
-    give_up(&probe, &node, 1).await;
+    ask_and_give_up(&probe, &node, &node).await;
     drop_letters(&node).await;
     let stopped = node.stop().await;
     assert!(matches!(stopped, Ok(()) | Err(StopError::CutOff(_))), "{stopped:?}");
     drop(node);
-    for gate in [MEND, MIDDLE, FIRST] {
-        probe.open(gate);
-    }
+    open_all(&probe);
     let node = start().await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&node.actor::<Worker>("last")).await.entries, [1], "its effect happens once");
@@ -179,16 +160,12 @@ async fn what_the_turn_of_a_question_had_asked_goes_with_the_turn_that_makes_do_
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_letters_of_a_question_either_keeps_what_its_turn_had_asked() {
     check(&config(), async |first_node, node, probe| {
-        probe.let_one_through(FIRST);
-        first_node.actor::<Quick>("first").send(first()).await.unwrap();
-        give_up(probe, node, 1).await;
+        ask_and_give_up(probe, first_node, node).await;
         probe.let_one_through(FIRST);
         give_up(probe, node, 2).await;
         let letters = node.dead_letters().list().await.unwrap();
         node.dead_letters().drop(letters[0].sequence).await.unwrap();
-        for gate in [MEND, MIDDLE, FIRST] {
-            probe.open(gate);
-        }
+        open_all(probe);
     })
     .await;
 }

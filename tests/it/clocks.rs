@@ -429,12 +429,8 @@ async fn after_a_boot_a_start_waits_for_a_clock_that_says_that_much_time_has_pas
     logs::line("booted", "the start waits for the wall clock", "").await;
     starting.abort();
     assert!(starting.await.unwrap_err().is_cancelled());
-    soon("the store is free again", async {
-        while Store::open(folder.path(), everpost_tests::config().store, || ()).is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let opens = || Store::open(folder.path(), everpost_tests::config().store, || ()).is_ok();
+    eventually("the store is free again", opens).await;
     boot_after(folder.path(), Duration::from_secs(1800)).await;
     let node = soon("half an hour is believed", builder().start()).await.unwrap();
     assert_eq!(node.statistics().timers, 1);

@@ -2,7 +2,6 @@
 //! never sent was handled.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +10,9 @@ use everpost::{
     Actor, Answer, AskError, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, StopError,
     Turn,
 };
-use everpost_persistence::{Store, Table};
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
+use everpost_tests::records::replies_left;
 use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
 
@@ -196,19 +195,6 @@ fn builder(folder: &Path, probe: &Arc<Probe>, build: u32) -> NodeBuilder {
 
 async fn debited(node: &Node, account: &str) -> i64 {
     node.actor::<Bank>(account).query(Balance).await.unwrap()
-}
-
-/// How many replies, and notes of questions, a stopped node has kept.
-fn replies_left(folder: &Path) -> usize {
-    let mut left = 0;
-    let inspection = Store::inspect(folder).unwrap();
-    inspection
-        .scan(Table::Replies, |_, _| {
-            left += 1;
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    left
 }
 
 /// Runs a payment whose attempts do this, with both actors on one node, and then with the bank on another. `expected` is

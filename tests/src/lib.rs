@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod probe;
 pub mod protocol;
 pub mod puppet;
+pub mod records;
 pub mod relay;
 pub mod seeds;
 pub mod stage;

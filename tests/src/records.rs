@@ -1,0 +1,33 @@
+//! What a stopped node has left in its store.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use everpost_persistence::{Store, Table};
+
+/// How many records a table holds.
+///
+/// # Panics
+///
+/// When the store cannot be read.
+#[must_use]
+pub fn count(folder: &Path, table: Table) -> usize {
+    let mut records = 0;
+    let inspection = Store::inspect(folder).expect("the store can be read");
+    let counting = |_: &_, _: &_| {
+        records += 1;
+        ControlFlow::Continue(())
+    };
+    inspection.scan(table, counting).expect("the table can be read");
+    records
+}
+
+/// How many replies, and notes of questions, a stopped node has kept.
+///
+/// # Panics
+///
+/// When the store cannot be read.
+#[must_use]
+pub fn replies_left(folder: &Path) -> usize {
+    count(folder, Table::Replies)
+}

@@ -191,11 +191,11 @@ impl<A: Actor> Activation<A> {
     }
 
     fn next(&self) -> Step {
+        let mut inner = self.mailbox.lock();
+        // Whatever was rung for is looked at now, with all that decides about it: what was known before may be why it was rung.
+        inner.rung = false;
         let quarantined = self.core.quarantine.is_active();
         let early = self.mailbox.kind.delivery == Delivery::Pipelined && !quarantined;
-        let mut inner = self.mailbox.lock();
-        // Whatever was rung for is looked at now.
-        inner.rung = false;
         // During a trial a question would be one more thing that the process may die of.
         if !quarantined
             && inner.alternation.is_for_questions()

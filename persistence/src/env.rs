@@ -11,6 +11,7 @@ use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 use rustix::fs::FallocateFlags;
 
 use crate::error::{Environment, OpenError};
+use crate::folder::failed;
 
 pub(crate) type Env = heed::Env<WithoutTls>;
 /// A database of plain bytes; what they mean is decided above.
@@ -34,14 +35,26 @@ pub(crate) struct Settings {
     pub(crate) reserve_bytes: u64,
 }
 
-/// Opens the environment in `folder`, and makes it if there is none. The caller holds the lock of the store.
+/// Makes an environment, in a folder that it makes too. The caller holds the lock of the store.
+pub(crate) fn make(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
+    std::fs::create_dir(folder).map_err(failed(folder))?;
+    open_to_write(folder, settings)
+}
+
+/// Opens the environment in `folder`; refuses to make one. The caller holds the lock of the store.
 pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
-    let Settings { environment, map_bytes, databases, reserve_bytes } = settings;
-    let at_folder = |source| OpenError::Folder { path: folder.to_path_buf(), source };
-    std::fs::create_dir_all(folder).map_err(at_folder)?;
-    if reserve_bytes > 0 {
-        reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(at_folder)?;
+    let Settings { environment, map_bytes, reserve_bytes, .. } = settings;
+    if !has_data(folder)? {
+        return Err(OpenError::Missing { environment });
     }
+    if reserve_bytes > 0 {
+        reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(failed(folder))?;
+    }
+    open_to_write(folder, settings)
+}
+
+fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
+    let Settings { environment, map_bytes, databases, .. } = settings;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
@@ -62,18 +75,23 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
 /// Opens the environment in `folder` to be read, in a map of the size that it was written with; `None` if there is none.
 /// Makes and changes nothing. The caller holds the lock of the store.
 pub(crate) fn open_to_read(folder: &Path, environment: Environment, databases: u32) -> Result<Option<Env>, OpenError> {
-    // LMDB would try to make an empty file into a new environment.
-    match std::fs::metadata(folder.join(DATA_FILE)) {
-        Ok(file) if file.len() > 0 => {}
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(OpenError::Folder { path: folder.to_path_buf(), source }),
+    if !has_data(folder)? {
+        return Ok(None);
     }
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(databases);
     // Without LMDB's locks, which are files too: the lock of the store keeps every writer out.
     let flags = EnvFlags::READ_ONLY | EnvFlags::NO_LOCK;
     open_mapped(&mut options, folder, flags).map(Some).map_err(|error| refused(environment, folder, error))
+}
+
+/// Whether there is an environment. LMDB would make an empty file into a new one.
+fn has_data(folder: &Path) -> Result<bool, OpenError> {
+    match std::fs::metadata(folder.join(DATA_FILE)) {
+        Ok(file) => Ok(file.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(folder)(error)),
+    }
 }
 
 fn refused(environment: Environment, folder: &Path, error: heed::Error) -> OpenError {

@@ -8,8 +8,9 @@ use crate::error::OpenError;
 use crate::witness::{self, Witness};
 
 const LOCK_FILE: &str = "lock";
-const JOURNAL: &str = "journal";
-const TABLES: &str = "tables";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const TABLES: &str = "tables";
+pub(crate) const HALVES: [&str; 2] = [JOURNAL, TABLES];
 /// The names that LMDB gives its files.
 const DATA_FILE: &str = "data.mdb";
 const LMDB_LOCK_FILE: &str = "lock.mdb";
@@ -24,7 +25,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder if there is none, and locks it. The lock also keeps a second handle in this process out.
     pub(crate) fn lock(path: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(path).map_err(failed(path))?;
+        make_folder(path).map_err(failed(path))?;
         let file = path.join(LOCK_FILE);
         let lock = make_lock(&file).map_err(failed(&file))?;
         Self::take(path, lock)
@@ -35,7 +36,7 @@ impl Folder {
         let file = path.join(LOCK_FILE);
         let lock = match File::open(&file) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if ![JOURNAL, TABLES].iter().any(|half| path.join(half).is_dir()) {
+                if !HALVES.iter().any(|half| path.join(half).is_dir()) {
                     return Err(OpenError::NoStore { folder: path.to_path_buf() });
                 }
                 make_lock(&file)
@@ -96,11 +97,19 @@ impl Drop for Folder {
     }
 }
 
+/// Makes the folder and those above it, where they are missing, in a way that a power cut does not undo.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let made = path.ancestors().take_while(|folder| !folder.exists()).count();
+    std::fs::create_dir_all(&path)?;
+    path.ancestors().skip(1).take(made).try_for_each(|folder| File::open(folder)?.sync_all())
+}
+
 fn make_lock(file: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Folder { path, source }
 }

@@ -12,6 +12,7 @@ use crate::folder::Folder;
 use crate::ids::{Position, StoreId};
 use crate::journal::Journal;
 use crate::key::{Key, Table};
+use crate::making;
 use crate::meta::Identity;
 use crate::overlay::Overlay;
 use crate::recover::{Found, Replayed, find, replay};
@@ -70,11 +71,14 @@ impl Store {
 impl Inspection {
     fn open(path: &Path) -> Result<Self, OpenError> {
         let folder = Folder::lock_to_read(path)?;
+        if making::is_cut_off(&folder) {
+            return Err(OpenError::Unfinished { folder: path.to_path_buf() });
+        }
         let journal = Journal::open_to_read(&folder.journal())?;
         let tables = Tables::open_to_read(&folder.tables())?;
         match (find(journal.as_ref(), tables.as_ref())?, journal, tables) {
             (Found::Store(identity), Some(journal), Some(tables)) => Self::read(folder, journal, tables, identity),
-            (Found::Unfinished(_), ..) => Err(OpenError::Unfinished { folder: path.to_path_buf() }),
+            (Found::Unfinished, ..) => Err(OpenError::Unfinished { folder: path.to_path_buf() }),
             _ => Err(OpenError::NoStore { folder: path.to_path_buf() }),
         }
     }

@@ -44,8 +44,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the environment, and makes it if there is none. The groups that it holds become known by
-    /// [`replay`](Self::replay).
+    /// Makes the journal of a new store.
+    pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
+        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes: 0 };
+        let env = env::make(folder, settings)?;
+        let log = unnamed_database(&env).map_err(storage)?;
+        let journal = Self::new(env, log);
+        journal.initialize(identity)?;
+        journal.close();
+        Ok(())
+    }
+
+    /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
     pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes };
         let env = env::open(folder, settings)?;
@@ -108,8 +118,13 @@ impl Journal {
         Ok(self.meta(&*self.env.read_txn().map_err(storage)?, meta::CLEAN)?.unwrap_or(true))
     }
 
+    /// Waits until every handle is gone, and with them the files are closed.
+    pub(crate) fn close(self) {
+        self.env.prepare_for_closing().wait();
+    }
+
     /// Writes what a new store starts with.
-    pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
+    fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
         let write = || {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;

@@ -54,6 +54,7 @@ mod inspection;
 mod journal;
 mod key;
 mod limits;
+mod making;
 mod meta;
 mod overlay;
 mod queue;

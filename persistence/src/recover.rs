@@ -1,9 +1,5 @@
-//! Brings a store back to where its last durable group left it, or makes a new one; what only reads a store shares the
-//! steps that change nothing.
-//!
-//! The order in which a store is made: journal, tables, first epoch. A crash in between leaves a journal that was
-//! never run, which is how the next opening tells a torn creation, which it completes, from tables that got lost,
-//! which it refuses.
+//! Brings a store back to where its last durable group left it, once there is one; what only reads a store shares the steps
+//! that change nothing.
 //!
 //! A store of an older format is brought up to date once everything was checked: the commit of the journal that starts
 //! the run raises its format, then the tables follow. A crash in between leaves two formats, which the next opening
@@ -13,8 +9,9 @@ use crate::config::Config;
 use crate::error::{Environment, OpenError};
 use crate::fold::Folded;
 use crate::folder::Folder;
-use crate::ids::{Epoch, Group, Position, StoreId};
+use crate::ids::{Epoch, Group, Position};
 use crate::journal::Journal;
+use crate::making;
 use crate::meta::{FORMAT_VERSION, Identity};
 use crate::tables::Tables;
 
@@ -50,9 +47,16 @@ pub struct Opened {
 
 /// Opens both halves of the store, checks that they belong together, and raises the epoch.
 pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, OpenError> {
+    let created = making::make_unless_there(folder, config)?;
     let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, config.reserve_disk_bytes)?;
     let tables = Tables::open(&folder.tables(), config.tables_map_bytes, config.reserve_disk_bytes)?;
-    let (identity, created) = identify(&journal, &tables, config)?;
+    let Found::Store(identity) = find(Some(&journal), Some(&tables))? else {
+        return Err(OpenError::NoStore { folder: folder.path().to_path_buf() });
+    };
+    let configured = config.partitions.get();
+    if identity.partitions != configured {
+        return Err(OpenError::PartitionCount { stored: identity.partitions, configured });
+    }
     let Replayed { applied, tail, groups, last } = replay(&mut journal, &tables)?;
     let clean = journal.is_clean()?;
     let opened = Opened { clean, created, replayed_groups: groups, durable: last };
@@ -76,8 +80,8 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
 #[derive(Debug)]
 pub(crate) enum Found {
     Store(Identity),
-    /// A creation that was interrupted when only the journal was made.
-    Unfinished(Identity),
+    /// A making that was cut off: nothing was ever stored.
+    Unfinished,
     Nothing,
 }
 
@@ -90,9 +94,10 @@ pub(crate) fn find(journal: Option<&Journal>, tables: Option<&Tables>) -> Result
         (Some(in_journal), Some(in_tables)) => {
             Err(OpenError::StoreIdMismatch { journal: in_journal.store, tables: in_tables.store })
         }
-        (Some(identity), None) => match journal.map(Journal::epoch).transpose()?.flatten() {
+        (Some(_), None) => match journal.map(Journal::epoch).transpose()?.flatten() {
             Some(_) => Err(OpenError::Missing { environment: Environment::Tables }),
-            None => Ok(Found::Unfinished(identity)),
+            // Older builds made the halves in their place, the journal first.
+            None => Ok(Found::Unfinished),
         },
         (None, Some(_)) => Err(OpenError::Missing { environment: Environment::Journal }),
         (None, None) => Ok(Found::Nothing),
@@ -124,30 +129,8 @@ pub(crate) fn replay(journal: &mut Journal, tables: &Tables) -> Result<Replayed,
     Ok(Replayed { applied: applied.group, tail, groups, last })
 }
 
-/// What the store is, and whether it was made just now.
-fn identify(journal: &Journal, tables: &Tables, config: &Config) -> Result<(Identity, bool), OpenError> {
-    let configured = config.partitions.get();
-    let (identity, created) = match find(Some(journal), Some(tables))? {
-        Found::Store(identity) => (identity, false),
-        Found::Unfinished(identity) => {
-            tables.initialize(identity)?;
-            (identity, true)
-        }
-        Found::Nothing => {
-            let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: configured };
-            journal.initialize(identity)?;
-            tables.initialize(identity)?;
-            (identity, true)
-        }
-    };
-    if identity.partitions != configured {
-        return Err(OpenError::PartitionCount { stored: identity.partitions, configured });
-    }
-    Ok((identity, created))
-}
-
 /// Bytes that nobody can guess or repeat.
-fn random<const N: usize>() -> Result<[u8; N], OpenError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < N {

@@ -60,7 +60,7 @@ impl Tables {
     }
 
     /// Writes what a new store starts with.
-    pub(crate) fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
+    fn initialize(&self, identity: Identity) -> Result<(), CommitError> {
         let write = || {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;
@@ -72,7 +72,7 @@ impl Tables {
     }
 
     /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them are
-    /// read; databases that were added since were made when the environment was opened.
+    /// read; databases that were added since were made when the tables were opened.
     pub(crate) fn raise_format(&self) -> Result<(), OpenError> {
         if self.format()? == Some(meta::FORMAT_VERSION) {
             return Ok(());

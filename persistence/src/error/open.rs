@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use super::{CommitError, Damage, Environment, KeyBytes};
 use crate::ids::{Group, StoreId};
 
-/// Why a store did not open. Nothing in the folder was changed, except that missing parts, which are empty, may have been
-/// made.
+/// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -92,6 +91,15 @@ pub enum OpenError {
         /// The environment that is not there.
         environment: Environment,
     },
+    /// The tables lack one that every store of their format has.
+    #[error(
+        "table `{table}` of the store is not there any more: nothing was changed; restore from a backup, or ask for help with \
+         the folder as it is"
+    )]
+    TableLost {
+        /// The name of the table, or of the database that holds what is too large for a table.
+        table: &'static str,
+    },
     /// There is no store, where one was to be read.
     #[error("there is no store in {}: nothing was made; check the path", folder.display())]
     NoStore {
@@ -100,7 +108,7 @@ pub enum OpenError {
     },
     /// The making of the store was interrupted; only reading it says so.
     #[error(
-        "the store in {} was never completely made: nothing was ever stored in it; open it, which completes it",
+        "the store in {} was never completely made: nothing was ever stored in it; open it, which makes it",
         folder.display()
     )]
     Unfinished {

@@ -1,57 +1,89 @@
-//! Opens the tables: to be written, which makes what is missing; or to be read, which changes nothing.
+//! Opens the tables, to be written or to be read, and makes those of a new store.
 
+use std::convert::Infallible;
 use std::path::Path;
 
 use heed::CommitOrAbort;
 
-use super::{CHUNKS, Databases, META, Tables, format, storage};
+use super::{CHUNKS, Databases, META, Tables, storage};
 use crate::env::{self, Env, Settings};
 use crate::error::{Environment, OpenError};
 use crate::key::Table;
-use crate::meta;
+use crate::meta::{self, Identity};
 
 /// One for each table, `meta`, and `chunks`.
 const DATABASES: u32 = 2 + Table::ALL.len() as u32;
 
 impl Tables {
-    /// Opens the environment, and makes it if there is none.
+    /// Makes the tables of a new store.
+    pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
+        let env = env::make(folder, settings(map_bytes, 0))?;
+        let databases = create(&env).map_err(storage)?;
+        let tables = Self { env, databases };
+        tables.initialize(identity)?;
+        tables.close();
+        Ok(())
+    }
+
+    /// Opens the environment. Of a store in use no table is made: one that is not there was lost, and would come back empty.
+    /// Only what a format brought with it is missing where tables are of an older one.
     pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
-        let settings = Settings { environment: Environment::Tables, map_bytes, databases: DATABASES, reserve_bytes };
-        let env = env::open(folder, settings)?;
-        let databases = create(&env)?;
-        Ok(Self { env, databases })
+        let env = env::open(folder, settings(map_bytes, reserve_bytes))?;
+        let Some(databases) = find(&env).map_err(storage)? else {
+            return Err(OpenError::Missing { environment: Environment::Tables });
+        };
+        let tables = Self { env, databases };
+        match tables.format()? {
+            None => Err(OpenError::Missing { environment: Environment::Tables }),
+            Some(meta::FORMAT_VERSION) => tables.complete(),
+            Some(_) => Ok(Self { databases: create(&tables.env).map_err(storage)?, ..tables }),
+        }
     }
 
     /// Opens the environment to be read; `None` if there is none, or nothing in it. What an older format did not have
     /// is as good as empty.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
         let Some(env) = env::open_to_read(folder, Environment::Tables, DATABASES)? else { return Ok(None) };
-        let databases = find(&env).map_err(storage)?;
-        Ok(databases.map(|databases| Self { env, databases }))
+        let Some(databases) = find(&env).map_err(storage)? else { return Ok(None) };
+        let tables = Self { env, databases };
+        match tables.format()? {
+            Some(meta::FORMAT_VERSION) => tables.complete().map(Some),
+            _ => Ok(Some(tables)),
+        }
+    }
+
+    /// Refuses tables that lack one.
+    fn complete(self) -> Result<Self, OpenError> {
+        let Databases { tables, chunks, .. } = &self.databases;
+        let lost = Table::ALL.iter().find(|&&table| tables[table as usize].is_none()).map(|table| table.name());
+        match lost.or_else(|| chunks.is_none().then_some(CHUNKS)) {
+            Some(table) => Err(OpenError::TableLost { table }),
+            None => Ok(self),
+        }
     }
 }
 
-/// Opens the databases, and makes those that are missing: all of a new store, or those that came with a later format.
-/// Refuses a format that this crate does not read, without making anything in it.
-fn create(env: &Env) -> Result<Databases, OpenError> {
-    let txn = env.write_txn().map_err(storage)?;
+fn settings(map_bytes: u64, reserve_bytes: u64) -> Settings {
+    Settings { environment: Environment::Tables, map_bytes, databases: DATABASES, reserve_bytes }
+}
+
+/// Opens the databases, and makes those that are missing.
+fn create(env: &Env) -> heed::Result<Databases> {
+    let txn = env.write_txn()?;
     let opened = env.create_databases_and_commit(txn, |opener, txn| {
         let meta = opener.create_database(txn, Some(META))?;
-        if let Err(refused) = format(meta.get(txn, meta::FORMAT.as_bytes())) {
-            return Ok(CommitOrAbort::Abort(refused));
-        }
         let mut tables = [meta; Table::ALL.len()];
         for table in Table::ALL {
             tables[table as usize] = opener.create_database(txn, Some(table.name()))?;
         }
         let chunks = opener.create_database(txn, Some(CHUNKS))?;
-        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables, chunks)))
+        Ok::<_, heed::Error>(CommitOrAbort::<_, Infallible>::Commit((meta, tables, chunks)))
     });
-    match opened.map_err(storage)? {
+    match opened? {
         CommitOrAbort::Commit((meta, tables, chunks)) => {
             Ok(Databases { meta, tables: tables.map(Some), chunks: Some(chunks) })
         }
-        CommitOrAbort::Abort(refused) => Err(refused),
+        CommitOrAbort::Abort(never) => match never {},
     }
 }
 

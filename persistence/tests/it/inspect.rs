@@ -1,8 +1,6 @@
 //! Looking at a store as it lies: everything is seen, and nothing is changed.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use everpost_persistence::{
@@ -10,22 +8,7 @@ use everpost_persistence::{
 };
 
 use crate::golden::{Golden, all_records, copy, stores};
-use crate::support::{TestStore, config, edit, flip_bit, folder};
-
-/// Every file below a folder, with its bytes.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            files.insert(path, bytes);
-        }
-    }
-    files
-}
+use crate::support::{TestStore, config, edit, files, flip_bit, folder};
 
 fn inspected(inspection: &Inspection) -> Vec<(Key, Bytes)> {
     let mut records = Vec::new();

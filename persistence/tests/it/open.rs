@@ -151,25 +151,6 @@ fn a_missing_half_is_refused() {
 }
 
 #[test]
-fn a_torn_creation_is_completed() {
-    // A crash after the journal was made, before the tables were: what is there is a journal without an epoch.
-    let folder = folder();
-    let (store, _) = TestStore::open(folder.path(), config());
-    let id = store.store.id();
-    store.store.close().unwrap();
-    std::fs::remove_dir_all(folder.path().join("tables")).unwrap();
-    edit(&folder.path().join("journal"), None, |records, txn| {
-        assert!(records.delete(txn, b"\0epoch").unwrap() && records.delete(txn, b"\0clean").unwrap());
-    });
-    let (store, opened) = TestStore::open(folder.path(), config());
-    assert!(opened.created && opened.clean);
-    assert_eq!(store.store.id(), id);
-    let position = store.enqueue(0, "works");
-    store.settle();
-    assert_eq!(position, Position(1));
-}
-
-#[test]
 fn a_map_below_its_data_is_refused() {
     let folder = folder();
     let (store, _) = TestStore::open(folder.path(), config());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId};
+use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId, Table};
 
 use crate::golden::{all_records, copy, records_v1};
 use crate::support::{TestStore, config, edit, flip_bit, folder};
@@ -43,8 +43,11 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         let folder = folder();
         copy(1, folder.path());
         set_formats(folder.path(), found);
-        if made {
-            edit(&folder.path().join("tables"), Some("outbox"), |_, _| ());
+        // Tables are of the newest format only once they have all of its databases.
+        let all = found[1] == 4;
+        let names = Table::ALL.map(Table::name).into_iter().chain(["chunks"]);
+        for name in names.filter(|&name| all || (made && name == "outbox")) {
+            edit(&folder.path().join("tables"), Some(name), |_, _| ());
         }
         let (store, _) = TestStore::open(folder.path(), config());
         assert_eq!(all_records(&store), records_v1(), "{found:?}");

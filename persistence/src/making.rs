@@ -1,0 +1,112 @@
+//! Makes a new store: aside, whole and synced, and only then in its place. So a cut at any point leaves either no store or all
+//! of it, and never half of one that does not open.
+//!
+//! The two halves are moved one after the other, once both are on the disk: the second of them can still be moved after a cut.
+//! As long as neither is in its place nothing was ever stored, and the making begins anew.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::folder::{Folder, HALVES, JOURNAL, TABLES, failed};
+use crate::ids::StoreId;
+use crate::journal::Journal;
+use crate::meta::Identity;
+use crate::recover::{Found, find, random};
+use crate::tables::Tables;
+
+/// Where the halves are made, in the folder of the store.
+const MAKING: &str = "making";
+
+/// Sees to it that there is a store, completing or making it; whether that happened.
+pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool, OpenError> {
+    let aside = folder.path().join(MAKING);
+    let is_completed = complete(folder, &aside).map_err(failed(&aside))?;
+    let found = look(folder)?;
+    let is_there = matches!(found, Found::Store(_));
+    if !is_there {
+        make(folder, &aside, config)?;
+    }
+    Ok(is_completed || !is_there)
+}
+
+/// Whether the making of a store was cut off before both halves were in their place.
+pub(crate) fn is_cut_off(folder: &Folder) -> bool {
+    folder.path().join(MAKING).is_dir() && !HALVES.iter().all(|half| folder.path().join(half).is_dir())
+}
+
+/// What is in the folder, looked at without changing anything.
+fn look(folder: &Folder) -> Result<Found, OpenError> {
+    let journal = Journal::open_to_read(&folder.journal())?;
+    let tables = Tables::open_to_read(&folder.tables())?;
+    let found = find(journal.as_ref(), tables.as_ref());
+    journal.into_iter().for_each(Journal::close);
+    tables.into_iter().for_each(Tables::close);
+    found
+}
+
+/// Goes on where a cut has left one half to be moved; whether that was so.
+fn complete(folder: &Folder, aside: &Path) -> io::Result<bool> {
+    let is_at = |place: &Path, half: &str| place.join(half).is_dir();
+    let at_home = HALVES.iter().filter(|half| is_at(folder.path(), half)).count();
+    let is_halfway = at_home == 1 && HALVES.iter().all(|half| is_at(folder.path(), half) || is_at(aside, half));
+    if is_halfway {
+        move_in(folder, aside)?;
+    } else if at_home == HALVES.len() {
+        // The cut came before this. If there is something else in it, that is none of ours.
+        let _ = fs::remove_dir(aside);
+    }
+    Ok(is_halfway)
+}
+
+fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError> {
+    let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: config.partitions.get() };
+    clear(folder, aside).map_err(failed(folder.path()))?;
+    fs::create_dir(aside).map_err(failed(aside))?;
+    Journal::make(&aside.join(JOURNAL), config.journal_map_bytes, identity)?;
+    Tables::make(&aside.join(TABLES), config.tables_map_bytes, identity)?;
+    sync_all(aside).and_then(|()| move_in(folder, aside)).map_err(failed(aside))
+}
+
+/// Takes away what a making that was cut off has left. Older builds made the halves in their place: what is there of them is not
+/// deleted, since it may have been put there by somebody else.
+fn clear(folder: &Folder, aside: &Path) -> io::Result<()> {
+    if_there(fs::remove_dir_all(aside))?;
+    for half in HALVES {
+        if_there(fs::rename(folder.path().join(half), folder.path().join(format!("{half}.torn"))))?;
+    }
+    Ok(())
+}
+
+/// What is not there need not be moved or removed.
+fn if_there(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Moves what is still aside into its place.
+fn move_in(folder: &Folder, aside: &Path) -> io::Result<()> {
+    for half in HALVES {
+        if_there(fs::rename(aside.join(half), folder.path().join(half)))?;
+    }
+    sync(folder.path())?;
+    fs::remove_dir(aside)
+}
+
+/// Syncs everything in a folder, and the folder.
+fn sync_all(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path: PathBuf = entry?.path();
+        if path.is_dir() { sync_all(&path)? } else { sync(&path)? }
+    }
+    sync(folder)
+}
+
+/// Syncs a file, or the names in a folder.
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -9,7 +9,9 @@ use std::path::Path;
 use heed::types::Bytes;
 use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
+use crate::check::check;
 use crate::error::{Environment, OpenError};
 use crate::folder::failed;
 
@@ -22,7 +24,11 @@ const MAP_UNIT_BYTES: u64 = 64 * 1024;
 /// How many reads may run at once in all processes; each slot is a cache line in the lock file.
 const READERS_MAX: u32 = 1024;
 /// The name that LMDB gives its data file.
-const DATA_FILE: &str = "data.mdb";
+pub(crate) const DATA_FILE: &str = "data.mdb";
+/// The same of the file with the slots of its readers.
+pub(crate) const LOCK_FILE: &str = "lock.mdb";
+/// A cache line for each of its readers, and a few for itself.
+const LOCK_FILE_BYTES: u64 = (READERS_MAX as u64 + 8) * 64;
 
 /// What an environment is opened with.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +53,7 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
     if !has_data(folder)? {
         return Err(OpenError::Missing { environment });
     }
+    check(&folder.join(DATA_FILE), environment)?;
     if reserve_bytes > 0 {
         reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(failed(folder))?;
     }
@@ -55,6 +62,8 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
 
 fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, databases, .. } = settings;
+    // LMDB writes to it through a map: without a block on the disk that ends the process with a signal.
+    reserve(&folder.join(LOCK_FILE), LOCK_FILE_BYTES).map_err(failed(folder))?;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
@@ -78,6 +87,7 @@ pub(crate) fn open_to_read(folder: &Path, environment: Environment, databases: u
     if !has_data(folder)? {
         return Ok(None);
     }
+    check(&folder.join(DATA_FILE), environment)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(databases);
     // Without LMDB's locks, which are files too: the lock of the store keeps every writer out.
@@ -112,9 +122,11 @@ fn open_mapped(options: &mut EnvOpenOptions<WithoutTls>, folder: &Path, flags: E
 }
 
 /// Sets disk blocks aside without changing the length of the file, which is how LMDB tells a new one. Before LMDB has
-/// it open.
+/// it open. A file system that cannot do that is left to do without.
 fn reserve(path: &Path, bytes: u64) -> std::io::Result<()> {
     let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?;
-    Ok(())
+    match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        reserved => Ok(reserved?),
+    }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::env::{self, DATA_FILE};
 use crate::error::OpenError;
 use crate::witness::{self, Witness};
 
@@ -11,9 +12,6 @@ const LOCK_FILE: &str = "lock";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const TABLES: &str = "tables";
 pub(crate) const HALVES: [&str; 2] = [JOURNAL, TABLES];
-/// The names that LMDB gives its files.
-const DATA_FILE: &str = "data.mdb";
-const LMDB_LOCK_FILE: &str = "lock.mdb";
 
 /// The folder, locked as long as this lives. The lock ends with the process, however that ends.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ impl Folder {
             let witness = Witness::new(self.journal().join(DATA_FILE), journal)?;
             witness.watch_opened(self.tables().join(DATA_FILE), tables)?;
             for half in [self.journal(), self.tables()] {
-                witness.watch(half.join(LMDB_LOCK_FILE))?;
+                witness.watch(half.join(env::LOCK_FILE))?;
             }
             // Last: as long as this is the file that was locked, the others are those of this store.
             witness.watch_opened(self.path.join(LOCK_FILE), &self.lock)?;

@@ -41,6 +41,7 @@
 
 mod admission;
 mod batch;
+mod check;
 mod checkpointer;
 mod chunk;
 mod config;

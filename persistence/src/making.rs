@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::env::DATA_FILE;
 use crate::error::OpenError;
 use crate::folder::{Folder, HALVES, JOURNAL, TABLES, failed};
 use crate::ids::StoreId;
@@ -19,13 +20,14 @@ use crate::tables::Tables;
 
 /// Where the halves are made, in the folder of the store.
 const MAKING: &str = "making";
+/// More than either half has when it was made.
+const MADE_BYTES_MAX: u64 = 1 << 20;
 
 /// Sees to it that there is a store, completing or making it; whether that happened.
 pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool, OpenError> {
     let aside = folder.path().join(MAKING);
     let is_completed = complete(folder, &aside).map_err(failed(&aside))?;
-    let found = look(folder)?;
-    let is_there = matches!(found, Found::Store(_));
+    let is_there = is_in_use(folder) || matches!(look(folder)?, Found::Store(_));
     if !is_there {
         make(folder, &aside, config)?;
     }
@@ -35,6 +37,14 @@ pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool
 /// Whether the making of a store was cut off before both halves were in their place.
 pub(crate) fn is_cut_off(folder: &Folder) -> bool {
     folder.path().join(MAKING).is_dir() && !HALVES.iter().all(|half| folder.path().join(half).is_dir())
+}
+
+/// Whether both halves are there and larger than a making leaves them. Such files are not read twice.
+fn is_in_use(folder: &Folder) -> bool {
+    HALVES.iter().all(|half| {
+        let data = fs::metadata(folder.path().join(half).join(DATA_FILE));
+        data.is_ok_and(|data| data.len() > MADE_BYTES_MAX)
+    })
 }
 
 /// What is in the folder, looked at without changing anything.

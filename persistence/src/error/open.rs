@@ -55,6 +55,19 @@ pub enum OpenError {
         /// What does not hold.
         reason: &'static str,
     },
+    /// A page of LMDB's is damaged: the records on it, and maybe others, could not be found any more.
+    #[error(
+        "page {page} of the {environment} is damaged ({reason}): nothing was changed; restore from a backup, or ask for help \
+         with the folder as it is"
+    )]
+    Pages {
+        /// The environment.
+        environment: Environment,
+        /// The number of the page in its data file.
+        page: u64,
+        /// What does not hold.
+        reason: &'static str,
+    },
     /// Journal and tables belong to two stores.
     #[error(
         "the journal is of store {journal}, the tables are of store {tables}: nothing was changed; put the two \

@@ -1,9 +1,12 @@
 //! Full maps and full disks: outside work is refused in time, deletions go through, and room comes back.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use everpost_persistence::{AdmissionError, Class, CommitError, Config, Environment, Key, Partition, Position, Table};
+use everpost_persistence::{
+    AdmissionError, Class, CommitError, Config, Environment, Key, OpenError, Partition, Position, Slots, Store, Table,
+};
 
 use crate::support::{TestStore, block_on, config, folder};
 
@@ -168,9 +171,17 @@ struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
     fn mount(at: &'a Path) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+        mount(at, "size=6m").then_some(Self(at))
     }
+
+    fn resize(&self, kib: usize) {
+        assert!(mount(self.0, &format!("remount,size={kib}k")));
+    }
+}
+
+fn mount(at: &Path, options: &str) -> bool {
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+    mounted.is_ok_and(|output| output.status.success())
 }
 
 impl Drop for SmallDisk<'_> {
@@ -251,4 +262,58 @@ fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
         store.store.try_reserve(Class::Outside, 1).is_ok()
     });
     assert!(admitted);
+}
+
+/// It killed the process with a signal: LMDB makes the file of its readers longer than the disk has room for, and then writes to it
+/// through a map.
+#[test]
+fn a_store_is_made_on_a_disk_of_any_size_or_refused_by_name() {
+    const CHILD: &str = "EVERPOST_TEST_MAKE";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let made = Store::open(folder.as_ref(), config(), || ()).and_then(|(store, _)| {
+            Slots::open(folder.as_ref())?;
+            Ok(store.close()?)
+        });
+        let full = |error: &OpenError| {
+            let error = error.to_string();
+            error.contains("No space left") || error.contains("the disk is full")
+        };
+        assert!(made.as_ref().is_err_and(full) || made.is_ok(), "{made:?}");
+        std::io::stdout().write_all(if made.is_ok() { b"made" } else { b"refused" }).unwrap();
+        return;
+    }
+    let folder = folder();
+    let Some(disk) = SmallDisk::mount(folder.path()) else {
+        eprintln!("skipped, needs root");
+        return;
+    };
+    let (mut made, mut refused) = (0, 0);
+    for kib in (8..400).step_by(8) {
+        disk.resize(kib);
+        let data = folder.path().join("store");
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "full::a_store_is_made_on_a_disk_of_any_size_or_refused_by_name", "--nocapture"])
+            .env(CHILD, &data)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success(),
+            "{kib} KiB: {}\n{said}{}",
+            child.status,
+            String::from_utf8_lossy(&child.stderr)
+        );
+        made += usize::from(said.contains("made"));
+        refused += usize::from(said.contains("refused"));
+        // Whatever was left half-made is made again when there is room.
+        disk.resize(6 << 10);
+        let (store, opened) = TestStore::open(&data, config());
+        assert_eq!(opened.durable, Position(0));
+        store.enqueue(0, "works");
+        store.settle();
+        store.store.close().unwrap();
+        drop(store);
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+    assert!(made > 5 && refused > 5, "{made} made, {refused} refused");
 }

@@ -235,6 +235,16 @@ pub(crate) struct KeptReplies {
     by_id: Mutex<HashMap<u128, KeptReply>>,
 }
 
+/// The same in one step that submits something to the store: what is found here and what is submitted because of it are one.
+/// Otherwise a question could be handled while the turn that asked ends without it, and neither would delete the reply; or what is
+/// deleted because that turn is over could be durable before it is over. Locked from the first look until it is dropped; after dead
+/// letters, and before timers and the store's queue.
+#[derive(Debug)]
+pub(crate) struct RepliesInStep<'a> {
+    replies: &'a KeptReplies,
+    locked: Option<MutexGuard<'a, HashMap<u128, KeptReply>>>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum KeptReply {
     /// Not handled yet.
@@ -251,9 +261,24 @@ impl KeptReplies {
         lock(&self.by_id).insert(id.0, KeptReply::Waiting { mailbox: Arc::clone(mailbox), position });
     }
 
+    pub(crate) fn stored(&self, id: u128) {
+        lock(&self.by_id).remove(&id);
+    }
+
+    pub(crate) fn get(&self, id: MessageId) -> Option<KeptReply> {
+        lock(&self.by_id).get(&id.0).cloned()
+    }
+
+    /// For a step that submits what it decides here.
+    pub(crate) fn in_step(&self) -> RepliesInStep<'_> {
+        RepliesInStep { replies: self, locked: None }
+    }
+}
+
+impl<'a> RepliesInStep<'a> {
     /// The turn that asked has ended without the reply. False when the question is not waiting any more.
-    pub(crate) fn abandon(&self, id: MessageId, note: Option<Key>) -> bool {
-        match lock(&self.by_id).get_mut(&id.0) {
+    pub(crate) fn abandon(&mut self, id: MessageId, note: Option<Key>) -> bool {
+        match self.by_id().get_mut(&id.0) {
             Some(kept @ KeptReply::Waiting { .. }) => {
                 *kept = KeptReply::Abandoned(note);
                 true
@@ -262,21 +287,22 @@ impl KeptReplies {
         }
     }
 
-    pub(crate) fn submitted(&self, id: MessageId, ticket: Position) {
-        lock(&self.by_id).insert(id.0, KeptReply::Submitted(ticket));
-    }
-
-    pub(crate) fn stored(&self, id: u128) {
-        lock(&self.by_id).remove(&id);
+    pub(crate) fn submitted(&mut self, id: MessageId, ticket: Position) {
+        self.by_id().insert(id.0, KeptReply::Submitted(ticket));
     }
 
     /// The question was given up on, so that there will be no reply.
-    pub(crate) fn take(&self, id: MessageId) -> Option<KeptReply> {
-        lock(&self.by_id).remove(&id.0)
+    pub(crate) fn take(&mut self, id: MessageId) -> Option<KeptReply> {
+        self.by_id().remove(&id.0)
     }
 
-    pub(crate) fn get(&self, id: MessageId) -> Option<KeptReply> {
-        lock(&self.by_id).get(&id.0).cloned()
+    pub(crate) fn get(&mut self, id: MessageId) -> Option<KeptReply> {
+        self.by_id().get(&id.0).cloned()
+    }
+
+    fn by_id(&mut self) -> &mut HashMap<u128, KeptReply> {
+        let replies: &'a KeptReplies = self.replies;
+        self.locked.get_or_insert_with(|| lock(&replies.by_id))
     }
 }
 

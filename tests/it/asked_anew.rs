@@ -200,3 +200,23 @@ async fn nothing_is_kept_of_a_question_that_nobody_waits_for_and_that_is_given_u
     stop([node]).await;
     assert_eq!(replies_left(folder.path()), 0);
 }
+
+/// A question that was handled in the moment in which the turn that had asked ended without it left its reply, and the note that it
+/// was asked, until the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_asked_end_without_them() {
+    const PAIRS: u64 = 200;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { ask_timeout: Duration::from_millis(50), ..config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    for pair in 0..PAIRS {
+        let asks = Step::TryAsk(worker(&format!("last-{pair}")), vec![Step::Wait(MEND)]);
+        node.actor::<Worker>(&format!("first-{pair}")).send(Script::new([asks])).await.unwrap();
+    }
+    eventually("the first have waited for long enough", || node.statistics().handled > 0).await;
+    probe.open(MEND);
+    soon("it drains", node.drained()).await.unwrap();
+    eventually("all are counted", || node.statistics().handled == 2 * PAIRS).await;
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+}

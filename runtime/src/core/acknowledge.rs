@@ -45,11 +45,12 @@ impl Core {
         self.discard(&mut inner, mailbox, *position, body.len());
         // Every reply of a message that may be held is `()`, which takes no bytes.
         let reply = Bytes::new();
+        let mut replies = self.kept_replies.in_step();
         let settled = Header::decode(&body).map(|(header, _)| {
             if let Some(expires) = header.expires() {
                 self.expiries.remove(expires.at, *position);
             }
-            self.settles(mailbox, &header, content, Some(&reply))
+            self.settles(&mut replies, mailbox, &header, content, Some(&reply))
         });
         let settled = settled.unwrap_or_default();
         let (ticket, sent) = self.store.submit(permit, |stage| {
@@ -60,7 +61,7 @@ impl Core {
         });
         inner.last_submitted = ticket;
         inner.restarts = 0;
-        self.settled(settled, ticket);
+        self.settled(replies, settled, ticket);
         if let Some(waiter) = inner.asks.take(*position) {
             self.release_after(ticket, Effect::Tell(waiter, Outcome::Replied(reply)));
         }

@@ -77,9 +77,12 @@ impl Core {
         let to_itself =
             destinations.iter().filter_map(Destination::mailbox).any(|receiver| receiver.id() == mailbox.id());
         let forgotten = forget && own.rules.is_empty() && !to_itself;
-        let settled =
-            if is_repeated { Settled::default() } else { self.settles(mailbox, header, content, reply.as_ref()) };
-        let outlived = self.outlive(mailbox, header.id(), staged);
+        let mut replies = self.kept_replies.in_step();
+        let settled = match is_repeated {
+            true => Settled::default(),
+            false => self.settles(&mut replies, mailbox, header, content, reply.as_ref()),
+        };
+        let outlived = self.outlive(&mut replies, mailbox, header.id(), staged);
         let timers = self.timers.change(std::mem::take(&mut staged.timers));
         let (ticket, positions) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
@@ -98,11 +101,11 @@ impl Core {
             sends.map(|(send, destination)| destination.stage(stage, send)).collect::<SmallVec<[_; 4]>>()
         });
         timers.submitted(ticket);
+        self.settled(replies, settled, ticket);
 
         let own = locked.of(mailbox);
         own.last_submitted = ticket;
         own.restarts = 0;
-        self.settled(settled, ticket);
         if let Some(expires) = header.expires() {
             self.expiries.remove(expires.at, position);
         }

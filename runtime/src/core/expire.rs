@@ -69,12 +69,15 @@ impl Core {
         }
         expired.iter().filter_map(|expiring| expiring.request).for_each(|request| inner.remove_request(request));
         let asking = expired.iter().filter(|_| mailbox.asking.is_any());
-        let outlived: Vec<_> = asking.map(|expiring| self.outlive_waiting(mailbox, expiring.id)).collect();
+        let mut replies = self.kept_replies.in_step();
+        let outlived: Vec<_> =
+            asking.map(|expiring| self.outlive_waiting(&mut replies, mailbox, expiring.id)).collect();
         let (ticket, ()) = self.store.submit(permit, |stage| {
             outlived.iter().for_each(|outlived| outlived.stage(stage));
             positions.iter().for_each(|position| stage.delete(mailbox.inbox_key(*position)));
             recorded.iter().for_each(|position| stage.delete(mailbox.attempts_key(*position)));
         });
+        drop(replies);
         inner.last_submitted = ticket;
         outlived.into_iter().for_each(|outlived| self.outlived(outlived, ticket));
         self.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);

@@ -244,11 +244,6 @@ impl Core {
         {
             self.asked.buried(mailbox, header.id());
         }
-        let (note, over) = match question.and_then(|id| Some((id, self.kept_replies.take(id)?))) {
-            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was asked.
-            Some((id, KeptReply::Abandoned(note))) => (note, self.outlive_gone(mailbox.id(), id)),
-            _ => (None, Outlived::default()),
-        };
         self.discard(inner, mailbox, position, envelope.len());
         inner.remove_key(envelope);
         let notice = self.notice(mailbox, position, &record);
@@ -256,8 +251,14 @@ impl Core {
         let counted = reason.is_failure().then(|| self.count_against_budget(inner, mailbox, &error));
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
+        let mut replies = self.kept_replies.in_step();
+        let (note, over) = match question.and_then(|id| Some((id, replies.take(id)?))) {
+            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was asked.
+            Some((id, KeptReply::Abandoned(note))) => (note, self.outlive_gone(&mut replies, mailbox.id(), id)),
+            _ => (None, Outlived::default()),
+        };
         let oldest = letters.to_make_room();
-        let mut outlived = self.outlive_letters(&letters, oldest.as_slice());
+        let mut outlived = self.outlive_letters(&letters, &mut replies, oldest.as_slice());
         outlived.add(over);
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
@@ -279,7 +280,7 @@ impl Core {
         if let Some(oldest) = oldest {
             letters.dropped(oldest, ticket);
         }
-        drop(letters);
+        drop((letters, replies));
         self.outlived(outlived, ticket);
         inner.last_submitted = ticket;
         inner.restarts = 0;

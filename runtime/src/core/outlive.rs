@@ -7,7 +7,7 @@ use everpost_persistence::{Key, MailboxId, Position, Stage};
 
 use super::{Core, Effect};
 use crate::address::{Address, partition_of};
-use crate::ask::reply_key;
+use crate::ask::{RepliesInStep, reply_key};
 use crate::cluster::Peer;
 use crate::dead_letters::Letters;
 use crate::mailbox::Mailbox;
@@ -45,13 +45,17 @@ impl Core {
     }
 
     /// What the turn of this message has asked, on this attempt and on those before it.
-    pub(super) fn outlive(&self, mailbox: &Mailbox, turn: MessageId, staged: &Staged) -> Outlived {
+    pub(super) fn outlive(
+        &self,
+        replies: &mut RepliesInStep<'_>,
+        mailbox: &Mailbox,
+        turn: MessageId,
+        staged: &Staged,
+    ) -> Outlived {
         if staged.older.is_empty() && !mailbox.asking.is_any() {
             return Outlived::default();
         }
-        let asked = self.asked.over(mailbox, turn);
-        let mut outlived =
-            self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)));
+        let mut outlived = self.outlive_waiting(replies, mailbox, turn);
         for older in &staged.older {
             outlived.keys.push(older.key);
             if let Some((peer, ..)) = &older.away {
@@ -62,51 +66,72 @@ impl Core {
     }
 
     /// What the turn of a message that waited in this mailbox has asked, and which is gone for good.
-    pub(super) fn outlive_waiting(&self, mailbox: &Mailbox, turn: MessageId) -> Outlived {
+    pub(super) fn outlive_waiting(
+        &self,
+        replies: &mut RepliesInStep<'_>,
+        mailbox: &Mailbox,
+        turn: MessageId,
+    ) -> Outlived {
         let asked = self.asked.over(mailbox, turn);
-        self.outlive_all(asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
+        self.outlive_all(replies, asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
     }
 
     /// What the turns have asked whose letters `gone` are taken away for good. Nothing of the question of a turn: that may ask it
     /// anew, with or without a letter, until it is over.
-    pub(crate) fn outlive_letters(&self, letters: &Letters, gone: &[Position]) -> Outlived {
+    pub(crate) fn outlive_letters(
+        &self,
+        letters: &Letters,
+        replies: &mut RepliesInStep<'_>,
+        gone: &[Position],
+    ) -> Outlived {
         let mut outlived = Outlived::default();
         let known = gone.iter().filter_map(|letter| letters.get(*letter).flatten());
         for known in known.filter(|known| !known.is_question) {
-            outlived.add(self.outlive_gone(known.mailbox, known.id));
+            outlived.add(self.outlive_gone(replies, known.mailbox, known.id));
         }
         outlived
     }
 
     /// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or a question that nobody
     /// will ask anew.
-    pub(super) fn outlive_gone(&self, mailbox: MailboxId, turn: MessageId) -> Outlived {
+    pub(super) fn outlive_gone(
+        &self,
+        replies: &mut RepliesInStep<'_>,
+        mailbox: MailboxId,
+        turn: MessageId,
+    ) -> Outlived {
         let partition = partition_of(mailbox, self.store.partitions());
         let asked = self.asked.gone(turn);
-        self.outlive_all(asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
+        self.outlive_all(replies, asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
     }
 
     /// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was given up on.
     pub(crate) fn outlive_question(&self, asked: &Address, id: MessageId) -> Outlived {
+        // A step of its own: the turn that asked is durably over, so that what goes may go later.
+        let mut replies = self.kept_replies.in_step();
         // One that is not handled yet is not to be kept when it is.
-        self.kept_replies.abandon(id, None);
-        let mut outlived = self.outlive_gone(asked.mailbox(), id);
+        replies.abandon(id, None);
+        let mut outlived = self.outlive_gone(&mut replies, asked.mailbox(), id);
         outlived.keys.push(reply_key(self, asked, id));
         outlived
     }
 
     /// These questions, and where the store says that they were asked.
-    pub(crate) fn outlive_all(&self, asked: impl IntoIterator<Item = (Key, Asked)>) -> Outlived {
+    pub(crate) fn outlive_all(
+        &self,
+        replies: &mut RepliesInStep<'_>,
+        asked: impl IntoIterator<Item = (Key, Asked)>,
+    ) -> Outlived {
         let mut outlived = Outlived::default();
         for (key, asked) in asked {
             let id = asked.id();
             match &asked.node {
                 // What was asked stays in the store until the question is handled, whose reply is not to be kept.
-                None if self.kept_replies.abandon(id, Some(key)) => {}
+                None if replies.abandon(id, Some(key)) => {}
                 None => {
                     outlived.keys.extend([key, reply_key(self, &asked.to, id)]);
                     // It may have been given up on, and nobody asks it anew.
-                    outlived.add(self.outlive_gone(asked.to.mailbox(), id));
+                    outlived.add(self.outlive_gone(replies, asked.to.mailbox(), id));
                 }
                 Some(node) => {
                     outlived.keys.push(key);

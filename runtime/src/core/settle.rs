@@ -5,7 +5,7 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::{Core, Effect};
-use crate::ask::KeptReply;
+use crate::ask::{KeptReply, RepliesInStep};
 use crate::envelope::Header;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -58,6 +58,7 @@ impl Core {
     /// idempotency key.
     pub(super) fn settles(
         &self,
+        replies: &mut RepliesInStep<'_>,
         mailbox: &Mailbox,
         header: &Header<'_>,
         content: Option<Content>,
@@ -65,7 +66,7 @@ impl Core {
     ) -> Settled {
         let question = header.keep_reply.then(|| {
             let id = header.id();
-            if let Some(KeptReply::Abandoned(note)) = self.kept_replies.get(id) {
+            if let Some(KeptReply::Abandoned(note)) = replies.get(id) {
                 return Box::new(Question { id, reply: None, note });
             }
             let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
@@ -82,10 +83,14 @@ impl Core {
     }
 
     /// The submission was made: from here on the outcome is known.
-    pub(super) fn settled(&self, settled: Settled, ticket: Position) {
-        if let Some(question) = settled.question {
-            let id = question.id;
-            self.kept_replies.submitted(id, ticket);
+    pub(super) fn settled(&self, mut replies: RepliesInStep<'_>, settled: Settled, ticket: Position) {
+        let question = settled.question.map(|question| question.id);
+        if let Some(id) = question {
+            replies.submitted(id, ticket);
+        }
+        // What is let out now may look here.
+        drop(replies);
+        if let Some(id) = question {
             self.release_after(ticket, Effect::ReplyStored(id.0));
         }
         if let Some(request) = settled.request {

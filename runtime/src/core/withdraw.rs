@@ -67,7 +67,8 @@ impl Core {
         let known = known_of(&record);
         let mut letters = self.shelf.letters();
         let oldest = letters.to_make_room();
-        let outlived = self.outlive_letters(&letters, oldest.as_slice());
+        let mut replies = self.kept_replies.in_step();
+        let outlived = self.outlive_letters(&letters, &mut replies, oldest.as_slice());
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(outbox_key(lane, position));
             stage.put(Key::DeadLetter { position }, record);
@@ -81,7 +82,7 @@ impl Core {
         if let Some(oldest) = oldest {
             letters.dropped(oldest, ticket);
         }
-        drop(letters);
+        drop((letters, replies));
         self.outlived(outlived, ticket);
         self.withdraw(&mut outgoing, peer, lane, &expired, ticket, || Outcome::GivenUp(EXPIRED.to_owned()));
         if let Some((position, envelope)) = noticed.zip(notice) {

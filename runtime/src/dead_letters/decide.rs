@@ -271,13 +271,14 @@ impl Core {
         if !letters.has(letter) {
             return None;
         }
-        let outlived = self.outlive_letters(&letters, &[letter]);
+        let mut replies = self.kept_replies.in_step();
+        let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
         let (ticket, ()) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
             outlived.stage(stage);
         });
         letters.removed(letter, ticket);
-        drop(letters);
+        drop((letters, replies));
         self.outlived(outlived, ticket);
         Some(ticket)
     }
@@ -309,14 +310,18 @@ impl Core {
         self.add_waiting(1);
         // What its turn has asked before is known to its next attempt; another message begins anew.
         let is_another = letters.get(letter).flatten().is_some_and(|known| known.id != id);
-        let outlived = if is_another { self.outlive_letters(&letters, &[letter]) } else { Outlived::default() };
+        let mut replies = self.kept_replies.in_step();
+        let outlived = match is_another {
+            true => self.outlive_letters(&letters, &mut replies, &[letter]),
+            false => Outlived::default(),
+        };
         let (ticket, position) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
             outlived.stage(stage);
             stage.enqueue(mailbox.partition, envelope.clone())
         });
         letters.revived(letter, id, position, ticket);
-        drop(letters);
+        drop((letters, replies));
         self.asked.waits(&mailbox, id);
         self.outlived(outlived, ticket);
         self.place(&mut inner, &mailbox, position, handling, envelope);
@@ -338,14 +343,15 @@ impl Core {
             return Ok(None);
         }
         // The other node does not know what its turn has asked here.
-        let outlived = self.outlive_letters(&letters, &[letter]);
+        let mut replies = self.kept_replies.in_step();
+        let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
         let (ticket, position) = self.store.submit(permit, |stage| {
             stage.delete(Key::DeadLetter { position: letter });
             outlived.stage(stage);
             stage.dispatch(Partition(lane.partition), envelope.clone())
         });
         letters.revived(letter, id_of(&envelope).unwrap_or(MessageId(0)), position, ticket);
-        drop(letters);
+        drop((letters, replies));
         self.outlived(outlived, ticket);
         let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
         self.departs(&mut outgoing, peer, Departure { lane, position, flags, expires: None, envelope });

@@ -302,13 +302,14 @@ impl Core {
             if dropped.is_empty() {
                 break;
             }
-            let outlived = self.outlive_letters(&letters, &dropped);
+            let mut replies = self.kept_replies.in_step();
+            let outlived = self.outlive_letters(&letters, &mut replies, &dropped);
             let (ticket, ()) = self.store.submit(permit, |stage| {
                 dropped.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
                 outlived.stage(stage);
             });
             dropped.iter().for_each(|letter| letters.dropped(*letter, ticket));
-            drop(letters);
+            drop((letters, replies));
             self.outlived(outlived, ticket);
             total += dropped.len();
         }

@@ -66,8 +66,10 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     let permit = core.store.try_reserve(Class::Turn { grows: false }, 0);
     let Ok(permit) = permit else { return Ok(()) };
     let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));
-    let outlived = core.outlive_all(asked);
+    let mut replies = core.kept_replies.in_step();
+    let outlived = core.outlive_all(&mut replies, asked);
     let (ticket, ()) = core.store.submit(permit, |stage| outlived.stage(stage));
+    drop(replies);
     core.outlived(outlived, ticket);
     Ok(())
 }

@@ -342,11 +342,15 @@ impl KeptTimers {
 
     /// A timer that cannot fire is kept, and can be cancelled; it is tried again after the next start.
     fn set_apart(&self, core: &Core, timer: TimerId, entry: Entry, reason: &str) {
-        tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
-        let mut state = self.lock();
-        if state.index.get(timer) == Some(entry) {
+        {
+            let mut state = self.lock();
+            // One that was cancelled or set anew while it was read is another one, or none.
+            if state.index.get(timer) != Some(entry) {
+                return;
+            }
             state.index.set(timer, Entry { due: Due::Never, ..entry });
         }
+        tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
     }
 
     /// There is no room for what these would send.

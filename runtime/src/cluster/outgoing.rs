@@ -1,7 +1,7 @@
 //! What this node owes one peer: the link protocol's sending side, and everything that belongs under the same lock. The
 //! messages are in the store; a step here never waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct Outgoing {
     /// When those that expire do, until they have left or expired.
     expiring: FxHashMap<Sequence, Steady>,
     /// Messages that have expired and may have arrived, while there is no conversation in which that could be learned.
-    undecided: Vec<Expiring>,
+    undecided: BTreeMap<Position, Expiring>,
     /// Mailboxes of the peer that are full, by its own word in this conversation; closed when that is over.
     full: FxHashMap<MailboxId, Arc<Semaphore>>,
     /// Senders that wait for room.
@@ -93,7 +93,7 @@ impl Outgoing {
             receiver: None,
             delivered: FxHashMap::default(),
             expiring: FxHashMap::default(),
-            undecided: Vec::new(),
+            undecided: BTreeMap::new(),
             full: FxHashMap::default(),
             line: Line::default(),
             volatile: VecDeque::new(),
@@ -235,13 +235,14 @@ impl Outgoing {
         if self.is_connected {
             return expired;
         }
-        self.undecided.extend(expired);
+        // Each once, however often its moment comes between two conversations.
+        self.undecided.extend(expired.into_iter().map(|expiring| (expiring.position, expiring)));
         Vec::new()
     }
 
     /// Messages that have expired and of which it can be known now, or soon, whether they have arrived.
     pub(crate) fn take_undecided(&mut self) -> Vec<Expiring> {
-        std::mem::take(&mut self.undecided)
+        std::mem::take(&mut self.undecided).into_values().collect()
     }
 
     /// Takes out messages that have expired and were not sent; in the order of their positions. `ticket` is that of the submission that
@@ -344,5 +345,26 @@ fn tell(
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing").field("owed", &self.sending.owed()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expiry::{Expiry, Waits};
+    use crate::message::MessageId;
+
+    /// It was kept once more with each conversation that began and ended without a word on it.
+    #[test]
+    fn a_message_of_which_it_is_not_known_whether_it_has_arrived_is_kept_once() {
+        let mut outgoing = Outgoing::new(&NodeConfig::default(), 1000);
+        let (position, lane) = (Position(7), Lane { line: 1, partition: 2 });
+        let (place, id) = (Waits::Mailbox(MailboxId(1)), MessageId(2));
+        let expiring = Expiring { position, place, id, request: None, bytes: 3, then: Expiry::Bury };
+        for _ in 0..3 {
+            assert!(outgoing.leave_undecided(vec![expiring.clone(); 2], lane).is_empty());
+        }
+        assert_eq!(outgoing.take_undecided().len(), 1);
+        assert!(outgoing.take_undecided().is_empty());
     }
 }

@@ -113,7 +113,7 @@ impl Core {
     fn withdraw(
         &self,
         outgoing: &mut Outgoing,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         lane: Lane,
         expired: &[Expiring],
         ticket: Position,
@@ -126,3 +126,7 @@ impl Core {
         }
     }
 }
+        if outgoing.is_connected() {
+            // One of them may have been what its lane waited for.
+            self.ring_departures(outgoing, peer, ticket);
+        }

@@ -265,7 +265,7 @@ impl Sending {
         let Ok(index) = departures.queue.binary_search_by_key(&sequence, |departure| departure.sequence) else {
             return false;
         };
-        departures.is_open = false;
+        (departures.is_open, departures.too_large) = (false, None);
         let refused = departures.queue.range(index.min(departures.sent)..departures.sent);
         let bytes: usize = refused.map(|departure| departure.bytes as usize).sum();
         departures.sent = departures.sent.min(index);
@@ -302,6 +302,7 @@ impl Sending {
             if self.terms.as_ref().is_some_and(|terms| bytes as u64 > terms.message_bytes_max) {
                 let sequence = departure.sequence;
                 departures.is_open = false;
+                departures.too_large = Some(sequence);
                 self.unlist();
                 return Next::TooLarge { lane, sequence, bytes };
             }

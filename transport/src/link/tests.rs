@@ -187,6 +187,26 @@ fn a_message_that_is_too_large_for_the_peer_holds_up_its_lane_and_no_other() {
 }
 
 #[test]
+fn a_message_too_large_for_the_peer_holds_up_its_lane_no_longer_when_it_is_withdrawn() {
+    let mut sending = sending();
+    sending.push(LANE, Sequence(1), 0, body(501));
+    sending.push(LANE, Sequence(2), 0, body(10));
+    sending.committed(Sequence(2));
+    assert_eq!(sending.poll(), Next::TooLarge { lane: LANE, sequence: Sequence(1), bytes: 501 });
+    sending.withdraw(LANE, &[Sequence(1)], Sequence(3));
+    assert_eq!(sent(&mut sending), [], "after a crash the large one would be back");
+    assert_eq!(sending.next_commit(), Some(Sequence(3)));
+    sending.committed(Sequence(3));
+    assert_eq!(sent(&mut sending), [(0, 2)]);
+    // What the peer has refused by itself keeps the lane closed: it takes nothing there in this conversation.
+    assert!(sending.stopped(LANE, Sequence(2)));
+    sending.withdraw(LANE, &[Sequence(2)], Sequence(4));
+    sending.push(LANE, Sequence(5), 0, body(10));
+    sending.committed(Sequence(9));
+    assert_eq!(sent(&mut sending), []);
+}
+
+#[test]
 fn a_message_that_the_peer_does_not_take_stops_its_lane_and_makes_room_for_others() {
     let mut sending = sending();
     for sequence in 1..=3 {

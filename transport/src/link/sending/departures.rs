@@ -28,6 +28,8 @@ pub(super) struct Departures {
     pub(super) credit: u64,
     /// The peer takes messages of this line.
     pub(super) is_open: bool,
+    /// The message that the lane is closed for, when that alone is why: it is larger than the peer takes.
+    pub(super) too_large: Option<Sequence>,
     pub(super) is_listed: bool,
 }
 
@@ -64,6 +66,7 @@ impl Departures {
 
     pub(super) fn begin(&mut self, lane: Lane, terms: &Terms) {
         self.credit = terms.credit;
+        self.too_large = None;
         self.is_open = terms.lines.contains(&lane.line);
     }
 

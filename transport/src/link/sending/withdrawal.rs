@@ -61,6 +61,12 @@ impl Sending {
             });
         }
         assert_eq!(before - departures.queue.len(), sequences.len(), "each of them is owed");
+        let is_in_the_way = |closed_for: &mut Sequence| sequences.binary_search(closed_for).is_ok();
+        if departures.too_large.take_if(is_in_the_way).is_some() {
+            // The peer was never sent it, and takes what follows.
+            departures.is_open = true;
+            self.list(lane);
+        }
     }
 
     /// A message that may have arrived need not arrive any more: it is not counted as owed from here on, and its body is kept in

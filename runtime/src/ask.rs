@@ -18,7 +18,7 @@ use crate::actor::Actor;
 use crate::address::Address;
 use crate::clock::Deadline;
 use crate::cluster::{Awaited, Inquiry, Peer};
-use crate::core::{Core, LeftOutbox};
+use crate::core::{Core, Effect, LeftOutbox};
 use crate::expiry::Expiry;
 use crate::handle::ActorHandle;
 use crate::link::flags;
@@ -147,10 +147,9 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
         let mut flagged = outgoing.flag(lane, position, flags);
         if flagged == Flagged::Acknowledged {
             match core.left_outbox(id, position) {
-                LeftOutbox::Over(outcome) => {
-                    // Whoever has stopped waiting is not told.
-                    let _ = waiter.send(outcome);
-                    return;
+                LeftOutbox::Over(outcome, left) => {
+                    let waiter = Waiter::Here { told: waiter, reply: false };
+                    return core.release_after(left, Effect::Tell(waiter, outcome));
                 }
                 LeftOutbox::Replayed(again) => {
                     position = again;

@@ -138,27 +138,29 @@ impl Receipt {
     /// As [`Receipt::accepted`].
     pub async fn delivered(&self) -> Result<(), DeliveredError> {
         let Place::Outbox(peer, lane) = &self.place else { return Ok(self.accepted().await?) };
-        let delivered = {
+        let waits = {
             // In one step: what expires meanwhile finds who waits, or was found out to have expired.
             let mut outgoing = peer.outgoing();
-            let delivered = outgoing.wait_for_delivery(*lane, self.position);
-            if delivered.is_none() {
-                match self.core.left_outbox(self.id, self.position) {
+            match outgoing.wait_for_delivery(*lane, self.position) {
+                None => match self.core.left_outbox(self.id, self.position) {
                     LeftOutbox::Arrived => return Ok(()),
-                    LeftOutbox::Over(_) => return Err(DeliveredError::Expired),
-                    LeftOutbox::Replayed(again) => outgoing.wait_for_delivery(*lane, again),
-                }
-            } else {
-                delivered
+                    LeftOutbox::Over(_, left) => Err(left),
+                    LeftOutbox::Replayed(again) => Ok(outgoing.wait_for_delivery(*lane, again)),
+                },
+                waits => Ok(waits),
             }
         };
-        match delivered {
-            Some(delivered) => match delivered.await.map_err(|_| self.core.gate.ended())? {
-                Delivery::Arrived => Ok(()),
-                Delivery::Expired => Err(DeliveredError::Expired),
+        let left = match waits {
+            Ok(None) => return Ok(()),
+            Ok(Some(delivered)) => match delivered.await.map_err(|_| self.core.gate.ended())? {
+                Delivery::Arrived => return Ok(()),
+                Delivery::Expired(left) => left,
             },
-            None => Ok(()),
-        }
+            Err(left) => left,
+        };
+        // After a crash before that it would be owed again.
+        self.core.gate.durable(left).await?;
+        Err(DeliveredError::Expired)
     }
 
     /// Waits until the turn that handles the message has committed. There is no limit: a message that keeps failing is
@@ -220,7 +222,7 @@ impl Receipt {
                 Whereabouts::Replayed(_) | Whereabouts::Unknown => {
                     let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted);
                     core.gate.durable(last.max(self.ticket)).await?;
-                    let has_expired = core.expiries.was_dropped(self.id);
+                    let has_expired = core.expiries.dropped(self.id).is_some();
                     return Ok(if has_expired { Outcome::Expired } else { Outcome::Handled });
                 }
             }

@@ -70,8 +70,8 @@ pub(crate) struct Departure {
 pub(crate) enum Delivery {
     /// It is on the peer's disk.
     Arrived,
-    /// It expired before it was sent.
-    Expired,
+    /// It expired before it was sent, and has left this node when this is durable.
+    Expired(Position),
 }
 
 /// As much is owed to the peer as may be.
@@ -254,7 +254,7 @@ impl Outgoing {
             self.expires_no_more(sequence);
             // Whoever has stopped waiting is not told.
             let waiting = self.delivered.remove(&sequence);
-            waiting.into_iter().flatten().for_each(|waiter| _ = waiter.send(Delivery::Expired));
+            waiting.into_iter().flatten().for_each(|waiter| _ = waiter.send(Delivery::Expired(ticket)));
         }
         self.line.give(self.room());
     }

@@ -65,7 +65,6 @@ impl Core {
         });
         for expiring in &*expired {
             self.taken_out(inner, mailbox, expiring.bytes);
-            self.expiries.note_dropped(expiring.id);
         }
         expired.iter().filter_map(|expiring| expiring.request).for_each(|request| inner.remove_request(request));
         let asking = expired.iter().filter(|_| mailbox.asking.is_any());
@@ -79,6 +78,7 @@ impl Core {
         });
         drop(replies);
         inner.last_submitted = ticket;
+        expired.iter().for_each(|expiring| self.expiries.note_dropped(expiring.id, ticket));
         outlived.into_iter().for_each(|outlived| self.outlived(outlived, ticket));
         self.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
         for position in positions {

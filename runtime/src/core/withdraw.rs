@@ -34,8 +34,8 @@ pub(crate) struct OutwardBurial<'a> {
 pub(crate) enum LeftOutbox {
     /// Its peer has acknowledged it.
     Arrived,
-    /// It has expired here, which is the end of it.
-    Over(Outcome),
+    /// It has expired here, which is the end of it once this is durable.
+    Over(Outcome, Position),
     /// It has expired here, and was replayed from its dead letter since: this is its number now.
     Replayed(Position),
 }
@@ -52,7 +52,7 @@ impl Core {
         let (ticket, ()) = self.store.submit(permit, |stage| {
             expired.iter().for_each(|expiring| stage.delete(outbox_key(lane, expiring.position)));
         });
-        expired.iter().for_each(|expiring| self.expiries.note_dropped(expiring.id));
+        expired.iter().for_each(|expiring| self.expiries.note_dropped(expiring.id, ticket));
         self.withdraw(&mut outgoing, peer, lane, &expired, ticket, || Outcome::Expired);
         self.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
         tracing::debug!(node = %self.name, peer = %peer.name, %lane, messages = expired.len(), event = "expired", "dropped before they were sent, as their sender or their actor type wants it");
@@ -97,13 +97,18 @@ impl Core {
 
     /// Why a message that had this position is not owed any more.
     pub(crate) fn left_outbox(&self, id: MessageId, position: Position) -> LeftOutbox {
-        if self.expiries.was_dropped(id) {
-            return LeftOutbox::Over(Outcome::Expired);
+        if let Some(ticket) = self.expiries.dropped(id) {
+            return LeftOutbox::Over(Outcome::Expired, ticket);
         }
-        match self.shelf.whereabouts(id) {
+        let letters = self.shelf.letters();
+        match letters.whereabouts(id) {
             // A letter of another number is of a question that lay here before its actor moved.
-            Whereabouts::Letter(letter) if letter == position => LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned())),
-            Whereabouts::Gone(letter, reason) if letter == position => LeftOutbox::Over(Whereabouts::outcome(reason)),
+            Whereabouts::Letter(letter) if letter == position => {
+                LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned()), letters.newest())
+            }
+            Whereabouts::Gone(letter, reason) if letter == position => {
+                LeftOutbox::Over(Whereabouts::outcome(reason), letters.newest())
+            }
             Whereabouts::Replayed(again) => LeftOutbox::Replayed(again),
             Whereabouts::Unknown | Whereabouts::Letter(_) | Whereabouts::Gone(..) => LeftOutbox::Arrived,
         }
@@ -121,12 +126,12 @@ impl Core {
     ) {
         let positions: Vec<Position> = expired.iter().map(|expiring| expiring.position).collect();
         outgoing.withdraw(lane, &positions, ticket);
+        if outgoing.is_connected() {
+            // One of them may have been what its lane waited for.
+            self.ring_departures(outgoing, peer, ticket);
+        }
         for told in expired.iter().filter_map(|expiring| peer.pending.take(expiring.id)) {
             self.release_after(ticket, Effect::Tell(Waiter::Here { told, reply: false }, outcome()));
         }
     }
 }
-        if outgoing.is_connected() {
-            // One of them may have been what its lane waited for.
-            self.ring_departures(outgoing, peer, ticket);
-        }

@@ -142,7 +142,7 @@ impl Shelf {
 
     /// What must be durable for the store to have what is known here.
     pub(crate) fn newest(&self) -> Position {
-        self.letters().newest
+        self.letters().newest()
     }
 
     /// How many letters have gone back to their mailboxes: who looks for a message in its mailbox and then here has missed none
@@ -200,6 +200,11 @@ impl Letters {
         self.newest = self.newest.max(ticket);
         // Only now, so that nobody else finds room meanwhile.
         drop(slot);
+    }
+
+    /// As [`Shelf::newest`].
+    pub(crate) fn newest(&self) -> Position {
+        self.newest
     }
 
     /// What is known of a letter that is here, for the step that takes it away.

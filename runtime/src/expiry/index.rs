@@ -57,8 +57,8 @@ pub(crate) struct Expiries {
 #[derive(Debug, Default)]
 struct State {
     index: Index,
-    /// The messages that were dropped last.
-    dropped: Newest<()>,
+    /// The messages that were dropped last, and the submissions that did it.
+    dropped: Newest<Position>,
 }
 
 impl Expiries {
@@ -85,14 +85,14 @@ impl Expiries {
         self.lock().index.take_due(now, max)
     }
 
-    /// This message was dropped.
-    pub(crate) fn note_dropped(&self, id: MessageId) {
-        self.lock().dropped.note(id, ());
+    /// This message was dropped, by the submission with this ticket.
+    pub(crate) fn note_dropped(&self, id: MessageId, ticket: Position) {
+        self.lock().dropped.note(id, ticket);
     }
 
-    /// Whether this message was dropped, as far as that is still known.
-    pub(crate) fn was_dropped(&self, id: MessageId) -> bool {
-        self.lock().dropped.get(id).is_some()
+    /// The ticket of the submission that has dropped this message, if it was dropped, as far as that is still known.
+    pub(crate) fn dropped(&self, id: MessageId) -> Option<Position> {
+        self.lock().dropped.get(id).copied()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

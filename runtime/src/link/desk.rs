@@ -127,10 +127,12 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
             core.gate.durable(last).await?;
         }
         tell_of_letters(core, peer, &mut wanted).await?;
+        // So is that letters have gone.
+        core.gate.durable(core.shelf.newest()).await?;
         if core.shelf.revived() == revived {
             for (id, _) in wanted.drain() {
                 let fate = match core.shelf.whereabouts(id) {
-                    _ if core.expiries.was_dropped(id) => Fate::Expired,
+                    _ if core.expiries.dropped(id).is_some() => Fate::Expired,
                     Whereabouts::Gone(_, reason) => Whereabouts::outcome(reason).into(),
                     _ => Fate::Handled(None),
                 };

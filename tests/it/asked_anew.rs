@@ -220,3 +220,20 @@ async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_aske
     stop([node]).await;
     assert_eq!(replies_left(folder.path()), 0);
 }
+
+/// What it asks after a question that was given up on was taken for an attempt of that question: it could never be handled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_whose_question_was_given_up_on_may_ask_another_actor_instead() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).config(config()).start().await.unwrap();
+    let last = Step::Ask(worker("last"), vec![Step::Append(1)]);
+    let given_up = (worker("middle"), vec![last, Step::Reject]);
+    let asks = Step::AskAnother(1, given_up, (worker("other"), vec![Step::Append(7)]));
+    node.actor::<Worker>("first").send(Script::new([asks])).await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(read(&node.actor::<Worker>("first")).await.entries, [7]);
+    assert_eq!(node.dead_letters().count(), 1, "of the middle");
+    drop_letters(&node).await;
+    stop([node]).await;
+    assert_eq!(replies_left(folder.path()), 0);
+}

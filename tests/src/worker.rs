@@ -87,6 +87,8 @@ pub enum Step {
     Carry(Fuse),
     /// Gives up on the message, with a text of so many bytes.
     RejectWith(usize),
+    /// Asks the first up to and including this attempt, and the second from then on; appends the reply.
+    AskAnother(u32, (Target, Vec<Self>), (Target, Vec<Self>)),
 }
 
 /// To whom a script goes.
@@ -227,6 +229,10 @@ impl<const EARLY: bool> Scripted<EARLY> {
             Step::Ask(to, steps) => {
                 let reply = ask(&to, steps, turn).await?;
                 log.entries.extend(reply);
+            }
+            Step::AskAnother(attempt, first, second) => {
+                let (to, steps) = if turn.attempt() <= attempt { first } else { second };
+                log.entries.extend(ask(&to, steps, turn).await?);
             }
             Step::TryAsk(to, steps) => match ask(&to, steps, turn).await {
                 Ok(reply) => log.entries.extend(reply),

@@ -54,13 +54,18 @@ impl Core {
             }
         }
         let Outward { lane, address, envelope, expires, flags, told, mut question, .. } = outward;
+        let mut replies = self.kept_replies.in_step();
+        let outlived = self.outlive_replaced(&mut replies, question.as_ref());
         let (ticket, position) = self.store.submit(permit, |stage| {
+            outlived.stage(stage);
             let position = stage.dispatch(Partition(lane.partition), envelope.clone());
             if let Some(question) = &mut question {
                 question.stage(stage, position);
             }
             position
         });
+        drop(replies);
+        self.outlived(outlived, ticket);
         if let Some(Asking { mailbox, asked }) = question {
             self.asked.asked(mailbox, asked);
         }

@@ -88,13 +88,18 @@ impl Core {
             passed = waits.beyond.take();
         }
         let Incoming { handling, envelope, waiter, mut question, .. } = incoming;
+        let mut replies = self.kept_replies.in_step();
+        let outlived = self.outlive_replaced(&mut replies, question.as_ref());
         let (ticket, position) = self.store.submit(permit, |stage| {
+            outlived.stage(stage);
             let position = stage.enqueue(mailbox.partition, envelope.clone());
             if let Some(question) = &mut question {
                 question.stage(stage, position);
             }
             position
         });
+        drop(replies);
+        self.outlived(outlived, ticket);
         if let Some(waiter) = waiter {
             inner.asks.add(&self.gate, position, waiter);
         }

@@ -12,7 +12,7 @@ use crate::cluster::Peer;
 use crate::dead_letters::Letters;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
-use crate::questions::Asked;
+use crate::questions::{Asked, Asking};
 use crate::turn::Staged;
 
 /// What is to go. Usually nothing.
@@ -103,6 +103,15 @@ impl Core {
         let partition = partition_of(mailbox, self.store.partitions());
         let asked = self.asked.gone(turn);
         self.outlive_all(replies, asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
+    }
+
+    /// What the turn of the question has asked in whose place this one is asked, when that is another one: it was given up on, and
+    /// nobody will ask it anew.
+    pub(super) fn outlive_replaced(&self, replies: &mut RepliesInStep<'_>, asking: Option<&Asking<'_>>) -> Outlived {
+        let replaced = asking.and_then(|Asking { asked, .. }| {
+            self.asked.find(asked.turn, asked.place).filter(|before| before.differs(asked))
+        });
+        replaced.map(|before| self.outlive_gone(replies, before.to.mailbox(), before.id())).unwrap_or_default()
     }
 
     /// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was given up on.

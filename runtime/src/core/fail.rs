@@ -91,6 +91,8 @@ impl Core {
                 let (until, mut inner) = (self.clock.steady().plus(self.config.backoff.cap), mailbox.lock());
                 if mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position) {
                     inner.rules.set_aside(position, until);
+                    // It is held no more, as if what it failed of could be written down.
+                    inner.release_key(&body);
                 } else {
                     inner.rules.postpone(position, until);
                 }

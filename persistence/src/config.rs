@@ -40,7 +40,7 @@ pub struct Config {
     /// written.
     pub overlay_bytes_max: usize,
     /// Disk that is set aside for each of the two data files when the store is opened (0: none). Takes real disk, and
-    /// turns "disk full" into "map full", which is refused in time.
+    /// turns "disk full" into "map full", which is refused in time. No more than the larger map.
     pub reserve_disk_bytes: u64,
     /// How much must be free on the file system for submissions from outside (64 MiB; 0: not looked at). Too small:
     /// the disk fills until a commit fails, and the store with it; too large: sends are refused early.
@@ -81,6 +81,8 @@ impl Config {
             ("queue_bytes_max", self.queue_bytes_max as u64, 2 * 1024 * 1024 * 1024),
             ("group_turns_max", self.group_turns_max as u64, u64::from(u32::MAX)),
             ("group_bytes_max", self.group_bytes_max as u64, 2 * 1024 * 1024 * 1024),
+            // Neither file ever needs more; what is set aside is missing to everybody else on the disk.
+            ("reserve_disk_bytes", self.reserve_disk_bytes, self.journal_map_bytes.max(self.tables_map_bytes)),
         ] {
             if value > most {
                 return Err(ConfigError::TooLarge { field, value, most });
@@ -138,5 +140,10 @@ mod tests {
         assert_eq!(config.validate(), Err(ConfigError::TooSmall { field: "overlay_bytes_max", value: 10, least: 200 }));
         let config = Config { tables_map_bytes: 4096, ..Config::default() };
         assert!(matches!(config.validate(), Err(ConfigError::TooSmall { field: "tables_map_bytes", value: 4096, .. })));
+        // It filled the disk up to the size of both maps.
+        let config = Config { reserve_disk_bytes: u64::MAX, ..Config::default() };
+        let most = Config::default().tables_map_bytes;
+        let refused = ConfigError::TooLarge { field: "reserve_disk_bytes", value: u64::MAX, most };
+        assert_eq!(config.validate(), Err(refused));
     }
 }

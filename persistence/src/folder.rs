@@ -62,7 +62,7 @@ impl Folder {
     /// Begins to watch the files of the store, which are open: the data files of its two halves, the lock, and LMDB's own.
     pub(crate) fn watch(&self, journal: &File, tables: &File) -> Result<Witness, OpenError> {
         let watch = || -> io::Result<Witness> {
-            let witness = Witness::new(self.journal().join(DATA_FILE), journal)?;
+            let witness = Witness::new(self.journal().join(DATA_FILE), journal, tables)?;
             witness.watch_opened(self.tables().join(DATA_FILE), tables)?;
             for half in [self.journal(), self.tables()] {
                 witness.watch(half.join(env::LOCK_FILE))?;

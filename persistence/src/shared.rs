@@ -65,6 +65,9 @@ impl Shared {
 
     /// Poisons the store, and wakes everyone who would wait for ever.
     pub(crate) fn fail(&self, error: CommitError) {
+        if matches!(error, CommitError::Displaced { .. }) {
+            self.witness.keep_open();
+        }
         self.admission.fail(error);
         self.queue.end(crate::queue::Ending::Abandon);
         self.checkpoints.abandon();

@@ -18,6 +18,8 @@ use crate::error::CommitError;
 /// The files of one open store.
 #[derive(Debug)]
 pub(crate) struct Witness {
+    /// The two files with the data, open once more, so that they outlive the store if nothing else leads to them any more.
+    data: [File; 2],
     journal: Watched,
     others: Mutex<Vec<Watched>>,
 }
@@ -39,9 +41,15 @@ struct FileId {
 }
 
 impl Witness {
-    /// `journal` is the open file at `path`, which takes what is acknowledged.
-    pub(crate) fn new(path: PathBuf, journal: &File) -> std::io::Result<Self> {
-        Ok(Self { journal: Watched::opened(path, journal)?, others: Mutex::default() })
+    /// `journal` is the open file at `path`, which takes what is acknowledged; `tables` has the rest.
+    pub(crate) fn new(path: PathBuf, journal: &File, tables: &File) -> std::io::Result<Self> {
+        let data = [journal.try_clone()?, tables.try_clone()?];
+        Ok(Self { data, journal: Watched::opened(path, journal)?, others: Mutex::default() })
+    }
+
+    /// Keeps the files with the data open until the process ends: they may be all that is left of what was acknowledged.
+    pub(crate) fn keep_open(&self) {
+        self.data.iter().filter_map(|file| file.try_clone().ok()).for_each(std::mem::forget);
     }
 
     /// Watches an open file, too.
@@ -131,7 +139,8 @@ mod tests {
             fs::write(folder.join(name), name).unwrap();
         }
         let journal = folder.join("journal");
-        let witness = Witness::new(journal.clone(), &File::open(&journal).unwrap()).unwrap();
+        let file = File::open(&journal).unwrap();
+        let witness = Witness::new(journal, &file, &file).unwrap();
         witness.watch(folder.join("lock")).unwrap();
         witness.look().unwrap();
         harm(&folder);

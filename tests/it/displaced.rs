@@ -53,6 +53,33 @@ async fn a_folder_that_is_removed_acknowledges_nothing_more() {
     assert_eq!(acknowledged_after("removed", |folder| fs::remove_dir_all(folder).unwrap()).await, 0);
 }
 
+/// The files were closed with the store, and nothing was left of what was acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_can_be_copied_out_of_the_process_whose_folder_was_removed() {
+    let parent = everpost_tests::folder();
+    let (removed, copied) = (parent.path().join("removed"), parent.path().join("copied"));
+    let node = workers(&removed, &Probe::new()).start().await.unwrap();
+    for number in 0..20 {
+        node.actor::<Worker>("one").send(Script::new([Step::Append(number)])).await.unwrap();
+    }
+    fs::remove_dir_all(&removed).unwrap();
+    soon("it is found out", node.failed()).await;
+    soon("it stops", node.stop()).await.unwrap_err();
+    drop(node);
+    for half in ["journal", "tables"] {
+        fs::create_dir_all(copied.join(half)).unwrap();
+        let name = format!("{} (deleted)", removed.join(half).join("data.mdb").display());
+        let mut open = fs::read_dir("/proc/self/fd").unwrap().map(|file| file.unwrap().path());
+        let file = open.find(|file| fs::read_link(file).is_ok_and(|path| path == Path::new(&name))).unwrap();
+        fs::copy(file, copied.join(half).join("data.mdb")).unwrap();
+    }
+    let node = workers(&copied, &Probe::new()).start().await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    let expected: Vec<u32> = (0..20).collect();
+    assert_eq!(read(&node.actor::<Worker>("one")).await.entries, expected);
+    node.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_moved_or_replaced_acknowledges_nothing_more() {
     let moved = |folder: &Path| fs::rename(folder, folder.with_extension("away")).unwrap();

@@ -26,7 +26,7 @@ pub(super) type Stopping = watch::Receiver<Option<Result<(), StopError>>>;
 #[non_exhaustive]
 pub enum StopError {
     /// The store failed before or during the stop.
-    #[error("the store failed before everything was written: {0}; the next start replays what was not")]
+    #[error("the store failed before everything was written: {0}")]
     Store(#[from] CommitError),
     /// Handlers were still running when the time was up. They were cut off at their next await, and their messages will
     /// be handled again.

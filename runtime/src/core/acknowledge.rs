@@ -42,6 +42,7 @@ impl Core {
             return Ok(Acknowledged::TakenBack);
         };
         self.add_waiting(usize::from(send.is_some()));
+        self.count_handled();
         self.discard(&mut inner, mailbox, *position, body.len());
         // Every reply of a message that may be held is `()`, which takes no bytes.
         let reply = Bytes::new();
@@ -71,7 +72,6 @@ impl Core {
         inner.remove_key(&body);
         // There is room for another hold.
         inner.ring(mailbox);
-        self.count_handled();
         Ok(Acknowledged::Submitted(ticket))
     }
 }

@@ -72,6 +72,8 @@ impl Core {
         let mut peers = LockedPeers::all(destinations.iter().filter_map(Destination::peer));
         // Added before the one that is done is taken off, so that the count is zero only when nothing waits.
         self.add_waiting(destinations.iter().filter_map(Destination::mailbox).count());
+        // So is this: whoever sees that nothing waits sees what was handled.
+        self.count_handled();
         let own = locked.of(mailbox);
         let recorded = self.take_done(own, mailbox, position);
         let to_itself =
@@ -117,7 +119,6 @@ impl Core {
         }
         drop((locked, peers));
         self.outlived(outlived, ticket);
-        self.count_handled();
         if Committed::is_wanted() {
             self.release_after(ticket, Effect::Log(Committed::new(&mailbox.address, header, position)));
         }

@@ -114,8 +114,9 @@ impl Handler<Order> for Clerk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_an_expired_message_is_said_by_its_sender_or_else_by_its_actor_type_also_over_a_restart() {
-    let folder = everpost_tests::folder();
-    let builder = || Node::builder("node", folder.path()).actor(Clerk).config(everpost_tests::config());
+    logs::keep();
+    let (name, folder) = ("expired-letters", everpost_tests::folder());
+    let builder = || Node::builder(name, folder.path()).actor(Clerk).config(everpost_tests::config());
     let node = builder().start().await.unwrap();
     let clerk = node.actor::<Clerk>("one");
     clerk.pause("the office is closed").await.unwrap();
@@ -131,6 +132,9 @@ async fn what_becomes_of_an_expired_message_is_said_by_its_sender_or_else_by_its
     let known = letters.iter().map(|letter| (letter.id, letter.reason, letter.attempts)).collect::<Vec<_>>();
     assert_eq!(known, [(by_type, Reason::Expired, 0), (by_sender, Reason::Expired, 0)]);
     assert!(letters.iter().all(|letter| letter.id != later));
+    // Once for both: nobody learned of them.
+    let told = logs::line(name, "expired message kept", "dead letter").await;
+    assert_eq!((told.field("actor"), logs::lines(name, "expired message kept").len()), ("clerk/one", 1));
     node.stop().await.unwrap();
 }
 

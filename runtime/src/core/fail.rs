@@ -141,6 +141,13 @@ impl Core {
         }
     }
 
+    /// A message has expired, and is a dead letter now, as its sender or its actor type wants it.
+    pub(crate) fn tell_of_expired_letter(&self, actor: &dyn fmt::Display, position: Position) {
+        if let Some(times) = self.recurring.met("expired message kept") {
+            tracing::warn!(node = %self.name, %actor, seq = position.0, times, event = "expired message kept", "it is a dead letter now; replay, edit or drop it");
+        }
+    }
+
     /// Takes a message back from its holder, who has failed: did not acknowledge it in time, gave it back, or lost it. Only
     /// from the delivery `attempt`, if one is named.
     ///

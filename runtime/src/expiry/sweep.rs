@@ -115,6 +115,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let error = EXPIRED.to_owned();
     let burial = Burial { slot, position, record, envelope: &envelope, reason: Reason::Expired, error };
     core.bury_locked(&mut inner, &mailbox, permit, burial);
+    core.tell_of_expired_letter(&mailbox.address, position);
     inner.ring(&mailbox);
     Some(())
 }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::hash::Chain;
 use crate::ids::{Group, Position};
 use crate::key::{Key, Table, take_u32, take_u64};
 
@@ -26,14 +27,27 @@ pub(crate) struct Batch {
     pub(crate) first: Position,
     /// The last one: that of the ticket of its last submission.
     pub(crate) last: Position,
+    /// None where an older build has written it.
+    pub(crate) origin: Option<Origin>,
     pub(crate) changes: Vec<Change>,
 }
 
-/// The version of the batch format that this crate writes, and the only one that it reads. It is about the layout: a
-/// new table needs no new one, since the format of the store keeps programs away that do not know the table.
-const VERSION: u8 = 1;
-/// Version, group, first and last position, number of changes.
-const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;
+/// What a group follows on, so that it follows on nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Of all groups before it.
+    pub(crate) before: Chain,
+    /// The nonce of the run that wrote it.
+    pub(crate) run: u64,
+}
+
+/// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since the
+/// format of the store keeps programs away that do not know the table.
+const VERSION: u8 = 2;
+/// The one before, which is read: it says nothing of what the group follows on.
+const VERSION_WITHOUT_ORIGIN: u8 = 1;
+/// Version, group, first and last position, origin, number of changes.
+const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 16 + 4;
 /// Set in the tag of a change that puts; the rest of the tag is the table.
 const PUT: u8 = 0x80;
 /// Tag and the shortest key: what the smallest change takes, a removal.
@@ -47,12 +61,20 @@ pub(crate) struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    pub(crate) fn begin(buffer: &'a mut Vec<u8>, group: Group, first: Position, last: Position) -> Self {
+    pub(crate) fn begin(
+        buffer: &'a mut Vec<u8>,
+        group: Group,
+        first: Position,
+        last: Position,
+        origin: Origin,
+    ) -> Self {
         let start = buffer.len();
         buffer.push(VERSION);
         buffer.extend_from_slice(&group.0.to_be_bytes());
         buffer.extend_from_slice(&first.0.to_be_bytes());
         buffer.extend_from_slice(&last.0.to_be_bytes());
+        buffer.extend_from_slice(&origin.before.0.to_be_bytes());
+        buffer.extend_from_slice(&origin.run.to_be_bytes());
         buffer.extend_from_slice(&0_u32.to_be_bytes());
         Self { buffer, start, count: 0 }
     }
@@ -81,11 +103,15 @@ impl Batch {
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, &'static str> {
         let mut rest: &[u8] = bytes;
         let version = take_u8(&mut rest).ok_or("the batch is empty")?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_WITHOUT_ORIGIN) {
             return Err("the batch has an unknown version");
         }
         let mut header = || take_u64(&mut rest).ok_or("the batch ends within its header");
         let (group, first, last) = (Group(header()?), Position(header()?), Position(header()?));
+        let origin = match version {
+            VERSION => Some(Origin { before: Chain(header()?), run: header()? }),
+            _ => None,
+        };
         let count = take_u32(&mut rest).ok_or("the batch ends within its header")? as usize;
         if group.0 == 0 || first.0 == 0 || last < first {
             return Err("the positions of the batch are not in order");
@@ -100,7 +126,7 @@ impl Batch {
         if !rest.is_empty() {
             return Err("the batch goes on after its last change");
         }
-        Ok(Self { group, first, last, changes })
+        Ok(Self { group, first, last, origin, changes })
     }
 }
 
@@ -144,6 +170,7 @@ pub(crate) mod tests {
                 group: Group(group),
                 first: Position(first),
                 last: Position(first + more),
+                origin: Some(Origin { before: Chain(group), run: first }),
                 changes,
             },
         )
@@ -151,10 +178,15 @@ pub(crate) mod tests {
 
     fn encode(batch: &Batch) -> Vec<u8> {
         let mut buffer = b"before".to_vec();
-        let mut encoder = Encoder::begin(&mut buffer, batch.group, batch.first, batch.last);
+        let mut encoder = Encoder::begin(&mut buffer, batch.group, batch.first, batch.last, batch.origin.unwrap());
         batch.changes.iter().for_each(|change| encoder.push(change));
         encoder.finish();
         buffer.split_off(b"before".len())
+    }
+
+    fn empty() -> Batch {
+        let origin = Some(Origin { before: Chain(2), run: 3 });
+        Batch { group: Group(1), first: Position(1), last: Position(1), origin, changes: Vec::new() }
     }
 
     proptest! {
@@ -175,7 +207,7 @@ pub(crate) mod tests {
         fn no_bytes_make_decoding_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Batch::decode(&bytes.clone().into());
             if let Some(version) = bytes.first_mut() {
-                *version = VERSION;
+                *version = VERSION - *version % 2;
                 let _ = Batch::decode(&bytes.into());
             }
         }
@@ -195,14 +227,22 @@ pub(crate) mod tests {
         for table in Table::ALL {
             let key = Key::decode(table, &vec![0; table.key_bytes()]).unwrap();
             let changes = vec![Change { key, value: None }];
-            let batch = Batch { group: Group(1), first: Position(1), last: Position(1), changes };
+            let batch = Batch { changes, ..empty() };
             assert_eq!(Batch::decode(&encode(&batch).into()), Ok(batch));
         }
     }
 
     #[test]
+    fn a_batch_of_an_older_build_is_read() {
+        let mut bytes = encode(&empty());
+        bytes[0] = VERSION_WITHOUT_ORIGIN;
+        bytes.drain(HEADER_BYTES - 4 - 16..HEADER_BYTES - 4);
+        assert_eq!(Batch::decode(&bytes.into()), Ok(Batch { origin: None, ..empty() }));
+    }
+
+    #[test]
     fn a_huge_count_does_not_allocate() {
-        let mut bytes = encode(&Batch { group: Group(1), first: Position(1), last: Position(1), changes: vec![] });
+        let mut bytes = encode(&empty());
         bytes[HEADER_BYTES - 4..].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(Batch::decode(&bytes.into()), Err("the batch announces more changes than it can hold"));
     }

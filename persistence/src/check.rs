@@ -19,8 +19,9 @@ use std::path::Path;
 
 use self::meta::{META_BYTES, Meta, newest};
 use self::walk::walk;
-use crate::error::{Environment, OpenError};
+use crate::error::{Damage, Environment, OpenError};
 use crate::folder::failed;
+use crate::record;
 
 /// Where pages are read from.
 trait Pages {
@@ -42,20 +43,29 @@ struct Flaw {
 #[derive(Debug)]
 enum Stop {
     Flaw(Flaw),
+    /// Whoever is shown the records has refused one.
+    Record(Damage),
     Read(io::Error),
 }
 
-/// Checks the file of an environment. It must not be written meanwhile.
-pub(crate) fn check(path: &Path, environment: Environment) -> Result<(), OpenError> {
-    let checked = File::open(path).map_err(Stop::Read).and_then(|file| check_pages(&file));
+/// Is shown a record: the name of its database, its key, and the beginning of its value.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8], &[u8]) -> Result<(), Damage> + 'v;
+
+/// How much of a value is shown: the header of a record.
+const VISITED_BYTES: usize = record::HEADER_BYTES;
+
+/// Checks the file of an environment, and shows `visit` the records of its named databases. It must not be written meanwhile.
+pub(crate) fn check(path: &Path, environment: Environment, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+    let checked = File::open(path).map_err(Stop::Read).and_then(|file| check_pages(&file, visit));
     checked.map_err(|stop| match stop {
         Stop::Flaw(Flaw { page, reason }) => OpenError::Pages { environment, page, reason },
+        Stop::Record(damage) => damage.into(),
         Stop::Read(error) => failed(path)(error),
     })
 }
 
-fn check_pages(pages: &impl Pages) -> Result<(), Stop> {
-    walk(pages, &read_meta(pages)?)
+fn check_pages(pages: &impl Pages, visit: &mut Visit<'_>) -> Result<(), Stop> {
+    walk(pages, &read_meta(pages)?, visit)
 }
 
 fn read_meta(pages: &impl Pages) -> Result<Meta, Stop> {

@@ -11,7 +11,7 @@ use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::check::check;
+use crate::check::{Visit, check};
 use crate::error::{Environment, OpenError};
 use crate::folder::failed;
 
@@ -47,13 +47,14 @@ pub(crate) fn make(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
     open_to_write(folder, settings)
 }
 
-/// Opens the environment in `folder`; refuses to make one. The caller holds the lock of the store.
-pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
+/// Opens the environment in `folder`, once all of its pages were looked at; refuses to make one. The caller holds the lock of the
+/// store.
+pub(crate) fn open(folder: &Path, settings: Settings, visit: &mut Visit<'_>) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, reserve_bytes, .. } = settings;
     if !has_data(folder)? {
         return Err(OpenError::Missing { environment });
     }
-    check(&folder.join(DATA_FILE), environment)?;
+    check(&folder.join(DATA_FILE), environment, visit)?;
     if reserve_bytes > 0 {
         reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(failed(folder))?;
     }
@@ -83,11 +84,16 @@ fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
 
 /// Opens the environment in `folder` to be read, in a map of the size that it was written with; `None` if there is none.
 /// Makes and changes nothing. The caller holds the lock of the store.
-pub(crate) fn open_to_read(folder: &Path, environment: Environment, databases: u32) -> Result<Option<Env>, OpenError> {
+pub(crate) fn open_to_read(
+    folder: &Path,
+    environment: Environment,
+    databases: u32,
+    visit: &mut Visit<'_>,
+) -> Result<Option<Env>, OpenError> {
     if !has_data(folder)? {
         return Ok(None);
     }
-    check(&folder.join(DATA_FILE), environment)?;
+    check(&folder.join(DATA_FILE), environment, visit)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(databases);
     // Without LMDB's locks, which are files too: the lock of the store keeps every writer out.

@@ -19,6 +19,7 @@ use self::born::Born;
 pub(crate) use self::group::GroupFold;
 use crate::batch::Change;
 use crate::chunk;
+use crate::hash::Chain;
 use crate::ids::{Group, Partition, Position};
 use crate::key::{Key, Table};
 use crate::queue::CHANGE_BYTES;
@@ -32,6 +33,8 @@ pub(crate) struct Folded {
     /// The last group, and its last position.
     pub(crate) last_group: Group,
     pub(crate) last_position: Position,
+    /// Of all groups up to the last one.
+    pub(crate) chain: Chain,
     /// Inbox and outbox records that were made here: most of what passes.
     born: Born,
     /// Inbox and outbox records that are older, and were deleted here.
@@ -69,6 +72,7 @@ impl Folded {
         group: Group,
         first: Position,
         last: Position,
+        chain: Chain,
         changes: impl Iterator<Item = Change>,
     ) {
         assert!(group > self.last_group && first > self.last_position && last >= first, "groups are folded in order");
@@ -77,6 +81,7 @@ impl Folded {
         }
         self.last_group = group;
         self.last_position = last;
+        self.chain = chain;
         for Change { key, value } in changes {
             match Queued::of(&key) {
                 Some(queued) => self.change_queued(queued, value),

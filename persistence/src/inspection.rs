@@ -39,7 +39,7 @@ use crate::tables::Tables;
 ///     waiting += 1;
 ///     ControlFlow::Continue(())
 /// })?;
-/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (4, 64, 0));
+/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (5, 64, 0));
 /// # Ok(()) }
 /// ```
 pub struct Inspection {
@@ -89,7 +89,7 @@ impl Inspection {
             .ok_or_else(|| Damage::new("meta", b"store", "a store has at least one partition"))?;
         let formats = [journal.format()?, tables.format()?];
         let format = formats.into_iter().flatten().min().expect("halves with an identity have a format");
-        let Replayed { tail, last: durable, .. } = replay(&mut journal, &tables)?;
+        let Replayed { tail, last: durable, .. } = replay(&folder, identity, &mut journal, &tables)?;
         Ok(Self { overlay: Overlay::new(tables, tail), id, partitions, format, durable, _folder: folder })
     }
 

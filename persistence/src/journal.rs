@@ -19,10 +19,12 @@ use heed::{CommitOrAbort, PutFlags, RoTxn, RwTxn};
 
 pub(crate) use self::chunk::HEADER_BYTES as CHUNK_HEADER_BYTES;
 use self::chunk::{PAYLOAD_BYTES_MAX, record_key};
+use crate::batch::Origin;
 use crate::env::{self, Env, RawDatabase, Settings};
 use crate::error::{CommitError, Environment, OpenError};
+use crate::hash::Chain;
 use crate::ids::{Epoch, Group};
-use crate::meta::{self, Identity, Meta};
+use crate::meta::{self, Cut, Identity, Meta};
 
 /// What damage in the journal is reported under.
 const TABLE: &str = "journal";
@@ -37,10 +39,22 @@ pub(crate) struct Journal {
     log: RawDatabase,
     /// The first group held, or the next one to come.
     first: Group,
-    /// How many chunks each group held has, oldest first.
-    held: VecDeque<u32>,
+    /// The groups held, oldest first.
+    held: VecDeque<Held>,
+    /// Of all groups up to the last one.
+    chain: Chain,
+    /// The nonce of this run.
+    run: u64,
     #[cfg(test)]
     pub(crate) fail_commit_of: Option<Group>,
+}
+
+/// A group that is in the journal.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    chunks: u32,
+    /// Of all groups up to this one.
+    chain: Chain,
 }
 
 impl Journal {
@@ -58,14 +72,15 @@ impl Journal {
     /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
     pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes };
-        let env = env::open(folder, settings)?;
+        let env = env::open(folder, settings, &mut |_, _, _| Ok(()))?;
         let log = unnamed_database(&env).map_err(storage)?;
         Ok(Self::new(env, log))
     }
 
     /// Opens the environment to be read; `None` if there is none.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let Some(env) = env::open_to_read(folder, Environment::Journal, 0)? else { return Ok(None) };
+        let opened = env::open_to_read(folder, Environment::Journal, 0, &mut |_, _, _| Ok(()))?;
+        let Some(env) = opened else { return Ok(None) };
         let log = existing_database(&env).map_err(storage)?;
         Ok(log.map(|log| Self::new(env, log)))
     }
@@ -76,6 +91,8 @@ impl Journal {
             log,
             first: Group(1),
             held: VecDeque::new(),
+            chain: Chain::default(),
+            run: 0,
             #[cfg(test)]
             fail_commit_of: None,
         }
@@ -136,7 +153,8 @@ impl Journal {
 
     /// Makes the start of a run durable, and with it that the run writes the format of this crate: from here on an
     /// older program refuses the store.
-    pub(crate) fn start_run(&self, epoch: Epoch) -> Result<(), CommitError> {
+    pub(crate) fn start_run(&mut self, epoch: Epoch) -> Result<(), CommitError> {
+        self.run = epoch.nonce;
         let write = || {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;
@@ -161,21 +179,22 @@ impl Journal {
         let chunks = payload.div_ceil(PAYLOAD_BYTES_MAX).max(1);
         let total = u32::try_from(chunks).expect("a group is far below 2^32 chunks");
         let mut write = || {
-            let mut txn = self.env.write_txn()?;
+            let (mut txn, mut chain) = (self.env.write_txn()?, self.chain);
             for number in 0..total {
                 let start = number as usize * PAYLOAD_BYTES_MAX;
                 let end = buffer.len().min(start + CHUNK_HEADER_BYTES + PAYLOAD_BYTES_MAX);
                 let key = record_key(group, number);
-                chunk::seal(&key, total, &mut buffer[start..end]);
+                chain = chain.with(chunk::seal(&key, total, &mut buffer[start..end]));
                 // `APPEND` fills pages instead of halving them, and refuses a key out of order.
                 self.log.put_with_flags(&mut txn, PutFlags::APPEND, &key, &buffer[start..end])?;
             }
             let cut = self.cut_within(&mut txn, applied, CUT_CHUNKS + 2 * chunks)?;
             txn.commit()?;
-            Ok(cut)
+            Ok((cut, chain))
         };
-        let cut = write().map_err(|error| self.failed(error))?;
-        self.held.push_back(total);
+        let (cut, chain) = write().map_err(|error| self.failed(error))?;
+        self.chain = chain;
+        self.held.push_back(Held { chunks: total, chain });
         self.forget(cut);
         Ok(())
     }
@@ -195,7 +214,7 @@ impl Journal {
 
     /// Marks the run as closed; cuts off everything, which the caller has seen in the tables.
     pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
-        let all = Group(self.next().0 - 1);
+        let all = self.last();
         while self.cut(all)? {}
         let write = || {
             let mut txn = self.env.write_txn()?;
@@ -208,6 +227,16 @@ impl Journal {
     /// The group that comes next.
     pub(crate) fn next(&self) -> Group {
         Group(self.first.0 + self.held.len() as u64)
+    }
+
+    /// The last group, held or cut off.
+    pub(crate) fn last(&self) -> Group {
+        Group(self.next().0 - 1)
+    }
+
+    /// What the next group follows on.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { before: self.chain, run: self.run }
     }
 
     /// Whether a group up to `applied` is still held.
@@ -228,8 +257,8 @@ impl Journal {
 
     /// Removes whole groups from the front; how many.
     fn cut_within(&self, txn: &mut RwTxn<'_>, applied: Group, chunks_max: usize) -> heed::Result<usize> {
-        let (mut groups, mut removed) = (0, 0);
-        for (group, &chunks) in (self.first.0..=applied.0).zip(&self.held) {
+        let (mut groups, mut removed, mut cut) = (0, 0, Cut::default());
+        for (group, &Held { chunks, chain }) in (self.first.0..=applied.0).zip(&self.held) {
             if removed > 0 && removed + chunks as usize > chunks_max {
                 break;
             }
@@ -238,9 +267,10 @@ impl Journal {
             }
             removed += chunks as usize;
             groups += 1;
+            cut = Cut { group: Group(group), chain: Some(chain) };
         }
         if groups > 0 {
-            self.put_meta(txn, meta::CUT, &Group(self.first.0 + groups as u64 - 1))?;
+            self.put_meta(txn, meta::CUT, &cut)?;
         }
         Ok(groups)
     }

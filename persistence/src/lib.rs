@@ -50,6 +50,7 @@ mod error;
 mod error_text;
 mod fold;
 mod folder;
+mod hash;
 mod ids;
 mod inspection;
 mod journal;

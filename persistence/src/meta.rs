@@ -1,13 +1,16 @@
 //! The few records about the store itself, and the checks that join its two halves.
 
 use crate::error::{Damage, Environment, OpenError};
+use crate::hash::Chain;
 use crate::ids::{Epoch, Group, Position, StoreId};
 use crate::key::{take_u16, take_u64, take_u128};
 use crate::record;
 
 /// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is
 /// opened.
-pub(crate) const FORMAT_VERSION: u32 = 4;
+pub(crate) const FORMAT_VERSION: u32 = 5;
+/// The format that brought the sums over the tables.
+pub(crate) const FORMAT_SUMS: u32 = 5;
 /// The oldest format that this crate reads.
 const FORMAT_VERSION_OLDEST: u32 = 1;
 
@@ -17,12 +20,17 @@ pub(crate) const FORMAT: &str = "format";
 pub(crate) const STORE: &str = "store";
 /// [`Epoch`]; in the journal.
 pub(crate) const EPOCH: &str = "epoch";
-/// The last group that was cut off; in the journal.
+/// [`Cut`]; in the journal.
 pub(crate) const CUT: &str = "cut";
 /// Whether the last run closed; in the journal.
 pub(crate) const CLEAN: &str = "clean";
 /// [`Applied`]; in the tables.
 pub(crate) const APPLIED: &str = "applied";
+
+/// The names of all records about the store in the journal.
+pub(crate) const IN_JOURNAL: [&str; 5] = [FORMAT, STORE, EPOCH, CUT, CLEAN];
+/// The same in the tables.
+pub(crate) const IN_TABLES: [&str; 3] = [FORMAT, STORE, APPLIED];
 
 /// What was decided when the store was made; the same in both environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +44,16 @@ pub(crate) struct Identity {
 pub(crate) struct Applied {
     pub(crate) group: Group,
     pub(crate) position: Position,
+    /// Of all groups up to that one; none where an older build has written it.
+    pub(crate) chain: Option<Chain>,
+}
+
+/// How far the journal was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cut {
+    pub(crate) group: Group,
+    /// As in [`Applied`].
+    pub(crate) chain: Option<Chain>,
 }
 
 /// A value that is kept as a `meta` record.
@@ -78,22 +96,29 @@ impl Meta for Epoch {
 
 impl Meta for Applied {
     fn to_bytes(&self) -> Vec<u8> {
-        [self.group.0.to_be_bytes(), self.position.0.to_be_bytes()].concat()
+        let numbers = [self.group.0, self.position.0].into_iter().chain(self.chain.map(|chain| chain.0));
+        numbers.flat_map(u64::to_be_bytes).collect()
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self { group: Group(take_u64(rest)?), position: Position(take_u64(rest)?) })
+        let (group, position) = (Group(take_u64(rest)?), Position(take_u64(rest)?));
+        Some(Self { group, position, chain: take_chain(rest)? })
     }
 }
 
-impl Meta for Group {
+impl Meta for Cut {
     fn to_bytes(&self) -> Vec<u8> {
-        self.0.to_be_bytes().to_vec()
+        [self.group.0].into_iter().chain(self.chain.map(|chain| chain.0)).flat_map(u64::to_be_bytes).collect()
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        take_u64(rest).map(Self)
+        Some(Self { group: Group(take_u64(rest)?), chain: take_chain(rest)? })
     }
+}
+
+/// At the end of a record, where it has one.
+fn take_chain(rest: &mut &[u8]) -> Option<Option<Chain>> {
+    if rest.is_empty() { Some(None) } else { take_u64(rest).map(|chain| Some(Chain(chain))) }
 }
 
 impl Meta for bool {
@@ -142,20 +167,22 @@ mod tests {
     fn meta_records_survive() {
         survives(&Identity { store: StoreId(u128::MAX - 5), partitions: 64 });
         survives(&Epoch { counter: 3, nonce: 9 });
-        survives(&Applied { group: Group(7), position: Position(8) });
-        survives(&Group(1 << 40));
+        for chain in [None, Some(Chain(9))] {
+            survives(&Applied { group: Group(7), position: Position(8), chain });
+            survives(&Cut { group: Group(1 << 40), chain });
+        }
         survives(&true);
     }
 
     #[test]
     fn another_format_says_both_versions() {
         let read = |stored: &[u8]| format(Environment::Tables, "meta", b"format", stored);
-        for known in [1_u32, 2, 3, 4] {
+        for known in [1_u32, 2, 3, 4, 5] {
             assert_eq!(read(&known.to_be_bytes()).unwrap(), known);
         }
-        for unknown in [0_u32, 5] {
+        for unknown in [0_u32, 6] {
             let error = read(&unknown.to_be_bytes()).unwrap_err();
-            let OpenError::FormatVersion { environment: Environment::Tables, found, supported: 4 } = error else {
+            let OpenError::FormatVersion { environment: Environment::Tables, found, supported: 5 } = error else {
                 panic!("{error}")
             };
             assert_eq!(found, unknown);

@@ -13,6 +13,7 @@ use crate::ids::{Epoch, Group, Position};
 use crate::journal::Journal;
 use crate::making;
 use crate::meta::{FORMAT_VERSION, Identity};
+use crate::slots::Promise;
 use crate::tables::Tables;
 
 /// A store that is whole again, with a durable epoch, before its threads run.
@@ -49,7 +50,7 @@ pub struct Opened {
 pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, OpenError> {
     let created = making::make_unless_there(folder, config)?;
     let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, config.reserve_disk_bytes)?;
-    let tables = Tables::open(&folder.tables(), config.tables_map_bytes, config.reserve_disk_bytes)?;
+    let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes, config.reserve_disk_bytes)?;
     let Found::Store(identity) = find(Some(&journal), Some(&tables))? else {
         return Err(OpenError::NoStore { folder: folder.path().to_path_buf() });
     };
@@ -57,7 +58,7 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
     if identity.partitions != configured {
         return Err(OpenError::PartitionCount { stored: identity.partitions, configured });
     }
-    let Replayed { applied, tail, groups, last } = replay(&mut journal, &tables)?;
+    let Replayed { applied, tail, groups, last } = replay(folder, identity, &mut journal, &tables)?;
     let clean = journal.is_clean()?;
     let opened = Opened { clean, created, replayed_groups: groups, durable: last };
 
@@ -65,7 +66,7 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
     let epoch = Epoch { counter: before + 1, nonce: u64::from_be_bytes(random()?) };
     let format = journal.format()?;
     journal.start_run(epoch)?;
-    tables.raise_format()?;
+    tables.raise_format(&sums)?;
     if let Some(from) = format.filter(|&format| format < FORMAT_VERSION) {
         tracing::info!(
             from,
@@ -117,14 +118,23 @@ pub(crate) struct Replayed {
     pub(crate) last: Position,
 }
 
-/// Checks the journal, and folds what the tables lack.
-pub(crate) fn replay(journal: &mut Journal, tables: &Tables) -> Result<Replayed, OpenError> {
+/// Checks the journal, and folds what the tables lack. Refuses one that ends before what was acknowledged.
+pub(crate) fn replay(
+    folder: &Folder,
+    identity: Identity,
+    journal: &mut Journal,
+    tables: &Tables,
+) -> Result<Replayed, OpenError> {
     let applied = tables.applied()?;
     let (mut tail, mut groups) = (Folded::default(), 0);
-    journal.replay(applied, |batch| {
-        tail.absorb(batch.group, batch.first, batch.last, batch.changes.into_iter());
+    journal.replay(applied, |batch, chain| {
+        tail.absorb(batch.group, batch.first, batch.last, chain, batch.changes.into_iter());
         groups += 1;
     })?;
+    let journal_last = journal.last();
+    if let Some(acknowledged) = Promise::read(folder.path(), identity.store).filter(|&group| group > journal_last) {
+        return Err(OpenError::Shorter { journal_last, acknowledged });
+    }
     let last = if tail.is_empty() { applied.position } else { tail.last_position };
     Ok(Replayed { applied: applied.group, tail, groups, last })
 }

@@ -1,8 +1,10 @@
-//! What each thread has in hand, in a small mapped file: it survives the process, though not the machine.
+//! What each thread has in hand, and how far the journal is, in a small mapped file: it survives the process, though not
+//! always the machine.
 //!
 //! A record that kills the process whenever it is handled has to be found out after the fact. So each thread notes
 //! what it works on, with a store to memory that the kernel keeps when the process is gone. Nothing
-//! here is ever synced, and nothing that is read back is trusted: it is a hint to look at those records first.
+//! here is ever synced: what is in hand is a hint to look at those records first, and the journal is at least as far as is
+//! said here, or has been exchanged for an older one.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memmap2::MmapRaw;
 
 use crate::error::OpenError;
-use crate::ids::{MailboxId, Position};
+use crate::ids::{Group, MailboxId, Position, StoreId};
 
 /// How many slots there are, one for each thread that handles records.
 pub const SLOTS: usize = 256;
@@ -21,12 +23,14 @@ pub const SLOTS: usize = 256;
 /// One cache line, so that two threads never write the same one.
 const LINE_BYTES: usize = 64;
 /// How many words of a line are used.
-const WORDS: usize = 3;
-/// The first line says what the file is.
+const WORDS: usize = 4;
+/// How many of them a slot uses.
+const SLOT_WORDS: usize = 3;
+/// The first line says what the file is, of which store, and how far its journal is.
 const FILE_BYTES: usize = (1 + SLOTS) * LINE_BYTES;
-const MAGIC: [u8; 8] = *b"EVPSLOT\x02";
-/// Only knew records, in the same place.
-const MAGIC_1: [u8; 8] = *b"EVPSLOT\x01";
+const MAGIC: [u8; 8] = *b"EVPSLOT\x03";
+/// Had no store and no group in the first line; the first of them only knew records. The slots are the same.
+const OLDER_MAGICS: [[u8; 8]; 2] = [*b"EVPSLOT\x01", *b"EVPSLOT\x02"];
 
 /// What the first word says beside a position, which never comes near these bits.
 const TAGS: u64 = 0b11 << 62;
@@ -65,8 +69,12 @@ pub struct Slot {
 pub struct Before {
     first: u64,
     /// The other words, where they were changed.
-    mailbox: Option<[u64; WORDS - 1]>,
+    mailbox: Option<[u64; SLOT_WORDS - 1]>,
 }
+
+/// The last group that was acknowledged, in the first line.
+#[derive(Debug)]
+pub(crate) struct Promise(MmapRaw);
 
 #[derive(Debug)]
 struct Shared {
@@ -136,7 +144,7 @@ impl Slot {
 }
 
 /// The first word last, which says whether the others count. Half a change names no mailbox at all.
-fn store(line: &[AtomicU64; WORDS], first: u64, mailbox: Option<[u64; WORDS - 1]>) {
+fn store(line: &[AtomicU64; WORDS], first: u64, mailbox: Option<[u64; SLOT_WORDS - 1]>) {
     if let Some([high, low]) = mailbox {
         line[1].store(high, Ordering::Relaxed);
         line[2].store(low, Ordering::Relaxed);
@@ -146,7 +154,7 @@ fn store(line: &[AtomicU64; WORDS], first: u64, mailbox: Option<[u64; WORDS - 1]
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        store(self.shared.line(self.index), 0, Some([0; WORDS - 1]));
+        store(self.shared.line(self.index), 0, Some([0; SLOT_WORDS - 1]));
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
     }
 }
@@ -165,19 +173,51 @@ impl Shared {
         }
     }
 
-    #[expect(
-        unsafe_code,
-        reason = "the only way to the words of a mapped file; the second of the two places with unsafe code"
-    )]
     #[inline]
     fn line(&self, index: usize) -> &[AtomicU64; WORDS] {
-        assert!(index < SLOTS, "slots are numbered from 0 to {}", SLOTS - 1);
-        let offset = (1 + index) * LINE_BYTES;
-        // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as `self`; the line at `offset` is
-        // within it, longer than the words, and a multiple of 64 from a page boundary, so the pointer is valid and aligned. The
-        // process reaches these bytes through atomics only. The lock of the store keeps other processes from opening
-        // the file, and its blocks are written when it is made, so that a store to it cannot fail for want of disk.
-        unsafe { &*self.map.as_mut_ptr().add(offset).cast() }
+        line(&self.map, 1 + index)
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the only way to the words of a mapped file; the second of the two places with unsafe code"
+)]
+#[inline]
+fn line(map: &MmapRaw, number: usize) -> &[AtomicU64; WORDS] {
+    assert!(number <= SLOTS, "lines are numbered from 0 to {SLOTS}");
+    let offset = number * LINE_BYTES;
+    // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as what is returned; the line at `offset` is
+    // within it, longer than the words, and a multiple of 64 from a page boundary, so the pointer is valid and aligned. The
+    // process reaches these bytes through atomics only. The lock of the store keeps other processes from opening
+    // the file, and its blocks are written when it is made, so that a store to it cannot fail for want of disk.
+    unsafe { &*map.as_mut_ptr().add(offset).cast() }
+}
+
+impl Promise {
+    /// What was promised of this store; none where the file is missing or knows nothing of it. Changes nothing.
+    pub(crate) fn read(folder: &Path, store: StoreId) -> Option<Group> {
+        let bytes = std::fs::read(folder.join(Slots::FILE_NAME)).ok()?;
+        let (line, _) = bytes.split_first_chunk::<{ WORDS * 8 }>().filter(|_| bytes.len() == FILE_BYTES)?;
+        let rest = line.strip_prefix(&MAGIC)?.strip_prefix(&store.0.to_be_bytes())?;
+        Some(Group(u64::from_be_bytes(rest.try_into().ok()?)))
+    }
+
+    /// Opens the file, makes it if there is none, and notes the last group of this store.
+    pub(crate) fn open(folder: &Path, store: StoreId, last: Group) -> Result<Self, OpenError> {
+        let path = folder.join(Slots::FILE_NAME);
+        let promise = Self(open_map(&path).map_err(|source| OpenError::Folder { path, source })?);
+        let id = MailboxId(store.0);
+        let words = line(&promise.0, 0);
+        words[1].store(high(id).to_be(), Ordering::Relaxed);
+        words[2].store(low(id).to_be(), Ordering::Relaxed);
+        promise.keep(last);
+        Ok(promise)
+    }
+
+    /// This group is on the disk. A word of memory: no lock, no system call.
+    pub(crate) fn keep(&self, group: Group) {
+        line(&self.0, 0)[3].store(group.0.to_be(), Ordering::Relaxed);
     }
 }
 
@@ -192,7 +232,7 @@ fn low(mailbox: MailboxId) -> u64 {
 /// Maps the file; makes it anew if it is not of this shape.
 fn open_map(path: &PathBuf) -> std::io::Result<MmapRaw> {
     if let Ok(old) = std::fs::read(path)
-        && !(old.len() == FILE_BYTES && (old.starts_with(&MAGIC) || old.starts_with(&MAGIC_1)))
+        && !(old.len() == FILE_BYTES && OLDER_MAGICS.iter().chain([&MAGIC]).any(|magic| old.starts_with(magic)))
     {
         tracing::warn!(path = %path.display(), "the slots file has another shape: made anew, no record is suspected");
         std::fs::remove_file(path)?;
@@ -201,7 +241,7 @@ fn open_map(path: &PathBuf) -> std::io::Result<MmapRaw> {
     if file.metadata()?.len() == 0 {
         write_new(&mut file)?;
     } else {
-        // What a program of version 1 has left reads the same.
+        // What a program of an older version has left reads the same.
         file.write_all(&MAGIC)?;
     }
     let map = MmapRaw::map_raw(&file)?;
@@ -266,7 +306,7 @@ mod tests {
             line
         };
         let lines = [
-            line(b'E', b"VPSLOT\x02"),
+            line(b'E', b"VPSLOT\x03"),
             line(0, &[0, 0, 0, 0, 0, 1, 2]),
             line(0x40, &[0, 0, 0, 0, 0, 1, 2]),
             line(0x80, &[0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),

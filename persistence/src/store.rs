@@ -23,6 +23,7 @@ use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::recover::{Opened, Recovered, recover};
 use crate::shared::Shared;
+use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
 
 /// An open store. Cheap to clone; all clones are the same store.
@@ -101,7 +102,8 @@ impl Store {
             shared.checkpoints.want(false);
         }
         let path = folder.path().to_path_buf();
-        let running = Running::start(folder, &shared, journal, tables, last)?;
+        let promise = Promise::open(&path, identity.store, journal.last())?;
+        let running = Running::start(folder, &shared, journal, tables, last, promise)?;
         let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;

@@ -6,21 +6,28 @@ mod apply;
 mod chunks;
 mod open;
 mod snapshot;
+mod sums;
 
 use std::fs::File;
 
 use heed::{RoTxn, RwTxn, WithoutTls};
 
 pub(crate) use self::snapshot::Snapshot;
+pub(crate) use self::sums::Sums;
+use self::sums::{Place, Sum};
 use crate::env::{Env, RawDatabase};
-use crate::error::{CommitError, Environment, OpenError, ReadError};
+use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
 use crate::key::Table;
 use crate::meta::{self, Applied, Identity, Meta};
+use crate::record;
 
 /// The database of the records about the store itself, and what damage in it is reported under.
 const META: &str = "meta";
+const WRITTEN: &str = "all databases are made when the tables are opened to be written";
 /// The database of the chunks of large values, of all tables.
 const CHUNKS: &str = "chunks";
+/// The database of what the tables hold, as a whole.
+const SUMS: &str = "sums";
 
 /// The open tables. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,6 +42,7 @@ struct Databases {
     meta: RawDatabase,
     tables: [Option<RawDatabase>; Table::ALL.len()],
     chunks: Option<RawDatabase>,
+    sums: Option<RawDatabase>,
 }
 
 impl Tables {
@@ -66,20 +74,26 @@ impl Tables {
             self.put_format(&mut txn)?;
             let store = meta::STORE.as_bytes();
             self.databases.meta.put(&mut txn, store, &identity.encode(store))?;
+            self.put_applied(&mut txn, Applied::default())?;
             txn.commit()
         };
         write().map_err(|error| self.failed(error))
     }
 
     /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them are
-    /// read; databases that were added since were made when the tables were opened.
-    pub(crate) fn raise_format(&self) -> Result<(), OpenError> {
+    /// read; databases that were added since were made when the tables were opened. `sums` are those of what is in them.
+    pub(crate) fn raise_format(&self, sums: &Sums) -> Result<(), OpenError> {
         if self.format()? == Some(meta::FORMAT_VERSION) {
             return Ok(());
         }
+        let applied = self.applied()?;
         let write = || {
             let mut txn = self.env.write_txn()?;
             self.put_format(&mut txn)?;
+            self.put_applied(&mut txn, applied)?;
+            for (place, sum) in sums.iter() {
+                self.put_sum(&mut txn, place, sum)?;
+            }
             txn.commit()
         };
         Ok(write().map_err(|error| self.failed(error))?)
@@ -88,7 +102,37 @@ impl Tables {
     /// How far the tables are.
     pub(crate) fn applied(&self) -> Result<Applied, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
-        Ok(self.meta(&txn, meta::APPLIED)?.unwrap_or_default())
+        match self.meta(&txn, meta::APPLIED)? {
+            Some(applied) => Ok(applied),
+            // Older formats had none before the first checkpoint.
+            None if self.format()? < Some(meta::FORMAT_SUMS) => Ok(Applied::default()),
+            None => Err(Damage::new(META, meta::APPLIED.as_bytes(), "it is not there").into()),
+        }
+    }
+
+    /// Refuses a record about the store that nobody has written: one that is missed is under such a name.
+    fn check_names(&self) -> Result<(), OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        for entry in self.databases.meta.iter(&txn).map_err(storage)? {
+            let (key, _) = entry.map_err(storage)?;
+            if !meta::IN_TABLES.iter().any(|name| *key == *name.as_bytes()) {
+                return Err(Damage::new(META, key, "no record has this name").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was noted of the tables with the last checkpoint.
+    fn sums(&self) -> Result<Sums, OpenError> {
+        let txn = self.env.read_txn().map_err(storage)?;
+        let mut sums = Sums::default();
+        let database = self.databases.sums.expect(WRITTEN);
+        for entry in database.iter(&txn).map_err(storage)? {
+            let (key, stored) = entry.map_err(storage)?;
+            let value = record::value(SUMS, key, stored)?;
+            sums.insert(key, value).ok_or_else(|| Damage::new(SUMS, key, "it is of no table"))?;
+        }
+        Ok(sums)
     }
 
     /// The tables as they are now.
@@ -100,8 +144,8 @@ impl Tables {
     pub(crate) fn used_bytes(&self) -> heed::Result<u64> {
         let txn = self.env.read_txn()?;
         let mut used = self.env.unnamed_database_stat().non_free_page_size();
-        let Databases { meta, tables, chunks } = &self.databases;
-        for database in tables.iter().chain([chunks]).flatten().chain([meta]) {
+        let Databases { meta, tables, chunks, sums } = &self.databases;
+        for database in tables.iter().chain([chunks, sums]).flatten().chain([meta]) {
             used += database.stat(&txn)?.non_free_page_size();
         }
         Ok(used as u64)
@@ -130,6 +174,20 @@ impl Tables {
 
     fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
         self.databases.meta.put(txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())
+    }
+
+    fn put_applied(&self, txn: &mut RwTxn<'_>, applied: Applied) -> heed::Result<()> {
+        let key = meta::APPLIED.as_bytes();
+        self.databases.meta.put(txn, key, &applied.encode(key))
+    }
+
+    /// Notes what a table holds in a partition.
+    fn put_sum(&self, txn: &mut RwTxn<'_>, place: Place, sum: Sum) -> heed::Result<()> {
+        let (database, key) = (self.databases.sums.expect(WRITTEN), place.encode());
+        if sum.is_nothing() {
+            return database.delete(txn, &key).map(drop);
+        }
+        database.put(txn, &key, &record::encode(&key, &sum.encode()))
     }
 
     fn failed(&self, error: heed::Error) -> CommitError {

@@ -12,6 +12,7 @@ use crate::ids::{Group, Position};
 use crate::journal::{CHUNK_HEADER_BYTES, Journal};
 use crate::queue::{Ending, Mark, Taken, Work};
 use crate::shared::Shared;
+use crate::slots::Promise;
 use crate::statistics::add;
 
 /// How often the slower numbers are refreshed, in groups.
@@ -28,6 +29,7 @@ pub(crate) struct Writer {
     buffer: Vec<u8>,
     /// The last position of the last group.
     last: Position,
+    promise: Promise,
 }
 
 /// A prefix of what was taken.
@@ -40,8 +42,8 @@ struct Prefix {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, journal: Journal, last: Position) -> Self {
-        Self { shared, journal, fold: GroupFold::default(), buffer: Vec::new(), last }
+    pub(crate) fn new(shared: Arc<Shared>, journal: Journal, last: Position, promise: Promise) -> Self {
+        Self { shared, journal, fold: GroupFold::default(), buffer: Vec::new(), last, promise }
     }
 
     /// Runs until the store ends; how. After a clean end everything submitted is in the journal, and this thread has
@@ -118,12 +120,15 @@ impl Writer {
         // A file that nobody can open again takes every write all the same.
         self.shared.witness.look_at_journal()?;
         self.last = last;
+        // Before anybody is told, so that whoever was told of it can be contradicted by nobody.
+        self.promise.keep(group);
 
         let fold = &self.fold;
         let left = changes.iter_mut().enumerate().filter(|(index, _)| fold.is_left(*index));
         // Moves the values over; the places that they leave are cleared with the vector.
         let moved = left.map(|(_, change)| Change { key: change.key, value: change.value.take() });
-        let held = self.shared.overlay.update(|active| active.absorb(group, first, last, moved));
+        let chain = self.journal.origin().before;
+        let held = self.shared.overlay.update(|active| active.absorb(group, first, last, chain, moved));
         self.shared.admission.set_overlay(held);
         self.shared.publish(last);
         self.shared.admission.release(prefix.turns, prefix.units);
@@ -150,7 +155,7 @@ impl Writer {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         self.buffer.resize(CHUNK_HEADER_BYTES, 0);
-        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last);
+        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last, self.journal.origin());
         let mut records = 0;
         for (index, change) in changes.iter().enumerate() {
             if self.fold.is_left(index) {

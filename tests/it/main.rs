@@ -17,6 +17,7 @@ mod clocks;
 mod copies;
 mod cut_starts;
 mod damage;
+mod damages;
 mod dead_runtime;
 mod decisions;
 mod displaced;

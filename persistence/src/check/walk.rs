@@ -2,27 +2,30 @@
 
 use super::meta::{Meta, Tree};
 use super::page::{HEADER_BYTES, Header, OVERFLOW, Page, Value, u64_at};
-use super::{Flaw, Pages, Stop};
+use super::{Flaw, Pages, Stop, VISITED_BYTES, Visit};
 
 /// No commit gives out and frees more pages, and their bits take 2 MiB.
 const UNWRITTEN_PAGES_MAX: u64 = 1 << 24;
 
-/// Checks everything that the newest commit refers to.
-pub(super) fn walk(pages: &impl Pages, meta: &Meta) -> Result<(), Stop> {
+/// Checks everything that the newest commit refers to; shows `visit` each record of a named tree.
+pub(super) fn walk(pages: &impl Pages, meta: &Meta, visit: &mut Visit<'_>) -> Result<(), Stop> {
     // Pages at the end that were given out and freed again by one commit are not in the file.
     let in_file = pages.bytes().map_err(Stop::Read)? / meta.page_bytes as u64;
     if meta.last_page > in_file.saturating_add(UNWRITTEN_PAGES_MAX) {
         return Err(flaw(0, "the file ends long before its last page"));
     }
-    let mut walk = Walk { pages, meta, used: Used::new(meta.last_page), found: Found::default() };
+    let mut walk =
+        Walk { pages, meta, used: Used::new(meta.last_page), found: Found::default(), visit, name: Vec::new() };
     let free = walk.tree(&meta.free, Order::Number)?;
     let main = walk.tree(&meta.main, Order::Bytes)?;
-    for (page, tree) in main.trees {
+    for (page, name, tree) in main.trees {
         let tree = tree.map_err(|reason| Stop::Flaw(Flaw { page, reason }))?;
+        walk.name = name;
         if !walk.tree(&tree, Order::Bytes)?.trees.is_empty() {
             return Err(flaw(page, "a tree lies below a named one"));
         }
     }
+    walk.name.clear();
     for list in free.values {
         walk.free(&list)?;
     }
@@ -45,6 +48,9 @@ struct Walk<'a, P> {
     meta: &'a Meta,
     used: Used,
     found: Found,
+    visit: &'a mut Visit<'a>,
+    /// That of the tree that is gone through; none for the two that have none.
+    name: Vec<u8>,
 }
 
 /// What a walk through one tree has found.
@@ -55,7 +61,7 @@ struct Found {
     overflow_pages: u64,
     entries: u64,
     /// Trees by name, and the page that says so.
-    trees: Vec<(u64, Result<Tree, &'static str>)>,
+    trees: Vec<(u64, Vec<u8>, Result<Tree, &'static str>)>,
     /// The lists of free pages.
     values: Vec<FreeList>,
 }
@@ -110,7 +116,7 @@ impl<P: Pages> Walk<'_, P> {
         self.found.leaf_pages += 1;
         self.found.entries += page.nodes as u64;
         for index in 0..page.nodes {
-            self.value(number, page.value(index), order)?;
+            self.value(number, page.key(index), page.value(index), order)?;
         }
         Ok(())
     }
@@ -140,13 +146,16 @@ impl<P: Pages> Walk<'_, P> {
         }
     }
 
-    fn value(&mut self, page: u64, value: Value<'_>, order: Order) -> Result<(), Stop> {
+    fn value(&mut self, page: u64, key: &[u8], value: Value<'_>, order: Order) -> Result<(), Stop> {
+        if !self.name.is_empty() {
+            self.show(key, value)?;
+        }
         match (value, order) {
             (Value::Here(bytes), Order::Number) => {
                 self.found.values.push(FreeList::Here { page, bytes: bytes.to_vec() })
             }
             (Value::Here(_), Order::Bytes) => {}
-            (Value::Tree(bytes), Order::Bytes) => self.found.trees.push((page, Tree::decode(bytes, 0))),
+            (Value::Tree(bytes), Order::Bytes) => self.found.trees.push((page, key.to_vec(), Tree::decode(bytes, 0))),
             (Value::Tree(_), Order::Number) => return Err(flaw(page, "a list of free pages is a tree")),
             (Value::Pages { first, bytes }, _) => {
                 self.overflow(first, bytes)?;
@@ -156,6 +165,21 @@ impl<P: Pages> Walk<'_, P> {
             }
         }
         Ok(())
+    }
+
+    /// Shows a record of a named tree, with the beginning of its value.
+    fn show(&mut self, key: &[u8], value: Value<'_>) -> Result<(), Stop> {
+        let mut beginning = [0; VISITED_BYTES];
+        let shown = match value {
+            Value::Here(bytes) => &bytes[..bytes.len().min(VISITED_BYTES)],
+            Value::Tree(_) => &[],
+            Value::Pages { first, bytes } => {
+                let shown = &mut beginning[..VISITED_BYTES.min(bytes as usize)];
+                self.read_at(first, HEADER_BYTES as u64, shown)?;
+                shown
+            }
+        };
+        (self.visit)(&self.name, key, shown).map_err(Stop::Record)
     }
 
     /// A value on pages of its own: only the first of them has a header.

@@ -68,6 +68,22 @@ pub enum OpenError {
         /// What does not hold.
         reason: &'static str,
     },
+    /// The records of a table are not those that were written there: one is missing, or one is there that was not, or an older
+    /// one.
+    #[error(
+        "table `{table}` holds {found} records in partition {partition}, and {noted} were written there, or one of them is another \
+         one: nothing was changed; restore from a backup, or ask for help with the folder as it is"
+    )]
+    Records {
+        /// The table.
+        table: &'static str,
+        /// The partition; 0 where the table has none.
+        partition: u16,
+        /// How many records there are.
+        found: u64,
+        /// How many there should be.
+        noted: u64,
+    },
     /// Journal and tables belong to two stores.
     #[error(
         "the journal is of store {journal}, the tables are of store {tables}: nothing was changed; put the two \
@@ -94,6 +110,18 @@ pub enum OpenError {
         journal_last: Group,
         /// What does not fit.
         reason: &'static str,
+    },
+    /// The journal ends before a group that was acknowledged.
+    #[error(
+        "the journal ends with group {journal_last}, and group {acknowledged} was acknowledged: nothing was changed; the store was \
+         restored from an earlier moment, or the disk has lost what it had synced: restore a newer copy; to go on with this \
+         one, and give up what came after, remove the file `slots` beside it"
+    )]
+    Shorter {
+        /// The last group that the journal holds or held.
+        journal_last: Group,
+        /// The last group that was acknowledged.
+        acknowledged: Group,
     },
     /// One environment is empty while the other has been in use.
     #[error(

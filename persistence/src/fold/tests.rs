@@ -104,7 +104,7 @@ proptest! {
         for (number, group) in groups(&history).iter().enumerate() {
             let left = left(&mut fold, group);
             group.changes.iter().for_each(|change| oracle.apply(change));
-            active.absorb(Group(number as u64 + 1), group.first, group.last, left.into_iter());
+            active.absorb(Group(number as u64 + 1), group.first, group.last, Chain::default(), left.into_iter());
             let keys: Vec<Key> = group.changes.iter().map(|change| change.key).collect();
             for key in keys {
                 let seen = match active.get(&key) {
@@ -147,7 +147,7 @@ proptest! {
     fn bytes_are_counted_right(history in any_history()) {
         let (mut fold, mut active) = (GroupFold::default(), Folded::default());
         for (number, group) in groups(&history).iter().enumerate() {
-            active.absorb(Group(number as u64 + 1), group.first, group.last, left(&mut fold, group).into_iter());
+            active.absorb(Group(number as u64 + 1), group.first, group.last, Chain::default(), left(&mut fold, group).into_iter());
             let changes = Table::ALL.iter().flat_map(|&table| active.changes(table));
             let held: usize = changes.map(|(_, value)| cost(value)).sum();
             prop_assert_eq!(active.bytes(), held);
@@ -170,9 +170,9 @@ fn a_record_that_comes_and_goes_leaves_nothing() {
         (Key::Inbox { partition, position: Position(1) }, Key::Outbox { partition, position: Position(2) });
     let mut active = Folded::default();
     let made = [put(inbox), put(attempts(inbox)), put(outbox)];
-    active.absorb(Group(1), Position(1), Position(3), made.into_iter());
+    active.absorb(Group(1), Position(1), Position(3), Chain::default(), made.into_iter());
     assert_eq!(active.len(), 3);
-    active.absorb(Group(2), Position(4), Position(4), [delete(inbox), delete(outbox)].into_iter());
+    active.absorb(Group(2), Position(4), Position(4), Chain::default(), [delete(inbox), delete(outbox)].into_iter());
     assert_eq!((active.len(), active.bytes()), (0, 0));
     assert!(!active.is_empty(), "two groups were added");
 
@@ -189,10 +189,10 @@ fn the_end_of_an_older_record_is_kept_for_its_table_alone() {
     let group = TestGroup { first: Position(5), last: Position(5), changes: changes.clone() };
     assert_eq!(left(&mut GroupFold::default(), &group), changes, "attempts belong to the inbox");
     let mut active = Folded::default();
-    active.absorb(Group(2), group.first, group.last, changes.into_iter());
+    active.absorb(Group(2), group.first, group.last, Chain::default(), changes.into_iter());
     let known = |active: &Folded| [inbox, outbox, attempts(inbox)].map(|key| active.get(&key));
     assert_eq!(known(&active), [Known::Unknown, Known::Deleted, Known::Value(Bytes::from_static(b"x"))]);
-    active.absorb(Group(3), Position(6), Position(6), [delete(inbox)].into_iter());
+    active.absorb(Group(3), Position(6), Position(6), Chain::default(), [delete(inbox)].into_iter());
     assert_eq!(known(&active), [Known::Deleted, Known::Deleted, Known::Deleted]);
     assert_eq!(active.len(), 2, "both ends, though they share a position");
 }

@@ -35,17 +35,27 @@ pub(super) fn parse_key(key: &[u8]) -> Option<(Group, u32)> {
     rest.is_empty().then_some(parsed)
 }
 
-/// Writes the header of a chunk whose payload is in place.
-pub(super) fn seal(key: &[u8], total: u32, chunk: &mut [u8]) {
+/// Writes the header of a chunk whose payload is in place; its checksum.
+pub(super) fn seal(key: &[u8], total: u32, chunk: &mut [u8]) -> u32 {
     assert!(chunk.len() <= CHUNK_BYTES_MAX, "a chunk fits its run of pages");
     chunk[0] = VERSION;
     chunk[1..CHECKSUM_AT].copy_from_slice(&total.to_be_bytes());
     let checksum = checksum(key, &chunk[..CHECKSUM_AT], &chunk[HEADER_BYTES..]);
     chunk[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
+    checksum
 }
 
-/// The number of chunks of the group, and the payload of this one.
-pub(super) fn open<'a>(table: &'static str, key: &[u8], chunk: &'a [u8]) -> Result<(u32, &'a [u8]), Damage> {
+/// What a chunk says, once it is known to be whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Chunk<'a> {
+    /// How many chunks the group has.
+    pub(super) total: u32,
+    pub(super) checksum: u32,
+    pub(super) payload: &'a [u8],
+}
+
+/// Reads a chunk.
+pub(super) fn open<'a>(table: &'static str, key: &[u8], chunk: &'a [u8]) -> Result<Chunk<'a>, Damage> {
     let damaged = |reason| Damage::new(table, key, reason);
     let (header, payload) =
         chunk.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("the chunk is shorter than its header"))?;
@@ -53,11 +63,12 @@ pub(super) fn open<'a>(table: &'static str, key: &[u8], chunk: &'a [u8]) -> Resu
         return Err(damaged("the version of the chunk is unknown"));
     }
     let (covered, mut rest) = header.split_at(CHECKSUM_AT);
-    if take_u32(&mut rest) != Some(checksum(key, covered, payload)) {
+    let checksum = checksum(key, covered, payload);
+    if take_u32(&mut rest) != Some(checksum) {
         return Err(damaged("the checksum of the chunk does not match"));
     }
     let total = take_u32(&mut &covered[1..]).ok_or_else(|| damaged("the chunk is shorter than its header"))?;
-    Ok((total, payload))
+    Ok(Chunk { total, checksum, payload })
 }
 
 fn checksum(key: &[u8], header: &[u8], payload: &[u8]) -> u32 {
@@ -82,8 +93,8 @@ mod tests {
             let key = record_key(Group(group), number);
             prop_assert_eq!(parse_key(&key), Some((Group(group), number)));
             let mut chunk = [&[0; HEADER_BYTES][..], &payload].concat();
-            seal(&key, 3, &mut chunk);
-            prop_assert_eq!(open("journal", &key, &chunk), Ok((3, &payload[..])));
+            let checksum = seal(&key, 3, &mut chunk);
+            prop_assert_eq!(open("journal", &key, &chunk), Ok(Chunk { total: 3, checksum, payload: &payload }));
             let at = at.index(chunk.len());
             chunk[at] ^= 1 << bit;
             prop_assert!(open("journal", &key, &chunk).is_err());

@@ -3,50 +3,74 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
+use heed::RoTxn;
 
-use super::{Journal, TABLE, chunk, storage};
+use super::chunk::{self, Chunk};
+use super::{Held, Journal, TABLE, meta_key, storage};
 use crate::batch::Batch;
 use crate::error::{Damage, OpenError};
+use crate::hash::Chain;
 use crate::ids::Group;
-use crate::meta::{self, Applied};
+use crate::meta::{self, Applied, Cut};
+
+const OTHER_HISTORY: &str =
+    "the two are of different histories that had one beginning, or the journal is put together of two";
 
 impl Journal {
-    /// Checks every chunk, hands every batch after `applied` to `visit` in order, and notes which groups are held.
+    /// Checks every chunk, hands every batch after `applied` to `visit` in order, with the hash of all groups up to it, and notes
+    /// which groups are held.
     ///
     /// # Errors
     ///
-    /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it.
-    pub(crate) fn replay(&mut self, applied: Applied, mut visit: impl FnMut(Batch)) -> Result<(), OpenError> {
-        let Applied { group: applied, position: mut last } = applied;
+    /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it; a group that
+    /// follows on another history than that before it, or that of the tables.
+    pub(crate) fn replay(&mut self, tables: Applied, mut visit: impl FnMut(Batch, Chain)) -> Result<(), OpenError> {
+        let Applied { group: applied, position: mut last, chain: in_tables } = tables;
         let env = self.env.clone();
         let txn = env.read_txn().map_err(storage)?;
-        let cut: Group = self.meta(&txn, meta::CUT)?.unwrap_or_default();
-        self.first = cut.next();
+        self.check_names(&txn)?;
+        let cut: Cut = self.meta(&txn, meta::CUT)?.unwrap_or_default();
+        self.first = cut.group.next();
+        self.chain = cut.chain.unwrap_or_default();
         self.held.clear();
+        let is_other = |group: Group, chain: Option<Chain>| {
+            group == applied && in_tables.zip(chain).is_some_and(|(in_tables, chain)| in_tables != chain)
+        };
+        if is_other(cut.group, cut.chain) {
+            return Err(self.gap(applied, OTHER_HISTORY));
+        }
         let mut group = Collected::default();
         let records = (Bound::Included(&[chunk::RECORD_PREFIX][..]), Bound::Unbounded);
         for entry in self.log.range(&txn, &records).map_err(storage)? {
             let (key, stored) = entry.map_err(storage)?;
             let damaged = |reason| Damage::new(TABLE, key, reason);
             let (number, part) = chunk::parse_key(key).ok_or_else(|| damaged("the key is malformed"))?;
-            let (total, payload) = chunk::open(TABLE, key, stored)?;
+            let Chunk { total, checksum, payload } = chunk::open(TABLE, key, stored)?;
             if number != self.next() {
                 return Err(self.gap(applied, "a group is missing in the journal"));
             }
             if part != group.parts || part >= total || (part > 0 && total != group.total) {
                 return Err(damaged("a chunk of the group is missing").into());
             }
-            group.add(total, payload);
+            group.add(total, checksum, payload);
             if group.is_complete() {
-                let bytes = group.take();
-                self.held.push_back(total);
+                let (bytes, checksums) = group.take();
+                let batch = Batch::decode(&bytes).map_err(damaged)?;
+                let (before, chain) = (self.chain, checksums.into_iter().fold(self.chain, Chain::with));
+                if batch.group != number {
+                    return Err(damaged("the batch is of another group").into());
+                }
+                if batch.origin.is_some_and(|origin| origin.before != before) || is_other(number, Some(chain)) {
+                    return Err(self.gap(applied, OTHER_HISTORY));
+                }
+                self.chain = chain;
+                self.held.push_back(Held { chunks: total, chain });
                 if number > applied {
-                    let batch = Batch::decode(&bytes).map_err(damaged)?;
-                    if batch.group != number || batch.first <= last {
+                    if batch.first <= last {
                         return Err(damaged("the batch is of another group").into());
                     }
                     last = batch.last;
-                    visit(batch);
+                    visit(batch, chain);
                 }
             }
         }
@@ -63,9 +87,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Refuses a record about the store that nobody has written: one that is missed is under such a name.
+    fn check_names(&self, txn: &RoTxn<'_>) -> Result<(), OpenError> {
+        let names = (Bound::Unbounded, Bound::Excluded(&[chunk::RECORD_PREFIX][..]));
+        for entry in self.log.range(txn, &names).map_err(storage)? {
+            let (key, _) = entry.map_err(storage)?;
+            if !meta::IN_JOURNAL.iter().any(|name| *key == *meta_key(name)) {
+                return Err(Damage::new(TABLE, key, "no record has this name").into());
+            }
+        }
+        Ok(())
+    }
+
     fn gap(&self, tables_last: Group, reason: &'static str) -> OpenError {
-        let journal_last = Group(self.next().0 - 1);
-        OpenError::Gap { tables_last, journal_first: self.first, journal_last, reason }
+        OpenError::Gap { tables_last, journal_first: self.first, journal_last: self.last(), reason }
     }
 }
 
@@ -73,13 +108,15 @@ impl Journal {
 #[derive(Default)]
 struct Collected {
     bytes: Vec<u8>,
+    checksums: Vec<u32>,
     parts: u32,
     total: u32,
 }
 
 impl Collected {
-    fn add(&mut self, total: u32, payload: &[u8]) {
+    fn add(&mut self, total: u32, checksum: u32, payload: &[u8]) {
         self.bytes.extend_from_slice(payload);
+        self.checksums.push(checksum);
         self.total = total;
         self.parts += 1;
     }
@@ -88,8 +125,8 @@ impl Collected {
         self.parts == self.total
     }
 
-    fn take(&mut self) -> Bytes {
-        self.parts = 0;
-        std::mem::take(&mut self.bytes).into()
+    fn take(&mut self) -> (Bytes, Vec<u32>) {
+        let Self { bytes, checksums, .. } = std::mem::take(self);
+        (bytes.into(), checksums)
     }
 }

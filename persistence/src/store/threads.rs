@@ -11,6 +11,7 @@ use crate::ids::Position;
 use crate::journal::Journal;
 use crate::queue::Ending;
 use crate::shared::Shared;
+use crate::slots::Promise;
 use crate::tables::Tables;
 use crate::writer::Writer;
 
@@ -29,6 +30,7 @@ impl Running {
         journal: Journal,
         tables: Tables,
         last: Position,
+        promise: Promise,
     ) -> Result<Self, OpenError> {
         let checkpointer = spawn("everpost-checkpointer", {
             let shared = Arc::clone(shared);
@@ -40,7 +42,7 @@ impl Running {
         let writer = spawn("everpost-writer", {
             let (shared, folder) = (Arc::clone(shared), Arc::clone(&folder));
             move || {
-                write(&shared, journal, last, checkpointer);
+                write(&shared, Writer::new(Arc::clone(&shared), journal, last, promise), checkpointer);
                 drop(folder);
             }
         });
@@ -70,8 +72,7 @@ impl Running {
 }
 
 /// The life of the writer's thread: write, and after a clean end let the checkpointer finish and mark it.
-fn write(shared: &Arc<Shared>, journal: Journal, last: Position, checkpointer: JoinHandle<()>) {
-    let mut writer = Writer::new(Arc::clone(shared), journal, last);
+fn write(shared: &Arc<Shared>, mut writer: Writer, checkpointer: JoinHandle<()>) {
     let ending = guard(shared, "writer", || writer.run());
     // Nothing that is submitted from here on would be written.
     shared.queue.shut(true);

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use heed::CommitOrAbort;
 
-use super::{CHUNKS, Databases, META, Tables, storage};
+use super::sums::Sums;
+use super::{CHUNKS, Databases, META, SUMS, Tables, storage};
 use crate::env::{self, Env, Settings};
-use crate::error::{Environment, OpenError};
+use crate::error::{Damage, Environment, OpenError};
 use crate::key::Table;
 use crate::meta::{self, Identity};
 
-/// One for each table, `meta`, and `chunks`.
-const DATABASES: u32 = 2 + Table::ALL.len() as u32;
+/// One for each table, `meta`, `chunks`, and `sums`.
+const DATABASES: u32 = 3 + Table::ALL.len() as u32;
 
 impl Tables {
     /// Makes the tables of a new store.
@@ -25,46 +26,60 @@ impl Tables {
         Ok(())
     }
 
-    /// Opens the environment. Of a store in use no table is made: one that is not there was lost, and would come back empty.
-    /// Only what a format brought with it is missing where tables are of an older one.
-    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
-        let env = env::open(folder, settings(map_bytes, reserve_bytes))?;
+    /// Opens the environment, with the sums of what is in it. Of a store in use no table is made: one that is not there was lost,
+    /// and would come back empty. Only what a format brought with it is missing where tables are of an older one.
+    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<(Self, Sums), OpenError> {
+        let mut found = Sums::default();
+        let env = env::open(folder, settings(map_bytes, reserve_bytes), &mut summing(&mut found))?;
         let Some(databases) = find(&env).map_err(storage)? else {
             return Err(OpenError::Missing { environment: Environment::Tables });
         };
         let tables = Self { env, databases };
         match tables.format()? {
             None => Err(OpenError::Missing { environment: Environment::Tables }),
-            Some(meta::FORMAT_VERSION) => tables.complete(),
-            Some(_) => Ok(Self { databases: create(&tables.env).map_err(storage)?, ..tables }),
+            Some(meta::FORMAT_VERSION) => Ok((tables.complete(&found)?, found)),
+            Some(_) => Ok((Self { databases: create(&tables.env).map_err(storage)?, ..tables }, found)),
         }
     }
 
     /// Opens the environment to be read; `None` if there is none, or nothing in it. What an older format did not have
     /// is as good as empty.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let Some(env) = env::open_to_read(folder, Environment::Tables, DATABASES)? else { return Ok(None) };
+        let mut found = Sums::default();
+        let opened = env::open_to_read(folder, Environment::Tables, DATABASES, &mut summing(&mut found))?;
+        let Some(env) = opened else { return Ok(None) };
         let Some(databases) = find(&env).map_err(storage)? else { return Ok(None) };
         let tables = Self { env, databases };
         match tables.format()? {
-            Some(meta::FORMAT_VERSION) => tables.complete().map(Some),
+            Some(meta::FORMAT_VERSION) => tables.complete(&found).map(Some),
             _ => Ok(Some(tables)),
         }
     }
 
-    /// Refuses tables that lack one.
-    fn complete(self) -> Result<Self, OpenError> {
-        let Databases { tables, chunks, .. } = &self.databases;
-        let lost = Table::ALL.iter().find(|&&table| tables[table as usize].is_none()).map(|table| table.name());
-        match lost.or_else(|| chunks.is_none().then_some(CHUNKS)) {
-            Some(table) => Err(OpenError::TableLost { table }),
-            None => Ok(self),
+    /// Refuses tables that lack one, or a record that was written.
+    fn complete(self, found: &Sums) -> Result<Self, OpenError> {
+        let Databases { tables, chunks, sums, .. } = &self.databases;
+        let named = Table::ALL.iter().map(|&table| (table.name(), tables[table as usize].is_none()));
+        let mut all = named.chain([(CHUNKS, chunks.is_none()), (SUMS, sums.is_none())]);
+        if let Some((table, _)) = all.find(|(_, is_lost)| *is_lost) {
+            return Err(OpenError::TableLost { table });
         }
+        self.check_names()?;
+        found.compare(&self.sums()?)?;
+        Ok(self)
     }
 }
 
 fn settings(map_bytes: u64, reserve_bytes: u64) -> Settings {
     Settings { environment: Environment::Tables, map_bytes, databases: DATABASES, reserve_bytes }
+}
+
+/// Adds up the records of the tables while all pages are looked at.
+fn summing(found: &mut Sums) -> impl FnMut(&[u8], &[u8], &[u8]) -> Result<(), Damage> {
+    |name, key, stored| match Table::ALL.iter().find(|table| table.name().as_bytes() == name) {
+        Some(table) => found.note(*table, key, stored),
+        None => Ok(()),
+    }
 }
 
 /// Opens the databases, and makes those that are missing.
@@ -77,11 +92,12 @@ fn create(env: &Env) -> heed::Result<Databases> {
             tables[table as usize] = opener.create_database(txn, Some(table.name()))?;
         }
         let chunks = opener.create_database(txn, Some(CHUNKS))?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, Infallible>::Commit((meta, tables, chunks)))
+        let sums = opener.create_database(txn, Some(SUMS))?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, Infallible>::Commit((meta, tables, (chunks, sums))))
     });
     match opened? {
-        CommitOrAbort::Commit((meta, tables, chunks)) => {
-            Ok(Databases { meta, tables: tables.map(Some), chunks: Some(chunks) })
+        CommitOrAbort::Commit((meta, tables, (chunks, sums))) => {
+            Ok(Databases { meta, tables: tables.map(Some), chunks: Some(chunks), sums: Some(sums) })
         }
         CommitOrAbort::Abort(never) => match never {},
     }
@@ -97,7 +113,8 @@ fn find(env: &Env) -> heed::Result<Option<Databases>> {
             tables[table as usize] = opener.open_database(txn, Some(table.name()))?;
         }
         let chunks = opener.open_database(txn, Some(CHUNKS))?;
-        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables, chunks)))
+        let sums = opener.open_database(txn, Some(SUMS))?;
+        Ok::<_, heed::Error>(CommitOrAbort::Commit((meta, tables, (chunks, sums))))
     });
-    Ok(opened?.commit().map(|(meta, tables, chunks)| Databases { meta, tables, chunks }))
+    Ok(opened?.commit().map(|(meta, tables, (chunks, sums))| Databases { meta, tables, chunks, sums }))
 }

@@ -88,9 +88,9 @@ fn another_format_is_refused_in_either_half() {
     for (half, database, key) in [("journal", None, &b"\0format"[..]), ("tables", Some("meta"), b"format")] {
         let folder = folder();
         drop(TestStore::open(folder.path(), config()));
-        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &5_u32.to_be_bytes()).unwrap());
+        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &6_u32.to_be_bytes()).unwrap());
         let refused = TestStore::try_open(folder.path(), config());
-        let Err(OpenError::FormatVersion { environment, found: 5, supported: 4 }) = refused else {
+        let Err(OpenError::FormatVersion { environment, found: 6, supported: 5 }) = refused else {
             panic!("{refused:?}")
         };
         assert_eq!(environment.to_string(), half);
@@ -134,6 +134,59 @@ fn halves_of_two_times_are_refused() {
         assert!(matches!(refused, Err(OpenError::Gap { .. })), "{refused:?}");
         assert!(refused.unwrap_err().to_string().contains(reason));
     }
+}
+
+/// Both halves of an earlier moment fit each other, and what came after was gone without a word.
+#[test]
+fn an_older_copy_of_the_whole_store_is_refused_until_it_is_said_to_be_wanted() {
+    for closes in [true, false] {
+        let folder = folder();
+        let aside = folder.path().join("aside");
+        let (store, _) = TestStore::open(folder.path(), config());
+        store.enqueue(0, "in the copy");
+        store.store.close().unwrap();
+        drop(store);
+        for half in ["journal", "tables"] {
+            copy(&folder.path().join(half), &aside.join(half));
+        }
+        let (store, _) = TestStore::open(folder.path(), config());
+        store.enqueue(0, "after it");
+        store.settle();
+        if closes {
+            store.store.close().unwrap();
+        }
+        drop(store);
+        for half in ["journal", "tables"] {
+            std::fs::remove_dir_all(folder.path().join(half)).unwrap();
+            copy(&aside.join(half), &folder.path().join(half));
+        }
+        for refused in
+            [TestStore::try_open(folder.path(), config()).map(|_| ()), Store::inspect(folder.path()).map(|_| ())]
+        {
+            assert!(matches!(refused, Err(OpenError::Shorter { .. })), "{refused:?}");
+            assert!(refused.unwrap_err().to_string().contains("remove the file `slots`"));
+        }
+        std::fs::remove_file(folder.path().join("slots")).unwrap();
+        assert_eq!(TestStore::open(folder.path(), config()).0.records(Table::Inbox).len(), 1);
+    }
+}
+
+/// What is kept beside another store says nothing of this one.
+#[test]
+fn slots_of_another_store_or_of_an_older_build_refuse_nothing() {
+    let (one, other) = (folder(), folder());
+    for (folder, groups) in [(&one, 1), (&other, 20)] {
+        let (store, _) = TestStore::open(folder.path(), config());
+        (0..groups).for_each(|_| store.settle());
+        store.store.close().unwrap();
+    }
+    std::fs::copy(other.path().join("slots"), one.path().join("slots")).unwrap();
+    drop(TestStore::open(one.path(), config()));
+    let mut bytes = std::fs::read(one.path().join("slots")).unwrap();
+    bytes[7] = 2;
+    bytes[8..64].fill(0);
+    std::fs::write(one.path().join("slots"), bytes).unwrap();
+    drop(TestStore::open(one.path(), config()));
 }
 
 #[test]

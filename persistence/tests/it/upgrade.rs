@@ -38,6 +38,8 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         ([2, 3], true),
         ([3, 4], true),
         ([4, 3], true),
+        ([4, 4], true),
+        ([5, 4], true),
     ];
     for (found, made) in stops {
         let folder = folder();
@@ -78,7 +80,7 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         expected.extend(added.map(|key| (key, value())));
         store.store.close().unwrap();
         drop(store);
-        assert_eq!(formats(folder.path()), [4, 4], "{found:?}");
+        assert_eq!(formats(folder.path()), [5, 5], "{found:?}");
         let (store, opened) = TestStore::open(folder.path(), config());
         assert!(opened.clean && opened.replayed_groups == 0, "{found:?}");
         assert_eq!(all_records(&store), expected, "{found:?}");
@@ -106,9 +108,9 @@ fn a_store_that_is_refused_keeps_its_format() {
 fn nothing_is_made_in_tables_of_an_unknown_format() {
     let folder = folder();
     copy(1, folder.path());
-    set_formats(folder.path(), [1, 5]);
+    set_formats(folder.path(), [1, 6]);
     let refused = TestStore::try_open(folder.path(), config());
-    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 5, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 6, .. })), "{refused:?}");
     // LMDB keeps the names of databases as keys of the unnamed one.
     edit(&folder.path().join("tables"), None, |names, txn| {
         assert!(names.get(txn, b"inbox").unwrap().is_some());

@@ -1,0 +1,184 @@
+//! What the tables hold, as a whole: for each table and partition how many records, and a sum over them. That a record is not
+//! there is a claim like any other, and LMDB cannot be asked for it: a bit in a key, or an older page, and the record is
+//! missing without a trace. So what was written is counted with it, and compared when the tables are opened.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Damage, OpenError};
+use crate::hash::mixed;
+use crate::key::{Key, Table, take_u64};
+use crate::record::HEADER_BYTES;
+
+/// Of which table, and of which partition; 0 where a table has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    table: Table,
+    partition: u16,
+}
+
+/// Over the records of one table in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sum {
+    records: u64,
+    /// Added up without a carry, so that what is written anew need not be added up again.
+    hash: u64,
+}
+
+/// Over all tables; those without a record are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Sums(BTreeMap<Place, Sum>);
+
+impl Place {
+    pub(super) const BYTES: usize = 1 + 2;
+
+    pub(super) fn of(key: &Key) -> Self {
+        Self { table: key.table(), partition: key.partition().map_or(0, |partition| partition.0) }
+    }
+
+    pub(super) fn encode(self) -> [u8; Self::BYTES] {
+        let [high, low] = self.partition.to_be_bytes();
+        [self.table.tag(), high, low]
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let &[tag, high, low] = bytes else { return None };
+        Some(Self { table: Table::of_tag(tag)?, partition: u16::from_be_bytes([high, low]) })
+    }
+}
+
+impl Sum {
+    /// A record was written: `stored` as it is in its table, with its header.
+    pub(super) fn add(&mut self, key: &[u8], stored: &[u8]) {
+        self.records = self.records.wrapping_add(1);
+        self.hash = self.hash.wrapping_add(hash(key, stored));
+    }
+
+    /// A record was removed, or is to be written anew.
+    pub(super) fn remove(&mut self, key: &[u8], stored: &[u8]) {
+        self.records = self.records.wrapping_sub(1);
+        self.hash = self.hash.wrapping_sub(hash(key, stored));
+    }
+
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+
+    pub(super) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.records.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.hash.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let sum = Self { records: take_u64(&mut bytes)?, hash: take_u64(&mut bytes)? };
+        bytes.is_empty().then_some(sum)
+    }
+}
+
+impl Sums {
+    /// Adds a record that was found in a table. One whose key is none of that table belongs to nothing.
+    pub(crate) fn note(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<(), Damage> {
+        let parsed = Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
+        self.0.entry(Place::of(&parsed)).or_default().add(key, stored);
+        Ok(())
+    }
+
+    /// Adds what was noted of a place.
+    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        self.0.insert(Place::decode(key)?, Sum::decode(value)?);
+        Some(())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, Sum)> {
+        self.0.iter().map(|(place, sum)| (*place, *sum))
+    }
+
+    /// Refuses tables that hold something else than what was `noted` of them.
+    pub(super) fn compare(&self, noted: &Self) -> Result<(), OpenError> {
+        if self == noted {
+            return Ok(());
+        }
+        let places = self.0.keys().chain(noted.0.keys());
+        let other = places.min_by_key(|place| (self.get(place) == noted.get(place), **place));
+        let place = *other.expect("two that are not equal differ somewhere");
+        let (found, noted) = (self.get(&place).records, noted.get(&place).records);
+        Err(OpenError::Records { table: place.table.name(), partition: place.partition, found, noted })
+    }
+
+    fn get(&self, place: &Place) -> Sum {
+        self.0.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// Of a record: of its key, and of its header, whose checksum covers both key and value. Mixed, so that sums of many do not meet.
+fn hash(key: &[u8], stored: &[u8]) -> u64 {
+    let header = &stored[..stored.len().min(HEADER_BYTES)];
+    mixed(u64::from(crc32c::crc32c(key)) << 32 | u64::from(crc32c::crc32c(header)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{MailboxId, Partition};
+    use crate::key::tests::any_key;
+    use crate::record;
+
+    proptest! {
+        #[test]
+        fn sums_survive_and_depend_on_what_is_there_alone(
+            keys in proptest::collection::btree_set(any_key(), 1..20),
+            gone in any_key(),
+        ) {
+            let stored = |key: &Key| record::encode(&key.encode(), b"value");
+            let mut sums = Sums::default();
+            for key in &keys {
+                sums.note(key.table(), &key.encode(), &stored(key)).unwrap();
+            }
+            let mut other = Sums::default();
+            for key in keys.iter().rev() {
+                other.note(key.table(), &key.encode(), &stored(key)).unwrap();
+            }
+            let sum = other.0.entry(Place::of(&gone)).or_default();
+            sum.add(&gone.encode(), &stored(&gone));
+            sum.remove(&gone.encode(), &stored(&gone));
+            other.0.retain(|_, sum| !sum.is_nothing());
+            prop_assert!(sums.compare(&other).is_ok());
+            let mut read = Sums::default();
+            for (place, sum) in sums.iter() {
+                prop_assert_eq!(read.insert(&place.encode(), &sum.encode()), Some(()));
+            }
+            prop_assert_eq!(&read, &sums);
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_missing_added_older_or_under_another_key_is_named_by_its_place() {
+        let mailbox = |mailbox| Key::Mailbox { partition: Partition(3), mailbox: MailboxId(mailbox) };
+        let sums = |records: &[(u128, &[u8])]| {
+            let mut sums = Sums::default();
+            for (id, value) in records {
+                let key = mailbox(*id).encode();
+                sums.note(Table::Mailboxes, &key, &record::encode(&key, value)).unwrap();
+            }
+            sums
+        };
+        let noted = sums(&[(1, b"one"), (2, b"two")]);
+        let cases = [
+            (sums(&[(1, b"one")]), 1),
+            (sums(&[]), 0),
+            (sums(&[(1, b"one"), (2, b"two"), (3, b"three")]), 3),
+            (sums(&[(1, b"one"), (2, b"old")]), 2),
+            (sums(&[(1, b"one"), (4, b"two")]), 2),
+        ];
+        for (found, records) in cases {
+            let refused = found.compare(&noted).unwrap_err();
+            let OpenError::Records { table: "mailboxes", partition: 3, found, noted: 2 } = refused else {
+                panic!("{refused}")
+            };
+            assert_eq!(found, records);
+        }
+    }
+}

@@ -9,13 +9,14 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::env::DATA_FILE;
+use crate::env::{DATA_FILE, LOCK_FILE};
 use crate::error::OpenError;
 use crate::folder::{Folder, HALVES, JOURNAL, TABLES, failed};
-use crate::ids::StoreId;
+use crate::ids::{Group, StoreId};
 use crate::journal::Journal;
 use crate::meta::Identity;
 use crate::recover::{Found, find, random};
+use crate::slots::Promise;
 use crate::tables::Tables;
 
 /// Where the halves are made, in the folder of the store.
@@ -29,6 +30,7 @@ pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool
     let is_completed = complete(folder, &aside).map_err(failed(&aside))?;
     let is_there = is_in_use(folder) || matches!(look(folder)?, Found::Store(_));
     if !is_there {
+        is_new(folder)?;
         make(folder, &aside, config)?;
     }
     Ok(is_completed || !is_there)
@@ -57,6 +59,16 @@ fn look(folder: &Folder) -> Result<Found, OpenError> {
     found
 }
 
+/// Refuses to make a store where one was that is gone with what it had acknowledged.
+fn is_new(folder: &Folder) -> Result<(), OpenError> {
+    match Promise::read(folder.path()) {
+        Some((_, acknowledged)) if acknowledged > Group(0) => {
+            Err(OpenError::Shorter { journal_last: Group(0), acknowledged })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Goes on where a cut has left one half to be moved; whether that was so.
 fn complete(folder: &Folder, aside: &Path) -> io::Result<bool> {
     let is_at = |place: &Path, half: &str| place.join(half).is_dir();
@@ -73,7 +85,7 @@ fn complete(folder: &Folder, aside: &Path) -> io::Result<bool> {
 
 fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError> {
     let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: config.partitions.get() };
-    clear(folder, aside).map_err(failed(folder.path()))?;
+    clear(folder, aside).map_err(failed(aside))?;
     fs::create_dir(aside).map_err(failed(aside))?;
     Journal::make(&aside.join(JOURNAL), config.journal_map_bytes, identity)?;
     Tables::make(&aside.join(TABLES), config.tables_map_bytes, identity)?;
@@ -83,9 +95,18 @@ fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError>
 /// Takes away what a making that was cut off has left. Older builds made the halves in their place: what is there of them is not
 /// deleted, since it may have been put there by somebody else.
 fn clear(folder: &Folder, aside: &Path) -> io::Result<()> {
-    if_there(fs::remove_dir_all(aside))?;
     for half in HALVES {
-        if_there(fs::rename(folder.path().join(half), folder.path().join(format!("{half}.torn"))))?;
+        let made = aside.join(half);
+        for file in [DATA_FILE, LOCK_FILE] {
+            if_there(fs::remove_file(made.join(file)))?;
+        }
+        if_there(fs::remove_dir(made))?;
+    }
+    if_there(fs::remove_dir(aside))?;
+    for half in HALVES {
+        let torn = (1..).map(|number: u32| folder.path().join(format!("{half}.torn-{number}")));
+        let free = torn.into_iter().find(|name| !name.exists()).expect("some number is not taken");
+        if_there(fs::rename(folder.path().join(half), free))?;
     }
     Ok(())
 }
@@ -104,7 +125,9 @@ fn move_in(folder: &Folder, aside: &Path) -> io::Result<()> {
         if_there(fs::rename(aside.join(half), folder.path().join(half)))?;
     }
     sync(folder.path())?;
-    fs::remove_dir(aside)
+    // If there is something else in it, that is none of ours.
+    let _ = fs::remove_dir(aside);
+    Ok(())
 }
 
 /// Syncs everything in a folder, and the folder.

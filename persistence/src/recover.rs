@@ -132,7 +132,10 @@ pub(crate) fn replay(
         groups += 1;
     })?;
     let journal_last = journal.last();
-    if let Some(acknowledged) = Promise::read(folder.path(), identity.store).filter(|&group| group > journal_last) {
+    if let Some((store, acknowledged)) = Promise::read(folder.path())
+        && store == identity.store
+        && acknowledged > journal_last
+    {
         return Err(OpenError::Shorter { journal_last, acknowledged });
     }
     let last = if tail.is_empty() { applied.position } else { tail.last_position };

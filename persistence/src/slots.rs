@@ -16,6 +16,7 @@ use memmap2::MmapRaw;
 
 use crate::error::OpenError;
 use crate::ids::{Group, MailboxId, Position, StoreId};
+use crate::key::{take_u64, take_u128};
 
 /// How many slots there are, one for each thread that handles records.
 pub const SLOTS: usize = 256;
@@ -195,12 +196,11 @@ fn line(map: &MmapRaw, number: usize) -> &[AtomicU64; WORDS] {
 }
 
 impl Promise {
-    /// What was promised of this store; none where the file is missing or knows nothing of it. Changes nothing.
-    pub(crate) fn read(folder: &Path, store: StoreId) -> Option<Group> {
-        let bytes = std::fs::read(folder.join(Slots::FILE_NAME)).ok()?;
-        let (line, _) = bytes.split_first_chunk::<{ WORDS * 8 }>().filter(|_| bytes.len() == FILE_BYTES)?;
-        let rest = line.strip_prefix(&MAGIC)?.strip_prefix(&store.0.to_be_bytes())?;
-        Some(Group(u64::from_be_bytes(rest.try_into().ok()?)))
+    /// The store whose file it is, and what was promised of it; none where the file is missing or knows nothing. Changes nothing.
+    pub(crate) fn read(folder: &Path) -> Option<(StoreId, Group)> {
+        let bytes = std::fs::read(folder.join(Slots::FILE_NAME)).ok().filter(|bytes| bytes.len() == FILE_BYTES)?;
+        let mut rest = bytes.strip_prefix(&MAGIC)?;
+        Some((StoreId(take_u128(&mut rest)?), Group(take_u64(&mut rest)?)))
     }
 
     /// Opens the file, makes it if there is none, and notes the last group of this store.
@@ -209,15 +209,17 @@ impl Promise {
         let promise = Self(open_map(&path).map_err(|source| OpenError::Folder { path, source })?);
         let id = MailboxId(store.0);
         let words = line(&promise.0, 0);
-        words[1].store(high(id).to_be(), Ordering::Relaxed);
-        words[2].store(low(id).to_be(), Ordering::Relaxed);
+        // Nothing is promised while it is half of another store's.
+        words[3].store(0, Ordering::Release);
+        words[1].store(high(id).to_be(), Ordering::Release);
+        words[2].store(low(id).to_be(), Ordering::Release);
         promise.keep(last);
         Ok(promise)
     }
 
     /// This group is on the disk. A word of memory: no lock, no system call.
     pub(crate) fn keep(&self, group: Group) {
-        line(&self.0, 0)[3].store(group.0.to_be(), Ordering::Relaxed);
+        line(&self.0, 0)[3].store(group.0.to_be(), Ordering::Release);
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) struct Meta {
     pub(super) free: Tree,
     pub(super) main: Tree,
     pub(super) last_page: u64,
-    transaction: u64,
+    /// The last one that was committed.
+    pub(super) transaction: u64,
 }
 
 /// What is said of a tree.

@@ -120,6 +120,40 @@ fn what_lmdb_has_written_passes_after_each_commit() {
     }
 }
 
+/// LMDB writes the list of the pages that it still has to give twice in one commit, the second time shorter, in the pages of
+/// the first: such a file was refused.
+#[test]
+fn lists_of_many_free_pages_pass_however_long_they_are() {
+    for records in (900..1600).step_by(7) {
+        let folder = in_memory();
+        let env = open(folder.path());
+        let commit = |from: u32, to: u32, value: Option<&[u8]>| {
+            let txn = env.write_txn().unwrap();
+            let done = env.create_databases_and_commit(txn, |opener, txn| {
+                let database = opener.create_database::<Bytes, Bytes>(txn, None)?;
+                for number in from..to {
+                    let key = number.to_be_bytes();
+                    match value {
+                        Some(value) => database.put(txn, &key, value)?,
+                        None => drop(database.delete(txn, &key)?),
+                    }
+                }
+                Ok::<_, heed::Error>(CommitOrAbort::<(), ()>::Commit(()))
+            });
+            done.unwrap().unwrap_commit();
+            let file = std::fs::read(folder.path().join("data.mdb")).unwrap();
+            assert_eq!(flaw(&file), None, "{records} records");
+        };
+        // A page each.
+        commit(0, records, Some(&[7; 3000]));
+        commit(0, records, None);
+        for number in 0..6 {
+            commit(number, number + 1, Some(&[7; 30]));
+        }
+        env.prepare_for_closing().wait();
+    }
+}
+
 /// Each bit of a file is either part of a value, or of no meaning, or found out. LMDB reads what passes, in this process.
 #[test]
 fn a_flipped_bit_is_found_out_or_changes_nothing_but_a_key_or_a_value() {

@@ -127,8 +127,8 @@ impl<P: Pages> Walk<'_, P> {
         let mut last = bounds.from;
         for index in first..page.nodes {
             let key = page.key(index);
-            if order == Order::Number && key.len() != size_of::<u64>() {
-                return Err(flaw(number, "a transaction has no number"));
+            if order == Order::Number && !self.is_transaction(key) {
+                return Err(flaw(number, "there was no transaction of this number"));
             }
             let is_after = last.is_none_or(|last| match index == first && !page.is_branch {
                 // The key that a branch has of it may be that of the first record, or a lower one.
@@ -146,10 +146,12 @@ impl<P: Pages> Walk<'_, P> {
         }
     }
 
+    /// Whether a list of free pages can have this key. LMDB would give out the pages of any other twice.
+    fn is_transaction(&self, key: &[u8]) -> bool {
+        key.len() == size_of::<u64>() && (1..=self.meta.transaction).contains(&u64_at(key, 0))
+    }
+
     fn value(&mut self, page: u64, key: &[u8], value: Value<'_>, order: Order) -> Result<(), Stop> {
-        if !self.name.is_empty() {
-            self.show(key, value)?;
-        }
         match (value, order) {
             (Value::Here(bytes), Order::Number) => {
                 self.found.values.push(FreeList::Here { page, bytes: bytes.to_vec() })
@@ -158,13 +160,13 @@ impl<P: Pages> Walk<'_, P> {
             (Value::Tree(bytes), Order::Bytes) => self.found.trees.push((page, key.to_vec(), Tree::decode(bytes, 0))),
             (Value::Tree(_), Order::Number) => return Err(flaw(page, "a list of free pages is a tree")),
             (Value::Pages { first, bytes }, _) => {
-                self.overflow(first, bytes)?;
+                self.overflow(first, bytes, order)?;
                 if order == Order::Number {
                     self.found.values.push(FreeList::Pages { first, bytes });
                 }
             }
         }
-        Ok(())
+        if self.name.is_empty() { Ok(()) } else { self.show(key, value) }
     }
 
     /// Shows a record of a named tree, with the beginning of its value.
@@ -183,16 +185,20 @@ impl<P: Pages> Walk<'_, P> {
     }
 
     /// A value on pages of its own: only the first of them has a header.
-    fn overflow(&mut self, first: u64, bytes: u32) -> Result<(), Stop> {
-        let count = (HEADER_BYTES as u64 + u64::from(bytes)).div_ceil(self.meta.page_bytes as u64);
-        for number in first..first.saturating_add(count) {
-            self.take(number)?;
-        }
+    fn overflow(&mut self, first: u64, bytes: u32, order: Order) -> Result<(), Stop> {
+        self.take(first)?;
         let mut header = [0; HEADER_BYTES];
         self.read(first, &mut header)?;
         let header = Header::of(&header);
-        if header.page != first || header.flags != OVERFLOW || u64::from(header.pages()) != count {
+        let needed = (HEADER_BYTES as u64 + u64::from(bytes)).div_ceil(self.meta.page_bytes as u64);
+        let count = u64::from(header.pages());
+        // LMDB writes a list of free pages twice in one commit, and leaves it the pages of the first, longer one.
+        let fits = count == needed || (order == Order::Number && count > needed);
+        if header.page != first || header.flags != OVERFLOW || !fits {
             return Err(flaw(first, "it is not the first page of a large value"));
+        }
+        for number in first + 1..first + count {
+            self.take(number)?;
         }
         // The last byte of it is in the file: a file that ends before is one that LMDB would read beyond.
         self.read_at(first, HEADER_BYTES as u64 + u64::from(bytes) - 1, &mut [0])?;
@@ -216,8 +222,15 @@ impl<P: Pages> Walk<'_, P> {
         if count >= words as u64 {
             return Err(flaw(page, "a list of free pages is longer than its value"));
         }
+        let mut last = u64::MAX;
         for index in 1..=count as usize {
-            self.take(u64_at(&bytes, index * size_of::<u64>()))?;
+            let number = u64_at(&bytes, index * size_of::<u64>());
+            // LMDB looks for runs of pages in it as if it were sorted.
+            if number >= last {
+                return Err(flaw(page, "a list of free pages is not in order"));
+            }
+            last = number;
+            self.take(number)?;
         }
         Ok(())
     }

@@ -92,6 +92,36 @@ fn a_store_of_which_one_half_is_in_its_place_is_completed() {
     assert_eq!(works(folder.path(), false), id);
 }
 
+/// It was deleted with everything in it.
+#[test]
+fn what_somebody_else_has_put_there_is_left_alone() {
+    let (folder, _) = being_made();
+    let (making, other) = (folder.path().join("making"), folder.path().join("making/notes"));
+    fs::write(&other, "mine").unwrap();
+    let refused = TestStore::try_open(folder.path(), config()).unwrap_err();
+    assert!(matches!(&refused, OpenError::Folder { path, .. } if *path == making), "{refused}");
+    assert_eq!(fs::read(other).unwrap(), b"mine");
+}
+
+/// A new, empty store was made in the place of one whose files had been emptied.
+#[test]
+fn no_store_is_made_where_one_was_that_had_acknowledged_something() {
+    let harms: [fn(&Path); 2] =
+        [|half| fs::remove_dir_all(half).unwrap(), |half| fs::write(half.join("data.mdb"), []).unwrap()];
+    for harm in harms {
+        let folder = folder();
+        let (store, _) = TestStore::open(folder.path(), config());
+        store.enqueue(0, "acknowledged");
+        store.store.close().unwrap();
+        drop(store);
+        HALVES.iter().for_each(|half| harm(&folder.path().join(half)));
+        let refused = TestStore::try_open(folder.path(), config()).unwrap_err();
+        assert!(matches!(refused, OpenError::Shorter { .. }), "{refused}");
+        fs::remove_file(folder.path().join("slots")).unwrap();
+        works(folder.path(), true);
+    }
+}
+
 /// Older builds made the journal in its place, and then the tables.
 #[test]
 fn a_torn_creation_of_an_older_build_is_made_again() {
@@ -111,7 +141,7 @@ fn a_torn_creation_of_an_older_build_is_made_again() {
         harm(&folder.path().join("tables"));
         is_unfinished(folder.path());
         works(folder.path(), true);
-        assert!(folder.path().join("journal.torn").is_dir(), "nothing is deleted that a making did not make aside");
+        assert!(folder.path().join("journal.torn-1").is_dir(), "nothing is deleted that a making did not make aside");
     }
 }
 

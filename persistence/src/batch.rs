@@ -41,8 +41,8 @@ pub(crate) struct Origin {
     pub(crate) run: u64,
 }
 
-/// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since the
-/// format of the store keeps programs away that do not know the table.
+/// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since
+/// the format of the store keeps programs away that do not know the table.
 const VERSION: u8 = 2;
 /// The one before, which is read: it says nothing of what the group follows on.
 const VERSION_WITHOUT_ORIGIN: u8 = 1;

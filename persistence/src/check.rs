@@ -1,10 +1,10 @@
-//! Looks through the file of an LMDB environment before LMDB maps it. LMDB trusts every number in its pages, and has no checksum
-//! of them: a damaged one shows as a signal that ends the process, as another record, or as a record that is not there. So each
-//! page is read here first, as bytes like any others.
+//! Looks through the file of an LMDB environment before LMDB maps it. LMDB trusts every number in its pages, and has no
+//! checksum of them: a damaged one shows as a signal that ends the process, as another record, or as a record that is
+//! not there. So each page is read here first, as bytes like any others.
 //!
-//! What is checked is what LMDB promises itself (`mdb.c`): every page up to the last one is in use exactly once, in one tree, in
-//! one record, or in the list of free pages; keys lie in order, between those of the branches above them; what a tree says of its
-//! size is so. Values have checksums of their own.
+//! What is checked is what LMDB promises itself (`mdb.c`): every page up to the last one is in use exactly once, in one
+//! tree, in one record, or in the list of free pages; keys lie in order, between those of the branches above them; what
+//! a tree says of its size is so. Values have checksums of their own.
 //!
 //! The rules are pure: they read pages from whatever has them.
 
@@ -54,7 +54,8 @@ pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8], &[u8]) -> Result<(), Damage>
 /// How much of a value is shown: the header of a record.
 const VISITED_BYTES: usize = record::HEADER_BYTES;
 
-/// Checks the file of an environment, and shows `visit` the records of its named databases. It must not be written meanwhile.
+/// Checks the file of an environment, and shows `visit` the records of its named databases. It must not be written
+/// meanwhile.
 pub(crate) fn check(path: &Path, environment: Environment, visit: &mut Visit<'_>) -> Result<(), OpenError> {
     let checked = File::open(path).map_err(Stop::Read).and_then(|file| check_pages(&file, visit));
     checked.map_err(|stop| match stop {

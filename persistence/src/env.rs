@@ -47,8 +47,8 @@ pub(crate) fn make(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
     open_to_write(folder, settings)
 }
 
-/// Opens the environment in `folder`, once all of its pages were looked at; refuses to make one. The caller holds the lock of the
-/// store.
+/// Opens the environment in `folder`, once all of its pages were looked at; refuses to make one. The caller holds the
+/// lock of the store.
 pub(crate) fn open(folder: &Path, settings: Settings, visit: &mut Visit<'_>) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, reserve_bytes, .. } = settings;
     if !has_data(folder)? {

@@ -1,4 +1,5 @@
-//! Hashes of what is stored as a whole. They tell apart what damage and mistakes leave, not what somebody makes on purpose.
+//! Hashes of what is stored as a whole. They tell apart what damage and mistakes leave, not what somebody makes on
+//! purpose.
 
 /// Every bit of the result depends on every bit of `number`: the finalizer of `SplitMix64` (Steele, Lea, Flood 2014).
 pub(crate) const fn mixed(number: u64) -> u64 {

@@ -1,8 +1,8 @@
-//! Makes a new store: aside, whole and synced, and only then in its place. So a cut at any point leaves either no store or all
-//! of it, and never half of one that does not open.
+//! Makes a new store: aside, whole and synced, and only then in its place. So a cut at any point leaves either no store
+//! or all of it, and never half of one that does not open.
 //!
-//! The two halves are moved one after the other, once both are on the disk: the second of them can still be moved after a cut.
-//! As long as neither is in its place nothing was ever stored, and the making begins anew.
+//! The two halves are moved one after the other, once both are on the disk: the second of them can still be moved after
+//! a cut. As long as neither is in its place nothing was ever stored, and the making begins anew.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -92,8 +92,8 @@ fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError>
     sync_all(aside).and_then(|()| move_in(folder, aside)).map_err(failed(aside))
 }
 
-/// Takes away what a making that was cut off has left. Older builds made the halves in their place: what is there of them is not
-/// deleted, since it may have been put there by somebody else.
+/// Takes away what a making that was cut off has left. Older builds made the halves in their place: what is there of
+/// them is not deleted, since it may have been put there by somebody else.
 fn clear(folder: &Folder, aside: &Path) -> io::Result<()> {
     for half in HALVES {
         let made = aside.join(half);
@@ -104,8 +104,8 @@ fn clear(folder: &Folder, aside: &Path) -> io::Result<()> {
     }
     if_there(fs::remove_dir(aside))?;
     for half in HALVES {
-        let torn = (1..).map(|number: u32| folder.path().join(format!("{half}.torn-{number}")));
-        let free = torn.into_iter().find(|name| !name.exists()).expect("some number is not taken");
+        let mut torn = (1..).map(|number: u32| folder.path().join(format!("{half}.torn-{number}")));
+        let free = torn.find(|name| !name.exists()).expect("some number is not taken");
         if_there(fs::rename(folder.path().join(half), free))?;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Brings a store back to where its last durable group left it, once there is one; what only reads a store shares the steps
-//! that change nothing.
+//! Brings a store back to where its last durable group left it, once there is one; what only reads a store shares the
+//! steps that change nothing.
 //!
 //! A store of an older format is brought up to date once everything was checked: the commit of the journal that starts
 //! the run raises its format, then the tables follow. A crash in between leaves two formats, which the next opening

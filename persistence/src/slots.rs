@@ -1,10 +1,10 @@
-//! What each thread has in hand, and how far the journal is, in a small mapped file: it survives the process, though not
-//! always the machine.
+//! What each thread has in hand, and how far the journal is, in a small mapped file: it survives the process, though
+//! not always the machine.
 //!
 //! A record that kills the process whenever it is handled has to be found out after the fact. So each thread notes
 //! what it works on, with a store to memory that the kernel keeps when the process is gone. Nothing
-//! here is ever synced: what is in hand is a hint to look at those records first, and the journal is at least as far as is
-//! said here, or has been exchanged for an older one.
+//! here is ever synced: what is in hand is a hint to look at those records first, and the journal is at least as far as
+//! is said here, or has been exchanged for an older one.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -188,15 +188,17 @@ impl Shared {
 fn line(map: &MmapRaw, number: usize) -> &[AtomicU64; WORDS] {
     assert!(number <= SLOTS, "lines are numbered from 0 to {SLOTS}");
     let offset = number * LINE_BYTES;
-    // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as what is returned; the line at `offset` is
-    // within it, longer than the words, and a multiple of 64 from a page boundary, so the pointer is valid and aligned. The
-    // process reaches these bytes through atomics only. The lock of the store keeps other processes from opening
-    // the file, and its blocks are written when it is made, so that a store to it cannot fail for want of disk.
+    // SAFETY: the map is FILE_BYTES long (checked when it was made) and lives as long as what is returned; the line at
+    // `offset` is within it, longer than the words, and a multiple of 64 from a page boundary, so the pointer is valid
+    // and aligned. The process reaches these bytes through atomics only. The lock of the store keeps other processes
+    // from opening the file, and its blocks are written when it is made, so that a store to it cannot fail for want of
+    // disk.
     unsafe { &*map.as_mut_ptr().add(offset).cast() }
 }
 
 impl Promise {
-    /// The store whose file it is, and what was promised of it; none where the file is missing or knows nothing. Changes nothing.
+    /// The store whose file it is, and what was promised of it; none where the file is missing or knows nothing.
+    /// Changes nothing.
     pub(crate) fn read(folder: &Path) -> Option<(StoreId, Group)> {
         let bytes = std::fs::read(folder.join(Slots::FILE_NAME)).ok().filter(|bytes| bytes.len() == FILE_BYTES)?;
         let mut rest = bytes.strip_prefix(&MAGIC)?;

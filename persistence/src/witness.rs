@@ -18,7 +18,8 @@ use crate::error::CommitError;
 /// The files of one open store.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    /// The two files with the data, open once more, so that they outlive the store if nothing else leads to them any more.
+    /// The two files with the data, open once more, so that they outlive the store if nothing else leads to them any
+    /// more.
     data: [File; 2],
     journal: Watched,
     others: Mutex<Vec<Watched>>,
@@ -47,7 +48,8 @@ impl Witness {
         Ok(Self { data, journal: Watched::opened(path, journal)?, others: Mutex::default() })
     }
 
-    /// Keeps the files with the data open until the process ends: they may be all that is left of what was acknowledged.
+    /// Keeps the files with the data open until the process ends: they may be all that is left of what was
+    /// acknowledged.
     pub(crate) fn keep_open(&self) {
         self.data.iter().filter_map(|file| file.try_clone().ok()).for_each(std::mem::forget);
     }

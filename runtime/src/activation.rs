@@ -192,7 +192,8 @@ impl<A: Actor> Activation<A> {
 
     fn next(&self) -> Step {
         let mut inner = self.mailbox.lock();
-        // Whatever was rung for is looked at now, with all that decides about it: what was known before may be why it was rung.
+        // Whatever was rung for is looked at now, with all that decides about it: what was known before may be why it
+        // was rung.
         inner.rung = false;
         let quarantined = self.core.quarantine.is_active();
         let early = self.mailbox.kind.delivery == Delivery::Pipelined && !quarantined;

@@ -234,10 +234,10 @@ pub(crate) struct KeptReplies {
     by_id: Mutex<HashMap<u128, KeptReply>>,
 }
 
-/// The same in one step that submits something to the store: what is found here and what is submitted because of it are one.
-/// Otherwise a question could be handled while the turn that asked ends without it, and neither would delete the reply; or what is
-/// deleted because that turn is over could be durable before it is over. Locked from the first look until it is dropped; after dead
-/// letters, and before timers and the store's queue.
+/// The same in one step that submits something to the store: what is found here and what is submitted because of it are
+/// one. Otherwise a question could be handled while the turn that asked ends without it, and neither would delete the
+/// reply; or what is deleted because that turn is over could be durable before it is over. Locked from the first look
+/// until it is dropped; after dead letters, and before timers and the store's queue.
 #[derive(Debug)]
 pub(crate) struct RepliesInStep<'a> {
     replies: &'a KeptReplies,

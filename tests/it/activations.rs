@@ -106,7 +106,8 @@ impl<const EARLY: bool> Actor for Weather<EARLY> {
     }
 }
 
-/// Something takes so long. The times are the input of the storm: what overlaps and what is idle comes of them. Nothing is judged by them.
+/// Something takes so long. The times are the input of the storm: what overlaps and what is idle comes of them. Nothing
+/// is judged by them.
 async fn takes(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }

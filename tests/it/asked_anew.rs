@@ -201,8 +201,8 @@ async fn nothing_is_kept_of_a_question_that_nobody_waits_for_and_that_is_given_u
     assert_eq!(replies_left(folder.path()), 0);
 }
 
-/// A question that was handled in the moment in which the turn that had asked ended without it left its reply, and the note that it
-/// was asked, until the next start.
+/// A question that was handled in the moment in which the turn that had asked ended without it left its reply, and the
+/// note that it was asked, until the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_asked_end_without_them() {
     const PAIRS: u64 = 200;
@@ -221,7 +221,8 @@ async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_aske
     assert_eq!(replies_left(folder.path()), 0);
 }
 
-/// What it asks after a question that was given up on was taken for an attempt of that question: it could never be handled.
+/// What it asks after a question that was given up on was taken for an attempt of that question: it could never be
+/// handled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_whose_question_was_given_up_on_may_ask_another_actor_instead() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());

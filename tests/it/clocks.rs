@@ -13,6 +13,7 @@ use everpost_tests::logs;
 use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
 use everpost_tests::protocol::{Command, Event, Setup};
+use everpost_tests::records;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::waits::{Kind, LONG_WAIT, Order};
 use everpost_tests::wall::Wall;
@@ -429,8 +430,7 @@ async fn after_a_boot_a_start_waits_for_a_clock_that_says_that_much_time_has_pas
     logs::line("booted", "the start waits for the wall clock", "").await;
     starting.abort();
     assert!(starting.await.unwrap_err().is_cancelled());
-    let opens = || Store::open(folder.path(), everpost_tests::config().store, || ()).is_ok();
-    eventually("the store is free again", opens).await;
+    records::free(folder.path()).await;
     boot_after(folder.path(), Duration::from_secs(1800)).await;
     let node = soon("half an hour is believed", builder().start()).await.unwrap();
     assert_eq!(node.statistics().timers, 1);

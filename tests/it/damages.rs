@@ -1,5 +1,5 @@
-//! Random damage to a store with known content. Whatever is damaged, what is read is what was written, or the damage is named:
-//! nothing is wrong without a word, and nothing ends the process or hangs.
+//! Random damage to a store with known content. Whatever is damaged, what is read is what was written, or the damage is
+//! named: nothing is wrong without a word, and nothing ends the process or hangs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,8 @@ type Content = BTreeMap<Key, Bytes>;
 /// The data files of both halves.
 type Files = [Vec<u8>; 2];
 
-/// A store that was closed, and what became of it and of a copy of it in two more runs each, of which the last was killed.
+/// A store that was closed, and what became of it and of a copy of it in two more runs each, of which the last was
+/// killed.
 struct Stores {
     older: Files,
     newer: Files,

@@ -103,6 +103,7 @@ impl Handler<Work> for Patient {
         turn.progress();
         tokio::task::yield_now().await;
         turn.progress();
+        // It has to wait for the limit of its time to begin.
         tokio::time::sleep(Duration::from_millis(5)).await;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use everpost::{NodeConfig, NodeEnded, ProcessedError, StopError, StoreConfig};
 use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
+use everpost_tests::records;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Read, Script, Step, Worker, read, workers};
 
@@ -54,12 +55,8 @@ async fn a_stop_that_is_dropped_goes_on_and_the_next_one_waits_for_it() {
     probe.open(GATE);
     // Nobody calls it: the node ends by itself, and its store is free.
     soon("the ask ends", asked).await.unwrap().unwrap();
-    let next = loop {
-        match workers(folder.path(), &probe).start().await {
-            Ok(next) => break next,
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    };
+    records::free(folder.path()).await;
+    let next = workers(folder.path(), &probe).start().await.unwrap();
     soon("it says so afterwards, too", node.stop()).await.unwrap();
     assert_eq!(read(&next.actor::<Worker>("one")).await.entries, [1]);
     next.stop().await.unwrap();

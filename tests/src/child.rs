@@ -170,8 +170,8 @@ impl Child {
         }
     }
 
-    /// Waits until the child does nothing: each of its threads sleeps, so that no handler is being polled. That a handler has
-    /// said something does not tell that: its thread may have been interrupted before the end of that poll.
+    /// Waits until the child does nothing: each of its threads sleeps, so that no handler is being polled. That a
+    /// handler has said something does not tell that: its thread may have been interrupted before the end of that poll.
     ///
     /// # Panics
     ///

@@ -5,6 +5,17 @@ use std::path::Path;
 
 use everpost_persistence::{Store, Table};
 
+use crate::wait::eventually;
+
+/// Waits until nobody has the store open any more.
+///
+/// # Panics
+///
+/// When that takes too long.
+pub async fn free(folder: &Path) {
+    eventually("the store is free again", || Store::inspect(folder).is_ok()).await;
+}
+
 /// How many records a table holds.
 ///
 /// # Panics

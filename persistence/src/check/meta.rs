@@ -70,8 +70,8 @@ impl Meta {
     }
 }
 
-/// The newest of both. Each commit has the number after the one before, and the even ones write the first page: two that do not
-/// follow on each other are not what two commits left, so the newest may be lost.
+/// The newest of both. Each commit has the number after the one before, and the even ones write the first page: two
+/// that do not follow on each other are not what two commits left, so the newest may be lost.
 pub(super) fn newest(first: Meta, second: Meta) -> Result<Meta, &'static str> {
     let (even, odd) = (first.transaction, second.transaction);
     if first.page_bytes != second.page_bytes {

@@ -120,8 +120,8 @@ fn what_lmdb_has_written_passes_after_each_commit() {
     }
 }
 
-/// LMDB writes the list of the pages that it still has to give twice in one commit, the second time shorter, in the pages of
-/// the first: such a file was refused.
+/// LMDB writes the list of the pages that it still has to give twice in one commit, the second time shorter, in the
+/// pages of the first: such a file was refused.
 #[test]
 fn lists_of_many_free_pages_pass_however_long_they_are() {
     for records in (900..1600).step_by(7) {
@@ -154,7 +154,8 @@ fn lists_of_many_free_pages_pass_however_long_they_are() {
     }
 }
 
-/// Each bit of a file is either part of a value, or of no meaning, or found out. LMDB reads what passes, in this process.
+/// Each bit of a file is either part of a value, or of no meaning, or found out. LMDB reads what passes, in this
+/// process.
 #[test]
 fn a_flipped_bit_is_found_out_or_changes_nothing_but_a_key_or_a_value() {
     for seed in 0..2 {

@@ -27,7 +27,7 @@ pub(super) fn walk(pages: &impl Pages, meta: &Meta, visit: &mut Visit<'_>) -> Re
     }
     walk.name.clear();
     for list in free.values {
-        walk.free(&list)?;
+        walk.free(list)?;
     }
     match walk.used.missing() {
         Some(page) => Err(flaw(page, "nothing refers to it, and it is not free")),
@@ -207,13 +207,13 @@ impl<P: Pages> Walk<'_, P> {
     }
 
     /// The pages that are free, by one transaction.
-    fn free(&mut self, list: &FreeList) -> Result<(), Stop> {
+    fn free(&mut self, list: FreeList) -> Result<(), Stop> {
         let (page, bytes) = match list {
-            FreeList::Here { page, bytes } => (*page, bytes.clone()),
+            FreeList::Here { page, bytes } => (page, bytes),
             FreeList::Pages { first, bytes } => {
-                let mut read = vec![0; *bytes as usize];
-                self.read_at(*first, HEADER_BYTES as u64, &mut read)?;
-                (*first, read)
+                let mut read = vec![0; bytes as usize];
+                self.read_at(first, HEADER_BYTES as u64, &mut read)?;
+                (first, read)
             }
         };
         let words = bytes.len() / size_of::<u64>();

@@ -68,8 +68,8 @@ pub enum OpenError {
         /// What does not hold.
         reason: &'static str,
     },
-    /// The records of a table are not those that were written there: one is missing, or one is there that was not, or an older
-    /// one.
+    /// The records of a table are not those that were written there: one is missing, or one is there that was not, or
+    /// an older one.
     #[error(
         "table `{table}` holds {found} records in partition {partition}, and {noted} were written there, or one of them is another \
          one: nothing was changed; restore from a backup, or ask for help with the folder as it is"

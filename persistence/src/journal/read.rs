@@ -17,13 +17,13 @@ const OTHER_HISTORY: &str =
     "the two are of different histories that had one beginning, or the journal is put together of two";
 
 impl Journal {
-    /// Checks every chunk, hands every batch after `applied` to `visit` in order, with the hash of all groups up to it, and notes
-    /// which groups are held.
+    /// Checks every chunk, hands every batch after `applied` to `visit` in order, with the hash of all groups up to it,
+    /// and notes which groups are held.
     ///
     /// # Errors
     ///
-    /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it; a group that
-    /// follows on another history than that before it, or that of the tables.
+    /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it; a group
+    /// that follows on another history than that before it, or that of the tables.
     pub(crate) fn replay(&mut self, tables: Applied, mut visit: impl FnMut(Batch, Chain)) -> Result<(), OpenError> {
         let Applied { group: applied, position: mut last, chain: in_tables } = tables;
         let env = self.env.clone();

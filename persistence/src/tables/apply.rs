@@ -97,7 +97,8 @@ impl Tables {
             Entry::Vacant(unknown) => {
                 let key = place.encode();
                 let stored = self.databases.sums.expect(WRITTEN).get(txn, &key)?;
-                // They were read when the tables were opened. One that cannot be read since does not add up at the next opening.
+                // They were read when the tables were opened. One that cannot be read since does not add up at the next
+                // opening.
                 let value = stored.and_then(|stored| record::value(SUMS, &key, stored).ok());
                 unknown.insert(value.and_then(Sum::decode).unwrap_or_default())
             }

@@ -26,8 +26,9 @@ impl Tables {
         Ok(())
     }
 
-    /// Opens the environment, with the sums of what is in it. Of a store in use no table is made: one that is not there was lost,
-    /// and would come back empty. Only what a format brought with it is missing where tables are of an older one.
+    /// Opens the environment, with the sums of what is in it. Of a store in use no table is made: one that is not there
+    /// was lost, and would come back empty. Only what a format brought with it is missing where tables are of an older
+    /// one.
     pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<(Self, Sums), OpenError> {
         let mut found = Sums::default();
         let env = env::open(folder, settings(map_bytes, reserve_bytes), &mut summing(&mut found))?;

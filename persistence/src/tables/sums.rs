@@ -1,6 +1,6 @@
-//! What the tables hold, as a whole: for each table and partition how many records, and a sum over them. That a record is not
-//! there is a claim like any other, and LMDB cannot be asked for it: a bit in a key, or an older page, and the record is
-//! missing without a trace. So what was written is counted with it, and compared when the tables are opened.
+//! What the tables hold, as a whole: for each table and partition how many records, and a sum over them. That a record
+//! is not there is a claim like any other, and LMDB cannot be asked for it: a bit in a key, or an older page, and the
+//! record is missing without a trace. So what was written is counted with it, and compared when the tables are opened.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sum {
     records: u64,
-    /// Added up without a carry, so that what is written anew need not be added up again.
+    /// Modulo 2^64, so that a record can be taken off again.
     hash: u64,
 }
 
@@ -111,7 +111,8 @@ impl Sums {
     }
 }
 
-/// Of a record: of its key, and of its header, whose checksum covers both key and value. Mixed, so that sums of many do not meet.
+/// Of a record: of its key, and of its header, whose checksum covers both key and value. Mixed, so that sums of many do
+/// not meet.
 fn hash(key: &[u8], stored: &[u8]) -> u64 {
     let header = &stored[..stored.len().min(HEADER_BYTES)];
     mixed(u64::from(crc32c::crc32c(key)) << 32 | u64::from(crc32c::crc32c(header)))

@@ -174,7 +174,8 @@ impl<'a> SmallDisk<'a> {
         mount(at, "size=6m").then_some(Self(at))
     }
 
-    /// Not below what is in use: another test may be starting a process, which has a copy of every open file until it runs.
+    /// Not below what is in use: another test may be starting a process, which has a copy of every open file until it
+    /// runs.
     fn resize(&self, kib: usize) {
         let options = format!("remount,size={kib}k");
         assert!((0..1000).any(|_| mount(self.0, &options)), "{kib} KiB");
@@ -266,8 +267,8 @@ fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
     assert!(admitted);
 }
 
-/// It killed the process with a signal: LMDB makes the file of its readers longer than the disk has room for, and then writes to it
-/// through a map.
+/// It killed the process with a signal: LMDB makes the file of its readers longer than the disk has room for, and then
+/// writes to it through a map.
 #[test]
 fn a_store_is_made_on_a_disk_of_any_size_or_refused_by_name() {
     const CHILD: &str = "EVERPOST_TEST_MAKE";

@@ -1,5 +1,5 @@
-//! A store that is being made: wherever that is cut off, the next opening finds nothing or everything. And one that is in use is
-//! not made anew in parts.
+//! A store that is being made: wherever that is cut off, the next opening finds nothing or everything. And one that is
+//! in use is not made anew in parts.
 
 use std::fs;
 use std::path::Path;
@@ -181,8 +181,8 @@ fn a_table_that_was_lost_is_named() {
     }
 }
 
-/// Whether an entry of a leaf of LMDB with this key begins here: what stands before the key says how long that is, and that a
-/// database follows.
+/// Whether an entry of a leaf of LMDB with this key begins here: what stands before the key says how long that is, and
+/// that a database follows.
 fn is_entry(bytes: &[u8], name: &str) -> bool {
     bytes.starts_with(name.as_bytes())
         && bytes.get(name.len()).is_some_and(|&next| next == 0 || !next.is_ascii_alphanumeric())

@@ -25,8 +25,8 @@ impl Core {
         }
     }
 
-    /// Rings a mailbox that nobody works on if something can be done there now, and otherwise when it can. Nothing need be rung
-    /// for: the activation that would look at it costs more than the look.
+    /// Rings a mailbox that nobody works on if something can be done there now, and otherwise when it can. Nothing need
+    /// be rung for: the activation that would look at it costs more than the look.
     pub(crate) fn rouse(&self, mailbox: &Arc<Mailbox>) {
         let mut inner = mailbox.lock();
         let is_quiet = inner.questions.is_empty() && !mailbox.is_paused(&inner);
@@ -73,9 +73,8 @@ impl Core {
         }
     }
 
-    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the budget of
-    /// the actor allows it.
-    /// That of a child of a group is left to the group.
+    /// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the
+    /// budget of the actor allows it. That of a child of a group is left to the group.
     pub(crate) fn restart_later(self: &Arc<Self>, mailbox: Arc<Mailbox>, error: String) {
         {
             let mut inner = mailbox.lock();

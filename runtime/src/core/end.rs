@@ -29,8 +29,8 @@ impl Core {
         }
     }
 
-    /// The runtime has gone, and every task of the node with it: nobody will handle anything. The store is closed, so that the
-    /// node can be started anew.
+    /// The runtime has gone, and every task of the node with it: nobody will handle anything. The store is closed, so
+    /// that the node can be started anew.
     pub(crate) fn runtime_gone(&self) {
         tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
         self.end(NodeEnded::RuntimeGone);
@@ -39,7 +39,8 @@ impl Core {
         drop(self.close_store());
     }
 
-    /// Closes the store, on a thread of its own: it blocks, and goes on whoever waits for it. Closing it again says the same.
+    /// Closes the store, on a thread of its own: it blocks, and goes on whoever waits for it. Closing it again says the
+    /// same.
     pub(crate) fn close_store(&self) -> oneshot::Receiver<Result<(), CommitError>> {
         let (tell, closed) = oneshot::channel();
         let store = self.store.clone();
@@ -51,8 +52,8 @@ impl Core {
         closed
     }
 
-    /// The node does nothing more: whoever waits for something of it is told, and so is whoever comes later. May be called again;
-    /// the first reason stays.
+    /// The node does nothing more: whoever waits for something of it is told, and so is whoever comes later. May be
+    /// called again; the first reason stays.
     pub(crate) fn end(&self, why: NodeEnded) {
         self.stop_intake();
         self.stop_links();

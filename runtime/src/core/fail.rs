@@ -262,7 +262,8 @@ impl Core {
         let mut letters = self.shelf.letters();
         let mut replies = self.kept_replies.in_step();
         let (note, over) = match question.and_then(|id| Some((id, replies.take(id)?))) {
-            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was asked.
+            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was
+            // asked.
             Some((id, KeptReply::Abandoned(note))) => (note, self.outlive_gone(&mut replies, mailbox.id(), id)),
             _ => (None, Outlived::default()),
         };

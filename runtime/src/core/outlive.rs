@@ -105,8 +105,8 @@ impl Core {
         self.outlive_all(replies, asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
     }
 
-    /// What the turn of the question has asked in whose place this one is asked, when that is another one: it was given up on, and
-    /// nobody will ask it anew.
+    /// What the turn of the question has asked in whose place this one is asked, when that is another one: it was given
+    /// up on, and nobody will ask it anew.
     pub(super) fn outlive_replaced(&self, replies: &mut RepliesInStep<'_>, asking: Option<&Asking<'_>>) -> Outlived {
         let replaced = asking.and_then(|Asking { asked, .. }| {
             self.asked.find(asked.turn, asked.place).filter(|before| before.differs(asked))

@@ -170,8 +170,8 @@ impl NodeBuilder {
 
     /// Opens the store, recovers what it holds and starts handling it. What waits is handled in the background.
     ///
-    /// On a machine that was started anew it takes a minute longer when the wall clock says that more than thirty days have passed since the
-    /// last run: that clock has to stand first, since all waits end by it.
+    /// On a machine that was started anew it takes a minute longer when the wall clock says that more than thirty days
+    /// have passed since the last run: that clock has to stand first, since all waits end by it.
     ///
     /// # Errors
     ///

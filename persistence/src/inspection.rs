@@ -71,15 +71,19 @@ impl Store {
 impl Inspection {
     fn open(path: &Path) -> Result<Self, OpenError> {
         let folder = Folder::lock_to_read(path)?;
-        if making::is_cut_off(&folder) {
-            return Err(OpenError::Unfinished { folder: path.to_path_buf() });
-        }
+        making::refuse_unmade(&folder)?;
         let journal = Journal::open_to_read(&folder.journal())?;
         let tables = Tables::open_to_read(&folder.tables())?;
         match (find(journal.as_ref(), tables.as_ref())?, journal, tables) {
             (Found::Store(identity), Some(journal), Some(tables)) => Self::read(folder, journal, tables, identity),
-            (Found::Unfinished, ..) => Err(OpenError::Unfinished { folder: path.to_path_buf() }),
-            _ => Err(OpenError::NoStore { folder: path.to_path_buf() }),
+            (found, ..) => {
+                making::is_new(&folder)?;
+                let folder = path.to_path_buf();
+                Err(match found {
+                    Found::Unfinished => OpenError::Unfinished { folder },
+                    _ => OpenError::NoStore { folder },
+                })
+            }
         }
     }
 

@@ -36,9 +36,20 @@ pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool
     Ok(is_completed || !is_there)
 }
 
-/// Whether the making of a store was cut off before both halves were in their place.
-pub(crate) fn is_cut_off(folder: &Folder) -> bool {
-    folder.path().join(MAKING).is_dir() && !HALVES.iter().all(|half| folder.path().join(half).is_dir())
+/// Refuses to read a store whose making was cut off, or one that is gone.
+pub(crate) fn refuse_unmade(folder: &Folder) -> Result<(), OpenError> {
+    let aside = folder.path().join(MAKING);
+    let unfinished = || OpenError::Unfinished { folder: folder.path().to_path_buf() };
+    if is_halfway(folder, &aside) {
+        return Err(unfinished());
+    }
+    if at_home(folder) == 0 {
+        is_new(folder)?;
+        if aside.is_dir() {
+            return Err(unfinished());
+        }
+    }
+    Ok(())
 }
 
 /// Whether both halves are there and larger than a making leaves them. Such files are not read twice.
@@ -60,8 +71,8 @@ fn look(folder: &Folder) -> Result<Found, OpenError> {
 }
 
 /// Refuses to make a store where one was that is gone with what it had acknowledged.
-fn is_new(folder: &Folder) -> Result<(), OpenError> {
-    match Promise::read(folder.path()) {
+pub(crate) fn is_new(folder: &Folder) -> Result<(), OpenError> {
+    match Promise::read(folder.path())? {
         Some((_, acknowledged)) if acknowledged > Group(0) => {
             Err(OpenError::Shorter { journal_last: Group(0), acknowledged })
         }
@@ -71,16 +82,25 @@ fn is_new(folder: &Folder) -> Result<(), OpenError> {
 
 /// Goes on where a cut has left one half to be moved; whether that was so.
 fn complete(folder: &Folder, aside: &Path) -> io::Result<bool> {
-    let is_at = |place: &Path, half: &str| place.join(half).is_dir();
-    let at_home = HALVES.iter().filter(|half| is_at(folder.path(), half)).count();
-    let is_halfway = at_home == 1 && HALVES.iter().all(|half| is_at(folder.path(), half) || is_at(aside, half));
+    let is_halfway = is_halfway(folder, aside);
     if is_halfway {
         move_in(folder, aside)?;
-    } else if at_home == HALVES.len() {
+    } else if at_home(folder) == HALVES.len() {
         // The cut came before this. If there is something else in it, that is none of ours.
         let _ = fs::remove_dir(aside);
     }
     Ok(is_halfway)
+}
+
+/// Whether one half is in its place, and the other still aside.
+fn is_halfway(folder: &Folder, aside: &Path) -> bool {
+    let is_somewhere = |half: &str| folder.path().join(half).is_dir() || aside.join(half).is_dir();
+    at_home(folder) == 1 && HALVES.into_iter().all(is_somewhere)
+}
+
+/// How many halves are in their place.
+fn at_home(folder: &Folder) -> usize {
+    HALVES.iter().filter(|half| folder.path().join(half).is_dir()).count()
 }
 
 fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError> {

@@ -132,7 +132,7 @@ pub(crate) fn replay(
         groups += 1;
     })?;
     let journal_last = journal.last();
-    if let Some((store, acknowledged)) = Promise::read(folder.path())
+    if let Some((store, acknowledged)) = Promise::read(folder.path())?
         && store == identity.store
         && acknowledged > journal_last
     {

@@ -7,7 +7,7 @@
 //! is said here, or has been exchanged for an older one.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,9 +199,17 @@ fn line(map: &MmapRaw, number: usize) -> &[AtomicU64; WORDS] {
 impl Promise {
     /// The store whose file it is, and what was promised of it; none where the file is missing or knows nothing.
     /// Changes nothing.
-    pub(crate) fn read(folder: &Path) -> Option<(StoreId, Group)> {
-        let bytes = std::fs::read(folder.join(Slots::FILE_NAME)).ok().filter(|bytes| bytes.len() == FILE_BYTES)?;
-        let mut rest = bytes.strip_prefix(&MAGIC)?;
+    pub(crate) fn read(folder: &Path) -> Result<Option<(StoreId, Group)>, OpenError> {
+        let path = folder.join(Slots::FILE_NAME);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Self::decode(&bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(OpenError::Folder { path, source }),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(StoreId, Group)> {
+        let mut rest = bytes.strip_prefix(&MAGIC).filter(|_| bytes.len() == FILE_BYTES)?;
         Some((StoreId(take_u128(&mut rest)?), Group(take_u64(&mut rest)?)))
     }
 

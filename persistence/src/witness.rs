@@ -20,7 +20,7 @@ use crate::error::CommitError;
 pub(crate) struct Witness {
     /// The two files with the data, open once more, so that they outlive the store if nothing else leads to them any
     /// more.
-    data: [File; 2],
+    data: Mutex<Option<[File; 2]>>,
     journal: Watched,
     others: Mutex<Vec<Watched>>,
 }
@@ -44,14 +44,14 @@ struct FileId {
 impl Witness {
     /// `journal` is the open file at `path`, which takes what is acknowledged; `tables` has the rest.
     pub(crate) fn new(path: PathBuf, journal: &File, tables: &File) -> std::io::Result<Self> {
-        let data = [journal.try_clone()?, tables.try_clone()?];
+        let data = Mutex::new(Some([journal.try_clone()?, tables.try_clone()?]));
         Ok(Self { data, journal: Watched::opened(path, journal)?, others: Mutex::default() })
     }
 
     /// Keeps the files with the data open until the process ends: they may be all that is left of what was
     /// acknowledged.
     pub(crate) fn keep_open(&self) {
-        self.data.iter().filter_map(|file| file.try_clone().ok()).for_each(std::mem::forget);
+        std::mem::forget(self.data.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Watches an open file, too.

@@ -7,7 +7,7 @@ mod sweep;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::index::{Expiries, Expiring, Waits};
-pub(crate) use self::outward::{actor_of, expire_in_outbox, outbox_key};
+pub(crate) use self::outward::{expire_in_outbox, outbox_key};
 pub(crate) use self::sweep::{expire_messages, look_again};
 use crate::clock::Steady;
 use crate::envelope::{Header, Origin};

@@ -222,8 +222,9 @@ impl Receipt {
                 Whereabouts::Replayed(_) | Whereabouts::Unknown => {
                     let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted);
                     core.gate.durable(last.max(self.ticket)).await?;
-                    let has_expired = core.expiries.dropped(self.id).is_some();
-                    return Ok(if has_expired { Outcome::Expired } else { Outcome::Handled });
+                    let Some(dropped) = core.expiries.dropped(self.id) else { return Ok(Outcome::Handled) };
+                    core.gate.durable(dropped).await?;
+                    return Ok(Outcome::Expired);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! One page of a tree: its header, and the nodes in it.
 
+const _: () = assert!(size_of::<usize>() == 8, "a store needs a 64-bit system: LMDB's pages are others elsewhere");
+
 /// Before everything else on a page.
 pub(super) const HEADER_BYTES: usize = 16;
 /// Before the key of a node.
@@ -25,6 +27,8 @@ pub(super) struct Header {
     pub(super) flags: u16,
     lower: u16,
     upper: u16,
+    /// How many pages an overflow page begins; it stands where others have their bounds.
+    pub(super) pages: u32,
 }
 
 /// A page of a tree whose nodes lie within it, without a gap.
@@ -48,12 +52,13 @@ pub(super) enum Value<'b> {
 
 impl Header {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self { page: u64_at(bytes, 0), flags: u16_at(bytes, 10), lower: u16_at(bytes, 12), upper: u16_at(bytes, 14) }
-    }
-
-    /// How many pages an overflow page begins; it stands where others have their bounds.
-    pub(super) fn pages(self) -> u32 {
-        u32::from(self.upper) << 16 | u32::from(self.lower)
+        Self {
+            page: u64_at(bytes, 0),
+            flags: u16_at(bytes, 10),
+            lower: u16_at(bytes, 12),
+            upper: u16_at(bytes, 14),
+            pages: u32_at(bytes, 12),
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl<P: Pages> Walk<'_, P> {
         self.read(first, &mut header)?;
         let header = Header::of(&header);
         let needed = (HEADER_BYTES as u64 + u64::from(bytes)).div_ceil(self.meta.page_bytes as u64);
-        let count = u64::from(header.pages());
+        let count = u64::from(header.pages);
         // LMDB writes a list of free pages twice in one commit, and leaves it the pages of the first, longer one.
         let fits = count == needed || (order == Order::Number && count > needed);
         if header.page != first || header.flags != OVERFLOW || !fits {

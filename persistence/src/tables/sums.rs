@@ -2,7 +2,7 @@
 //! is not there is a claim like any other, and LMDB cannot be asked for it: a bit in a key, or an older page, and the
 //! record is missing without a trace. So what was written is counted with it, and compared when the tables are opened.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 use crate::error::{Damage, OpenError};
 use crate::hash::mixed;
@@ -10,7 +10,7 @@ use crate::key::{Key, Table, take_u64};
 use crate::record::HEADER_BYTES;
 
 /// Of which table, and of which partition; 0 where a table has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     table: Table,
     partition: u16,
@@ -26,7 +26,7 @@ pub(super) struct Sum {
 
 /// Over all tables; those without a record are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Sums(BTreeMap<Place, Sum>);
+pub(crate) struct Sums(FxHashMap<Place, Sum>);
 
 impl Place {
     pub(super) const BYTES: usize = 1 + 2;

@@ -11,7 +11,7 @@ use super::{Core, Effect};
 use crate::address::Address;
 use crate::cluster::{Departure, Outgoing, Peer};
 use crate::dead_letters::{Slot, Whereabouts, known_of};
-use crate::expiry::{EXPIRED, Expiring, actor_of, outbox_key};
+use crate::expiry::{EXPIRED, Expiring, outbox_key};
 use crate::message::MessageId;
 use crate::waiter::{Outcome, Waiter};
 
@@ -89,7 +89,10 @@ impl Core {
             self.departs(&mut outgoing, peer, Departure { lane, position, flags: 0, expires: None, envelope });
         }
         self.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-        self.tell_of_expired_letter(&actor_of(address.as_ref(), peer), position);
+        match &address {
+            Some(address) => self.tell_of_expired_letter(address, position),
+            None => self.tell_of_expired_letter(&format_args!("on {}", peer.name), position),
+        }
         self.shelf.warn(&self.name);
         if let (true, Some(address)) = (oldest.is_some(), address) {
             self.shelf.alarm_dropped(&self.name, &address);

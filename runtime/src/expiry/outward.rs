@@ -82,7 +82,8 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
         Ok(permit) => permit,
         Err(error) => {
             if matches!(error, AdmissionError::TooLarge { .. }) {
-                core.tell_of_too_large_a_letter(&actor_of(address.as_ref(), peer), position, &error);
+                let actor = address.as_ref().map_or_else(|| format!("on {}", peer.name), ToString::to_string);
+                core.tell_of_too_large_a_letter(&actor, position, &error);
             }
             look_again(core, [expiring]);
             return core.store.failure().is_none().then_some(());
@@ -90,11 +91,6 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     };
     core.bury_outward(permit, OutwardBurial { slot, peer, lane, expiring, record, address, notice });
     Some(())
-}
-
-/// How a log names the actor that a message was to go to.
-pub(crate) fn actor_of(address: Option<&Address>, peer: &Peer) -> String {
-    address.map_or_else(|| format!("on {}", peer.name), ToString::to_string)
 }
 
 impl Core {

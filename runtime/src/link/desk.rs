@@ -131,10 +131,13 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
         core.gate.durable(core.shelf.newest()).await?;
         if core.shelf.revived() == revived {
             for (id, _) in wanted.drain() {
-                let fate = match core.shelf.whereabouts(id) {
-                    _ if core.expiries.dropped(id).is_some() => Fate::Expired,
-                    Whereabouts::Gone(_, reason) => Whereabouts::outcome(reason).into(),
-                    _ => Fate::Handled(None),
+                let fate = match (core.expiries.dropped(id), core.shelf.whereabouts(id)) {
+                    (Some(dropped), _) => {
+                        core.gate.durable(dropped).await?;
+                        Fate::Expired
+                    }
+                    (None, Whereabouts::Gone(_, reason)) => Whereabouts::outcome(reason).into(),
+                    (None, _) => Fate::Handled(None),
                 };
                 tell(peer, id, fate);
             }

@@ -4,15 +4,20 @@
 //! that the writer and the checkpointer refresh; nothing asks LMDB or the disk on the way, except to confirm a
 //! refusal.
 
+mod growers;
+
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
-use tokio::sync::{Notify, Semaphore, TryAcquireError};
+use tokio::sync::{Semaphore, TryAcquireError};
 
+use self::growers::{Grower, Growers};
 use crate::chunk;
 use crate::error::{AdmissionError, CommitError, Environment};
-use crate::limits::{GROWING, Limits, OUTSIDE, Share, UNIT_BYTES};
+use crate::limits::{GROWING, LAST, Limits, OUTSIDE, Share, UNIT_BYTES};
 use crate::overlay::Held;
 use crate::queue::CHANGE_BYTES;
 
@@ -23,9 +28,9 @@ pub enum Class {
     Outside,
     /// Work in progress.
     Turn {
-        /// Whether it leaves more behind than it removes. If so it waits above 95 % of either map; otherwise it
-        /// always passes, since it is what makes room.
-        grows: bool,
+        /// How many bytes more it leaves behind than it removes. With any it waits above 95 % of either map, where one goes at
+        /// a time, the newest first; with none it always passes, since it is what makes room.
+        growth: usize,
     },
 }
 
@@ -38,21 +43,29 @@ pub struct Permit<'a> {
     units: u32,
 }
 
+/// How full one of the maps is, in bytes.
+struct Usage {
+    which: Environment,
+    used: u64,
+    map: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
     turns: Semaphore,
     units: Semaphore,
-    /// Wakes turns that wait above 95 %: after every refresh of the numbers below, and at the end.
-    refreshed: Notify,
-    /// The alarm about waiting turns was given, and the store has been that full since.
-    alarmed: AtomicBool,
+    /// Turns that wait above 95 %.
+    growers: Growers,
     journal_used: AtomicU64,
     tables_used: AtomicU64,
     overlay_bytes: AtomicU64,
     overlay_changes: AtomicU64,
     disk_free: AtomicU64,
     disk_headroom: u64,
+    /// How large the two files can become on the disk as it is.
+    journal_disk: AtomicU64,
+    tables_disk: AtomicU64,
     folder: PathBuf,
     failure: OnceLock<CommitError>,
 }
@@ -62,14 +75,15 @@ impl Admission {
         Self {
             turns: Semaphore::new(limits.queue_turns),
             units: Semaphore::new(limits.queue_units as usize),
-            refreshed: Notify::new(),
-            alarmed: AtomicBool::new(false),
+            growers: Growers::default(),
             journal_used: AtomicU64::new(0),
             tables_used: AtomicU64::new(0),
             overlay_bytes: AtomicU64::new(0),
             overlay_changes: AtomicU64::new(0),
             disk_free: AtomicU64::new(u64::MAX),
             disk_headroom,
+            journal_disk: AtomicU64::new(u64::MAX),
+            tables_disk: AtomicU64::new(u64::MAX),
             folder,
             failure: OnceLock::new(),
             limits,
@@ -85,14 +99,15 @@ impl Admission {
             outcome => return outcome,
         }
         let units = self.units_of(bytes)?;
+        let mut waiting = None;
         loop {
-            self.wait_for_store(class).await?;
+            self.wait_for_store(class, &mut waiting).await?;
             // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
             // it for long.
             let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
             let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
             // The wait may have been long, and many may have waited for the same room.
-            match self.check_store(class) {
+            match self.check_store(class, waiting.as_ref()) {
                 Ok(()) => {
                     turn.forget();
                     taken.forget();
@@ -106,7 +121,7 @@ impl Admission {
 
     /// Takes room if there is some.
     pub(crate) fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
-        self.check_store(class)?;
+        self.check_store(class, None)?;
         let units = self.units_of(bytes)?;
         let refuse = |error| match error {
             TryAcquireError::NoPermits => AdmissionError::QueueFull,
@@ -122,17 +137,15 @@ impl Admission {
     pub(crate) fn release(&self, turns: usize, units: usize) {
         self.turns.add_permits(turns);
         self.units.add_permits(units);
-        if self.alarmed.load(Ordering::SeqCst) {
-            // What is queued counts as used, so its end can be what a turn waits for.
-            self.refreshed.notify_waiters();
-        }
+        // What is queued counts as used, so its end can be what a turn waits for.
+        self.wake();
     }
 
     /// Ends admission: waiting callers are told, later ones are refused.
     pub(crate) fn close(&self) {
         self.turns.close();
         self.units.close();
-        self.refreshed.notify_waiters();
+        self.growers.wake_all();
     }
 
     /// Records why the store stopped; the first reason stays.
@@ -157,6 +170,13 @@ impl Admission {
         self.wake();
     }
 
+    /// What the disk has for the two files, set aside or free.
+    pub(crate) fn set_disk(&self, journal: u64, tables: u64) {
+        self.journal_disk.store(journal, Ordering::Relaxed);
+        self.tables_disk.store(tables, Ordering::Relaxed);
+        self.wake();
+    }
+
     pub(crate) fn set_overlay(&self, held: Held) {
         self.overlay_bytes.store(held.bytes as u64, Ordering::Relaxed);
         self.overlay_changes.store(held.changes as u64, Ordering::Relaxed);
@@ -177,14 +197,11 @@ impl Admission {
     /// Whether submissions from outside are refused for want of room in a map. Then everything durable goes to the
     /// tables at once, since only that frees pages.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.check_maps(OUTSIDE).is_err()
+        self.is_disk_low() || self.check_maps(OUTSIDE).is_err()
     }
 
     /// Looks how much of the disk is free. A system call; not for the way of a submission.
     pub(crate) fn refresh_disk(&self) -> u64 {
-        if self.disk_headroom == 0 {
-            return u64::MAX;
-        }
         // A file system that does not answer says nothing about its room; the commit will find out.
         let free =
             rustix::fs::statvfs(&self.folder).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
@@ -192,56 +209,65 @@ impl Admission {
         free
     }
 
-    async fn wait_for_store(&self, class: Class) -> Result<(), AdmissionError> {
-        loop {
-            let refreshed = self.refreshed.notified();
-            match self.check_store(class) {
-                Err(full @ AdmissionError::StoreFull { .. }) if class == (Class::Turn { grows: true }) => {
-                    if self.alarmed.swap(true, Ordering::SeqCst) {
-                        refreshed.await;
-                    } else {
-                        // Looked at once more: nobody was told of room that was made before the alarm.
-                        tracing::debug!(%full, "turns that would grow the store wait until there is room");
-                    }
+    async fn wait_for_store<'a>(
+        &'a self,
+        class: Class,
+        waiting: &mut Option<Grower<'a>>,
+    ) -> Result<(), AdmissionError> {
+        let Class::Turn { growth: growth @ 1.. } = class else { return self.check_store(class, None) };
+        if waiting.is_none() {
+            match self.check_store(class, None) {
+                Err(full @ AdmissionError::StoreFull { .. }) => {
+                    tracing::debug!(%full, growth, "a turn that would grow the store waits until there is room");
+                    *waiting = Some(Grower::join(self, growth));
                 }
                 outcome => return outcome,
             }
         }
+        poll_fn(|context| {
+            if let Some(grower) = &waiting {
+                grower.listen(context);
+            }
+            match self.check_store(class, waiting.as_ref()) {
+                Err(AdmissionError::StoreFull { .. }) => Poll::Pending,
+                outcome => Poll::Ready(outcome),
+            }
+        })
+        .await
     }
 
-    fn check_store(&self, class: Class) -> Result<(), AdmissionError> {
+    /// `waiting` is the place of one that waits.
+    fn check_store(&self, class: Class, waiting: Option<&Grower<'_>>) -> Result<(), AdmissionError> {
         if self.turns.is_closed() {
             return Err(self.gone());
         }
-        let share = match class {
-            Class::Outside => OUTSIDE,
-            Class::Turn { grows: true } => GROWING,
-            Class::Turn { grows: false } => return Ok(()),
-        };
-        self.check_maps(share)?;
-        let headroom = self.disk_headroom;
-        if class == Class::Outside && self.disk_free.load(Ordering::Relaxed) < headroom {
-            // Refused only after a fresh look: with nothing admitted nobody else would look again.
-            let free = self.refresh_disk();
-            if free < headroom {
-                return Err(AdmissionError::DiskFull { free, headroom });
+        match class {
+            Class::Outside => {
+                // Refused only after a fresh look: with nothing admitted nobody else would look again.
+                if self.is_disk_low() {
+                    let (free, headroom) = (self.refresh_disk(), self.disk_headroom);
+                    if free < headroom {
+                        return Err(AdmissionError::DiskFull { free, headroom });
+                    }
+                }
+                self.check_maps(OUTSIDE)
+            }
+            Class::Turn { growth: 0 } => Ok(()),
+            Class::Turn { .. } => {
+                let full = self.check_maps(GROWING).err();
+                let may_go = || waiting.is_some_and(|waiting| waiting.may_go(self.room_to_grow()));
+                full.filter(|_| !may_go()).map_or(Ok(()), Err)
             }
         }
-        Ok(())
     }
 
-    /// What is on its way counts in both environments: first it goes into the journal, then into the tables, where
-    /// each change may cost a page of its own.
+    /// Whether less of the disk is free than others are to find.
+    fn is_disk_low(&self) -> bool {
+        self.disk_free.load(Ordering::Relaxed) < self.disk_headroom
+    }
+
     fn check_maps(&self, share: Share) -> Result<(), AdmissionError> {
-        let Limits { queue_turns, queue_units, page_bytes, journal_map, tables_map, .. } = self.limits;
-        let turns = queue_turns.saturating_sub(self.turns.available_permits()) as u64;
-        let queued = ((queue_units as usize).saturating_sub(self.units.available_permits()) * UNIT_BYTES) as u64;
-        let changes = self.overlay_changes.load(Ordering::Relaxed);
-        let journal = self.journal_used() + queued;
-        let tables = self.tables_used() + self.overlay_bytes() + queued + (changes + turns) * page_bytes;
-        for (which, used, map) in
-            [(Environment::Journal, journal, journal_map), (Environment::Tables, tables, tables_map)]
-        {
+        for Usage { which, used, map } in self.usage(share) {
             if used > self.limits.usable(map, share) {
                 let used_percent = u8::try_from(u128::from(used) * 100 / u128::from(map.max(1))).unwrap_or(u8::MAX);
                 return Err(AdmissionError::StoreFull { used_percent, which });
@@ -250,11 +276,42 @@ impl Admission {
         Ok(())
     }
 
-    fn wake(&self) {
-        if self.alarmed.load(Ordering::Relaxed) && self.check_maps(GROWING).is_ok() {
-            self.alarmed.store(false, Ordering::Relaxed);
+    /// By how much one turn may grow the store. Without a limit below 95 %; above, a part of what is left, so that those who need
+    /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
+    /// ever shrink otherwise.
+    fn room_to_grow(&self) -> usize {
+        if self.check_maps(GROWING).is_ok() {
+            return usize::MAX;
         }
-        self.refreshed.notify_waiters();
+        let left = |Usage { used, map, .. }| self.limits.usable(map, LAST).saturating_sub(used);
+        let left = self.usage(LAST).map(left).into_iter().min().unwrap_or(0);
+        usize::try_from(left).unwrap_or(usize::MAX) / LAST_PARTS
+    }
+
+    /// How full the maps are. What is on its way counts in both: first it goes into the journal, then into the tables, where each
+    /// change may cost a page of its own. For turns a map is no larger than the disk allows.
+    fn usage(&self, share: Share) -> [Usage; 2] {
+        let Limits { queue_turns, queue_units, page_bytes, journal_map, tables_map, .. } = self.limits;
+        let turns = queue_turns.saturating_sub(self.turns.available_permits()) as u64;
+        let queued = ((queue_units as usize).saturating_sub(self.units.available_permits()) * UNIT_BYTES) as u64;
+        let changes = self.overlay_changes.load(Ordering::Relaxed);
+        let journal = self.journal_used() + queued;
+        let tables = self.tables_used() + self.overlay_bytes() + queued + (changes + turns) * page_bytes;
+        // Those outside keep away from a full disk by its headroom.
+        let bound = |map: u64, disk: &AtomicU64| {
+            if share == OUTSIDE { map } else { map.min(disk.load(Ordering::Relaxed)) }
+        };
+        [
+            Usage { which: Environment::Journal, used: journal, map: bound(journal_map, &self.journal_disk) },
+            Usage { which: Environment::Tables, used: tables, map: bound(tables_map, &self.tables_disk) },
+        ]
+    }
+
+    /// Lets go whoever may, of those that wait to grow the store.
+    fn wake(&self) {
+        if self.growers.is_used() {
+            self.growers.wake(self.room_to_grow());
+        }
     }
 
     fn units_of(&self, bytes: usize) -> Result<u32, AdmissionError> {
@@ -288,6 +345,9 @@ impl Drop for Permit<'_> {
         }
     }
 }
+
+/// A turn takes one of so many equal parts of what is left above 95 %, at most.
+const LAST_PARTS: usize = 4;
 
 #[cfg(test)]
 mod tests;

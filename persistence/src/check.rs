@@ -10,6 +10,7 @@
 
 mod meta;
 mod page;
+mod progress;
 mod walk;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use self::meta::{META_BYTES, Meta, newest};
+use self::progress::Told;
 use self::walk::walk;
 use crate::error::{Damage, Environment, OpenError};
 use crate::folder::failed;
@@ -57,7 +59,8 @@ const VISITED_BYTES: usize = record::HEADER_BYTES;
 /// Checks the file of an environment, and shows `visit` the records of its named databases. It must not be written
 /// meanwhile.
 pub(crate) fn check(path: &Path, environment: Environment, visit: &mut Visit<'_>) -> Result<(), OpenError> {
-    let checked = File::open(path).map_err(Stop::Read).and_then(|file| check_pages(&file, visit));
+    let checked =
+        File::open(path).map_err(Stop::Read).and_then(|file| check_pages(&Told::new(&file, environment), visit));
     checked.map_err(|stop| match stop {
         Stop::Flaw(Flaw { page, reason }) => OpenError::Pages { environment, page, reason },
         Stop::Record(damage) => damage.into(),

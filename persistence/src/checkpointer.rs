@@ -7,14 +7,16 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::admission::Admission;
 use crate::error::CommitError;
 use crate::ids::Group;
 use crate::queue::Ending;
+use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::statistics::add;
 use crate::tables::Tables;
 
-/// How often the files of the store are looked for at least: an idle store, too, notices within this that they are gone.
+/// How often the files of the store and their disk are looked at, at least: an idle store, too, notices within this that they are gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The state of the conversation between the writer and the checkpointer.
@@ -93,9 +95,9 @@ impl Checkpoints {
     }
 
     /// Waits until a checkpoint is due; how to end, if it is time for that. Looks after the files of the store meanwhile.
-    fn wait_until_due(&self, shared: &Shared) -> Result<Option<Ending>, CommitError> {
+    fn wait_until_due(&self, shared: &Shared, files: &Files) -> Result<Option<Ending>, CommitError> {
         while !self.wait_while(LOOK_EVERY, |state| !state.pending && state.ending.is_none()) {
-            shared.witness.look()?;
+            files.look(shared)?;
         }
         let mut age = shared.limits.checkpoint_age;
         while !age.is_zero() {
@@ -104,7 +106,7 @@ impl Checkpoints {
                 break;
             }
             age -= step;
-            shared.witness.look()?;
+            files.look(shared)?;
         }
         let mut state = self.lock();
         state.pending = false;
@@ -131,19 +133,43 @@ impl Checkpoints {
     }
 }
 
+/// The disk of both data files.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) journal: Reserve,
+    pub(crate) tables: Reserve,
+}
+
+impl Files {
+    /// Whether the files are where they were, and how much disk they have.
+    pub(crate) fn look(&self, shared: &Shared) -> Result<(), CommitError> {
+        shared.witness.look()?;
+        self.renew(&shared.admission);
+        Ok(())
+    }
+
+    /// How much disk they have, and how much is left for others.
+    pub(crate) fn renew(&self, admission: &Admission) {
+        let (journal, tables) = (self.journal.renew(), self.tables.renew());
+        // Either may take half of what is free.
+        let free = admission.refresh_disk() / 2;
+        admission.set_disk(journal.saturating_add(free), tables.saturating_add(free));
+    }
+}
+
 /// Runs until the store ends. An error poisons the store: the journal has everything, but could not be cut any more.
-pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
+pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables, files: &Files) -> Result<(), CommitError> {
     loop {
-        match shared.checkpoints.wait_until_due(shared)? {
+        match shared.checkpoints.wait_until_due(shared, files)? {
             Some(Ending::Abandon) => return Ok(()),
-            Some(Ending::Clean) => return checkpoint(shared, tables),
-            None => checkpoint(shared, tables)?,
+            Some(Ending::Clean) => return checkpoint(shared, tables, files),
+            None => checkpoint(shared, tables, files)?,
         }
     }
 }
 
-fn checkpoint(shared: &Arc<Shared>, tables: &Tables) -> Result<(), CommitError> {
-    shared.witness.look()?;
+fn checkpoint(shared: &Arc<Shared>, tables: &Tables, files: &Files) -> Result<(), CommitError> {
+    files.look(shared)?;
     let Some(frozen) = shared.overlay.freeze() else { return Ok(()) };
     tables.clear_stale_readers();
     tables.apply(&frozen)?;

@@ -6,6 +6,7 @@
 use std::ops::Deref;
 
 use crate::key::{EncodedKey, KEY_BYTES_MAX, Table, take_u32};
+use crate::queue::CHANGE_BYTES;
 use crate::record;
 
 /// A record and its header. It fits one page of 4 KiB behind LMDB's page header; and as an entry of a leaf, with the
@@ -35,6 +36,13 @@ pub(crate) struct Whole {
 pub(crate) struct ChunkKey {
     bytes: [u8; Self::BYTES_MAX],
     len: usize,
+}
+
+/// About what a record with a value of so many bytes takes in a store: with its key, and in chunks where it is large. For a
+/// [`Class::Turn`](crate::Class::Turn), which says by how much it grows the store.
+#[must_use]
+pub const fn footprint(value_bytes: usize) -> usize {
+    CHANGE_BYTES + value_bytes + overhead(value_bytes)
 }
 
 /// What a value takes in the tables beyond its bytes, if it is cut into chunks.

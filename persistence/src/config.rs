@@ -39,13 +39,18 @@ pub struct Config {
     /// waits for the checkpointer. At least twice `checkpoint_bytes`, so that the one can fill while the other is
     /// written.
     pub overlay_bytes_max: usize,
-    /// Disk that is set aside for each of the two data files when the store is opened (0: none). Takes real disk, and
-    /// turns "disk full" into "map full", which is refused in time. No more than the larger map.
+    /// Disk that is set aside ahead of the end of each of the two data files, as far as its map (32 MiB; 0: none), so that a store can be
+    /// drained on a disk that others have filled. At least twice `checkpoint_bytes`, since LMDB writes a page anew before it
+    /// frees the old one: the pages of one checkpoint are free after the next. Too small: a store that was stopped by a full disk may
+    /// need some room before it can go on; too large: disk that nobody else can use. No more than the larger map.
     pub reserve_disk_bytes: u64,
     /// How much must be free on the file system for submissions from outside (64 MiB; 0: not looked at). Too small:
     /// the disk fills until a commit fails, and the store with it; too large: sends are refused early.
     pub disk_headroom_bytes: u64,
 }
+
+/// Twice the default of `checkpoint_bytes`.
+const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The least map: below it LMDB has no room for its own pages and the headroom that is kept for deletes.
 const MAP_BYTES_MIN: u64 = 1024 * 1024;
@@ -73,6 +78,8 @@ impl Config {
             }
         }
         let map_bytes_max = (isize::MAX as u64) / 4;
+        // The default is cut to the maps where they are smaller.
+        let reserve_max = self.journal_map_bytes.max(self.tables_map_bytes).max(RESERVE_BYTES);
         for (field, value, most) in [
             ("journal_map_bytes", self.journal_map_bytes, map_bytes_max),
             ("tables_map_bytes", self.tables_map_bytes, map_bytes_max),
@@ -82,7 +89,7 @@ impl Config {
             ("group_turns_max", self.group_turns_max as u64, u64::from(u32::MAX)),
             ("group_bytes_max", self.group_bytes_max as u64, 2 * 1024 * 1024 * 1024),
             // Neither file ever needs more; what is set aside is missing to everybody else on the disk.
-            ("reserve_disk_bytes", self.reserve_disk_bytes, self.journal_map_bytes.max(self.tables_map_bytes)),
+            ("reserve_disk_bytes", self.reserve_disk_bytes, reserve_max),
         ] {
             if value > most {
                 return Err(ConfigError::TooLarge { field, value, most });
@@ -119,7 +126,7 @@ impl Default for Config {
             checkpoint_bytes: 16 * MIB,
             checkpoint_age: Duration::from_secs(1),
             overlay_bytes_max: 128 * MIB,
-            reserve_disk_bytes: 0,
+            reserve_disk_bytes: RESERVE_BYTES,
             disk_headroom_bytes: 64 * MIB as u64,
         }
     }

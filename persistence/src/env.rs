@@ -3,17 +3,16 @@
 //! Default flags only for what is written: everything else either loses acknowledged data in a power cut or corrupts.
 //! Read transactions are not tied to threads, since any thread may read.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use heed::types::Bytes;
 use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 
 use crate::check::{Visit, check};
 use crate::error::{Environment, OpenError};
 use crate::folder::failed;
+use crate::reserve::allocate;
 
 pub(crate) type Env = heed::Env<WithoutTls>;
 /// A database of plain bytes; what they mean is decided above.
@@ -37,8 +36,6 @@ pub(crate) struct Settings {
     pub(crate) map_bytes: u64,
     /// How many named databases it may hold.
     pub(crate) databases: u32,
-    /// Disk to set aside for the data file.
-    pub(crate) reserve_bytes: u64,
 }
 
 /// Makes an environment, in a folder that it makes too. The caller holds the lock of the store.
@@ -50,21 +47,19 @@ pub(crate) fn make(folder: &Path, settings: Settings) -> Result<Env, OpenError> 
 /// Opens the environment in `folder`, once all of its pages were looked at; refuses to make one. The caller holds the
 /// lock of the store.
 pub(crate) fn open(folder: &Path, settings: Settings, visit: &mut Visit<'_>) -> Result<Env, OpenError> {
-    let Settings { environment, map_bytes, reserve_bytes, .. } = settings;
+    let environment = settings.environment;
     if !has_data(folder)? {
         return Err(OpenError::Missing { environment });
     }
     check(&folder.join(DATA_FILE), environment, visit)?;
-    if reserve_bytes > 0 {
-        reserve(&folder.join(DATA_FILE), reserve_bytes.min(map_bytes)).map_err(failed(folder))?;
-    }
     open_to_write(folder, settings)
 }
 
 fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, databases, .. } = settings;
     // LMDB writes to it through a map: without a block on the disk that ends the process with a signal.
-    reserve(&folder.join(LOCK_FILE), LOCK_FILE_BYTES).map_err(failed(folder))?;
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(LOCK_FILE));
+    lock.and_then(|lock| allocate(&lock, LOCK_FILE_BYTES)).map_err(failed(folder))?;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
@@ -125,14 +120,4 @@ fn open_mapped(options: &mut EnvOpenOptions<WithoutTls>, folder: &Path, flags: E
     // by no other means while the environment lives; the folder is documented as local. The flags are none, so that
     // LMDB's own locks hold as well; or those of an environment that is only read, which needs none beside that lock.
     unsafe { options.flags(flags).open(folder) }
-}
-
-/// Sets disk blocks aside without changing the length of the file, which is how LMDB tells a new one. Before LMDB has
-/// it open. A file system that cannot do that is left to do without.
-fn reserve(path: &Path, bytes: u64) -> std::io::Result<()> {
-    let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
-        Err(Errno::OPNOTSUPP) => Ok(()),
-        reserved => Ok(reserved?),
-    }
 }

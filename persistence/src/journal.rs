@@ -60,7 +60,7 @@ struct Held {
 impl Journal {
     /// Makes the journal of a new store.
     pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
-        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes: 0 };
+        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
         let env = env::make(folder, settings)?;
         let log = unnamed_database(&env).map_err(storage)?;
         let journal = Self::new(env, log);
@@ -70,8 +70,8 @@ impl Journal {
     }
 
     /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
-    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<Self, OpenError> {
-        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0, reserve_bytes };
+    pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<Self, OpenError> {
+        let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
         let env = env::open(folder, settings, &mut |_, _, _| Ok(()))?;
         let log = unnamed_database(&env).map_err(storage)?;
         Ok(Self::new(env, log))

@@ -62,6 +62,7 @@ mod overlay;
 mod queue;
 mod record;
 mod recover;
+mod reserve;
 mod shared;
 mod slots;
 mod statistics;
@@ -72,6 +73,7 @@ mod writer;
 
 pub use self::admission::{Class, Permit};
 pub use self::batch::Change;
+pub use self::chunk::footprint;
 pub use self::config::Config;
 pub use self::error::{AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ReadError};
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};

@@ -20,6 +20,8 @@ pub(crate) struct Share {
 pub(crate) const OUTSIDE: Share = Share { percent: 80, pages_left: 96 };
 /// Above this turns that grow the store wait.
 pub(crate) const GROWING: Share = Share { percent: 95, pages_left: 64 };
+/// Above this they wait without exception; between the two one goes at a time.
+pub(crate) const LAST: Share = Share { percent: 98, pages_left: 48 };
 
 /// What the writer and the checkpointer keep to.
 #[derive(Debug, Clone)]

@@ -49,8 +49,8 @@ pub struct Opened {
 /// Opens both halves of the store, checks that they belong together, and raises the epoch.
 pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, OpenError> {
     let created = making::make_unless_there(folder, config)?;
-    let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, config.reserve_disk_bytes)?;
-    let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes, config.reserve_disk_bytes)?;
+    let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes)?;
+    let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes)?;
     let Found::Store(identity) = find(Some(&journal), Some(&tables))? else {
         return Err(OpenError::NoStore { folder: folder.path().to_path_buf() });
     };

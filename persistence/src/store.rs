@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use self::threads::Running;
 use crate::admission::{Admission, Class, Permit};
+use crate::checkpointer::Files;
 use crate::config::Config;
 use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
 use crate::folder::Folder;
@@ -22,6 +23,7 @@ use crate::meta::Identity;
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::recover::{Opened, Recovered, recover};
+use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
@@ -79,12 +81,14 @@ impl Store {
         admission.set_journal_used(journal.used_bytes());
         admission
             .set_tables_used(tables.used_bytes().map_err(|error| OpenError::storage(Environment::Tables, &error))?);
-        admission.refresh_disk();
-
         let half = |environment| move |error| OpenError::storage(environment, &error);
         let journal_file = journal.file().map_err(half(Environment::Journal))?;
         let tables_file = tables.file().map_err(half(Environment::Tables))?;
         let witness = folder.watch(&journal_file, &tables_file)?;
+        let files = Files {
+            journal: Reserve::new(journal_file, config.reserve_disk_bytes, config.journal_map_bytes),
+            tables: Reserve::new(tables_file, config.reserve_disk_bytes, config.tables_map_bytes),
+        };
         let behind = !tail.is_empty();
         let overlay = Overlay::new(tables.clone(), tail);
         admission.set_overlay(overlay.read().held());
@@ -103,7 +107,8 @@ impl Store {
         }
         let path = folder.path().to_path_buf();
         let promise = Promise::open(&path, identity.store, journal.last())?;
-        let running = Running::start(folder, &shared, journal, tables, last, promise)?;
+        files.renew(&shared.admission);
+        let running = Running::start(folder, &shared, journal, tables, files, last, promise)?;
         let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;

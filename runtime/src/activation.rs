@@ -21,6 +21,7 @@ use crate::dead_letters::Reason;
 use crate::envelope::Header;
 use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
 use crate::failure::Failure;
+use crate::growth;
 use crate::hold;
 use crate::mailbox::{Inner, Mailbox, Next, Presence};
 use crate::query::{Open, Question};
@@ -54,6 +55,15 @@ struct Handled {
     record: Option<Bytes>,
     forget: bool,
     is_repeated: bool,
+}
+
+/// A message that was handled.
+struct Message<'a> {
+    position: Position,
+    header: &'a Header<'a>,
+    payload: &'a [u8],
+    /// What it has in the mailbox, headers included.
+    bytes: usize,
 }
 
 /// What an activation does next.
@@ -257,7 +267,7 @@ impl<A: Actor> Activation<A> {
             // In a box, since most messages have none.
             let recalled = Box::pin(self.core.recall(&self.mailbox, position, request, &header, payload)).await?;
             if recalled != Recalled::New {
-                return Box::pin(self.recalled(loaded, position, &header, recalled)).await;
+                return Box::pin(self.recalled(loaded, position, body, &header, recalled)).await;
             }
         }
         let wants_reply = asked || header.keep_reply || request.is_some();
@@ -285,7 +295,10 @@ impl<A: Actor> Activation<A> {
                 }
                 Ok(())
             }
-            Ok(handled) => self.submit(loaded, position, &header, payload.bytes, handled, &mut staged).await,
+            Ok(handled) => {
+                let message = Message { position, header: &header, payload: payload.bytes, bytes: body.len() };
+                self.submit(loaded, message, handled, &mut staged).await
+            }
             Err(failure) => {
                 self.roll_back(loaded).await?;
                 let held = self.mailbox.lock().holding.take();
@@ -305,7 +318,7 @@ impl<A: Actor> Activation<A> {
             Expiry::Bury => {
                 self.core.fail(&self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
             }
-            Expiry::Drop => match self.core.store.reserve(Class::Turn { grows: false }, 0).await {
+            Expiry::Drop => match self.core.store.reserve(Class::Turn { growth: 0 }, 0).await {
                 Ok(permit) => {
                     self.core.expiries.remove(expires.at, position);
                     self.core.drop_locked(&mut self.mailbox.lock(), &self.mailbox, permit, &mut [expiring]);
@@ -324,6 +337,7 @@ impl<A: Actor> Activation<A> {
         &self,
         loaded: &mut Loaded<A>,
         position: Position,
+        body: &Bytes,
         header: &Header<'_>,
         recalled: Recalled,
     ) -> Result<(), ActorProcessingErr> {
@@ -332,7 +346,8 @@ impl<A: Actor> Activation<A> {
             Recalled::Same(reply) => {
                 let (forget, mut nothing) = (loaded.record.forget, Staged::default());
                 let handled = Handled { reply: Some(reply), record: None, forget, is_repeated: true };
-                return self.submit(loaded, position, header, &[], handled, &mut nothing).await;
+                let message = Message { position, header, payload: &[], bytes: body.len() };
+                return self.submit(loaded, message, handled, &mut nothing).await;
             }
             Recalled::Other => {
                 let failure = "another message was sent under its idempotency key before";
@@ -380,16 +395,12 @@ impl<A: Actor> Activation<A> {
     async fn submit(
         &self,
         loaded: &mut Loaded<A>,
-        position: Position,
-        header: &Header<'_>,
-        payload: &[u8],
+        message: Message<'_>,
         handled: Handled,
         staged: &mut Staged,
     ) -> Result<(), ActorProcessingErr> {
+        let Message { position, header, payload, bytes: message_bytes } = message;
         let Handled { reply, record, forget, is_repeated } = handled;
-        let grows = !staged.sends.is_empty()
-            || staged.timers.grow()
-            || record.as_ref().is_some_and(|record| record.len() > loaded.record.bytes);
         // Reads the message once more, where it has an idempotency key.
         let content = || self.core.content(&self.mailbox, header, payload);
         let content = match header.extension.request() {
@@ -402,7 +413,12 @@ impl<A: Actor> Activation<A> {
             timers: staged.timers.bytes(),
             reply: reply.as_ref().map_or(0, Bytes::len) + content.as_ref().map_or(0, Content::bytes),
         };
-        let permit = match self.core.store.reserve(Class::Turn { grows }, bytes.all()).await {
+        let kept_reply = (header.keep_reply || content.is_some()).then_some(bytes.reply);
+        let records = record.as_ref().map(Bytes::len).into_iter().chain(kept_reply).chain(staged.timers.sizes());
+        let puts = records.chain(staged.sends.iter().map(|send| send.envelope.len()));
+        let replaced = record.as_ref().map(|_| loaded.record.bytes).filter(|bytes| *bytes > 0);
+        let class = growth::turn(puts, replaced.into_iter().chain([message_bytes]));
+        let permit = match self.core.store.reserve(class, bytes.all()).await {
             Ok(permit) => permit,
             Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {
                 self.roll_back(loaded).await?;

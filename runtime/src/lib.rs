@@ -107,6 +107,7 @@ mod failure;
 mod fits;
 mod gate;
 mod group;
+mod growth;
 mod hand;
 mod handle;
 mod hold;

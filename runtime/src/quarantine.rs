@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{Class, MailboxId, Position};
+use everpost_persistence::{MailboxId, Position};
 use tokio::sync::Notify;
 
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::gate::NodeEnded;
+use crate::growth;
 use crate::mailbox::{Failures, Mailbox};
 
 /// Who may run while suspects are being cleared.
@@ -199,7 +200,7 @@ async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<()
         }
         inner.rules.acquit(position).map_or(0, |failures| failures.encode().len())
     };
-    let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, bytes).await else {
+    let Ok(permit) = core.store.reserve(growth::record(bytes), bytes).await else {
         return Ok(());
     };
     let ticket = {
@@ -217,7 +218,7 @@ async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<()
 
 /// None when the store takes nothing any more.
 async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, record: Bytes) -> Option<Position> {
-    let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
+    let permit = core.store.reserve(growth::record(record.len()), record.len()).await.ok()?;
     let mut inner = mailbox.lock();
     let (ticket, ()) = core.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
     inner.last_submitted = ticket;
@@ -228,7 +229,8 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
-    let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await.ok()?;
+    let class = growth::turn([record.len()], [envelope.len()]);
+    let permit = core.store.reserve(class, record.len()).await.ok()?;
     tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     // It cannot stay: it would be the next thing that the process dies of.
     let slot = core.shelf.slot_in_any_case();

@@ -1,5 +1,6 @@
 //! A full store refuses those outside, with an error that says what is full; turns go on, and room comes back.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -142,8 +143,9 @@ async fn a_disk_without_headroom_is_told_of_once_however_many_sends_are_refused(
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(at).output();
+    fn mount(at: &'a Path, mib: u32) -> Option<Self> {
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
         mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
     }
 }
@@ -157,7 +159,7 @@ impl Drop for SmallDisk<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
     let folder = everpost_tests::folder();
-    let Some(_disk) = SmallDisk::mount(folder.path()) else {
+    let Some(_disk) = SmallDisk::mount(folder.path(), 8) else {
         eprintln!("skipped, needs root");
         return;
     };
@@ -192,7 +194,7 @@ async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all_that_was_acknowledged() {
     let folder = everpost_tests::folder();
-    let Some(_disk) = SmallDisk::mount(folder.path()) else {
+    let Some(_disk) = SmallDisk::mount(folder.path(), 8) else {
         eprintln!("skipped, needs root");
         return;
     };
@@ -249,4 +251,54 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
     let expected: Vec<_> = (0..=acknowledged).collect();
     assert!(entries == expected || entries == (0..=acknowledged + 1).collect::<Vec<_>>(), "{entries:?}");
     node.stop().await.unwrap();
+}
+
+/// Nothing was set aside by default: whatever freed room needed some first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_drains_after_a_restart_on_a_disk_that_is_full_to_the_last_byte() {
+    let folder = everpost_tests::folder();
+    let Some(_disk) = SmallDisk::mount(folder.path(), 300) else {
+        eprintln!("skipped, needs root");
+        return;
+    };
+    // The settings of the store are the usual ones.
+    let config = NodeConfig { stop_timeout: Duration::from_millis(100), ..everpost_tests::config() };
+    let (probe, data) = (Probe::new(), folder.path().join("store"));
+    let node = workers(&data, &probe).config(config.clone()).start().await.unwrap();
+    let mut expected = vec![Vec::new(); 5];
+    for key in 0..expected.len() {
+        node.actor::<Worker>(&key.to_string()).send(Script::new([Step::Wait(GATE)])).await.unwrap();
+    }
+    for number in 0.. {
+        let key = number as usize % expected.len();
+        let script = Script::padded([Step::Append(number)], 20_000);
+        match node.actor::<Worker>(&key.to_string()).send(script).await {
+            Ok(_) => expected[key].push(number),
+            Err(error) => {
+                let refused = refusal(error);
+                assert!(matches!(refused, Refusal::Store(AdmissionError::DiskFull { .. })), "{refused:?}");
+                break;
+            }
+        }
+    }
+    fill(&folder.path().join("ballast"));
+    // The handlers at the gate are cut off, which the error says.
+    soon("it stops", node.stop()).await.unwrap_err();
+    fill(&folder.path().join("more"));
+
+    probe.open(GATE);
+    let node = workers(&data, &probe).config(config).start().await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
+    for (key, expected) in expected.iter().enumerate() {
+        assert_eq!(read(&node.actor::<Worker>(&key.to_string())).await.entries, *expected);
+    }
+    soon("it stops", node.stop()).await.unwrap();
+}
+
+/// Takes everything that is left of a disk.
+fn fill(file: &Path) {
+    let mut file = std::fs::File::create(file).unwrap();
+    for bytes in [1 << 20, 4096, 1] {
+        while file.write(&vec![1; bytes]).is_ok_and(|written| written > 0) {}
+    }
 }

@@ -86,7 +86,7 @@ fn open(folder: &Path) -> Result<Store, OpenError> {
 /// Submits changes of all kinds, in groups of a few.
 fn change(store: &Store, random: &mut Random, content: &mut Content) {
     for _ in 0..60 {
-        let permit = store.try_reserve(Class::Turn { grows: true }, 20_000).unwrap();
+        let permit = store.try_reserve(Class::Turn { growth: 1 }, 20_000).unwrap();
         let (ticket, ()) = store.submit(permit, |stage| {
             for _ in 0..1 + random.below(6) {
                 let partition = Partition(random.below(4) as u16);

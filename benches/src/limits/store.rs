@@ -78,7 +78,7 @@ async fn flow(store: &Store, progress: &Notify, messages: u64, order: Order) -> 
 }
 
 async fn finish(store: &Store, number: u64, position: Position, state: &Bytes) -> Result<Position, Problem> {
-    let permit = store.reserve(Class::Turn { grows: false }, state.len()).await?;
+    let permit = store.reserve(Class::Turn { growth: 0 }, state.len()).await?;
     let (partition, state) = (partition(store, number), state.clone());
     let mailbox = MailboxId(u128::from(number % ACTORS as u64));
     let (ticket, ()) = store.submit(permit, |stage| {

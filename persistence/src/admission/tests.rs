@@ -1,7 +1,7 @@
 //! Admission without a store: numbers in, decisions out.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
@@ -15,7 +15,7 @@ fn admission(turns: usize) -> Admission {
     Admission::new(Limits::new(&config, 4096), "/".into(), 0)
 }
 
-fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -24,7 +24,7 @@ fn a_full_queue_is_a_refusal_or_a_wait() {
     let admission = admission(1);
     let permit = admission.try_reserve(Class::Outside, 10).unwrap();
     assert!(matches!(admission.try_reserve(Class::Outside, 10), Err(AdmissionError::QueueFull)));
-    let mut waiting = pin!(admission.reserve(Class::Turn { grows: true }, 10));
+    let mut waiting = pin!(admission.reserve(Class::Turn { growth: 1 }, 10));
     assert!(poll(waiting.as_mut()).is_pending());
     drop(permit);
     assert!(poll(waiting).is_ready());
@@ -56,7 +56,7 @@ fn classes_stand_back_one_after_the_other() {
         Err(AdmissionError::StoreFull { used_percent, which }) => Some((used_percent, which)),
         Err(other) => panic!("{other}"),
     };
-    let (outside, grows, shrinks) = (Class::Outside, Class::Turn { grows: true }, Class::Turn { grows: false });
+    let (outside, grows, shrinks) = (Class::Outside, Class::Turn { growth: 1 }, Class::Turn { growth: 0 });
     admission.set_tables_used(16 * MIB * 79 / 100);
     assert_eq!((refused(outside), refused(grows), refused(shrinks)), (None, None, None));
     admission.set_tables_used(16 * MIB * 90 / 100);
@@ -70,9 +70,9 @@ fn classes_stand_back_one_after_the_other() {
 fn a_growing_turn_waits_until_there_is_room() {
     let admission = admission(10);
     admission.set_tables_used(16 * MIB);
-    let mut waiting = pin!(admission.reserve(Class::Turn { grows: true }, 10));
+    let mut waiting = pin!(admission.reserve(Class::Turn { growth: 1 }, 10));
     assert!(poll(waiting.as_mut()).is_pending());
-    admission.set_tables_used(15 * MIB + MIB / 2);
+    admission.set_tables_used(16 * MIB / 100 * 98);
     assert!(poll(waiting.as_mut()).is_pending());
     admission.set_tables_used(8 * MIB);
     assert!(poll(waiting).is_ready());
@@ -122,5 +122,32 @@ fn a_full_disk_refuses_outside_work_only() {
     let admission = Admission::new(Limits::new(&config, 4096), "/".into(), u64::MAX);
     admission.refresh_disk();
     assert!(matches!(admission.try_reserve(Class::Outside, 1), Err(AdmissionError::DiskFull { .. })));
-    assert!(admission.try_reserve(Class::Turn { grows: true }, 1).is_ok());
+    assert!(admission.try_reserve(Class::Turn { growth: 1 }, 1).is_ok());
+}
+
+/// Who of them has room.
+fn who_goes(waiting: &mut [Pin<Box<impl Future>>]) -> Vec<bool> {
+    waiting.iter_mut().map(|waiting| poll(waiting.as_mut()).is_ready()).collect()
+}
+
+#[test]
+fn of_turns_that_grow_a_full_store_the_newest_goes_as_far_as_a_part_of_what_is_left() {
+    let admission = admission(10);
+    let growing = |growth| admission.reserve(Class::Turn { growth }, growth);
+    admission.set_tables_used(16 * MIB / 100 * 98);
+    let mut all: Vec<_> = [100, 200, 100_000].into_iter().map(|growth| Box::pin(growing(growth))).collect();
+    for waiting in &mut all {
+        assert!(poll(waiting.as_mut()).is_pending());
+    }
+    let shrinks = admission.try_reserve(Class::Turn { growth: 0 }, 100_000);
+    drop(shrinks.expect("what makes room passes"));
+    // 2 % are left, of which a turn may take a quarter: the newest is too large.
+    admission.set_tables_used(16 * MIB / 100 * 96);
+    assert_eq!(who_goes(&mut all), [false, true, false]);
+    drop(all.remove(1));
+    assert_eq!(who_goes(&mut all), [true, false]);
+    drop(all.remove(0));
+    // Below 95 % whoever waits goes.
+    admission.set_tables_used(16 * MIB / 100 * 90);
+    assert_eq!(who_goes(&mut all), [true]);
 }

@@ -64,7 +64,7 @@ impl Run {
     }
 
     fn turn(&self, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
-        let permit = self.store.try_reserve(Class::Turn { grows: false }, 0).unwrap();
+        let permit = self.store.try_reserve(Class::Turn { growth: 0 }, 0).unwrap();
         let (ticket, ()) = self.store.submit(permit, |stage| {
             for step in steps {
                 let (key, value) = match *step {

@@ -18,7 +18,7 @@ const DATABASES: u32 = 3 + Table::ALL.len() as u32;
 impl Tables {
     /// Makes the tables of a new store.
     pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
-        let env = env::make(folder, settings(map_bytes, 0))?;
+        let env = env::make(folder, settings(map_bytes))?;
         let databases = create(&env).map_err(storage)?;
         let tables = Self { env, databases };
         tables.initialize(identity)?;
@@ -29,9 +29,9 @@ impl Tables {
     /// Opens the environment, with the sums of what is in it. Of a store in use no table is made: one that is not there
     /// was lost, and would come back empty. Only what a format brought with it is missing where tables are of an older
     /// one.
-    pub(crate) fn open(folder: &Path, map_bytes: u64, reserve_bytes: u64) -> Result<(Self, Sums), OpenError> {
+    pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<(Self, Sums), OpenError> {
         let mut found = Sums::default();
-        let env = env::open(folder, settings(map_bytes, reserve_bytes), &mut summing(&mut found))?;
+        let env = env::open(folder, settings(map_bytes), &mut summing(&mut found))?;
         let Some(databases) = find(&env).map_err(storage)? else {
             return Err(OpenError::Missing { environment: Environment::Tables });
         };
@@ -71,8 +71,8 @@ impl Tables {
     }
 }
 
-fn settings(map_bytes: u64, reserve_bytes: u64) -> Settings {
-    Settings { environment: Environment::Tables, map_bytes, databases: DATABASES, reserve_bytes }
+fn settings(map_bytes: u64) -> Settings {
+    Settings { environment: Environment::Tables, map_bytes, databases: DATABASES }
 }
 
 /// Adds up the records of the tables while all pages are looked at.

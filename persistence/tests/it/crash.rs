@@ -71,7 +71,7 @@ fn child(folder: &std::path::Path) {
         }
     });
     loop {
-        let permit = store.reserve(Class::Turn { grows: true }, 1000);
+        let permit = store.reserve(Class::Turn { growth: 1 }, 1000);
         let (_, records) = store.store.submit(permit, |stage| {
             let value = [&next.to_be_bytes()[..], &vec![next as u8; filling(next)]].concat();
             let value = bytes::Bytes::from(value);

@@ -36,7 +36,7 @@ fn fill(store: &TestStore, bytes: usize) -> (Vec<Position>, AdmissionError) {
 }
 
 fn delete(store: &TestStore, position: Position) {
-    let permit = store.reserve(Class::Turn { grows: false }, 0);
+    let permit = store.reserve(Class::Turn { growth: 0 }, 0);
     store.store.submit(permit, |stage| stage.delete(Key::Inbox { partition: Partition(0), position }));
 }
 
@@ -54,7 +54,7 @@ fn full_tables_refuse_outside_work_and_recover() {
             store.store.statistics()
         );
         // Turns go on to 95 %, and then wait.
-        while let Ok(permit) = store.store.try_reserve(Class::Turn { grows: true }, bytes) {
+        while let Ok(permit) = store.store.try_reserve(Class::Turn { growth: 1 }, bytes) {
             let value = vec![0; bytes];
             waiting.push(store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into())).1);
             store.settle();
@@ -125,13 +125,13 @@ fn room_comes_back_without_a_restart() {
         let turn = std::thread::spawn({
             let store = store.clone();
             move || {
-                while let Ok(permit) = store.store.try_reserve(Class::Turn { grows: true }, 1000) {
+                while let Ok(permit) = store.store.try_reserve(Class::Turn { growth: 1 }, 1000) {
                     store.store.submit(permit, |stage| stage.enqueue(Partition(1), vec![0; 1000].into()));
                     store.settle();
                 }
                 full.send(()).unwrap();
                 // Waits for room that only the deletions below can make.
-                drop(store.reserve(Class::Turn { grows: true }, 1000));
+                drop(store.reserve(Class::Turn { growth: 1 }, 1000));
             }
         });
         is_full.recv().unwrap();
@@ -208,7 +208,7 @@ fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
     let failure = loop {
         let value = vec![durable.len() as u8; 20_000];
         // Either half may be the one that finds the disk full.
-        let Ok(permit) = block_on(store.store.reserve(Class::Turn { grows: false }, 0)) else {
+        let Ok(permit) = block_on(store.store.reserve(Class::Turn { growth: 0 }, 0)) else {
             break store.store.failure().unwrap();
         };
         let (ticket, position) = store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into()));
@@ -257,7 +257,7 @@ fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
     }
     let refused = store.store.try_reserve(Class::Outside, 1);
     assert!(matches!(refused, Err(AdmissionError::DiskFull { headroom: 2_097_152, .. })), "{refused:?}");
-    drop(store.store.try_reserve(Class::Turn { grows: true }, 1).unwrap());
+    drop(store.store.try_reserve(Class::Turn { growth: 1 }, 1).unwrap());
     std::fs::remove_file(&ballast).unwrap();
     // Another test may be starting a process, which has a copy of every open file, the ballast too, until it runs.
     let admitted = (0..1_000_000).any(|_| {

@@ -62,7 +62,7 @@ impl TestStore {
 
     /// Submits as a turn that always passes, and returns its ticket.
     pub(crate) fn submit<R>(&self, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
-        let permit = self.reserve(Class::Turn { grows: false }, 0);
+        let permit = self.reserve(Class::Turn { growth: 0 }, 0);
         self.store.submit(permit, stage)
     }
 

@@ -1,11 +1,12 @@
 //! The end of a hold that succeeded: the message leaves, and what came of it is told, in one commit.
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Position};
+use everpost_persistence::{AdmissionError, Position};
 
 use super::{Core, Effect};
 use crate::envelope::Header;
 use crate::expiry::Handling;
+use crate::growth;
 use crate::hold::{Held, HoldError};
 use crate::request::Content;
 use crate::waiter::Outcome;
@@ -29,10 +30,11 @@ impl Core {
     /// Acknowledges a held message; `send` goes to the same mailbox in the same commit.
     pub(crate) async fn acknowledge(&self, held: &Held, send: Option<Bytes>) -> Result<Acknowledged, HoldError> {
         let Held { mailbox, position, attempt, .. } = held;
-        let bytes = send.as_ref().map_or(0, Bytes::len);
         let content = if held.is_keyed() { self.content_of_held(held) } else { None };
-        let bytes = bytes + content.as_ref().map_or(0, Content::bytes);
-        let permit = self.store.reserve(Class::Turn { grows: send.is_some() }, bytes).await;
+        let puts = [send.as_ref().map(Bytes::len), content.as_ref().map(Content::bytes)];
+        let removed = mailbox.lock().rules.held(*position, *attempt).map(Bytes::len);
+        let class = growth::turn(puts.into_iter().flatten(), removed);
+        let permit = self.store.reserve(class, puts.into_iter().flatten().sum()).await;
         let permit = permit.map_err(|error| match error {
             AdmissionError::TooLarge { .. } => HoldError::NotSent(error.into()),
             _ => self.gate.ended().into(),

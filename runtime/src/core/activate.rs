@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use everpost_persistence::{Class, Position};
+use everpost_persistence::Position;
 
 use super::{Core, Effect, shortened};
 use crate::actor::Delivery;
+use crate::growth;
 use crate::hold;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::query;
@@ -90,7 +91,7 @@ impl Core {
         self.runtime.spawn(async move {
             let error = shortened(error);
             // Without room for the record the store has failed, and there is no next time.
-            let Ok(permit) = core.store.reserve(Class::Turn { grows: true }, error.len()).await else { return };
+            let Ok(permit) = core.store.reserve(growth::record(error.len()), error.len()).await else { return };
             let wait = {
                 let mut inner = mailbox.lock();
                 inner.presence = Presence::Starting;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, StoreId};
+use everpost_persistence::{AdmissionError, Key, Partition, Permit, Position, StoreId};
 use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
 
 use super::locked::Locked;
@@ -13,6 +13,7 @@ use crate::clock::Timelines;
 use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
 use crate::envelope::{EnvelopeError, Header, expiring};
 use crate::expiry::Handling;
+use crate::growth;
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
@@ -127,7 +128,8 @@ impl Core {
     /// Takes everything out of `arriving`, whose memory is used again for what arrives next.
     pub(crate) async fn arrive(&self, from: &Producer, arriving: &mut Vec<Arriving>) -> Result<(), ArrivalError> {
         let bytes = arriving.iter().map(Arriving::bytes).sum();
-        let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
+        let class = growth::turn(arriving.iter().map(Arriving::bytes), []);
+        let permit = self.store.reserve(class, bytes).await?;
         let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = keep_new(&mut receiving, arriving);
         if !arriving.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Permit, Position};
+use everpost_persistence::{AdmissionError, Key, Permit, Position};
 
 use super::outlive::Outlived;
 use super::{Core, Effect};
@@ -17,6 +17,7 @@ use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, Slot, known_of};
 use crate::envelope::{Header, Origin, seal};
 use crate::expiry::Handling;
 use crate::failure::{Failure, Verdict};
+use crate::growth;
 use crate::mailbox::{Failures, Inner, Mailbox};
 use crate::message::Message;
 use crate::telemetry;
@@ -79,11 +80,12 @@ impl Core {
             Fate::Buried(reason, _) => DeadLetterRecord::encode(reason, failures, self.clock.now(), &body),
             Fate::Waits { until, aside } => Failures { not_before: until, aside, ..failures.clone() }.encode(),
         };
-        let beside = |record: &Bytes| match fate {
-            Fate::Buried(..) => self.notice(mailbox, position, record).map_or(0, |notice| notice.len()),
-            Fate::Waits { .. } => 0,
+        let notice = |record: &Bytes| match fate {
+            Fate::Buried(..) => self.notice(mailbox, position, record).map(|notice| notice.len()),
+            Fate::Waits { .. } => None,
         };
-        let (permit, record) = match self.reserve_record(&failures, encode, beside).await {
+        let removed = matches!(fate, Fate::Buried(..)).then_some(body.len());
+        let (permit, record) = match self.reserve_record(&failures, removed, encode, notice).await {
             Ok(reserved) => reserved,
             Err(error @ AdmissionError::TooLarge { .. }) => {
                 // It must not be tried again and again without a pause.
@@ -215,21 +217,27 @@ impl Core {
         Some((body, failures, fate))
     }
 
-    /// Room for a record of failures and what is stored beside it; without their texts where it would be too large with them.
+    /// Room for a record of failures and the notice of it, in the place of what is `removed`; without the texts where it would be too
+    /// large with them.
     async fn reserve_record(
         &self,
         failures: &Failures,
+        removed: Option<usize>,
         encode: impl Fn(&Failures) -> Bytes,
-        beside: impl Fn(&Bytes) -> usize,
+        notice: impl Fn(&Bytes) -> Option<usize>,
     ) -> Result<(Permit<'_>, Bytes), AdmissionError> {
+        let room = async |record: &Bytes| {
+            let notice = notice(record);
+            let class = growth::turn([record.len()].into_iter().chain(notice), removed);
+            self.store.reserve(class, record.len() + notice.unwrap_or(0)).await
+        };
         let record = encode(failures);
-        match self.store.reserve(Class::Turn { grows: true }, record.len() + beside(&record)).await {
+        match room(&record).await {
             Err(AdmissionError::TooLarge { .. }) => {}
             reserved => return Ok((reserved?, record)),
         }
         let record = encode(&Failures { errors: Vec::new(), ..failures.clone() });
-        let permit = self.store.reserve(Class::Turn { grows: true }, record.len() + beside(&record)).await?;
-        Ok((permit, record))
+        Ok((room(&record).await?, record))
     }
 
     /// Moves a message to the dead letters, in one commit; its actor is told in the same one, if it wants to know. Returns its

@@ -197,7 +197,7 @@ impl Core {
     /// Forgets requests whose time is over.
     pub(crate) async fn expire_requests(&self) {
         loop {
-            let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, 0).await else { return };
+            let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, 0).await else { return };
             let expired = self.requests.expire(self.clock.steady(), EXPIRE_AT_A_TIME, |keys| {
                 self.store.submit(permit, |stage| keys.iter().for_each(|key| stage.delete(Key::from(*key))));
             });

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError};
 
-use everpost_persistence::Class;
 use tokio::time::Instant;
 
 use super::Core;
+use crate::growth;
 use crate::mailbox::Mailbox;
 use crate::state::nearness;
 use crate::supervised::{PauseReason, Paused};
@@ -36,7 +36,7 @@ impl Core {
         bytes_max: usize,
         setting: &'static str,
     ) {
-        let permit = self.store.reserve(Class::Turn { grows: true }, RECORD_BYTES).await;
+        let permit = self.store.reserve(growth::record(RECORD_BYTES), RECORD_BYTES).await;
         let mut inner = mailbox.lock();
         inner.rules.interrupted();
         // Without room for a record the store has failed, and nothing runs any more.

@@ -9,6 +9,7 @@ use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Positi
 use super::Core;
 use crate::address::{Address, mailbox_id};
 use crate::cluster::Owner;
+use crate::growth;
 use crate::mailbox::{Inner, Mailbox};
 use crate::supervised::{Paused, Supervised};
 use crate::supervision::Kind;
@@ -25,7 +26,7 @@ impl Core {
         paused: Paused,
     ) -> Result<Position, AdmissionError> {
         let bytes = Supervised::paused(paused.clone()).encode(address.as_str()).len() + SUSPICION_BYTES;
-        let permit = self.store.reserve(Class::Turn { grows: true }, bytes).await?;
+        let permit = self.store.reserve(growth::record(bytes), bytes).await?;
         let mailbox = self.directory.mailbox(address, kind);
         let mut inner = mailbox.lock();
         if inner.supervised.get_or_insert_default().pause(paused) {
@@ -36,7 +37,7 @@ impl Core {
 
     /// Resumes an actor of this node. Returns what must be durable for that to count.
     pub(crate) async fn resume(&self, address: &Address) -> Result<Position, AdmissionError> {
-        let permit = self.store.reserve(Class::Turn { grows: false }, SUSPICION_BYTES).await?;
+        let permit = self.store.reserve(Class::Turn { growth: 0 }, SUSPICION_BYTES).await?;
         // What is paused is in memory; what is not has nothing that is not durable.
         let Some(mailbox) = self.directory.find(address.mailbox()) else { return Ok(Position(0)) };
         let mut inner = mailbox.lock();
@@ -68,8 +69,8 @@ impl Core {
         paused: Option<Paused>,
     ) -> Result<Position, AdmissionError> {
         let record = paused.clone().map(|paused| Supervised::paused(paused).encode(kind.name));
-        let class = Class::Turn { grows: record.is_some() };
-        let permit = self.store.reserve(class, record.as_ref().map_or(0, Bytes::len)).await?;
+        let bytes = record.as_ref().map(Bytes::len);
+        let permit = self.store.reserve(growth::turn(bytes, []), bytes.unwrap_or(0)).await?;
         let key = Key::Supervision { partition: Partition(0), subject: mailbox_id(kind.name) };
         let resumes = paused.is_none();
         let ticket = kind.set_paused(paused, || {
@@ -103,7 +104,7 @@ impl Core {
     /// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
     /// paused now; none when it could not be written down.
     pub(crate) async fn suspect_state(&self, mailbox: &Mailbox, in_hand: bool) -> Option<(Position, bool)> {
-        let permit = self.store.reserve(Class::Turn { grows: true }, SUSPICION_BYTES).await.ok()?;
+        let permit = self.store.reserve(growth::record(SUSPICION_BYTES), SUSPICION_BYTES).await.ok()?;
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.get_or_insert_default();
         let is_paused = supervised.suspect(in_hand, self.config.attempts_max, self.clock.wall());
@@ -116,7 +117,7 @@ impl Core {
     /// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
     /// down, or was not suspected.
     pub(crate) async fn acquit_state(&self, mailbox: &Mailbox) -> Option<Position> {
-        let permit = self.store.reserve(Class::Turn { grows: false }, SUSPICION_BYTES).await.ok()?;
+        let permit = self.store.reserve(Class::Turn { growth: 0 }, SUSPICION_BYTES).await.ok()?;
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.as_deref_mut()?;
         supervised.suspicion.take()?;
@@ -127,7 +128,7 @@ impl Core {
     pub(crate) fn forget_budget(&self, inner: &mut Inner, mailbox: &Mailbox) {
         let is_over = |supervised: &Supervised| supervised.is_over(self.clock.steady(), &mailbox.kind.budget);
         if inner.supervised.as_deref().is_some_and(is_over)
-            && let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, 0)
+            && let Ok(permit) = self.store.try_reserve(Class::Turn { growth: 0 }, 0)
         {
             inner.supervised = None;
             self.keep_supervised(inner, mailbox, permit);

@@ -15,6 +15,7 @@ use crate::core::{Core, Outlived};
 use crate::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
+use crate::growth;
 use crate::link::flags;
 use crate::message::{Message, MessageId};
 use crate::refusal::Refusal;
@@ -216,7 +217,7 @@ impl DeadLetters {
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
         self.core.check_intake()?;
         let letter = Position(sequence);
-        let permit = self.core.store.reserve(Class::Turn { grows: false }, 0).await?;
+        let permit = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await?;
         let dropped = self.core.discard_letter(permit, letter);
         self.decided(letter, dropped).await
     }
@@ -231,12 +232,13 @@ impl DeadLetters {
         self.catch_up().await;
         let letter = Position(sequence);
         let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
-        let unreadable = || DeadLetterError::Unreadable(sequence);
+        let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
         let address = Address::parse(header.destination).ok_or_else(unreadable)?;
         let envelope = make(&header, record.envelope)?;
-        let revived = self.core.revive(letter, &address, envelope).await?;
+        let class = growth::turn([envelope.len()], [letter_bytes]);
+        let revived = self.core.revive(letter, class, &address, envelope).await?;
         self.decided(letter, revived).await
     }
 
@@ -288,11 +290,12 @@ impl Core {
     async fn revive(
         &self,
         letter: Position,
+        class: Class,
         address: &Address,
         envelope: Bytes,
     ) -> Result<Option<Position>, DeadLetterError> {
         if let Owner::Away(peer, lane) = self.owner(address) {
-            return self.revive_outward(letter, &peer, lane, envelope).await;
+            return self.revive_outward(letter, class, &peer, lane, envelope).await;
         }
         let (id, message, handling) = match Header::decode(&envelope) {
             Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
@@ -300,7 +303,7 @@ impl Core {
         };
         let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
         let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
-        let permit = self.store.reserve(Class::Turn { grows: true }, envelope.len()).await?;
+        let permit = self.store.reserve(class, envelope.len()).await?;
         let mailbox = self.directory.mailbox(address, kind);
         let mut inner = mailbox.lock();
         let mut letters = self.shelf.letters();
@@ -332,11 +335,12 @@ impl Core {
     async fn revive_outward(
         &self,
         letter: Position,
+        class: Class,
         peer: &Arc<Peer>,
         lane: Lane,
         envelope: Bytes,
     ) -> Result<Option<Position>, DeadLetterError> {
-        let permit = self.store.reserve(Class::Turn { grows: true }, envelope.len()).await?;
+        let permit = self.store.reserve(class, envelope.len()).await?;
         let mut outgoing = peer.outgoing();
         let mut letters = self.shelf.letters();
         if !letters.has(letter) {

@@ -301,7 +301,7 @@ impl Core {
     async fn drop_all(&self, over: Over) -> usize {
         let mut total = 0;
         while !self.over(&self.shelf.letters(), over, 1).is_empty() {
-            let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, 0).await else { break };
+            let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, 0).await else { break };
             let mut letters = self.shelf.letters();
             let dropped = self.over(&letters, over, DROPPED_AT_A_TIME);
             if dropped.is_empty() {

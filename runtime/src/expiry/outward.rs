@@ -14,6 +14,7 @@ use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, ERRORS_MAX, OutwardBurial, notice_of};
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
 use crate::envelope::{Header, id_of, request_of};
+use crate::growth;
 use crate::mailbox::Failures;
 use crate::message::Message;
 
@@ -37,7 +38,7 @@ async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<
     let expired = core.not_sent(&mut peer.outgoing(), lane, expired);
     let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
     if !dropped.is_empty() {
-        let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
+        let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.ok()?;
         core.drop_outward(permit, peer, lane, dropped);
     }
     for expiring in buried {
@@ -78,7 +79,7 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     let notice = address.as_ref().filter(|address| wants_notice(address));
     let notice = notice.and_then(|address| notice_of(address, position, &record));
     let bytes = record.len() + notice.as_ref().map_or(0, Bytes::len);
-    let permit = match core.store.reserve(Class::Turn { grows: true }, bytes).await {
+    let permit = match core.store.reserve(growth::turn([bytes], [envelope.len()]), bytes).await {
         Ok(permit) => permit,
         Err(error) => {
             if matches!(error, AdmissionError::TooLarge { .. }) {

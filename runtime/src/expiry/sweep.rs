@@ -10,6 +10,7 @@ use super::outward::expire_in_outbox;
 use super::{EXPIRED, Expiring, Expiry, Waits};
 use crate::core::{Burial, Core};
 use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::growth;
 use crate::mailbox::Mailbox;
 
 /// How many messages leave in one step at most.
@@ -55,7 +56,7 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         }
     }
     for (mailbox, expired) in dropped {
-        let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.ok()?;
+        let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.ok()?;
         look_again(core, core.drop_expired(permit, mailbox, expired));
     }
     expire_in_outbox(core, outward).await
@@ -93,7 +94,8 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let failures = condemned(&mailbox, position);
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
     let notice = core.notice(&mailbox, position, &record).map_or(0, |notice| notice.len());
-    let permit = match core.store.reserve(Class::Turn { grows: true }, record.len() + notice).await {
+    let class = growth::turn([record.len(), notice], [envelope.len()]);
+    let permit = match core.store.reserve(class, record.len() + notice).await {
         Ok(permit) => permit,
         Err(error) => {
             if matches!(error, AdmissionError::TooLarge { .. }) {

@@ -107,7 +107,7 @@ async fn forget(core: &Core, questions: Vec<Outlived>) -> Result<(), NodeEnded> 
     if questions.is_empty() {
         return Ok(());
     }
-    let permit = core.store.reserve(Class::Turn { grows: false }, 0).await.map_err(|_| core.gate.ended())?;
+    let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.map_err(|_| core.gate.ended())?;
     let (ticket, ()) = core.store.submit(permit, |stage| questions.iter().for_each(|outlived| outlived.stage(stage)));
     questions.into_iter().for_each(|outlived| core.outlived(outlived, ticket));
     Ok(())

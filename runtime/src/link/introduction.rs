@@ -157,7 +157,7 @@ impl Core {
         let earlier = self.cluster.earlier_runs();
         let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
         let record = encode_runs(&runs);
-        let Ok(permit) = self.store.reserve(Class::Turn { grows: false }, record.len()).await else {
+        let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, record.len()).await else {
             return Err(self.gate.ended());
         };
         let key = Key::Peer { store: self.store.id() };

@@ -154,7 +154,7 @@ impl Core {
     /// Without room for the note, the next start takes what it does not say for sent.
     fn write_apart(&self, apart: &Apart) {
         let record = apart.encode(self.store.epoch().counter);
-        if let Ok(permit) = self.store.try_reserve(Class::Turn { grows: false }, record.len()) {
+        if let Ok(permit) = self.store.try_reserve(Class::Turn { growth: 0 }, record.len()) {
             self.store.submit(permit, |stage| stage.put(Apart::KEY, record));
         }
     }
@@ -165,7 +165,7 @@ impl Core {
         // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
         // more room than it takes; room is what paces it.
         let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(self.config.store.submission_bytes_max());
-        let permit = self.store.reserve(Class::Turn { grows: false }, bytes).await;
+        let permit = self.store.reserve(Class::Turn { growth: 0 }, bytes).await;
         permit.map_err(|_| self.gate.ended())
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn resume(
 /// Writes down what the next run is to go on from. Returns its ticket; none when there is no room for it now.
 pub(super) fn note(core: &Core) -> Option<Position> {
     let record = core.clock.note().encode();
-    let permit = core.store.try_reserve(Class::Turn { grows: false }, record.len()).ok()?;
+    let permit = core.store.try_reserve(Class::Turn { growth: 0 }, record.len()).ok()?;
     let (ticket, ()) = core.store.submit(permit, |stage| stage.put(TIME, record.into()));
     Some(ticket)
 }

@@ -30,8 +30,8 @@ const TROUBLES: [Trouble; 3] = [
     },
     Trouble {
         event: "turns wait for room",
-        advice: "turns that would grow the store wait until there is room: drop dead letters, or start with a larger `store.tables_map_bytes`",
-        look: |core| no_room(core, Class::Turn { grows: true }),
+        advice: "turns that would grow the store wait until there is room: drop dead letters, free disk if that is full, or start with a larger `store.tables_map_bytes`",
+        look: |core| no_room(core, Class::Turn { growth: 1 }),
     },
     Trouble {
         event: "dead letters full",

@@ -78,9 +78,9 @@ impl TimerChanges {
         self.set.is_empty() && self.cancelled.is_empty()
     }
 
-    /// Whether they leave more behind than they remove.
-    pub(crate) fn grow(&self) -> bool {
-        !self.set.is_empty()
+    /// How many bytes each of the records has that they leave behind.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.set.iter().map(|timer| timer.encoded.len() + MOMENT_BYTES_MAX)
     }
 
     /// How many bytes they take in a submission.
@@ -177,11 +177,13 @@ pub(super) mod tests {
         let mut changes = TimerChanges::default();
         assert!(changes.is_empty());
         changes.set(new(1, KnownBy::Itself));
-        assert!(changes.grow() && changes.bytes() == changes.set[0].encoded.len() + MOMENT_BYTES_MAX);
+        assert!(
+            changes.sizes().eq([changes.bytes()]) && changes.bytes() == changes.set[0].encoded.len() + MOMENT_BYTES_MAX
+        );
         changes.cancel(timer(1));
         assert!(changes.is_empty());
         changes.cancel(timer(2));
-        assert!(!changes.is_empty() && !changes.grow());
+        assert!(!changes.is_empty() && changes.sizes().next().is_none());
         // One of that name may have been there before this turn.
         let mut changes = TimerChanges::default();
         changes.set(new(3, KnownBy::Name("a")));

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Position, ReadError, Stage};
+use everpost_persistence::{AdmissionError, Position, ReadError, Stage};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::id::TimerId;
@@ -22,6 +22,7 @@ use crate::clock::{Micros, Now, Steady};
 use crate::core::Core;
 use crate::envelope::{Header, as_tick};
 use crate::expiry::Handling;
+use crate::growth;
 use crate::message::MessageId;
 use crate::turn::StagedSend;
 
@@ -187,7 +188,12 @@ async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -
         return true;
     }
     let bytes = firings.iter().map(Firing::bytes).sum();
-    match core.store.reserve(Class::Turn { grows: true }, bytes).await {
+    let sizes = firings.iter().flat_map(|firing| firing.sends.iter().map(|send| send.envelope.len()));
+    // A timer that goes on takes the place of itself; one that is gone made room for its last message.
+    let is_gone = |firing: &&Firing| matches!(firing.then, Then::Gone);
+    let gone = firings.iter().filter(is_gone).filter_map(|firing| firing.sends.last());
+    let class = growth::turn(sizes, gone.map(|send| send.envelope.len()));
+    match core.store.reserve(class, bytes).await {
         Ok(permit) => {
             watch.leave_out(core, &firings);
             core.submit_ticks(permit, &firings);

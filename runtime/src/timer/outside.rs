@@ -235,7 +235,7 @@ impl Core {
     /// Cancels a timer. Whether it was there; either way that is durable when this returns.
     async fn cancel_timer(&self, timer: TimerId) -> Result<bool, CancelError> {
         self.check_intake()?;
-        let permit = self.store.reserve(Class::Turn { grows: false }, 0).await.map_err(Refusal::Store)?;
+        let permit = self.store.reserve(Class::Turn { growth: 0 }, 0).await.map_err(Refusal::Store)?;
         let mut changes = TimerChanges::default();
         changes.cancel(timer);
         let (was_there, ticket) = {

@@ -17,6 +17,7 @@ use crate::core::{Bound, Core, Incoming, Outward, Target};
 use crate::envelope::{Header, Origin};
 use crate::expiry::Handling;
 use crate::failure::Failure;
+use crate::growth;
 use crate::identity::{Identity, bytes_of};
 use crate::link::flags;
 use crate::mailbox::Mailbox;
@@ -196,7 +197,7 @@ impl TurnAsk<'_> {
             return self.ask_away(Question { target, asked, handling, envelope }).await;
         };
         let bytes = envelope.len() + asked.bytes_max();
-        let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
+        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
         let question = Some(Asking { mailbox: self.mailbox, asked });
         let incoming = Incoming { kind, address: self.to, handling, envelope, waiter: Some(waiter), question };
         self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
@@ -208,7 +209,7 @@ impl TurnAsk<'_> {
         let Target::Away(peer, lane) = target else { unreachable!("asked of another node") };
         let (waiter, reply) = oneshot::channel();
         let bytes = envelope.len() + asked.bytes_max();
-        let permit = self.core.store.reserve(Class::Turn { grows: true }, bytes).await.map_err(Refusal::Store)?;
+        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
         let id = asked.id();
         let outward = Outward {
             peer,
@@ -241,7 +242,7 @@ impl TurnAsk<'_> {
     /// reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told
-            && let Ok(permit) = self.core.store.reserve(Class::Turn { grows: false }, 0).await
+            && let Ok(permit) = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await
         {
             let Mailbox { partition, .. } = *self.mailbox;
             let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key};
+use everpost_persistence::Key;
 use ractor::ActorRef;
 use tokio::sync::Notify;
 
@@ -13,6 +13,7 @@ use super::Order;
 use crate::clock::Steady;
 use crate::core::Core;
 use crate::gate::NodeEnded;
+use crate::growth;
 
 /// What is to be stored.
 pub(super) struct Note {
@@ -44,7 +45,7 @@ impl Note {
 
     async fn store(self, core: &Core) -> Result<(), NodeEnded> {
         let Self { key, record, anew } = self;
-        let permit = core.store.reserve(Class::Turn { grows: true }, record.len()).await;
+        let permit = core.store.reserve(growth::record(record.len()), record.len()).await;
         let permit = permit.map_err(|_| core.gate.ended())?;
         let (ticket, ()) = core.store.submit(permit, |stage| {
             stage.put(key, record);

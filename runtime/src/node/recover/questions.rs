@@ -63,7 +63,7 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     // another build.
     let there = messages(core)?;
     over.retain(|(_, asked)| !there.contains(&asked.turn) && !core.asked.is_asked(asked.turn));
-    let permit = core.store.try_reserve(Class::Turn { grows: false }, 0);
+    let permit = core.store.try_reserve(Class::Turn { growth: 0 }, 0);
     let Ok(permit) = permit else { return Ok(()) };
     let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));
     let mut replies = core.kept_replies.in_step();

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position};
+use everpost_persistence::{AdmissionError, Key, Partition, Permit, Position};
 use tokio::time::timeout;
 
 use crate::core::{Core, ERRORS_MAX};
 use crate::dead_letters::{DeadLetterRecord, Reason, known_of};
+use crate::growth;
 use crate::mailbox::Failures;
 use crate::node::StartError;
 use crate::unhandled::Unhandled;
@@ -110,18 +111,19 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
 /// Room for the record of a message; without the texts of its failures where it would be too large with them.
 async fn reserve<'a>(core: &'a Core, failures: Failures, envelope: &[u8]) -> Result<(Permit<'a>, Bytes), StartError> {
     let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
-    match room(core, record.len()).await {
+    match room(core, record.len(), envelope.len()).await {
         Err(AdmissionError::TooLarge { .. }) => {
             let failures = Failures { errors: Vec::new(), ..failures };
             let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
-            Ok((room(core, record.len()).await?, record))
+            Ok((room(core, record.len(), envelope.len()).await?, record))
         }
         permit => Ok((permit?, record)),
     }
 }
 
-async fn room(core: &Core, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
-    let class = Class::Turn { grows: true };
+/// `removed` is what the message has in its mailbox.
+async fn room(core: &Core, bytes: usize, removed: usize) -> Result<Permit<'_>, AdmissionError> {
+    let class = growth::turn([bytes], [removed]);
     match timeout(ROOM_TIMEOUT, core.store.reserve(class, bytes)).await {
         Ok(permit) => permit,
         Err(_) => core.store.try_reserve(class, bytes),
@@ -130,7 +132,7 @@ async fn room(core: &Core, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
 
 #[cfg(test)]
 mod tests {
-    use everpost_persistence::Store;
+    use everpost_persistence::{Class, Store};
 
     use super::*;
     use crate::node::Node;

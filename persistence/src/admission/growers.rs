@@ -1,0 +1,112 @@
+//! Turns that wait because they would make a full store fuller, and who of them goes next.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use super::Admission;
+
+/// Who waits, by number, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Growers {
+    line: Mutex<Line>,
+    /// Somebody waits.
+    is_used: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    newest: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    growth: usize,
+    waker: Option<Waker>,
+}
+
+/// A place in line. Dropped, it is left, and somebody else may go.
+pub(super) struct Grower<'a> {
+    admission: &'a Admission,
+    number: u64,
+}
+
+impl Growers {
+    /// Whether somebody waits who has to be woken. In the one order of all such steps, either this sees whoever waits, or they see
+    /// what was changed before.
+    pub(super) fn is_used(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Wakes whoever may go while there is so much room for one.
+    pub(super) fn wake(&self, room: usize) {
+        let waker = self.lock().next(room).and_then(|(_, waiting)| waiting.waker.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        let wakers: Vec<_> = self.lock().waiting.values_mut().filter_map(|waiting| waiting.waker.take()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    /// The newest of those that need no more than this: what a turn has sent is handled before other turns send more, so that chains of
+    /// messages come to an end, where they make room, instead of all of them growing by a step.
+    fn next(&mut self, room: usize) -> Option<(u64, &mut Waiting)> {
+        let mut fitting = self.waiting.iter_mut().rev().filter(|(_, waiting)| waiting.growth <= room);
+        fitting.next().map(|(number, waiting)| (*number, waiting))
+    }
+}
+
+impl<'a> Grower<'a> {
+    /// Stands in line with a submission that grows the store by so much.
+    pub(super) fn join(admission: &'a Admission, growth: usize) -> Self {
+        let mut line = admission.growers.lock();
+        line.newest += 1;
+        let number = line.newest;
+        line.waiting.insert(number, Waiting { growth, waker: None });
+        admission.growers.is_used.store(true, Ordering::Relaxed);
+        Self { admission, number }
+    }
+
+    /// Is woken from here on. Before it looks whether it may go: then it misses no change.
+    pub(super) fn listen(&self, context: &Context<'_>) {
+        if let Some(waiting) = self.admission.growers.lock().waiting.get_mut(&self.number) {
+            waiting.waker = Some(context.waker().clone());
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nobody goes before it while there is so much room for one.
+    pub(super) fn may_go(&self, room: usize) -> bool {
+        self.admission.growers.lock().next(room).is_some_and(|(number, _)| number == self.number)
+    }
+}
+
+impl Drop for Grower<'_> {
+    fn drop(&mut self) {
+        let growers = &self.admission.growers;
+        let mut line = growers.lock();
+        line.waiting.remove(&self.number);
+        growers.is_used.store(!line.waiting.is_empty(), Ordering::Relaxed);
+        drop(line);
+        self.admission.wake();
+    }
+}
+
+impl fmt::Debug for Grower<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Grower").field(&self.number).finish()
+    }
+}

@@ -1,0 +1,35 @@
+//! By how much a submission grows the store: what it leaves behind, less what it removes. Pure. A full store lets pass what does not
+//! grow it, so what comes out has to be true: a pipeline whose turns were all taken for growing would never drain.
+
+use everpost_persistence::{Class, footprint};
+
+/// The class of a submission that puts values of these sizes and removes, or replaces, values of those.
+pub(crate) fn turn(puts: impl IntoIterator<Item = usize>, removes: impl IntoIterator<Item = usize>) -> Class {
+    Class::Turn { growth: sum(puts).saturating_sub(sum(removes)) }
+}
+
+/// The class of a submission that puts one record and removes none.
+pub(crate) fn record(bytes: usize) -> Class {
+    turn([bytes], [])
+}
+
+fn sum(values: impl IntoIterator<Item = usize>) -> usize {
+    values.into_iter().map(footprint).fold(0, usize::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_frees_more_than_its_state_grows_by_does_not_grow_the_store() {
+        assert_eq!(turn([10_001], [20_000, 10_000]), Class::Turn { growth: 0 });
+    }
+
+    #[test]
+    fn many_small_records_in_the_place_of_a_large_one_cost_their_keys() {
+        let Class::Turn { growth } = turn([100; 10], [1000]) else { unreachable!() };
+        assert!(growth > 9 * 50, "{growth}");
+        assert_eq!(turn([900], [1000]), Class::Turn { growth: 0 });
+    }
+}

@@ -1,0 +1,131 @@
+//! A store that is nearly full drains: what makes it smaller passes, and of what makes it larger one turn after the other, the newest
+//! first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost::{
+    Actor, AdmissionError, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Refusal, SendError,
+    StoreConfig, Turn,
+};
+use everpost_tests::probe::Probe;
+use everpost_tests::wait::{eventually, soon};
+use everpost_tests::worker::{Script, Step, Worker, read, workers};
+use serde::{Deserialize, Serialize};
+
+const MAP_BYTES: u64 = 8 << 20;
+
+fn tiny() -> NodeConfig {
+    let store = StoreConfig {
+        journal_map_bytes: MAP_BYTES,
+        tables_map_bytes: MAP_BYTES,
+        checkpoint_age: Duration::from_millis(5),
+        disk_headroom_bytes: 0,
+        ..StoreConfig::default()
+    };
+    NodeConfig { store, ..everpost_tests::config() }
+}
+
+/// They were taken for growing, since their states do, and waited for ever for room that only they could make.
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_that_free_more_than_their_states_grow_by_pass_in_a_full_store() {
+    const SHRINKERS: usize = 200;
+    const GROWERS: usize = 1600;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).config(tiny()).start().await.unwrap();
+    for number in 0..SHRINKERS {
+        let actor = node.actor::<Worker>(&format!("shrinker-{number}"));
+        actor.send(Script::padded([Step::Wait(1), Step::Append(7), Step::Reach(3)], 20_000)).await.unwrap();
+    }
+    for number in 0..GROWERS {
+        let actor = node.actor::<Worker>(&format!("grower-{number}"));
+        actor.send(Script::new([Step::Wait(2), Step::Grow(1500), Step::Reach(4)])).await.unwrap();
+    }
+    probe.open(2);
+    probe.reached(4, GROWERS).await;
+    eventually("the store is full", || node.store_statistics().tables_used_bytes * 100 > MAP_BYTES * 90).await;
+    assert!(node.statistics().handled < GROWERS as u64, "all of them found room: {:?}", node.statistics());
+    probe.open(1);
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!((node.statistics().failed, node.statistics().dead_lettered), (0, 0));
+    for number in 0..SHRINKERS {
+        assert_eq!(read(&node.actor::<Worker>(&format!("shrinker-{number}"))).await.entries, [7]);
+    }
+    for number in 0..GROWERS {
+        assert_eq!(read(&node.actor::<Worker>(&format!("grower-{number}"))).await.ballast.len(), 1500);
+    }
+    node.stop().await.unwrap();
+}
+
+/// A station of a pipeline: hands on what comes, a little larger.
+struct Station {
+    probe: Arc<Probe>,
+}
+
+#[derive(Serialize, Deserialize, Message)]
+struct Parcel {
+    /// Stations that it has yet to pass.
+    left: u32,
+    lane: u32,
+    body: Vec<u8>,
+}
+
+impl Actor for Station {
+    const TYPE: &'static str = "station";
+    type State = u64;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on::<Parcel>();
+    }
+}
+
+impl Handler<Parcel> for Station {
+    async fn handle(&self, seen: &mut Durable<u64>, parcel: Parcel, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        let Parcel { left, lane, mut body } = parcel;
+        self.probe.pass(left).await;
+        if left > 0 {
+            body.resize(body.len() + 150, 1);
+            turn.send(&Self::at(&key(left - 1, lane)), Parcel { left: left - 1, lane, body });
+        } else {
+            **seen += 1;
+        }
+        Ok(())
+    }
+}
+
+fn key(left: u32, lane: u32) -> String {
+    format!("{left}-{lane}")
+}
+
+/// The stations work one after the other, so that all that is stored comes to the same one: nothing shrinks before the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_makes_each_message_larger_drains_in_a_full_store() {
+    const STATIONS: u32 = 4;
+    const LANES: u32 = 200;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let station = Station { probe: Arc::clone(&probe) };
+    let node = Node::builder("node", folder.path()).actor(station).config(tiny()).start().await.unwrap();
+    let mut sent = 0;
+    loop {
+        let lane = sent % LANES;
+        let parcel = Parcel { left: STATIONS, lane, body: vec![1; 900] };
+        match node.actor::<Station>(&key(STATIONS, lane)).send(parcel).await {
+            Ok(_) => sent += 1,
+            Err(SendError::NotAccepted { reason: Refusal::Store(AdmissionError::StoreFull { .. }), .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(sent > 10 * LANES, "only {sent} messages of 1 KB fit into 8 MiB");
+    for station in (0..=STATIONS).rev() {
+        let handled = node.statistics().handled;
+        probe.open(station);
+        if station > 0 {
+            eventually("it works", || node.statistics().handled > handled).await;
+        }
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    let statistics = node.statistics();
+    assert_eq!(statistics.handled, u64::from(sent * (STATIONS + 1)));
+    assert_eq!((statistics.failed, statistics.dead_lettered), (0, 0));
+    node.stop().await.unwrap();
+}

@@ -19,6 +19,7 @@ use crate::address::Address;
 use crate::clock::Deadline;
 use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::{Core, Effect, LeftOutbox};
+use crate::decode::decode_reply;
 use crate::expiry::Expiry;
 use crate::handle::ActorHandle;
 use crate::link::flags;
@@ -307,7 +308,7 @@ impl<'a> RepliesInStep<'a> {
 
 pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
     match outcome {
-        Some(Outcome::Replied(reply)) => postcard::from_bytes(&reply).map_err(AskError::Reply),
+        Some(Outcome::Replied(reply)) => decode_reply(&reply).map_err(AskError::Reply),
         Some(Outcome::Handled) => Err(AskError::ReplyLost),
         Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
         Some(Outcome::KeyReused) => Err(AskError::KeyReused),

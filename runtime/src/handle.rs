@@ -15,6 +15,7 @@ use crate::ask::Ask;
 use crate::clock::Deadline;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, Incoming, Outward, Target};
+use crate::decode::decode_reply;
 use crate::envelope::Origin;
 use crate::expiry::Handling;
 use crate::letter::{Letter, Posted};
@@ -199,7 +200,7 @@ impl<A: Actor> ActorHandle<A> {
         });
         let answer = asked.ok_or_else(|| Refusal::NoLink { node: peer.name.to_string() })?;
         match answer.await {
-            Ok(Ok(answer)) => postcard::from_bytes(&answer).map_err(QueryError::Answer),
+            Ok(Ok(answer)) => decode_reply(&answer).map_err(QueryError::Answer),
             Ok(Err(NoAnswer::NotHandled)) => Err(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME }.into()),
             Ok(Err(NoAnswer::Failed(error))) => Err(QueryError::Failed(error)),
             Ok(Err(NoAnswer::Lost)) | Err(_) => Err(QueryError::Lost),

@@ -96,6 +96,7 @@ mod config;
 mod core;
 mod count;
 mod dead_letters;
+mod decode;
 mod directory;
 mod durable;
 mod encode;

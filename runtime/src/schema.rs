@@ -3,6 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::decode::{DecodeError, decode};
 use crate::identity::Identity;
 use crate::message::{Message, UpgradeError};
 use crate::state::State;
@@ -30,21 +31,14 @@ fn read<T: DeserializeOwned>(
     if version > known {
         return Err(Unreadable::Newer { name, version, known });
     }
-    let malformed = |error| Unreadable::Malformed { name, version, error };
-    let (value, rest) = postcard::take_from_bytes(bytes).map_err(malformed)?;
-    // A field that is gone would be lost without a word.
-    if rest.is_empty() { Ok(value) } else { Err(Unreadable::LeftOver { name, version, bytes: rest.len() }) }
+    decode(bytes).map_err(|error| Unreadable::Malformed { name, version, error })
 }
 
 /// Why this build cannot read stored bytes. They will not get better, but another build may read them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("the bytes of `{name}` version {version} cannot be read: {error}")]
-    Malformed { name: &'static str, version: u16, error: postcard::Error },
-    #[error(
-        "the bytes of `{name}` version {version} cannot be read: {bytes} of them belong to no field; fields that change need a new version"
-    )]
-    LeftOver { name: &'static str, version: u16, bytes: usize },
+    Malformed { name: &'static str, version: u16, error: DecodeError },
     #[error("`{name}` version {version} was written by a newer build; this one knows it up to version {known}")]
     Newer { name: &'static str, version: u16, known: u16 },
     #[error(transparent)]

@@ -23,6 +23,7 @@ mod decisions;
 mod displaced;
 mod durability;
 mod endless;
+mod endless_lists;
 mod ends;
 mod expiry;
 mod failures;

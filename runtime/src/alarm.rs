@@ -72,12 +72,16 @@ impl Alarm {
 pub(crate) struct Alarms<K> {
     kept: Vec<(K, Instant, Alarm)>,
     kept_max: usize,
+    /// All others together.
+    others: Alarm,
 }
 
 impl<K: PartialEq> Alarms<K> {
-    /// Tells of so many at a time; of more nothing is said until one of these was not seen for a minute.
+    /// Tells of so many at a time, each by itself. Of more one example is told a minute, with how many there were, until one of
+    /// these was not seen for a minute.
     pub(crate) const fn new(kept_max: usize) -> Self {
-        Self { kept: Vec::new(), kept_max }
+        let others = Alarm { since: None, said: None, times: 0, is_told: false };
+        Self { kept: Vec::new(), kept_max, others }
     }
 
     /// As [`Alarm::raise`], for one of them.
@@ -90,7 +94,7 @@ impl<K: PartialEq> Alarms<K> {
             self.kept.retain(|(_, seen, _)| now.saturating_duration_since(*seen) < PERIOD);
         }
         if self.kept.len() >= self.kept_max {
-            return None;
+            return self.others.raise(now);
         }
         let mut alarm = Alarm::default();
         let said = alarm.raise(now);
@@ -100,7 +104,8 @@ impl<K: PartialEq> Alarms<K> {
 
     /// As [`Alarm::clear`], for all of them: how many are over that were told of. Their next lines still come once a minute.
     pub(crate) fn clear(&mut self, now: Instant) -> usize {
-        self.kept.iter_mut().filter_map(|(_, _, alarm)| alarm.clear(now)).count()
+        let others = self.others.clear(now);
+        self.kept.iter_mut().filter_map(|(_, _, alarm)| alarm.clear(now)).chain(others).count()
     }
 }
 
@@ -144,12 +149,19 @@ mod tests {
     fn of_many_at_once_a_bounded_number_is_told_each_by_itself() {
         let (start, mut alarms) = (Instant::now(), Alarms::new(2));
         assert_eq!((alarms.raise("a", start), alarms.raise("b", start)), (said(1, 0), said(1, 0)));
+        let mut told = Vec::new();
         for (index, key) in ["a", "b", "c", "d"].iter().cycle().take(1000).enumerate() {
-            assert_eq!(alarms.raise(key, start + SECOND * (index / 20) as u32), None);
+            told.extend(alarms.raise(key, start + SECOND * (index / 20) as u32).map(|said| (*key, said.times)));
         }
-        assert_eq!(alarms.clear(start + SECOND * 51), 2);
+        assert_eq!(told, [("c", 1)], "one example of all that are beyond");
+        assert_eq!(alarms.clear(start + SECOND * 51), 3);
         assert_eq!(alarms.clear(start + SECOND * 52), 0);
-        assert_eq!(alarms.raise("c", start + SECOND * 120), said(1, 0), "the others were not seen for a minute");
+        for (number, key) in ["a", "b", "e"].iter().enumerate() {
+            let times = alarms.raise(key, start + SECOND * 61).map(|said| said.times);
+            assert_eq!(times, Some([251, 251, 500][number]), "with all that was left out");
+        }
+        assert_eq!(alarms.clear(start + SECOND * 62), 3);
+        assert_eq!(alarms.raise("c", start + SECOND * 122), said(1, 0), "the others were not seen for a minute");
         assert!(alarms.kept.len() <= 2);
     }
 

@@ -114,6 +114,8 @@ pub(crate) struct Core {
     large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
     /// Troubles that are met again and again.
     pub(crate) recurring: Recurring,
+    /// The same, of each actor by itself.
+    pub(crate) of_actors: Recurring<(&'static str, MailboxId)>,
     pub(crate) timers: KeptTimers,
     pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
@@ -184,6 +186,7 @@ impl Core {
             quarantine: Quarantine::default(),
             large_states: Mutex::new(Alarms::new(LARGE_STATES)),
             recurring: Recurring::new(),
+            of_actors: Recurring::new(),
             timers: KeptTimers::default(),
             wheel: Wheel::default(),
             kept_replies: KeptReplies::default(),

@@ -231,7 +231,9 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
     let class = growth::turn([record.len()], [envelope.len()]);
     let permit = core.store.reserve(class, record.len()).await.ok()?;
-    tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+    if let Some(times) = core.of_actors.met(("dead letter", mailbox.id())) {
+        tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+    }
     // It cannot stay: it would be the next thing that the process dies of.
     let slot = core.shelf.slot_in_any_case();
     let burial = Burial { slot, position, record, envelope: &envelope, reason, error: error.to_owned() };

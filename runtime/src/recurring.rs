@@ -16,23 +16,23 @@ use crate::alarm::Alarms;
 /// Of how many kinds of trouble there is a memory at a time: more than there are.
 const KINDS_MAX: usize = 64;
 
-/// What was met, by the event of its line. A line shows one example, and how many there were.
+/// What was met, by the event of its line, or by what else tells kinds of it apart. A line shows one example, and how many there were.
 #[derive(Debug)]
-pub(crate) struct Recurring(Mutex<Alarms<&'static str>>);
+pub(crate) struct Recurring<K = &'static str>(Mutex<Alarms<K>>);
 
-impl Recurring {
+impl<K: PartialEq> Recurring<K> {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Alarms::new(KINDS_MAX)))
     }
 
     /// A trouble was met: how often since it was last told, if it is to be told now.
-    pub(crate) fn met(&self, event: &'static str) -> Option<u64> {
-        self.met_at(event, Instant::now())
+    pub(crate) fn met(&self, kind: K) -> Option<u64> {
+        self.met_at(kind, Instant::now())
     }
 
-    fn met_at(&self, event: &'static str, now: Instant) -> Option<u64> {
+    fn met_at(&self, kind: K, now: Instant) -> Option<u64> {
         let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        alarms.raise(event, now).map(|said| said.times)
+        alarms.raise(kind, now).map(|said| said.times)
     }
 }
 

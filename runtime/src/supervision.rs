@@ -311,7 +311,9 @@ impl<A: Actor> Supervisor<A> {
         };
         // With a message in hand it is told as the failure of that.
         if in_hand.is_none() && held.is_none() {
-            tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), event = "activation failed", "another is started after a while, unless its restart budget is spent");
+            if let Some(times) = self.core.of_actors.met(("activation failed", mailbox.id())) {
+                tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
+            }
             self.core.restart_later(mailbox, error.to_string());
             return;
         }

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use crate::address::Address;
-use crate::core::shortened;
+use crate::core::{Core, shortened};
 use crate::dead_letters::Reason;
 use crate::envelope::Header;
 use crate::failure::Failure;
@@ -111,7 +111,7 @@ pub(crate) fn brief(error: &dyn fmt::Display) -> String {
 /// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
 /// warning when half of the attempts are spent.
 pub(crate) fn log_failure(
-    node: &str,
+    core: &Core,
     mailbox: &Mailbox,
     position: Position,
     envelope: &[u8],
@@ -122,16 +122,21 @@ pub(crate) fn log_failure(
     let header = Header::decode(envelope).ok().map(|(header, _)| header);
     let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
     let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
-    let (actor, seq, attempt) = (&mailbox.address, position.0, failures.attempts);
+    let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
+    let met = |event| core.of_actors.met((event, mailbox.id()));
     match reason {
         Some(reason) => {
-            tracing::error!(node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+            if let Some(times) = met("dead letter") {
+                tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+            }
         }
         None if attempt >= attempts_max.div_ceil(2) => {
-            tracing::warn!(node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again; half of its attempts are spent");
+            if let Some(times) = met("handler failed") {
+                tracing::warn!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times, event = "handler failed", "it is tried again; half of its attempts are spent");
+            }
         }
         None => {
-            tracing::debug!(node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
+            tracing::debug!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
         }
     }
 }

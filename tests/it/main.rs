@@ -31,6 +31,7 @@ mod fairness;
 mod fits;
 mod flattering;
 mod full_store;
+mod floods;
 mod gone_letters;
 mod groups;
 mod holds;

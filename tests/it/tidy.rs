@@ -274,20 +274,16 @@ fn every_event_of_the_logs_has_a_name_and_is_documented() {
 
 /// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot. Everything
 /// else goes through an alarm, which says how often it was met.
-const SAID_ONCE: [(&str, &str); 22] = [
-    ("activation failed", "as often as the budget of the actor allows"),
+const SAID_ONCE: [(&str, &str); 19] = [
     ("check not noted", "once in a check"),
     ("child failed", "as often as the budget of the group allows"),
     ("child killed", "as often as the budget of the group allows"),
     ("count below nothing", "once in a process"),
-    ("dead letter", "once for each message"),
     ("died of a question", "at the start"),
     ("group gave up", "it has ended"),
-    ("handler failed", "as often as a message may be tried"),
+    ("log lines left out", "once for each mebibyte that was written"),
     ("nested budgets", "when a group is supervised"),
     ("no note on time", "at the start"),
-    ("paused", "until it is resumed"),
-    ("peer has a new store", "once for each store"),
     ("record unreadable", "at the start"),
     ("runtime gone", "the node has ended"),
     ("store failed", "the node has ended"),
@@ -295,7 +291,7 @@ const SAID_ONCE: [(&str, &str); 22] = [
     ("task does not yield", "when its group has ended"),
     ("the start waits for the wall clock", "at the start"),
     ("the wall clock is believed", "a clock has to stand for a minute before"),
-    ("timer cannot fire", "once for each timer: it is not tried again before the next start"),
+    ("timer cannot fire", "at the start, once for each reason; afterwards through the limiter"),
     ("unhandled messages given up on", "at the start"),
 ];
 

@@ -67,7 +67,7 @@ impl Core {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
             let reason = if let Fate::Buried(reason, _) = &fate { Some(*reason) } else { None };
             telemetry::log_failure(
-                &self.name,
+                self,
                 mailbox,
                 position,
                 &body,

@@ -13,6 +13,7 @@ use crate::growth;
 use crate::mailbox::{Inner, Mailbox};
 use crate::supervised::{Paused, Supervised};
 use crate::supervision::Kind;
+use crate::telemetry::brief;
 
 /// About what a record of supervision takes.
 const SUSPICION_BYTES: usize = 1024;
@@ -95,8 +96,10 @@ impl Core {
     /// that is spent. Returns the record that must be stored with whatever else comes of the failure.
     pub(super) fn count_against_budget(&self, inner: &mut Inner, mailbox: &Mailbox, error: &str) -> (Key, Bytes) {
         let supervised = inner.supervised.get_or_insert_default();
-        if supervised.failed(self.clock.now(), &mailbox.kind.budget, error) {
-            tracing::error!(node = %self.name, actor = %mailbox.address, error, event = "paused", "the restart budget of the actor is spent: it keeps accepting and handles nothing until it is resumed");
+        if supervised.failed(self.clock.now(), &mailbox.kind.budget, error)
+            && let Some(times) = self.of_actors.met(("paused", mailbox.id()))
+        {
+            tracing::error!(node = %self.name, actor = %mailbox.address, error = %brief(&error), times, event = "paused", "the restart budget of the actor is spent: it keeps accepting and handles nothing until it is resumed");
         }
         (mailbox.supervision_key(), supervised.encode(mailbox.address.as_str()))
     }
@@ -108,8 +111,8 @@ impl Core {
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.get_or_insert_default();
         let is_paused = supervised.suspect(in_hand, self.config.attempts_max, self.clock.wall());
-        if is_paused {
-            tracing::error!(node = %self.name, actor = %mailbox.address, event = "paused", "the process died of the state of the actor as often as it may: it keeps accepting, and its state is not loaded until it is resumed");
+        if is_paused && let Some(times) = self.of_actors.met(("paused", mailbox.id())) {
+            tracing::error!(node = %self.name, actor = %mailbox.address, times, event = "paused", "the process died of the state of the actor as often as it may: it keeps accepting, and its state is not loaded until it is resumed");
         }
         Some((self.keep_supervised(&mut inner, mailbox, permit), is_paused))
     }

@@ -64,7 +64,7 @@ fn go_on(
     core.judge(certified, hello, producer, &acquaintances)?;
     let mut outgoing = peer.outgoing();
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
-    let remembered = core.get_acquainted(hello, &mut acquaintances);
+    let remembered = core.get_acquainted(peer, hello, &mut acquaintances);
     let undecided = outgoing.take_undecided();
     core.forget_expiries(&mut outgoing, &settled);
     let ticket = {
@@ -86,7 +86,7 @@ fn go_on(
 impl Core {
     /// Remembers the peer's store and run: an older copy of the store is known as such from here on. Returns the record, if
     /// there is something new.
-    fn get_acquainted(&self, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
+    fn get_acquainted(&self, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
         let Run { store, counter, nonce, .. } = hello.run;
         let acquaintance = Acquaintance { node: hello.node.clone(), counter, nonce };
         let known = acquaintances.get(&store);
@@ -94,7 +94,7 @@ impl Core {
             return None;
         }
         if known.is_none() && acquaintances.values().any(|known| known.node == hello.node) {
-            tracing::error!(node = %self.name, peer = hello.node, store = %StoreId(store), event = "peer has a new store", "what its old store had accepted and not handled is gone with it; messages that it has not acknowledged are sent to the new one");
+            peer.troubles().new_store(&self.name, &peer.name, StoreId(store));
         }
         let record = encode_acquaintance(&acquaintance);
         acquaintances.insert(store, acquaintance);

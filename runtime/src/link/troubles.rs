@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use everpost_persistence::StoreId;
 use everpost_transport::link::Lane;
 use everpost_transport::{CloseCode, Closed, DialError};
 use tokio::time::Instant;
@@ -11,11 +12,14 @@ use super::Ended;
 use crate::alarm::{Alarm, Alarms, Said};
 use crate::clock::{ClockSkew, SKEW_MAX};
 use crate::core::ArrivalError;
+use crate::telemetry::brief;
 
 /// How many reasons are told at a time for which a peer is refused.
 const REASONS_MAX: usize = 8;
 /// Of how many actor types the log tells at a time that their places differ.
 const TYPES_MAX: usize = 64;
+/// Of how many new stores of a peer the log tells at a time.
+const STORES_MAX: usize = 8;
 /// Of how many lanes the log tells at a time that they wait.
 const LANES_MAX: usize = 16;
 
@@ -33,6 +37,8 @@ pub(crate) struct Troubles {
     clocks: Alarm,
     /// Actor types that the peer places elsewhere.
     placement: Alarms<String>,
+    /// Stores that it had none of before.
+    stores: Alarms<u128>,
     was_up: bool,
 }
 
@@ -45,6 +51,7 @@ impl Default for Troubles {
             too_large: Alarms::new(LANES_MAX),
             clocks: Alarm::default(),
             placement: Alarms::new(TYPES_MAX),
+            stores: Alarms::new(STORES_MAX),
             stopped: Alarms::new(LANES_MAX),
             was_up: false,
         }
@@ -75,11 +82,19 @@ impl Troubles {
         }
     }
 
+    /// A peer has another store than before.
+    pub(super) fn new_store(&mut self, node: &str, peer: &str, store: StoreId) {
+        if let Some(Said { times, .. }) = self.stores.raise(store.0, Instant::now()) {
+            tracing::error!(node, peer, %store, times, event = "peer has a new store", "what its old store had accepted and not handled is gone with it; messages that it has not acknowledged are sent to the new one");
+        }
+    }
+
     /// A peer has said where actors live: of these types it does not agree.
     pub(super) fn placement(&mut self, node: &str, peer: &str, differing: &[&str]) {
         let now = Instant::now();
         for actor_type in differing {
-            if let Some(Said { times, lasts }) = self.placement.raise((*actor_type).to_owned(), now) {
+            let actor_type = brief(actor_type);
+            if let Some(Said { times, lasts }) = self.placement.raise(actor_type.clone(), now) {
                 tracing::error!(
                     node,
                     peer,
@@ -139,11 +154,20 @@ impl Troubles {
     }
 
     fn refused(&mut self, node: &str, peer: &str, error: &dyn Display) {
-        match self.refused.raise(error.to_string(), Instant::now()) {
+        let error = brief(error);
+        match self.refused.raise(error.clone(), Instant::now()) {
             Some(Said { times, lasts }) => {
-                tracing::error!(node, peer, %error, times, ?lasts, event = "peer refused", "messages between the two are kept, and wait until the cause is mended");
+                tracing::error!(
+                    node,
+                    peer,
+                    error,
+                    times,
+                    ?lasts,
+                    event = "peer refused",
+                    "messages between the two are kept, and wait until the cause is mended"
+                );
             }
-            None => tracing::debug!(node, peer, %error, event = "peer refused", "as before"),
+            None => tracing::debug!(node, peer, error, event = "peer refused", "as before"),
         }
     }
 }

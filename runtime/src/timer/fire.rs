@@ -356,7 +356,9 @@ impl KeptTimers {
             }
             state.index.set(timer, Entry { due: Due::Never, ..entry });
         }
-        tracing::error!(node = %core.name, %timer, reason, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
+        if let Some(times) = core.recurring.met("timer cannot fire") {
+            tracing::error!(node = %core.name, %timer, reason, times, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
+        }
     }
 
     /// There is no room for what these would send.

@@ -1,4 +1,4 @@
-//! Catching panics of code that is not Everpost's.
+//! Catching panics.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,8 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(text_of)
 }
 
-fn text_of(payload: Box<dyn Any + Send>) -> String {
+/// What a panic said, whatever it carries.
+pub(crate) fn text_of(payload: Box<dyn Any + Send>) -> String {
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),

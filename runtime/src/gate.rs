@@ -38,6 +38,16 @@ pub enum NodeEnded {
         "the tokio runtime that the node was started on has ended, so that the node does nothing more; what waits is handled when it is started again, on a runtime that lives as long as it"
     )]
     RuntimeGone,
+    /// A task of the node has panicked: a defect of Everpost, or of what it calls, the subscriber of the program's logs say.
+    #[error(
+        "the task `{task}` of the node has panicked ({panic}), so that the node does nothing more; what waits is handled when it is started again"
+    )]
+    Panicked {
+        /// Which one.
+        task: String,
+        /// What the panic said.
+        panic: String,
+    },
     /// Nothing has ended: it was awaited inside a handler or an answer, which it would have waited for.
     #[error("it was awaited inside a handler, which it would wait for itself; await it in a task of its own")]
     InsideTurn,

@@ -254,9 +254,9 @@ impl<A> Drop for Hold<A> {
         }
         // On the runtime of the node, since this may be a thread without one. If that has gone the node has ended, and the message
         // comes back with the next start.
-        let runtime = core.runtime.clone();
-        runtime.spawn(async move {
-            core.take_back(&mailbox, position, Some(attempt), dropped()).await;
+        let taking = Arc::clone(&core);
+        core.begin("a hold that was dropped", async move {
+            taking.take_back(&mailbox, position, Some(attempt), dropped()).await;
         });
     }
 }

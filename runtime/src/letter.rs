@@ -136,6 +136,7 @@ impl Core {
             return Err(match self.gate.ended() {
                 NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
                 NodeEnded::RuntimeGone => Refusal::RuntimeGone,
+                NodeEnded::Panicked { .. } => Refusal::Panicked,
                 NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
             });
         }

@@ -136,6 +136,7 @@ mod schema;
 mod state;
 mod supervised;
 mod supervision;
+mod tasks;
 mod telemetry;
 mod time_limit;
 mod timer;

@@ -161,7 +161,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     for mailbox in &trials.states {
         tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in hand when the process died, and is loaded alone");
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
-        let tried = tokio::spawn(mailbox.kind.try_state(core, mailbox)).await;
+        let tried = core.apart(mailbox.kind.try_state(core, mailbox)).await;
         if tried.is_err() && core.is_stopping() {
             return Err(core.gate.ended());
         }

@@ -144,6 +144,9 @@ pub enum Refusal {
         "the tokio runtime that the node was started on has ended, so that the node takes nothing in; start it again, on a runtime that lives as long as it"
     )]
     RuntimeGone,
+    /// A task of the node has panicked; [`Node::failed`](crate::Node::failed) says which.
+    #[error("a task of the node has panicked, so that the node takes nothing in; start it again")]
+    Panicked,
 }
 
 /// A send that did not end well.

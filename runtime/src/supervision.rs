@@ -198,7 +198,7 @@ pub(crate) async fn supervise<A: Actor>(
     handlers: Arc<Handlers<A>>,
 ) -> Result<JoinHandle<()>, ractor::SpawnErr> {
     let activations = Arc::clone(&core.activations);
-    let supervisor = Supervisor { core, actor, handlers };
+    let supervisor = Supervisor { core, actor, handlers, name: format!("supervisor of `{}`", A::TYPE) };
     let (supervisor, ended) = ActorRuntime::spawn(None, supervisor, ()).await?;
     assert!(kind.supervisor.set((supervisor, activations)).is_ok(), "a type is supervised once");
     Ok(ended)
@@ -208,6 +208,8 @@ struct Supervisor<A: Actor> {
     core: Arc<Core>,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
+    /// For whoever is told of its panic.
+    name: String,
 }
 
 #[derive(Default)]
@@ -240,22 +242,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         order: Order,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        match order {
-            Order::Start(mailbox) if children.stopping => {
-                self.core.activations.ordered();
-                mailbox.lock().vacate();
-            }
-            Order::Start(mailbox) => self.start(&myself, mailbox, children).await?,
-            Order::Kill(mailbox) => children.kill(&myself, &mailbox),
-            Order::Stop => {
-                children.stopping = true;
-                for mailbox in children.mailboxes.values() {
-                    mailbox.lock().wake();
-                }
-                Self::end_with_the_last(&myself, children);
-            }
-        }
-        Ok(())
+        self.core.watched(&self.name, self.obey(&myself, order, children)).await
     }
 
     async fn handle_supervisor_evt(
@@ -269,7 +256,44 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
             SupervisionEvent::ActorFailed(child, error) => (child, Some(error)),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        if let Some(mailbox) = children.mailboxes.remove(&child.get_id()) {
+        self.core.watched(&self.name, async { self.has_ended(&myself, child.get_id(), failure, children) }).await;
+        Ok(())
+    }
+}
+
+impl<A: Actor> Supervisor<A> {
+    async fn obey(
+        &self,
+        myself: &ActorRef<Order>,
+        order: Order,
+        children: &mut Children,
+    ) -> Result<(), ActorProcessingErr> {
+        match order {
+            Order::Start(mailbox) if children.stopping => {
+                self.core.activations.ordered();
+                mailbox.lock().vacate();
+            }
+            Order::Start(mailbox) => self.start(myself, mailbox, children).await?,
+            Order::Kill(mailbox) => children.kill(myself, &mailbox),
+            Order::Stop => {
+                children.stopping = true;
+                for mailbox in children.mailboxes.values() {
+                    mailbox.lock().wake();
+                }
+                Self::end_with_the_last(myself, children);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_ended(
+        &self,
+        myself: &ActorRef<Order>,
+        child: ActorId,
+        failure: Option<ActorProcessingErr>,
+        children: &mut Children,
+    ) {
+        if let Some(mailbox) = children.mailboxes.remove(&child) {
             self.core.activations.leave();
             match failure {
                 None => self.core.ended(mailbox),
@@ -277,13 +301,10 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
             }
         }
         if children.stopping {
-            Self::end_with_the_last(&myself, children);
+            Self::end_with_the_last(myself, children);
         }
-        Ok(())
     }
-}
 
-impl<A: Actor> Supervisor<A> {
     async fn start(
         &self,
         myself: &ActorRef<Order>,
@@ -319,7 +340,7 @@ impl<A: Actor> Supervisor<A> {
         }
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
-        tokio::spawn(async move {
+        self.core.begin("the failure of an activation", async move {
             match (in_hand, held) {
                 (Some(position), _) => _ = core.fail(&mailbox, position, failure).await,
                 (None, Some(held)) => {

@@ -6,6 +6,8 @@
 //! `group` and, where there is one, `child`; what is about a message `node`, `actor`, `message_id`, `seq` and, where there is
 //! one, `attempt` and `trace` (the id of the first message of the chain of causes).
 
+mod output;
+mod panics;
 mod pretty;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use tracing::{Level, Span};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
+use self::output::Output;
 use crate::address::Address;
 use crate::core::{Core, shortened};
 use crate::dead_letters::Reason;
@@ -37,32 +40,50 @@ pub enum LogFormat {
 /// Sets up logs on standard error, filtered by the environment variable `RUST_LOG` (default `info`). Call it once, from
 /// `main`.
 ///
+/// Writing a line never fails and never holds up whoever writes it. A thread writes the lines, and a line of level `info` or above is
+/// waited for, a tenth of a second at most: it is with the system then, also when the process ends right after it. When the reader
+/// of standard error is slow, or has stopped, up to 1 MiB of lines wait; what does not fit is counted, and told in one line when
+/// there is room again. When the reader has gone lines are lost, and nothing else happens.
+///
+/// Panics are told in the same way, as the event `panic`, instead of by the standard library, whose own text would wait for
+/// the reader. A program that wants another panic hook sets it afterwards.
+///
 /// # Errors
 ///
-/// When something has set up logs already; those stay.
+/// When something has set up logs already; those stay. When the system has no thread to write them with.
 pub fn init_logs(format: LogFormat) -> Result<(), LogsError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // What it would say of errors in lines goes to standard error directly, and panics when that has gone.
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let logs = logs.with_writer(Output::start().map_err(NotSetUp::Thread)?);
     match format {
         LogFormat::Pretty => {
             let has_colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-            let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
             logs.with_ansi(has_colours).fmt_fields(pretty::fields()).finish().try_init()
         }
-        LogFormat::Json => {
-            let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-            // The list of spans holds the current one too.
-            logs.json().flatten_event(true).with_current_span(false).finish().try_init()
-        }
+        // The list of spans holds the current one too.
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).finish().try_init(),
     }
-    .map_err(LogsError)
+    .map_err(NotSetUp::Before)?;
+    panics::tell();
+    Ok(())
 }
 
 /// Logs could not be set up.
 #[derive(thiserror::Error)]
-#[error("logs were set up before, and stay as they are: {0}")]
-pub struct LogsError(TryInitError);
+#[error(transparent)]
+pub struct LogsError(#[from] NotSetUp);
+
+/// Why.
+#[derive(Debug, thiserror::Error)]
+enum NotSetUp {
+    #[error("logs were set up before, and stay as they are: {0}")]
+    Before(TryInitError),
+    #[error("there is no thread to write logs with: {0}")]
+    Thread(io::Error),
+}
 
 pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, position: Position, attempt: u32) -> Span {
     tracing::info_span!(

@@ -289,6 +289,7 @@ const SAID_ONCE: [(&str, &str); 19] = [
     ("store failed", "the node has ended"),
     ("store not closed", "the node has ended"),
     ("task does not yield", "when its group has ended"),
+    ("task panicked", "the node has ended"),
     ("the start waits for the wall clock", "at the start"),
     ("the wall clock is believed", "a clock has to stand for a minute before"),
     ("timer cannot fire", "at the start, once for each reason; afterwards through the limiter"),

@@ -6,7 +6,7 @@ mod serve;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -29,7 +29,29 @@ pub struct Child {
     events: Receiver<Event>,
     /// Heard while waiting for the node to run: what recovery sets off may come before that.
     early: VecDeque<Event>,
-    stderr: Option<JoinHandle<Vec<String>>>,
+    stderr: Stderr,
+}
+
+/// What becomes of what a child writes to its standard error, which is a pipe.
+#[derive(Debug)]
+enum Stderr {
+    /// It is read.
+    Read(JoinHandle<Vec<String>>),
+    /// It is left in the pipe.
+    Unread(ChildStderr),
+    /// Nobody will read it any more.
+    Gone,
+}
+
+impl Stderr {
+    fn read(self) -> Self {
+        match self {
+            Self::Unread(pipe) => {
+                Self::Read(std::thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).collect()))
+            }
+            other => other,
+        }
+    }
 }
 
 impl Child {
@@ -40,7 +62,7 @@ impl Child {
     /// When the system starts no process.
     #[must_use]
     pub fn start(setup: &Setup) -> Self {
-        Self::start_with(setup, [])
+        Self::start_with(setup, []).heard()
     }
 
     /// Starts a child that checks its store for an upgrade, and ends.
@@ -50,7 +72,7 @@ impl Child {
     /// As [`Child::start`].
     #[must_use]
     pub fn checking(setup: &Setup) -> Self {
-        Self::start_with(setup, [(CHECK_VARIABLE, PathBuf::from("1"))])
+        Self::start_with(setup, [(CHECK_VARIABLE, PathBuf::from("1"))]).heard()
     }
 
     fn start_with<const N: usize>(setup: &Setup, environment: [(&'static str, PathBuf); N]) -> Self {
@@ -79,8 +101,40 @@ impl Child {
                 }
             }
         });
-        let stderr = std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).collect());
-        Self { process, stdin, events, early: VecDeque::new(), stderr: Some(stderr) }
+        Self { process, stdin, events, early: VecDeque::new(), stderr: Stderr::Unread(stderr) }
+    }
+
+    /// From here on its standard error is read.
+    #[must_use]
+    pub fn heard(mut self) -> Self {
+        self.read_stderr();
+        self
+    }
+
+    fn read_stderr(&mut self) {
+        self.stderr = std::mem::replace(&mut self.stderr, Stderr::Gone).read();
+    }
+
+    /// Starts a child whose standard error has no reader any more, and waits until its node runs.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn up_unheard(setup: &Setup) -> Self {
+        let mut child = Self::start_with(setup, []);
+        child.stderr = Stderr::Gone;
+        child.once_up()
+    }
+
+    /// Starts a child whose standard error is a pipe that nobody reads, and waits until its node runs.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn up_unread(setup: &Setup) -> Self {
+        Self::start_with(setup, []).once_up()
     }
 
     /// Starts a child, and waits until its node runs.
@@ -100,7 +154,7 @@ impl Child {
     /// When the node does not start.
     #[must_use]
     pub fn up_pretty(setup: &Setup) -> Self {
-        Self::start_with(setup, [(PRETTY_VARIABLE, PathBuf::from("1"))]).once_up()
+        Self::start_with(setup, [(PRETTY_VARIABLE, PathBuf::from("1"))]).heard().once_up()
     }
 
     /// As [`Child::up`], with a wall clock of its own.
@@ -110,7 +164,7 @@ impl Child {
     /// When the node does not start.
     #[must_use]
     pub fn up_at(setup: &Setup, wall: &Wall) -> Self {
-        Self::start_with(setup, wall.environment()).once_up()
+        Self::start_with(setup, wall.environment()).heard().once_up()
     }
 
     fn once_up(self) -> Self {
@@ -223,8 +277,11 @@ impl Child {
 
     /// What the child wrote to its standard error; waits for its end.
     pub fn stderr(&mut self) -> Vec<String> {
-        let reader = self.stderr.take();
-        reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+        self.read_stderr();
+        match std::mem::replace(&mut self.stderr, Stderr::Gone) {
+            Stderr::Read(reader) => reader.join().unwrap_or_default(),
+            Stderr::Unread(_) | Stderr::Gone => Vec::new(),
+        }
     }
 }
 

@@ -44,6 +44,42 @@ pub fn keep() {
     KEPT.get_or_init(|| tracing::subscriber::set_global_default(Keeper).expect("nothing else takes the logs"));
 }
 
+/// From now on the line of the node `node` about `event` panics, so many times. Lines of every level can.
+///
+/// # Panics
+///
+/// As [`keep`].
+pub fn plant(node: &str, event: &str, times: u32) {
+    keep();
+    mines().push(Mine { node: node.to_owned(), event: event.to_owned(), times });
+    // What is enabled was decided when each line was first met.
+    tracing::callsite::rebuild_interest_cache();
+}
+
+/// A line that panics.
+struct Mine {
+    node: String,
+    event: String,
+    times: u32,
+}
+
+fn mines() -> MutexGuard<'static, Vec<Mine>> {
+    static MINES: Mutex<Vec<Mine>> = Mutex::new(Vec::new());
+    MINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this line is one that panics now.
+fn is_mine(line: &Line) -> bool {
+    let mut mines = mines();
+    let mine = mines.iter_mut().find(|mine| {
+        mine.times > 0 && (line.field("node"), line.field("event")) == (mine.node.as_str(), mine.event.as_str())
+    });
+    mine.is_some_and(|mine| {
+        mine.times -= 1;
+        true
+    })
+}
+
 /// The lines that the node `node` has written about `event` so far.
 #[must_use]
 pub fn lines(node: &str, event: &str) -> Vec<Line> {
@@ -84,13 +120,18 @@ struct Keeper;
 
 impl Subscriber for Keeper {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("everpost")
+        let is_wanted = *metadata.level() <= Level::INFO || !mines().is_empty();
+        metadata.is_event() && is_wanted && metadata.target().starts_with("everpost")
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        lines_kept().push(Line { level: *event.metadata().level(), fields: fields.0 });
+        let line = Line { level: *event.metadata().level(), fields: fields.0 };
+        assert!(!is_mine(&line), "the log was told to panic: {}", line.text());
+        if line.level <= Level::INFO {
+            lines_kept().push(line);
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -294,7 +294,12 @@ fn note(turn: &Turn<'_>) -> Note {
 /// A node whose actors are workers.
 #[must_use = "a builder does nothing until it is started"]
 pub fn workers(folder: &std::path::Path, probe: &Arc<Probe>) -> everpost::NodeBuilder {
-    Node::builder("node", folder).actor(Worker::new(probe)).actor(Quick::new(probe)).config(crate::config())
+    workers_named("node", folder, probe)
+}
+
+/// The same under a name of its own, which tells its logs apart.
+pub fn workers_named(name: &str, folder: &std::path::Path, probe: &Arc<Probe>) -> everpost::NodeBuilder {
+    Node::builder(name, folder).actor(Worker::new(probe)).actor(Quick::new(probe)).config(crate::config())
 }
 
 /// Reads the whole state of a worker.

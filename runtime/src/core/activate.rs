@@ -62,7 +62,7 @@ impl Core {
         if let Some(held) = held {
             // The handler was cut off where it stood, and its hold went with it.
             let (core, mailbox) = (Arc::clone(self), Arc::clone(&mailbox));
-            self.runtime.spawn(async move {
+            self.begin("a hold that was dropped", async move {
                 core.take_back(&mailbox, held.position, Some(held.attempt), hold::dropped()).await;
             });
         }
@@ -88,7 +88,7 @@ impl Core {
             }
         }
         let core = Arc::clone(self);
-        self.runtime.spawn(async move {
+        self.begin("the restart of an activation", async move {
             let error = shortened(error);
             // Without room for the record the store has failed, and there is no next time.
             let Ok(permit) = core.store.reserve(growth::record(error.len()), error.len()).await else { return };

@@ -6,6 +6,7 @@ use everpost_persistence::CommitError;
 use tokio::sync::oneshot;
 
 use super::Core;
+use crate::caught::caught;
 use crate::gate::NodeEnded;
 use crate::query;
 
@@ -24,19 +25,22 @@ impl Core {
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
     pub(crate) fn store_failed(&self) {
         if let Some(failure) = self.store.failure() {
+            self.end(NodeEnded::Failed(failure.clone()));
             tracing::error!(node = %self.name, error = %failure, event = "store failed", "the store failed and the node does nothing more; start it again to recover");
-            self.end(NodeEnded::Failed(failure));
         }
     }
 
     /// The runtime has gone, and every task of the node with it: nobody will handle anything. The store is closed, so
     /// that the node can be started anew.
     pub(crate) fn runtime_gone(&self) {
-        tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
         self.end(NodeEnded::RuntimeGone);
         // Before the runtime's clock stops, by which somebody may wait for room in the store.
         self.store.refuse();
         drop(self.close_store());
+        // It is told by whoever drops a task: another panic would end the process.
+        let _ = caught(|| {
+            tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
+        });
     }
 
     /// Closes the store, on a thread of its own: it blocks, and goes on whoever waits for it. Closing it again says the
@@ -45,7 +49,8 @@ impl Core {
         let (tell, closed) = oneshot::channel();
         let store = self.store.clone();
         // Without a thread the store ends with its last handle, as in a crash; that the channel is dropped tells of it.
-        let closing = move || drop(tell.send(store.close()));
+        let close = move || caught(|| store.close()).unwrap_or(Err(CommitError::Panicked { thread: "closing" }));
+        let closing = move || drop(tell.send(close()));
         if let Err(error) = std::thread::Builder::new().name("everpost-closing".to_owned()).spawn(closing) {
             tracing::error!(node = %self.name, %error, event = "store not closed", "there is no thread to close the store with: the next start recovers it");
         }

@@ -168,7 +168,7 @@ impl Core {
             return TakenBack::Before;
         }
         let (core, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-        let failing = self.runtime.spawn(async move {
+        let failing = self.begin("a message that was taken back", async move {
             let ticket = core.fail(&mailbox, position, failure).await;
             mailbox.lock().ring(&mailbox);
             ticket

@@ -125,7 +125,7 @@ impl Core {
         let Some(answered) = self.answered(&key, self.clock.steady()).await? else { return Ok(false) };
         let (core, kind, mailbox) = (Arc::clone(self), Arc::clone(kind), address.mailbox());
         // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
-        let comparing = self.runtime.spawn(async move {
+        let comparing = self.apart(async move {
             Header::decode(&envelope).is_ok_and(|(header, payload)| {
                 let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
                 !core.hands.with(Mark::Question(mailbox), is_same)
@@ -161,7 +161,7 @@ impl Core {
     pub(crate) fn answer_key(self: &Arc<Self>, address: &Address, envelope: Vec<u8>, answer: AwayAnswer) {
         let Ok(open) = Arc::clone(&self.questions).try_acquire_owned() else { return };
         let (core, address) = (Arc::clone(self), address.clone());
-        tokio::spawn(async move {
+        self.begin("a question about a key", async move {
             let _open = open;
             let Some(kind) = core.kinds.get(address.actor_type()) else {
                 return answer.give(Err(NoAnswer::NotHandled));

@@ -249,13 +249,13 @@ impl Family {
 
 impl Members {
     /// Sees to it that the rules are asked again when something is due.
-    fn set_timer(&mut self, core: &Core, myself: &ActorRef<Order>) {
+    fn set_timer(&mut self, core: &Arc<Core>, myself: &ActorRef<Order>) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
         self.timer = self.rules.wake_at().map(|moment| {
             let (group, clock) = (myself.clone(), Arc::clone(&core.clock));
-            tokio::spawn(async move {
+            core.begin("the timer of a group", async move {
                 wheel::reached(&clock, moment).await;
                 // One that is gone has nothing due.
                 let _ = group.cast(Order::Tick);

@@ -142,7 +142,7 @@ impl Groups {
 
     async fn supervisor(&self, core: &Arc<Core>) -> Result<&ActorRef<RootsOrder>, SuperviseError> {
         let spawn = || async {
-            let supervisor = Supervisor { node: Arc::clone(&core.name), registry: Arc::clone(&self.registry) };
+            let supervisor = Supervisor { core: Arc::clone(core), registry: Arc::clone(&self.registry) };
             let (supervisor, supervising) = ActorRuntime::spawn(None, supervisor, ()).await?;
             *lock(&self.supervising) = Some(supervising);
             Ok(supervisor)

@@ -48,7 +48,7 @@ impl Desk {
     /// Opens a desk that closes when it is dropped. Whoever still waits then asks again in the next conversation.
     pub(super) fn open(core: &Arc<Core>, peer: &Arc<Peer>) -> Self {
         let (requests, open) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(serve(Arc::clone(core), Arc::clone(peer), open));
+        core.begin("the desk of a link", serve(Arc::clone(core), Arc::clone(peer), open));
         Self { requests }
     }
 
@@ -241,7 +241,5 @@ fn tell(peer: &Peer, id: MessageId, fate: Fate) {
 
 /// Reads records off the workers: it may wait for the disk.
 async fn read(core: &Core, keys: Vec<Key>) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
-    let store = core.store.clone();
-    let read = core.runtime.spawn_blocking(move || store.records(&keys)).await;
-    Ok(read.map_err(|_| core.gate.ended())??)
+    Ok(core.read_all(keys).await?)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Links;
@@ -21,19 +21,33 @@ pub(super) async fn watch(links: &Arc<Links>) {
     let mut introductions = JoinSet::new();
     let mut intrusions = Intrusions { refused: Alarms::new(STRANGERS_MAX), lost: Alarms::new(STRANGERS_MAX) };
     loop {
-        while introductions.try_join_next().is_some() {}
-        if introductions.len() >= INTRODUCTIONS_MAX {
-            introductions.join_next().await;
+        while let Some(introduced) = introductions.try_join_next() {
+            seen(introduced);
+        }
+        if introductions.len() >= INTRODUCTIONS_MAX
+            && let Some(introduced) = introductions.join_next().await
+        {
+            seen(introduced);
         }
         let accepted = tokio::select! {
             () = links.core.links_stopped() => return,
             accepted = links.endpoint.accept() => accepted,
         };
         match accepted {
-            None => return,
+            // Nobody can connect any more, before the links have stopped.
+            None => return links.core.panicked("acceptor of connections", "it has ended by itself"),
             Some(Err(intrusion)) => intrusions.log(&links.core.name, &intrusion),
             Some(Ok(connection)) => drop(introductions.spawn(let_in(Arc::clone(links), connection))),
         }
+    }
+}
+
+/// The door itself fails of a panic, and is opened anew by its supervisor.
+fn seen(introduced: Result<(), JoinError>) {
+    if let Err(error) = introduced
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

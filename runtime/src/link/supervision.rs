@@ -10,9 +10,13 @@ use tokio::task::JoinHandle;
 
 use super::{Links, door, life};
 use crate::cluster::Peer;
+use crate::telemetry::brief;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+/// For whoever is told of a panic of the supervisor.
+pub(crate) const NAME: &str = "supervisor of the links";
 
 /// What the supervisor is told.
 #[derive(Debug)]
@@ -96,20 +100,34 @@ impl ractor::Actor for Supervisor {
             SupervisionEvent::ActorFailed(child, error) => (child, Some(error)),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        if let Some((part, error)) = children.parts.remove(&child.get_id()).zip(error) {
-            if let Some(times) = self.links.core.recurring.met("link failed") {
-                tracing::error!(node = %self.links.core.name, ?part, %error, times, event = "link failed", "it is started anew; nothing is lost");
+        let core = &self.links.core;
+        core.watched(NAME, async { self.has_ended(&myself, child.get_id(), error, children) }).await;
+        Ok(())
+    }
+}
+
+impl Supervisor {
+    fn has_ended(
+        &self,
+        myself: &ActorRef<LinkOrder>,
+        child: ActorId,
+        error: Option<ActorProcessingErr>,
+        children: &mut Children,
+    ) {
+        let core = &self.links.core;
+        if let Some((part, error)) = children.parts.remove(&child).zip(error) {
+            if let Some(times) = core.recurring.met("link failed") {
+                tracing::error!(node = %core.name, ?part, error = %brief(&error), times, event = "link failed", "it is started anew; nothing is lost");
             }
             if let Part::Link(peer) = &part {
-                self.links.core.part(peer);
+                core.part(peer);
             }
             // A supervisor that is gone by then was stopped.
             drop(myself.send_after(RESTART_AFTER, || LinkOrder::Start(part)));
         }
         if children.stopping {
-            end_with_the_last(&myself, children);
+            end_with_the_last(myself, children);
         }
-        Ok(())
     }
 }
 

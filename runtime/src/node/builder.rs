@@ -330,7 +330,6 @@ async fn start(
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
     });
-    [sweeping, retaining, watching, looking, turning].into_iter().for_each(|task| node.tasks.add_background(task));
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
         let _ = node.stopped().await;
@@ -347,8 +346,10 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     let Recovered { suspects, unhandled } = recovered;
     unhandled.give_up(core).await?;
     for part in parts {
+        let name = format!("supervisor of `{}`", part.kind.name);
         let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
-        node.tasks.add_supervisor(supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?);
+        let ended = supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?;
+        node.tasks.add_supervisor(core.watch_supervisor(name, ended));
     }
     let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
@@ -356,12 +357,12 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         core.note_apart();
         let supervised = link::supervise(Arc::clone(links)).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        node.tasks.set_links(supervisor, ended);
+        node.tasks.set_links(supervisor, core.watch_supervisor("supervisor of the links".to_owned(), ended));
     }
-    node.tasks.add_background(tokio::spawn(fire_timers(Arc::clone(core))));
-    node.tasks.add_background(tokio::spawn(expire_messages(Arc::clone(core))));
+    node.tasks.add_background(core.begin("timers", fire_timers(Arc::clone(core))));
+    node.tasks.add_background(core.begin("expiry", expire_messages(Arc::clone(core))));
     let waking = Arc::clone(core);
-    node.tasks.add_background(tokio::spawn(async move {
+    node.tasks.add_background(core.begin("waking", async move {
         // When the node ends there is nothing left to wake.
         if quarantine::try_alone(&waking, suspects).await.is_ok() {
             recover::wake_all(&waking).await;

@@ -40,6 +40,16 @@ pub enum StopError {
         "the tokio runtime that the node was started on has ended before; its handlers were cut off, and their messages will be handled again"
     )]
     RuntimeGone,
+    /// A task of the node has panicked before or during the stop.
+    #[error(
+        "the task `{task}` of the node has panicked ({panic}); messages that were not finished will be handled again"
+    )]
+    Panicked {
+        /// Which one.
+        task: String,
+        /// What the panic said.
+        panic: String,
+    },
     /// It was called inside a handler, which the stop would wait for. Nothing was done.
     #[error(
         "a stop inside a handler would wait for that handler; nothing was done: stop the node in a task of its own"
@@ -84,8 +94,8 @@ impl Node {
         let told = stopping.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         match told {
             Some(outcome) => outcome,
-            // The task has gone with its runtime, or could not start on it.
-            None => self.stopped_by_the_runtime().await,
+            // The task has gone with its runtime, could not start on it, or has panicked.
+            None => self.cut_off().await,
         }
     }
 
@@ -94,7 +104,7 @@ impl Node {
         let begin = || {
             let (tell, stopping) = watch::channel(None);
             let node = self.clone();
-            self.core.runtime.spawn(async move {
+            self.core.begin("stop", async move {
                 let outcome = node.run_stop().await;
                 tell.send_replace(Some(outcome));
             });
@@ -122,9 +132,14 @@ impl Node {
             task.abort();
         }
         clocks::note(core);
-        let closed = core.close_store().await;
+        // Without a thread to close it the store ends with its last handle; nothing that was acknowledged is lost.
+        let closed = core.close_store().await.unwrap_or(Ok(()));
         // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
         core.gate.open(|effect| core.release(effect));
+        if closed.is_ok() && !core.gate.is_over() {
+            // Before that is said to anybody: a log that panics is the end of the node then.
+            tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
+        }
         core.end(NodeEnded::Stopped);
         // Without a thread to close it the store ends with its last handle; nothing that was acknowledged is lost.
         closed.unwrap_or(Ok(()))?;
@@ -136,13 +151,16 @@ impl Node {
         }
     }
 
-    /// There is no runtime to stop it on: what is left is to see the store closed.
-    async fn stopped_by_the_runtime(&self) -> Result<(), StopError> {
+    /// There is no task that stops it: what is left is to see the store closed.
+    async fn cut_off(&self) -> Result<(), StopError> {
         self.core.end(NodeEnded::RuntimeGone);
         if let Ok(closed) = self.core.close_store().await {
             closed?;
         }
-        Err(StopError::RuntimeGone)
+        Err(match self.core.gate.ended() {
+            NodeEnded::Panicked { task, panic } => StopError::Panicked { task, panic },
+            _ => StopError::RuntimeGone,
+        })
     }
 
     /// Tells the peers, and ends the links. What they have not acknowledged stays in the store.

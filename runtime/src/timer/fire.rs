@@ -129,13 +129,11 @@ impl Watch {
         if core.gate.durable(last).await.is_err() {
             return false;
         }
-        let core = Arc::clone(core);
-        let set_right =
-            tokio::task::spawn_blocking(move || set_right(&core, last).map_err(|error| (core, error))).await;
-        match set_right {
-            Ok(Ok(())) => true,
-            Ok(Err((_, ReadError::Closed))) | Err(_) => false,
-            Ok(Err((core, error))) => {
+        let setting = Arc::clone(core);
+        match core.off_the_workers(move || set_right(&setting, last)).await {
+            Ok(()) => true,
+            Err(ReadError::Closed) => false,
+            Err(error) => {
                 if let Some(times) = core.recurring.met("timers not set right") {
                     tracing::error!(node = %core.name, %error, times, event = "timers not set right", "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
                 }
@@ -176,10 +174,8 @@ async fn wait_for(core: &Core, wait: Duration) -> bool {
 /// Fires these timers, or the first of them. False when the store takes nothing any more.
 async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -> bool {
     let (reading, is_alone) = (Arc::clone(core), std::mem::take(&mut watch.is_alone));
-    let read = tokio::task::spawn_blocking(move || firings(&reading, due, is_alone)).await;
-    let Ok(Some(Read { firings, held, is_unreadable })) = read else {
-        return false;
-    };
+    let read = core.off_the_workers(move || firings(&reading, due, is_alone)).await;
+    let Ok(Read { firings, held, is_unreadable }) = read else { return false };
     watch.hold_back(core, held);
     if firings.is_empty() {
         if is_unreadable {
@@ -225,7 +221,7 @@ struct Read {
 }
 
 /// Reads timers from the store, as many as fit one submission, or one for a single tick. Blocks. None when the store is closed.
-fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Option<Read> {
+fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Result<Read, ReadError> {
     let now = core.clock.now();
     // A timer that goes on has its message twice in its submission, and several of these fit the store's queue, however small that is.
     let bytes_max = core.config.store.submission_bytes_max() / 4;
@@ -239,7 +235,7 @@ fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Optio
                 core.timers.set_apart(core, timer, entry, "it is not in the store though it waits");
                 continue;
             }
-            Err(ReadError::Closed) => return None,
+            Err(ReadError::Closed) => return Err(ReadError::Closed),
             Err(error @ ReadError::Damaged { .. }) => {
                 core.timers.set_apart(core, timer, entry, &error.to_string());
                 continue;
@@ -265,7 +261,7 @@ fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Optio
             Err(reason) => core.timers.set_apart(core, timer, entry, &reason),
         }
     }
-    Some(read)
+    Ok(read)
 }
 
 /// What a timer does that is due; none when there is no room for it, or why it cannot fire.

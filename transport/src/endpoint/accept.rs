@@ -1,6 +1,10 @@
 //! Accepts connections, many handshakes at a time: one that is slow or hostile holds up no other.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use quinn::Incoming;
 use rustls::pki_types::CertificateDer;
@@ -43,14 +47,11 @@ impl Acceptor {
                     Some(incoming) => self.begin(incoming),
                     None => return,
                 },
-                Some(done) = self.handshakes.join_next() => match done {
-                    Ok(outcome) => {
-                        if self.accepted.send(outcome).await.is_err() {
-                            return;
-                        }
+                Some(Ok(outcome)) = self.handshakes.join_next() => {
+                    if self.accepted.send(outcome).await.is_err() {
+                        return;
                     }
-                    Err(error) => tracing::error!(%error, "a handshake failed in an unforeseen way"),
-                },
+                }
             }
         }
     }
@@ -65,7 +66,11 @@ impl Acceptor {
                 error.into_incoming().refuse();
             }
         } else {
-            self.handshakes.spawn(handshake(incoming, self.peers.clone(), self.settings.clone()));
+            let remote = incoming.remote_address();
+            let handshake = handshake(incoming, self.peers.clone(), self.settings.clone());
+            self.handshakes.spawn(async move {
+                caught(handshake).await.unwrap_or(Err(Intrusion { remote, reason: IntrusionReason::Defect }))
+            });
         }
     }
 }
@@ -91,6 +96,16 @@ async fn handshake(incoming: Incoming, peers: Arc<Peers>, settings: Arc<Settings
     };
     let outcome = timeout(settings.handshake_timeout, steps).await.unwrap_or(Err(IntrusionReason::TimedOut));
     outcome.map_err(|reason| Intrusion { remote, reason })
+}
+
+/// None when it panics: it must not take the others with it.
+async fn caught<T>(handshake: impl Future<Output = T>) -> Option<T> {
+    let mut handshake = pin!(handshake);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| handshake.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 /// How many handshakes there may be at a time.

@@ -52,6 +52,9 @@ pub enum IntrusionReason {
     /// The handshake failed otherwise.
     #[error("the handshake failed: {0}")]
     Lost(String),
+    /// This node has panicked: a defect, and no fault of whoever dialed.
+    #[error("the handshake failed in an unforeseen way")]
+    Defect,
 }
 
 impl IntrusionReason {

@@ -32,10 +32,10 @@ impl Note {
     /// Stores it in the background, since a store without room may hold it back, and tells the group. When `dropped` is
     /// rung the group is told at once.
     pub(super) fn write(self, core: &Arc<Core>, dropped: &Arc<Notify>, group: &ActorRef<Order>) {
-        let (core, dropped, group) = (Arc::clone(core), Arc::clone(dropped), group.clone());
-        tokio::spawn(async move {
+        let (storing, dropped, group) = (Arc::clone(core), Arc::clone(dropped), group.clone());
+        core.begin("the note of a group", async move {
             let is_written = tokio::select! {
-                stored = self.store(&core) => stored.is_ok(),
+                stored = self.store(&storing) => stored.is_ok(),
                 () = dropped.notified() => false,
             };
             // It waits for this before it ends.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::Registry;
+use crate::core::Core;
 use crate::group::GroupEnded;
 use crate::telemetry::brief;
 
@@ -16,7 +17,7 @@ pub(super) enum RootsOrder {
 }
 
 pub(super) struct Supervisor {
-    pub(super) node: Arc<str>,
+    pub(super) core: Arc<Core>,
     pub(super) registry: Arc<Registry>,
 }
 
@@ -47,6 +48,14 @@ impl ractor::Actor for Supervisor {
         event: SupervisionEvent,
         stopping: &mut bool,
     ) -> Result<(), ActorProcessingErr> {
+        let seen = async { self.has_happened(&myself, event, *stopping) };
+        self.core.watched("supervisor of the groups", seen).await;
+        Ok(())
+    }
+}
+
+impl Supervisor {
+    fn has_happened(&self, myself: &ActorRef<RootsOrder>, event: SupervisionEvent, stopping: bool) {
         match event {
             SupervisionEvent::ActorTerminated(group, _, None) => self.registry.ended(group.get_id(), |_| Ok(())),
             SupervisionEvent::ActorTerminated(group, _, Some(reason)) => {
@@ -57,20 +66,17 @@ impl ractor::Actor for Supervisor {
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
-        if *stopping {
-            self.end_with_the_last(&myself);
+        if stopping {
+            self.end_with_the_last(myself);
         }
-        Ok(())
     }
-}
 
-impl Supervisor {
     /// A group has ended by itself; nobody is above it who could start it again.
     fn alarm(&self, group: &str, error: ActorProcessingErr) -> GroupEnded {
         let supervisor =
             |cause: ActorProcessingErr| GroupEnded::Supervisor { group: group.to_owned(), cause: cause.to_string() };
         let ended = error.downcast::<GroupEnded>().map_or_else(supervisor, |ended| *ended);
-        tracing::error!(node = %self.node, group, error = %brief(&ended), event = "group gave up", "everything of it is stopped, and nothing starts it again");
+        tracing::error!(node = %self.core.name, group, error = %brief(&ended), event = "group gave up", "everything of it is stopped, and nothing starts it again");
         ended
     }
 

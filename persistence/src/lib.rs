@@ -81,6 +81,6 @@ pub use self::inspection::Inspection;
 pub use self::key::{Key, Table};
 pub use self::queue::Stage;
 pub use self::recover::Opened;
-pub use self::slots::{Before, Mark, SLOTS, Slot, Slots};
+pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
 pub use self::store::Store;

@@ -77,9 +77,26 @@ pub struct Before {
 #[derive(Debug)]
 pub(crate) struct Promise(MmapRaw);
 
+/// What a thread has in hand at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InHand {
+    /// Which of the slots it is.
+    pub slot: usize,
+    /// Changes whenever something is noted or put back: two looks that find the same have found the same piece of work.
+    pub turn: u64,
+    /// What the slot says.
+    pub mark: Mark,
+}
+
+/// How often a slot has changed, on a line of its own. Not a part of the file: it means nothing to the next run.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Turns(AtomicU64);
+
 #[derive(Debug)]
 struct Shared {
     map: MmapRaw,
+    turns: Box<[Turns]>,
     /// Touched when a thread starts and ends, not on the way.
     free: Mutex<Vec<usize>>,
 }
@@ -101,7 +118,8 @@ impl Slots {
     pub fn open(folder: &Path) -> Result<(Self, Vec<Mark>), OpenError> {
         let path = folder.join(Self::FILE_NAME);
         let map = open_map(&path).map_err(|source| OpenError::Folder { path, source })?;
-        let shared = Shared { map, free: Mutex::new((0..SLOTS).rev().collect()) };
+        let turns = std::iter::repeat_with(Turns::default).take(SLOTS).collect();
+        let shared = Shared { map, turns, free: Mutex::new((0..SLOTS).rev().collect()) };
         let mut left: Vec<Mark> = (0..SLOTS).filter_map(|index| shared.take(index)).collect();
         left.sort_unstable();
         left.dedup();
@@ -114,6 +132,12 @@ impl Slots {
     pub fn claim(&self) -> Option<Slot> {
         let index = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         Some(Slot { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// What all threads have in hand now, as far as that can be seen: what changes meanwhile is left out.
+    #[must_use]
+    pub fn in_hand(&self) -> Vec<InHand> {
+        (0..SLOTS).filter_map(|slot| self.shared.look(slot)).collect()
     }
 }
 
@@ -133,6 +157,7 @@ impl Slot {
             first: line[0].load(Ordering::Relaxed),
             mailbox: mailbox.map(|_| [line[1].load(Ordering::Relaxed), line[2].load(Ordering::Relaxed)]),
         };
+        self.turn();
         store(line, first.to_be(), mailbox.map(|mailbox| [high(mailbox).to_be(), low(mailbox).to_be()]));
         before
     }
@@ -140,7 +165,15 @@ impl Slot {
     /// Puts back what the slot said before.
     #[inline]
     pub fn put_back(&mut self, before: Before) {
+        self.turn();
         store(self.shared.line(self.index), before.first, before.mailbox);
+    }
+
+    /// Only this thread writes it.
+    #[inline]
+    fn turn(&self) {
+        let turns = &self.shared.turns[self.index].0;
+        turns.store(turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 }
 
@@ -163,20 +196,31 @@ impl Drop for Slot {
 impl Shared {
     fn take(&self, index: usize) -> Option<Mark> {
         let line = self.line(index);
-        let first = u64::from_be(line[0].swap(0, Ordering::AcqRel));
-        let id = |word: usize| u128::from(u64::from_be(line[word].load(Ordering::Relaxed)));
-        let (position, mailbox) = (Position(first & !TAGS), || MailboxId(id(1) << 64 | id(2)));
-        match first & TAGS {
-            0 => (first != 0).then_some(Mark::Record(position)),
-            MAILBOX_OF => Some(Mark::MailboxOf(position)),
-            MAILBOX => Some(Mark::Mailbox(mailbox())),
-            _ => Some(Mark::Question(mailbox())),
-        }
+        mark(u64::from_be(line[0].swap(0, Ordering::AcqRel)), line)
+    }
+
+    fn look(&self, slot: usize) -> Option<InHand> {
+        let turn = || self.turns[slot].0.load(Ordering::Acquire);
+        let (before, line) = (turn(), self.line(slot));
+        let mark = mark(u64::from_be(line[0].load(Ordering::Acquire)), line)?;
+        (turn() == before).then_some(InHand { slot, turn: before, mark })
     }
 
     #[inline]
     fn line(&self, index: usize) -> &[AtomicU64; WORDS] {
         line(&self.map, 1 + index)
+    }
+}
+
+/// What a line says whose first word this is.
+fn mark(first: u64, line: &[AtomicU64; WORDS]) -> Option<Mark> {
+    let id = |word: usize| u128::from(u64::from_be(line[word].load(Ordering::Relaxed)));
+    let (position, mailbox) = (Position(first & !TAGS), || MailboxId(id(1) << 64 | id(2)));
+    match first & TAGS {
+        0 => (first != 0).then_some(Mark::Record(position)),
+        MAILBOX_OF => Some(Mark::MailboxOf(position)),
+        MAILBOX => Some(Mark::Mailbox(mailbox())),
+        _ => Some(Mark::Question(mailbox())),
     }
 }
 
@@ -346,6 +390,26 @@ mod tests {
         let (_, left) = Slots::open(folder.path()).unwrap();
         assert_eq!(left, [Mark::Record(Position(258))]);
         assert_eq!(std::fs::read(&file).unwrap()[..8], MAGIC);
+    }
+
+    #[test]
+    fn looks_see_what_is_in_hand_and_whether_it_is_still_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (slots, _) = Slots::open(folder.path()).unwrap();
+        let mut slot = slots.claim().unwrap();
+        assert_eq!(slots.in_hand(), []);
+        let before = slot.set(Mark::Record(Position(7)));
+        let [first] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
+        assert_eq!((first.mark, slots.in_hand()), (Mark::Record(Position(7)), vec![first]), "nothing has changed");
+        let within = slot.set(Mark::Question(MailboxId(1 << 100 | 5)));
+        let [second] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
+        assert_eq!((second.slot, second.mark), (first.slot, Mark::Question(MailboxId(1 << 100 | 5))));
+        slot.put_back(within);
+        slot.put_back(before);
+        assert_eq!(slots.in_hand(), []);
+        let _before = slot.set(Mark::Record(Position(7)));
+        let [again] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
+        assert!(again.mark == first.mark && again.turn != first.turn, "the same message, and another poll");
     }
 
     #[test]

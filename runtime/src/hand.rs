@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use everpost_persistence::{Before, Mark, Position, Slot, Slots};
+use everpost_persistence::{Before, InHand, Mark, Position, Slot, Slots};
 
 use crate::inside::{self, Inside};
 use crate::recurring::Recurring;
@@ -30,6 +30,11 @@ pub(crate) struct Hands {
 impl Hands {
     pub(crate) fn new(slots: Slots, node: u64) -> Self {
         Self { slots, node }
+    }
+
+    /// What threads have in hand now.
+    pub(crate) fn now(&self) -> Vec<InHand> {
+        self.slots.in_hand()
     }
 
     /// Runs `handler` with `position` in hand at every poll and when it is dropped, and only then: between polls the thread works

@@ -144,6 +144,7 @@ mod turn;
 mod unhandled;
 mod upgrade;
 mod waiter;
+mod watchdog;
 mod wheel;
 
 pub use everpost_macros::{Message, State};

@@ -32,6 +32,7 @@ use crate::handle::ActorHandle;
 use crate::inside::is_in_turn;
 use crate::link::{LinkOrder, Links};
 use crate::node_file::{NodeFile, NodeFileError};
+use crate::watchdog::Watchdog;
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
@@ -53,16 +54,19 @@ struct Tasks {
     stopping: OnceLock<Stopping>,
     links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
     groups: Groups,
+    /// Taken by the stop.
+    watchdog: Mutex<Option<Watchdog>>,
 }
 
 impl Tasks {
-    fn new() -> Self {
+    fn new(watchdog: Watchdog) -> Self {
         Self {
             supervisors: Mutex::default(),
             background: Mutex::default(),
             stopping: OnceLock::new(),
             links: Mutex::default(),
             groups: Groups::default(),
+            watchdog: Mutex::new(Some(watchdog)),
         }
     }
 
@@ -80,6 +84,10 @@ impl Tasks {
 
     fn add_background(&self, task: JoinHandle<()>) {
         lock(&self.background).push(task);
+    }
+
+    fn end_watchdog(&self) {
+        drop(lock(&self.watchdog).take());
     }
 
     fn take_supervisors(&self) -> Vec<JoinHandle<()>> {

@@ -7,6 +7,7 @@ mod answers;
 mod asked_anew;
 mod away;
 mod bite;
+mod blocking;
 mod bounds;
 mod breaches;
 mod builds;

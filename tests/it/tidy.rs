@@ -312,6 +312,41 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
     assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
+/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/tasks.rs`.
+const BEGINS: [(&str, &str); 8] = [
+    ("persistence/src/store/threads.rs", "its panic is the failure of the store"),
+    ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
+    ("runtime/src/core/read.rs", "whoever reads is told of its panic"),
+    ("runtime/src/link/door.rs", "the door fails of its panic, and is opened anew"),
+    ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
+    ("runtime/src/tasks.rs", "this is the place"),
+    ("runtime/src/telemetry/output.rs", "it writes the logs: there is nobody to tell"),
+    ("runtime/src/watchdog.rs", "its panic ends the node"),
+];
+
+/// A gate that had panicked was gone without a word, and nothing was ever acknowledged again.
+#[test]
+fn no_task_and_no_thread_begins_where_nobody_sees_its_panic() {
+    let spawns = [
+        "tokio::spawn(",
+        "runtime.spawn(",
+        "spawn_blocking(",
+        "thread::spawn(",
+        "Builder::new().name(",
+        "JoinSet::new(",
+    ];
+    let mut begin = BTreeSet::new();
+    for package in ["persistence", "runtime"] {
+        for path in sources(&root().join(package).join("src")) {
+            let code = code(&fs::read_to_string(&path).unwrap());
+            if spawns.iter().any(|spawn| code.contains(spawn)) {
+                begin.insert(path.strip_prefix(root()).unwrap().display().to_string());
+            }
+        }
+    }
+    assert_eq!(begin, BEGINS.iter().map(|(path, _)| (*path).to_owned()).collect());
+}
+
 /// `main` printed `Error: Open(Missing { .. })`.
 #[test]
 fn public_errors_show_their_text_as_debug() {

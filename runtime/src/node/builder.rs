@@ -37,6 +37,7 @@ use crate::quarantine::{self, Trials};
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
 use crate::upgrade::UpgradeReport;
+use crate::watchdog::Watchdog;
 use crate::wheel;
 
 /// How long an address of a peer is waited for before the next one is tried.
@@ -318,15 +319,18 @@ async fn start(
         Some((cluster, identity)) => Some(bind(&core, cluster, identity)?),
         None => None,
     };
-    let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&core)));
-    let retaining = tokio::spawn(retention::retain(Arc::clone(&core)));
-    let watching = tokio::spawn(clocks::watch(Arc::clone(&core)));
-    let looking = tokio::spawn(watch::watch(Arc::clone(&core)));
-    let turning = tokio::spawn(wheel::turn(Arc::clone(&core)));
-    let node = Node { core, tasks: Arc::new(Tasks::new()), links };
-    let lifeline = Lifeline(node.clone());
-    tokio::spawn(async move {
-        let core = &lifeline.0.core;
+    let watchdog = Watchdog::start(&core).map_err(|error| StartError::Supervisor(error.to_string()))?;
+    let background = [
+        core.begin("sweeper", sweep::sweep(Arc::clone(&core))),
+        core.begin("retention", retention::retain(Arc::clone(&core))),
+        core.begin("clocks", clocks::watch(Arc::clone(&core))),
+        core.begin("watch", watch::watch(Arc::clone(&core))),
+        core.begin("wheel", wheel::turn(Arc::clone(&core))),
+    ];
+    let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };
+    background.into_iter().for_each(|task| node.tasks.add_background(task));
+    let (core, lifeline) = (Arc::clone(&node.core), Lifeline(node.clone()));
+    node.core.begin_with(lifeline, "gate", async move {
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
     });

@@ -141,9 +141,11 @@ impl Node {
             tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
         }
         core.end(NodeEnded::Stopped);
-        // Without a thread to close it the store ends with its last handle; nothing that was acknowledged is lost.
-        closed.unwrap_or(Ok(()))?;
-        tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
+        self.tasks.end_watchdog();
+        closed?;
+        if let NodeEnded::Panicked { task, panic } = core.gate.ended() {
+            return Err(StopError::Panicked { task, panic });
+        }
         match killed.is_empty() {
             true if cut_off == 0 => Ok(()),
             true => Err(StopError::CutOff(cut_off)),

@@ -10,6 +10,11 @@ use std::task::{Context, Poll, Waker};
 use everpost_persistence::{CommitError, Position, Store};
 use tokio::sync::Notify;
 
+use crate::wakers::{Place, Wakers};
+
+/// What no position is beyond.
+const EVERYTHING: Position = Position(u64::MAX);
+
 /// Holds back effects of type `E` until the store is durable up to their position.
 pub(crate) struct Gate<E> {
     store: Store,
@@ -81,7 +86,7 @@ impl<E> Gate<E> {
     ///
     /// The node ended before: whether `after` is on disk is unknown.
     pub(crate) fn durable(&self, after: Position) -> Durability<'_, E> {
-        Durability { gate: self, after }
+        Durability { gate: self, after, place: None }
     }
 
     /// Hands every effect that is free to `release`, after every commit, until the store fails or the gate is closed.
@@ -109,8 +114,8 @@ impl<E> Gate<E> {
     pub(crate) fn close(&self, why: NodeEnded) {
         // Before the lock: whoever looks under it and does not see this is found in the queue.
         let _ = self.end.set(why);
-        let Waiting { effects, wakers } = std::mem::take(&mut *self.lock());
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        let Waiting { effects, mut wakers } = std::mem::take(&mut *self.lock());
+        wakers.take(EVERYTHING).into_iter().for_each(Waker::wake);
         drop(effects);
         self.commits.notify_waiters();
         self.progress.notify_one();
@@ -166,12 +171,12 @@ impl<E> fmt::Debug for Gate<E> {
 #[derive(Debug)]
 struct Waiting<E> {
     effects: Vec<(Position, E)>,
-    wakers: Vec<(Position, Waker)>,
+    wakers: Wakers,
 }
 
 impl<E> Default for Waiting<E> {
     fn default() -> Self {
-        Self { effects: Vec::new(), wakers: Vec::new() }
+        Self { effects: Vec::new(), wakers: Wakers::default() }
     }
 }
 
@@ -180,8 +185,7 @@ impl<E> Waiting<E> {
     /// dropped: they will never be free.
     fn open(&mut self, durable: Position, failed: bool) -> (Vec<E>, Vec<Waker>) {
         let effects = self.effects.extract_if(.., |(after, _)| *after <= durable).map(|(_, effect)| effect).collect();
-        let free = self.wakers.extract_if(.., |(after, _)| failed || *after <= durable);
-        let wakers = free.map(|(_, waker)| waker).collect();
+        let wakers = self.wakers.take(if failed { EVERYTHING } else { durable });
         if failed {
             self.effects.clear();
         }
@@ -193,25 +197,47 @@ impl<E> Waiting<E> {
 pub(crate) struct Durability<'a, E> {
     gate: &'a Gate<E>,
     after: Position,
+    /// Where it waits, if it does.
+    place: Option<Place>,
+}
+
+impl<E> Durability<'_, E> {
+    fn is_durable(&self) -> bool {
+        self.after <= self.gate.store.durable()
+    }
 }
 
 impl<E> Future for Durability<'_, E> {
     type Output = Result<(), NodeEnded>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let store = &self.gate.store;
-        if self.after <= store.durable() {
-            return Poll::Ready(Ok(()));
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let gate = self.gate;
+        // Dropped after the lock.
+        let _before;
+        if !self.is_durable() {
+            let mut waiting = gate.lock();
+            // Asked under the lock: a commit that comes later finds it there.
+            if !self.is_durable() {
+                if gate.is_over() || gate.store.failure().is_some() {
+                    return Poll::Ready(Err(gate.ended()));
+                }
+                let after = self.after;
+                _before = waiting.wakers.wait(&mut self.place, after, context.waker());
+                return Poll::Pending;
+            }
         }
-        let mut waiting = self.gate.lock();
-        if self.after <= store.durable() {
-            return Poll::Ready(Ok(()));
+        // The commit takes it out.
+        self.place = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<E> Drop for Durability<'_, E> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self.gate.lock().wakers.leave(place);
+            drop(waker);
         }
-        if self.gate.is_over() || store.failure().is_some() {
-            return Poll::Ready(Err(self.gate.ended()));
-        }
-        waiting.wakers.push((self.after, context.waker().clone()));
-        Poll::Pending
     }
 }
 
@@ -234,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_failed_store_frees_nothing_more() {
-        let mut waiting = Waiting { effects: vec![(Position(3), 3), (Position(8), 8)], wakers: Vec::new() };
+        let mut waiting = Waiting { effects: vec![(Position(3), 3), (Position(8), 8)], ..Waiting::default() };
         assert_eq!(waiting.open(Position(5), true).0, [3]);
         assert!(waiting.effects.is_empty(), "whoever waits for them is told by their end");
     }
@@ -242,7 +268,7 @@ mod tests {
     #[test]
     fn a_failure_wakes_every_waiter() {
         let mut waiting = Waiting::<()>::default();
-        waiting.wakers.push((Position(7), Waker::noop().clone()));
+        waiting.wakers.wait(&mut None, Position(7), Waker::noop());
         assert_eq!(waiting.open(Position(1), false).1.len(), 0);
         assert_eq!(waiting.open(Position(1), true).1.len(), 1);
     }

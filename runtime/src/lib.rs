@@ -144,6 +144,7 @@ mod turn;
 mod unhandled;
 mod upgrade;
 mod waiter;
+mod wakers;
 mod watchdog;
 mod wheel;
 

@@ -35,6 +35,7 @@ mod full_store;
 mod floods;
 mod gone_letters;
 mod groups;
+mod growth;
 mod holds;
 mod hostile;
 mod inquiries;

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::preload;
 
 /// Names the file with the seconds that the clock is ahead.
 const VARIABLE: &str = "EVERPOST_TEST_WALL";
@@ -26,15 +27,7 @@ impl Wall {
     #[must_use]
     pub fn new() -> Self {
         let folder = crate::folder();
-        let (source, library) = (folder.path().join("wall.c"), folder.path().join("wall.so"));
-        std::fs::write(&source, include_str!("wall.c")).expect("the folder can be written");
-        let compiled = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .output()
-            .expect("there is a C compiler");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        preload::compile(include_str!("wall.c"), &folder.path().join("wall.so"));
         let wall = Self { folder };
         std::fs::write(wall.file(), " ".repeat(WIDTH)).expect("the folder can be written");
         wall

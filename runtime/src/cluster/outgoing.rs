@@ -166,7 +166,17 @@ impl Outgoing {
             // The waiter is dropped, which tells it.
             return Some(delivered);
         }
-        self.delivered.entry(Sequence(position.0)).or_default().push(waiter);
+        if self.delivered.len() == self.delivered.capacity() {
+            // Who has stopped waiting goes before more memory is taken; what is reserved is filled before they are looked for again.
+            self.delivered.retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
+            self.delivered.reserve(self.delivered.len());
+        }
+        let waiting = self.delivered.entry(Sequence(position.0)).or_default();
+        if waiting.len() == waiting.capacity() {
+            waiting.retain(|waiter| !waiter.is_closed());
+            waiting.reserve(waiting.len());
+        }
+        waiting.push(waiter);
         Some(delivered)
     }
 

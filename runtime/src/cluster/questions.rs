@@ -34,6 +34,9 @@ impl Questions {
         }
         if open.by_number.len() == open.by_number.capacity() {
             open.by_number.retain(|_, waiter| !waiter.is_closed());
+            // What is reserved is filled before they are looked for again.
+            let waiting = open.by_number.len();
+            open.by_number.reserve(waiting);
         }
         open.last += 1;
         let number = open.last;

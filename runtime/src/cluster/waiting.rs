@@ -68,8 +68,12 @@ impl Pending {
         let by_id = &mut waiting.by_id;
         if by_id.len() >= PRUNE_FROM && by_id.len() == by_id.capacity() {
             by_id.retain(|_, entry| !entry.awaited.waiter.is_closed());
+            // What is reserved is filled before they are looked for again.
+            by_id.reserve(by_id.len());
         }
-        by_id.insert(id.0, Entry { awaited, is_to_be_asked: false });
+        // Who waits anew for what the peer is to be asked about already is asked about with that.
+        let is_to_be_asked = by_id.get(&id.0).is_some_and(|entry| entry.is_to_be_asked);
+        by_id.insert(id.0, Entry { awaited, is_to_be_asked });
     }
 
     /// The peer has the message, and is to be asked about it if it is still waited for.

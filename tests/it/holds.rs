@@ -1,10 +1,12 @@
 //! Manual acknowledgement: a message is held until its holder decides, wherever the process or the holder ends.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use everpost::{
-    Actor, Durable, Failure, Handler, Handlers, Hold, HoldError, HoldHandler, Message, Node, NodeBuilder, NodeConfig,
-    Priority, Reason, Turn,
+    Actor, Budget, Durable, Failure, Handler, Handlers, Hold, HoldError, HoldHandler, Message, Node, NodeBuilder,
+    NodeConfig, Priority, Reason, Turn,
 };
 use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
@@ -292,6 +294,98 @@ async fn a_hold_that_is_given_back_or_dropped_outside_of_a_runtime_comes_back() 
         }
     }
     assert_eq!(node.dead_letters().count(), 1);
+    node.stop().await.unwrap();
+}
+
+/// 64 holds that were given back there ended the mailbox: none of them came back, and no more may be held.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_as_may_be_held_are_decided_outside_of_a_runtime_and_the_mailbox_goes_on() {
+    type Deciding = fn(Hold<Keeper>) -> Pin<Box<dyn Future<Output = Result<(), HoldError>> + Send>>;
+    let deciding: [(Deciding, bool); 6] = [
+        (|hold| Box::pin(hold.ack()), false),
+        (|hold| Box::pin(hold.ack_and_send(Outcome(0))), false),
+        (|hold| Box::pin(async move { hold.nack(Duration::ZERO, "not now").await }), true),
+        (|hold| Box::pin(async move { hold.reject("not ever").await }), false),
+        (|hold| Box::pin(async move { hold.progress().map(|()| drop(hold)) }), true),
+        (|hold| Box::pin(async move { Ok(drop(hold)) }), true),
+    ];
+    let folder = everpost_tests::folder();
+    let (node, jobs) = start(folder.path()).await;
+    for (which, (decide, comes_back)) in deciding.into_iter().enumerate() {
+        let keeper = node.actor::<Keeper>(&which.to_string());
+        let mut undecided = Vec::new();
+        for round in 0..2 {
+            for number in 0..HOLDS_MAX as u32 {
+                keeper.send(Job::Keep(number)).await.unwrap();
+            }
+            for _ in 0..HOLDS_MAX {
+                undecided.push(jobs.next().await.1);
+            }
+            let decided = tokio::task::spawn_blocking(move || {
+                let decide = |hold| everpost_tests::cancel::without_a_runtime(decide(hold));
+                undecided.into_iter().try_for_each(decide)
+            });
+            soon("all are decided", decided).await.unwrap().unwrap();
+            undecided = Vec::new();
+            for _ in 0..if comes_back { HOLDS_MAX } else { 0 } {
+                let (_, hold) = jobs.next().await;
+                assert_eq!(hold.attempt(), 2, "{which}, round {round}");
+                hold.ack().await.unwrap();
+            }
+        }
+    }
+    soon("it drains", node.drained()).await.unwrap();
+    assert_eq!(node.statistics().dead_lettered as usize, 2 * HOLDS_MAX, "those that were rejected");
+    node.stop().await.unwrap();
+}
+
+/// What fails again and again is given up on, and what gives up on messages is paused: a hold handler that panics as a handler that does.
+struct Clumsy;
+
+impl Actor for Clumsy {
+    const TYPE: &'static str = "clumsy";
+    const BUDGET: Budget = Budget::new(1, Duration::from_secs(3600));
+    type State = ();
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on_hold::<Job>();
+        handlers.on::<Outcome>();
+    }
+}
+
+impl HoldHandler<Job> for Clumsy {
+    async fn handle(&self, _: Job, hold: Hold<Self>) -> Result<(), Failure> {
+        panic!("told to panic with {}", hold.address());
+    }
+}
+
+impl Handler<Outcome> for Clumsy {
+    async fn handle(&self, _: &mut Durable<()>, _: Outcome, turn: &mut Turn<'_>) -> Result<(), Failure> {
+        panic!("told to panic with {}", turn.address());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_a_hold_handler_counts_against_the_restart_budget_as_one_of_a_handler() {
+    let folder = everpost_tests::folder();
+    let config = NodeConfig { attempts_max: 2, ..everpost_tests::config() };
+    let node = Node::builder("node", folder.path()).actor(Clumsy).config(config).start().await.unwrap();
+    let (held, handled) = (node.actor::<Clumsy>("held"), node.actor::<Clumsy>("handled"));
+    for number in 0..4 {
+        held.send(Job::Keep(number)).await.unwrap();
+        handled.send(Outcome(number)).await.unwrap();
+    }
+    eventually("both are paused", || held.paused().is_some() && handled.paused().is_some()).await;
+    let letters = node.dead_letters().list().await.unwrap();
+    for actor in ["held", "handled"] {
+        let of_actor: Vec<_> = letters.iter().filter(|letter| letter.address.key() == actor).collect();
+        assert_eq!(of_actor.len(), 2, "{actor}: one may be, and the next is one too many");
+        for letter in of_actor {
+            let text = format!("told to panic with clumsy/{actor}");
+            assert_eq!((letter.attempts, letter.errors.len()), (2, 2), "{letter:?}");
+            assert!(letter.errors.iter().all(|error| error.contains(&text)), "{letter:?}");
+        }
+    }
     node.stop().await.unwrap();
 }
 

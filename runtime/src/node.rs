@@ -189,7 +189,9 @@ impl Node {
     }
 
     /// Starts a group of supervised tasks and actors. Returns when the group runs; its children start in the background, and
-    /// [`Supervised::started`] tells when they have. After an unclean end a group with actors waits until the suspects were
+    /// [`Supervised::started`] tells when they have. Within a group each is started when the one before it has started; between
+    /// the children of two groups no order is promised: where it matters, await [`Supervised::started`] of the first before the second is
+    /// supervised. After an unclean end a group with actors waits until the suspects were
     /// tried. [`Node::stop`] stops the groups, the last one first.
     ///
     /// # Errors

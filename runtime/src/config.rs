@@ -196,7 +196,8 @@ impl ClusterConfig {
     /// Names the setting and what is wrong with it.
     pub fn validate(&self, node: &str) -> Result<(), ConfigError> {
         let is_known = |name: &String| name == node || self.peers.contains_key(name);
-        let LinkConfig { keep_alive, idle_timeout, reconnect_first, reconnect_cap, streams, .. } = self.link;
+        let LinkConfig { keep_alive, idle_timeout, handshake_first, handshake_cap, .. } = self.link;
+        let LinkConfig { reconnect_first, reconnect_cap, streams, .. } = self.link;
         let rules = [
             ("cluster", !self.name.is_empty(), "it must have a name"),
             ("peers", !self.peers.contains_key(node), "a node is not its own peer"),
@@ -209,6 +210,8 @@ impl ClusterConfig {
                 idle_timeout >= keep_alive.saturating_mul(3),
                 "it must be at least three times `link.keep_alive`",
             ),
+            ("link.handshake_first", !handshake_first.is_zero(), "it must be longer than zero"),
+            ("link.handshake_cap", handshake_cap >= handshake_first, "it must not be below `link.handshake_first`"),
             ("link.reconnect_first", !reconnect_first.is_zero(), "it must be longer than zero"),
             ("link.reconnect_cap", reconnect_cap >= reconnect_first, "it must not be below `link.reconnect_first`"),
             ("link.send_window_bytes", self.link.send_window_bytes > 0, "a window of nothing sends nothing"),
@@ -242,6 +245,11 @@ pub struct LinkConfig {
     pub keep_alive: Duration,
     /// How long a silent peer is waited for before the link is given up and made anew.
     pub idle_timeout: Duration,
+    /// How long an address that is silent is waited for before the next one is dialed, or the same one once more. The handshake
+    /// goes on beside that; one that was not finished in this time is followed by one that may take twice as long, and so on.
+    pub handshake_first: Duration,
+    /// Where the doubling ends, and how long a handshake may take at most, on either side.
+    pub handshake_cap: Duration,
     /// The longest first wait before a connection is tried again; the actual wait is random between zero and this, which
     /// doubles with each failure.
     pub reconnect_first: Duration,
@@ -261,6 +269,8 @@ impl Default for LinkConfig {
         Self {
             keep_alive: Duration::from_millis(500),
             idle_timeout: Duration::from_secs(2),
+            handshake_first: Duration::from_secs(1),
+            handshake_cap: Duration::from_secs(16),
             reconnect_first: Duration::from_millis(50),
             reconnect_cap: Duration::from_millis(500),
             send_window_bytes: 8 << 20,

@@ -8,6 +8,7 @@ mod control;
 mod conversation;
 mod departures;
 mod desk;
+mod dialing;
 mod door;
 pub(crate) mod flags;
 mod introduction;

@@ -73,6 +73,7 @@ mod requests;
 mod retries;
 mod schedules;
 mod settings;
+mod slow_paths;
 mod stop;
 mod storm;
 mod strangers;

@@ -51,7 +51,14 @@ pub(crate) async fn relayed(names: &[&str], random: &mut Random) -> (Net, Vec<Re
 fn bad(random: &mut Random) -> Faults {
     let mut share = |most: u64| u32::try_from(1 + random.below(most)).unwrap();
     let (drop, duplicate, reorder, corrupt) = (share(30), share(50), share(20), share(5));
-    Faults { drop, duplicate, reorder, corrupt, delay_max: Duration::from_micros(u64::from(share(4000))) }
+    Faults {
+        drop,
+        duplicate,
+        reorder,
+        corrupt,
+        delay_max: Duration::from_micros(u64::from(share(4000))),
+        ..Faults::default()
+    }
 }
 
 /// Runs the load while the network falls apart and heals; returns what clients saw, and what is there in the end.

@@ -203,14 +203,14 @@ async fn a_peer_that_does_not_introduce_itself() {
     let endpoint = Endpoint::bind(&settings, &identity, seat.peers.keys().cloned()).unwrap();
     let (west, address) = scene.west();
     // One says something else first, and is thrown out at once; one says nothing, and is thrown out after a while.
-    let hasty = endpoint.dial(west, address).await.unwrap();
+    let hasty = endpoint.dial(west, address, settings.handshake_timeout).await.unwrap();
     let mut streams = hasty.open();
     let mut note = bytes::BytesMut::new();
     Frame::Note(bytes::Bytes::from_static(&[0])).encode(&mut note).unwrap();
     streams.control_out.write(&mut note).await.unwrap();
     let closed = soon("it is thrown out", hasty.closed()).await.to_string();
     assert!(closed.contains("it did not introduce itself first"), "{closed}");
-    let silent = endpoint.dial(west, address).await.unwrap();
+    let silent = endpoint.dial(west, address, settings.handshake_timeout).await.unwrap();
     let closed = soon("it is thrown out", silent.closed()).await.to_string();
     assert!(closed.contains("it did not introduce itself in time"), "{closed}");
     logs::line(west, "peer refused", "it did not introduce itself in time").await;

@@ -130,6 +130,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "transport/src/link.rs",
         "transport/src/hello.rs",
         "transport/src/backoff.rs",
+        "transport/src/patience.rs",
     ];
     let mut modules: Vec<PathBuf> = PURE.iter().map(|module| root().join(module)).collect();
     modules.extend(sources(&root().join("transport/src/link")));

@@ -16,6 +16,9 @@ use crate::wait::soon;
 /// How many bytes of a lane it grants.
 const CREDIT: u64 = 1 << 20;
 
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The puppet; listens where its node would.
 #[derive(Debug)]
 pub struct Puppet {
@@ -54,7 +57,7 @@ impl Puppet {
             idle_timeout: Duration::from_secs(10),
             streams: 2,
             message_bytes_max: 16 << 20,
-            handshake_timeout: Duration::from_secs(10),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
         };
         let endpoint = Endpoint::bind(&settings, &identity, seat.peers.keys().cloned()).expect("the address is free");
         let hello = Hello {
@@ -84,7 +87,7 @@ impl Puppet {
     ///
     /// As [`Endpoint::dial`].
     pub async fn dial(&self, node: &str, address: SocketAddr) -> Result<Conversation, DialError> {
-        let connection = self.endpoint.dial(node, address).await?;
+        let connection = self.endpoint.dial(node, address, HANDSHAKE_TIMEOUT).await?;
         Ok(self.greet(connection).await)
     }
 

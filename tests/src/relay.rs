@@ -29,7 +29,9 @@ pub struct Faults {
     pub reorder: u32,
     /// How many have a byte changed.
     pub corrupt: u32,
-    /// How long each takes at most; the least is nothing.
+    /// How long each takes at least.
+    pub delay_min: Duration,
+    /// And at most.
     pub delay_max: Duration,
 }
 

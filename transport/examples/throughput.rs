@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Writes as a link would: many messages a buffer, each buffer to one stream.
 async fn send(west: &Endpoint, address: SocketAddr, body_bytes: usize, messages: usize) -> Result<(), String> {
-    let connection = west.dial("east", address).await.map_err(|error| error.to_string())?;
+    let connection = west.dial("east", address, Duration::from_secs(5)).await.map_err(|error| error.to_string())?;
     let mut streams = connection.open();
     let mut buffer = BytesMut::new();
     let mut data = Data {

@@ -30,7 +30,8 @@ pub struct Settings {
     pub streams: u8,
     /// The largest message body, in bytes. A larger frame from a peer ends the connection.
     pub message_bytes_max: usize,
-    /// How long a handshake may take, on either side.
+    /// How long the handshake of a peer that dials may take. It cannot be known how far away the peer is, so this is as long as the
+    /// slowest path needs. How long a handshake may take that this side begins is said at each [dial](crate::Endpoint::dial).
     pub handshake_timeout: Duration,
 }
 
@@ -69,11 +70,13 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings of QUIC for connections that this side dials (`dialing`), or accepts.
-    pub(crate) fn transport(&self, dialing: bool) -> Result<Arc<TransportConfig>, BindError> {
-        self.validate()?;
-        let idle_timeout = IdleTimeout::try_from(self.idle_timeout)
-            .map_err(|_| BindError::Setting { field: "idle_timeout", problem: "is too long".to_owned() })?;
+    /// The settings of QUIC for connections that this side dials (`dialing`), or accepts, with a handshake of at most `within`.
+    ///
+    /// # Panics
+    ///
+    /// When the settings are not [valid](Self::validate).
+    pub(crate) fn transport(&self, dialing: bool, within: Duration) -> Arc<TransportConfig> {
+        let idle_timeout = IdleTimeout::try_from(self.idle_timeout).expect("the settings are valid");
         let mut transport = TransportConfig::default();
         transport
             // The accepting side opens the one control stream, and there is no other stream in two directions.
@@ -94,14 +97,18 @@ impl Settings {
             .datagram_receive_buffer_size(None)
             .keep_alive_interval(Some(self.keep_alive))
             .max_idle_timeout(Some(idle_timeout))
-            // Until the first round trip was measured. The first packet is repeated after three times as long: a lost one
-            // costs 0.3 s, and a handshake over a link that is slower than this still works.
-            .initial_rtt(Duration::from_millis(100));
+            // Until the first round trip was measured. The first packet is repeated after three times as long, and QUIC gives
+            // up on a peer that is silent after nine times as long, however short the idle timeout is: so no sooner than
+            // the handshake may take.
+            .initial_rtt((within / 9).max(INITIAL_RTT_MIN));
         // Left as they are: MTU discovery (on), the frequency of acknowledgements, and the congestion control (Cubic), which
         // shares a link fairly with other traffic.
-        Ok(Arc::new(transport))
+        Arc::new(transport)
     }
 }
+
+/// Below this, the first packet would be repeated before it can have been answered.
+const INITIAL_RTT_MIN: Duration = Duration::from_millis(100);
 
 /// What a message can be at most, whatever the settings: a frame's length is 32 bits, and a frame is held in memory.
 const MESSAGE_BYTES_MAX: usize = 1 << 30;

@@ -5,6 +5,7 @@ mod intrusion;
 mod socket;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -48,13 +49,13 @@ impl Endpoint {
         identity: &Identity,
         peers: impl IntoIterator<Item = String>,
     ) -> Result<Self, BindError> {
+        settings.validate()?;
         let tls = |why| BindError::Tls { why };
         let peers = Arc::new(Peers::new(peers).map_err(|name| BindError::PeerName { name })?);
-        let mut client = quinn::ClientConfig::new(Arc::new(identity.client().map_err(tls)?));
-        client.transport_config(settings.transport(true)?);
+        let client = quinn::ClientConfig::new(Arc::new(identity.client().map_err(tls)?));
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server().map_err(tls)?));
         server
-            .transport_config(settings.transport(false)?)
+            .transport_config(settings.transport(false, settings.handshake_timeout))
             // A node has the addresses that it is configured with, and no others in the middle of a conversation.
             .migration(false)
             // What waits for the acceptor, which never waits long: beyond this somebody is flooding the port.
@@ -90,30 +91,36 @@ impl Endpoint {
         self.accepted.lock().await.recv().await
     }
 
-    /// Connects to `peer` at `address`, and waits until that node has accepted this one.
+    /// Connects to `peer` at `address`, and waits until that node has accepted this one. Several dials of one address may be under
+    /// way at a time.
     ///
     /// # Errors
     ///
-    /// [`DialError`], after [`Settings::handshake_timeout`] at the latest.
+    /// [`DialError`], after `within` at the latest.
     ///
     /// # Cancel safety
     ///
     /// No connection is left behind.
-    pub async fn dial(&self, peer: &str, address: SocketAddr) -> Result<Connection, DialError> {
+    pub async fn dial(&self, peer: &str, address: SocketAddr, within: Duration) -> Result<Connection, DialError> {
         if !self.peers.contains(peer) {
             return Err(DialError::NotConfigured { peer: peer.to_owned() });
         }
         let quic = self.lock().clone().ok_or(DialError::Stopping)?;
-        let connecting = quic.connect_with(self.client.clone(), address, peer).map_err(|error| match error {
+        let mut client = self.client.clone();
+        client.transport_config(self.settings.transport(true, within));
+        let mut connecting = quic.connect_with(client, address, peer).map_err(|error| match error {
             ConnectError::EndpointStopping => DialError::Stopping,
             error => DialError::Unreachable { address, why: error.to_string() },
         })?;
+        let answered = AtomicBool::new(false);
         let handshake = async {
+            // The first answer of the peer. What went wrong otherwise is said by the connection itself.
+            answered.store(connecting.handshake_data().await.is_ok(), Ordering::Relaxed);
             let quic = connecting.await.map_err(|error| failed(&error, address))?;
             self.greeted(quic, peer, address).await
         };
-        let after = self.settings.handshake_timeout;
-        timeout(after, handshake).await.unwrap_or(Err(DialError::TimedOut { address, after }))
+        let late = |_| Err(DialError::TimedOut { address, within, answered: answered.load(Ordering::Relaxed) });
+        timeout(within, handshake).await.unwrap_or_else(late)
     }
 
     /// Closes all connections with [`CloseCode::Stopping`], and waits for a moment so that the peers hear of it. Afterwards

@@ -79,12 +79,14 @@ pub enum DialError {
         why: String,
     },
     /// Nobody answered, or not in time.
-    #[error("{address} did not complete a handshake within {after:?}")]
+    #[error("{address} {} within {within:?}", if *answered { ANSWERED_LATE } else { "did not answer" })]
     TimedOut {
         /// The address.
         address: SocketAddr,
         /// How long was waited.
-        after: Duration,
+        within: Duration,
+        /// Something came back: the path is slow, or loses packets.
+        answered: bool,
     },
     /// This side refused the other one: its certificate is not that of the peer, not ours to trust, expired, and so on.
     #[error("refused the node at {address}: {why}")]
@@ -150,5 +152,7 @@ pub enum WriteError {
     #[error("the peer stopped reading a stream, and only the connection may end")]
     Stopped,
 }
+
+const ANSWERED_LATE: &str = "answered too late, over a path that is slow or loses packets: no handshake was complete";
 
 crate::error_text::debug_as_text!(BindError, DialError, ReadError, WriteError);

@@ -19,6 +19,7 @@ pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod link;
+pub mod patience;
 
 pub use self::backoff::Backoff;
 pub use self::compact::compact;
@@ -30,3 +31,4 @@ pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason};
 pub use self::error::{BindError, DialError, ReadError, WriteError};
 pub use self::frame::{Frame, FrameDecoder, FrameError};
 pub use self::identity::{Identity, IdentityError};
+pub use self::patience::Patience;

@@ -50,7 +50,7 @@ async fn bind(certificates: &Path, name: &str, peer: &str) -> Result<Endpoint, P
 }
 
 async fn send(endpoint: &Endpoint, peer: &str, address: SocketAddr, frames: u64) -> Result<(), Problem> {
-    let connection = endpoint.dial(peer, address).await?;
+    let connection = endpoint.dial(peer, address, Duration::from_secs(5)).await?;
     let mut streams = connection.open();
     let mut buffer = BytesMut::new();
     let lane = Lane { line: 1, partition: 1 };

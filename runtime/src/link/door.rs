@@ -59,6 +59,10 @@ async fn let_in(links: Arc<Links>, connection: Connection) {
     };
     match introduce_in_time(core, peer, connection).await {
         Ok(introduced) => peer.arrive(introduced),
+        // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
+        Err(ended) if ended.is_passing() => {
+            tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced")
+        }
         Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
     }
 }

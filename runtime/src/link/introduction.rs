@@ -32,8 +32,10 @@ pub(crate) struct Introduced {
     pub(super) hello: Hello,
 }
 
-/// How long an introduction may take. Above QUIC a peer can hang although its connection lives.
+/// How long an introduction may take, beside the time that the path takes. Above QUIC a peer can hang although its connection lives.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// One is needed; more when packets are lost.
+const ROUND_TRIPS: u32 = 4;
 
 /// As [`introduce`], with a limit of time. A peer that is refused is told why.
 pub(super) async fn introduce_in_time(
@@ -45,7 +47,8 @@ pub(super) async fn introduce_in_time(
     let mut streams = connection.open();
     let introduction = introduce(core, peer, connection.peer(), &mut streams);
     let late = |_| Err(Ended::Protocol("it did not introduce itself in time".to_owned()));
-    match tokio::time::timeout(INTRODUCTION_TIMEOUT, introduction).await.unwrap_or_else(late) {
+    let within = INTRODUCTION_TIMEOUT + connection.rtt().saturating_mul(ROUND_TRIPS);
+    match tokio::time::timeout(within, introduction).await.unwrap_or_else(late) {
         Ok(Introduction { frames, producer, lines, hello }) => {
             Ok(Introduced { connection, streams, frames, producer, lines, hello })
         }

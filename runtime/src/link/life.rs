@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_transport::{Backoff, CloseCode, Closed, DialError};
+use everpost_transport::{CloseCode, Closed};
 
 use super::conversation::converse;
-use super::introduction::{Introduced, introduce_in_time};
+use super::dialing::Dialing;
+use super::introduction::Introduced;
 use super::{Ended, Links};
 use crate::cluster::Peer;
 use crate::gate::NodeEnded;
@@ -15,7 +16,7 @@ use crate::gate::NodeEnded;
 const AWAY_AFTER: Duration = Duration::from_secs(10);
 
 /// Keeps the link to a peer for as long as the node runs.
-pub(super) async fn live(links: &Links, peer: &Arc<Peer>) {
+pub(super) async fn live(links: &Arc<Links>, peer: &Arc<Peer>) {
     if peer.is_dialed {
         dial_and_converse(links, peer).await;
     } else {
@@ -50,66 +51,25 @@ async fn arrival(links: &Links, peer: &Peer) -> Option<Introduced> {
     }
 }
 
-/// Dials all addresses in turn until one answers, with a growing random wait between the rounds.
-async fn dial_and_converse(links: &Links, peer: &Arc<Peer>) {
-    let mut backoff = Backoff::new(links.config.reconnect_first, links.config.reconnect_cap);
+/// Dials the peer whenever there is no conversation with it.
+async fn dial_and_converse(links: &Arc<Links>, peer: &Arc<Peer>) {
+    let mut dialing = Dialing::new(links, peer);
     loop {
         let ended = tokio::select! {
             () = links.core.links_stopped() => return,
-            dialed = dial(links, peer) => match dialed {
-                Ok(introduced) => {
-                    let over = async {
-                        links.core.links_stopped().await;
-                        Ended::Node(NodeEnded::Stopped)
-                    };
-                    Some(converse(links, introduced, over).await)
-                }
-                Err(trouble) => {
-                    cannot_dial(links, peer, &trouble);
-                    None
-                }
-            },
-        };
-        if let Some(ended) = ended {
-            peer.troubles().ended(&links.core.name, &peer.name, &ended);
-            if ended.is_passing() {
-                backoff.succeeded();
+            introduced = dialing.reach() => {
+                let over = async {
+                    links.core.links_stopped().await;
+                    Ended::Node(NodeEnded::Stopped)
+                };
+                converse(links, introduced, over).await
             }
-        }
+        };
+        peer.troubles().ended(&links.core.name, &peer.name, &ended);
         tokio::select! {
             () = links.core.links_stopped() => return,
-            () = tokio::time::sleep(backoff.failed(rand::random())) => {}
+            () = dialing.pause(&ended) => {}
         }
-    }
-}
-
-/// Why no address of a peer answered as it should.
-enum Trouble {
-    Dial(DialError),
-    Introduction(Ended),
-    NoAddress,
-}
-
-async fn dial(links: &Links, peer: &Arc<Peer>) -> Result<Introduced, Trouble> {
-    let mut trouble = Trouble::NoAddress;
-    for address in &peer.addresses {
-        match links.endpoint.dial(&peer.name, *address).await {
-            Err(error) => trouble = Trouble::Dial(error),
-            Ok(connection) => match introduce_in_time(&links.core, peer, connection).await {
-                Ok(introduced) => return Ok(introduced),
-                Err(error) => trouble = Trouble::Introduction(error),
-            },
-        }
-    }
-    Err(trouble)
-}
-
-fn cannot_dial(links: &Links, peer: &Peer, trouble: &Trouble) {
-    let (node, peer_name) = (&links.core.name, &peer.name);
-    match trouble {
-        Trouble::Dial(error) => peer.troubles().not_reached(node, peer_name, error),
-        Trouble::Introduction(ended) => peer.troubles().ended(node, peer_name, ended),
-        Trouble::NoAddress => {}
     }
 }
 

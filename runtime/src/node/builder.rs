@@ -9,7 +9,6 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use everpost_persistence::{OpenError, Position, Slots, Store};
 use everpost_transport::{Endpoint, Identity, Settings};
@@ -39,9 +38,6 @@ use crate::timer::fire_timers;
 use crate::upgrade::UpgradeReport;
 use crate::watchdog::Watchdog;
 use crate::wheel;
-
-/// How long an address of a peer is waited for before the next one is tried.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
 #[must_use = "a builder does nothing until it is started"]
@@ -395,7 +391,7 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: Identity) -> Result<
         idle_timeout: cluster.link.idle_timeout,
         streams: cluster.link.streams,
         message_bytes_max: core.config.message_bytes_max,
-        handshake_timeout: HANDSHAKE_TIMEOUT,
+        handshake_timeout: cluster.link.handshake_cap,
     };
     let clock = Arc::clone(&core.clock);
     let identity = identity.with_clock(move || clock.wall().into());

@@ -23,8 +23,9 @@ pub(super) fn broken(file: &NodeFile, tree: &Item, reader: &Reader) -> Option<Fa
 }
 
 /// Settings that must fit each other: if the first is not in the file, the fault is where the second is.
-const TOGETHER: [(&str, &str); 6] = [
+const TOGETHER: [(&str, &str); 7] = [
     ("link.idle_timeout", "link.keep_alive"),
+    ("link.handshake_first", "link.handshake_cap"),
     ("link.reconnect_first", "link.reconnect_cap"),
     ("link.lane_window_bytes", "link.send_window_bytes"),
     ("times.backoff_first", "times.backoff_cap"),
@@ -112,6 +113,13 @@ impl Rules<'_> {
                 link.idle_timeout >= link.keep_alive.saturating_mul(3),
                 "is less than three times `link.keep_alive`, so that two lost packets would end a link",
                 "write three times `link.keep_alive` or more",
+            ),
+            ("link.handshake_first", !link.handshake_first.is_zero(), "is zero", "write at least `\"1ms\"`"),
+            (
+                "link.handshake_first",
+                link.handshake_first <= link.handshake_cap,
+                "exceeds `link.handshake_cap`",
+                "write `link.handshake_cap` or less",
             ),
             ("link.reconnect_first", !link.reconnect_first.is_zero(), "is zero", "write at least `\"1ms\"`"),
             (

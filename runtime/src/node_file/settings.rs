@@ -163,6 +163,8 @@ fn link(mut section: Section<'_>) -> LinkConfig {
     let mut link = LinkConfig::default();
     section.duration("keep_alive", &mut link.keep_alive);
     section.duration("idle_timeout", &mut link.idle_timeout);
+    section.duration("handshake_first", &mut link.handshake_first);
+    section.duration("handshake_cap", &mut link.handshake_cap);
     section.duration("reconnect_first", &mut link.reconnect_first);
     section.duration("reconnect_cap", &mut link.reconnect_cap);
     section.bytes("send_window_bytes", &mut link.send_window_bytes);

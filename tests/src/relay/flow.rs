@@ -76,7 +76,8 @@ impl Direction {
         let mut happens = |share: u32| self.random.below(100) < u64::from(share);
         let [drop, duplicate, reorder, corrupt] =
             [faults.drop, faults.duplicate, faults.reorder, faults.corrupt].map(&mut happens);
-        let delays = [0, 1].map(|_| self.delay(faults.delay_max));
+        let spread = faults.delay_max.saturating_sub(faults.delay_min);
+        let delays = [0, 1].map(|_| faults.delay_min + self.delay(spread));
         let (held_back, position, change) =
             (self.delay(HELD_BACK_MAX), self.random.below(1 << 16), self.random.below(255));
         count(&shared.came, true);

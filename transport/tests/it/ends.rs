@@ -9,7 +9,7 @@ use everpost_transport::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::certificates::Authority;
-use crate::harness::{Pair, bind, bind_with, connect, next_control, next_data, settings, within};
+use crate::harness::{Pair, WITHIN, bind, bind_with, connect, next_control, next_data, settings, within};
 
 #[tokio::test]
 async fn both_sides_learn_who_closed_and_why() {
@@ -62,7 +62,7 @@ async fn an_endpoint_that_closes_says_so() {
     assert_eq!(next_data(&mut pair.west.streams.data_in).await, Err(ReadError::Closed(by_peer)));
     assert_eq!(pair.east.connection.closed().await, Closed::Here { code: CloseCode::Stopping, reason });
     assert!(within("the end", pair.east.endpoint.accept()).await.is_none());
-    assert_eq!(pair.east.endpoint.dial("west", address).await.unwrap_err(), DialError::Stopping);
+    assert_eq!(pair.east.endpoint.dial("west", address, WITHIN).await.unwrap_err(), DialError::Stopping);
 }
 
 #[tokio::test]
@@ -105,17 +105,17 @@ async fn names_of_one_label_and_of_several_work() {
 #[tokio::test]
 async fn a_dead_address_fails_in_time() {
     let authority = Authority::new();
-    let after = Duration::from_millis(300);
-    let west = bind_with(&Settings { handshake_timeout: after, ..settings() }, &authority.identity("west"), &["east"]);
+    let brief = Duration::from_millis(300);
+    let west = bind(&authority.identity("west"), &["east"]);
     // Bound and never read: nobody answers, and nobody else gets the port.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let error = within("a failure", west.dial("east", address)).await.unwrap_err();
-    assert_eq!(error, DialError::TimedOut { address, after });
+    let error = within("a failure", west.dial("east", address, brief)).await.unwrap_err();
+    assert_eq!(error, DialError::TimedOut { address, within: brief, answered: false });
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let error = west.dial("east", nowhere).await.unwrap_err();
+    let error = west.dial("east", nowhere, WITHIN).await.unwrap_err();
     assert!(matches!(error, DialError::Unreachable { address, .. } if address == nowhere), "{error:?}");
-    let error = west.dial("north", address).await.unwrap_err();
+    let error = west.dial("north", address, WITHIN).await.unwrap_err();
     assert_eq!(error, DialError::NotConfigured { peer: "north".to_owned() });
 }
 
@@ -191,7 +191,7 @@ async fn bind_in(runtime: &Runtime, settings: &Settings, identity: &Identity, pe
 /// What a connection needs lives in the runtime in which it was dialed.
 async fn connect_in(runtime: &Runtime, east: &Endpoint, west: Endpoint) -> (Connection, Endpoint, Connection) {
     let address = east.local_address();
-    let dialed = runtime.spawn(async move { (west.dial("east", address).await.unwrap(), west) });
+    let dialed = runtime.spawn(async move { (west.dial("east", address, WITHIN).await.unwrap(), west) });
     let (accepted, dialed) = within("a connection", async { tokio::join!(east.accept(), dialed) }).await;
     let (dialed, west) = dialed.unwrap();
     (accepted.unwrap().unwrap(), west, dialed)

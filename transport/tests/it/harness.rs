@@ -15,6 +15,9 @@ use crate::certificates::Authority;
 /// Everything here takes milliseconds; whatever takes this long hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long a handshake may take.
+pub(crate) const WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not happen in time"))
 }
@@ -26,7 +29,7 @@ pub(crate) fn settings() -> Settings {
         idle_timeout: Duration::from_secs(60),
         streams: 4,
         message_bytes_max: 4 << 20,
-        handshake_timeout: Duration::from_secs(5),
+        handshake_timeout: WITHIN,
     }
 }
 
@@ -71,7 +74,7 @@ impl Pair {
 /// `from` dials `to`, whose name is `name`.
 pub(crate) async fn connect(to: &Endpoint, from: &Endpoint, name: &str) -> (Connection, Connection) {
     let (accepted, dialed) =
-        within("a connection", async { tokio::join!(to.accept(), from.dial(name, to.local_address())) }).await;
+        within("a connection", async { tokio::join!(to.accept(), from.dial(name, to.local_address(), WITHIN)) }).await;
     (accepted.unwrap().unwrap(), dialed.unwrap())
 }
 

@@ -4,7 +4,7 @@ use everpost_transport::{DialError, Identity, IntrusionReason};
 use quinn::{ConnectionError, VarInt};
 
 use crate::certificates::{Authority, Validity};
-use crate::harness::{Pair, bind, within};
+use crate::harness::{Pair, WITHIN, bind, within};
 use crate::raw;
 
 /// A node with this identity dials `east`. Gives what each side says.
@@ -12,7 +12,8 @@ async fn dial(pair: &Pair, identity: &Identity) -> (DialError, IntrusionReason) 
     let stranger = bind(identity, &["east"]);
     let east = &pair.east.endpoint;
     let (dialed, accepted) =
-        within("a refusal", async { tokio::join!(stranger.dial("east", east.local_address()), east.accept()) }).await;
+        within("a refusal", async { tokio::join!(stranger.dial("east", east.local_address(), WITHIN), east.accept()) })
+            .await;
     let intrusion = accepted.unwrap().unwrap_err();
     assert_eq!(intrusion.remote, stranger.local_address());
     assert!(!intrusion.to_string().contains('\n'), "one line: {intrusion}");
@@ -176,7 +177,8 @@ async fn the_right_node_at_the_address_of_another() {
     let other = bind(&authority.identity("other"), &["north"]);
     let east = &pair.east.endpoint;
     let (dialed, accepted) =
-        within("a refusal", async { tokio::join!(other.dial("north", east.local_address()), east.accept()) }).await;
+        within("a refusal", async { tokio::join!(other.dial("north", east.local_address(), WITHIN), east.accept()) })
+            .await;
     let error = dialed.unwrap_err();
     assert!(matches!(&error, DialError::Refused { why, .. } if why.contains("north")), "{error:?}");
     assert!(matches!(accepted.unwrap().unwrap_err().reason, IntrusionReason::RefusedByPeer(_)));

@@ -1,0 +1,131 @@
+//! Dialing a peer until it answers. An address that is silent holds up nobody: what was dialed there is waited for while others
+//! are dialed, or the same one again. So a path that is slow is found without waiting long for one that leads nowhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost_transport::{Backoff, Connection, DialError, Patience};
+use tokio::task::JoinSet;
+
+use super::introduction::{Introduced, introduce_in_time};
+use super::{Ended, Links};
+use crate::cluster::Peer;
+
+/// Dials one peer.
+pub(super) struct Dialing {
+    links: Arc<Links>,
+    peer: Arc<Peer>,
+    ways: Vec<Way>,
+    backoff: Backoff,
+}
+
+/// An address of the peer, and how long it may take to answer.
+struct Way {
+    address: SocketAddr,
+    patience: Patience,
+}
+
+/// What came of dialing one address.
+struct Attempt {
+    way: usize,
+    within: Duration,
+    outcome: Result<Connection, DialError>,
+}
+
+impl Dialing {
+    pub(super) fn new(links: &Arc<Links>, peer: &Arc<Peer>) -> Self {
+        let config = &links.config;
+        let patience = Patience::new(config.handshake_first, config.handshake_cap);
+        let ways = peer.addresses.iter().map(|address| Way { address: *address, patience: patience.clone() });
+        let (links, peer, ways) = (Arc::clone(links), Arc::clone(peer), ways.collect());
+        let backoff = Backoff::new(links.config.reconnect_first, links.config.reconnect_cap);
+        Self { links, peer, ways, backoff }
+    }
+
+    /// A conversation with the peer has ended: waits for a growing random time, unless the next one may well live longer.
+    pub(super) async fn pause(&mut self, ended: &Ended) {
+        if ended.is_passing() {
+            self.backoff.succeeded();
+        }
+        tokio::time::sleep(self.backoff.failed(rand::random())).await;
+    }
+
+    /// Dials until there is a connection whose peer was believed.
+    pub(super) async fn reach(&mut self) -> Introduced {
+        loop {
+            let connection = self.connect().await;
+            match introduce_in_time(&self.links.core, &self.peer, connection).await {
+                Ok(introduced) => return introduced,
+                Err(ended) => {
+                    self.peer.troubles().ended(&self.links.core.name, &self.peer.name, &ended);
+                    tokio::time::sleep(self.backoff.failed(rand::random())).await;
+                }
+            }
+        }
+    }
+
+    /// Dials all addresses in turn until one answers, with a growing random wait between the rounds. The other attempts are given
+    /// up on then.
+    async fn connect(&mut self) -> Connection {
+        let mut attempts = JoinSet::new();
+        loop {
+            for way in 0..self.ways.len() {
+                let newest = self.dial(way, &mut attempts);
+                let turn = self.links.config.handshake_first;
+                if let Some(connection) = self.first(&mut attempts, turn, Some(newest)).await {
+                    return connection;
+                }
+            }
+            let pause = self.backoff.failed(rand::random());
+            if let Some(connection) = self.first(&mut attempts, pause, None).await {
+                return connection;
+            }
+        }
+    }
+
+    fn dial(&self, way: usize, attempts: &mut JoinSet<Attempt>) -> tokio::task::Id {
+        let (links, peer) = (Arc::clone(&self.links), Arc::clone(&self.peer));
+        let Way { address, ref patience } = self.ways[way];
+        let within = patience.within();
+        let attempt = async move {
+            let outcome = links.endpoint.dial(&peer.name, address, within).await;
+            Attempt { way, within, outcome }
+        };
+        attempts.spawn(attempt).id()
+    }
+
+    /// The first of the attempts that comes to a connection within this time. None sooner when the newest has failed.
+    async fn first(
+        &mut self,
+        attempts: &mut JoinSet<Attempt>,
+        time: Duration,
+        newest: Option<tokio::task::Id>,
+    ) -> Option<Connection> {
+        let mut turn = std::pin::pin!(tokio::time::sleep(time));
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = attempts.join_next_with_id() => ended,
+                () = &mut turn => return None,
+            };
+            // One that was cut off has met the end of the runtime.
+            let Ok((id, Attempt { way, within, outcome })) = ended else { continue };
+            let patience = &mut self.ways[way].patience;
+            match outcome {
+                Ok(connection) => {
+                    patience.answered(connection.rtt());
+                    return Some(connection);
+                }
+                Err(error) => {
+                    if matches!(error, DialError::TimedOut { .. }) {
+                        patience.exceeded(within);
+                    }
+                    self.peer.troubles().not_reached(&self.links.core.name, &self.peer.name, &error);
+                }
+            }
+            if newest == Some(id) {
+                return None;
+            }
+        }
+    }
+}

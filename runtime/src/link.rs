@@ -15,16 +15,21 @@ mod introduction;
 mod life;
 mod note;
 mod resumption;
+mod seat;
 mod supervision;
 mod troubles;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use everpost_persistence::ReadError as ReadFailed;
 use everpost_transport::{Closed, Endpoint, ReadError, WriteError, hello::Refusal};
+use jiff::Timestamp;
 
+pub(crate) use self::door::{Contest, Process};
 pub(crate) use self::introduction::Introduced;
 pub(crate) use self::note::{Fate, NoAnswer, Note};
+pub(crate) use self::seat::{Holder, Seat};
 pub(crate) use self::supervision::{LinkOrder, supervise};
 pub(crate) use self::troubles::Troubles;
 use crate::config::LinkConfig;
@@ -57,6 +62,16 @@ pub(crate) enum Ended {
     /// The two stores do not fit together.
     #[error("the peer is refused: {0}")]
     Stores(#[from] everpost_transport::link::ResumeError),
+    /// Another process of the peer's name has the conversation, and shows that it is there.
+    #[error(
+        "another process of this name is connected from {from}, with another store, since {since:.0}; stop one of the two, or give it a name and a certificate of its own"
+    )]
+    NameTaken {
+        /// Where that one is.
+        from: SocketAddr,
+        /// Since when.
+        since: Timestamp,
+    },
     /// What arrived cannot be taken.
     #[error("the peer's messages are refused: {0}")]
     Arrival(ArrivalError),

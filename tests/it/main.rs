@@ -52,6 +52,7 @@ mod links;
 mod logs;
 mod many_waiters;
 mod messages;
+mod namesakes;
 mod network;
 mod new_builds;
 mod orders;

@@ -1,6 +1,7 @@
 //! A connection to a peer whose certificate was verified, and its streams.
 
 pub(crate) mod close;
+mod presence;
 mod reader;
 mod writer;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream};
 
 pub use self::close::{CloseCode, Closed};
+pub use self::presence::Presence;
 pub use self::reader::{BYTES_MAX, ControlReader, DataReader, FRAMES_MAX};
 pub use self::writer::{ControlWriter, DataWriter};
 use crate::config::Settings;

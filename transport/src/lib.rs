@@ -25,7 +25,7 @@ pub use self::backoff::Backoff;
 pub use self::compact::compact;
 pub use self::config::Settings;
 pub use self::connection::{
-    CloseCode, Closed, Connection, ControlReader, ControlWriter, DataReader, DataWriter, Streams,
+    CloseCode, Closed, Connection, ControlReader, ControlWriter, DataReader, DataWriter, Presence, Streams,
 };
 pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason};
 pub use self::error::{BindError, DialError, ReadError, WriteError};

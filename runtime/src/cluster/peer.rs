@@ -15,9 +15,9 @@ use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
 use crate::alarm::{Alarm, Said};
-use crate::clock::ClockSkew;
+use crate::clock::{ClockSkew, Micros};
 use crate::config::{LinkConfig, NodeConfig};
-use crate::link::{Introduced, Note, Troubles};
+use crate::link::{Contest, Introduced, Note, Process, Seat, Troubles};
 use crate::message::MessageId;
 
 /// One other node.
@@ -36,8 +36,7 @@ pub(crate) struct Peer {
     notes: Mutex<Notes>,
     /// Rung when there is something to tell: acknowledgements or notes.
     pub(crate) news: Notify,
-    /// The newest connection that the peer made, until its link takes it.
-    arrived: Mutex<Option<Introduced>>,
+    arrivals: Mutex<Arrivals>,
     arrival: Notify,
     /// Questions that the peer has not answered yet.
     questions: Questions,
@@ -46,6 +45,15 @@ pub(crate) struct Peer {
     contradictions: Mutex<Alarm>,
     /// How its wall clock differed when it last introduced itself.
     skew: Mutex<Option<ClockSkew>>,
+}
+
+/// Who has come from the peer.
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// Which process of its name has the conversation.
+    seat: Seat<Process>,
+    /// The newest connection, until its link takes it.
+    newest: Option<Introduced>,
 }
 
 impl Peer {
@@ -66,7 +74,7 @@ impl Peer {
             pending: Pending::default(),
             notes: Mutex::default(),
             news: Notify::new(),
-            arrived: Mutex::new(None),
+            arrivals: Mutex::default(),
             arrival: Notify::new(),
             questions: Questions::default(),
             contradictions: Mutex::default(),
@@ -139,21 +147,27 @@ impl Peer {
         self.news.notify_one();
     }
 
-    /// The peer has made a connection; the newest wins.
-    pub(crate) fn arrive(&self, introduced: Introduced) {
-        *lock(&self.arrived) = Some(introduced);
+    /// The peer has made a connection; the newest wins. Unless another process of its name has the seat with another store: then
+    /// who has it, and the newcomer, who may come again when that one is gone.
+    pub(crate) fn arrive(&self, newcomer: Introduced, now: Micros) -> Option<Contest> {
+        let mut arrivals = lock(&self.arrivals);
+        if let Err(holder) = arrivals.seat.take(newcomer.holder(now), |process| process.presence.is_over()) {
+            return Some(Contest { newcomer, holder });
+        }
+        arrivals.newest = Some(newcomer);
         self.arrival.notify_one();
+        None
     }
 
     /// Completes when the peer has made a connection that was not taken yet.
     pub(crate) async fn has_arrived(&self) {
-        while lock(&self.arrived).is_none() {
+        while lock(&self.arrivals).newest.is_none() {
             self.arrival.notified().await;
         }
     }
 
     pub(crate) fn take_arrival(&self) -> Option<Introduced> {
-        lock(&self.arrived).take()
+        lock(&self.arrivals).newest.take()
     }
 
     /// The connection is gone, and with it what is stored nowhere.
@@ -207,7 +221,7 @@ impl Peer {
 
     /// The node has ended: whoever waits for something from this peer will not get it, nor will whoever comes later.
     pub(crate) fn dismiss(&self) {
-        lock(&self.arrived).take();
+        lock(&self.arrivals).newest.take();
         self.pending.close();
         self.questions.close();
         self.outgoing().dismiss();

@@ -1,12 +1,29 @@
 //! What this node answers when a peer asks about an actor's state.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::NoAnswer;
+use super::{NoAnswer, Note};
 use crate::address::Address;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, KEY_QUESTION};
 use crate::query::AwayAnswer;
+
+/// What a peer says of another process of this node's name, in the form of a question: one under a name that no user's question can
+/// have, which older nodes just do not answer. Nobody waits for the answer.
+const NAMESAKE_QUESTION: &str = "everpost:namesake";
+
+/// The number of a question whose answer nobody waits for.
+const UNANSWERED: u64 = u64::MAX;
+
+/// Of what is said of a namesake the log tells so much.
+const NAMESAKE_BYTES_MAX: usize = 64;
+
+/// Tells the peer that another process of its name was refused, and where that came from.
+pub(super) fn namesake(from: SocketAddr) -> Note {
+    let (question, payload) = (NAMESAKE_QUESTION.to_owned(), from.to_string().into_bytes());
+    Note::Query { number: UNANSWERED, destination: "everpost/namesake".to_owned(), question, version: 1, payload }
+}
 
 /// A question of a peer to an actor's state.
 #[derive(Debug)]
@@ -23,6 +40,11 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: &Address, quest
     let answer = AwayAnswer::new(peer, number);
     if question == KEY_QUESTION {
         return core.answer_key(address, payload, answer);
+    }
+    if question == NAMESAKE_QUESTION {
+        let from = &payload[..payload.len().min(NAMESAKE_BYTES_MAX)];
+        peer.troubles().namesake(&core.name, &peer.name, &String::from_utf8_lossy(from));
+        return answer.give(Ok(Vec::new()));
     }
     // Not waited for: this node's own questions hold the others, and their answers come on the stream that would wait. The
     // answer that is dropped tells that the question is lost.

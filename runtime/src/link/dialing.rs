@@ -11,6 +11,10 @@ use tokio::task::JoinSet;
 use super::introduction::{Introduced, introduce_in_time};
 use super::{Ended, Links};
 use crate::cluster::Peer;
+use crate::config::LinkConfig;
+
+/// How many times as long a peer is left alone that refuses this node, or is refused, as one that does not answer.
+const REFUSED_FOR: u32 = 10;
 
 /// Dials one peer.
 pub(super) struct Dialing {
@@ -18,6 +22,8 @@ pub(super) struct Dialing {
     peer: Arc<Peer>,
     ways: Vec<Way>,
     backoff: Backoff,
+    /// After the peer was refused, or has refused: somebody has to mend that first.
+    refusals: Backoff,
 }
 
 /// An address of the peer, and how long it may take to answer.
@@ -39,16 +45,24 @@ impl Dialing {
         let patience = Patience::new(config.handshake_first, config.handshake_cap);
         let ways = peer.addresses.iter().map(|address| Way { address: *address, patience: patience.clone() });
         let (links, peer, ways) = (Arc::clone(links), Arc::clone(peer), ways.collect());
-        let backoff = Backoff::new(links.config.reconnect_first, links.config.reconnect_cap);
-        Self { links, peer, ways, backoff }
+        let LinkConfig { reconnect_first, reconnect_cap, .. } = links.config;
+        let backoff = Backoff::new(reconnect_first, reconnect_cap);
+        let refusals = Backoff::new(reconnect_first, reconnect_cap.saturating_mul(REFUSED_FOR));
+        Self { links, peer, ways, backoff, refusals }
     }
 
     /// A conversation with the peer has ended: waits for a growing random time, unless the next one may well live longer.
     pub(super) async fn pause(&mut self, ended: &Ended) {
         if ended.is_passing() {
             self.backoff.succeeded();
+            self.refusals.succeeded();
         }
-        tokio::time::sleep(self.backoff.failed(rand::random())).await;
+        self.wait_after(ended).await;
+    }
+
+    async fn wait_after(&mut self, ended: &Ended) {
+        let backoff = if ended.is_passing() { &mut self.backoff } else { &mut self.refusals };
+        tokio::time::sleep(backoff.failed(rand::random())).await;
     }
 
     /// Dials until there is a connection whose peer was believed.
@@ -59,7 +73,7 @@ impl Dialing {
                 Ok(introduced) => return introduced,
                 Err(ended) => {
                     self.peer.troubles().ended(&self.links.core.name, &self.peer.name, &ended);
-                    tokio::time::sleep(self.backoff.failed(rand::random())).await;
+                    self.wait_after(&ended).await;
                 }
             }
         }

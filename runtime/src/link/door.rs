@@ -1,15 +1,18 @@
 //! The door: who dials this node is let in if it belongs to the cluster, introduces itself and is believed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason};
+use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason, Presence};
+use jiff::Timestamp;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::Links;
-use super::introduction::introduce_in_time;
+use super::introduction::{Introduced, introduce_in_time, refuse};
+use super::{Ended, Holder, Links, answers};
 use crate::alarm::{Alarms, Said};
+use crate::cluster::Peer;
+use crate::core::Core;
 
 /// How many newcomers may be introducing themselves at a time.
 const INTRODUCTIONS_MAX: usize = 64;
@@ -58,12 +61,43 @@ async fn let_in(links: Arc<Links>, connection: Connection) {
         return;
     };
     match introduce_in_time(core, peer, connection).await {
-        Ok(introduced) => peer.arrive(introduced),
+        Ok(introduced) => seat(core, peer, introduced).await,
         // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
         Err(ended) if ended.is_passing() => {
-            tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced")
+            tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced");
         }
         Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
+    }
+}
+
+/// A process of a peer's name, for others of that name.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) from: SocketAddr,
+    pub(crate) presence: Presence,
+}
+
+/// A newcomer finds another process in its place.
+#[derive(Debug)]
+pub(crate) struct Contest {
+    pub(crate) newcomer: Introduced,
+    pub(crate) holder: Holder<Process>,
+}
+
+/// Gives the conversation to a newcomer, unless another process of its name has it with another store, and is there.
+async fn seat(core: &Core, peer: &Peer, mut newcomer: Introduced) {
+    while let Some(contest) = peer.arrive(newcomer, core.clock.wall()) {
+        let Process { from, presence } = contest.holder.process;
+        if presence.is_shown().await {
+            let since =
+                i64::try_from(contest.holder.since.0).ok().and_then(|since| Timestamp::from_microsecond(since).ok());
+            let ended = Ended::NameTaken { from, since: since.unwrap_or_default() };
+            let connection = &contest.newcomer.connection;
+            peer.tell(answers::namesake(connection.remote()));
+            peer.troubles().ended(&core.name, &peer.name, &refuse(connection, ended));
+            return;
+        }
+        newcomer = contest.newcomer;
     }
 }
 

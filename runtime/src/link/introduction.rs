@@ -12,7 +12,7 @@ use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
-use super::Ended;
+use super::{Ended, Holder, Process};
 use crate::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{ArrivalError, Core, Producer};
@@ -30,6 +30,14 @@ pub(crate) struct Introduced {
     pub(super) lines: FxHashSet<u64>,
     /// What the peer said.
     pub(super) hello: Hello,
+}
+
+impl Introduced {
+    /// This process, if it gets the conversation.
+    pub(crate) fn holder(&self, now: Micros) -> Holder<Process> {
+        let process = Process { from: self.connection.remote(), presence: self.connection.presence() };
+        Holder { store: self.producer.store, since: now, process }
+    }
 }
 
 /// How long an introduction may take, beside the time that the path takes. Above QUIC a peer can hang although its connection lives.
@@ -112,7 +120,7 @@ pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
         Ended::Protocol(_) | Ended::Read(_) | Ended::Arrival(_) => CloseCode::Protocol,
         Ended::Superseded => CloseCode::Superseded,
         Ended::Node(_) => CloseCode::Stopping,
-        Ended::Refused(_) | Ended::Stores(_) | Ended::Closed(_) => CloseCode::Refused,
+        Ended::Refused(_) | Ended::Stores(_) | Ended::NameTaken { .. } | Ended::Closed(_) => CloseCode::Refused,
     };
     connection.close(code, &ended.to_string());
     ended

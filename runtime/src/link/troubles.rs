@@ -35,6 +35,8 @@ pub(crate) struct Troubles {
     /// The same, for other reasons; told by either side.
     pub(super) stopped: Alarms<Lane>,
     clocks: Alarm,
+    /// The peer has met another process of this node's name.
+    namesake: Alarm,
     /// Actor types that the peer places elsewhere.
     placement: Alarms<String>,
     /// Stores that it had none of before.
@@ -50,6 +52,7 @@ impl Default for Troubles {
             failed: Alarm::default(),
             too_large: Alarms::new(LANES_MAX),
             clocks: Alarm::default(),
+            namesake: Alarm::default(),
             placement: Alarms::new(TYPES_MAX),
             stores: Alarms::new(STORES_MAX),
             stopped: Alarms::new(LANES_MAX),
@@ -108,6 +111,21 @@ impl Troubles {
         }
         if differing.is_empty() && self.placement.clear(now) > 0 {
             tracing::info!(node, peer, event = "placement differs", "it is over");
+        }
+    }
+
+    /// A peer has refused another process of this node's name, which came from there.
+    pub(super) fn namesake(&mut self, node: &str, peer: &str, from: &str) {
+        if let Some(Said { times, lasts }) = self.namesake.raise(Instant::now()) {
+            tracing::error!(
+                node,
+                peer,
+                from,
+                times,
+                ?lasts,
+                event = "name used twice",
+                "another process has come to the peer under the name of this node, with another store, and was refused; stop one of the two, or give it a name and a certificate of its own"
+            );
         }
     }
 

@@ -69,6 +69,7 @@ mod questions;
 mod receipts;
 mod recovery;
 mod relays;
+mod renewals;
 mod repeats;
 mod requests;
 mod retries;

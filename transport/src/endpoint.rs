@@ -30,7 +30,8 @@ pub struct Endpoint {
     /// Gone when nobody uses the port any more.
     socket: Weak<dyn AsyncUdpSocket>,
     local: SocketAddr,
-    client: quinn::ClientConfig,
+    /// How to dial, with the present certificate.
+    client: std::sync::Mutex<quinn::ClientConfig>,
     peers: Arc<Peers>,
     settings: Arc<Settings>,
     accepted: Mutex<mpsc::Receiver<Result<Connection, Intrusion>>>,
@@ -50,17 +51,9 @@ impl Endpoint {
         peers: impl IntoIterator<Item = String>,
     ) -> Result<Self, BindError> {
         settings.validate()?;
-        let tls = |why| BindError::Tls { why };
         let peers = Arc::new(Peers::new(peers).map_err(|name| BindError::PeerName { name })?);
-        let client = quinn::ClientConfig::new(Arc::new(identity.client().map_err(tls)?));
-        let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server().map_err(tls)?));
-        server
-            .transport_config(settings.transport(false, settings.handshake_timeout))
-            // A node has the addresses that it is configured with, and no others in the middle of a conversation.
-            .migration(false)
-            // What waits for the acceptor, which never waits long: beyond this somebody is flooding the port.
-            .max_incoming(INCOMING_MAX)
-            .incoming_buffer_size_total(INCOMING_BYTES_MAX);
+        let (client, server) = certified(settings, identity)?;
+        let client = std::sync::Mutex::new(client);
         let connection_ids = identity.clone();
         let mut endpoint = quinn::EndpointConfig::new(identity.reset_key());
         endpoint.cid_generator(move || Box::new(connection_ids.connection_ids()));
@@ -79,6 +72,21 @@ impl Endpoint {
         let acceptor = tokio::spawn(acceptor.run()).abort_handle();
         let (quic, accepted) = (std::sync::Mutex::new(Some(quic)), Mutex::new(accepted));
         Ok(Self { quic, socket: port, local, client, peers, settings, accepted, acceptor })
+    }
+
+    /// Uses another certificate, or authority, for all connections that begin from now on. Those that are there stay. The keys by which
+    /// a restarted node is recognised stay those of the identity that the endpoint was bound as.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::Tls`]; the certificate of before is used on.
+    pub fn renew(&self, identity: &Identity) -> Result<(), BindError> {
+        let (client, server) = certified(&self.settings, identity)?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        if let Some(quic) = &*self.lock() {
+            quic.set_server_config(Some(server));
+        }
+        Ok(())
     }
 
     /// The next connection of a peer, or the next attempt of somebody who is none: worth a line in the log, and nothing
@@ -106,7 +114,7 @@ impl Endpoint {
             return Err(DialError::NotConfigured { peer: peer.to_owned() });
         }
         let quic = self.lock().clone().ok_or(DialError::Stopping)?;
-        let mut client = self.client.clone();
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         client.transport_config(self.settings.transport(true, within));
         let mut connecting = quic.connect_with(client, address, peer).map_err(|error| match error {
             ConnectError::EndpointStopping => DialError::Stopping,
@@ -192,6 +200,24 @@ impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("local", &self.local).field("peers", &self.peers).finish_non_exhaustive()
     }
+}
+
+/// How to dial, and how to accept, as `identity`.
+fn certified(
+    settings: &Settings,
+    identity: &Identity,
+) -> Result<(quinn::ClientConfig, quinn::ServerConfig), BindError> {
+    let tls = |why| BindError::Tls { why };
+    let client = quinn::ClientConfig::new(Arc::new(identity.client().map_err(tls)?));
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server().map_err(tls)?));
+    server
+        .transport_config(settings.transport(false, settings.handshake_timeout))
+        // A node has the addresses that it is configured with, and no others in the middle of a conversation.
+        .migration(false)
+        // What waits for the acceptor, which never waits long: beyond this somebody is flooding the port.
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size_total(INCOMING_BYTES_MAX);
+    Ok((client, server))
 }
 
 /// Why a dial failed.

@@ -6,9 +6,10 @@
 mod clock;
 mod keys;
 mod load;
+mod renewal;
 mod tls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use self::clock::Clock;
+use self::renewal::Files;
 pub(crate) use self::tls::{alert, explained, provider};
 use crate::endpoint::IntrusionReason;
 
@@ -27,7 +29,8 @@ pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKeyDer<'static>>,
     authority: Arc<RootCertStore>,
-    certificate_path: PathBuf,
+    /// Where all of it comes from.
+    files: Files,
     clock: Clock,
 }
 
@@ -68,7 +71,7 @@ impl Identity {
     /// [`IdentityError::Wrong`]: another authority signed it, it has expired or is not valid yet, it is not for this name,
     /// or not for both ends of a connection.
     pub fn check(&self, name: &str, at: SystemTime) -> Result<(), IdentityError> {
-        let wrong = |problem: String| IdentityError::Wrong { path: self.certificate_path.clone(), problem };
+        let wrong = |problem: String| IdentityError::Wrong { path: self.certificate_path().to_owned(), problem };
         let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let leaf =
             EndEntityCert::try_from(&self.chain[0]).map_err(|error| wrong(format!("is no certificate: {error}")))?;
@@ -93,6 +96,11 @@ impl Identity {
                 list(&names(&leaf))
             ))
         })
+    }
+
+    fn certificate_path(&self) -> &Path {
+        let Files([(path, _), ..]) = &self.files;
+        path
     }
 
     /// The DNS names in the certificate.

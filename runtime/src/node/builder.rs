@@ -312,10 +312,16 @@ async fn start(
     cluster: Option<(ClusterConfig, Identity)>,
 ) -> Result<Node, StartError> {
     let links = match cluster {
-        Some((cluster, identity)) => Some(bind(&core, cluster, identity)?),
+        Some((cluster, identity)) => {
+            let clock = Arc::clone(&core.clock);
+            let identity = identity.with_clock(move || clock.wall().into());
+            Some((bind(&core, cluster, &identity)?, identity))
+        }
         None => None,
     };
     let watchdog = Watchdog::start(&core).map_err(|error| StartError::Supervisor(error.to_string()))?;
+    let renewing = links.clone().map(|(links, identity)| core.begin("certificates", link::renew(links, identity)));
+    let links = links.map(|(links, _)| links);
     let background = [
         core.begin("sweeper", sweep::sweep(Arc::clone(&core))),
         core.begin("retention", retention::retain(Arc::clone(&core))),
@@ -324,7 +330,7 @@ async fn start(
         core.begin("wheel", wheel::turn(Arc::clone(&core))),
     ];
     let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };
-    background.into_iter().for_each(|task| node.tasks.add_background(task));
+    background.into_iter().chain(renewing).for_each(|task| node.tasks.add_background(task));
     let (core, lifeline) = (Arc::clone(&node.core), Lifeline(node.clone()));
     node.core.begin_with(lifeline, "gate", async move {
         core.gate.run(|effect| core.release(effect)).await;
@@ -384,7 +390,7 @@ fn identify(files: &IdentityFiles) -> Result<Identity, StartError> {
     Ok(Identity::load(&files.certificate, &files.key, &files.authority)?)
 }
 
-fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: Identity) -> Result<Arc<Links>, StartError> {
+fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result<Arc<Links>, StartError> {
     let settings = Settings {
         listen: cluster.listen,
         keep_alive: cluster.link.keep_alive,
@@ -393,9 +399,7 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: Identity) -> Result<
         message_bytes_max: core.config.message_bytes_max,
         handshake_timeout: cluster.link.handshake_cap,
     };
-    let clock = Arc::clone(&core.clock);
-    let identity = identity.with_clock(move || clock.wall().into());
-    let endpoint = Endpoint::bind(&settings, &identity, cluster.peers.into_keys())?;
+    let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
     tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
     Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
 }

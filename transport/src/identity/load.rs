@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Clock, Identity, IdentityError, provider};
+use super::{Clock, Files, Identity, IdentityError, provider};
 
 impl Identity {
     /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
@@ -20,6 +20,8 @@ impl Identity {
     ///
     /// [`IdentityError`], which names the file.
     pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, IdentityError> {
+        // Before they are read: what changes meanwhile is another content.
+        let files = Files::look([certificate, key, authority].map(Path::to_owned));
         let chain = certificates(certificate)?;
         let private = private_key(key)?;
         let pair = CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider());
@@ -34,8 +36,8 @@ impl Identity {
         for root in certificates(authority)? {
             roots.add(root).map_err(|error| wrong(authority, format!("holds no usable authority: {error}")))?;
         }
-        let (key, authority, certificate_path) = (Arc::new(private), Arc::new(roots), certificate.to_owned());
-        Ok(Self { chain, key, authority, certificate_path, clock: Clock::default() })
+        let (key, authority) = (Arc::new(private), Arc::new(roots));
+        Ok(Self { chain, key, authority, files, clock: Clock::default() })
     }
 }
 

@@ -108,7 +108,7 @@ fn has_data(folder: &Path) -> Result<bool, OpenError> {
 fn refused(environment: Environment, folder: &Path, error: heed::Error) -> OpenError {
     match error {
         heed::Error::EnvAlreadyOpened => OpenError::InUse { folder: folder.to_path_buf() },
-        heed::Error::Io(source) => OpenError::Folder { path: folder.to_path_buf(), source },
+        heed::Error::Io(source) => OpenError::at(folder, source),
         other => OpenError::storage(environment, &other),
     }
 }

@@ -3,6 +3,7 @@
 
 mod admission;
 mod commit;
+mod limit;
 mod open;
 mod read;
 
@@ -10,6 +11,7 @@ use std::fmt;
 
 pub use self::admission::AdmissionError;
 pub use self::commit::CommitError;
+pub use self::limit::{ProcessLimit, ProcessLimits};
 pub use self::open::{ConfigError, OpenError};
 pub use self::read::ReadError;
 

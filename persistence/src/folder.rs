@@ -109,5 +109,5 @@ fn make_lock(file: &Path) -> io::Result<File> {
 
 pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_path_buf();
-    move |source| OpenError::Folder { path, source }
+    move |source| OpenError::at(&path, source)
 }

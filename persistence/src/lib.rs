@@ -75,7 +75,10 @@ pub use self::admission::{Class, Permit};
 pub use self::batch::Change;
 pub use self::chunk::footprint;
 pub use self::config::Config;
-pub use self::error::{AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ReadError};
+pub use self::error::{
+    AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit, ProcessLimits,
+    ReadError,
+};
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
 pub use self::inspection::Inspection;
 pub use self::key::{Key, Table};

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memmap2::MmapRaw;
 
 use crate::error::OpenError;
+use crate::folder::failed;
 use crate::ids::{Group, MailboxId, Position, StoreId};
 use crate::key::{take_u64, take_u128};
 
@@ -117,7 +118,7 @@ impl Slots {
     /// warning.
     pub fn open(folder: &Path) -> Result<(Self, Vec<Mark>), OpenError> {
         let path = folder.join(Self::FILE_NAME);
-        let map = open_map(&path).map_err(|source| OpenError::Folder { path, source })?;
+        let map = open_map(&path).map_err(failed(&path))?;
         let turns = std::iter::repeat_with(Turns::default).take(SLOTS).collect();
         let shared = Shared { map, turns, free: Mutex::new((0..SLOTS).rev().collect()) };
         let mut left: Vec<Mark> = (0..SLOTS).filter_map(|index| shared.take(index)).collect();
@@ -248,7 +249,7 @@ impl Promise {
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Self::decode(&bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(OpenError::Folder { path, source }),
+            Err(source) => Err(failed(&path)(source)),
         }
     }
 
@@ -260,7 +261,7 @@ impl Promise {
     /// Opens the file, makes it if there is none, and notes the last group of this store.
     pub(crate) fn open(folder: &Path, store: StoreId, last: Group) -> Result<Self, OpenError> {
         let path = folder.join(Slots::FILE_NAME);
-        let promise = Self(open_map(&path).map_err(|source| OpenError::Folder { path, source })?);
+        let promise = Self(open_map(&path).map_err(failed(&path))?);
         let id = MailboxId(store.0);
         let words = line(&promise.0, 0);
         // Nothing is promised while it is half of another store's.

@@ -15,7 +15,7 @@ use crate::admission::{Admission, Class, Permit};
 use crate::checkpointer::Files;
 use crate::config::Config;
 use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
-use crate::folder::Folder;
+use crate::folder::{Folder, failed};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::key::{Key, Table};
 use crate::limits::Limits;
@@ -124,7 +124,7 @@ impl Store {
     pub fn watch(&self, file: &str) -> Result<(), OpenError> {
         let path = self.inner.path.join(file);
         let watched = self.inner.shared.witness.watch(path.clone());
-        watched.map_err(|source| OpenError::Folder { path, source })?;
+        watched.map_err(failed(&path))?;
         self.check_place()
     }
 

@@ -64,6 +64,7 @@ mod passivation;
 mod pauses;
 mod placed;
 mod poison;
+mod process_limits;
 mod quarantine;
 mod questions;
 mod receipts;

@@ -84,3 +84,52 @@ async fn a_peer_that_answers_too_late_is_named_as_that() {
     assert_eq!(error, DialError::TimedOut { address: relay.address(), within, answered: false });
     stop([west]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_has_only_addresses_of_another_family_is_named() {
+    logs::keep();
+    let mut net = Net::new(&["four-east", "six-west"]);
+    net.route("four-east", "six-west", "[::1]:7".parse().unwrap());
+    let east = net.start("four-east", &Probe::new()).await;
+    let words = "is an IPv6 address, and `listen` is an IPv4 address: listen on `[::]`";
+    logs::line_on("four-east", "link down", "six-west", words).await;
+    stop([east]).await;
+}
+
+/// The loopback of a network of its own takes no packet of the size that QUIC needs.
+#[test]
+fn a_way_that_takes_no_packet_of_the_least_size_is_named() {
+    let own_network = || {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+        command
+    };
+    let narrow = "ip link set lo mtu 1000 && ip link set lo up";
+    if !own_network().arg(narrow).status().is_ok_and(|status| status.success()) {
+        eprintln!("this machine lets nobody make a network: not tested");
+        return;
+    }
+    let outcome = own_network()
+        .arg(format!("{narrow} && exec \"$0\" slow_paths::in_a_narrow_network --exact --nocapture"))
+        .arg(std::env::current_exe().unwrap())
+        .env(NARROW, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&outcome.stdout);
+    assert!(outcome.status.success() && output.contains("1 passed"), "{output}");
+}
+
+const NARROW: &str = "EVERPOST_TEST_NARROW";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_narrow_network() {
+    if std::env::var_os(NARROW).is_none() {
+        return;
+    }
+    logs::keep();
+    let net = Net::new(&["narrow-east", "narrow-west"]);
+    let nodes = net.start_all(&Probe::new()).await;
+    let line = logs::line_on("narrow-east", "link down", "narrow-west", "takes no packet of 1200 bytes").await;
+    assert!(line.text().contains("raise the MTU"), "{}", line.text());
+    stop(nodes).await;
+}

@@ -75,9 +75,28 @@ impl Child {
         Self::start_with(setup, [(CHECK_VARIABLE, PathBuf::from("1"))]).heard()
     }
 
+    /// Starts a child with less than it may have by default; `limit` is a command of the shell, like `ulimit -n 20`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Child::start`].
+    #[must_use]
+    pub fn limited(setup: &Setup, limit: &str) -> Self {
+        let mut shell = std::process::Command::new("bash");
+        shell.arg("-c").arg(format!("{limit} && exec \"$0\" \"$@\"")).arg(own_program());
+        Self::start_as(shell, setup, [])
+    }
+
     fn start_with<const N: usize>(setup: &Setup, environment: [(&'static str, PathBuf); N]) -> Self {
-        let program = std::env::current_exe().expect("a test knows its own program");
-        let mut process = std::process::Command::new(program)
+        Self::start_as(std::process::Command::new(own_program()), setup, environment)
+    }
+
+    fn start_as<const N: usize>(
+        mut program: std::process::Command,
+        setup: &Setup,
+        environment: [(&'static str, PathBuf); N],
+    ) -> Self {
+        let mut process = program
             .args([ENTRY, "--exact", "--nocapture", "--test-threads=1"])
             .env(VARIABLE, serde_json::to_string(setup).expect("a setup can be encoded"))
             .env("RUST_LOG", if setup.logs { "everpost=debug" } else { "everpost=info" })
@@ -283,6 +302,10 @@ impl Child {
             Stderr::Unread(_) | Stderr::Gone => Vec::new(),
         }
     }
+}
+
+fn own_program() -> PathBuf {
+    std::env::current_exe().expect("a test knows its own program")
 }
 
 /// Whether a thread sleeps, or has ended meanwhile. Its state follows its name, which is in brackets.

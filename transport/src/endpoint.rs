@@ -2,6 +2,7 @@
 
 mod accept;
 mod intrusion;
+mod reach;
 mod socket;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 
 use self::accept::{Acceptor, GREETING, peer_of};
 pub use self::intrusion::{Intrusion, IntrusionReason};
+pub use self::reach::wrong_family;
 use crate::config::Settings;
 use crate::connection::close::{STOPPING, printable, words};
 use crate::connection::{CloseCode, Connection};
@@ -114,11 +116,15 @@ impl Endpoint {
             return Err(DialError::NotConfigured { peer: peer.to_owned() });
         }
         let quic = self.lock().clone().ok_or(DialError::Stopping)?;
+        let unreachable = |why: &str| DialError::Unreachable { address, why: why.to_owned() };
+        if let Some(why) = wrong_family(self.local, address) {
+            return Err(unreachable(why));
+        }
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         client.transport_config(self.settings.transport(true, within));
         let mut connecting = quic.connect_with(client, address, peer).map_err(|error| match error {
             ConnectError::EndpointStopping => DialError::Stopping,
-            error => DialError::Unreachable { address, why: error.to_string() },
+            error => unreachable(&error.to_string()),
         })?;
         let answered = AtomicBool::new(false);
         let handshake = async {
@@ -127,7 +133,12 @@ impl Endpoint {
             let quic = connecting.await.map_err(|error| failed(&error, address))?;
             self.greeted(quic, peer, address).await
         };
-        let late = |_| Err(DialError::TimedOut { address, within, answered: answered.load(Ordering::Relaxed) });
+        let late = |_| {
+            let answered = answered.load(Ordering::Relaxed);
+            // QUIC does not say when the system sends nothing.
+            let refusal = if answered { None } else { reach::refusal(self.local, address) };
+            Err(refusal.map_or(DialError::TimedOut { address, within, answered }, |why| unreachable(&why)))
+        };
         timeout(within, handshake).await.unwrap_or_else(late)
     }
 

@@ -27,7 +27,7 @@ pub use self::config::Settings;
 pub use self::connection::{
     CloseCode, Closed, Connection, ControlReader, ControlWriter, DataReader, DataWriter, Presence, Streams,
 };
-pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason};
+pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason, wrong_family};
 pub use self::error::{BindError, DialError, ReadError, WriteError};
 pub use self::frame::{Frame, FrameDecoder, FrameError};
 pub use self::identity::{Identity, IdentityError};

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use rcgen::ExtendedKeyUsagePurpose;
 use time::{Duration, OffsetDateTime};
@@ -191,4 +192,35 @@ fn a_data_folder_that_cannot_be_written_is_named() {
         "data",
         &["locked cannot be written: Permission denied", "locked/data cannot be made"],
     );
+}
+
+#[test]
+fn peers_that_the_socket_of_the_node_cannot_send_to_are_named() {
+    let nodes = Nodes::new();
+    let check = |listen, peer| {
+        nodes.check_with("east.toml", &[("EVERPOST_LISTEN", listen), ("EVERPOST_PEERS__WEST__ADDRESSES", peer)])
+    };
+    let report = check("0.0.0.0:0", r#"["[::1]:7402"]"#);
+    report.says("problem", "peers", &["`west` is not reached: [::1]:7402", "is an IPv6 address", "listen on `[::]`"]);
+    let report = check("[::1]:0", r#"["127.0.0.1:7402"]"#);
+    report.says("problem", "peers", &["`west` is not reached: 127.0.0.1:7402", "is an IPv4 address"]);
+    let report = check("0.0.0.0:0", r#"["127.0.0.1:7402", "[::1]:7402"]"#);
+    report.says("warning", "peers", &["`west` is not reached at [::1]:7402"]);
+    check("[::]:0", r#"["127.0.0.1:7402", "[::1]:7402"]"#).succeeded();
+}
+
+#[test]
+fn limits_of_the_process_that_are_too_small_are_named() {
+    let nodes = Nodes::new();
+    for (limit, parts) in [
+        ("ulimit -v 20000000", &["20480000000 bytes of address space", "RLIMIT_AS", "store.tables_map_bytes"][..]),
+        ("ulimit -n 40", &["40 open files", "RLIMIT_NOFILE"]),
+        ("ulimit -u 30", &["30 threads", "RLIMIT_NPROC"]),
+    ] {
+        let mut command = Command::new("bash");
+        command.env_clear().arg("-c").arg(format!("{limit}; exec \"$0\" check \"$1\""));
+        command.arg(env!("CARGO_BIN_EXE_everpost")).arg(nodes.path("east.toml"));
+        outcome(&mut command).says("problem", "limits", parts);
+    }
+    nodes.check("east.toml").succeeded();
 }

@@ -1,9 +1,9 @@
 //! Why a store did not open.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{CommitError, Damage, Environment, KeyBytes};
+use super::{CommitError, Damage, Environment, KeyBytes, ProcessLimits};
 use crate::ids::{Group, StoreId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
@@ -191,6 +191,16 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system refused something because of a limit of the process.
+    #[error("{what}: {source}; {limits}; nothing was changed")]
+    Limit {
+        /// What it refused.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+        /// Which limits that may be.
+        limits: ProcessLimits,
+    },
     /// LMDB, or the system below it, refused.
     #[error(
         "the {environment} could not be opened: {reason}; committed data is as it was; check the disk and its \
@@ -243,6 +253,22 @@ impl From<Damage> for OpenError {
 }
 
 impl OpenError {
+    /// A file or folder could not be made, opened, mapped or locked.
+    pub(crate) fn at(path: &Path, source: io::Error) -> Self {
+        match ProcessLimits::behind(&source) {
+            Some(limits) => Self::Limit { what: format!("{} could not be opened", path.display()), source, limits },
+            None => Self::Folder { path: path.to_path_buf(), source },
+        }
+    }
+
+    /// The system gave no thread.
+    pub(crate) fn no_thread(source: io::Error) -> Self {
+        match ProcessLimits::behind(&source) {
+            Some(limits) => Self::Limit { what: "the store got no thread".to_owned(), source, limits },
+            None => Self::System(source),
+        }
+    }
+
     pub(crate) fn storage(environment: Environment, error: &heed::Error) -> Self {
         Self::Storage { environment, reason: error.to_string() }
     }

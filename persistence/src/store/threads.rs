@@ -99,5 +99,5 @@ fn guard<R>(shared: &Shared, thread: &'static str, part: impl FnOnce() -> Result
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(OpenError::System)
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(OpenError::no_thread)
 }

@@ -1,20 +1,28 @@
 //! Quarantine after an unclean end: what was in hand when the process died is tried alone, one after
 //! another, before anything else runs, so that what kills the process is found and its neighbours are not
-//! blamed: messages are run, states are loaded and dropped. Only a death while alone counts.
+//! blamed: messages are run, states are loaded and dropped. Only a death while alone counts. A message that has run alone for a
+//! while goes on with all others beside it: it may run for hours, and whoever kills the process from outside then is not it.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position};
 use tokio::sync::Notify;
 
-use crate::core::{Burial, Core};
+use crate::core::{Burial, Core, ERRORS_MAX};
 use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::gate::NodeEnded;
 use crate::growth;
 use crate::mailbox::{Failures, Mailbox};
+
+/// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each start after an
+/// unclean end, for every thread that had something in hand.
+const ALONE_FOR: Duration = Duration::from_secs(3);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Who may run while suspects are being cleared.
 #[derive(Debug, Default)]
@@ -136,9 +144,8 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
         }
     }
     for Suspect { mailbox, position, mut failures, in_hand } in suspects.messages {
-        if in_hand && failures.alone {
-            failures.attempts += 1;
-            failures.errors.push("the process died while this message ran alone".to_owned());
+        if in_hand {
+            failures.died(ERRORS_MAX);
         }
         failures.alone = true;
         ticket = if failures.attempts < core.config.attempts_max {
@@ -166,21 +173,20 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             return Err(core.gate.ended());
         }
     }
+    let mut unfinished = Vec::new();
     for (mailbox, position) in trials.messages {
         tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         core.quarantine.look_again();
         mailbox.lock().ring(&mailbox);
-        // Its last turn, or its failure, is durable before the next suspect runs.
-        let settled = || {
-            let inner = mailbox.lock();
-            mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
-        };
-        core.gate.until(settled).await?;
+        if !has_had_its_trial(core, &mailbox, position).await? {
+            tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it has run alone for a while, and goes on with all others");
+            unfinished.push(mailbox.id());
+        }
         acquit(core, &mailbox, position).await?;
     }
-    // Only now: a message may be what makes of its state one that cannot be encoded.
-    for mailbox in &trials.states {
+    // Only now: a message may be what makes of its state one that cannot be encoded. So may one that goes on.
+    for mailbox in trials.states.iter().filter(|mailbox| !unfinished.contains(&mailbox.id())) {
         if let Some(ticket) = core.acquit_state(mailbox).await {
             core.gate.durable(ticket).await?;
         }
@@ -188,6 +194,28 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     core.quarantine.end();
     core.gate.look_again();
     Ok(())
+}
+
+/// Waits until a suspect has ended, one way or another: true; or has run alone for as long as it has to.
+async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -> Result<bool, NodeEnded> {
+    // Its last turn, or its failure, is durable before the next suspect runs.
+    let settled = || {
+        let inner = mailbox.lock();
+        mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
+    };
+    let is_limited = !mailbox.lock().rules.is_tried_to_the_end(position);
+    let mut alone_for = Duration::ZERO;
+    while !is_limited || alone_for < ALONE_FOR {
+        tokio::select! {
+            over = core.gate.until(settled) => return over.map(|()| true),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        // What is before it in its mailbox is part of its trial.
+        if mailbox.lock().rules.in_hand().is_some() {
+            alone_for += LOOK_EVERY;
+        }
+    }
+    Ok(false)
 }
 
 /// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that stayed

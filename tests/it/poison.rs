@@ -17,6 +17,8 @@ use everpost_tests::worker::{Quick, Step, Target, Worker, quick, read, worker, w
 const NEIGHBOURS: u32 = 1000;
 const ATTEMPTS_MAX: u32 = 3;
 const GATE: u32 = 0;
+const SPIN: u32 = 1;
+const OTHER: u32 = 2;
 
 fn neighbour(number: u32) -> Target {
     let key = format!("good-{}", number % 50);
@@ -161,4 +163,40 @@ async fn twenty_kills_from_outside_dead_letter_nobody() {
         assert_every_neighbour_once(&node).await;
         node.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_computes_for_long_and_is_killed_from_outside_again_and_again_is_not_given_up_on_and_holds_up_nobody()
+ {
+    // It was given up on at the next but one.
+    const KILLS: u32 = ATTEMPTS_MAX + 3;
+    let folder = everpost_tests::folder();
+    let setup = Setup { attempts_max: ATTEMPTS_MAX, open: false, ..Setup::alone(folder.path()) };
+    let mut child = Child::up(&setup);
+    let long = vec![Step::Reach(GATE), Step::Spin(SPIN), Step::Append(1)];
+    child.tell(&Command::Send(vec![(worker("long"), long)]));
+    for number in 1..=KILLS {
+        child.wait_for("it computes", |event| *event == Event::Reached(GATE));
+        // Others run while it does.
+        child.tell(&Command::Send(vec![(quick("other"), vec![Step::Append(number), Step::Reach(OTHER)])]));
+        let (mut is_accepted, mut has_run) = (false, false);
+        while !(is_accepted && has_run) {
+            match child.wait_for("another one is handled meanwhile", |_| true) {
+                Event::Accepted(_) => is_accepted = true,
+                Event::Reached(OTHER) => has_run = true,
+                _ => {}
+            }
+        }
+        child.kill();
+        child = Child::up(&setup);
+    }
+    child.kill();
+    let probe = Probe::new();
+    probe.open(SPIN);
+    let node = load::actors(workers(folder.path(), &probe)).start().await.unwrap();
+    soon("all that waits is handled", node.drained()).await.unwrap();
+    assert!(node.dead_letters().list().await.unwrap().is_empty());
+    assert_eq!(read(&node.actor::<Worker>("long")).await.entries, [1]);
+    assert_eq!(read(&node.actor::<Quick>("other")).await.entries, (1..=KILLS).collect::<Vec<_>>());
+    node.stop().await.unwrap();
 }

@@ -354,6 +354,11 @@ impl<B: Clone> Rules<B> {
         self.failures.get(&position).is_some_and(|failures| failures.alone)
     }
 
+    /// Whether this message runs alone until it has ended.
+    pub(crate) fn is_tried_to_the_end(&self, position: Position) -> bool {
+        self.failures.get(&position).is_some_and(Failures::is_tried_to_the_end)
+    }
+
     /// The suspicion is dropped: the message is delivered like any other.
     pub(crate) fn acquit(&mut self, position: Position) -> Option<&Failures> {
         let failures = self.failures.get_mut(&position)?;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::AddressOf;
 use crate::budget::Budget;
@@ -18,7 +17,7 @@ use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::hold::HoldHandler;
 use crate::message::Message;
-use crate::query::{AwayAnswer, Question};
+use crate::query::{AwayQuestion, Question};
 use crate::schema::{Schema, read_message};
 use crate::state::State;
 use crate::turn::Turn;
@@ -227,8 +226,8 @@ impl<A: Actor> fmt::Debug for Handlers<A> {
     }
 }
 
-/// Makes a question of what another node has sent: its version and its bytes.
-pub(crate) type AnswerAway<A> = fn(u16, Vec<u8>, AwayAnswer, OwnedSemaphorePermit) -> Question<A>;
+/// Makes a question of what another node has sent.
+pub(crate) type AnswerAway<A> = fn(AwayQuestion) -> Question<A>;
 
 /// A message as it lies in the store.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,8 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
+mod acquaintances;
 mod apart;
+mod asked;
 mod notes;
 mod outgoing;
 mod peer;
@@ -15,11 +17,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use everpost_persistence::{Partition, StoreId};
-use everpost_transport::hello::{Acquaintance, EarlierRun, Line};
+use everpost_transport::hello::{EarlierRun, Line};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
+pub(crate) use self::acquaintances::Acquaintances;
 pub(crate) use self::apart::Apart;
+pub(crate) use self::notes::ToTell;
 pub(crate) use self::outgoing::{Delivery, Departure, OutboxFull, Outgoing};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::placement::{Placement, line_of};
@@ -48,9 +52,6 @@ pub(crate) struct Cluster {
     /// What is noted of peers that are not spoken with.
     apart: Mutex<Apart>,
 }
-
-/// What is remembered of other stores.
-pub(crate) type Acquaintances = HashMap<u128, Acquaintance>;
 
 /// Where the actors of a type live.
 struct Residence {
@@ -140,9 +141,20 @@ impl Cluster {
         self.peers.is_empty()
     }
 
-    /// How far the lanes of a store have come.
+    /// How far the lanes of a store have come. Of one that is not known yet nothing is kept by this: whoever says hello need not be
+    /// believed.
     pub(crate) fn producer(&self, store: StoreId) -> Arc<Mutex<Receiving>> {
-        Arc::clone(lock(&self.producers).entry(store.0).or_default())
+        lock(&self.producers).get(&store.0).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// Keeps how far the lanes of a store have come, which was believed.
+    pub(crate) fn know_producer(&self, store: StoreId, receiving: &Arc<Mutex<Receiving>>) {
+        lock(&self.producers).entry(store.0).or_insert_with(|| Arc::clone(receiving));
+    }
+
+    /// Keeps no longer how far the lanes of a store have come.
+    pub(crate) fn forget_producer(&self, store: u128) {
+        lock(&self.producers).remove(&store);
     }
 
     /// What is remembered of other stores. Locked before what peers are owed.

@@ -191,6 +191,9 @@ impl<A: Actor> ActorHandle<A> {
         if bytes > bytes_max {
             return Err(Refusal::TooLargeForNode { node: peer.name.to_string(), bytes, bytes_max }.into());
         }
+        // What waits here is written already: of the question itself nothing need be kept.
+        drop(question);
+        let _room = peer.room_to_ask(bytes).await.ok_or(QueryError::Lost)?;
         let asked = peer.ask(|number| Note::Query {
             number,
             destination: self.address.to_string(),

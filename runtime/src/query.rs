@@ -11,6 +11,7 @@ use everpost_persistence::Position;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::actor::{Actor, Answer};
+use crate::address::Address;
 use crate::caught::caught;
 use crate::clock::Deadline;
 use crate::cluster::Peer;
@@ -124,25 +125,25 @@ impl<A: Actor> Question<A> {
     }
 
     /// A question of another node.
-    pub(crate) fn from_away<Q: Message>(
-        version: u16,
-        payload: Vec<u8>,
-        answer: AwayAnswer,
-        permit: OwnedSemaphorePermit,
-    ) -> Self
+    pub(crate) fn from_away<Q: Message>(question: AwayQuestion) -> Self
     where
         A: Answer<Q>,
     {
         let from_state = move |shown: Shown<'_, A>, _| {
             let reply = match shown {
-                Ok((actor, state)) => caught(|| reply_to::<A, Q>(actor, state, version, &payload))
+                // Asked again of what the state is then.
+                Ok(_) if !question.answer.has_room() => {
+                    question.put_off();
+                    return None;
+                }
+                Ok((actor, state)) => caught(|| reply_to::<A, Q>(actor, state, question.version, &question.payload))
                     .unwrap_or_else(|panic| Err(NoAnswer::Failed(shortened(panicked(&panic))))),
                 Err(why) => Err(NoAnswer::Failed(why.to_owned())),
             };
-            Some(Effect::Answer(Box::new(move || {
-                answer.give(reply);
-                drop(permit);
-            })))
+            let AwayQuestion { answer, permit, .. } = question;
+            let made = answer.made(reply);
+            // It is told when it is dropped.
+            Some(Effect::Answer(Box::new(move || drop((made, permit)))))
         };
         Self { answer: Box::new(from_state) }
     }
@@ -189,30 +190,69 @@ fn panicked(panic: &str) -> String {
     format!("answering it panicked: {panic}")
 }
 
-/// The answer that another node waits for. One that is dropped tells that it is lost.
+/// A question of another node that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct AwayQuestion {
+    pub(crate) address: Address,
+    pub(crate) name: String,
+    pub(crate) version: u16,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) answer: AwayAnswer,
+    /// Counts it among the open ones.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl AwayQuestion {
+    /// Lets it wait until there is room for its answer.
+    pub(crate) fn put_off(self) {
+        let peer = Arc::clone(&self.answer.peer);
+        peer.put_off(self);
+    }
+}
+
+/// The answer that another node waits for. It is told when it is dropped; one that was not made by then is lost.
 #[derive(Debug)]
 pub(crate) struct AwayAnswer {
     peer: Arc<Peer>,
     number: u64,
-    is_given: bool,
+    /// How many bytes its question has.
+    bytes: usize,
+    answer: Option<Result<Vec<u8>, NoAnswer>>,
 }
 
 impl AwayAnswer {
-    pub(crate) fn new(peer: &Arc<Peer>, number: u64) -> Self {
-        Self { peer: Arc::clone(peer), number, is_given: false }
+    /// None when the peer has asked more than is kept: then the question is lost, which it is told.
+    pub(crate) fn new(peer: &Arc<Peer>, number: u64, bytes: usize) -> Option<Self> {
+        if !peer.was_asked(bytes) {
+            peer.tell(Note::Answer { number, answer: Err(NoAnswer::Lost) });
+            return None;
+        }
+        Some(Self { peer: Arc::clone(peer), number, bytes, answer: None })
     }
 
-    pub(crate) fn give(mut self, answer: Result<Vec<u8>, NoAnswer>) {
-        self.is_given = true;
-        self.peer.tell(Note::Answer { number: self.number, answer });
+    /// Whether it may be made now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.peer.may_answer()
+    }
+
+    /// It is this one, to be dropped when what it has seen is durable.
+    pub(crate) fn made(mut self, answer: Result<Vec<u8>, NoAnswer>) -> Self {
+        self.peer.made(&answer);
+        self.answer = Some(answer);
+        self
+    }
+
+    /// Tells this one now.
+    pub(crate) fn give(self, answer: Result<Vec<u8>, NoAnswer>) {
+        drop(self.made(answer));
     }
 }
 
 impl Drop for AwayAnswer {
     fn drop(&mut self) {
-        if !self.is_given {
-            self.peer.tell(Note::Answer { number: self.number, answer: Err(NoAnswer::Lost) });
-        }
+        let answer = self.answer.take().unwrap_or(Err(NoAnswer::Lost));
+        self.peer.tell(Note::Answer { number: self.number, answer });
+        self.peer.was_answered(self.bytes);
     }
 }
 

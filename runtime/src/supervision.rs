@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, Begin, Loaded};
@@ -21,7 +20,7 @@ use crate::envelope::Header;
 use crate::expiry::Expiry;
 use crate::failure::Failure;
 use crate::mailbox::{Mailbox, Presence};
-use crate::query::{AwayAnswer, Open};
+use crate::query::{AwayQuestion, Open};
 use crate::schema::Schema;
 use crate::supervised::Paused;
 use crate::telemetry::brief;
@@ -50,10 +49,8 @@ pub(crate) struct Kind {
     supervisor: OnceLock<(ActorRef<Order>, Arc<Activations>)>,
 }
 
-/// Makes a question of what another node has sent (its name, its version, its bytes), or hands back the answer that it waits for.
-type QuestionFromAway = Box<
-    dyn Fn(&str, u16, Vec<u8>, AwayAnswer, OwnedSemaphorePermit) -> Result<Box<dyn Open>, AwayAnswer> + Send + Sync,
->;
+/// Makes a question of what another node has sent, or hands that back.
+type QuestionFromAway = Box<dyn Fn(AwayQuestion) -> Result<Box<dyn Open>, AwayQuestion> + Send + Sync>;
 
 /// A state that is loaded and dropped.
 type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -71,9 +68,9 @@ pub(crate) enum Order {
 impl Kind {
     pub(crate) fn new<A: Actor>(handlers: &Arc<Handlers<A>>) -> Self {
         let asked = Arc::clone(handlers);
-        let question_from_away: QuestionFromAway = Box::new(move |name, version, payload, answer, permit| {
-            let Some(question) = asked.answer(name) else { return Err(answer) };
-            Ok(Box::new(question(version, payload, answer, permit)))
+        let question_from_away: QuestionFromAway = Box::new(move |question| {
+            let Some(make) = asked.answer(&question.name) else { return Err(question) };
+            Ok(Box::new(make(question)))
         });
         Self {
             name: A::TYPE,
@@ -98,16 +95,9 @@ impl Kind {
         self.questions.contains(question)
     }
 
-    /// A question of another node, which is read where it is answered; hands back its answer when there is no such question.
-    pub(crate) fn question(
-        &self,
-        name: &str,
-        version: u16,
-        payload: Vec<u8>,
-        answer: AwayAnswer,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Box<dyn Open>, AwayAnswer> {
-        (self.question_from_away)(name, version, payload, answer, permit)
+    /// A question of another node, which is read where it is answered; hands it back when there is no such question.
+    pub(crate) fn question(&self, question: AwayQuestion) -> Result<Box<dyn Open>, AwayQuestion> {
+        (self.question_from_away)(question)
     }
 
     /// Loads the state of a mailbox and drops it again: what cannot be read is left to whoever needs it.

@@ -258,6 +258,19 @@ impl Child {
         .await;
     }
 
+    /// The most memory that the child has had at a time so far, in bytes: that which is resident, mapped files included.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not say.
+    #[must_use]
+    pub fn memory_peak(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the child runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+        kib * 1024
+    }
+
     /// Kills the child with SIGKILL. What it said before can still be read.
     ///
     /// # Panics

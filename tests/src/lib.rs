@@ -4,6 +4,7 @@
 //! `EVERPOST_TEST_SEEDS=n` runs `n` times as many seeds of every random test; `EVERPOST_TEST_SEED=x` runs only the
 //! seed `x`, which is what the line says that a failure prints.
 
+pub mod bulk;
 pub mod cancel;
 pub mod child;
 pub mod cluster;

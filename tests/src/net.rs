@@ -9,6 +9,7 @@ use everpost::{ClusterConfig, IdentityFiles, LinkConfig, Node, NodeBuilder, Node
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::bulk::Bulk;
 use crate::cluster::{Authority, free_address, link};
 use crate::load;
 use crate::probe::Probe;
@@ -140,7 +141,7 @@ impl Seat {
 
     /// The node with every actor of the harness, not started yet.
     pub fn builder(&self, probe: &Arc<Probe>) -> NodeBuilder {
-        load::actors(self.bare().actor(Worker::new(probe)).actor(Quick::new(probe)))
+        load::actors(self.bare().actor(Worker::new(probe)).actor(Quick::new(probe)).actor(Bulk))
     }
 
     /// The node without an actor, not started yet.

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use everpost::Message;
 use everpost_transport::hello::{Clocks, EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 use everpost_transport::{Closed, Connection, DialError, Endpoint, Frame, Identity, Settings, Streams};
@@ -49,13 +50,23 @@ impl Puppet {
     /// When the identity cannot be used, or the address is taken.
     #[must_use]
     pub fn new(seat: &Seat, identity: &[impl AsRef<Path>; 3]) -> Self {
+        Self::with_streams(seat, identity, 2)
+    }
+
+    /// The same with so many data streams.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with_streams(seat: &Seat, identity: &[impl AsRef<Path>; 3], streams: u8) -> Self {
         let [certificate, key, authority] = identity.each_ref().map(AsRef::as_ref);
         let identity = Identity::load(certificate, key, authority).expect("the files can be read");
         let settings = Settings {
             listen: seat.listen,
             keep_alive: Duration::from_millis(100),
             idle_timeout: Duration::from_secs(10),
-            streams: 2,
+            streams,
             message_bytes_max: 16 << 20,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         };
@@ -135,6 +146,16 @@ impl Puppet {
     }
 }
 
+/// A note that puts a question, as `docs/WIRE.md` has it.
+fn query<Q: Message>(number: u64, destination: &str, question: &Q) -> Bytes {
+    let payload = postcard::to_allocvec(question).expect("it can be encoded");
+    let note = (QUERY, number, destination, Q::NAME, Q::VERSION, payload);
+    postcard::to_allocvec(&note).expect("it can be encoded").into()
+}
+
+const QUERY: u8 = 5;
+const ANSWER: u8 = 6;
+
 impl Conversation {
     /// Says something on the control stream.
     ///
@@ -151,6 +172,16 @@ impl Conversation {
     pub async fn say_bytes(&mut self, bytes: &[u8]) {
         // A node that has closed the connection does not hear it; that is what tests look at.
         let _ = self.streams.control_out.write(&mut BytesMut::from(bytes)).await;
+    }
+
+    /// Puts a question to the state of an actor.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be encoded.
+    pub async fn ask(&mut self, number: u64, destination: &str, question: &impl Message) {
+        let note = query(number, destination, question);
+        self.say(&Frame::Note(note)).await;
     }
 
     /// Sends a message.
@@ -222,6 +253,29 @@ impl Conversation {
                 return;
             }
         }
+    }
+
+    /// Waits for the answers to so many questions, and returns how many of them are answers.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come.
+    pub async fn answers(&mut self, count: usize) -> usize {
+        let (mut heard, mut answered) = (0, 0);
+        while heard < count {
+            let mut frames = Vec::new();
+            soon("answers come", self.streams.control_in.next(&mut frames)).await.expect("the connection lives");
+            for frame in frames {
+                if let Frame::Note(note) = frame
+                    && note[0] == ANSWER
+                {
+                    heard += 1;
+                    let (_, rest) = postcard::take_from_bytes::<u64>(&note[1..]).expect("it has a number");
+                    answered += usize::from(rest[0] == 0);
+                }
+            }
+        }
+        answered
     }
 
     /// Waits until the node has closed the connection, and returns why, in its words.

@@ -89,7 +89,7 @@ impl Settings {
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
             // Room for each data stream of a peer that is set as we are, and for the control stream on top: acknowledgements
             // come through while data waits unread.
-            .receive_window(VarInt::from_u32(STREAM_WINDOW * (u32::from(self.streams) + 1)))
+            .receive_window(receive_window(usize::from(self.streams)))
             // Bounds what we hold unacknowledged for a peer, and with it how long an acknowledgement of ours waits behind
             // data that was written before it.
             .send_window(SEND_WINDOW)
@@ -115,6 +115,12 @@ const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
 /// What a stream can hold unread, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
+
+/// What a connection can hold unread when the peer has so many data streams: each can be full, and the control stream too.
+pub(crate) fn receive_window(streams: usize) -> VarInt {
+    let streams = u32::try_from(streams).unwrap_or(u32::MAX).min(u32::from(STREAMS_MAX));
+    VarInt::from_u32(STREAM_WINDOW * (streams + 1))
+}
 
 /// What a connection can hold unacknowledged, in bytes.
 const SEND_WINDOW: u64 = 4 << 20;

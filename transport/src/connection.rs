@@ -1,6 +1,7 @@
 //! A connection to a peer whose certificate was verified, and its streams.
 
 pub(crate) mod close;
+mod large;
 mod presence;
 mod reader;
 mod writer;

@@ -1,41 +1,79 @@
 //! What a peer is to be told beside the messages, until its link says it. Pure.
 //!
-//! Nothing that somebody waits for is dropped while there is a conversation. What is kept for the next conversation is bounded, and may
-//! be: outcomes are asked for anew then by whoever waits for them.
+//! All of it is bounded in bytes. Nothing that somebody waits for is dropped while there is a conversation: of an outcome that would
+//! be too much the fact is kept, and only the reply is lost, unless the store has it; and an answer is made only while there is room for it
+//! (see [`Notes::may_answer`]). What is kept for the next conversation may be dropped, since outcomes are asked for anew then by whoever
+//! waits for them.
 
 use std::collections::VecDeque;
 
+use everpost_persistence::Key;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::address::Address;
-use crate::link::{Fate, Note};
+use crate::count;
+use crate::link::{Fate, NoAnswer, Note};
 
 /// How many notes are kept of each kind that may be lost.
 const KEPT_MAX: usize = 65_536;
-/// How many bytes of replies are kept for a peer that is not there.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+/// How many bytes of replies and reasons wait for a peer at most.
+const OUTCOME_BYTES_MAX: usize = 32 << 20;
+/// From how many bytes of outcomes on no more messages are taken from a peer that does not read them.
+const OUTCOME_BYTES_MANY: usize = OUTCOME_BYTES_MAX / 4;
+/// How many outcomes may wait. A peer that asks for more and hears none of them is not spoken with any more.
+const OUTCOMES_MAX: usize = 512 << 10;
+/// The same for answers, most of which are refusals by then.
+const ANSWERS_MAX: usize = 128 << 10;
+/// From how many bytes of answers on that wait for a peer no more are made for it.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// What a stored reply is taken for when a part of what waits is taken: how large it is shows when it is read.
+const STORED_BYTES: usize = 64 << 10;
 
 /// What is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     is_talking: bool,
-    outcomes: VecDeque<Note>,
+    outcomes: VecDeque<(u128, Told)>,
     outcome_bytes: usize,
     /// Kept replies that are not needed any more. They may be lost.
     forgets: VecDeque<Note>,
     /// Questions and answers, which end with the conversation.
     volatile: VecDeque<Note>,
+    /// Bytes of answers that were made and are not written yet, those among them that wait for a commit first.
+    answer_bytes: usize,
     /// Mailboxes of which the peer is to be told that they are full, or have room again; only the last word counts.
     changed: FxHashMap<Address, bool>,
     /// Mailboxes of which the last word is that they are full.
     full: FxHashSet<Address>,
 }
 
+/// What became of a message.
+#[derive(Debug)]
+enum Told {
+    Fate(Fate),
+    /// It was handled, and the store has its reply there.
+    Stored(Box<Key>),
+}
+
+/// Something to be told now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ToTell {
+    /// This.
+    Note(Note),
+    /// The outcome of a message that was handled, with the reply that is in the store.
+    Stored {
+        /// The message.
+        id: u128,
+        /// Where its reply is.
+        key: Key,
+    },
+}
+
 impl Notes {
     /// A conversation begins. The peer asks for every outcome that it waits for; what is kept of them may still be told.
     pub(super) fn begin(&mut self) {
         self.is_talking = true;
-        self.volatile.clear();
+        self.lose_volatile();
         self.changed.clear();
         self.full.clear();
     }
@@ -43,16 +81,23 @@ impl Notes {
     /// The conversation is over.
     pub(super) fn end(&mut self) {
         self.is_talking = false;
-        self.volatile.clear();
+        self.lose_volatile();
         self.bound();
+    }
+
+    fn lose_volatile(&mut self) {
+        let bytes = self.volatile.drain(..).map(|note| answer_bytes(&note)).sum();
+        count::take(&mut self.answer_bytes, bytes);
     }
 
     /// Whether it is kept until it is told, or until it makes room for newer ones.
     pub(super) fn push(&mut self, note: Note) -> bool {
-        match &note {
-            Note::Outcome { fate, .. } => {
-                self.outcome_bytes += bytes_of(fate);
-                self.outcomes.push_back(note);
+        match note {
+            Note::Outcome { id, fate } => {
+                let is_too_much = self.outcome_bytes + bytes_of(&fate) > OUTCOME_BYTES_MAX;
+                let fate = if is_too_much && self.is_talking { bare(fate) } else { fate };
+                self.outcome_bytes += bytes_of(&fate);
+                self.outcomes.push_back((id, Told::Fate(fate)));
                 if !self.is_talking {
                     self.bound();
                 }
@@ -65,9 +110,39 @@ impl Notes {
             }
             // Whoever asked is told by the end of the conversation that the question is lost.
             _ if self.is_talking => self.volatile.push_back(note),
-            _ => return false,
+            _ => {
+                count::take(&mut self.answer_bytes, answer_bytes(&note));
+                return false;
+            }
         }
         true
+    }
+
+    /// Keeps the outcome of a message whose reply the store has, in this conversation.
+    pub(super) fn push_stored(&mut self, id: u128, key: Key) {
+        if self.is_talking {
+            self.outcomes.push_back((id, Told::Stored(Box::new(key))));
+        }
+    }
+
+    /// Whether an answer may be made now. What is made is counted by [`Notes::made`], and is to be pushed.
+    pub(super) fn may_answer(&self) -> bool {
+        self.answer_bytes < ANSWER_BYTES_MAX
+    }
+
+    /// An answer was made.
+    pub(super) fn made(&mut self, answer: &Result<Vec<u8>, NoAnswer>) {
+        self.answer_bytes += bytes_of_answer(answer);
+    }
+
+    /// So much waits that no more messages are to be taken from the peer, whose outcomes would wait too.
+    pub(super) fn are_many(&self) -> bool {
+        self.outcome_bytes > OUTCOME_BYTES_MANY || self.outcomes.len() > OUTCOMES_MAX / 2
+    }
+
+    /// More waits than any peer leaves unread that hears what it asks for.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.outcomes.len() > OUTCOMES_MAX || self.volatile.len() > ANSWERS_MAX
     }
 
     /// Whether that is news.
@@ -82,24 +157,40 @@ impl Notes {
         is_news && self.is_talking
     }
 
-    /// Takes up to `notes_max` notes that are to be told now.
-    pub(super) fn take(&mut self, notes_max: usize) -> Vec<Note> {
+    /// Takes up to `notes_max` notes that are to be told now, and no more than `bytes_max` bytes but for the last one.
+    pub(super) fn take(&mut self, notes_max: usize, bytes_max: usize) -> Vec<ToTell> {
         let mut taken = Vec::new();
         if !self.changed.is_empty() {
             // Few: of mailboxes that are full, and each at most once.
             let changed = self.changed.drain().map(|(address, is_full)| {
                 let destination = address.to_string();
-                if is_full { Note::Full { destination } } else { Note::Room { destination } }
+                ToTell::Note(if is_full { Note::Full { destination } } else { Note::Room { destination } })
             });
             taken.extend(changed);
         }
-        for queue in [&mut self.volatile, &mut self.outcomes, &mut self.forgets] {
-            let room = notes_max.saturating_sub(taken.len()).min(queue.len());
-            taken.extend(queue.drain(..room));
-        }
-        for note in &taken {
-            if let Note::Outcome { fate, .. } = note {
-                self.outcome_bytes -= bytes_of(fate);
+        let mut bytes = 0;
+        while taken.len() < notes_max && bytes < bytes_max {
+            if let Some(note) = self.volatile.pop_front() {
+                let of_answer = answer_bytes(&note);
+                count::take(&mut self.answer_bytes, of_answer);
+                bytes += of_answer + question_bytes(&note);
+                taken.push(ToTell::Note(note));
+            } else if let Some((id, told)) = self.outcomes.pop_front() {
+                taken.push(match told {
+                    Told::Fate(fate) => {
+                        bytes += bytes_of(&fate);
+                        count::take(&mut self.outcome_bytes, bytes_of(&fate));
+                        ToTell::Note(Note::Outcome { id, fate })
+                    }
+                    Told::Stored(key) => {
+                        bytes += STORED_BYTES;
+                        ToTell::Stored { id, key: *key }
+                    }
+                });
+            } else if let Some(note) = self.forgets.pop_front() {
+                taken.push(ToTell::Note(note));
+            } else {
+                break;
             }
         }
         taken
@@ -107,10 +198,21 @@ impl Notes {
 
     /// Drops the oldest outcomes that are too many to be kept.
     fn bound(&mut self) {
-        while self.outcomes.len() > KEPT_MAX || self.outcome_bytes > KEPT_BYTES_MAX {
-            let Some(Note::Outcome { fate, .. }) = self.outcomes.pop_front() else { return };
-            self.outcome_bytes -= bytes_of(&fate);
+        while self.outcomes.len() > KEPT_MAX || self.outcome_bytes > OUTCOME_BYTES_MAX {
+            let Some((_, told)) = self.outcomes.pop_front() else { return };
+            if let Told::Fate(fate) = told {
+                count::take(&mut self.outcome_bytes, bytes_of(&fate));
+            }
         }
+    }
+}
+
+/// What became of a message, without its reply, and without the words on why it was given up on.
+fn bare(fate: Fate) -> Fate {
+    match fate {
+        Fate::Handled(_) => Fate::Handled(None),
+        Fate::GivenUp(_) => Fate::GivenUp("its dead letter says why: too much waits to be told".to_owned()),
+        fate => fate,
     }
 }
 
@@ -122,68 +224,21 @@ fn bytes_of(fate: &Fate) -> usize {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(id: u128, bytes: usize) -> Note {
-        Note::Outcome { id, fate: Fate::Handled(Some(vec![0; bytes])) }
-    }
-
-    fn query(number: u64) -> Note {
-        let (destination, question) = ("a/b".to_owned(), "q".to_owned());
-        Note::Query { number, destination, question, version: 1, payload: Vec::new() }
-    }
-
-    fn all(notes: &mut Notes) -> Vec<Note> {
-        std::iter::from_fn(|| Some(notes.take(1000)).filter(|taken| !taken.is_empty())).flatten().collect()
-    }
-
-    /// Outcomes above 65,536 used to be dropped, and whoever waited for them was never told.
-    #[test]
-    fn nothing_that_is_waited_for_is_dropped_in_a_conversation() {
-        let mut notes = Notes::default();
-        notes.begin();
-        let total = 3 * KEPT_MAX;
-        for id in 0..total {
-            notes.push(outcome(id as u128, 0));
-            notes.push(query(id as u64));
-        }
-        assert_eq!(all(&mut notes).len(), 2 * total);
-    }
-
-    #[test]
-    fn what_is_kept_for_a_peer_that_is_not_there_is_bounded() {
-        let mut notes = Notes::default();
-        notes.begin();
-        notes.push(query(1));
-        for id in 0..100 {
-            notes.push(outcome(id, 1 << 20));
-        }
-        notes.end();
-        assert!(!notes.push(query(2)), "whoever asks between two conversations is told at once");
-        notes.push(outcome(100, 1 << 20));
-        notes.begin();
-        let kept = all(&mut notes);
-        assert_eq!(kept.len(), KEPT_BYTES_MAX >> 20, "and no question of the conversation before");
-        assert_eq!(kept.last(), Some(&outcome(100, 1 << 20)), "the newest are kept");
-        assert_eq!(notes.outcome_bytes, 0);
-    }
-
-    #[test]
-    fn of_a_mailbox_the_last_word_is_told_once() {
-        let address = Address::parse("worker/one").unwrap();
-        let mut notes = Notes::default();
-        notes.begin();
-        assert!(!notes.set_full(&address, false), "it was never full");
-        for _ in 0..KEPT_MAX {
-            assert!(notes.set_full(&address, true) && !notes.set_full(&address, true));
-            assert!(notes.set_full(&address, false));
-        }
-        assert_eq!(all(&mut notes), [Note::Room { destination: address.to_string() }]);
-        assert!(notes.set_full(&address, true));
-        notes.end();
-        notes.begin();
-        assert_eq!(all(&mut notes), [], "a new conversation begins without full mailboxes");
+fn bytes_of_answer(answer: &Result<Vec<u8>, NoAnswer>) -> usize {
+    match answer {
+        Ok(answer) => answer.len(),
+        Err(NoAnswer::Failed(reason)) => reason.len(),
+        Err(_) => 0,
     }
 }
+
+fn answer_bytes(note: &Note) -> usize {
+    if let Note::Answer { answer, .. } = note { bytes_of_answer(answer) } else { 0 }
+}
+
+fn question_bytes(note: &Note) -> usize {
+    if let Note::Query { payload, .. } = note { payload.len() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ use crate::room::{Amount, Line, Room, WaitingSender};
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;
 
+/// How many mailboxes of a peer are known to be full at a time.
+const FULL_MAX: usize = 65_536;
+
 /// How far the lanes to one store have come.
 type Progress = FxHashMap<Lane, Sequence>;
 
@@ -199,7 +202,9 @@ impl Outgoing {
         }
         let Self { sending, delivered, .. } = self;
         sending.resume(cursors, terms, tell(delivered, settled))?;
-        self.note_progress(cursors.iter().map(|(lane, through)| (*lane, *through)));
+        // Of lanes that have not begun nothing is kept, whichever the peer names.
+        let begun = cursors.iter().filter(|(_, through)| through.0 > 0);
+        self.note_progress(begun.map(|(lane, through)| (*lane, *through)));
         self.line.give(self.room());
         self.open_all();
         self.is_connected = true;
@@ -219,6 +224,16 @@ impl Outgoing {
         if let Some(receiver) = self.receiver {
             self.acknowledged.entry(receiver.0).or_default().extend(progress);
         }
+    }
+
+    /// Whether a store of the peer has acknowledged anything.
+    pub(crate) fn has_acknowledged(&self, store: u128) -> bool {
+        self.acknowledged.get(&store).is_some_and(|progress| !progress.is_empty())
+    }
+
+    /// Forgets a store that the peer does not have now. Returns the lanes in which it had acknowledged something.
+    pub(crate) fn forget_store(&mut self, store: u128) -> impl Iterator<Item = Lane> {
+        self.acknowledged.remove(&store).into_iter().flatten().map(|(lane, _)| lane)
     }
 
     /// A message expires then, unless it has left before.
@@ -311,6 +326,10 @@ impl Outgoing {
     /// The peer's word on one of its mailboxes.
     pub(crate) fn set_full(&mut self, mailbox: MailboxId, full: bool) {
         if full {
+            // Beyond that the peer is taken at its word of what it grants: it stores what it has granted.
+            if self.full.len() >= FULL_MAX {
+                return;
+            }
             self.full.entry(mailbox).or_insert_with(|| Arc::new(Semaphore::new(0)));
         } else if let Some(opening) = self.full.remove(&mailbox) {
             opening.close();

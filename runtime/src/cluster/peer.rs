@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::Position;
+use everpost_persistence::{Key, Position};
 use everpost_transport::link::Lane;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use super::notes::Notes;
+use super::asked::Asked;
+use super::notes::{Notes, ToTell};
 use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
 use crate::address::Address;
@@ -19,6 +20,11 @@ use crate::clock::{ClockSkew, Micros};
 use crate::config::{LinkConfig, NodeConfig};
 use crate::link::{Contest, Introduced, Note, Process, Seat, Troubles};
 use crate::message::MessageId;
+use crate::query::AwayQuestion;
+
+/// How many bytes of questions to one peer are open at a time; more wait. Half of what it keeps of them
+/// ([`super::asked::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
+const ASKING_BYTES_MAX: usize = super::asked::ASKED_BYTES_MAX / 2;
 
 /// One other node.
 pub(crate) struct Peer {
@@ -36,10 +42,18 @@ pub(crate) struct Peer {
     notes: Mutex<Notes>,
     /// Rung when there is something to tell: acknowledgements or notes.
     pub(crate) news: Notify,
+    /// So much waits to be told that no messages are taken from the peer.
+    is_behind: AtomicBool,
+    /// Rung when that is over.
+    caught_up: Notify,
+    /// Questions of the peer that are not answered yet.
+    asked: Mutex<Asked<AwayQuestion>>,
     arrivals: Mutex<Arrivals>,
     arrival: Notify,
     /// Questions that the peer has not answered yet.
     questions: Questions,
+    /// Room for more of them, in bytes.
+    room_to_ask: Semaphore,
     troubles: Mutex<Troubles>,
     /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
     contradictions: Mutex<Alarm>,
@@ -74,9 +88,13 @@ impl Peer {
             pending: Pending::default(),
             notes: Mutex::default(),
             news: Notify::new(),
+            is_behind: AtomicBool::new(false),
+            caught_up: Notify::new(),
+            asked: Mutex::default(),
             arrivals: Mutex::default(),
             arrival: Notify::new(),
             questions: Questions::default(),
+            room_to_ask: Semaphore::new(ASKING_BYTES_MAX),
             contradictions: Mutex::default(),
             troubles: Mutex::default(),
             skew: Mutex::new(None),
@@ -119,9 +137,81 @@ impl Peer {
 
     /// Whether the note is kept until it is told; one that is volatile only while there is a conversation.
     fn keep(&self, note: Note) -> bool {
-        let is_kept = lock(&self.notes).push(note);
+        let is_kept = self.noting(|notes| notes.push(note));
         self.news.notify_one();
         is_kept
+    }
+
+    /// Tells the peer that a message was handled, and its reply, which the store has.
+    pub(crate) fn tell_stored(&self, id: MessageId, key: Key) {
+        self.noting(|notes| notes.push_stored(id.0, key));
+        self.news.notify_one();
+    }
+
+    /// Changes what the peer is to be told, and notes whether that is too much for more messages to be taken from it.
+    fn noting<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
+        let mut notes = lock(&self.notes);
+        let changed = change(&mut notes);
+        let are_many = notes.are_many();
+        if are_many != self.is_behind.load(Ordering::Relaxed) {
+            self.is_behind.store(are_many, Ordering::Relaxed);
+            if !are_many {
+                self.caught_up.notify_one();
+            }
+        }
+        changed
+    }
+
+    /// Completes while the peer reads what it is told. For one task at a time.
+    pub(crate) async fn has_caught_up(&self) {
+        while self.is_behind.load(Ordering::Relaxed) {
+            self.caught_up.notified().await;
+        }
+    }
+
+    /// Whether the peer has asked for more than anybody leaves unread who hears it.
+    pub(crate) fn does_not_hear(&self) -> bool {
+        lock(&self.notes).are_too_many()
+    }
+
+    /// Whether an answer to a question of the peer may be made now: not while others wait for it.
+    pub(crate) fn may_answer(&self) -> bool {
+        lock(&self.notes).may_answer()
+    }
+
+    /// An answer was made, and is to be told when its commit is durable.
+    pub(crate) fn made(&self, answer: &Answer) {
+        lock(&self.notes).made(answer);
+    }
+
+    /// The peer has asked. False when it has asked more than is kept.
+    pub(crate) fn was_asked(&self, bytes: usize) -> bool {
+        lock(&self.asked).take_in(bytes)
+    }
+
+    /// A question of the peer is answered, or will not be.
+    pub(crate) fn was_answered(&self, bytes: usize) {
+        lock(&self.asked).settle(bytes);
+    }
+
+    /// Puts off a question until there is room for its answer.
+    pub(crate) fn put_off(&self, question: AwayQuestion) {
+        lock(&self.asked).put_off(question);
+        self.news.notify_one();
+    }
+
+    /// Whether questions wait for room for their answers.
+    pub(crate) fn has_put_off(&self) -> bool {
+        lock(&self.asked).has_put_off()
+    }
+
+    /// Takes questions that were put off and may be put again now.
+    pub(crate) fn to_be_put_again(&self) -> Vec<AwayQuestion> {
+        // Nobody asks, as a rule.
+        if !self.has_put_off() || !self.may_answer() {
+            return Vec::new();
+        }
+        lock(&self.asked).put_again()
     }
 
     /// Asks the peer what becomes of a message that it has, when there is a connection.
@@ -130,19 +220,20 @@ impl Peer {
         self.news.notify_one();
     }
 
-    /// Takes up to `notes_max` of what the peer is to be told and asked; a few more when mailboxes are full.
-    pub(crate) fn take_notes(&self, notes_max: usize) -> Vec<Note> {
-        let mut notes = lock(&self.notes).take(notes_max);
+    /// Takes up to `notes_max` of what the peer is to be told and asked, and up to `bytes_max` bytes; a few more when mailboxes are
+    /// full, and one at least.
+    pub(crate) fn take_notes(&self, notes_max: usize, bytes_max: usize) -> Vec<ToTell> {
+        let mut notes = self.noting(|notes| notes.take(notes_max, bytes_max));
         let room = notes_max.saturating_sub(notes.len());
         if room > 0 {
-            notes.append(&mut self.pending.questions(room));
+            notes.extend(self.pending.questions(room).into_iter().map(ToTell::Note));
         }
         notes
     }
 
     /// A conversation begins. The peer is asked about everything of which `has_it` says that it has it.
     pub(crate) fn begin(&self, has_it: impl FnMut(Lane, Position) -> bool) {
-        lock(&self.notes).begin();
+        self.noting(Notes::begin);
         self.pending.ask_anew(has_it);
         self.news.notify_one();
     }
@@ -173,8 +264,21 @@ impl Peer {
     /// The connection is gone, and with it what is stored nowhere.
     pub(crate) fn interrupted(&self) {
         self.outgoing().interrupted();
-        lock(&self.notes).end();
+        self.noting(Notes::end);
         self.questions.lose();
+        // Each says that it is lost when it is dropped, which is heard by nobody.
+        let put_off = lock(&self.asked).lose();
+        drop(put_off);
+    }
+
+    /// Waits for room to ask the peer something of so many bytes. It is free again when what this returns is dropped.
+    pub(crate) async fn room_to_ask(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.room_to_ask.acquire_many(permits(bytes)).await.ok()
+    }
+
+    /// The same, if there is room now.
+    pub(crate) fn try_room_to_ask(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.room_to_ask.try_acquire_many(permits(bytes)).ok()
     }
 
     /// Puts a question to an actor's state there. None when there is no connection.
@@ -224,7 +328,10 @@ impl Peer {
         lock(&self.arrivals).newest.take();
         self.pending.close();
         self.questions.close();
+        self.room_to_ask.close();
         self.outgoing().dismiss();
+        let put_off = lock(&self.asked).lose();
+        drop(put_off);
     }
 }
 
@@ -232,6 +339,11 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// How much of the room to ask a question takes: one is always asked, however large.
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(Asked::<AwayQuestion>::counted(bytes).min(ASKING_BYTES_MAX)).expect("it is far below 4 GiB")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -143,6 +143,7 @@ impl Core {
             return false;
         }
         let Ok(_open) = self.questions.try_acquire() else { return false };
+        let Some(_room) = peer.try_room_to_ask(envelope.len()) else { return false };
         let asked = peer.ask(|number| Note::Query {
             number,
             destination: address.to_string(),

@@ -7,7 +7,7 @@ use super::{NoAnswer, Note};
 use crate::address::Address;
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, KEY_QUESTION};
-use crate::query::AwayAnswer;
+use crate::query::{AwayAnswer, AwayQuestion};
 
 /// What a peer says of another process of this node's name, in the form of a question: one under a name that no user's question can
 /// have, which older nodes just do not answer. Nobody waits for the answer.
@@ -34,29 +34,42 @@ pub(super) struct Question {
     pub(super) payload: Vec<u8>,
 }
 
-/// Puts a peer's question to an actor's state.
-pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: &Address, question: Question) {
-    let Question { number, question, version, payload } = question;
-    let answer = AwayAnswer::new(peer, number);
-    if question == KEY_QUESTION {
-        return core.answer_key(address, payload, answer);
+/// Takes a peer's question to an actor's state. Never waits, since its answer leaves on a stream that may wait for what is read next: one
+/// that is too much is lost, and one whose answer has no room is put off ([`put_again`]). Both are told, or answered, in the end.
+pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, question: Question) {
+    let Question { number, question: name, version, payload } = question;
+    let Some(answer) = AwayAnswer::new(peer, number, payload.len()) else { return };
+    if name == KEY_QUESTION {
+        return core.answer_key(&address, payload, answer);
     }
-    if question == NAMESAKE_QUESTION {
+    if name == NAMESAKE_QUESTION {
         let from = &payload[..payload.len().min(NAMESAKE_BYTES_MAX)];
         peer.troubles().namesake(&core.name, &peer.name, &String::from_utf8_lossy(from));
         return answer.give(Ok(Vec::new()));
     }
-    // Not waited for: this node's own questions hold the others, and their answers come on the stream that would wait. The
-    // answer that is dropped tells that the question is lost.
+    // The answer that is dropped tells that the question is lost.
     let Ok(permit) = Arc::clone(&core.questions).try_acquire_owned() else { return };
+    let question = AwayQuestion { address, name, version, payload, answer, permit };
+    // Behind those that wait already.
+    if peer.has_put_off() { question.put_off() } else { put(core, question) }
+}
+
+/// Puts questions again that had no room for their answers, as far as there is room now.
+pub(super) fn put_again(core: &Core, peer: &Peer) {
+    peer.to_be_put_again().into_iter().for_each(|question| put(core, question));
+}
+
+/// Puts a peer's question to an actor's state.
+fn put(core: &Core, question: AwayQuestion) {
+    let address = question.address.clone();
     let asked = match core.kinds.get(address.actor_type()) {
-        Some(kind) if matches!(core.owner(address), Owner::Here) => {
-            kind.question(&question, version, payload, answer, permit).map(|question| (kind, question))
+        Some(kind) if matches!(core.owner(&address), Owner::Here) => {
+            kind.question(question).map(|question| (kind, question))
         }
-        _ => Err(answer),
+        _ => Err(question),
     };
     match asked {
-        Ok((kind, question)) => core.put_question(address, kind, question),
-        Err(answer) => answer.give(Err(NoAnswer::NotHandled)),
+        Ok((kind, question)) => core.put_question(&address, kind, question),
+        Err(question) => question.answer.give(Err(NoAnswer::NotHandled)),
     }
 }

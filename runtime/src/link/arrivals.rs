@@ -14,6 +14,9 @@ use crate::core::{ArrivalError, Arriving, Core, Producer};
 /// How many bytes of a reason are told to the peer.
 const WHY_BYTES_MAX: usize = 256;
 
+/// How many lanes of a conversation may wait for a message to be taken: more than there are.
+const STOPPED_MAX: usize = 65_536;
+
 /// Stores what arrives, for as long as the connection lives.
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
@@ -23,6 +26,9 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
     let bytes_max = core.config.store.submission_bytes_max() / 4;
     let mut stopped = FxHashSet::default();
     loop {
+        // Whoever does not read what became of its messages sends no more of them. What it is told leaves on another stream, which it
+        // reads whatever becomes of this one.
+        from.peer.has_caught_up().await;
         reader.next(&mut frames).await?;
         let mut bytes = 0;
         let mut broken = None;
@@ -60,6 +66,11 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
             }
             match core.arriving(from, data) {
                 Err(error) if error.stops_its_lane_only() => {
+                    if stopped.len() >= STOPPED_MAX {
+                        return Err(Ended::Protocol(format!(
+                            "it has {STOPPED_MAX} lanes that nobody here takes, and more"
+                        )));
+                    }
                     stopped.insert(lane);
                     stop(core, from, lane, sequence, &error);
                     Ok(None)

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use everpost_persistence::Key;
 use everpost_transport::frame::{encode_acks, encode_note};
 use everpost_transport::link::{Ack, Lane, Sequence};
 use everpost_transport::{ControlReader, ControlWriter, Frame};
@@ -12,12 +13,13 @@ use everpost_transport::{ControlReader, ControlWriter, Frame};
 use super::desk::{Desk, Request};
 use super::{Ended, Fate, NoAnswer, Note, answers, departures};
 use crate::address::Address;
-use crate::cluster::Peer;
+use crate::cluster::{Peer, ToTell};
 use crate::core::{Core, Producer};
 use crate::message::MessageId;
 
-/// How many notes are written before acknowledgements have their turn again.
+/// How many notes are written before acknowledgements have their turn again, and how many bytes of them but for the last.
 const NOTES_AT_A_TIME: usize = 1024;
+const NOTE_BYTES_AT_A_TIME: usize = 256 << 10;
 
 /// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
 pub(super) async fn tell(
@@ -34,21 +36,45 @@ pub(super) async fn tell(
         producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(durable, credit, &mut acks);
         encode_acks(&mut buffer, &acks);
         acks.clear();
-        let notes = producer.peer.take_notes(NOTES_AT_A_TIME);
-        let is_all = notes.len() < NOTES_AT_A_TIME;
+        let notes = producer.peer.take_notes(NOTES_AT_A_TIME, NOTE_BYTES_AT_A_TIME);
+        let is_all = notes.is_empty();
         for note in notes {
+            let note = match note {
+                ToTell::Note(note) => note,
+                ToTell::Stored { id, key } => stored(core, id, key).await?,
+            };
             if let Some(note) = fitting(core, &producer.peer, note, note_bytes_max) {
                 encode_note(&mut buffer, &note);
             }
+            if buffer.len() >= NOTE_BYTES_AT_A_TIME {
+                write(&mut buffer, writer).await?;
+            }
         }
+        // What was taken has made room.
+        answers::put_again(core, &producer.peer);
         if !buffer.is_empty() {
-            writer.write(&mut buffer).await?;
+            write(&mut buffer, writer).await?;
         }
         if is_all {
             // A ring that came meanwhile is kept, so nothing is missed.
             producer.peer.news.notified().await;
         }
     }
+}
+
+async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), Ended> {
+    writer.write(buffer).await?;
+    if buffer.capacity() > NOTE_BYTES_AT_A_TIME {
+        // It has grown for one large note.
+        *buffer = BytesMut::new();
+    }
+    Ok(())
+}
+
+/// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
+async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
+    let reply = core.read_all(vec![key]).await.map_err(Ended::Outbox)?.pop().flatten();
+    Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 
 /// A note as bytes. What is larger than the peer takes is not told, and whoever waits for it is told that.
@@ -142,6 +168,7 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
         Note::Inquiry { id, destination, reply } => {
             let request = Request::Inquire { id: MessageId(id), address: address(&destination)?, reply };
             desk.leave(request).await.ok_or_else(|| core.gate.ended())?;
+            is_heard(peer)?;
         }
         Note::Forget { id, destination } => {
             let request = Request::Forget { id: MessageId(id), address: address(&destination)? };
@@ -149,7 +176,8 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
         }
         Note::Query { number, destination, question, version, payload } => {
             let question = answers::Question { number, question, version, payload };
-            answers::query(core, peer, &address(&destination)?, question);
+            answers::query(core, peer, address(&destination)?, question);
+            is_heard(peer)?;
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
         Note::Stopped { line, partition, sequence, why } => {
@@ -157,6 +185,14 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
         }
     }
     Ok(())
+}
+
+/// A peer that hears what it asks for leaves far less unread.
+fn is_heard(peer: &Peer) -> Result<(), Ended> {
+    match peer.does_not_hear() {
+        false => Ok(()),
+        true => Err(Ended::Protocol("it asks on and on, and hears nothing of what it is told".to_owned())),
+    }
 }
 
 fn address(text: &str) -> Result<Address, Ended> {

@@ -25,6 +25,8 @@ const WAITING_MAX: usize = 65_536;
 const AT_A_TIME: usize = 16_384;
 /// How many records are read at a time.
 const READ_AT_A_TIME: usize = 256;
+/// The same in bytes, but for the last one.
+const READ_BYTES_AT_A_TIME: usize = 1 << 20;
 
 /// Something that a peer wants.
 #[derive(Debug)]
@@ -161,11 +163,16 @@ async fn questions_of_turns(
         }
     }
     let asked: Vec<MessageId> = others.iter().filter(|(_, reply)| **reply).map(|(id, _)| *id).collect();
-    for ids in asked.chunks(READ_AT_A_TIME) {
-        let replies = read(core, ids.iter().map(|id| reply_key(core, address, *id)).collect()).await?;
-        for (id, reply) in ids.iter().zip(replies).filter_map(|(id, reply)| Some((*id, reply?))) {
-            others.remove(&id);
-            tell(peer, id, Fate::Handled(Some(reply.into())));
+    let keys: Vec<Key> = asked.iter().map(|id| reply_key(core, address, *id)).collect();
+    let mut read = 0;
+    while read < keys.len() {
+        for reply in self::read(core, &keys[read..]).await? {
+            // Read again when it is told: there is no bound to how many there are.
+            if reply.is_some() {
+                others.remove(&asked[read]);
+                peer.tell_stored(asked[read], keys[read]);
+            }
+            read += 1;
         }
     }
     Ok(others)
@@ -194,11 +201,12 @@ async fn leave_waiters(
             }
         }
     }
-    for positions in beyond.chunks(READ_AT_A_TIME) {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let bodies = read(core, positions.iter().map(|position| mailbox.inbox_key(*position)).collect()).await?;
+    let keys: Vec<Key> = beyond.iter().map(|position| mailbox.inbox_key(*position)).collect();
+    let mut read = 0;
+    while read < keys.len() && !wanted.is_empty() {
+        let bodies = self::read(core, &keys[read..]).await?;
+        let positions = &beyond[read..];
+        read += bodies.len();
         let mut inner = mailbox.lock();
         for (position, body) in positions.iter().zip(bodies) {
             // One that was finished meanwhile has no body, or is not there any more.
@@ -217,14 +225,17 @@ async fn leave_waiters(
 async fn tell_of_letters(core: &Core, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
     let letters = wanted.keys().filter_map(|id| Some((*id, core.shelf.find(*id)?)));
     let letters: Vec<(MessageId, Position)> = letters.collect();
-    for letters in letters.chunks(READ_AT_A_TIME) {
+    let keys: Vec<Key> = letters.iter().map(|(_, position)| Key::DeadLetter { position: *position }).collect();
+    let mut read = 0;
+    while read < keys.len() {
         core.gate.durable(core.shelf.newest()).await?;
-        let keys = letters.iter().map(|(_, position)| Key::DeadLetter { position: *position });
-        for ((id, position), record) in letters.iter().zip(read(core, keys.collect()).await?) {
+        for record in self::read(core, &keys[read..]).await? {
+            let (id, position) = letters[read];
+            read += 1;
             // One that is not there was decided on meanwhile.
             if let Some(record) = record {
-                wanted.remove(id);
-                tell(peer, *id, outcome_of(*position, &record).into());
+                wanted.remove(&id);
+                tell(peer, id, outcome_of(position, &record).into());
             }
         }
     }
@@ -239,7 +250,20 @@ fn tell(peer: &Peer, id: MessageId, fate: Fate) {
     peer.tell(Note::Outcome { id: id.0, fate });
 }
 
-/// Reads records off the workers: it may wait for the disk.
-async fn read(core: &Core, keys: Vec<Key>) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
-    Ok(core.read_all(keys).await?)
+/// Reads the first of these records, one at least, off the workers: it may wait for the disk.
+async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
+    let (store, keys) = (core.store.clone(), keys[..keys.len().min(READ_AT_A_TIME)].to_vec());
+    let read = move || {
+        let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        for key in &keys {
+            if bytes >= READ_BYTES_AT_A_TIME {
+                break;
+            }
+            let record = store.records(std::slice::from_ref(key))?.pop().flatten();
+            bytes += record.as_ref().map_or(0, bytes::Bytes::len);
+            records.push(record);
+        }
+        Ok(records)
+    };
+    Ok(core.off_the_workers(read).await?)
 }

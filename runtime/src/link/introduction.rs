@@ -136,7 +136,7 @@ impl Core {
         acquaintances: &Acquaintances,
     ) -> Result<(), Refusal> {
         let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-        self.hello().judge(theirs, certified, acquaintances.get(&theirs.run.store), newest)
+        self.hello().judge(theirs, certified, acquaintances.get(theirs.run.store), newest)
     }
 
     fn hello(&self) -> Hello {

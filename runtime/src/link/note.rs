@@ -1,6 +1,8 @@
 //! Notes: what nodes tell each other beside the messages. None of them is stored; what still matters after a break is said
 //! again. The bytes are specified in `docs/WIRE.md`.
 
+mod raw;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +20,20 @@ pub(crate) enum Note {
     /// It has room again.
     Room { destination: String },
     /// A volatile question to an actor's state.
-    Query { number: u64, destination: String, question: String, version: u16, payload: Vec<u8> },
+    Query {
+        number: u64,
+        destination: String,
+        question: String,
+        version: u16,
+        #[serde(with = "raw")]
+        payload: Vec<u8>,
+    },
     /// Its answer.
-    Answer { number: u64, answer: Result<Vec<u8>, NoAnswer> },
+    Answer {
+        number: u64,
+        #[serde(with = "raw::result")]
+        answer: Result<Vec<u8>, NoAnswer>,
+    },
     /// This message is not taken: nothing more of its lane is, in this conversation.
     Stopped { line: u64, partition: u16, sequence: u64, why: String },
 }
@@ -29,7 +42,7 @@ pub(crate) enum Note {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// Its turn has committed; the reply, if it was wanted in time.
-    Handled(Option<Vec<u8>>),
+    Handled(#[serde(with = "raw::option")] Option<Vec<u8>>),
     /// It was given up on and is a dead letter.
     GivenUp(String),
     /// So it was, because another message was sent under its idempotency key.

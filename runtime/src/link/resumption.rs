@@ -19,6 +19,8 @@ use crate::gate::NodeEnded;
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
     let Introduced { connection, streams, frames, producer, lines, hello } = introduced;
+    // A conversation that was not over at the introduction may have been the first with this store.
+    producer.receiving = core.cluster.producer(producer.store);
     say_where(core, credit, producer, &mut streams.control_out).await?;
     let Frame::Resume(theirs) = next_frame(&mut streams.control_in, frames).await? else {
         return Err(Ended::Protocol("it did not say where to go on".to_owned()));
@@ -62,16 +64,21 @@ fn go_on(
     let peer = &producer.peer;
     let mut acquaintances = core.cluster.acquaintances();
     core.judge(certified, hello, producer, &acquaintances)?;
+    // Before what the peer is owed is locked.
+    let received = core.received_of(&hello.node, &acquaintances);
     let mut outgoing = peer.outgoing();
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
+    core.cluster.know_producer(producer.store, &producer.receiving);
     let remembered = core.get_acquainted(peer, hello, &mut acquaintances);
+    let forgotten = core.forget_stores(hello, received, &mut acquaintances, &mut outgoing);
     let undecided = outgoing.take_undecided();
     core.forget_expiries(&mut outgoing, &settled);
     let ticket = {
         // Before anything is sent, the note of what was not is gone.
         let mut apart = core.cluster.apart();
         let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode(core.store.epoch().counter)));
-        core.settle(permit, producer.store, &settled, remembered.into_iter().chain(met))
+        let changes = remembered.into_iter().chain(met).map(|(key, record)| (key, Some(record)));
+        core.settle(permit, producer.store, &settled, changes.chain(forgotten.into_iter().map(|key| (key, None))))
     };
     // Also if this conversation ends before it comes to them.
     look_again(core, undecided.iter().cloned());
@@ -89,31 +96,74 @@ impl Core {
     fn get_acquainted(&self, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
         let Run { store, counter, nonce, .. } = hello.run;
         let acquaintance = Acquaintance { node: hello.node.clone(), counter, nonce };
-        let known = acquaintances.get(&store);
-        if known == Some(&acquaintance) {
-            return None;
-        }
-        if known.is_none() && acquaintances.values().any(|known| known.node == hello.node) {
+        let known = acquaintances.get(store);
+        let is_news = known != Some(&acquaintance);
+        if known.is_none() && acquaintances.know_node(&hello.node) {
             peer.troubles().new_store(&self.name, &peer.name, StoreId(store));
         }
-        let record = encode_acquaintance(&acquaintance);
-        acquaintances.insert(store, acquaintance);
-        Some((Key::Peer { store: StoreId(store) }, record))
+        let record = is_news.then(|| (Key::Peer { store: StoreId(store) }, encode_acquaintance(&acquaintance)));
+        acquaintances.meet(store, acquaintance);
+        record
     }
 
-    /// Takes what a peer has out of the outbox, and notes how far its store has come. Together, and in one step with what
-    /// memory holds: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
+    /// The lanes that were received from the stores of a node.
+    fn received_of(&self, node: &str, acquaintances: &Acquaintances) -> FxHashMap<u128, Vec<Lane>> {
+        let lanes = |store| {
+            let receiving = self.cluster.producer(StoreId(store));
+            let receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
+            (store, receiving.cursors().map(|(lane, _)| lane).collect())
+        };
+        acquaintances.of_node(node).map(lanes).collect()
+    }
+
+    /// Forgets stores of the peer that are more than are remembered. Returns what the store has of them.
+    fn forget_stores(
+        &self,
+        hello: &Hello,
+        received: FxHashMap<u128, Vec<Lane>>,
+        acquaintances: &mut Acquaintances,
+        outgoing: &mut Outgoing,
+    ) -> Vec<Key> {
+        let was_used =
+            |store| received.get(&store).is_some_and(|lanes| !lanes.is_empty()) || outgoing.has_acknowledged(store);
+        let mut keys = Vec::new();
+        for store in acquaintances.forget(&hello.node, hello.run.store, was_used) {
+            self.cluster.forget_producer(store);
+            let (producer, receiver) = (StoreId(store), StoreId(store));
+            let lanes = received.get(&store).into_iter().flatten();
+            let received = lanes.map(|Lane { line, partition }| Key::Received {
+                partition: Partition(*partition),
+                producer,
+                line: *line,
+            });
+            keys.push(Key::Peer { store: StoreId(store) });
+            keys.extend(received);
+            let acknowledged = outgoing.forget_store(store);
+            keys.extend(acknowledged.map(|Lane { line, partition }| Key::Acknowledged {
+                partition: Partition(partition),
+                receiver,
+                line,
+            }));
+        }
+        keys
+    }
+
+    /// Takes what a peer has out of the outbox, and notes how far its store has come, and `changes` to what is remembered. Together, and in
+    /// one step with what memory holds: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
     pub(super) fn settle(
         &self,
         permit: Permit<'_>,
         receiver: StoreId,
         settled: &[(Lane, Sequence)],
-        remembered: impl IntoIterator<Item = (Key, Bytes)>,
+        changes: impl IntoIterator<Item = (Key, Option<Bytes>)>,
     ) -> Position {
         let progress: FxHashMap<Lane, Sequence> = settled.iter().copied().collect();
         let (ticket, ()) = self.store.submit(permit, |stage| {
-            for (key, record) in remembered {
-                stage.put(key, record);
+            for (key, record) in changes {
+                match record {
+                    Some(record) => stage.put(key, record),
+                    None => stage.delete(key),
+                }
             }
             for (lane, sequence) in settled {
                 let (partition, position) = (Partition(lane.partition), Position(sequence.0));

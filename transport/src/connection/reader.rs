@@ -8,6 +8,8 @@ use bytes::Bytes;
 use quinn::RecvStream;
 
 use super::Guard;
+use super::large::LargeFrame;
+use crate::config::receive_window;
 use crate::error::ReadError;
 use crate::frame::{Frame, FrameDecoder, Limits, StreamKind};
 
@@ -25,6 +27,7 @@ pub struct DataReader {
     streams: Vec<Inbound>,
     /// Where the next round begins, so that no stream is always read first.
     first: usize,
+    large: LargeFrame,
 }
 
 impl ControlReader {
@@ -47,7 +50,7 @@ impl ControlReader {
         poll_fn(|cx| {
             let mut batch = Batch::new(frames);
             let outcome = loop {
-                match stream.poll(cx, guard, &mut batch) {
+                match stream.poll(cx, guard, &mut batch, |_| true) {
                     Poll::Ready(Ok(())) if batch.has_room() => {}
                     Poll::Ready(Ok(())) => break None,
                     Poll::Ready(Err(error)) => break Some(error),
@@ -61,12 +64,13 @@ impl ControlReader {
 }
 
 impl DataReader {
-    pub(super) const fn new(guard: Guard) -> Self {
-        Self { guard, streams: Vec::new(), first: 0 }
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard, streams: Vec::new(), first: 0, large: LargeFrame::default() }
     }
 
     /// Waits for at least one whole frame on any stream, and appends all that have arrived, up to [`FRAMES_MAX`] and
-    /// [`BYTES_MAX`]. Those of one stream are in order; the streams take turns.
+    /// [`BYTES_MAX`]. Those of one stream are in order; the streams take turns. Of frames that have not ended one at a time may be
+    /// large: other streams wait unread while they hold more than 64 KiB of theirs.
     ///
     /// # Errors
     ///
@@ -76,7 +80,7 @@ impl DataReader {
     ///
     /// Cancel safe: what has arrived and was not appended is kept.
     pub async fn next(&mut self, frames: &mut Vec<Frame>) -> Result<(), ReadError> {
-        let Self { guard, streams, first } = self;
+        let Self { guard, streams, first, large } = self;
         let quic = guard.0.quic.clone();
         let mut accept = pin!(quic.accept_uni());
         poll_fn(|cx| {
@@ -86,14 +90,21 @@ impl DataReader {
                 accept.set(quic.accept_uni());
                 match accepted {
                     // QUIC bounds how many there are at a time, and none may end, so there are never more.
-                    Ok(stream) => streams.push(Inbound::new(stream, StreamKind::Data, guard.0.limits)),
+                    Ok(stream) => {
+                        streams.push(Inbound::new(stream, StreamKind::Data, guard.0.limits));
+                        if streams.len() > usize::from(guard.0.streams) {
+                            // It is set to more streams than we are. There is room for each of them, or those that wait unread
+                            // could leave none to the one that they wait for.
+                            quic.set_receive_window(receive_window(streams.len()));
+                        }
+                    }
                     Err(error) => {
                         outcome = Some(ReadError::Closed(guard.0.explain(&error)));
                         break;
                     }
                 }
             }
-            if let Err(error) = round(cx, guard, streams, first, &mut batch) {
+            if let Err(error) = round(cx, guard, streams, first, large, &mut batch) {
                 outcome = Some(error);
             }
             batch.outcome(outcome)
@@ -114,16 +125,20 @@ fn round(
     guard: &Guard,
     streams: &mut [Inbound],
     first: &mut usize,
+    large: &mut LargeFrame,
     batch: &mut Batch<'_>,
 ) -> Result<(), ReadError> {
     let mut idle = 0;
     while idle < streams.len() && batch.has_room() {
         *first = (*first + 1) % streams.len();
-        match streams[*first].poll(cx, guard, batch) {
+        let stream = &mut streams[*first];
+        match stream.poll(cx, guard, batch, |held| large.may_read(*first, held)) {
             Poll::Ready(Ok(())) => idle = 0,
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => idle += 1,
         }
+        // One that waits for this one has its turn in the same round.
+        large.holds(*first, stream.decoder.held_bytes());
     }
     Ok(())
 }
@@ -171,9 +186,19 @@ impl Inbound {
         Self { stream, decoder: FrameDecoder::new(kind, limits) }
     }
 
-    /// Decodes what was read before, or else reads once. Pending means that nothing has arrived.
-    fn poll(&mut self, cx: &mut Context<'_>, guard: &Guard, batch: &mut Batch<'_>) -> Poll<Result<(), ReadError>> {
+    /// Decodes what was read before, or else reads once, if that may be with what it holds. Pending means that nothing has arrived, or
+    /// is to wait.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        guard: &Guard,
+        batch: &mut Batch<'_>,
+        may_read: impl FnOnce(usize) -> bool,
+    ) -> Poll<Result<(), ReadError>> {
         if !self.decode(batch)? {
+            if !may_read(self.decoder.held_bytes()) {
+                return Poll::Pending;
+            }
             ready!(self.poll_read(cx, guard))?;
             self.decode(batch)?;
         }

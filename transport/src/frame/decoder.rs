@@ -69,6 +69,12 @@ impl FrameDecoder {
         self.chunks.is_empty() && self.partial.is_empty()
     }
 
+    /// How many bytes it holds that were fed and not taken.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// Moves at most that many bytes of the first chunk to the beginning of a frame.
     fn gather(&mut self, bytes_max: usize) {
         let Some(front) = self.chunks.front_mut() else { return };

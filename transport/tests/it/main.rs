@@ -9,5 +9,6 @@ mod ends;
 mod golden;
 mod harness;
 mod identity;
+mod interleaved;
 mod raw;
 mod strangers;

@@ -54,7 +54,7 @@ fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
             match decode_acquaintance(record) {
                 Some(acquaintance) => {
                     nodes.insert(store.0, acquaintance.node.clone());
-                    core.cluster.acquaintances().insert(store.0, acquaintance);
+                    core.cluster.acquaintances().recovered(store.0, acquaintance);
                 }
                 None => unreadable(core, "what is known of a peer's store"),
             }
@@ -70,8 +70,9 @@ fn received(core: &Core) -> Result<(), ReadError> {
             match decode_cursor(record) {
                 Some(sequence) => {
                     let lane = Lane { line: *line, partition: partition.0 };
-                    let producer = core.cluster.producer(*producer);
-                    producer.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
+                    let receiving = core.cluster.producer(*producer);
+                    core.cluster.know_producer(*producer, &receiving);
+                    receiving.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
                 }
                 None => unreadable(core, "how far a lane was received"),
             }

@@ -119,9 +119,14 @@ impl<A: Actor> ActorHandle<A> {
     /// node ends before it is written. Once it is in its mailbox it is handled like any other. For news that the next news
     /// replaces; costs the sender no disk when the actor lives on another node. Never waits.
     ///
+    /// It keeps to the bounds of its mailbox and of its node (`mailbox_messages_max` and those beside it). On another node one that has no
+    /// room is dropped when it comes there, which that node counts ([`NodeStatistics::volatile_dropped`](crate::NodeStatistics)); from
+    /// then on more are refused here, until there is room again.
+    ///
     /// # Errors
     ///
-    /// [`SendError::NotAccepted`] when it is certain that it is lost, and hands it back.
+    /// [`SendError::NotAccepted`] when it is certain that it is lost, and hands it back: [`Refusal::MailboxFull`] or
+    /// [`Refusal::NodeFull`] for want of room, [`Refusal::NoLink`] when there is no link, or one that is too slow.
     pub fn send_volatile<M: Message, Form>(&self, message: M) -> Result<(), SendError<M>>
     where
         A: Receives<M, Form>,
@@ -274,8 +279,13 @@ impl<A: Actor> ActorHandle<A> {
                 submitted.map(drop).map_err(|full| full.refusal(&self.core))
             }
             Letter::Away(outward) => {
-                let Outward { peer, lane, envelope, .. } = outward;
-                let taken = peer.outgoing().push_volatile(lane.partition, envelope);
+                let Outward { peer, lane, address, envelope, .. } = outward;
+                let mut outgoing = peer.outgoing();
+                if outgoing.is_told_full(address.mailbox()) {
+                    return Err(Refusal::MailboxFull);
+                }
+                let taken = outgoing.push_volatile(lane.partition, envelope);
+                drop(outgoing);
                 peer.departures.notify_one();
                 if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
             }

@@ -120,6 +120,8 @@ pub struct NodeStatistics {
     pub dead_letters_dropped: u64,
     /// Messages that the start found waiting in the store.
     pub replayed: u64,
+    /// Volatile messages of other nodes that were dropped when they came, because their mailbox or this node was full.
+    pub volatile_dropped: u64,
     /// Activations in memory.
     pub activations: usize,
     /// Mailboxes in memory.
@@ -228,6 +230,7 @@ impl Node {
             expired: counters.expired.load(Ordering::Relaxed),
             dead_letters_dropped: self.core.shelf.dropped(),
             replayed: counters.replayed.load(Ordering::Relaxed),
+            volatile_dropped: counters.volatile_dropped.load(Ordering::Relaxed),
             activations: self.core.activations.count(),
             mailboxes: self.core.directory.len(),
             waiting: self.core.waiting(),

@@ -85,6 +85,7 @@ mod tidy;
 mod timers;
 mod traps;
 mod unheard;
+mod volatile;
 mod waking;
 mod windows;
 mod wiped;

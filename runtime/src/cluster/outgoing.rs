@@ -129,6 +129,11 @@ impl Outgoing {
         (!is_admitted).then_some(OutboxFull::Outbox)
     }
 
+    /// Whether the peer says that the mailbox is full.
+    pub(crate) fn is_told_full(&self, mailbox: MailboxId) -> bool {
+        self.full.contains_key(&mailbox)
+    }
+
     /// The room for what is owed.
     pub(crate) fn room(&self) -> Room {
         let Owed { messages, bytes, .. } = self.sending.owed();

@@ -1,10 +1,12 @@
 //! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one commit.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Key, Partition, Permit, Position, StoreId};
+use everpost_persistence::{AdmissionError, Key, MailboxId, Partition, Permit, Position, StoreId};
 use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
+use rustc_hash::FxHashMap;
 
 use super::locked::Locked;
 use super::{Core, Effect};
@@ -17,6 +19,7 @@ use crate::growth;
 use crate::link::flags;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
+use crate::room::Amount;
 use crate::waiter::Waiter;
 
 /// A message that another node has sent, and what its headers say.
@@ -132,12 +135,47 @@ impl Core {
         let permit = self.store.reserve(class, bytes).await?;
         let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = keep_new(&mut receiving, arriving);
+        self.drop_without_room(&from.peer, arriving);
         if !arriving.is_empty() {
             let ticket = self.store_arrivals(from, &mut receiving, permit, arriving);
             drop(receiving);
             self.release_after(ticket, Effect::Acknowledge(Arc::clone(&from.peer)));
         }
         broken.map_or(Ok(()), |broken| Err(broken.into()))
+    }
+
+    /// Drops volatile messages that their mailbox or this node has no room for: it has granted none. What came with them counts as if
+    /// it were there.
+    fn drop_without_room(&self, peer: &Peer, arriving: &mut Vec<Arriving>) {
+        if arriving.iter().all(|arriving| arriving.place.is_some()) {
+            return;
+        }
+        let (mut coming, mut total) = (FxHashMap::<MailboxId, Amount>::default(), Amount::default());
+        arriving.retain(|arriving| {
+            let beside = coming.entry(arriving.mailbox.id()).or_default();
+            let is_kept = arriving.place.is_some() || self.has_room_for(peer, &arriving.mailbox, *beside, total);
+            if is_kept {
+                for amount in [beside, &mut total] {
+                    amount.messages += 1;
+                    amount.bytes += arriving.envelope.len();
+                }
+            } else {
+                self.counters.volatile_dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            is_kept
+        });
+    }
+
+    /// Whether there is room beside what is coming. The peer is told of a mailbox that has none.
+    fn has_room_for(&self, peer: &Peer, mailbox: &Mailbox, beside: Amount, total: Amount) -> bool {
+        let mut inner = mailbox.lock();
+        if self.mailbox_room(&inner).has_some(beside) {
+            return self.room().has_some(total);
+        }
+        // Something waits in it, or is about to: it will be told of room when that has gone.
+        inner.told_full = true;
+        peer.tell_full(&mailbox.address);
+        false
     }
 
     fn store_arrivals(

@@ -57,6 +57,7 @@ pub(crate) struct Counters {
     pub(crate) dead_lettered: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) replayed: AtomicU64,
+    pub(crate) volatile_dropped: AtomicU64,
 }
 
 impl Activations {

@@ -248,7 +248,8 @@ pub struct LinkConfig {
     /// How long an address that is silent is waited for before the next one is dialed, or the same one once more. The handshake
     /// goes on beside that; one that was not finished in this time is followed by one that may take twice as long, and so on.
     pub handshake_first: Duration,
-    /// Where the doubling ends, and how long a handshake may take at most, on either side.
+    /// Where the doubling ends, and how long a handshake may take at most, on either side; then the introduction, in which both nodes
+    /// say who they are.
     pub handshake_cap: Duration,
     /// The longest first wait before a connection is tried again; the actual wait is random between zero and this, which
     /// doubles with each failure.

@@ -56,6 +56,7 @@ mod messages;
 mod namesakes;
 mod network;
 mod new_builds;
+mod newcomers;
 mod orders;
 mod outbox;
 mod outbox_expiry;

@@ -198,6 +198,7 @@ async fn a_peer_that_does_not_introduce_itself() {
         streams: 1,
         message_bytes_max: 1 << 20,
         handshake_timeout: std::time::Duration::from_secs(10),
+        known: Vec::new(),
     };
     let identity = Identity::load(certificate, key, authority).unwrap();
     let endpoint = Endpoint::bind(&settings, &identity, seat.peers.keys().cloned()).unwrap();

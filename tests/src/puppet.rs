@@ -69,6 +69,7 @@ impl Puppet {
             streams,
             message_bytes_max: 16 << 20,
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            known: Vec::new(),
         };
         let endpoint = Endpoint::bind(&settings, &identity, seat.peers.keys().cloned()).expect("the address is free");
         let hello = Hello {

@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         streams,
         message_bytes_max: 1 << 20,
         handshake_timeout: Duration::from_secs(5),
+        known: Vec::new(),
     };
     let (at_east, at_west) = (runtime()?, runtime()?);
     let listening = settings.clone();

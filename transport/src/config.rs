@@ -1,6 +1,6 @@
 //! What an endpoint is set to, and what that means for QUIC. Every value that matters is set here on purpose.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Settings {
     /// How long the handshake of a peer that dials may take. It cannot be known how far away the peer is, so this is as long as the
     /// slowest path needs. How long a handshake may take that this side begins is said at each [dial](crate::Endpoint::dial).
     pub handshake_timeout: Duration,
+    /// Where peers come from: handshakes from there have places of their own, whatever strangers begin. Others of them are let in too.
+    pub known: Vec<IpAddr>,
 }
 
 impl Settings {
@@ -137,6 +139,7 @@ mod tests {
             streams: 4,
             message_bytes_max: 1 << 20,
             handshake_timeout: Duration::from_secs(1),
+            known: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod link;
+pub mod newcomers;
 pub mod patience;
 
 pub use self::backoff::Backoff;
@@ -31,4 +32,5 @@ pub use self::endpoint::{Endpoint, Intrusion, IntrusionReason, wrong_family};
 pub use self::error::{BindError, DialError, ReadError, WriteError};
 pub use self::frame::{Frame, FrameDecoder, FrameError};
 pub use self::identity::{Identity, IdentityError};
+pub use self::newcomers::Newcomers;
 pub use self::patience::Patience;

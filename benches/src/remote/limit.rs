@@ -44,6 +44,7 @@ async fn bind(certificates: &Path, name: &str, peer: &str) -> Result<Endpoint, P
         streams: 4,
         message_bytes_max: 1 << 20,
         handshake_timeout: Duration::from_secs(5),
+        known: Vec::new(),
     };
     let identity = Identity::load(&certificate, &key, &authority)?;
     Ok(Endpoint::bind(&settings, &identity, [peer.to_owned()])?)

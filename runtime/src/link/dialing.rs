@@ -69,7 +69,7 @@ impl Dialing {
     pub(super) async fn reach(&mut self) -> Introduced {
         loop {
             let connection = self.connect().await;
-            match introduce_in_time(&self.links.core, &self.peer, connection).await {
+            match introduce_in_time(&self.links, &self.peer, connection).await {
                 Ok(introduced) => return introduced,
                 Err(ended) => {
                     self.peer.troubles().ended(&self.links.core.name, &self.peer.name, &ended);

@@ -1,11 +1,12 @@
 //! The door: who dials this node is let in if it belongs to the cluster, introduces itself and is believed.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason, Presence};
+use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason, Newcomers, Presence};
 use jiff::Timestamp;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::introduction::{Introduced, introduce_in_time, refuse};
@@ -14,24 +15,16 @@ use crate::alarm::{Alarms, Said};
 use crate::cluster::Peer;
 use crate::core::Core;
 
-/// How many newcomers may be introducing themselves at a time.
-const INTRODUCTIONS_MAX: usize = 64;
+/// How many connections of one peer may be introducing themselves at a time.
+const INTRODUCTIONS_MAX: usize = 4;
 /// Of how many strangers the log tells at a time; they must not fill it.
 const STRANGERS_MAX: usize = 20;
 
 /// Lets peers in until the links stop.
 pub(super) async fn watch(links: &Arc<Links>) {
-    let mut introductions = JoinSet::new();
+    let mut introductions = Introductions::new();
     let mut intrusions = Intrusions { refused: Alarms::new(STRANGERS_MAX), lost: Alarms::new(STRANGERS_MAX) };
     loop {
-        while let Some(introduced) = introductions.try_join_next() {
-            seen(introduced);
-        }
-        if introductions.len() >= INTRODUCTIONS_MAX
-            && let Some(introduced) = introductions.join_next().await
-        {
-            seen(introduced);
-        }
         let accepted = tokio::select! {
             () = links.core.links_stopped() => return,
             accepted = links.endpoint.accept() => accepted,
@@ -40,34 +33,69 @@ pub(super) async fn watch(links: &Arc<Links>) {
             // Nobody can connect any more, before the links have stopped.
             None => return links.core.panicked("acceptor of connections", "it has ended by itself"),
             Some(Err(intrusion)) => intrusions.log(&links.core.name, &intrusion),
-            Some(Ok(connection)) => drop(introductions.spawn(let_in(Arc::clone(links), connection))),
+            Some(Ok(connection)) => introductions.begin(links, connection),
         }
     }
 }
 
-/// The door itself fails of a panic, and is opened anew by its supervisor.
-fn seen(introduced: Result<(), JoinError>) {
-    if let Err(error) = introduced
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
+/// Connections whose peers are introducing themselves. Those of one peer do not hold up another, since each has places of its own; nor the
+/// next of the same peer, to which the oldest gives way.
+struct Introductions {
+    /// Aborted when this is dropped.
+    tasks: JoinSet<u64>,
+    begun: HashMap<u64, (Connection, AbortHandle)>,
+    newcomers: Newcomers<Arc<str>>,
+}
+
+impl Introductions {
+    fn new() -> Self {
+        // Peers are configured, so that there is a bound to all of them together.
+        let newcomers = Newcomers::new(INTRODUCTIONS_MAX, usize::MAX);
+        Self { tasks: JoinSet::new(), begun: HashMap::new(), newcomers }
+    }
+
+    fn begin(&mut self, links: &Arc<Links>, connection: Connection) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok(number) => {
+                    self.begun.remove(&number);
+                    self.newcomers.end(number);
+                }
+                // The door itself fails of it, and is opened anew by its supervisor.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // One that was aborted has given way.
+                Err(_) => {}
+            }
+        }
+        let Some(peer) = links.core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
+            return connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
+        };
+        let (number, gives_way) = self.newcomers.begin(Arc::clone(&peer.name), true);
+        if let Some((older, task)) = gives_way.and_then(|number| self.begun.remove(&number)) {
+            older.close(
+                CloseCode::Superseded,
+                "there are newer connections of this node, and it has not introduced itself",
+            );
+            task.abort();
+        }
+        let introduction = let_in(Arc::clone(links), Arc::clone(peer), connection.clone(), number);
+        let task = self.tasks.spawn(introduction);
+        self.begun.insert(number, (connection, task));
     }
 }
 
-async fn let_in(links: Arc<Links>, connection: Connection) {
+/// Returns the number by which it was begun.
+async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, number: u64) -> u64 {
     let core = &links.core;
-    let Some(peer) = core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
-        connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
-        return;
-    };
-    match introduce_in_time(core, peer, connection).await {
-        Ok(introduced) => seat(core, peer, introduced).await,
+    match introduce_in_time(&links, &peer, connection).await {
+        Ok(introduced) => seat(core, &peer, introduced).await,
         // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
         Err(ended) if ended.is_passing() => {
             tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced");
         }
         Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
     }
+    number
 }
 
 /// A process of a peer's name, for others of that name.

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use everpost_persistence::{Class, Key, StoreId};
@@ -12,7 +11,7 @@ use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
-use super::{Ended, Holder, Process};
+use super::{Ended, Holder, Links, Process};
 use crate::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{ArrivalError, Core, Producer};
@@ -40,22 +39,22 @@ impl Introduced {
     }
 }
 
-/// How long an introduction may take, beside the time that the path takes. Above QUIC a peer can hang although its connection lives.
-const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// One is needed; more when packets are lost.
 const ROUND_TRIPS: u32 = 4;
 
-/// As [`introduce`], with a limit of time. A peer that is refused is told why.
+/// As [`introduce`], within the time that a handshake may take, beside what the path takes: above QUIC a peer can hang although its
+/// connection lives. A peer that is refused is told why.
 pub(super) async fn introduce_in_time(
-    core: &Core,
+    links: &Links,
     peer: &Arc<Peer>,
     connection: Connection,
 ) -> Result<Introduced, Ended> {
+    let core = &links.core;
     // Streams that are dropped close the connection: they must outlive the word on why.
     let mut streams = connection.open();
     let introduction = introduce(core, peer, connection.peer(), &mut streams);
     let late = |_| Err(Ended::Protocol("it did not introduce itself in time".to_owned()));
-    let within = INTRODUCTION_TIMEOUT + connection.rtt().saturating_mul(ROUND_TRIPS);
+    let within = links.config.handshake_cap.saturating_add(connection.rtt().saturating_mul(ROUND_TRIPS));
     match tokio::time::timeout(within, introduction).await.unwrap_or_else(late) {
         Ok(Introduction { frames, producer, lines, hello }) => {
             Ok(Introduced { connection, streams, frames, producer, lines, hello })

@@ -6,6 +6,7 @@ mod opening;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -398,6 +399,7 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result
         streams: cluster.link.streams,
         message_bytes_max: core.config.message_bytes_max,
         handshake_timeout: cluster.link.handshake_cap,
+        known: cluster.peers.values().flatten().map(SocketAddr::ip).collect(),
     };
     let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
     tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");

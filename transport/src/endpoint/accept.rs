@@ -1,21 +1,21 @@
-//! Accepts connections, many handshakes at a time: one that is slow or hostile holds up no other.
+//! Accepts connections, many handshakes at a time: one that is slow or hostile holds up no other, and whoever begins many and ends
+//! none takes its own places only.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::Poll;
 
 use quinn::Incoming;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::{Intrusion, IntrusionReason};
 use crate::config::Settings;
 use crate::connection::{CloseCode, Connection};
 use crate::identity::Peers;
+use crate::newcomers::Newcomers;
 
 /// What the accepting side says first, on the control stream that it opens: the dialer is accepted.
 pub(super) const GREETING: u8 = 1;
@@ -27,6 +27,10 @@ pub(super) struct Acceptor {
     settings: Arc<Settings>,
     accepted: mpsc::Sender<Result<Connection, Intrusion>>,
     handshakes: JoinSet<Result<Connection, Intrusion>>,
+    /// By the numbers of those who have begun.
+    begun: HashMap<u64, (AbortHandle, SocketAddr)>,
+    numbers: HashMap<Id, u64>,
+    newcomers: Newcomers<IpAddr>,
 }
 
 impl Acceptor {
@@ -36,7 +40,16 @@ impl Acceptor {
         settings: Arc<Settings>,
         accepted: mpsc::Sender<Result<Connection, Intrusion>>,
     ) -> Self {
-        Self { quic, peers, settings, accepted, handshakes: JoinSet::new() }
+        Self {
+            quic,
+            peers,
+            settings,
+            accepted,
+            handshakes: JoinSet::new(),
+            begun: HashMap::new(),
+            numbers: HashMap::new(),
+            newcomers: Newcomers::new(HANDSHAKES_EACH_MAX, HANDSHAKES_MAX),
+        }
     }
 
     /// Until the endpoint is closed or dropped.
@@ -47,8 +60,18 @@ impl Acceptor {
                     Some(incoming) => self.begin(incoming),
                     None => return,
                 },
-                Some(Ok(outcome)) = self.handshakes.join_next() => {
-                    if self.accepted.send(outcome).await.is_err() {
+                Some(done) = self.handshakes.join_next_with_id() => {
+                    let (id, outcome) = match done {
+                        Ok((id, outcome)) => (id, Some(outcome)),
+                        Err(error) => (error.id(), self.not_ended(&error)),
+                    };
+                    if let Some(number) = self.numbers.remove(&id) {
+                        self.begun.remove(&number);
+                        self.newcomers.end(number);
+                    }
+                    if let Some(outcome) = outcome
+                        && self.accepted.send(outcome).await.is_err()
+                    {
                         return;
                     }
                 }
@@ -56,10 +79,16 @@ impl Acceptor {
         }
     }
 
+    /// What is said of a handshake whose task has not come to its end.
+    fn not_ended(&self, error: &JoinError) -> Option<Result<Connection, Intrusion>> {
+        let number = self.numbers.get(&error.id())?;
+        let (_, remote) = self.begun.get(number)?;
+        let reason = if error.is_cancelled() { IntrusionReason::GaveWay } else { IntrusionReason::Defect };
+        Some(Err(Intrusion { remote: *remote, reason }))
+    }
+
     fn begin(&mut self, incoming: Incoming) {
-        if self.handshakes.len() >= HANDSHAKES_MAX {
-            incoming.refuse();
-        } else if self.handshakes.len() >= HANDSHAKES_UNPROVEN_MAX && !incoming.remote_address_validated() {
+        if self.newcomers.len() >= HANDSHAKES_UNPROVEN_MAX && !incoming.remote_address_validated() {
             // Many at once, perhaps under false addresses: only those go on that answer at their address, which costs them
             // a round trip and this side no memory.
             if let Err(error) = incoming.retry() {
@@ -67,10 +96,14 @@ impl Acceptor {
             }
         } else {
             let remote = incoming.remote_address();
-            let handshake = handshake(incoming, self.peers.clone(), self.settings.clone());
-            self.handshakes.spawn(async move {
-                caught(handshake).await.unwrap_or(Err(Intrusion { remote, reason: IntrusionReason::Defect }))
-            });
+            let is_known = self.settings.known.contains(&remote.ip());
+            let (number, gives_way) = self.newcomers.begin(remote.ip(), is_known);
+            if let Some((handshake, _)) = gives_way.and_then(|number| self.begun.get(&number)) {
+                handshake.abort();
+            }
+            let handshake = self.handshakes.spawn(handshake(incoming, self.peers.clone(), self.settings.clone()));
+            self.numbers.insert(handshake.id(), number);
+            self.begun.insert(number, (handshake, remote));
         }
     }
 }
@@ -98,18 +131,11 @@ async fn handshake(incoming: Incoming, peers: Arc<Peers>, settings: Arc<Settings
     outcome.map_err(|reason| Intrusion { remote, reason })
 }
 
-/// None when it panics: it must not take the others with it.
-async fn caught<T>(handshake: impl Future<Output = T>) -> Option<T> {
-    let mut handshake = pin!(handshake);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| handshake.as_mut().poll(context)));
-        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
-}
-
-/// How many handshakes there may be at a time.
+/// How many handshakes there may be at a time with those who do not come from where a peer is.
 const HANDSHAKES_MAX: usize = 64;
+
+/// How many of one address, a peer's or a stranger's.
+const HANDSHAKES_EACH_MAX: usize = 16;
 
 /// From how many on an address must prove itself first.
 const HANDSHAKES_UNPROVEN_MAX: usize = 32;

@@ -46,6 +46,9 @@ pub enum IntrusionReason {
     /// It did not accept the certificate of this node.
     #[error("it refused the certificate of this node: {0}")]
     RefusedByPeer(String),
+    /// It gave way to newer ones: it was the oldest of those that had begun from where the most had.
+    #[error("it has not completed the handshake, and gave way to others: too many had begun")]
+    GaveWay,
     /// It did not complete the handshake in time.
     #[error("it did not complete the handshake in time")]
     TimedOut,

@@ -30,6 +30,7 @@ pub(crate) fn settings() -> Settings {
         streams: 4,
         message_bytes_max: 4 << 20,
         handshake_timeout: WITHIN,
+        known: Vec::new(),
     }
 }
 

@@ -10,5 +10,6 @@ mod golden;
 mod harness;
 mod identity;
 mod interleaved;
+mod newcomers;
 mod raw;
 mod strangers;

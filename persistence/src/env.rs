@@ -12,6 +12,7 @@ use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 use crate::check::{Visit, check};
 use crate::error::{Environment, OpenError};
 use crate::folder::failed;
+use crate::in_place;
 use crate::reserve::allocate;
 
 pub(crate) type Env = heed::Env<WithoutTls>;
@@ -59,7 +60,11 @@ fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, databases, .. } = settings;
     // LMDB writes to it through a map: without a block on the disk that ends the process with a signal.
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(LOCK_FILE));
-    lock.and_then(|lock| allocate(&lock, LOCK_FILE_BYTES)).map_err(failed(folder))?;
+    let allocated = lock.and_then(|lock| {
+        in_place::ask(&lock);
+        allocate(&lock, LOCK_FILE_BYTES)
+    });
+    allocated.map_err(failed(folder))?;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options

@@ -52,6 +52,7 @@ mod fold;
 mod folder;
 mod hash;
 mod ids;
+mod in_place;
 mod inspection;
 mod journal;
 mod key;

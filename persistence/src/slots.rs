@@ -17,6 +17,7 @@ use memmap2::MmapRaw;
 use crate::error::OpenError;
 use crate::folder::failed;
 use crate::ids::{Group, MailboxId, Position, StoreId};
+use crate::in_place;
 use crate::key::{take_u64, take_u128};
 
 /// How many slots there are, one for each thread that handles records.
@@ -296,6 +297,7 @@ fn open_map(path: &PathBuf) -> std::io::Result<MmapRaw> {
     }
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     if file.metadata()?.len() == 0 {
+        in_place::ask(&file);
         write_new(&mut file)?;
     } else {
         // What a program of an older version has left reads the same.

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use crate::certificates::{Authority, Validity};
-use crate::harness::{bind_with, settings, within};
+use crate::harness::{WITHIN, bind_with, settings, within};
 use crate::raw;
 
 /// Lets one client begin a handshake with `target`, from `host`, and never end it: what it says once it was answered, its certificate
@@ -80,7 +80,7 @@ async fn handshakes_from_one_address_that_never_end_hold_up_nobody_from_another(
         connecting.push(client.connect(address, "east").unwrap());
         within("it is answered", answered.recv()).await.unwrap();
     }
-    let dialed = within("the honest handshake", west.dial("east", east.local_address())).await.unwrap();
+    let dialed = within("the honest handshake", west.dial("east", east.local_address(), WITHIN)).await.unwrap();
     let (accepted, gave_way) = within("it is accepted", accepting).await.unwrap();
     assert_eq!((dialed.peer(), accepted.peer()), ("east", "west"));
     assert!(gave_way >= SILENT / 2, "only {gave_way} of {SILENT} have given way");

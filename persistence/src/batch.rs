@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::hash::Chain;
 use crate::ids::{Group, Position};
-use crate::key::{Key, Table, take_u32, take_u64};
+use crate::key::{Key, Table, take_count, take_u32, take_u64};
 
 /// One record set or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,10 +106,11 @@ impl Batch {
         if !matches!(version, VERSION | VERSION_WITHOUT_ORIGIN) {
             return Err("the batch has an unknown version");
         }
-        let mut header = || take_u64(&mut rest).ok_or("the batch ends within its header");
-        let (group, first, last) = (Group(header()?), Position(header()?), Position(header()?));
+        let mut count = || take_count(&mut rest).ok_or("the batch ends within its header, or a number in it is none");
+        let (group, first, last) = (Group(count()?), Position(count()?), Position(count()?));
+        let mut word = || take_u64(&mut rest).ok_or("the batch ends within its header");
         let origin = match version {
-            VERSION => Some(Origin { before: Chain(header()?), run: header()? }),
+            VERSION => Some(Origin { before: Chain(word()?), run: word()? }),
             _ => None,
         };
         let count = take_u32(&mut rest).ok_or("the batch ends within its header")? as usize;
@@ -157,6 +158,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::COUNT_END;
     use crate::key::tests::any_key;
 
     pub(crate) fn any_change() -> impl Strategy<Value = Change> {
@@ -165,7 +167,7 @@ pub(crate) mod tests {
     }
 
     fn any_batch() -> impl Strategy<Value = Batch> {
-        (1..u64::MAX, 1..u64::MAX / 2, 0..1000_u64, proptest::collection::vec(any_change(), 0..20)).prop_map(
+        (1..COUNT_END, 1..COUNT_END - 1000, 0..1000_u64, proptest::collection::vec(any_change(), 0..20)).prop_map(
             |(group, first, more, changes)| Batch {
                 group: Group(group),
                 first: Position(first),

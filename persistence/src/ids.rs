@@ -38,6 +38,10 @@ pub struct Epoch {
     pub nonce: u64,
 }
 
+/// No number that a store counts comes as far: at a billion a second it would take 146 years. One that is read from the disk and does
+/// was written by nobody; what is below it can be counted on from, and leaves room for the tags of the slots.
+pub(crate) const COUNT_END: u64 = 1 << 62;
+
 impl Group {
     /// The group that follows.
     pub(crate) const fn next(self) -> Self {

@@ -3,8 +3,9 @@
 mod encoding;
 mod table;
 
-pub(crate) use self::encoding::{EncodedKey, KEY_BYTES_MAX, take_u16, take_u32, take_u64, take_u128};
+pub(crate) use self::encoding::{EncodedKey, KEY_BYTES_MAX, take_count, take_u16, take_u32, take_u64, take_u128};
 pub use self::table::Table;
+use crate::error::Damage;
 use crate::ids::{MailboxId, Partition, Position, StoreId};
 
 /// Names one record: the table and the key in it. The order of keys is the order of the tables, then that of the
@@ -128,6 +129,23 @@ impl Key {
             Self::Supervision { .. } => Table::Supervision,
             Self::Note { .. } => Table::Notes,
         }
+    }
+
+    /// The position of an inbox or outbox record, and that of attempts, which go with their inbox record; the others have none, as far
+    /// as this crate knows.
+    pub(crate) const fn position(&self) -> Option<Position> {
+        match *self {
+            Self::Inbox { position, .. } | Self::Attempts { position, .. } | Self::Outbox { position, .. } => {
+                Some(position)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a caller says of this record who knows what it means, and finds that nobody can have written it.
+    #[must_use]
+    pub fn damage(&self, reason: &'static str) -> Damage {
+        Damage::new(self.table().name(), &self.encode(), reason)
     }
 
     /// The partition of the record; dead letters, peers and notes have none.

@@ -61,6 +61,7 @@ mod making;
 mod meta;
 mod overlay;
 mod queue;
+mod reach;
 mod record;
 mod recover;
 mod reserve;

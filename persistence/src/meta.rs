@@ -3,7 +3,7 @@
 use crate::error::{Damage, Environment, OpenError};
 use crate::hash::Chain;
 use crate::ids::{Epoch, Group, Position, StoreId};
-use crate::key::{take_u16, take_u64, take_u128};
+use crate::key::{take_count, take_u16, take_u64, take_u128};
 use crate::record;
 
 /// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is
@@ -70,7 +70,7 @@ pub(crate) trait Meta: Sized {
     fn decode(table: &'static str, key: &[u8], stored: &[u8]) -> Result<Self, Damage> {
         let mut rest = record::value(table, key, stored)?;
         let value = Self::from_bytes(&mut rest).filter(|_| rest.is_empty());
-        value.ok_or_else(|| Damage::new(table, key, "its length does not fit"))
+        value.ok_or_else(|| Damage::new(table, key, "its length does not fit, or a number in it"))
     }
 }
 
@@ -90,7 +90,7 @@ impl Meta for Epoch {
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self { counter: take_u64(rest)?, nonce: take_u64(rest)? })
+        Some(Self { counter: take_count(rest)?, nonce: take_u64(rest)? })
     }
 }
 
@@ -101,7 +101,7 @@ impl Meta for Applied {
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        let (group, position) = (Group(take_u64(rest)?), Position(take_u64(rest)?));
+        let (group, position) = (Group(take_count(rest)?), Position(take_count(rest)?));
         Some(Self { group, position, chain: take_chain(rest)? })
     }
 }
@@ -112,7 +112,7 @@ impl Meta for Cut {
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self { group: Group(take_u64(rest)?), chain: take_chain(rest)? })
+        Some(Self { group: Group(take_count(rest)?), chain: take_chain(rest)? })
     }
 }
 

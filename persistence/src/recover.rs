@@ -5,14 +5,17 @@
 //! the run raises its format, then the tables follow. A crash in between leaves two formats, which the next opening
 //! accepts and completes; nothing of the new format can have been written before both are raised.
 
+use crate::batch::{Batch, Change};
 use crate::config::Config;
-use crate::error::{Environment, OpenError};
+use crate::error::{Damage, Environment, OpenError};
 use crate::fold::Folded;
 use crate::folder::Folder;
 use crate::ids::{Epoch, Group, Position};
 use crate::journal::Journal;
+use crate::key::Key;
 use crate::making;
 use crate::meta::{FORMAT_VERSION, Identity};
+use crate::reach::Reach;
 use crate::slots::Promise;
 use crate::tables::Tables;
 
@@ -128,8 +131,10 @@ pub(crate) fn replay(
     let applied = tables.applied()?;
     let (mut tail, mut groups) = (Folded::default(), 0);
     journal.replay(applied, |batch, chain| {
+        refuse_impossible(&batch, identity)?;
         tail.absorb(batch.group, batch.first, batch.last, chain, batch.changes.into_iter());
         groups += 1;
+        Ok(())
     })?;
     let journal_last = journal.last();
     if let Some((store, acknowledged)) = Promise::read(folder.path())?
@@ -142,6 +147,22 @@ pub(crate) fn replay(
     Ok(Replayed { applied: applied.group, tail, groups, last })
 }
 
+/// Refuses a group with a record that nobody can have written in it.
+fn refuse_impossible(batch: &Batch, identity: Identity) -> Result<(), Damage> {
+    let mut reach = Reach::default();
+    for Change { key, value } in &batch.changes {
+        reach.note(key)?;
+        // The two queues are written once.
+        if let Key::Inbox { position, .. } | Key::Outbox { position, .. } = *key
+            && value.is_some()
+            && position < batch.first
+        {
+            return Err(key.damage("its position was given out before"));
+        }
+    }
+    reach.check(identity.partitions, batch.last)
+}
+
 /// Bytes that nobody can guess or repeat.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
     let mut bytes = [0; N];
@@ -152,3 +173,6 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

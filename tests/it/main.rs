@@ -58,6 +58,7 @@ mod network;
 mod new_builds;
 mod newcomers;
 mod orders;
+mod numbers;
 mod outbox;
 mod outbox_expiry;
 mod panics;

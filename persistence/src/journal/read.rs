@@ -23,8 +23,12 @@ impl Journal {
     /// # Errors
     ///
     /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it; a group
-    /// that follows on another history than that before it, or that of the tables.
-    pub(crate) fn replay(&mut self, tables: Applied, mut visit: impl FnMut(Batch, Chain)) -> Result<(), OpenError> {
+    /// that follows on another history than that before it, or that of the tables; and what `visit` finds.
+    pub(crate) fn replay(
+        &mut self,
+        tables: Applied,
+        mut visit: impl FnMut(Batch, Chain) -> Result<(), Damage>,
+    ) -> Result<(), OpenError> {
         let Applied { group: applied, position: mut last, chain: in_tables } = tables;
         let env = self.env.clone();
         let txn = env.read_txn().map_err(storage)?;
@@ -70,7 +74,7 @@ impl Journal {
                         return Err(damaged("the batch is of another group").into());
                     }
                     last = batch.last;
-                    visit(batch, chain);
+                    visit(batch, chain)?;
                 }
             }
         }

@@ -6,7 +6,7 @@
 use std::ops::Deref;
 
 use super::{Key, Table};
-use crate::ids::{MailboxId, Partition, Position, StoreId};
+use crate::ids::{COUNT_END, MailboxId, Partition, Position, StoreId};
 
 /// The longest encoded key: that of [`Key::Reply`] and [`Key::Request`].
 pub(crate) const KEY_BYTES_MAX: usize = 34;
@@ -134,6 +134,11 @@ pub(crate) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
 /// As [`take_u16`].
 pub(crate) fn take_u128(rest: &mut &[u8]) -> Option<u128> {
     take(rest).map(u128::from_be_bytes)
+}
+
+/// A number that a store counts, as [`take_u64`]; `None` also for one that no store comes to.
+pub(crate) fn take_count(rest: &mut &[u8]) -> Option<u64> {
+    take_u64(rest).filter(|count| *count < COUNT_END)
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

@@ -80,7 +80,7 @@ impl<'a> Stage<'a> {
         if let Some(partition) = key.partition() {
             assert!(partition.0 < self.partitions, "partition {} of a store with {}", partition.0, self.partitions);
         }
-        if let Key::Inbox { position, .. } | Key::Attempts { position, .. } | Key::Outbox { position, .. } = key {
+        if let Some(position) = key.position() {
             let limit = if value.is_some() { self.next } else { Position(self.next.0.saturating_sub(1)) };
             assert!(position <= limit, "position {position} was not given out yet");
         }

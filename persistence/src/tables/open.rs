@@ -11,9 +11,17 @@ use crate::env::{self, Env, Settings};
 use crate::error::{Damage, Environment, OpenError};
 use crate::key::Table;
 use crate::meta::{self, Identity};
+use crate::reach::Reach;
 
 /// One for each table, `meta`, `chunks`, and `sums`.
 const DATABASES: u32 = 3 + Table::ALL.len() as u32;
+
+/// What was found in tables while all of their pages were looked at.
+#[derive(Debug, Default)]
+struct Found {
+    sums: Sums,
+    reach: Reach,
+}
 
 impl Tables {
     /// Makes the tables of a new store.
@@ -30,35 +38,49 @@ impl Tables {
     /// was lost, and would come back empty. Only what a format brought with it is missing where tables are of an older
     /// one.
     pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<(Self, Sums), OpenError> {
-        let mut found = Sums::default();
-        let env = env::open(folder, settings(map_bytes), &mut summing(&mut found))?;
+        let mut found = Found::default();
+        let env = env::open(folder, settings(map_bytes), &mut found.by())?;
         let Some(databases) = find(&env).map_err(storage)? else {
             return Err(OpenError::Missing { environment: Environment::Tables });
         };
         let tables = Self { env, databases };
         match tables.format()? {
             None => Err(OpenError::Missing { environment: Environment::Tables }),
-            Some(meta::FORMAT_VERSION) => Ok((tables.complete(&found)?, found)),
-            Some(_) => Ok((Self { databases: create(&tables.env).map_err(storage)?, ..tables }, found)),
+            Some(format) => {
+                tables.refuse(format, &found)?;
+                let is_older = format < meta::FORMAT_VERSION;
+                let databases = if is_older { create(&tables.env).map_err(storage)? } else { tables.databases };
+                Ok((Self { databases, ..tables }, found.sums))
+            }
         }
     }
 
     /// Opens the environment to be read; `None` if there is none, or nothing in it. What an older format did not have
     /// is as good as empty.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let mut found = Sums::default();
-        let opened = env::open_to_read(folder, Environment::Tables, DATABASES, &mut summing(&mut found))?;
+        let mut found = Found::default();
+        let opened = env::open_to_read(folder, Environment::Tables, DATABASES, &mut found.by())?;
         let Some(env) = opened else { return Ok(None) };
         let Some(databases) = find(&env).map_err(storage)? else { return Ok(None) };
         let tables = Self { env, databases };
-        match tables.format()? {
-            Some(meta::FORMAT_VERSION) => tables.complete(&found).map(Some),
-            _ => Ok(Some(tables)),
+        if let Some(format) = tables.format()? {
+            tables.refuse(format, &found)?;
         }
+        Ok(Some(tables))
     }
 
-    /// Refuses tables that lack one, or a record that was written.
-    fn complete(self, found: &Sums) -> Result<Self, OpenError> {
+    /// Refuses tables that lack one, or a record that was written, or have one that nobody can have written.
+    fn refuse(&self, format: u32, found: &Found) -> Result<(), OpenError> {
+        if format == meta::FORMAT_VERSION {
+            self.refuse_incomplete(&found.sums)?;
+        }
+        if let Some(Identity { partitions, .. }) = self.identity()? {
+            found.reach.check(partitions, self.applied()?.position)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_incomplete(&self, found: &Sums) -> Result<(), OpenError> {
         let Databases { tables, chunks, sums, .. } = &self.databases;
         let named = Table::ALL.iter().map(|&table| (table.name(), tables[table as usize].is_none()));
         let mut all = named.chain([(CHUNKS, chunks.is_none()), (SUMS, sums.is_none())]);
@@ -66,8 +88,7 @@ impl Tables {
             return Err(OpenError::TableLost { table });
         }
         self.check_names()?;
-        found.compare(&self.sums()?)?;
-        Ok(self)
+        found.compare(&self.sums()?)
     }
 }
 
@@ -75,11 +96,13 @@ fn settings(map_bytes: u64) -> Settings {
     Settings { environment: Environment::Tables, map_bytes, databases: DATABASES }
 }
 
-/// Adds up the records of the tables while all pages are looked at.
-fn summing(found: &mut Sums) -> impl FnMut(&[u8], &[u8], &[u8]) -> Result<(), Damage> {
-    |name, key, stored| match Table::ALL.iter().find(|table| table.name().as_bytes() == name) {
-        Some(table) => found.note(*table, key, stored),
-        None => Ok(()),
+impl Found {
+    /// What takes note of each record.
+    fn by(&mut self) -> impl FnMut(&[u8], &[u8], &[u8]) -> Result<(), Damage> {
+        |name, key, stored| match Table::ALL.iter().find(|table| table.name().as_bytes() == name) {
+            Some(table) => self.reach.note(&self.sums.note(*table, key, stored)?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -77,11 +77,11 @@ impl Sum {
 }
 
 impl Sums {
-    /// Adds a record that was found in a table. One whose key is none of that table belongs to nothing.
-    pub(crate) fn note(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<(), Damage> {
+    /// Adds a record that was found in a table, and returns its key. One whose key is none of that table belongs to nothing.
+    pub(crate) fn note(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<Key, Damage> {
         let parsed = Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
         self.0.entry(Place::of(&parsed)).or_default().add(key, stored);
-        Ok(())
+        Ok(parsed)
     }
 
     /// Adds what was noted of a place.

@@ -183,13 +183,19 @@ impl Shelf {
 
     /// Learns of the letters that the start finds in the store. Blocks.
     pub(crate) fn recover(&self, store: &Store) -> Result<(), ReadError> {
-        let mut letters = self.letters();
+        let (mut letters, last, mut beyond) = (self.letters(), store.durable(), None);
         store.scan(Table::DeadLetters, |key, record| {
             if let Key::DeadLetter { position } = *key {
+                // A later message could become a letter in its place.
+                if position > last {
+                    beyond = Some(key.damage("its position was never given out"));
+                    return ControlFlow::Break(());
+                }
                 letters.index.insert(position, known_of(record));
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        Ok(beyond.map_or(Ok(()), Err)?)
     }
 }
 

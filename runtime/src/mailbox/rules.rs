@@ -199,7 +199,7 @@ impl<B: Clone> Rules<B> {
     }
 
     fn attempt(&self, position: Position) -> u32 {
-        self.failures.get(&position).map_or(1, |failures| failures.attempts + 1)
+        self.failures.get(&position).map_or(1, |failures| failures.attempts.saturating_add(1))
     }
 
     /// Brings bodies that [`Next::Load`] asked for, in the same order. Those that are kept are told to `kept`; those of messages

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use everpost_persistence::{Key, MailboxId, Mark, Position, ReadError, Table};
+use everpost_persistence::{Key, MailboxId, Mark, Partition, Position, ReadError, Table};
 use tokio::time::timeout;
 
 pub(super) use self::unhandled::UnhandledMessages;
@@ -29,6 +29,10 @@ use crate::unhandled::Unhandled;
 const WAKE_AT_A_TIME: usize = 256;
 /// How long it is waited for activations to leave. What they wait for may come of a mailbox that is not awake yet.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox would look for
+/// it elsewhere, and its place in the order of that mailbox is unknown.
+const ELSEWHERE: &str = "the address of the message belongs to another partition";
 
 /// What is to be done before anything runs.
 pub(super) struct Recovered {
@@ -62,14 +66,20 @@ fn recover_mailboxes(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Rec
     let mut recovery =
         Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
+    let mut misplaced = None;
     core.store.scan(Table::Inbox, |key, envelope| {
-        if let Key::Inbox { partition, position } = *key
-            && let Err(kind) = recovery.found(position, envelope)
-        {
-            unhandled.add(partition, position, recovery.failures.remove(&position), kind);
+        let Key::Inbox { partition, position } = *key else { return ControlFlow::Continue(()) };
+        match recovery.found(partition, position, envelope) {
+            Ok(()) => return ControlFlow::Continue(()),
+            Err(Unplaced::Unhandled(kind)) => {
+                unhandled.add(partition, position, recovery.failures.remove(&position), kind);
+                return ControlFlow::Continue(());
+            }
+            Err(Unplaced::Elsewhere) => misplaced = Some(key.damage(ELSEWHERE)),
         }
-        ControlFlow::Continue(())
+        ControlFlow::Break(())
     })?;
+    misplaced.map_or(Ok(()), Err)?;
     core.add_waiting(recovery.waiting);
     core.counters.replayed.store(recovery.waiting as u64, Ordering::Relaxed);
     recovery.suspect_states()?;
@@ -117,6 +127,20 @@ fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> 
     Ok(failures)
 }
 
+/// Why a waiting message has no place.
+enum Unplaced {
+    /// Nothing handles it; by its kind.
+    Unhandled(Unhandled),
+    /// It is not where its address belongs.
+    Elsewhere,
+}
+
+impl From<Unhandled> for Unplaced {
+    fn from(kind: Unhandled) -> Self {
+        Self::Unhandled(kind)
+    }
+}
+
 struct Recovery<'a> {
     core: &'a Core,
     failures: HashMap<Position, Failures>,
@@ -127,10 +151,13 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// A waiting message. One that nothing handles is handed back by its kind, and nothing happened.
-    fn found(&mut self, position: Position, envelope: &[u8]) -> Result<(), Unhandled> {
+    /// A waiting message. One that cannot be placed is handed back, and nothing happened.
+    fn found(&mut self, partition: Partition, position: Position, envelope: &[u8]) -> Result<(), Unplaced> {
         let (header, _) = Header::decode(envelope).map_err(|error| Unhandled::headers(&error))?;
         let mailbox = self.mailbox(&header)?;
+        if mailbox.partition != partition {
+            return Err(Unplaced::Elsewhere);
+        }
         mailbox.kind.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
         let in_hand = self.in_hand.contains(&Mark::Record(position));

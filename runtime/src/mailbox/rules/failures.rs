@@ -23,7 +23,8 @@ pub(crate) const DEATHS_MAX: u32 = 100;
 impl Failures {
     /// One more attempt has failed.
     pub(super) fn count(&mut self, error: String, errors_max: usize) {
-        self.attempts += 1;
+        // What a record says may be any number.
+        self.attempts = self.attempts.saturating_add(1);
         self.alone = false;
         self.note(error, errors_max);
     }

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use everpost_persistence::{Key, Position, ReadError, Table};
 use everpost_transport::link::Lane;
 
+use super::ELSEWHERE;
 use crate::address::Address;
 use crate::cluster::{Apart, Owner, decode_acquaintance, decode_cursor, decode_runs};
 use crate::core::Core;
@@ -82,11 +83,17 @@ fn received(core: &Core) -> Result<(), ReadError> {
 }
 
 fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadError> {
+    let mut beyond = None;
     core.store.scan(Table::Acknowledged, |key, record| {
         if let Key::Acknowledged { partition, receiver, line } = key
             && let Some(peer) = nodes.get(&receiver.0).and_then(|node| core.cluster.peer(node))
         {
             match decode_cursor(record) {
+                // Nobody can acknowledge what was never sent, and what is sent next would count as acknowledged.
+                Some(through) if through.0 >= core.first.0 => {
+                    beyond = Some(key.damage("it acknowledges a position that was never given out"));
+                    return ControlFlow::Break(());
+                }
                 Some(through) => {
                     let lane = Lane { line: *line, partition: partition.0 };
                     peer.outgoing().recovered_acknowledgement(receiver.0, lane, through);
@@ -95,15 +102,21 @@ fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadEr
             }
         }
         ControlFlow::Continue(())
-    })
+    })?;
+    Ok(beyond.map_or(Ok(()), Err)?)
 }
 
 /// Messages on their way; those that belong nowhere were refused before.
 fn owed(core: &Core) -> Result<(), ReadError> {
+    let mut misplaced = None;
     core.store.scan(Table::Outbox, |key, envelope| {
-        if let Key::Outbox { position, .. } = key {
+        if let Key::Outbox { partition, position } = key {
             let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
             match address.map(|address| core.owner(&address)) {
+                Some(Owner::Away(_, lane)) if lane.partition != partition.0 => {
+                    misplaced = Some(key.damage(ELSEWHERE));
+                    return ControlFlow::Break(());
+                }
                 Some(Owner::Away(peer, lane)) => {
                     let sent_through = core.cluster.apart().sent_through(&peer.name);
                     let may_have_arrived = sent_through.is_none_or(|sent_through| *position <= sent_through);
@@ -119,7 +132,8 @@ fn owed(core: &Core) -> Result<(), ReadError> {
             }
         }
         ControlFlow::Continue(())
-    })
+    })?;
+    Ok(misplaced.map_or(Ok(()), Err)?)
 }
 
 fn unreadable(core: &Core, what: &str) {

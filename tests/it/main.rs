@@ -30,6 +30,7 @@ mod ends;
 mod expiry;
 mod failures;
 mod fairness;
+mod faults;
 mod fits;
 mod flattering;
 mod floods;

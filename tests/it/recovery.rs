@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use everpost::{Node, Reason};
 use everpost_tests::child::Child;
-use everpost_tests::load::{self, Sink, Source, Sum, Total, WholeHistory};
-use everpost_tests::oracle::{Found, Oracle};
+use everpost_tests::load::look;
+use everpost_tests::oracle::Oracle;
 use everpost_tests::protocol::{Command, Event, Setup};
 use everpost_tests::seeds::{Random, seeds};
-use everpost_tests::wait::soon;
 
 const KILLS: u32 = 8;
 /// A child is killed after it has said this much, at most.
@@ -61,31 +59,4 @@ fn saw(oracle: &mut Oracle, event: Event) {
         Event::Broken(what) => panic!("a client saw what must not be: {what}"),
         _ => {}
     }
-}
-
-/// Lets everything drain, and reads what is there.
-async fn look(folder: &Path) -> Found {
-    let node = Node::builder("node", folder).config(everpost_tests::config());
-    let node = load::actors(node).start().await.unwrap_or_else(|error| panic!("I7 is broken: {error}"));
-    soon("I8: everything drains", node.drained()).await.unwrap();
-    let mut found = Found { total: node.actor::<Total>("main").query(Sum).await.unwrap(), ..Found::default() };
-    for key in ["0", "1", "2"] {
-        found.sources.extend(node.actor::<Source<false>>(key).query(WholeHistory).await.unwrap());
-        found.sources.extend(node.actor::<Source<true>>(key).query(WholeHistory).await.unwrap());
-        found.sinks.extend(node.actor::<Sink<false>>(key).query(WholeHistory).await.unwrap());
-        found.sinks.extend(node.actor::<Sink<true>>(key).query(WholeHistory).await.unwrap());
-    }
-    let letters = node.dead_letters().list().await.unwrap();
-    for letter in &letters {
-        assert_eq!((letter.reason, letter.attempts), (Reason::Rejected, 1), "{letter:?}");
-        found.dead_letter(letter);
-    }
-    let (handled, replayed) = (node.statistics().handled, node.statistics().replayed);
-    assert!(
-        handled + node.statistics().dead_lettered >= replayed,
-        "I7 is broken: {replayed} replayed, {handled} handled"
-    );
-    assert_eq!(node.statistics().waiting, 0);
-    node.stop().await.unwrap();
-    found
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 
 pub use self::serve::serve;
+use crate::disk::Disk;
 use crate::protocol::{CHECK_VARIABLE, Command, Event, MARK, PRETTY_VARIABLE, Setup, VARIABLE};
 use crate::wait::{DEADLINE, eventually};
 use crate::wall::Wall;
@@ -184,6 +185,16 @@ impl Child {
     #[must_use]
     pub fn up_at(setup: &Setup, wall: &Wall) -> Self {
         Self::start_with(setup, wall.environment()).heard().once_up()
+    }
+
+    /// As [`Child::start`], with a disk that does as it is ordered.
+    ///
+    /// # Panics
+    ///
+    /// As [`Child::start`].
+    #[must_use]
+    pub fn start_on(setup: &Setup, disk: &Disk) -> Self {
+        Self::start_with(setup, disk.environment())
     }
 
     fn once_up(self) -> Self {

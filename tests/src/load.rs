@@ -3,6 +3,7 @@
 //! that fails first does everything wrong that it can; a trace of that is a phantom.
 
 mod client;
+mod look;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Mes
 use serde::{Deserialize, Serialize};
 
 pub use self::client::client;
+pub use self::look::look;
 use crate::oracle::Entry;
 
 /// How many streams there are, each with one client.

@@ -125,6 +125,11 @@ pub enum Event {
     GaveUp(String),
     /// The node was stopped cleanly.
     Stopped,
+    /// The node did not end cleanly, and why.
+    Failed(String),
+    /// The disk has begun to do as it was ordered ([`Disk`](crate::disk::Disk)): what was said before was said before that. Only the
+    /// library that stands between says it.
+    Faulted,
     /// The load: something that a client saw.
     Client(Client),
     /// The load: a client saw what must not be.

@@ -24,7 +24,7 @@ impl Disk {
     #[must_use]
     pub fn new() -> Self {
         let disk = Self { folder: crate::folder() };
-        preload::compile(include_str!("stall.c"), &disk.library());
+        preload::compile(disk.folder.path(), include_str!("stall.c"));
         std::fs::write(disk.folder.path().join("stalled"), "").expect("the folder can be written");
         disk
     }
@@ -32,11 +32,7 @@ impl Disk {
     /// What a process needs to have this disk.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.library()), (VARIABLE, self.folder.path().join("stalled"))]
-    }
-
-    fn library(&self) -> PathBuf {
-        self.folder.path().join("stall.so")
+        [preload::environment(self.folder.path()), (VARIABLE, self.folder.path().join("stalled"))]
     }
 }
 

@@ -27,7 +27,7 @@ impl Wall {
     #[must_use]
     pub fn new() -> Self {
         let folder = crate::folder();
-        preload::compile(include_str!("wall.c"), &folder.path().join("wall.so"));
+        preload::compile(folder.path(), include_str!("wall.c"));
         let wall = Self { folder };
         std::fs::write(wall.file(), " ".repeat(WIDTH)).expect("the folder can be written");
         wall
@@ -46,7 +46,7 @@ impl Wall {
 
     /// What a process needs to have this clock.
     pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.folder.path().join("wall.so")), (VARIABLE, self.file())]
+        [preload::environment(self.folder.path()), (VARIABLE, self.file())]
     }
 
     fn file(&self) -> PathBuf {

@@ -58,10 +58,32 @@ async fn run(setup: Setup) {
     };
     let hasty = if setup.waits { Some(waits::hasty(&setup.folder).await) } else { None };
     emit(&Event::Up(node.statistics().replayed));
+    let is_told = tokio::select! {
+        // First: what a command waits for does not end well either once the node has ended.
+        biased;
+        _ = node.failed() => true,
+        is_told = obey(&node, hasty.as_ref()) => is_told,
+    };
+    if !is_told {
+        return;
+    }
+    match node.stop().await {
+        Ok(()) => {
+            if let Some(hasty) = hasty {
+                hasty.stop().await.expect("the node stops cleanly");
+            }
+            emit(&Event::Stopped);
+        }
+        Err(error) => emit(&Event::Failed(error.to_string())),
+    }
+}
+
+/// Does as the parent says, until it says to stop, which is left to do, or is gone; whether it was told to.
+async fn obey(node: &Node, hasty: Option<&Node>) -> bool {
     let mut commands = listen();
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Send(scripts) => send_all(&node, scripts).await,
+            Command::Send(scripts) => send_all(node, scripts).await,
             Command::Drain => {
                 node.drained().await.expect("the store works");
                 emit(&Event::Drained);
@@ -80,8 +102,8 @@ async fn run(setup: Setup) {
                 }
             }
             Command::Waits(order) => {
-                let hasty = hasty.as_ref().expect("tests say that there are waits");
-                waits::obey(&node, hasty, order).await;
+                let hasty = hasty.expect("tests say that there are waits");
+                waits::obey(node, hasty, order).await;
             }
             Command::Supervise { restarts } => {
                 tokio::spawn(fail_again_and_again(node.clone(), restarts));
@@ -93,15 +115,10 @@ async fn run(setup: Setup) {
                 worker.schedule_named("schedule", script, every).await.expect("the node takes it");
                 emit(&Event::Scheduled(number));
             }
-            Command::Stop => {
-                node.stop().await.expect("the node stops cleanly");
-                if let Some(hasty) = hasty {
-                    hasty.stop().await.expect("the node stops cleanly");
-                }
-                return emit(&Event::Stopped);
-            }
+            Command::Stop => return true,
         }
     }
+    false
 }
 
 async fn run_client(node: Node, stream: u32, first: u32) {

@@ -72,7 +72,7 @@ fn a_growing_turn_waits_until_there_is_room() {
     admission.set_tables_used(16 * MIB);
     let mut waiting = pin!(admission.reserve(Class::Turn { growth: 1 }, 10));
     assert!(poll(waiting.as_mut()).is_pending());
-    admission.set_tables_used(16 * MIB / 100 * 98);
+    admission.set_tables_used(16 * MIB / 100 * 97);
     assert!(poll(waiting.as_mut()).is_pending());
     admission.set_tables_used(8 * MIB);
     assert!(poll(waiting).is_ready());
@@ -134,14 +134,14 @@ fn who_goes(waiting: &mut [Pin<Box<impl Future>>]) -> Vec<bool> {
 fn of_turns_that_grow_a_full_store_the_newest_goes_as_far_as_a_part_of_what_is_left() {
     let admission = admission(10);
     let growing = |growth| admission.reserve(Class::Turn { growth }, growth);
-    admission.set_tables_used(16 * MIB / 100 * 98);
+    admission.set_tables_used(16 * MIB / 100 * 97);
     let mut all: Vec<_> = [100, 200, 100_000].into_iter().map(|growth| Box::pin(growing(growth))).collect();
     for waiting in &mut all {
         assert!(poll(waiting.as_mut()).is_pending());
     }
     let shrinks = admission.try_reserve(Class::Turn { growth: 0 }, 100_000);
     drop(shrinks.expect("what makes room passes"));
-    // 2 % are left, of which a turn may take a quarter: the newest is too large.
+    // 1 % is left, of which a turn may take a quarter: the newest is too large.
     admission.set_tables_used(16 * MIB / 100 * 96);
     assert_eq!(who_goes(&mut all), [false, true, false]);
     drop(all.remove(1));

@@ -157,6 +157,8 @@ async fn a_message_that_cannot_be_read_stops_its_lane_and_what_came_before_is_ke
     logs::line(&scene.west_name, "message not taken", "a message cannot be read").await;
     conversation.acknowledged(scene.lane(), scene.messages[0].sequence).await;
     assert_eq!(logs::lines(&scene.west_name, "peer refused").len(), 0, "the link goes on");
+    // It is acknowledged when it is durable, which is before its turn.
+    soon("it drains", scene.west.drained()).await.unwrap();
     assert_eq!(scene.log().await.count, 1);
     drop(conversation);
     scene.behaves(1).await;

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use everpost::Node;
+use everpost::{Micros, Node};
 use everpost_tests::cluster::Authority;
 use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, settled, stop};
@@ -64,7 +64,7 @@ impl Scene {
 }
 
 fn issue(authority: &Authority, name: &str, valid: Option<Duration>) -> [PathBuf; 3] {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let since_1970 = Duration::from_micros(Micros::now().0);
     let files = authority.issue(name, |params| {
         if let Some(valid) = valid {
             params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + valid;
@@ -98,7 +98,7 @@ async fn a_certificate_that_was_renewed_in_time_links_after_the_old_one_has_expi
         logs::line(name, "certificate renewed", "").await;
     }
     for (old, name) in olds.iter().zip(&names) {
-        eventually("it has expired", || old.check(name, SystemTime::now()).is_err()).await;
+        eventually("it has expired", || old.check(name, Micros::now().into()).is_err()).await;
     }
     scene.link_anew(&both).await;
     stop(nodes).await;

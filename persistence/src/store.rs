@@ -223,8 +223,24 @@ impl Store {
     ///
     /// Damage to one of these records, or a store that is closed.
     pub fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        add(&self.inner.shared.counters.records_read, keys.len());
-        self.inner.shared.overlay.records(keys)
+        self.records_while(keys, |_| true)
+    }
+
+    /// As [`Store::records`], up to the first of which `admit` says that there is no room for so many bytes. It is asked for each
+    /// record that there is, in order, before that is copied into memory; what is returned ends before the one that it
+    /// refuses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::records`].
+    pub fn records_while(
+        &self,
+        keys: &[Key],
+        admit: impl FnMut(usize) -> bool,
+    ) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let records = self.inner.shared.overlay.records_while(keys, admit)?;
+        add(&self.inner.shared.counters.records_read, records.len());
+        Ok(records)
     }
 
     /// Visits every durable record of a table in key order, as of one moment, until `visit` breaks. Meant for the

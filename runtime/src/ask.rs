@@ -216,6 +216,7 @@ pub(crate) async fn join_waiting(
                 if inner.rules.contains(position) {
                     inner.asks.add(&core.gate, position, waiter);
                     core.quarantine.admit(mailbox.id(), position);
+                    inner.await_message(position);
                     inner.ring(&mailbox);
                     return Ok(None);
                 }

@@ -24,8 +24,10 @@ pub struct NodeConfig {
     /// How long an activation stays in memory with nothing to do. Too small loads states again and again; too large
     /// keeps memory for actors that nobody speaks to.
     pub idle_after: Duration,
-    /// How many activations may be idle in memory; past it an activation leaves as soon as it has nothing to do now. At work
-    /// there may be more.
+    /// How many activations may be in memory; further ones wait until some have left, which those that have nothing to do now do
+    /// at once for them. Who is asked from a turn and children of groups do not wait; and when none has left for a second, since
+    /// handlers wait for others perhaps, more are started, twice as many each time. Too small runs few handlers at a time, and
+    /// loads states again and again; too large takes the memory of as many states.
     pub activations_max: usize,
     /// How many messages may wait in one mailbox before sends from outside are held back. Turns are never held back.
     pub mailbox_messages_max: usize,
@@ -46,8 +48,10 @@ pub struct NodeConfig {
     /// The largest message in bytes, headers included. A larger one is refused at the sender. The default, 16 MiB, means less on
     /// a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store does not take is refused.
     pub message_bytes_max: usize,
-    /// How many bytes of waiting messages stay in memory, over all mailboxes; the others are read from the store when
-    /// their turn comes near, and cost 8 to 16 bytes each. Too small reads every message from the disk.
+    /// How many bytes of messages that wait or are in hand are in memory, over all mailboxes; the others are read from the store
+    /// when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where handlers that do not end have
+    /// more than this in hand, others wait for a second before more is read. Too small reads every message from the disk, and lets few be
+    /// in hand at a time.
     pub window_bytes_max: usize,
     /// How many messages may be owed to one other node before sends from outside are held back. Turns are never held back.
     /// Too small stops senders during a short outage of that node; too large takes disk, 48 bytes of memory each, and a

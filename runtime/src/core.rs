@@ -38,11 +38,11 @@ pub(crate) use self::commit::Finished;
 pub(crate) use self::depart::Outward;
 pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
 pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, notice_of, shortened};
-pub(crate) use self::load::Activations;
 use self::load::{Counters, Load};
 pub(crate) use self::outlive::Outlived;
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 pub(crate) use self::withdraw::{LeftOutbox, OutwardBurial};
+use crate::activations::Activations;
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::alarm::Alarms;
@@ -72,6 +72,7 @@ use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
 use crate::waiter::{Outcome, Waiter};
 use crate::wheel::Wheel;
+use crate::window::Window;
 
 /// Of how many states it is told at a time that they are large.
 const LARGE_STATES: usize = 64;
@@ -119,6 +120,7 @@ pub(crate) struct Core {
     pub(crate) timers: KeptTimers,
     pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
+    pub(crate) window: Window,
     pub(crate) kept_replies: KeptReplies,
     /// What the turns of this node have asked.
     pub(crate) asked: Register,
@@ -172,6 +174,7 @@ impl Core {
             name,
             directory: Directory::new(store.partitions()),
             activations: Arc::new(Activations::new(config.activations_max)),
+            window: Window::new(config.window_bytes_max),
             requests: Requests::new(config.idempotency_keys_max),
             shelf: Shelf::new(config.dead_letters_max, config.dead_letters_when_full),
             expiries: Expiries::default(),
@@ -338,8 +341,9 @@ impl Core {
         self.waiting() == 0 && self.cluster.owed() == 0 && newest <= self.store.durable()
     }
 
+    /// Whether a body stays in memory that is there already. Not while others wait for room to be read into.
     fn window_has_room(&self, bytes: usize) -> bool {
-        self.load.window_bytes.get().saturating_add(bytes) <= self.config.window_bytes_max
+        self.bytes_in_memory().saturating_add(bytes) <= self.config.window_bytes_max && !self.window.is_waited_for()
     }
 }
 

@@ -83,9 +83,11 @@
 extern crate self as everpost;
 
 mod activation;
+mod activations;
 mod actor;
 mod address;
 mod alarm;
+mod allowance;
 mod ask;
 mod attempts;
 mod budget;
@@ -147,6 +149,7 @@ mod waiter;
 mod wakers;
 mod watchdog;
 mod wheel;
+mod window;
 
 pub use everpost_macros::{Message, State};
 pub use everpost_persistence::{

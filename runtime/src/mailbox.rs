@@ -79,6 +79,9 @@ pub(crate) struct Inner {
     pub(crate) restarts: u32,
     /// The message that a handler is handing over to a holder right now: the handler's failure is its.
     pub(crate) holding: Option<Handover>,
+    /// The newest message that a turn or a trial waits for: as long as it is here, the activation and what that needs first must not
+    /// wait for others to leave.
+    awaited: Option<Position>,
     /// The sweep at which there was nothing to do any more: nothing waits, or nothing that may be handled yet.
     pub(crate) idle_since: u64,
 }
@@ -95,6 +98,8 @@ pub(crate) struct Handover {
 /// Whether someone is there to handle messages.
 pub(crate) enum Presence {
     Absent,
+    /// There is no place for an activation yet: it stands in the line for one.
+    Waiting,
     /// The supervisor was told to start an activation, or will be when a backoff is over.
     Starting,
     Running,
@@ -124,6 +129,7 @@ impl Mailbox {
             attendance: None,
             restarts: 0,
             holding: None,
+            awaited: None,
             idle_since: 0,
         };
         Self { address, partition, kind, inner: Mutex::new(inner), asking: AskingTurns::default() }
@@ -168,18 +174,44 @@ impl Inner {
     pub(crate) fn ring(&mut self, mailbox: &Arc<Mailbox>) {
         match self.presence {
             Presence::Absent if !self.has_work(mailbox) => {}
-            Presence::Absent => {
-                if mailbox.kind.start(mailbox) {
-                    self.presence = Presence::Starting;
-                }
-            }
+            Presence::Absent => self.presence = mailbox.kind.start(mailbox, self.starts_in_any_case()),
+            // What was put into the line is found not to wait any more.
+            Presence::Waiting if self.starts_in_any_case() => self.presence = mailbox.kind.start(mailbox, true),
             // Of one that is about to end the supervisor sees that it was rung.
             Presence::Running | Presence::Stopping if !self.rung => {
                 self.rung = true;
                 self.wake();
             }
-            Presence::Running | Presence::Starting | Presence::Stopping => {}
+            Presence::Waiting | Presence::Running | Presence::Starting | Presence::Stopping => {}
         }
+    }
+
+    /// Somebody who has an activation, or for whom all others wait, cannot go on before this message is handled.
+    pub(crate) fn await_message(&mut self, position: Position) {
+        self.awaited = self.awaited.max(Some(position));
+    }
+
+    /// Whether such a message is here.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.is_some_and(|position| self.rules.contains(position))
+    }
+
+    /// There is a place for its activation, which was taken for it. False when it needs none any more.
+    pub(crate) fn start_at_last(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        if !matches!(self.presence, Presence::Waiting) {
+            return false;
+        }
+        self.presence = Presence::Absent;
+        let is_needed = self.has_work(mailbox) && mailbox.kind.start_at_place(mailbox);
+        if is_needed {
+            self.presence = Presence::Starting;
+        }
+        is_needed
+    }
+
+    /// Whether its activation waits for no other one to leave: somebody who is there waits for it, or it stays as long as its group.
+    fn starts_in_any_case(&self) -> bool {
+        self.attendance.is_some() || self.is_awaited()
     }
 
     /// Lets a waiting activation look around.
@@ -204,6 +236,10 @@ impl Inner {
     /// The actor becomes the child of a group, which has not started it yet.
     pub(crate) fn attend(&mut self, group: &str) {
         self.attendance = Some(Box::new(Attendance::of(group.to_owned())));
+        if matches!(self.presence, Presence::Waiting) {
+            // The group says when.
+            self.presence = Presence::Absent;
+        }
         self.wake();
     }
 

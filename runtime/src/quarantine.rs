@@ -178,7 +178,11 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
         tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         core.quarantine.look_again();
-        mailbox.lock().ring(&mailbox);
+        {
+            let mut inner = mailbox.lock();
+            inner.await_message(position);
+            inner.ring(&mailbox);
+        }
         if !has_had_its_trial(core, &mailbox, position).await? {
             tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it has run alone for a while, and goes on with all others");
             unfinished.push(mailbox.id());

@@ -13,9 +13,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, Begin, Loaded};
+use crate::activations::Activations;
 use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder};
 use crate::budget::Budget;
-use crate::core::{Activations, Core};
+use crate::core::Core;
 use crate::envelope::Header;
 use crate::expiry::Expiry;
 use crate::failure::Failure;
@@ -140,15 +141,23 @@ impl Kind {
         submit()
     }
 
-    /// Has an activation started. False when there is no supervisor: before the node wakes what waits, or while it stops.
-    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>) -> bool {
-        let Some((supervisor, activations)) = self.supervisor.get() else { return false };
-        activations.order();
-        let is_ordered = supervisor.cast(Order::Start(Arc::clone(mailbox))).is_ok();
-        if !is_ordered {
-            activations.ordered();
+    /// Has an activation started when there is a place for one, or in any case. There is none when there is no supervisor: before the
+    /// node wakes what waits, or while it stops.
+    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Presence {
+        let Some((_, activations)) = self.supervisor.get() else { return Presence::Absent };
+        if !activations.take_place(mailbox, in_any_case) {
+            Presence::Waiting
+        } else if self.start_at_place(mailbox) {
+            Presence::Starting
+        } else {
+            activations.return_place();
+            Presence::Absent
         }
-        is_ordered
+    }
+
+    /// The same at a place that was taken for it. False when there is no supervisor any more.
+    pub(crate) fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> bool {
+        self.supervisor.get().is_some_and(|(supervisor, _)| supervisor.cast(Order::Start(Arc::clone(mailbox))).is_ok())
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -260,8 +269,8 @@ impl<A: Actor> Supervisor<A> {
     ) -> Result<(), ActorProcessingErr> {
         match order {
             Order::Start(mailbox) if children.stopping => {
-                self.core.activations.ordered();
                 mailbox.lock().vacate();
+                self.core.activations.give_place_back();
             }
             Order::Start(mailbox) => self.start(myself, mailbox, children).await?,
             Order::Kill(mailbox) => children.kill(myself, &mailbox),
@@ -305,7 +314,6 @@ impl<A: Actor> Supervisor<A> {
         let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
         children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
         self.core.activations.enter();
-        self.core.activations.ordered();
         mailbox.lock().presence = Presence::Running;
         child.cast(Begin)?;
         Ok(())

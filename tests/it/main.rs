@@ -53,6 +53,7 @@ mod limits;
 mod links;
 mod logs;
 mod many_waiters;
+mod memory_bounds;
 mod messages;
 mod namesakes;
 mod network;

@@ -54,31 +54,35 @@ impl Overlay {
         Ok(())
     }
 
-    /// Reads records as of one moment; the tables are opened only if something is missing in memory.
-    pub(crate) fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        let mut missing = Vec::new();
-        let mut found = Vec::with_capacity(keys.len());
+    /// Reads records as of one moment, up to the first that `admit` refuses by its size; the tables are opened only if something is
+    /// missing in memory.
+    pub(crate) fn records_while(
+        &self,
+        keys: &[Key],
+        mut admit: impl FnMut(usize) -> bool,
+    ) -> Result<Vec<Option<Bytes>>, ReadError> {
         let tables: Tables;
-        let snapshot = {
+        let (known, snapshot) = {
             let layers = self.read();
-            for (index, key) in keys.iter().enumerate() {
-                found.push(match layers.get(key) {
-                    Known::Value(value) => Some(value),
-                    Known::Deleted => None,
-                    Known::Unknown => {
-                        missing.push(index);
-                        None
-                    }
-                });
-            }
+            let known: Vec<Known> = keys.iter().map(|key| layers.get(key)).collect();
             tables = layers.tables()?.clone();
-            if missing.is_empty() {
-                return Ok(found);
-            }
-            tables.snapshot()?
+            let is_missing = known.iter().any(|known| matches!(known, Known::Unknown));
+            (known, if is_missing { Some(tables.snapshot()?) } else { None })
         };
-        for index in missing {
-            found[index] = snapshot.get(&keys[index])?;
+        let mut found = Vec::with_capacity(keys.len());
+        for (key, known) in keys.iter().zip(known) {
+            found.push(match known {
+                Known::Value(value) if admit(value.len()) => Some(value),
+                Known::Value(_) => break,
+                Known::Deleted => None,
+                Known::Unknown => {
+                    let snapshot = snapshot.as_ref().expect("it was opened for what is missing");
+                    match snapshot.get_if(key, &mut admit)? {
+                        ControlFlow::Continue(record) => record,
+                        ControlFlow::Break(()) => break,
+                    }
+                }
+            });
         }
         Ok(found)
     }

@@ -1,7 +1,7 @@
 //! Reads the tables as of one moment.
 
 use std::borrow::Cow;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
@@ -28,6 +28,30 @@ impl<'a> Snapshot<'a> {
         let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
         let stored = database.get(&self.txn, &key.encode())?;
         stored.map(|stored| Ok(self.value(key, stored)?.into_owned().into())).transpose()
+    }
+
+    /// Reads a record, unless `admit` refuses it by its size; asked before it is copied.
+    pub(crate) fn get_if(
+        &self,
+        key: &Key,
+        admit: impl FnOnce(usize) -> bool,
+    ) -> Result<ControlFlow<(), Option<Bytes>>, ReadError> {
+        let Some(database) = self.tables.database(key.table()) else { return Ok(ControlFlow::Continue(None)) };
+        let (table, encoded) = (key.table(), key.encode());
+        let Some(stored) = database.get(&self.txn, &encoded)? else { return Ok(ControlFlow::Continue(None)) };
+        let stored = record::read(table.name(), &encoded, stored)?;
+        let bytes = match &stored {
+            Stored::Value(value) => value.len(),
+            Stored::Chunked(whole) => whole.length as usize,
+        };
+        if !admit(bytes) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let value = match stored {
+            Stored::Value(value) => value.to_vec(),
+            Stored::Chunked(whole) => self.join(table, &encoded, whole)?,
+        };
+        Ok(ControlFlow::Continue(Some(value.into())))
     }
 
     /// The records of a table in key order; what is stored there is for [`value`](Self::value) to read.

@@ -240,6 +240,7 @@ impl Core {
             inner.asks.add(&self.gate, position, Waiter::Contradicted { peer: Arc::clone(peer), id });
         }
         if keep_reply {
+            inner.await_message(position);
             self.question_waits(id, mailbox, position);
         }
         self.place(inner, mailbox, position, handling, envelope);

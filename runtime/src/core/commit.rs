@@ -164,6 +164,7 @@ impl Core {
     pub(super) fn taken_out(&self, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
         count::take(&mut inner.bytes, bytes);
         self.load.waiting.take(1);
+        self.made_room_in_window();
         if !inner.line.is_empty() {
             let room = self.mailbox_room(inner);
             inner.line.give(room);

@@ -15,6 +15,7 @@ impl Core {
     pub(crate) fn stop_intake(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.quarantine.look_again();
+        self.dismiss_readers();
     }
 
     /// From here on no link takes or sends anything.
@@ -72,6 +73,7 @@ impl Core {
             drop(inner);
             query::lose(questions);
         });
+        self.activations.close();
         self.dismiss_senders();
         self.cluster.peers().iter().for_each(|peer| peer.dismiss());
     }

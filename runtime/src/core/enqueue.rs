@@ -104,6 +104,7 @@ impl Core {
             inner.asks.add(&self.gate, position, waiter);
         }
         if let Some(Asking { mailbox: asking, asked }) = question {
+            inner.await_message(position);
             self.question_waits(asked.id(), &mailbox, position);
             self.quarantine.admit(mailbox.id(), position);
             self.asked.asked(asking, asked);

@@ -1,21 +1,47 @@
 //! Reading the store: it may wait for the disk, so it is done off the workers of the runtime.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use everpost_persistence::{Key, Position, ReadError};
+use everpost_persistence::{Key, Partition, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use super::Core;
 use crate::mailbox::Mailbox;
+use crate::window::Room;
+
+/// What was read.
+struct Bodies {
+    /// In the order asked for, up to the first for which there was no room; none where there is nothing in the store.
+    records: Vec<Option<Bytes>>,
+    /// The size of that one.
+    refused: Option<usize>,
+}
 
 impl Core {
     /// Reads bodies from the store into the window of a mailbox.
-    pub(crate) async fn load(&self, mailbox: &Mailbox, positions: Vec<Position>) -> Result<(), ActorProcessingErr> {
-        let (store, partition) = (self.store.clone(), mailbox.partition);
-        let read = move || {
-            let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
-            store.records(&keys).map(|bodies| (bodies, positions))
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        mailbox: &Mailbox,
+        positions: Vec<Position>,
+    ) -> Result<(), ActorProcessingErr> {
+        let (mut positions, mut room) = (positions, Room::none(self));
+        let bodies = loop {
+            let (core, partition) = (Arc::clone(self), mailbox.partition);
+            let in_any_case = mailbox.lock().is_awaited();
+            let bodies: Bodies;
+            let read = self.off_the_workers(move || core.read_bodies(partition, positions, room, in_any_case));
+            (bodies, positions, room) = read.await?;
+            match bodies.refused {
+                // None was read, and there is room for the first when it comes to it.
+                Some(bytes) if bodies.records.is_empty() => {
+                    if !room.take(bytes).await {
+                        return Ok(());
+                    }
+                }
+                Some(_) | None => break bodies.records,
+            }
         };
-        let (bodies, positions) = self.off_the_workers(read).await?;
         let mut inner = mailbox.lock();
         let mut loaded: Vec<(Position, Bytes)> = Vec::with_capacity(bodies.len());
         for (body, position) in bodies.into_iter().zip(positions) {
@@ -37,9 +63,38 @@ impl Core {
         inner.rules.loaded(loaded, |body| bytes += body.len());
         self.load.window_bytes.add(bytes);
         self.load.beyond_bytes.take(bytes);
+        drop(inner);
+        // In the window they are counted as there.
+        drop(room);
         // They were counted twice for a moment.
         self.give_room();
         Ok(())
+    }
+
+    /// Reads bodies as far as there is room for them in memory. `room` is what there is for the first already; without it that may be
+    /// read `in_any_case`.
+    fn read_bodies(
+        self: &Arc<Self>,
+        partition: Partition,
+        positions: Vec<Position>,
+        mut room: Room,
+        in_any_case: bool,
+    ) -> Result<(Bodies, Vec<Position>, Room), ReadError> {
+        let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
+        let (mut refused, mut is_first) = (None, true);
+        let records = self.store.records_while(&keys, |bytes| {
+            let is_taken = if !std::mem::take(&mut is_first) {
+                room.take_at_once(bytes)
+            } else if room.is_none() && in_any_case {
+                room.take_in_any_case(bytes);
+                true
+            } else {
+                !room.is_none() || room.take_at_once(bytes)
+            };
+            refused = (!is_taken).then_some(bytes);
+            is_taken
+        })?;
+        Ok((Bodies { records, refused }, positions, room))
     }
 
     /// Reads one record.

@@ -65,7 +65,7 @@ impl Core {
 
     /// Pauses or resumes an actor type on this node.
     pub(crate) async fn set_type_paused(
-        &self,
+        self: &Arc<Self>,
         kind: &Arc<Kind>,
         paused: Option<Paused>,
     ) -> Result<Position, AdmissionError> {
@@ -82,12 +82,14 @@ impl Core {
             ticket
         });
         if resumes {
+            let mut waiting = Vec::new();
             self.directory.for_each(|mailbox| {
-                let mut inner = mailbox.lock();
-                if Arc::ptr_eq(&mailbox.kind, kind) && !inner.is_idle() {
-                    inner.ring(&mailbox);
+                if Arc::ptr_eq(&mailbox.kind, kind) && !mailbox.lock().is_idle() {
+                    waiting.push(mailbox);
                 }
             });
+            let core = Arc::clone(self);
+            self.runtime.spawn(async move { core.rouse_all(waiting).await });
         }
         Ok(ticket)
     }

@@ -230,6 +230,26 @@ impl<B: Clone> Rules<B> {
         }
     }
 
+    /// Drops the bodies of messages that are in the store, except those that are in hand or held. They are loaded again when it is
+    /// their turn. Tells each body.
+    pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
+        let (queue, aside) = match self.in_hand {
+            Some(Source::Level(queue)) => (Some(queue), None),
+            Some(Source::Aside(moment, position)) => (None, Some((moment, position))),
+            None => (None, None),
+        };
+        let Self { normal, apart, .. } = self;
+        normal.leave_to_the_store(usize::from(queue == Some(Queue::default())), durable, &mut left);
+        if let Some(apart) = apart.as_deref_mut() {
+            for of in Queue::all().filter(|of| *of != Queue::default()) {
+                if let Some(level) = apart.made_level_mut(of) {
+                    level.leave_to_the_store(usize::from(queue == Some(of)), durable, &mut left);
+                }
+            }
+            apart.aside.leave_to_the_store(aside, durable, &mut left);
+        }
+    }
+
     /// The message in hand is done: its turn, or its move to the dead letters, was submitted.
     pub(crate) fn finished(&mut self) -> Finished<B> {
         let (position, body) = self.take_out();

@@ -23,6 +23,7 @@ use self::opening::once_free;
 use super::recover::{self, Recovered};
 use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, retention, sweep, watch};
+use crate::activations;
 use crate::actor::constants::{Unusable, unusable};
 use crate::actor::{Actor, Handlers};
 use crate::cluster::{Cluster, line_of};
@@ -328,6 +329,7 @@ async fn start(
         core.begin("retention", retention::retain(Arc::clone(&core))),
         core.begin("clocks", clocks::watch(Arc::clone(&core))),
         core.begin("watch", watch::watch(Arc::clone(&core))),
+        core.begin("activations", activations::keep_moving(Arc::clone(&core))),
         core.begin("wheel", wheel::turn(Arc::clone(&core))),
     ];
     let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };

@@ -9,10 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use everpost_persistence::{Key, MailboxId, Mark, Partition, Position, ReadError, Table};
-use tokio::time::timeout;
 
 pub(super) use self::unhandled::UnhandledMessages;
 use crate::address::{Address, partition_of};
@@ -24,11 +22,6 @@ use crate::quarantine::{Suspect, SuspectState, Suspects};
 use crate::state::address_of;
 use crate::timer;
 use crate::unhandled::Unhandled;
-
-/// How many mailboxes are woken although there is no room for them, because those before them take long.
-const WAKE_AT_A_TIME: usize = 256;
-/// How long it is waited for activations to leave. What they wait for may come of a mailbox that is not awake yet.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox would look for
 /// it elsewhere, and its place in the order of that mailbox is unknown.
@@ -95,18 +88,7 @@ pub(super) async fn wake_all(core: &Arc<Core>) {
             waiting.push(mailbox);
         }
     });
-    let _crowd = core.activations.crowd(waiting.len());
-    let mut uninvited = 0;
-    for mailbox in waiting {
-        if uninvited == 0 && timeout(PATIENCE, core.activations.have_room()).await.is_err() {
-            uninvited = WAKE_AT_A_TIME;
-        }
-        uninvited = uninvited.saturating_sub(1);
-        if core.is_stopping() {
-            return;
-        }
-        core.rouse(&mailbox);
-    }
+    core.rouse_all(waiting).await;
 }
 
 fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> {

@@ -67,6 +67,11 @@ impl<B: Clone> Apart<B> {
         }
     }
 
+    /// A queue, if it is here and was made.
+    pub(super) fn made_level_mut(&mut self, queue: Queue) -> Option<&mut Level<B>> {
+        if queue.is_for_holds && self.for_holds.is_none() { None } else { self.level_mut(queue) }
+    }
+
     /// A queue, made when it was not there; none for the ordinary one, which is elsewhere.
     pub(super) fn level_mut(&mut self, queue: Queue) -> Option<&mut Level<B>> {
         match queue {

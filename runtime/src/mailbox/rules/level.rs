@@ -92,6 +92,18 @@ impl<B: Clone> Level<B> {
         Ok(())
     }
 
+    /// Drops bodies that are in the store, but not that of the message in hand, which is the first. Where not all of them are in
+    /// the store yet none is dropped: what has no body is behind what has.
+    pub(super) fn leave_to_the_store(&mut self, in_hand: usize, durable: Position, mut left: impl FnMut(&B)) {
+        if self.window.back().is_some_and(|(last, _)| *last <= durable) {
+            for (position, body) in self.window.drain(in_hand..).rev() {
+                left(&body);
+                self.beyond.push_front(position);
+            }
+            self.window.shrink_to_fit();
+        }
+    }
+
     /// Gives back memory that a long queue has left.
     pub(super) fn shrink(&mut self) {
         if self.beyond.len() < self.beyond.capacity() / 4 {

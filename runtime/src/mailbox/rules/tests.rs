@@ -18,6 +18,7 @@ enum Step {
     GiveBack { pick: usize, delay: u64 },
     Interrupt,
     Expire { every: u64, rest: u64 },
+    LeaveToTheStore,
     Pass { micros: u64 },
     Restart,
 }
@@ -35,6 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (any::<usize>(), 0u64..50).prop_map(|(pick, delay)| Step::GiveBack { pick, delay }),
         1 => Just(Step::Interrupt),
         1 => (1u64..5, 0u64..5).prop_map(|(every, rest)| Step::Expire { every, rest }),
+        1 => Just(Step::LeaveToTheStore),
         2 => (0u64..50).prop_map(|micros| Step::Pass { micros }),
         1 => Just(Step::Restart),
     ];
@@ -165,6 +167,7 @@ fn check(steps: Vec<Step>, early: bool) {
             }
             Step::Durable => oracle.durable = oracle.accepted,
             Step::Pass { micros } => oracle.now += micros,
+            Step::LeaveToTheStore => leave_to_the_store(&mut rules, &oracle),
             Step::Restart => restart(&mut rules, &mut oracle),
             Step::Expire { every, rest } => expire(&mut rules, &mut oracle, |position| position % every == rest),
             Step::Acknowledge { pick } | Step::GiveBack { pick, .. } => decide(&mut rules, &mut oracle, &step, pick),
@@ -177,6 +180,24 @@ fn check(steps: Vec<Step>, early: bool) {
             assert_eq!(rules.is_held(Position(message.position)), message.held.is_some());
         }
     }
+}
+
+/// Whatever is on the disk leaves memory, but not what is in hand or held.
+fn leave_to_the_store(rules: &mut Rules<u64>, oracle: &Oracle) {
+    let bodies = |rules: &Rules<u64>| rules.all().filter(|(_, body)| body.is_some()).count();
+    let (before, in_hand) = (bodies(rules), rules.in_hand().map(|(position, _)| position));
+    let mut left = 0;
+    rules.leave_to_the_store(Position(oracle.durable), |body| {
+        assert!(*body <= oracle.durable, "it is nowhere else");
+        assert!(in_hand != Some(Position(*body)) && !rules_hold(oracle, *body), "it is in use");
+        left += 1;
+    });
+    assert_eq!(bodies(rules), before - left);
+    assert_eq!(rules.in_hand().map(|(position, _)| position), in_hand);
+}
+
+fn rules_hold(oracle: &Oracle, position: u64) -> bool {
+    oracle.waiting.iter().any(|message| message.position == position && message.held.is_some())
 }
 
 /// Some messages leave, wherever they are.
@@ -236,6 +257,9 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
     assert!(rules.is_reordered() || position.0 == oracle.waiting[0].position, "{message:?} is not the first");
     assert_eq!((body, attempt), (position.0, message.failures.attempts + 1));
     assert_eq!(rules.in_hand(), Some((position, &body)));
+    if matches!(step, Step::Fail { .. } | Step::Interrupt) {
+        leave_to_the_store(rules, oracle);
+    }
     match step {
         Step::Fail { delay } => {
             let until = Steady(oracle.now + delay);

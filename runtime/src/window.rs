@@ -1,0 +1,177 @@
+//! Room for the bodies of messages that are read from the store: those in the windows of all mailboxes, and those on their way there,
+//! together have a bound in bytes.
+//!
+//! A body has room before it is read. Whoever finds none waits in a line, first come, first served; while somebody does, messages
+//! that are sent leave their bodies to the store. When that is for long, what fills the windows may not go: it waits behind a handler that
+//! does not end, in a mailbox that is paused, until a moment. Then every body that is not in hand or held is left to the store, which is
+//! read again when it is needed; and what is in hand and does not end lets more in, since it may wait for what is not there.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::allowance::Allowance;
+use crate::core::Core;
+use crate::count::Count;
+
+/// How long it is waited for room. What it is used for may wait for what has none.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So much there is in any case: what a few turns have in hand, however small the window.
+const BYTES_MIN: usize = 1 << 20;
+
+/// The bound of a node, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Window {
+    allowance: Mutex<Allowance>,
+    /// Bytes of bodies that are being read.
+    loading: Count,
+    /// How many wait for room. Looked at for every message that leaves.
+    waiting: AtomicUsize,
+    /// Whoever holds it is the first in the line.
+    first: tokio::sync::Mutex<()>,
+    /// Rung when room was made and somebody waits.
+    made: Notify,
+}
+
+/// Room for bodies that are being read, or about to be.
+pub(crate) struct Room {
+    core: Arc<Core>,
+    bytes: usize,
+}
+
+impl Window {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            allowance: Mutex::new(Allowance::new(bytes_max.max(BYTES_MIN))),
+            loading: Count::default(),
+            waiting: AtomicUsize::new(0),
+            first: tokio::sync::Mutex::default(),
+            made: Notify::new(),
+        }
+    }
+
+    /// Whether somebody waits for room. In the one order of all such steps and looks: whoever has made room before either sees who
+    /// waits, or is seen by them.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// Bodies have left memory: tells whoever waits for room.
+    pub(crate) fn made_room_in_window(&self) {
+        if self.window.is_waited_for() {
+            self.window.made.notify_one();
+        }
+    }
+
+    /// The node stops: whoever waits for room need not any more.
+    pub(crate) fn dismiss_readers(&self) {
+        self.window.made.notify_one();
+    }
+
+    /// Bytes of bodies in memory, and of those on their way there.
+    pub(crate) fn bytes_in_memory(&self) -> usize {
+        self.load.window_bytes.get().saturating_add(self.window.loading.get())
+    }
+}
+
+impl Room {
+    pub(crate) fn none(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core), bytes: 0 }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// So much more, for somebody who must not wait.
+    pub(crate) fn take_in_any_case(&mut self, bytes: usize) {
+        self.core.window.loading.add(bytes);
+        self.bytes += bytes;
+    }
+
+    /// So much more, if there is some and nobody waits for it.
+    pub(crate) fn take_at_once(&mut self, bytes: usize) -> bool {
+        !self.core.window.is_waited_for() && self.try_take(bytes)
+    }
+
+    /// So much more, as soon as there is some. False when the node stops before.
+    pub(crate) async fn take(&mut self, bytes: usize) -> bool {
+        let core = Arc::clone(&self.core);
+        let _waiting = Waits::new(&core);
+        let _first = core.window.first.lock().await;
+        while timeout(PATIENCE, self.once_made(bytes)).await.is_err() {
+            core.leave_bodies_to_the_store();
+            let mut allowance = core.window.lock();
+            let used = core.bytes_in_memory();
+            if !allowance.admits(used, bytes) {
+                allowance.raise(used, bytes);
+            }
+        }
+        !self.is_none()
+    }
+
+    async fn once_made(&mut self, bytes: usize) {
+        while !self.try_take(bytes) && !self.core.is_stopping() {
+            self.core.window.made.notified().await;
+        }
+    }
+
+    fn try_take(&mut self, bytes: usize) -> bool {
+        let core = Arc::clone(&self.core);
+        let mut allowance = core.window.lock();
+        // Under the lock, so that no two take the same.
+        let is_admitted = allowance.admits(core.bytes_in_memory(), bytes);
+        if is_admitted {
+            self.take_in_any_case(bytes);
+        }
+        is_admitted
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.core.window.loading.take(self.bytes);
+        self.core.made_room_in_window();
+    }
+}
+
+/// Somebody who waits for room, or has stopped waiting.
+struct Waits<'a>(&'a Core);
+
+impl<'a> Waits<'a> {
+    fn new(core: &'a Core) -> Self {
+        core.window.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(core)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.window.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Core {
+    /// Takes out of memory what need not be there: every body that is on the disk, and neither in hand nor held.
+    fn leave_bodies_to_the_store(&self) {
+        let durable = self.store.durable();
+        self.directory.for_each(|mailbox| {
+            let mut left = 0;
+            let mut inner = mailbox.lock();
+            inner.rules.leave_to_the_store(durable, |body| left += body.len());
+            // First where it comes to, so that the node is never emptier than it is.
+            self.load.beyond_bytes.add(left);
+            self.load.window_bytes.take(left);
+        });
+        self.made_room_in_window();
+    }
+}

@@ -80,7 +80,7 @@ async fn whichever_call_fails_the_process_ends_by_name_and_nothing_acknowledged_
     }
     let failed: usize = ends.values().sum();
     eprintln!("{calls} calls, {points} points, {failed} of them failed: {ends:?}");
-    assert!(failed * 2 > points, "too little has failed");
+    assert!(failed * 5 > points, "too little has failed");
 }
 
 /// One life of the process, to its end.

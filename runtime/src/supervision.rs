@@ -51,7 +51,7 @@ pub(crate) struct Kind {
 }
 
 /// Makes a question of what another node has sent, or hands that back.
-type QuestionFromAway = Box<dyn Fn(AwayQuestion) -> Result<Box<dyn Open>, AwayQuestion> + Send + Sync>;
+type QuestionFromAway = Box<dyn Fn(AwayQuestion) -> Box<dyn Open> + Send + Sync>;
 
 /// A state that is loaded and dropped.
 type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -70,8 +70,8 @@ impl Kind {
     pub(crate) fn new<A: Actor>(handlers: &Arc<Handlers<A>>) -> Self {
         let asked = Arc::clone(handlers);
         let question_from_away: QuestionFromAway = Box::new(move |question| {
-            let Some(make) = asked.answer(&question.name) else { return Err(question) };
-            Ok(Box::new(make(question)))
+            let make = asked.answer(&question.name).expect("the caller has looked whether it is answered");
+            Box::new(make(question))
         });
         Self {
             name: A::TYPE,
@@ -96,8 +96,8 @@ impl Kind {
         self.questions.contains(question)
     }
 
-    /// A question of another node, which is read where it is answered; hands it back when there is no such question.
-    pub(crate) fn question(&self, question: AwayQuestion) -> Result<Box<dyn Open>, AwayQuestion> {
+    /// A question of another node that is answered here. It is read where that is done.
+    pub(crate) fn question(&self, question: AwayQuestion) -> Box<dyn Open> {
         (self.question_from_away)(question)
     }
 

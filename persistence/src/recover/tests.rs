@@ -30,8 +30,8 @@ fn make(folder: &Path) -> Position {
 
 fn halves(folder: &Path) -> (Folder, Journal, Tables) {
     let folder = Folder::lock(folder).unwrap();
-    let mut journal = Journal::open(&folder.journal(), MAP_BYTES, 0).unwrap();
-    let (tables, _) = Tables::open(&folder.tables(), MAP_BYTES, 0).unwrap();
+    let mut journal = Journal::open(&folder.journal(), MAP_BYTES).unwrap();
+    let (tables, _) = Tables::open(&folder.tables(), MAP_BYTES).unwrap();
     journal.replay(tables.applied().unwrap(), |_, _| Ok(())).unwrap();
     (folder, journal, tables)
 }

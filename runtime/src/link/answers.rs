@@ -62,14 +62,10 @@ pub(super) fn put_again(core: &Core, peer: &Peer) {
 /// Puts a peer's question to an actor's state.
 fn put(core: &Core, question: AwayQuestion) {
     let address = question.address.clone();
-    let asked = match core.kinds.get(address.actor_type()) {
-        Some(kind) if matches!(core.owner(&address), Owner::Here) => {
-            kind.question(question).map(|question| (kind, question))
+    match core.kinds.get(address.actor_type()) {
+        Some(kind) if matches!(core.owner(&address), Owner::Here) && kind.answers(&question.name) => {
+            core.put_question(&address, kind, kind.question(question));
         }
-        _ => Err(question),
-    };
-    match asked {
-        Ok((kind, question)) => core.put_question(&address, kind, question),
-        Err(question) => question.answer.give(Err(NoAnswer::NotHandled)),
+        _ => question.answer.give(Err(NoAnswer::NotHandled)),
     }
 }

@@ -43,7 +43,7 @@ fn flat(what: &str, mut once: impl FnMut()) {
     let before = taken();
     (0..TIMES).for_each(|_| once());
     let grown = taken().saturating_sub(before);
-    println!("{what}: {grown} bytes");
+    eprintln!("{what}: {grown} bytes");
     assert!(grown < GROWTH_MAX, "{what}: {TIMES} times take {grown} bytes");
 }
 

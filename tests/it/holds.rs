@@ -297,6 +297,11 @@ async fn a_hold_that_is_given_back_or_dropped_outside_of_a_runtime_comes_back() 
     node.stop().await.unwrap();
 }
 
+async fn dropping(hold: Hold<Keeper>) -> Result<(), HoldError> {
+    drop(hold);
+    Ok(())
+}
+
 /// 64 holds that were given back there ended the mailbox: none of them came back, and no more may be held.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_as_may_be_held_are_decided_outside_of_a_runtime_and_the_mailbox_goes_on() {
@@ -306,8 +311,8 @@ async fn as_many_as_may_be_held_are_decided_outside_of_a_runtime_and_the_mailbox
         (|hold| Box::pin(hold.ack_and_send(Outcome(0))), false),
         (|hold| Box::pin(async move { hold.nack(Duration::ZERO, "not now").await }), true),
         (|hold| Box::pin(async move { hold.reject("not ever").await }), false),
-        (|hold| Box::pin(async move { hold.progress().map(|()| drop(hold)) }), true),
-        (|hold| Box::pin(async move { Ok(drop(hold)) }), true),
+        (|hold| Box::pin(async move { hold.progress() }), true),
+        (|hold| Box::pin(dropping(hold)), true),
     ];
     let folder = everpost_tests::folder();
     let (node, jobs) = start(folder.path()).await;

@@ -55,7 +55,7 @@ async fn start(folder: &Path) -> Node {
 async fn worked_off(node: &Node, before: u64, peak: &Peak) {
     until("it is worked off", LONG, async || node.statistics().handled == ADDRESSES * EACH).await;
     let more = peak.bytes() - before;
-    println!("{} MiB more at the peak", more / MIB);
+    eprintln!("{} MiB more at the peak", more / MIB);
     assert!(more < WINDOW + BESIDES, "{} MiB more, with a window of {} MiB", more / MIB, WINDOW / MIB);
     node.stop().await.unwrap();
 }

@@ -34,7 +34,7 @@ pub fn measure(test: &str, folder: &Path, environment: impl IntoIterator<Item = 
         .output()
         .expect("a process can be started");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    println!("{}", said(&output.stdout));
+    eprintln!("{}", said(&output.stdout));
     assert!(output.status.success(), "{test}: {}\n{}", said(&output.stdout), said(&output.stderr));
     assert!(said(&output.stdout).contains("1 passed"), "there is no test `{test}`");
 }

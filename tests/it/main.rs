@@ -61,7 +61,6 @@ mod new_builds;
 mod newcomers;
 mod numbers;
 mod orders;
-mod orders;
 mod outbox;
 mod outbox_expiry;
 mod panics;

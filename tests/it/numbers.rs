@@ -40,7 +40,7 @@ fn records(folder: &Path) -> Records {
 /// Writes to a store as a build would that has its own mind.
 fn write(folder: &Path, change: impl FnOnce(&mut everpost_persistence::Stage<'_>)) {
     let (store, _) = Store::open(folder, Config::default(), || ()).unwrap();
-    let permit = store.try_reserve(Class::Turn { grows: false }, 100_000).unwrap();
+    let permit = store.try_reserve(Class::Turn { growth: 0 }, 100_000).unwrap();
     store.submit(permit, change);
     store.close().unwrap();
 }

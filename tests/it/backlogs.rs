@@ -1,5 +1,7 @@
 //! Whatever a peer can make a node keep has a bound in bytes, and nobody honest is worse off for it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use everpost::Node;
@@ -16,7 +18,7 @@ use everpost_tests::{logs, records};
 use everpost_transport::link::{Data, Lane, Sequence};
 use tokio::task::JoinSet;
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// How much memory one peer may cost a node, with frames of 16 MiB: what is read and not finished, what waits to be written, what
 /// QUIC keeps, and what the allocator has not given back.
@@ -24,23 +26,26 @@ const A_PEER_BYTES_MAX: usize = 160 * MIB;
 
 const LONG: Duration = Duration::from_secs(900);
 
-/// More where random tests run more seeds than usual.
+/// Whether random tests run more seeds than usual.
+pub(crate) fn is_long() -> bool {
+    std::env::var("EVERPOST_TEST_SEEDS").is_ok_and(|seeds| seeds != "1")
+}
+
 fn questions() -> usize {
-    let is_long = std::env::var("EVERPOST_TEST_SEEDS").is_ok_and(|seeds| seeds != "1");
-    if is_long { 3_000 } else { 600 }
+    if is_long() { 3_000 } else { 600 }
 }
 
 /// The west in a process of its own, with the actors that are asked; the east, which is honest; and an empty seat in the north.
-struct Scene {
+pub(crate) struct Scene {
     net: Net,
     names: [String; 3],
-    east: Node,
-    west: Child,
+    pub(crate) east: Node,
+    pub(crate) west: Child,
     before: usize,
 }
 
 impl Scene {
-    async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         logs::keep();
         let names = ["east", "north", "west"].map(|place| format!("{name}-{place}"));
         let [east, north, west] = names.each_ref().map(String::as_str);
@@ -52,18 +57,24 @@ impl Scene {
         scene
     }
 
-    fn puppet(&self, streams: u8) -> Puppet {
+    pub(crate) fn puppet(&self, streams: u8) -> Puppet {
         let seat = self.net.seat(&self.names[1]);
         Puppet::with_streams(seat, &seat.identity, streams)
     }
 
-    async fn converse(&self, puppet: &Puppet) -> Conversation {
+    /// What whoever dials the west has to know: its name, its address, and the certificate of its authority.
+    pub(crate) fn west_for_strangers(&self) -> (String, SocketAddr, PathBuf) {
+        let seat = self.net.seat(&self.names[2]);
+        (seat.name.clone(), seat.listen, seat.identity[2].clone())
+    }
+
+    pub(crate) async fn converse(&self, puppet: &Puppet) -> Conversation {
         let west = &self.names[2];
         puppet.converse(west, self.net.seat(west).listen).await
     }
 
     /// The east is answered, by turns and by states.
-    async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&self) {
         let (worker, bulk) = (self.east.actor::<Worker>("east"), self.east.actor::<Bulk>("east"));
         soon("a turn replies", async { worker.ask(Script::new([])).await }).await.unwrap();
         // There may be no link yet when this is asked first.

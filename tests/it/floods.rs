@@ -18,7 +18,7 @@ use everpost_transport::hello::Line as TypeLine;
 const LINES_MAX: usize = 70;
 
 /// A client without a certificate, at this address of this machine.
-fn stranger(port_of: Ipv4Addr, authority: &std::path::Path) -> quinn::Endpoint {
+pub(crate) fn stranger(port_of: Ipv4Addr, authority: &std::path::Path) -> quinn::Endpoint {
     let mut roots = rustls::RootCertStore::empty();
     let pem = std::fs::read(authority).unwrap();
     let mut certificates =

@@ -82,6 +82,7 @@ mod requests;
 mod retries;
 mod schedules;
 mod settings;
+mod sieges;
 mod slow_paths;
 mod stop;
 mod storm;

@@ -121,7 +121,7 @@ struct Keeper;
 impl Subscriber for Keeper {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let is_wanted = *metadata.level() <= Level::INFO || !mines().is_empty();
-        metadata.is_event() && is_wanted && metadata.target().starts_with("everpost")
+        !metadata.is_span() && is_wanted && metadata.target().starts_with("everpost")
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -1,6 +1,7 @@
 //! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close. There is one stop of a node: a task of its own,
 //! which the first call sets off and every call waits for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use everpost_persistence::CommitError;
@@ -103,8 +104,9 @@ impl Node {
     pub(super) fn begin_stop(&self) -> Stopping {
         let begin = || {
             let (tell, stopping) = watch::channel(None);
-            let node = self.clone();
-            self.core.begin("stop", async move {
+            let (node, tell) = (self.clone(), Arc::new(tell));
+            // Whoever waits sees that nobody will tell when a panic is known to be the end of the node, and not before.
+            self.core.begin_with(Arc::clone(&tell), "stop", async move {
                 let outcome = node.run_stop().await;
                 tell.send_replace(Some(outcome));
             });

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use self::growers::{Grower, Growers};
 use crate::chunk;
 use crate::error::{AdmissionError, CommitError, Environment};
+use crate::ids::Position;
 use crate::limits::{GROWING, LAST, Limits, OUTSIDE, Share, UNIT_BYTES};
 use crate::overlay::Held;
 use crate::queue::CHANGE_BYTES;
@@ -28,9 +29,16 @@ pub enum Class {
     Outside,
     /// Work in progress.
     Turn {
-        /// How many bytes more it leaves behind than it removes. With any it waits above 95 % of either map, where one goes at
-        /// a time, the newest first; with none it always passes, since it is what makes room.
+        /// How many bytes more it leaves behind than it removes. With any it waits above 95 % of either map, and goes
+        /// after others from 93 % on; with none it always passes, since it is what makes room.
         growth: usize,
+    },
+    /// The same of a turn that handles a message. Of those that wait the one with the newest message goes first.
+    Message {
+        /// As of [`Class::Turn`].
+        growth: usize,
+        /// The message.
+        position: Position,
     },
 }
 
@@ -55,7 +63,7 @@ pub(crate) struct Admission {
     limits: Limits,
     turns: Semaphore,
     units: Semaphore,
-    /// Turns that wait above 95 %.
+    /// Turns that wait above 93 %.
     growers: Growers,
     journal_used: AtomicU64,
     tables_used: AtomicU64,
@@ -101,13 +109,13 @@ impl Admission {
         let units = self.units_of(bytes)?;
         let mut waiting = None;
         loop {
-            self.wait_for_store(class, &mut waiting).await?;
+            let is_next = self.wait_for_store(class, &mut waiting).await?;
             // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
             // it for long.
             let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
             let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
-            // The wait may have been long, and many may have waited for the same room.
-            match self.check_store(class, waiting.as_ref()) {
+            // The wait may have been long, and many may have waited for the same room; not whoever is next in line.
+            match if is_next { Ok(()) } else { self.check_store(class) } {
                 Ok(()) => {
                     turn.forget();
                     taken.forget();
@@ -121,7 +129,7 @@ impl Admission {
 
     /// Takes room if there is some.
     pub(crate) fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
-        self.check_store(class, None)?;
+        self.check_store(class)?;
         let units = self.units_of(bytes)?;
         let refuse = |error| match error {
             TryAcquireError::NoPermits => AdmissionError::QueueFull,
@@ -209,35 +217,41 @@ impl Admission {
         free
     }
 
+    /// Whether it was next in line: then nobody else grows the store before it has gone.
     async fn wait_for_store<'a>(
         &'a self,
         class: Class,
         waiting: &mut Option<Grower<'a>>,
-    ) -> Result<(), AdmissionError> {
-        let Class::Turn { growth: growth @ 1.. } = class else { return self.check_store(class, None) };
+    ) -> Result<bool, AdmissionError> {
+        let (growth, position) = match class {
+            Class::Turn { growth: growth @ 1.. } => (growth, Position(0)),
+            Class::Message { growth: growth @ 1.., position } => (growth, position),
+            Class::Outside | Class::Turn { .. } | Class::Message { .. } => {
+                return self.check_store(class).map(|()| false);
+            }
+        };
         if waiting.is_none() {
-            match self.check_store(class, None) {
+            match self.check_store(class) {
                 Err(full @ AdmissionError::StoreFull { .. }) => {
                     tracing::debug!(%full, growth, "a turn that would grow the store waits until there is room");
-                    *waiting = Some(Grower::join(self, growth));
+                    *waiting = Some(Grower::join(self, position, growth));
                 }
-                outcome => return outcome,
+                outcome => return outcome.map(|()| false),
             }
         }
         poll_fn(|context| {
-            if let Some(grower) = &waiting {
-                grower.listen(context);
-            }
-            match self.check_store(class, waiting.as_ref()) {
+            let Some(grower) = &waiting else { return Poll::Ready(self.check_store(class).map(|()| false)) };
+            grower.listen(context);
+            match self.check_store(class) {
+                Err(AdmissionError::StoreFull { .. }) if grower.may_go(self.room_to_grow()) => Poll::Ready(Ok(true)),
                 Err(AdmissionError::StoreFull { .. }) => Poll::Pending,
-                outcome => Poll::Ready(outcome),
+                outcome => Poll::Ready(outcome.map(|()| false)),
             }
         })
         .await
     }
 
-    /// `waiting` is the place of one that waits.
-    fn check_store(&self, class: Class, waiting: Option<&Grower<'_>>) -> Result<(), AdmissionError> {
+    fn check_store(&self, class: Class) -> Result<(), AdmissionError> {
         if self.turns.is_closed() {
             return Err(self.gone());
         }
@@ -252,12 +266,8 @@ impl Admission {
                 }
                 self.check_maps(OUTSIDE)
             }
-            Class::Turn { growth: 0 } => Ok(()),
-            Class::Turn { .. } => {
-                let full = self.check_maps(GROWING).err();
-                let may_go = || waiting.is_some_and(|waiting| waiting.may_go(self.room_to_grow()));
-                full.filter(|_| !may_go()).map_or(Ok(()), Err)
-            }
+            Class::Turn { growth: 0 } | Class::Message { growth: 0, .. } => Ok(()),
+            Class::Turn { .. } | Class::Message { .. } => self.check_maps(GROWING),
         }
     }
 
@@ -276,14 +286,16 @@ impl Admission {
         Ok(())
     }
 
-    /// By how much one turn may grow the store. Without a limit below 95 %; above, a part of what is left, so that those who need
+    /// By how much one turn may grow the store. Without a limit below 93 %; above, a part of what is left, so that those who need
     /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
     /// ever shrink otherwise.
     fn room_to_grow(&self) -> usize {
         if self.check_maps(GROWING).is_ok() {
             return usize::MAX;
         }
-        let left = |Usage { used, map, .. }| self.limits.usable(map, LAST).saturating_sub(used);
+        // A submission counts with a page of its own.
+        let used = |used: u64| used.saturating_add(self.limits.page_bytes);
+        let left = |usage: Usage| self.limits.usable(usage.map, LAST).saturating_sub(used(usage.used));
         let left = self.usage(LAST).map(left).into_iter().min().unwrap_or(0);
         usize::try_from(left).unwrap_or(usize::MAX) / LAST_PARTS
     }
@@ -346,7 +358,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// A turn takes one of so many equal parts of what is left above 95 %, at most.
+/// A turn takes one of so many equal parts of what is left from 93 % on, at most.
 const LAST_PARTS: usize = 4;
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ pub(crate) struct Share {
 
 /// Above this submissions from outside are refused.
 pub(crate) const OUTSIDE: Share = Share { percent: 80, pages_left: 96 };
-/// Above this turns that grow the store wait.
-pub(crate) const GROWING: Share = Share { percent: 95, pages_left: 80 };
-/// Above this they wait without exception; between the two one goes at a time.
-pub(crate) const LAST: Share = Share { percent: 97, pages_left: 64 };
+/// Above this turns that grow the store wait, and one goes at a time.
+pub(crate) const GROWING: Share = Share { percent: 93, pages_left: 80 };
+/// Above this they wait without exception.
+pub(crate) const LAST: Share = Share { percent: 95, pages_left: 64 };
 
 /// What the writer and the checkpointer keep to.
 #[derive(Debug, Clone)]

@@ -417,7 +417,7 @@ impl<A: Actor> Activation<A> {
         let records = record.as_ref().map(Bytes::len).into_iter().chain(kept_reply).chain(staged.timers.sizes());
         let puts = records.chain(staged.sends.iter().map(|send| send.envelope.len()));
         let replaced = record.as_ref().map(|_| loaded.record.bytes).filter(|bytes| *bytes > 0);
-        let class = growth::turn(puts, replaced.into_iter().chain([message_bytes]));
+        let class = growth::message(position, puts, replaced.into_iter().chain([message_bytes]));
         let permit = match self.core.store.reserve(class, bytes.all()).await {
             Ok(permit) => permit,
             Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {

@@ -1,9 +1,18 @@
 //! By how much a submission grows the store: what it leaves behind, less what it removes. Pure. A full store lets pass what does not
 //! grow it, so what comes out has to be true: a pipeline whose turns were all taken for growing would never drain.
 
-use everpost_persistence::{Class, footprint};
+use everpost_persistence::{Class, Position, footprint};
 
-/// The class of a submission that puts values of these sizes and removes, or replaces, values of those.
+/// The class of the turn of a message that puts values of these sizes and removes, or replaces, values of those, the message among them.
+pub(crate) fn message(
+    position: Position,
+    puts: impl IntoIterator<Item = usize>,
+    removes: impl IntoIterator<Item = usize>,
+) -> Class {
+    Class::Message { growth: sum(puts).saturating_sub(sum(removes)), position }
+}
+
+/// The same of any other submission.
 pub(crate) fn turn(puts: impl IntoIterator<Item = usize>, removes: impl IntoIterator<Item = usize>) -> Class {
     Class::Turn { growth: sum(puts).saturating_sub(sum(removes)) }
 }

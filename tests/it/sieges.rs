@@ -74,7 +74,10 @@ async fn besieged(name: &str, attack: impl AsyncFn(&Scene)) {
     }
     soon("it stops", east.stop()).await.unwrap();
     let most = causes.iter().max_by_key(|(_, lines)| **lines);
-    eprintln!("{name}: {} MiB, {answers} honest answers, the slowest after {slowest:?}, most lines {most:?}", memory / MIB);
+    eprintln!(
+        "{name}: {} MiB, {answers} honest answers, the slowest after {slowest:?}, most lines {most:?}",
+        memory / MIB
+    );
     assert!(answers > 0, "{name}: the honest peer was not answered once");
     assert!(memory < MEMORY_BYTES_MAX, "{name}: {} MiB", memory / MIB);
     let lines_max = LINES_AT_ONCE + usize::try_from(lasts().as_secs()).unwrap();
@@ -101,6 +104,7 @@ async fn frames_of_a_peer_that_are_damaged_at_random() {
             drop(conversation);
             puppet.run_again();
         }
+        puppet.endpoint.close().await;
     })
     .await;
 }
@@ -112,7 +116,9 @@ fn damaged(random: &mut Random) -> (Vec<u8>, bool) {
     let frame = match random.below(4) {
         0 => Frame::Acks(vec![Ack { lane, through: sequence, credit: random.below(u64::MAX) }]),
         1 => Frame::Note(vec![7; usize::try_from(random.below(200)).unwrap()].into()),
-        2 => Frame::Note(postcard::to_allocvec(&(5_u8, 1_u64, "bulk/x", "fetch", 1_u16, vec![1_u8; 9])).unwrap().into()),
+        2 => {
+            Frame::Note(postcard::to_allocvec(&(5_u8, 1_u64, "bulk/x", "fetch", 1_u16, vec![1_u8; 9])).unwrap().into())
+        }
         _ => Frame::Data(Data { lane, previous, sequence, flags: 0, body: vec![3; 60].into() }),
     };
     let is_control = !matches!(frame, Frame::Data(_));
@@ -137,6 +143,7 @@ async fn a_peer_that_asks_for_much_and_reads_it() {
             }
             assert_eq!(conversation.answers(16).await, 16);
         }
+        puppet.endpoint.close().await;
     })
     .await;
 }
@@ -150,6 +157,7 @@ async fn a_peer_that_never_reads() {
             conversation.ask(number, "bulk/deaf", &Fetch::of(MIB as u32)).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        puppet.endpoint.close().await;
     })
     .await;
 }
@@ -162,6 +170,7 @@ async fn a_peer_that_introduces_itself_with_new_stores_again_and_again() {
             puppet.hello.run.store = rand::random();
             drop(scene.converse(&puppet).await);
         }
+        puppet.endpoint.close().await;
     })
     .await;
 }

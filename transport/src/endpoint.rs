@@ -4,13 +4,14 @@ mod accept;
 mod intrusion;
 mod reach;
 mod socket;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use quinn::{AsyncUdpSocket, ConnectError, ConnectionError, Runtime, TokioRuntime, TransportErrorCode};
+use quinn::{AsyncUdpSocket, ConnectError, ConnectionError, Runtime, TransportErrorCode};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use self::accept::{Acceptor, GREETING, peer_of};
 pub use self::intrusion::{Intrusion, IntrusionReason};
 pub use self::reach::wrong_family;
+use self::tasks::Tasks;
 use crate::config::Settings;
 use crate::connection::close::{STOPPING, printable, words};
 use crate::connection::{CloseCode, Connection};
@@ -31,6 +33,7 @@ pub struct Endpoint {
     quic: std::sync::Mutex<Option<quinn::Endpoint>>,
     /// Gone when nobody uses the port any more.
     socket: Weak<dyn AsyncUdpSocket>,
+    tasks: Tasks,
     local: SocketAddr,
     /// How to dial, with the present certificate.
     client: std::sync::Mutex<quinn::ClientConfig>,
@@ -62,9 +65,10 @@ impl Endpoint {
 
         let system = |source| BindError::System { address: settings.listen, source };
         let socket = socket::bind(settings.listen)?;
-        let socket = TokioRuntime.wrap_udp_socket(socket).map_err(system)?;
+        let tasks = Tasks::default();
+        let socket = tasks.wrap_udp_socket(socket).map_err(system)?;
         let port = Arc::downgrade(&socket);
-        let runtime = Arc::new(TokioRuntime);
+        let runtime = Arc::new(tasks.clone());
         let quic = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime);
         let quic = quic.map_err(system)?;
         let local = quic.local_addr().map_err(system)?;
@@ -73,7 +77,7 @@ impl Endpoint {
         let acceptor = Acceptor::new(quic.clone(), peers.clone(), settings.clone(), sender);
         let acceptor = tokio::spawn(acceptor.run()).abort_handle();
         let (quic, accepted) = (std::sync::Mutex::new(Some(quic)), Mutex::new(accepted));
-        Ok(Self { quic, socket: port, local, client, peers, settings, accepted, acceptor })
+        Ok(Self { quic, socket: port, tasks, local, client, peers, settings, accepted, acceptor })
     }
 
     /// Uses another certificate, or authority, for all connections that begin from now on. Those that are there stay. The keys by which
@@ -152,8 +156,9 @@ impl Endpoint {
             tracing::debug!("closed without waiting for peers that do not answer");
         }
         drop(quic);
+        self.tasks.end();
         let freed = async {
-            // QUIC's own task lets go of the socket last, and tells nobody.
+            // QUIC's own tasks let go of the socket last, and tell nobody.
             while self.socket.strong_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use super::Admission;
+use crate::ids::Position;
 
-/// Who waits, by number, in the order in which they came.
+/// Who waits.
 #[derive(Debug, Default)]
 pub(super) struct Growers {
     line: Mutex<Line>,
@@ -18,9 +19,12 @@ pub(super) struct Growers {
 
 #[derive(Debug, Default)]
 struct Line {
-    newest: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    numbers: u64,
+    /// By message, and by the order in which they came.
+    waiting: BTreeMap<Place, Waiting>,
 }
+
+type Place = (Position, u64);
 
 #[derive(Debug)]
 struct Waiting {
@@ -31,7 +35,7 @@ struct Waiting {
 /// A place in line. Dropped, it is left, and somebody else may go.
 pub(super) struct Grower<'a> {
     admission: &'a Admission,
-    number: u64,
+    place: Place,
 }
 
 impl Growers {
@@ -61,28 +65,29 @@ impl Growers {
 }
 
 impl Line {
-    /// The newest of those that need no more than this: what a turn has sent is handled before other turns send more, so that chains of
-    /// messages come to an end, where they make room, instead of all of them growing by a step.
-    fn next(&mut self, room: usize) -> Option<(u64, &mut Waiting)> {
+    /// Of those that need no more than this the one with the newest message: what a turn has sent is newer than what waited when it ran,
+    /// and is handled before other turns send more. So chains of messages come to an end, where they make room, instead of all of
+    /// them growing by a step.
+    fn next(&mut self, room: usize) -> Option<(Place, &mut Waiting)> {
         let mut fitting = self.waiting.iter_mut().rev().filter(|(_, waiting)| waiting.growth <= room);
-        fitting.next().map(|(number, waiting)| (*number, waiting))
+        fitting.next().map(|(place, waiting)| (*place, waiting))
     }
 }
 
 impl<'a> Grower<'a> {
-    /// Stands in line with a submission that grows the store by so much.
-    pub(super) fn join(admission: &'a Admission, growth: usize) -> Self {
+    /// Stands in line with a submission that grows the store by so much, of the turn of this message.
+    pub(super) fn join(admission: &'a Admission, position: Position, growth: usize) -> Self {
         let mut line = admission.growers.lock();
-        line.newest += 1;
-        let number = line.newest;
-        line.waiting.insert(number, Waiting { growth, waker: None });
+        line.numbers += 1;
+        let place = (position, line.numbers);
+        line.waiting.insert(place, Waiting { growth, waker: None });
         admission.growers.is_used.store(true, Ordering::Relaxed);
-        Self { admission, number }
+        Self { admission, place }
     }
 
     /// Is woken from here on. Before it looks whether it may go: then it misses no change.
     pub(super) fn listen(&self, context: &Context<'_>) {
-        if let Some(waiting) = self.admission.growers.lock().waiting.get_mut(&self.number) {
+        if let Some(waiting) = self.admission.growers.lock().waiting.get_mut(&self.place) {
             waiting.waker = Some(context.waker().clone());
         }
         fence(Ordering::SeqCst);
@@ -90,7 +95,7 @@ impl<'a> Grower<'a> {
 
     /// Whether nobody goes before it while there is so much room for one.
     pub(super) fn may_go(&self, room: usize) -> bool {
-        self.admission.growers.lock().next(room).is_some_and(|(number, _)| number == self.number)
+        self.admission.growers.lock().next(room).is_some_and(|(place, _)| place == self.place)
     }
 }
 
@@ -98,7 +103,7 @@ impl Drop for Grower<'_> {
     fn drop(&mut self) {
         let growers = &self.admission.growers;
         let mut line = growers.lock();
-        line.waiting.remove(&self.number);
+        line.waiting.remove(&self.place);
         growers.is_used.store(!line.waiting.is_empty(), Ordering::Relaxed);
         drop(line);
         self.admission.wake();
@@ -107,6 +112,6 @@ impl Drop for Grower<'_> {
 
 impl fmt::Debug for Grower<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Grower").field(&self.number).finish()
+        f.debug_tuple("Grower").field(&self.place).finish()
     }
 }

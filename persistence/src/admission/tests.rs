@@ -131,23 +131,26 @@ fn who_goes(waiting: &mut [Pin<Box<impl Future>>]) -> Vec<bool> {
 }
 
 #[test]
-fn of_turns_that_grow_a_full_store_the_newest_goes_as_far_as_a_part_of_what_is_left() {
+fn of_turns_that_grow_a_full_store_that_of_the_newest_message_goes_as_far_as_a_part_of_what_is_left() {
     let admission = admission(10);
-    let growing = |growth| admission.reserve(Class::Turn { growth }, growth);
-    admission.set_tables_used(16 * MIB / 100 * 97);
-    let mut all: Vec<_> = [100, 200, 100_000].into_iter().map(|growth| Box::pin(growing(growth))).collect();
+    let growing =
+        |(position, growth)| admission.reserve(Class::Message { growth, position: Position(position) }, growth);
+    admission.set_tables_used(16 * MIB / 100 * 95);
+    let mut all: Vec<_> =
+        [(6, 100), (7, 200), (5, 100), (9, 100_000)].into_iter().map(|turn| Box::pin(growing(turn))).collect();
     for waiting in &mut all {
         assert!(poll(waiting.as_mut()).is_pending());
     }
     let shrinks = admission.try_reserve(Class::Turn { growth: 0 }, 100_000);
     drop(shrinks.expect("what makes room passes"));
-    // 1 % is left, of which a turn may take a quarter: the newest is too large.
-    admission.set_tables_used(16 * MIB / 100 * 96);
-    assert_eq!(who_goes(&mut all), [false, true, false]);
+    // 1 % is left, of which a turn may take a quarter: the one with the newest message is too large.
+    admission.set_tables_used(16 * MIB / 100 * 94);
+    assert_eq!(who_goes(&mut all), [false, true, false, false]);
     drop(all.remove(1));
-    assert_eq!(who_goes(&mut all), [true, false]);
-    drop(all.remove(0));
-    // Below 95 % whoever waits goes.
+    // One after the other: the second goes when the first has.
+    assert_eq!(who_goes(&mut all), [true, true, false]);
+    drop(all.drain(..2));
+    // Below 93 % whoever waits goes.
     admission.set_tables_used(16 * MIB / 100 * 90);
     assert_eq!(who_goes(&mut all), [true]);
 }

@@ -89,7 +89,7 @@ impl Core {
                 }
             });
             let core = Arc::clone(self);
-            self.runtime.spawn(async move { core.rouse_all(waiting).await });
+            self.begin("waker of a resumed type", async move { core.rouse_all(waiting).await });
         }
         Ok(ticket)
     }

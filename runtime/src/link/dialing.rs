@@ -122,8 +122,13 @@ impl Dialing {
                 Some(ended) = attempts.join_next_with_id() => ended,
                 () = &mut turn => return None,
             };
-            // One that was cut off has met the end of the runtime.
-            let Ok((id, Attempt { way, within, outcome })) = ended else { continue };
+            let (id, Attempt { way, within, outcome }) = match ended {
+                Ok(ended) => ended,
+                // The link itself fails of it, and is started anew by its supervisor.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // One that was cut off has met the end of the runtime.
+                Err(_) => continue,
+            };
             let patience = &mut self.ways[way].patience;
             match outcome {
                 Ok(connection) => {

@@ -31,7 +31,12 @@ pub(crate) async fn renew(links: Arc<Links>, mut identity: Identity) {
         tokio::time::sleep(LOOK_EVERY).await;
         let (reading, at) = (identity.clone(), Arc::clone(&links));
         // Files block.
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&at, &reading)).await else { return };
+        let read = match tokio::task::spawn_blocking(move || read(&at, &reading)).await {
+            Ok(read) => read,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime has ended.
+            Err(_) => return,
+        };
         match read {
             Ok(None) => {}
             Ok(Some(renewed)) => {

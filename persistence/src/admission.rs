@@ -51,6 +51,17 @@ pub struct Permit<'a> {
     units: u32,
 }
 
+/// What a submission holds of the queue.
+#[derive(Clone, Copy)]
+struct Own {
+    turns: usize,
+    units: u32,
+}
+
+impl Own {
+    const NOTHING: Self = Self { turns: 0, units: 0 };
+}
+
 /// How full one of the maps is, in bytes.
 struct Usage {
     which: Environment,
@@ -109,19 +120,24 @@ impl Admission {
         let units = self.units_of(bytes)?;
         let mut waiting = None;
         loop {
-            let is_next = self.wait_for_store(class, &mut waiting).await?;
+            let is_first = self.wait_for_store(class, &mut waiting).await?;
             // Turns first: whoever waits for bytes holds one turn, and others with little to say are not held up behind
             // it for long.
             let turn = self.turns.acquire().await.map_err(|_| self.gone())?;
             let taken = self.units.acquire_many(units).await.map_err(|_| self.gone())?;
-            // The wait may have been long, and many may have waited for the same room; not whoever is next in line.
-            match if is_next { Ok(()) } else { self.check_store(class) } {
+            // The wait may have been long, and many may have waited for the same room; not of whoever goes first.
+            let own = Own { turns: 1, units };
+            match if is_first { Ok(()) } else { self.check_store(class, own) } {
                 Ok(()) => {
                     turn.forget();
                     taken.forget();
                     return Ok(Permit { admission: self, units });
                 }
-                Err(AdmissionError::StoreFull { .. }) if class != Class::Outside => {}
+                Err(AdmissionError::StoreFull { .. }) if class != Class::Outside => {
+                    drop((turn, taken));
+                    // Others counted what it held.
+                    self.wake();
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -129,7 +145,7 @@ impl Admission {
 
     /// Takes room if there is some.
     pub(crate) fn try_reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
-        self.check_store(class)?;
+        self.check_store(class, Own::NOTHING)?;
         let units = self.units_of(bytes)?;
         let refuse = |error| match error {
             TryAcquireError::NoPermits => AdmissionError::QueueFull,
@@ -205,7 +221,7 @@ impl Admission {
     /// Whether submissions from outside are refused for want of room in a map. Then everything durable goes to the
     /// tables at once, since only that frees pages.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.is_disk_low() || self.check_maps(OUTSIDE).is_err()
+        self.is_disk_low() || self.check_maps(OUTSIDE, Own::NOTHING).is_err()
     }
 
     /// Looks how much of the disk is free. A system call; not for the way of a submission.
@@ -217,7 +233,7 @@ impl Admission {
         free
     }
 
-    /// Whether it was next in line: then nobody else grows the store before it has gone.
+    /// Whether it goes first of those in line: then nobody of them grows the store before it has taken its room.
     async fn wait_for_store<'a>(
         &'a self,
         class: Class,
@@ -227,11 +243,11 @@ impl Admission {
             Class::Turn { growth: growth @ 1.. } => (growth, Position(0)),
             Class::Message { growth: growth @ 1.., position } => (growth, position),
             Class::Outside | Class::Turn { .. } | Class::Message { .. } => {
-                return self.check_store(class).map(|()| false);
+                return self.check_store(class, Own::NOTHING).map(|()| false);
             }
         };
         if waiting.is_none() {
-            match self.check_store(class) {
+            match self.check_store(class, Own::NOTHING) {
                 Err(full @ AdmissionError::StoreFull { .. }) => {
                     tracing::debug!(%full, growth, "a turn that would grow the store waits until there is room");
                     *waiting = Some(Grower::join(self, position, growth));
@@ -240,10 +256,11 @@ impl Admission {
             }
         }
         poll_fn(|context| {
-            let Some(grower) = &waiting else { return Poll::Ready(self.check_store(class).map(|()| false)) };
+            let store = || self.check_store(class, Own::NOTHING);
+            let Some(grower) = &waiting else { return Poll::Ready(store().map(|()| false)) };
             grower.listen(context);
-            match self.check_store(class) {
-                Err(AdmissionError::StoreFull { .. }) if grower.may_go(self.room_to_grow()) => Poll::Ready(Ok(true)),
+            match store() {
+                Err(AdmissionError::StoreFull { .. }) if grower.goes(self.room_to_grow()) => Poll::Ready(Ok(true)),
                 Err(AdmissionError::StoreFull { .. }) => Poll::Pending,
                 outcome => Poll::Ready(outcome.map(|()| false)),
             }
@@ -251,7 +268,8 @@ impl Admission {
         .await
     }
 
-    fn check_store(&self, class: Class) -> Result<(), AdmissionError> {
+    /// `own` is what the submission itself holds of the queue: it must not keep itself out.
+    fn check_store(&self, class: Class, own: Own) -> Result<(), AdmissionError> {
         if self.turns.is_closed() {
             return Err(self.gone());
         }
@@ -264,10 +282,10 @@ impl Admission {
                         return Err(AdmissionError::DiskFull { free, headroom });
                     }
                 }
-                self.check_maps(OUTSIDE)
+                self.check_maps(OUTSIDE, own)
             }
             Class::Turn { growth: 0 } | Class::Message { growth: 0, .. } => Ok(()),
-            Class::Turn { .. } | Class::Message { .. } => self.check_maps(GROWING),
+            Class::Turn { .. } | Class::Message { .. } => self.check_maps(GROWING, own),
         }
     }
 
@@ -276,8 +294,8 @@ impl Admission {
         self.disk_free.load(Ordering::Relaxed) < self.disk_headroom
     }
 
-    fn check_maps(&self, share: Share) -> Result<(), AdmissionError> {
-        for Usage { which, used, map } in self.usage(share) {
+    fn check_maps(&self, share: Share, own: Own) -> Result<(), AdmissionError> {
+        for Usage { which, used, map } in self.usage(share, own) {
             if used > self.limits.usable(map, share) {
                 let used_percent = u8::try_from(u128::from(used) * 100 / u128::from(map.max(1))).unwrap_or(u8::MAX);
                 return Err(AdmissionError::StoreFull { used_percent, which });
@@ -290,22 +308,23 @@ impl Admission {
     /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
     /// ever shrink otherwise.
     fn room_to_grow(&self) -> usize {
-        if self.check_maps(GROWING).is_ok() {
+        if self.check_maps(GROWING, Own::NOTHING).is_ok() {
             return usize::MAX;
         }
         // A submission counts with a page of its own.
         let used = |used: u64| used.saturating_add(self.limits.page_bytes);
         let left = |usage: Usage| self.limits.usable(usage.map, LAST).saturating_sub(used(usage.used));
-        let left = self.usage(LAST).map(left).into_iter().min().unwrap_or(0);
+        let left = self.usage(LAST, Own::NOTHING).map(left).into_iter().min().unwrap_or(0);
         usize::try_from(left).unwrap_or(usize::MAX) / LAST_PARTS
     }
 
     /// How full the maps are. What is on its way counts in both: first it goes into the journal, then into the tables, where each
     /// change may cost a page of its own. For turns a map is no larger than the disk allows.
-    fn usage(&self, share: Share) -> [Usage; 2] {
+    fn usage(&self, share: Share, own: Own) -> [Usage; 2] {
         let Limits { queue_turns, queue_units, page_bytes, journal_map, tables_map, .. } = self.limits;
-        let turns = queue_turns.saturating_sub(self.turns.available_permits()) as u64;
-        let queued = ((queue_units as usize).saturating_sub(self.units.available_permits()) * UNIT_BYTES) as u64;
+        let turns = queue_turns.saturating_sub(self.turns.available_permits() + own.turns) as u64;
+        let units = (queue_units as usize).saturating_sub(self.units.available_permits() + own.units as usize);
+        let queued = (units * UNIT_BYTES) as u64;
         let changes = self.overlay_changes.load(Ordering::Relaxed);
         let journal = self.journal_used() + queued;
         let tables = self.tables_used() + self.overlay_bytes() + queued + (changes + turns) * page_bytes;

@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::MmapRaw;
@@ -205,6 +205,8 @@ impl Shared {
         let turn = || self.turns[slot].0.load(Ordering::Acquire);
         let (before, line) = (turn(), self.line(slot));
         let mark = mark(u64::from_be(line[0].load(Ordering::Acquire)), line)?;
+        // What was read of the line was read before this.
+        fence(Ordering::Acquire);
         (turn() == before).then_some(InHand { slot, turn: before, mark })
     }
 

@@ -34,8 +34,6 @@ pub(crate) struct Activations {
     is_crowded: AtomicBool,
     /// Rung when somebody joins the line.
     joined: Notify,
-    /// The node has ended.
-    is_over: AtomicBool,
 }
 
 /// Who waits for a place.
@@ -54,14 +52,13 @@ impl Activations {
             places: Mutex::new(Places::new(max)),
             is_crowded: AtomicBool::new(false),
             joined: Notify::new(),
-            is_over: AtomicBool::new(false),
         }
     }
 
     /// Takes a place for an activation that is to be started, or puts its mailbox, which is locked, into the line and returns false.
     pub(crate) fn take_place(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> bool {
         let mut places = self.lock();
-        if in_any_case || self.is_over() || places.has_room() {
+        if in_any_case || places.has_room() {
             places.take();
             return true;
         }
@@ -104,9 +101,8 @@ impl Activations {
     pub(crate) fn close(&self) {
         let waiting = {
             let mut places = self.lock();
-            self.is_over.store(true, Ordering::Relaxed);
             self.is_crowded.store(false, Ordering::Relaxed);
-            places.clear()
+            places.close()
         };
         for waiting in waiting {
             if let Waiting::Rousing(notify) = waiting {
@@ -120,7 +116,7 @@ impl Activations {
         let notify = Arc::new(Notify::new());
         {
             let mut places = self.lock();
-            if self.is_over() || places.has_room() {
+            if places.has_room() {
                 return;
             }
             self.join(places, Waiting::Rousing(Arc::clone(&notify)));
@@ -158,10 +154,6 @@ impl Activations {
                 None => return,
             }
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Places<Waiting>> {

@@ -1,7 +1,9 @@
 //! Catching panics.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use tokio::task::JoinError;
 
 /// Runs `code`, and says what its panic said if it ends in one. What `code` changed before stays changed, so it must be
 /// something that is not used any more, or that is right after half of a change too.
@@ -21,6 +23,15 @@ pub(crate) fn text_of(payload: Box<dyn Any + Send>) -> String {
         std::mem::forget(another);
     }
     text
+}
+
+/// What a task has returned; its panic goes on in whoever has waited for it. None of one that was cut off.
+pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> Option<T> {
+    match ended {
+        Ok(output) => Some(output),
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]

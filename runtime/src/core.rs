@@ -62,7 +62,7 @@ use crate::message::{Message, MessageId};
 use crate::quarantine::Quarantine;
 use crate::query::{self, Open};
 use crate::questions::Register;
-use crate::recurring::Recurring;
+use crate::recurring::{OfActors, Recurring};
 use crate::refusal::Refusal;
 use crate::request::{RequestKey, Requests};
 use crate::room::NodeLine;
@@ -116,7 +116,7 @@ pub(crate) struct Core {
     /// Troubles that are met again and again.
     pub(crate) recurring: Recurring,
     /// The same, of each actor by itself.
-    pub(crate) of_actors: Recurring<(&'static str, MailboxId)>,
+    pub(crate) of_actors: OfActors,
     pub(crate) timers: KeptTimers,
     pub(crate) wheel: Wheel,
     pub(crate) activations: Arc<Activations>,
@@ -189,7 +189,7 @@ impl Core {
             quarantine: Quarantine::default(),
             large_states: Mutex::new(Alarms::new(LARGE_STATES)),
             recurring: Recurring::new(),
-            of_actors: Recurring::new(),
+            of_actors: OfActors::new(),
             timers: KeptTimers::default(),
             wheel: Wheel::default(),
             kept_replies: KeptReplies::default(),
@@ -339,11 +339,6 @@ impl Core {
         let mut newest = Position(0);
         self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted));
         self.waiting() == 0 && self.cluster.owed() == 0 && newest <= self.store.durable()
-    }
-
-    /// Whether a body stays in memory that is there already. Not while others wait for room to be read into.
-    fn window_has_room(&self, bytes: usize) -> bool {
-        self.bytes_in_memory().saturating_add(bytes) <= self.config.window_bytes_max && !self.window.is_waited_for()
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use self::introduction::Introduced;
 pub(crate) use self::note::{Fate, NoAnswer, Note};
 pub(crate) use self::renewal::renew;
 pub(crate) use self::seat::{Holder, Seat};
-pub(crate) use self::supervision::{LinkOrder, supervise};
+pub(crate) use self::supervision::{LinkOrder, NAME as SUPERVISOR_NAME, supervise};
 pub(crate) use self::troubles::Troubles;
 use crate::config::LinkConfig;
 use crate::core::{ArrivalError, Core};

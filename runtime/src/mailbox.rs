@@ -79,9 +79,9 @@ pub(crate) struct Inner {
     pub(crate) restarts: u32,
     /// The message that a handler is handing over to a holder right now: the handler's failure is its.
     pub(crate) holding: Option<Handover>,
-    /// The newest message that a turn or a trial waits for: as long as it is here, the activation and what that needs first must not
-    /// wait for others to leave.
-    awaited: Option<Position>,
+    /// Messages that turns or a trial wait for: as long as one is here, the activation and what that needs first must not wait for others
+    /// to leave.
+    awaited: Vec<Position>,
     /// The sweep at which there was nothing to do any more: nothing waits, or nothing that may be handled yet.
     pub(crate) idle_since: u64,
 }
@@ -129,7 +129,7 @@ impl Mailbox {
             attendance: None,
             restarts: 0,
             holding: None,
-            awaited: None,
+            awaited: Vec::new(),
             idle_since: 0,
         };
         Self { address, partition, kind, inner: Mutex::new(inner), asking: AskingTurns::default() }
@@ -188,12 +188,13 @@ impl Inner {
 
     /// Somebody who has an activation, or for whom all others wait, cannot go on before this message is handled.
     pub(crate) fn await_message(&mut self, position: Position) {
-        self.awaited = self.awaited.max(Some(position));
+        self.awaited.retain(|awaited| self.rules.contains(*awaited));
+        self.awaited.push(position);
     }
 
     /// Whether such a message is here.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.awaited.is_some_and(|position| self.rules.contains(position))
+        self.awaited.iter().any(|position| self.rules.contains(*position))
     }
 
     /// There is a place for its activation, which was taken for it. False when it needs none any more.

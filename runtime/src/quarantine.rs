@@ -160,7 +160,20 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
         };
     }
     core.gate.durable(ticket).await?;
+    trials.order(core.store.epoch().counter, |(mailbox, position)| mailbox.lock().rules.is_tried_to_the_end(*position));
     Ok(trials)
+}
+
+impl Trials {
+    /// Those that run alone until they have ended come first, since after one that goes on beside others nobody is alone any more. For the
+    /// same reason another one is first at each start: one that computes for long must not keep the others from their trial.
+    fn order(&mut self, start: u64, is_tried_to_the_end: impl Fn(&(Arc<Mailbox>, Position)) -> bool) {
+        let count = self.messages.len() as u64;
+        if let Some(first) = start.checked_rem(count) {
+            self.messages.rotate_left(first as usize);
+        }
+        self.messages.sort_by_key(|trial| !is_tried_to_the_end(trial));
+    }
 }
 
 /// Tries each suspect alone, then lets everything run. States first: no message can run on one that kills the process.
@@ -173,8 +186,13 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             return Err(core.gate.ended());
         }
     }
-    let mut unfinished = Vec::new();
+    let mut unfinished = None;
     for (mailbox, position) in trials.messages {
+        if unfinished.is_some() {
+            // What happens from here on is nobody's doing alone: it is let go with all others.
+            acquit(core, &mailbox, position).await?;
+            continue;
+        }
         tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         core.quarantine.look_again();
@@ -185,14 +203,19 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
         }
         if !has_had_its_trial(core, &mailbox, position).await? {
             tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it has run alone for a while, and goes on with all others");
-            unfinished.push(mailbox.id());
+            unfinished = Some((Arc::clone(&mailbox), position));
         }
         acquit(core, &mailbox, position).await?;
     }
     // Only now: a message may be what makes of its state one that cannot be encoded. So may one that goes on.
-    for mailbox in trials.states.iter().filter(|mailbox| !unfinished.contains(&mailbox.id())) {
-        if let Some(ticket) = core.acquit_state(mailbox).await {
-            core.gate.durable(ticket).await?;
+    for mailbox in trials.states {
+        match &unfinished {
+            Some((busy, position)) if busy.id() == mailbox.id() => acquit_state_after(core, mailbox, *position),
+            _ => {
+                if let Some(ticket) = core.acquit_state(&mailbox).await {
+                    core.gate.durable(ticket).await?;
+                }
+            }
         }
     }
     core.quarantine.end();
@@ -200,13 +223,32 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     Ok(())
 }
 
+/// Takes the mark off a state when the turn has ended that goes on with it, beside all others: what it makes of the state may still be
+/// what cannot be encoded.
+fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position) {
+    let node = Arc::clone(core);
+    core.begin("trial of a state", async move {
+        let is_over = || {
+            let inner = mailbox.lock();
+            let is_in_hand = inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position);
+            !is_in_hand && inner.last_submitted <= node.store.durable()
+        };
+        if node.gate.until(is_over).await.is_ok() {
+            node.acquit_state(&mailbox).await;
+        }
+    });
+}
+
+/// Whether a suspect has ended, one way or another, durably.
+fn is_over(core: &Core, mailbox: &Mailbox, position: Position) -> bool {
+    let inner = mailbox.lock();
+    mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
+}
+
 /// Waits until a suspect has ended, one way or another: true; or has run alone for as long as it has to.
 async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -> Result<bool, NodeEnded> {
     // Its last turn, or its failure, is durable before the next suspect runs.
-    let settled = || {
-        let inner = mailbox.lock();
-        mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
-    };
+    let settled = || is_over(core, mailbox, position);
     let is_limited = !mailbox.lock().rules.is_tried_to_the_end(position);
     let mut alone_for = Duration::ZERO;
     while !is_limited || alone_for < ALONE_FOR {
@@ -232,7 +274,7 @@ async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<()
         }
         inner.rules.acquit(position).map_or(0, |failures| failures.encode().len())
     };
-    let Ok(permit) = core.store.reserve(growth::record(bytes), bytes).await else {
+    let Ok(permit) = core.store.reserve(growth::TRIAL, bytes).await else {
         return Ok(());
     };
     let ticket = {
@@ -250,7 +292,7 @@ async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<()
 
 /// None when the store takes nothing any more.
 async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, record: Bytes) -> Option<Position> {
-    let permit = core.store.reserve(growth::record(record.len()), record.len()).await.ok()?;
+    let permit = core.store.reserve(growth::TRIAL, record.len()).await.ok()?;
     let mut inner = mailbox.lock();
     let (ticket, ()) = core.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
     inner.last_submitted = ticket;
@@ -261,9 +303,8 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
-    let class = growth::turn([record.len()], [envelope.len()]);
-    let permit = core.store.reserve(class, record.len()).await.ok()?;
-    if let Some(times) = core.of_actors.met(("dead letter", mailbox.id())) {
+    let permit = core.store.reserve(growth::TRIAL, record.len()).await.ok()?;
+    if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
         tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     }
     // It cannot stay: it would be the next thing that the process dies of.

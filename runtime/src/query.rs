@@ -198,13 +198,15 @@ pub(crate) struct AwayQuestion {
     pub(crate) version: u16,
     pub(crate) payload: Vec<u8>,
     pub(crate) answer: AwayAnswer,
-    /// Counts it among the open ones.
-    pub(crate) permit: OwnedSemaphorePermit,
+    /// Counts it among the open ones of the node, unless it is put off: then it counts among those of its peer alone, which must not keep
+    /// out all others.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AwayQuestion {
     /// Lets it wait until there is room for its answer.
-    pub(crate) fn put_off(self) {
+    pub(crate) fn put_off(mut self) {
+        self.permit = None;
         let peer = Arc::clone(&self.answer.peer);
         peer.put_off(self);
     }
@@ -215,6 +217,8 @@ impl AwayQuestion {
 pub(crate) struct AwayAnswer {
     peer: Arc<Peer>,
     number: u64,
+    /// The conversation that it belongs to: the next process of the peer counts its questions anew.
+    conversation: u64,
     /// How many bytes its question has.
     bytes: usize,
     answer: Option<Result<Vec<u8>, NoAnswer>>,
@@ -227,7 +231,7 @@ impl AwayAnswer {
             peer.tell(Note::Answer { number, answer: Err(NoAnswer::Lost) });
             return None;
         }
-        Some(Self { peer: Arc::clone(peer), number, bytes, answer: None })
+        Some(Self { peer: Arc::clone(peer), number, conversation: peer.conversation(), bytes, answer: None })
     }
 
     /// Whether it may be made now.
@@ -251,7 +255,7 @@ impl AwayAnswer {
 impl Drop for AwayAnswer {
     fn drop(&mut self) {
         let answer = self.answer.take().unwrap_or(Err(NoAnswer::Lost));
-        self.peer.tell(Note::Answer { number: self.number, answer });
+        self.peer.tell_answer(self.conversation, self.number, answer);
         self.peer.was_answered(self.bytes);
     }
 }

@@ -9,6 +9,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use everpost_persistence::MailboxId;
 use tokio::time::Instant;
 
 use crate::alarm::Alarms;
@@ -33,6 +34,26 @@ impl<K: PartialEq> Recurring<K> {
     fn met_at(&self, kind: K, now: Instant) -> Option<u64> {
         let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         alarms.raise(kind, now).map(|said| said.times)
+    }
+}
+
+/// Troubles of actors, each kind of them by itself: many of one kind leave no other untold.
+#[derive(Debug)]
+pub(crate) struct OfActors {
+    pub(crate) failures: Recurring<MailboxId>,
+    pub(crate) letters: Recurring<MailboxId>,
+    pub(crate) pauses: Recurring<MailboxId>,
+    pub(crate) activations: Recurring<MailboxId>,
+}
+
+impl OfActors {
+    pub(crate) const fn new() -> Self {
+        Self {
+            failures: Recurring::new(),
+            letters: Recurring::new(),
+            pauses: Recurring::new(),
+            activations: Recurring::new(),
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl Supervised {
     /// The state is on trial after a death of the process: when it was in hand at that, and was on trial before, it died of it
     /// once more. True when that was the last time, and it is paused.
     pub(crate) fn suspect(&mut self, in_hand: bool, deaths_max: u32, now: Micros) -> bool {
-        let deaths = self.suspicion.map_or(0, |deaths| deaths + u32::from(in_hand));
+        let deaths = self.suspicion.map_or(0, |deaths| deaths.saturating_add(u32::from(in_hand)));
         let is_spent = deaths >= deaths_max;
         self.suspicion = (!is_spent).then_some(deaths);
         if is_spent {

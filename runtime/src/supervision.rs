@@ -203,6 +203,15 @@ pub(crate) async fn supervise<A: Actor>(
     Ok(ended)
 }
 
+/// The child that has ended, with its failure if it has failed; none if something else has happened.
+pub(crate) fn ended(event: SupervisionEvent) -> Option<(ActorId, Option<ActorProcessingErr>)> {
+    match event {
+        SupervisionEvent::ActorTerminated(child, ..) => Some((child.get_id(), None)),
+        SupervisionEvent::ActorFailed(child, error) => Some((child.get_id(), Some(error))),
+        SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => None,
+    }
+}
+
 struct Supervisor<A: Actor> {
     core: Arc<Core>,
     actor: Arc<A>,
@@ -250,12 +259,8 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         event: SupervisionEvent,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        let (child, failure) = match event {
-            SupervisionEvent::ActorTerminated(child, ..) => (child, None),
-            SupervisionEvent::ActorFailed(child, error) => (child, Some(error)),
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
-        };
-        self.core.watched(&self.name, async { self.has_ended(&myself, child.get_id(), failure, children) }).await;
+        let Some((child, failure)) = ended(event) else { return Ok(()) };
+        self.core.watched(&self.name, async { self.has_ended(&myself, child, failure, children) }).await;
         Ok(())
     }
 }
@@ -330,7 +335,7 @@ impl<A: Actor> Supervisor<A> {
         };
         // With a message in hand it is told as the failure of that.
         if in_hand.is_none() && held.is_none() {
-            if let Some(times) = self.core.of_actors.met(("activation failed", mailbox.id())) {
+            if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
                 tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             }
             self.core.restart_later(mailbox, error.to_string());

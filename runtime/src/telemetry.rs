@@ -144,15 +144,14 @@ pub(crate) fn log_failure(
     let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
     let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
     let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
-    let met = |event| core.of_actors.met((event, mailbox.id()));
     match reason {
         Some(reason) => {
-            if let Some(times) = met("dead letter") {
+            if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
                 tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
             }
         }
         None if attempt >= attempts_max.div_ceil(2) => {
-            if let Some(times) = met("handler failed") {
+            if let Some(times) = core.of_actors.failures.met(mailbox.id()) {
                 tracing::warn!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times, event = "handler failed", "it is tried again; half of its attempts are spent");
             }
         }

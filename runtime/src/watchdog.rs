@@ -4,7 +4,6 @@
 mod looks;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
@@ -95,6 +94,9 @@ fn find(core: &Core, mark: Mark) -> Option<Work> {
 fn in_hand(core: &Core, position: Position) -> Option<Work> {
     let mut found = None;
     core.directory.for_each(|mailbox| {
+        if found.is_some() {
+            return;
+        }
         let inner = mailbox.lock();
         let is_held = inner.holding.as_ref().is_some_and(|held| held.position == position);
         if is_held || inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
@@ -114,11 +116,5 @@ fn in_hand(core: &Core, position: Position) -> Option<Work> {
 impl Work {
     fn of(mailbox: &Mailbox, what: &'static str) -> Self {
         Self { actor: mailbox.address.clone(), what, kind: None, message_id: None }
-    }
-}
-
-impl fmt::Debug for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.what, self.actor)
     }
 }

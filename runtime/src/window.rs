@@ -81,6 +81,12 @@ impl Core {
     pub(crate) fn bytes_in_memory(&self) -> usize {
         self.load.window_bytes.get().saturating_add(self.window.loading.get())
     }
+
+    /// Whether a body stays in memory that is there already: by the setting alone, since it can be read again. Not while others wait for
+    /// room to be read into.
+    pub(crate) fn window_has_room(&self, bytes: usize) -> bool {
+        self.bytes_in_memory().saturating_add(bytes) <= self.config.window_bytes_max && !self.window.is_waited_for()
+    }
 }
 
 impl Room {

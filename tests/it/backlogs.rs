@@ -12,6 +12,7 @@ use everpost_tests::net::{Net, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::protocol::{Command, Event, Setup};
 use everpost_tests::puppet::{Conversation, Puppet};
+use everpost_tests::seeds::are_many;
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Step, Worker};
 use everpost_tests::{logs, records};
@@ -26,13 +27,8 @@ const A_PEER_BYTES_MAX: usize = 160 * MIB;
 
 const LONG: Duration = Duration::from_secs(900);
 
-/// Whether random tests run more seeds than usual.
-pub(crate) fn is_long() -> bool {
-    std::env::var("EVERPOST_TEST_SEEDS").is_ok_and(|seeds| seeds != "1")
-}
-
 fn questions() -> usize {
-    if is_long() { 3_000 } else { 600 }
+    if are_many() { 3_000 } else { 600 }
 }
 
 /// The west in a process of its own, with the actors that are asked; the east, which is honest; and an empty seat in the north.

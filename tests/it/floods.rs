@@ -1,7 +1,6 @@
 //! What others can make a node say is bounded, however often they come and whatever they say.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use everpost_tests::child::Child;
 use everpost_tests::logs::{self, Line};
@@ -14,28 +13,10 @@ use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Script, Step, Worker, workers_named};
 use everpost_transport::hello::Line as TypeLine;
 
+use crate::strangers::stranger;
+
 /// How many lines one kind of trouble may make within a minute, with some to spare.
 const LINES_MAX: usize = 70;
-
-/// A client without a certificate, at this address of this machine.
-pub(crate) fn stranger(port_of: Ipv4Addr, authority: &std::path::Path) -> quinn::Endpoint {
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = std::fs::read(authority).unwrap();
-    let mut certificates =
-        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(&pem);
-    roots.add(certificates.next().unwrap().unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"everpost/1".to_vec()];
-    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-    let mut endpoint = quinn::Endpoint::client((port_of, 0).into()).unwrap();
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-    endpoint
-}
 
 /// They once wrote 70,000 lines in 20 seconds.
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,14 @@ use std::time::Duration;
 use everpost::Receipt;
 use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::probe::Probe;
+use everpost_tests::seeds::are_many;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Quick, Script};
 
 /// A link used to keep 65,536 notes; what was above them was dropped, and its waiters with it. As many take a minute: they do when
 /// random tests are to run more seeds than usual. The rules that see to it are tested with more by themselves.
 fn messages() -> usize {
-    let is_long = std::env::var("EVERPOST_TEST_SEEDS").is_ok_and(|seeds| seeds != "1");
-    if is_long { 66_500 } else { 2_000 }
+    if are_many() { 66_500 } else { 2_000 }
 }
 
 const LONG: Duration = Duration::from_secs(1800);

@@ -40,7 +40,7 @@ async fn whatever_settings_are_accepted_a_workload_on_two_nodes_ends_with_the_sa
         let mut random = seed.random();
         let mut net = Net::new(&NODES);
         // What both sides must agree on.
-        let partitions = NonZeroU16::new(u16::try_from(number(&mut random, 1, 64)).unwrap().max(1)).unwrap();
+        let partitions = NonZeroU16::new(u16::try_from(number(&mut random, 1, 64)).unwrap()).unwrap();
         for name in NODES {
             let seat = net.seat_mut(name);
             seat.config = config(&mut random, partitions);
@@ -238,7 +238,7 @@ fn store(random: &mut Random, partitions: NonZeroU16) -> StoreConfig {
         checkpoint_bytes: size(random, 1, usual.checkpoint_bytes),
         checkpoint_age: time(random, usual.checkpoint_age),
         overlay_bytes_max: size(random, 2, usual.overlay_bytes_max),
-        reserve_disk_bytes: 0,
+        reserve_disk_bytes: number(random, 0, usual.reserve_disk_bytes),
         disk_headroom_bytes: 0,
     }
 }
@@ -247,7 +247,7 @@ fn link(random: &mut Random, usual: &LinkConfig) -> LinkConfig {
     LinkConfig {
         send_window_bytes: size(random, 1, usual.send_window_bytes),
         lane_window_bytes: size(random, 1, usual.lane_window_bytes),
-        streams: u8::try_from(number(random, 1, 64)).unwrap().clamp(1, 64),
+        streams: u8::try_from(number(random, 1, 64)).unwrap(),
         ..usual.clone()
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use everpost_tests::bulk::{Blob, Bulk, Fetch};
 use everpost_tests::protocol::{Command, Event};
-use everpost_tests::seeds::Random;
+use everpost_tests::seeds::{Random, are_many};
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Worker};
 use everpost_transport::Frame;
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 
-use crate::backlogs::{MIB, Scene, is_long};
-use crate::floods::stranger;
+use crate::backlogs::{MIB, Scene};
+use crate::strangers::stranger;
 
 /// What the besieged process may take in all.
 const MEMORY_BYTES_MAX: usize = 256 * MIB;
@@ -25,7 +25,7 @@ const MEMORY_BYTES_MAX: usize = 256 * MIB;
 const LINES_AT_ONCE: usize = 40;
 
 fn lasts() -> Duration {
-    if is_long() { Duration::from_secs(60) } else { Duration::from_secs(2) }
+    if are_many() { Duration::from_secs(60) } else { Duration::from_secs(2) }
 }
 
 /// How long the honest peer waited at most, and how often it was answered.
@@ -83,7 +83,7 @@ async fn besieged(name: &str, attack: impl AsyncFn(&Scene)) {
     let lines_max = LINES_AT_ONCE + usize::try_from(lasts().as_secs()).unwrap();
     assert!(most.is_none_or(|(_, lines)| *lines <= lines_max), "{name}: {causes:?}");
     // On a machine that does nothing else.
-    assert!(!is_long() || slowest < Duration::from_secs(1), "{name}: an honest answer took {slowest:?}");
+    assert!(!are_many() || slowest < Duration::from_secs(1), "{name}: an honest answer took {slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

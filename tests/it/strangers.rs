@@ -118,8 +118,19 @@ async fn a_valid_certificate_of_a_name_that_is_not_configured() {
 async fn no_certificate() {
     let scene = Scene::new("anonymous").await;
     let (west, address) = scene.west();
-    let mut roots = rustls::RootCertStore::empty();
     let [.., authority] = &scene.net.seat(west).identity;
+    let client = stranger(std::net::Ipv4Addr::LOCALHOST, authority);
+    if let Ok(connection) = soon("a handshake", client.connect(address, west).unwrap()).await {
+        // TLS alone is content before the other side has looked.
+        assert!(soon("it is refused", connection.accept_bi()).await.is_err());
+    }
+    scene.line("connection refused", "it has no certificate").await;
+    scene.end().await;
+}
+
+/// A client without a certificate, at this address of this machine.
+pub(crate) fn stranger(host: std::net::Ipv4Addr, authority: &std::path::Path) -> quinn::Endpoint {
+    let mut roots = rustls::RootCertStore::empty();
     let pem = std::fs::read(authority).unwrap();
     let mut certificates =
         <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(&pem);
@@ -132,14 +143,9 @@ async fn no_certificate() {
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"everpost/1".to_vec()];
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-    let config = quinn::ClientConfig::new(std::sync::Arc::new(crypto));
-    let client = quinn::Endpoint::client((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    if let Ok(connection) = soon("a handshake", client.connect_with(config, address, west).unwrap()).await {
-        // TLS alone is content before the other side has looked.
-        assert!(soon("it is refused", connection.accept_bi()).await.is_err());
-    }
-    scene.line("connection refused", "it has no certificate").await;
-    scene.end().await;
+    let mut endpoint = quinn::Endpoint::client((host, 0).into()).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
+    endpoint
 }
 
 /// A puppet that says a wrong hello is refused with these words, however often it comes.

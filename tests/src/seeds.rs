@@ -16,15 +16,28 @@ pub struct Seed {
 ///
 /// When the environment variables are no numbers.
 pub fn seeds(test: &'static str, count: u64) -> impl Iterator<Item = Seed> {
-    let number = |name: &str| {
-        let value = std::env::var(name).ok()?;
-        Some(value.parse::<u64>().unwrap_or_else(|_| panic!("{name} is `{value}`, which is no number")))
-    };
     let range = match number("EVERPOST_TEST_SEED") {
         Some(only) => only..only + 1,
-        None => 0..count * number("EVERPOST_TEST_SEEDS").unwrap_or(1),
+        None => 0..count * number(TIMES).unwrap_or(1),
     };
     range.map(move |value| Seed { test, value })
+}
+
+/// Whether random tests run more seeds than usual: then others may take longer too.
+///
+/// # Panics
+///
+/// As [`seeds`].
+#[must_use]
+pub fn are_many() -> bool {
+    number(TIMES).is_some_and(|times| times > 1)
+}
+
+const TIMES: &str = "EVERPOST_TEST_SEEDS";
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`, which is no number")))
 }
 
 impl Seed {

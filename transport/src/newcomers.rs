@@ -62,6 +62,13 @@ impl<K: Clone + Eq> Newcomers<K> {
         (self.last, gives_way)
     }
 
+    /// Whether so many have begun, from there or altogether, that whoever comes has to show first that it is there: nobody gives way to a
+    /// packet with an address that may be anybody's.
+    #[must_use]
+    pub fn are_many(&self, from: &K) -> bool {
+        self.len() >= self.strangers_max / 2 || self.begun_by(from) >= self.each_max.div_ceil(2)
+    }
+
     /// Somebody has ended what it began, in whichever way. One that has given way is not here any more.
     pub fn end(&mut self, number: u64) {
         self.begun.retain(|newcomer| newcomer.number != number);
@@ -85,6 +92,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn nobody_gives_way_to_one_that_has_not_shown_that_it_is_there() {
+        let mut newcomers = Newcomers::new(4, 64);
+        for _ in 0..100 {
+            if newcomers.are_many(&1) {
+                break;
+            }
+            assert_eq!(newcomers.begin(1, true).1, None);
+        }
+        assert!(newcomers.are_many(&1) && !newcomers.are_many(&2));
+        for from in 10.. {
+            if newcomers.are_many(&from) {
+                break;
+            }
+            assert_eq!(newcomers.begin(from, false).1, None);
+        }
+    }
 
     #[test]
     fn of_those_from_one_place_the_oldest_gives_way() {

@@ -1,5 +1,6 @@
 //! Turns that wait because they would make a full store fuller, and who of them goes next.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -20,11 +21,13 @@ pub(super) struct Growers {
 #[derive(Debug, Default)]
 struct Line {
     numbers: u64,
-    /// By message, and by the order in which they came.
+    /// By message, and for one message, or none, by the order in which they came: the last one here goes first.
     waiting: BTreeMap<Place, Waiting>,
+    /// Who goes now, but has not taken its room yet: nobody else does before that, or all of them would take the same room.
+    going: Option<Place>,
 }
 
-type Place = (Position, u64);
+type Place = (Position, Reverse<u64>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -69,6 +72,9 @@ impl Line {
     /// and is handled before other turns send more. So chains of messages come to an end, where they make room, instead of all of
     /// them growing by a step.
     fn next(&mut self, room: usize) -> Option<(Place, &mut Waiting)> {
+        if self.going.is_some() {
+            return None;
+        }
         let mut fitting = self.waiting.iter_mut().rev().filter(|(_, waiting)| waiting.growth <= room);
         fitting.next().map(|(place, waiting)| (*place, waiting))
     }
@@ -79,7 +85,7 @@ impl<'a> Grower<'a> {
     pub(super) fn join(admission: &'a Admission, position: Position, growth: usize) -> Self {
         let mut line = admission.growers.lock();
         line.numbers += 1;
-        let place = (position, line.numbers);
+        let place = (position, Reverse(line.numbers));
         line.waiting.insert(place, Waiting { growth, waker: None });
         admission.growers.is_used.store(true, Ordering::Relaxed);
         Self { admission, place }
@@ -93,9 +99,13 @@ impl<'a> Grower<'a> {
         fence(Ordering::SeqCst);
     }
 
-    /// Whether nobody goes before it while there is so much room for one.
-    pub(super) fn may_go(&self, room: usize) -> bool {
-        self.admission.growers.lock().next(room).is_some_and(|(place, _)| place == self.place)
+    /// Whether nobody goes before it while there is so much room for one. Then nobody does until it has left the line.
+    pub(super) fn goes(&self, room: usize) -> bool {
+        let mut line = self.admission.growers.lock();
+        if line.next(room).is_some_and(|(place, _)| place == self.place) {
+            line.going = Some(self.place);
+        }
+        line.going == Some(self.place)
     }
 }
 
@@ -104,6 +114,7 @@ impl Drop for Grower<'_> {
         let growers = &self.admission.growers;
         let mut line = growers.lock();
         line.waiting.remove(&self.place);
+        line.going.take_if(|going| *going == self.place);
         growers.is_used.store(!line.waiting.is_empty(), Ordering::Relaxed);
         drop(line);
         self.admission.wake();

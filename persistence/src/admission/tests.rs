@@ -154,3 +154,48 @@ fn of_turns_that_grow_a_full_store_that_of_the_newest_message_goes_as_far_as_a_p
     admission.set_tables_used(16 * MIB / 100 * 90);
     assert_eq!(who_goes(&mut all), [true]);
 }
+
+#[test]
+fn while_one_that_grows_a_full_store_waits_for_the_queue_nobody_else_takes_the_same_room() {
+    let admission = admission(10);
+    let growing =
+        |position| Box::pin(admission.reserve(Class::Message { growth: 25_000, position: Position(position) }, 25_000));
+    admission.set_tables_used(16 * MIB / 100 * 94);
+    let mut held: Vec<_> =
+        (0..10).map(|_| admission.try_reserve(Class::Turn { growth: 0 }, 0).expect("it makes room")).collect();
+    let (mut first, mut second) = (growing(5), growing(9));
+    assert!(poll(first.as_mut()).is_pending());
+    // There is room for one, which goes as soon as there is a turn in the queue.
+    assert!(poll(second.as_mut()).is_pending());
+    held.truncate(8);
+    let Poll::Ready(Ok(permit)) = poll(first.as_mut()) else { panic!("it was first") };
+    assert!(poll(second.as_mut()).is_pending());
+    held.clear();
+    drop(permit);
+    assert!(poll(second.as_mut()).is_ready());
+}
+
+/// It went round for ever: without its own turn and page there was room, and with them there was none.
+#[test]
+fn a_submission_does_not_keep_itself_out() {
+    let admission = admission(1);
+    let usable = admission.limits.usable(16 * MIB, GROWING);
+    admission.set_tables_used(usable - 100);
+    let held = admission.try_reserve(Class::Turn { growth: 0 }, 0).expect("it makes room");
+    let mut waiting = pin!(admission.reserve(Class::Turn { growth: 500 }, 500));
+    assert!(poll(waiting.as_mut()).is_pending());
+    drop(held);
+    assert!(poll(waiting).is_ready());
+}
+
+#[test]
+fn of_those_that_handle_no_message_the_first_goes_first() {
+    let admission = admission(10);
+    let growing = || Box::pin(admission.reserve(Class::Turn { growth: 100 }, 100));
+    admission.set_tables_used(16 * MIB / 100 * 96);
+    let mut all = [growing(), growing()];
+    assert_eq!(who_goes(&mut all), [false, false]);
+    admission.set_tables_used(16 * MIB / 100 * 94);
+    all.reverse();
+    assert_eq!(who_goes(&mut all), [false, true]);
+}

@@ -13,18 +13,21 @@ pub(super) struct Places<W> {
     waiting: VecDeque<W>,
     /// So many were told to leave and have not yet.
     leaving: usize,
-    /// How often somebody has left or gone in.
+    /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some may always leave,
+    /// which lets nobody in.
     moves: u64,
+    /// Nobody is waited for any more.
+    is_over: bool,
 }
 
 impl<W> Places<W> {
     pub(super) fn new(max: usize) -> Self {
-        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0 }
+        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
     }
 
     /// Whether there is a place for somebody who has just come.
     pub(super) fn has_room(&mut self) -> bool {
-        self.waiting.is_empty() && self.allowance.admits(self.used, 1)
+        self.is_over || (self.waiting.is_empty() && self.allowance.admits(self.used, 1))
     }
 
     /// A place is used from here on, whether there was one or not.
@@ -36,7 +39,6 @@ impl<W> Places<W> {
     pub(super) fn give_back(&mut self) {
         self.used = self.used.saturating_sub(1);
         self.leaving = self.leaving.saturating_sub(1);
-        self.moves += 1;
     }
 
     /// Joins the end of the line.
@@ -51,7 +53,7 @@ impl<W> Places<W> {
         next
     }
 
-    /// Nobody has left or gone in for a while: more may be there, since those that are may wait for those that are not.
+    /// Nobody has gone in for a while: more may be there, since those that are may wait for those that are not.
     pub(super) fn raise(&mut self) {
         self.leaving = 0;
         self.allowance.raise(self.used, 1);
@@ -78,8 +80,9 @@ impl<W> Places<W> {
         !self.waiting.is_empty()
     }
 
-    /// Nobody waits any more.
-    pub(super) fn clear(&mut self) -> VecDeque<W> {
+    /// Nobody waits any more, from here on.
+    pub(super) fn close(&mut self) -> VecDeque<W> {
+        self.is_over = true;
         std::mem::take(&mut self.waiting)
     }
 }
@@ -100,6 +103,22 @@ mod tests {
 
     fn all_next(places: &mut Places<u32>) -> Vec<u32> {
         std::iter::from_fn(|| places.next().inspect(|_| places.take())).collect()
+    }
+
+    /// Then nobody was let in, and nothing went on.
+    #[test]
+    fn who_starts_and_leaves_in_any_case_is_no_sign_that_something_goes_on() {
+        let mut places = Places::new(1);
+        assert!(come(&mut places, 0) && !come(&mut places, 1));
+        let before = places.moves();
+        for _ in 0..3 {
+            places.take();
+            places.give_back();
+            assert!(all_next(&mut places).is_empty());
+        }
+        assert_eq!(places.moves(), before);
+        places.give_back();
+        assert_eq!((all_next(&mut places), places.moves()), (vec![1], before + 1));
     }
 
     #[test]

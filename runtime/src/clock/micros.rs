@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{machine, micros};
@@ -17,6 +18,11 @@ impl Micros {
     #[must_use]
     pub fn now() -> Self {
         machine::wall()
+    }
+
+    /// As it is shown; none near the end of time.
+    pub(crate) fn timestamp(self) -> Option<Timestamp> {
+        i64::try_from(self.0).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok())
     }
 
     /// The moment `duration` later; stops at the end of time instead of wrapping.

@@ -33,6 +33,8 @@ const STORED_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     is_talking: bool,
+    /// How many conversations have begun.
+    conversations: u64,
     outcomes: VecDeque<(u128, Told)>,
     outcome_bytes: usize,
     /// Kept replies that are not needed any more. They may be lost.
@@ -73,6 +75,7 @@ impl Notes {
     /// A conversation begins. The peer asks for every outcome that it waits for; what is kept of them may still be told.
     pub(super) fn begin(&mut self) {
         self.is_talking = true;
+        self.conversations += 1;
         self.lose_volatile();
         self.changed.clear();
         self.full.clear();
@@ -116,6 +119,20 @@ impl Notes {
             }
         }
         true
+    }
+
+    /// Which conversation this is.
+    pub(super) fn conversation(&self) -> u64 {
+        self.conversations
+    }
+
+    /// Keeps the answer to a question of this conversation. One of another belongs to nobody: its number is that of another question now.
+    pub(super) fn push_answer(&mut self, conversation: u64, number: u64, answer: Result<Vec<u8>, NoAnswer>) {
+        if conversation == self.conversations {
+            self.push(Note::Answer { number, answer });
+        } else {
+            count::take(&mut self.answer_bytes, bytes_of_answer(&answer));
+        }
     }
 
     /// Keeps the outcome of a message whose reply the store has, in this conversation.
@@ -194,6 +211,12 @@ impl Notes {
             }
         }
         taken
+    }
+
+    /// Whether nothing is left to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { changed, volatile, outcomes, forgets, .. } = self;
+        changed.is_empty() && volatile.is_empty() && outcomes.is_empty() && forgets.is_empty()
     }
 
     /// Drops the oldest outcomes that are too many to be kept.

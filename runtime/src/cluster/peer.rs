@@ -135,6 +135,17 @@ impl Peer {
         let _ = self.keep(note);
     }
 
+    /// Which conversation this is.
+    pub(crate) fn conversation(&self) -> u64 {
+        lock(&self.notes).conversation()
+    }
+
+    /// Tells the answer to a question of this conversation, or nobody if that is over.
+    pub(crate) fn tell_answer(&self, conversation: u64, number: u64, answer: Answer) {
+        self.noting(|notes| notes.push_answer(conversation, number, answer));
+        self.news.notify_one();
+    }
+
     /// Whether the note is kept until it is told; one that is volatile only while there is a conversation.
     fn keep(&self, note: Note) -> bool {
         let is_kept = self.noting(|notes| notes.push(note));
@@ -222,13 +233,14 @@ impl Peer {
 
     /// Takes up to `notes_max` of what the peer is to be told and asked, and up to `bytes_max` bytes; a few more when mailboxes are
     /// full, and one at least.
-    pub(crate) fn take_notes(&self, notes_max: usize, bytes_max: usize) -> Vec<ToTell> {
-        let mut notes = self.noting(|notes| notes.take(notes_max, bytes_max));
-        let room = notes_max.saturating_sub(notes.len());
+    pub(crate) fn take_notes(&self, notes_max: usize, bytes_max: usize) -> (Vec<ToTell>, bool) {
+        let (mut taken, is_all) = self.noting(|notes| (notes.take(notes_max, bytes_max), notes.is_empty()));
+        let room = notes_max.saturating_sub(taken.len());
         if room > 0 {
-            notes.extend(self.pending.questions(room).into_iter().map(ToTell::Note));
+            taken.extend(self.pending.questions(room).into_iter().map(ToTell::Note));
         }
-        notes
+        let is_all = is_all && taken.len() < notes_max;
+        (taken, is_all)
     }
 
     /// A conversation begins. The peer is asked about everything of which `has_it` says that it has it.

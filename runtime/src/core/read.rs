@@ -7,6 +7,7 @@ use everpost_persistence::{Key, Partition, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use super::Core;
+use crate::caught::joined;
 use crate::mailbox::Mailbox;
 use crate::window::Room;
 
@@ -23,23 +24,23 @@ impl Core {
     pub(crate) async fn load(
         self: &Arc<Self>,
         mailbox: &Mailbox,
-        positions: Vec<Position>,
+        mut positions: Vec<Position>,
     ) -> Result<(), ActorProcessingErr> {
-        let (mut positions, mut room) = (positions, Room::none(self));
+        let mut room = Room::none(self);
         let bodies = loop {
             let (core, partition) = (Arc::clone(self), mailbox.partition);
             let in_any_case = mailbox.lock().is_awaited();
-            let bodies: Bodies;
             let read = self.off_the_workers(move || core.read_bodies(partition, positions, room, in_any_case));
-            (bodies, positions, room) = read.await?;
-            match bodies.refused {
+            let (Bodies { records, refused }, asked_for, taken) = read.await?;
+            (positions, room) = (asked_for, taken);
+            match refused {
                 // None was read, and there is room for the first when it comes to it.
-                Some(bytes) if bodies.records.is_empty() => {
+                Some(bytes) if records.is_empty() => {
                     if !room.take(bytes).await {
                         return Ok(());
                     }
                 }
-                Some(_) | None => break bodies.records,
+                Some(_) | None => break records,
             }
         };
         let mut inner = mailbox.lock();
@@ -116,10 +117,6 @@ impl Core {
         T: Send + 'static,
         R: FnOnce() -> Result<T, ReadError> + Send + 'static,
     {
-        match self.runtime.spawn_blocking(read).await {
-            Ok(read) => read,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(ReadError::Closed),
-        }
+        joined(self.runtime.spawn_blocking(read).await).unwrap_or(Err(ReadError::Closed))
     }
 }

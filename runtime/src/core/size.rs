@@ -50,7 +50,7 @@ impl Core {
             bytes_max: bytes_max as u64,
             setting: setting.to_owned(),
         };
-        if let Some(times) = self.of_actors.met(("paused", mailbox.id())) {
+        if let Some(times) = self.of_actors.pauses.met(mailbox.id()) {
             tracing::error!(node = %self.name, actor = %mailbox.address, bytes, bytes_max, setting, times, event = "paused", "{reason}");
         }
         supervised.paused = Some(Paused { reason, since: self.clock.wall().into() });

@@ -99,7 +99,7 @@ impl Core {
     pub(super) fn count_against_budget(&self, inner: &mut Inner, mailbox: &Mailbox, error: &str) -> (Key, Bytes) {
         let supervised = inner.supervised.get_or_insert_default();
         if supervised.failed(self.clock.now(), &mailbox.kind.budget, error)
-            && let Some(times) = self.of_actors.met(("paused", mailbox.id()))
+            && let Some(times) = self.of_actors.pauses.met(mailbox.id())
         {
             tracing::error!(node = %self.name, actor = %mailbox.address, error = %brief(&error), times, event = "paused", "the restart budget of the actor is spent: it keeps accepting and handles nothing until it is resumed");
         }
@@ -109,11 +109,11 @@ impl Core {
     /// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
     /// paused now; none when it could not be written down.
     pub(crate) async fn suspect_state(&self, mailbox: &Mailbox, in_hand: bool) -> Option<(Position, bool)> {
-        let permit = self.store.reserve(growth::record(SUSPICION_BYTES), SUSPICION_BYTES).await.ok()?;
+        let permit = self.store.reserve(growth::TRIAL, SUSPICION_BYTES).await.ok()?;
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.get_or_insert_default();
         let is_paused = supervised.suspect(in_hand, self.config.attempts_max, self.clock.wall());
-        if is_paused && let Some(times) = self.of_actors.met(("paused", mailbox.id())) {
+        if is_paused && let Some(times) = self.of_actors.pauses.met(mailbox.id()) {
             tracing::error!(node = %self.name, actor = %mailbox.address, times, event = "paused", "the process died of the state of the actor as often as it may: it keeps accepting, and its state is not loaded until it is resumed");
         }
         Some((self.keep_supervised(&mut inner, mailbox, permit), is_paused))
@@ -122,7 +122,7 @@ impl Core {
     /// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
     /// down, or was not suspected.
     pub(crate) async fn acquit_state(&self, mailbox: &Mailbox) -> Option<Position> {
-        let permit = self.store.reserve(Class::Turn { growth: 0 }, SUSPICION_BYTES).await.ok()?;
+        let permit = self.store.reserve(growth::TRIAL, SUSPICION_BYTES).await.ok()?;
         let mut inner = mailbox.lock();
         let supervised = inner.supervised.as_deref_mut()?;
         supervised.suspicion.take()?;

@@ -49,14 +49,17 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, questi
     }
     // The answer that is dropped tells that the question is lost.
     let Ok(permit) = Arc::clone(&core.questions).try_acquire_owned() else { return };
-    let question = AwayQuestion { address, name, version, payload, answer, permit };
+    let question = AwayQuestion { address, name, version, payload, answer, permit: Some(permit) };
     // Behind those that wait already.
     if peer.has_put_off() { question.put_off() } else { put(core, question) }
 }
 
 /// Puts questions again that had no room for their answers, as far as there is room now.
 pub(super) fn put_again(core: &Core, peer: &Peer) {
-    peer.to_be_put_again().into_iter().for_each(|question| put(core, question));
+    for mut question in peer.to_be_put_again() {
+        question.permit = Arc::clone(&core.questions).try_acquire_owned().ok();
+        put(core, question);
+    }
 }
 
 /// Puts a peer's question to an actor's state.

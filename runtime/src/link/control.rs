@@ -36,8 +36,7 @@ pub(super) async fn tell(
         producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(durable, credit, &mut acks);
         encode_acks(&mut buffer, &acks);
         acks.clear();
-        let notes = producer.peer.take_notes(NOTES_AT_A_TIME, NOTE_BYTES_AT_A_TIME);
-        let is_all = notes.is_empty();
+        let (notes, is_all) = producer.peer.take_notes(NOTES_AT_A_TIME, NOTE_BYTES_AT_A_TIME);
         for note in notes {
             let note = match note {
                 ToTell::Note(note) => note,
@@ -73,7 +72,7 @@ async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), 
 
 /// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
 async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
-    let reply = core.read_all(vec![key]).await.map_err(Ended::Outbox)?.pop().flatten();
+    let reply = core.read(key).await.map_err(Ended::Outbox)?;
     Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 

@@ -254,16 +254,13 @@ fn tell(peer: &Peer, id: MessageId, fate: Fate) {
 async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
     let (store, keys) = (core.store.clone(), keys[..keys.len().min(READ_AT_A_TIME)].to_vec());
     let read = move || {
-        let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
-        for key in &keys {
-            if bytes >= READ_BYTES_AT_A_TIME {
-                break;
-            }
-            let record = store.records(std::slice::from_ref(key))?.pop().flatten();
-            bytes += record.as_ref().map_or(0, bytes::Bytes::len);
-            records.push(record);
-        }
-        Ok(records)
+        let mut bytes = 0;
+        // The first one in any case.
+        store.records_while(&keys, |record_bytes| {
+            let is_taken = bytes < READ_BYTES_AT_A_TIME;
+            bytes += record_bytes;
+            is_taken
+        })
     };
     Ok(core.off_the_workers(read).await?)
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::introduction::{Introduced, introduce_in_time};
 use super::{Ended, Links};
+use crate::caught::joined;
 use crate::cluster::Peer;
 use crate::config::LinkConfig;
 
@@ -122,13 +123,8 @@ impl Dialing {
                 Some(ended) = attempts.join_next_with_id() => ended,
                 () = &mut turn => return None,
             };
-            let (id, Attempt { way, within, outcome }) = match ended {
-                Ok(ended) => ended,
-                // The link itself fails of it, and is started anew by its supervisor.
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // One that was cut off has met the end of the runtime.
-                Err(_) => continue,
-            };
+            // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the end of the runtime.
+            let Some((id, Attempt { way, within, outcome })) = joined(ended) else { continue };
             let patience = &mut self.ways[way].patience;
             match outcome {
                 Ok(connection) => {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::introduction::{Introduced, introduce_in_time, refuse};
 use super::{Ended, Holder, Links, answers};
 use crate::alarm::{Alarms, Said};
+use crate::caught::joined;
 use crate::cluster::Peer;
 use crate::core::Core;
 
@@ -56,22 +57,20 @@ impl Introductions {
 
     fn begin(&mut self, links: &Arc<Links>, connection: Connection) {
         while let Some(ended) = self.tasks.try_join_next() {
-            match ended {
-                Ok(number) => {
-                    self.begun.remove(&number);
-                    self.newcomers.end(number);
-                }
-                // The door itself fails of it, and is opened anew by its supervisor.
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // One that was aborted has given way.
-                Err(_) => {}
+            // Of a panic the door itself fails, and is opened anew by its supervisor. One that was aborted has given way.
+            if let Some(number) = joined(ended) {
+                self.begun.remove(&number);
+                self.newcomers.end(number);
             }
         }
         let Some(peer) = links.core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
             return connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
         };
         let (number, gives_way) = self.newcomers.begin(Arc::clone(&peer.name), true);
-        if let Some((older, task)) = gives_way.and_then(|number| self.begun.remove(&number)) {
+        if let Some((older, task)) = gives_way.and_then(|number| self.begun.remove(&number))
+            // One that was believed just now has the conversation.
+            && !task.is_finished()
+        {
             older.close(
                 CloseCode::Superseded,
                 "there are newer connections of this node, and it has not introduced itself",
@@ -117,9 +116,7 @@ async fn seat(core: &Core, peer: &Peer, mut newcomer: Introduced) {
     while let Some(contest) = peer.arrive(newcomer, core.clock.wall()) {
         let Process { from, presence } = contest.holder.process;
         if presence.is_shown().await {
-            let since =
-                i64::try_from(contest.holder.since.0).ok().and_then(|since| Timestamp::from_microsecond(since).ok());
-            let ended = Ended::NameTaken { from, since: since.unwrap_or_default() };
+            let ended = Ended::NameTaken { from, since: contest.holder.since.timestamp().unwrap_or(Timestamp::MAX) };
             let connection = &contest.newcomer.connection;
             peer.tell(answers::namesake(connection.remote()));
             peer.troubles().ended(&core.name, &peer.name, &refuse(connection, ended));

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Links;
 use crate::alarm::{Alarm, Said};
+use crate::caught::joined;
 
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -31,12 +32,9 @@ pub(crate) async fn renew(links: Arc<Links>, mut identity: Identity) {
         tokio::time::sleep(LOOK_EVERY).await;
         let (reading, at) = (identity.clone(), Arc::clone(&links));
         // Files block.
-        let read = match tokio::task::spawn_blocking(move || read(&at, &reading)).await {
-            Ok(read) => read,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime has ended.
-            Err(_) => return,
-        };
+        let read = tokio::task::spawn_blocking(move || read(&at, &reading)).await;
+        // Without one the runtime has ended.
+        let Some(read) = joined(read) else { return };
         match read {
             Ok(None) => {}
             Ok(Some(renewed)) => {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{Links, door, life};
 use crate::cluster::Peer;
+use crate::supervision::ended;
 use crate::telemetry::brief;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
@@ -95,13 +96,9 @@ impl ractor::Actor for Supervisor {
         event: SupervisionEvent,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        let (child, error) = match event {
-            SupervisionEvent::ActorTerminated(child, ..) => (child, None),
-            SupervisionEvent::ActorFailed(child, error) => (child, Some(error)),
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
-        };
+        let Some((child, error)) = ended(event) else { return Ok(()) };
         let core = &self.links.core;
-        core.watched(NAME, async { self.has_ended(&myself, child.get_id(), error, children) }).await;
+        core.watched(NAME, async { self.has_ended(&myself, child, error, children) }).await;
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ use super::{Node, Tasks, clocks, retention, sweep, watch};
 use crate::activations;
 use crate::actor::constants::{Unusable, unusable};
 use crate::actor::{Actor, Handlers};
+use crate::caught::joined;
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
@@ -189,10 +190,10 @@ impl NodeBuilder {
         let starting = tokio::spawn(self.start_for(told).in_current_span());
         match started.await {
             Ok(started) => started.map(Unclaimed::claim),
-            Err(_) => match starting.await {
-                Err(end) if end.is_panic() => std::panic::resume_unwind(end.into_panic()),
-                _ => Err(NodeEnded::RuntimeGone.into()),
-            },
+            Err(_) => {
+                joined(starting.await);
+                Err(NodeEnded::RuntimeGone.into())
+            }
         }
     }
 
@@ -366,7 +367,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         core.note_apart();
         let supervised = link::supervise(Arc::clone(links)).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        node.tasks.set_links(supervisor, core.watch_supervisor("supervisor of the links".to_owned(), ended));
+        node.tasks.set_links(supervisor, core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), ended));
     }
     node.tasks.add_background(core.begin("timers", fire_timers(Arc::clone(core))));
     node.tasks.add_background(core.begin("expiry", expire_messages(Arc::clone(core))));

@@ -4,7 +4,6 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cron::{Cron, CronError};
@@ -229,7 +228,7 @@ impl fmt::Display for Schedule {
         }
         let Begin::At(moment) = begin else { return Ok(()) };
         f.write_str(if self.plan.repeats() { ", from " } else { ", at " })?;
-        match i64::try_from(moment.0).ok().and_then(|moment| Timestamp::from_microsecond(moment).ok()) {
+        match moment.timestamp() {
             Some(moment) => write!(f, "{moment}"),
             None => f.write_str("the end of time"),
         }

@@ -88,14 +88,14 @@ impl Acceptor {
     }
 
     fn begin(&mut self, incoming: Incoming) {
-        if self.newcomers.len() >= HANDSHAKES_UNPROVEN_MAX && !incoming.remote_address_validated() {
+        let remote = incoming.remote_address();
+        if self.newcomers.are_many(&remote.ip()) && !incoming.remote_address_validated() {
             // Many at once, perhaps under false addresses: only those go on that answer at their address, which costs them
             // a round trip and this side no memory.
             if let Err(error) = incoming.retry() {
                 error.into_incoming().refuse();
             }
         } else {
-            let remote = incoming.remote_address();
             let is_known = self.settings.known.contains(&remote.ip());
             let (number, gives_way) = self.newcomers.begin(remote.ip(), is_known);
             if let Some((handshake, _)) = gives_way.and_then(|number| self.begun.get(&number)) {
@@ -136,6 +136,3 @@ const HANDSHAKES_MAX: usize = 64;
 
 /// How many of one address, a peer's or a stranger's.
 const HANDSHAKES_EACH_MAX: usize = 16;
-
-/// From how many on an address must prove itself first.
-const HANDSHAKES_UNPROVEN_MAX: usize = 32;

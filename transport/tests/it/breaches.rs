@@ -4,7 +4,7 @@ use everpost_transport::frame::{FrameError, StreamKind};
 use everpost_transport::{CloseCode, Closed, Connection, ReadError, Streams};
 use quinn::{ConnectionError, VarInt};
 
-use crate::certificates::{Authority, Validity};
+use crate::certificates::Authority;
 use crate::harness::{Pair, next_control, next_data, within};
 use crate::raw::{self, Accepted};
 
@@ -21,13 +21,9 @@ impl Scene {
     async fn new() -> Self {
         let authority = Authority::new();
         let pair = Pair::new(&authority).await;
-        let signed = authority.sign(&["other"], Validity::Now);
-        let client = raw::client(&authority, Some(&signed), &[b"everpost/1"]);
-        let east = &pair.east.endpoint;
-        let (hostile, accepted) = tokio::join!(raw::connect(&client, east.local_address()), east.accept());
-        let connection = accepted.unwrap().unwrap();
+        let (client, hostile, connection) = raw::let_in(&authority, &pair.east.endpoint).await;
         assert_eq!(connection.peer(), "other");
-        Self { pair, streams: connection.open(), connection, hostile: hostile.unwrap(), _client: client }
+        Self { pair, streams: connection.open(), connection, hostile, _client: client }
     }
 
     /// Closes as a node would; the hostile side hears of it, and the others go on.

@@ -1,9 +1,9 @@
 //! Large frames on many streams at once: each comes to its end, also from a peer that has more streams than this side.
 
+use everpost_transport::Frame;
 use everpost_transport::frame::encode_volatile;
-use everpost_transport::{Frame, connection::FRAMES_MAX};
 
-use crate::certificates::{Authority, Validity};
+use crate::certificates::Authority;
 use crate::harness::{Pair, next_data, within};
 use crate::raw;
 
@@ -13,11 +13,7 @@ async fn frames_that_are_written_a_piece_at_a_time_on_all_streams_at_once_all_en
     const BYTES: usize = 3 << 19;
     let authority = Authority::new();
     let pair = Pair::new(&authority).await;
-    let signed = authority.sign(&["other"], Validity::Now);
-    let client = raw::client(&authority, Some(&signed), &[b"everpost/1"]);
-    let east = &pair.east.endpoint;
-    let (hostile, accepted) = tokio::join!(raw::connect(&client, east.local_address()), east.accept());
-    let (hostile, accepted) = (hostile.unwrap(), accepted.unwrap().unwrap());
+    let (_client, hostile, accepted) = raw::let_in(&authority, &pair.east.endpoint).await;
     let mut streams = accepted.open();
     let writing: Vec<_> = (0..STREAMS)
         .map(|number| {
@@ -37,7 +33,6 @@ async fn frames_that_are_written_a_piece_at_a_time_on_all_streams_at_once_all_en
     let mut numbers = Vec::new();
     while numbers.len() < usize::from(STREAMS) {
         let frames = within("a frame", next_data(&mut streams.data_in)).await.unwrap();
-        assert!(frames.len() <= FRAMES_MAX);
         for frame in frames {
             let Frame::Volatile(body) = frame else { panic!("{frame:?}") };
             assert!(body.len() == BYTES && body.iter().all(|byte| *byte == body[0]));

@@ -7,7 +7,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::RootCertStore;
 
-use crate::certificates::{Authority, Signed};
+use crate::certificates::{Authority, Signed, Validity};
 use crate::harness::within;
 
 /// A client that trusts `authority`, shows `signed` if there is one, and speaks `protocols`.
@@ -38,6 +38,17 @@ pub(crate) async fn connect(client: &Endpoint, address: SocketAddr) -> Result<Ac
     receive.read_exact(&mut greeting).await.unwrap();
     assert_eq!(greeting, [1]);
     Ok(Accepted { connection, send, receive })
+}
+
+/// Lets a raw client in as `other`; with the connection at its end and at that of `east`.
+pub(crate) async fn let_in(
+    authority: &Authority,
+    east: &everpost_transport::Endpoint,
+) -> (Endpoint, Accepted, everpost_transport::Connection) {
+    let signed = authority.sign(&["other"], Validity::Now);
+    let client = client(authority, Some(&signed), &[b"everpost/1"]);
+    let (raw, accepted) = tokio::join!(connect(&client, east.local_address()), east.accept());
+    (client, raw.unwrap(), accepted.unwrap().unwrap())
 }
 
 /// A raw connection that was let in.

@@ -122,3 +122,21 @@ fn of_a_mailbox_the_last_word_is_told_once() {
     notes.begin();
     assert_eq!(all(&mut notes), [], "a new conversation begins without full mailboxes");
 }
+
+/// The next process of the peer took it for the answer to its own question of that number.
+#[test]
+fn the_answer_to_a_question_of_an_earlier_conversation_is_told_to_nobody() {
+    let mut notes = Notes::default();
+    notes.begin();
+    let earlier = notes.conversation();
+    let answer = || Ok(vec![7; 100]);
+    notes.made(&answer());
+    notes.end();
+    notes.begin();
+    notes.push_answer(earlier, 3, answer());
+    assert!(notes.is_empty() && notes.answer_bytes == 0);
+    notes.made(&answer());
+    notes.push_answer(notes.conversation(), 3, answer());
+    assert_eq!(notes.take(10, 1000), [ToTell::Note(Note::Answer { number: 3, answer: answer() })]);
+    assert!(notes.is_empty());
+}

@@ -1,6 +1,8 @@
 //! A store that is nearly full drains: what makes it smaller passes, and of what makes it larger one turn after the other, the newest
 //! first.
 
+use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use everpost::{
     Actor, AdmissionError, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Refusal, SendError,
     StoreConfig, Turn,
 };
+use everpost_persistence::{Key, Mark, Slots, Store, Table};
 use everpost_tests::probe::Probe;
+use everpost_tests::records;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Script, Step, Worker, read, workers};
 use serde::{Deserialize, Serialize};
@@ -55,6 +59,60 @@ async fn turns_that_free_more_than_their_states_grow_by_pass_in_a_full_store() {
         assert_eq!(read(&node.actor::<Worker>(&format!("grower-{number}"))).await.ballast.len(), 1500);
     }
     node.stop().await.unwrap();
+}
+
+/// The records of trials waited for room, and nothing ran that could make some: the node never started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_node_drains() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { stop_timeout: Duration::from_millis(100), ..tiny() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let mut sent = 0;
+    loop {
+        let script = Script::padded([Step::Wait(1), Step::Append(sent)], 20_000);
+        match node.actor::<Worker>(&(sent % 7).to_string()).send(script).await {
+            Ok(_) => sent += 1,
+            Err(SendError::NotAccepted { reason: Refusal::Store(AdmissionError::StoreFull { .. }), .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // The handlers at the gate are cut off, which the error says.
+    soon("it stops", node.stop()).await.unwrap_err();
+    records::free(folder.path()).await;
+    die_with_one_in_hand(folder.path());
+
+    // A map in which there is hardly more room than what is stored takes.
+    let file = std::fs::metadata(folder.path().join("tables/data.mdb")).unwrap().len();
+    let map = file.next_multiple_of(64 << 10);
+    let store = StoreConfig { tables_map_bytes: map, ..tiny().store };
+    let config = NodeConfig { store, ..tiny() };
+    let node = soon("it starts", workers(folder.path(), &probe).config(config).start()).await.unwrap();
+    let used = node.store_statistics().tables_used_bytes;
+    assert!(used * 100 > map * 95, "only {used} of {map} bytes are in use");
+    probe.open(1);
+    soon("it drains", node.drained()).await.unwrap();
+    for key in 0..7 {
+        let expected: Vec<u32> = (0..sent).filter(|number| number % 7 == key).collect();
+        assert_eq!(read(&node.actor::<Worker>(&key.to_string())).await.entries, expected);
+    }
+    node.stop().await.unwrap();
+}
+
+/// Leaves the store of a stopped node as a process does that dies while a handler has its first message in hand.
+fn die_with_one_in_hand(folder: &Path) {
+    let mut first = None;
+    let noting = |key: &Key, _: &[u8]| {
+        if let Key::Inbox { position, .. } = key {
+            first = Some(*position);
+        }
+        ControlFlow::Break(())
+    };
+    Store::inspect(folder).unwrap().scan(Table::Inbox, noting).unwrap();
+    let (slots, _) = Slots::open(folder).unwrap();
+    let mut slot = slots.claim().unwrap();
+    let _before = slot.set(Mark::Record(first.expect("messages wait")));
+    // It is not put back.
+    std::mem::forget(slot);
 }
 
 /// A station of a pipeline: hands on what comes, a little larger; the first one three times.

@@ -15,7 +15,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_of_one_peer_take_its_own_places_only() {
     const SILENT: usize = 80;
-    let [east, north, west] = ["silent-east", "silent-north", "silent-west"];
+    let [east, north, west] = ["unspoken-east", "unspoken-north", "unspoken-west"];
     let mut net = Net::new(&[east, north, west]);
     net.seat_mut(west).link.handshake_cap = NEVER;
     let probe = Probe::new();

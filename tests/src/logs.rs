@@ -1,9 +1,10 @@
-//! The logs of the nodes in this process, kept for tests that look at them. Tests run side by side: each gives its nodes
-//! names of their own, and looks at the lines of these.
+//! The logs of the nodes in this process, kept for tests that look at them. Tests run side by side: each that looks at lines
+//! gives its nodes names of their own, which is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -51,6 +52,7 @@ pub fn keep() {
 /// As [`keep`].
 pub fn plant(node: &str, event: &str, times: u32) {
     keep();
+    use_name(node, true);
     mines().push(Mine { node: node.to_owned(), event: event.to_owned(), times });
     // What is enabled was decided when each line was first met.
     tracing::callsite::rebuild_interest_cache();
@@ -81,8 +83,13 @@ fn is_mine(line: &Line) -> bool {
 }
 
 /// The lines that the node `node` has written about `event` so far.
+///
+/// # Panics
+///
+/// When another test has a node of this name.
 #[must_use]
 pub fn lines(node: &str, event: &str) -> Vec<Line> {
+    use_name(node, true);
     let of = |line: &&Line| line.field("node") == node && line.field("event") == event;
     lines_kept().iter().filter(of).cloned().collect()
 }
@@ -109,6 +116,25 @@ async fn wait_for(node: &str, event: &str, words: &str, wanted: impl Fn(&Line) -
     let found = || lines(node, event).into_iter().find(|line| wanted(line) && line.text().contains(words));
     eventually(&format!("`{node}` writes `{event}` with `{words}`"), || found().is_some()).await;
     found().expect("lines are never taken away")
+}
+
+/// A test has a node of this name, and may look at its lines. Those of a node of another test would be taken for them, in a
+/// run of all tests in one process, and only when both run at that moment.
+pub(crate) fn use_name(node: &str, looks: bool) {
+    #[derive(Default)]
+    struct Use {
+        tests: BTreeSet<String>,
+        is_looked_at: bool,
+    }
+    static USES: Mutex<BTreeMap<String, Use>> = Mutex::new(BTreeMap::new());
+    // The thread of a test has the name of the test; other threads are those of a runtime.
+    let thread = thread::current();
+    let Some(test) = thread.name().filter(|name| name.contains("::")) else { return };
+    let mut uses = USES.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_name = uses.entry(node.to_owned()).or_default();
+    of_name.tests.insert(test.to_owned());
+    of_name.is_looked_at |= looks;
+    assert!(!of_name.is_looked_at || of_name.tests.len() == 1, "these tests have a node `{node}`: {:?}", of_name.tests);
 }
 
 fn lines_kept() -> MutexGuard<'static, Vec<Line>> {

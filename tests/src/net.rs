@@ -51,6 +51,7 @@ impl Net {
     /// Nodes of these names that reach each other directly.
     #[must_use]
     pub fn new(names: &[&str]) -> Self {
+        names.iter().for_each(|name| crate::logs::use_name(name, false));
         let authority = Authority::new();
         let addresses: BTreeMap<&str, SocketAddr> = names.iter().map(|name| (*name, free_address())).collect();
         let seat = |name: &&str| {

@@ -20,9 +20,13 @@ use serde::{Deserialize, Serialize};
 const MAP_BYTES: u64 = 8 << 20;
 
 fn tiny() -> NodeConfig {
+    with_tables(MAP_BYTES)
+}
+
+fn with_tables(tables_map_bytes: u64) -> NodeConfig {
     let store = StoreConfig {
         journal_map_bytes: MAP_BYTES,
-        tables_map_bytes: MAP_BYTES,
+        tables_map_bytes,
         checkpoint_age: Duration::from_millis(5),
         disk_headroom_bytes: 0,
         ..StoreConfig::default()
@@ -64,8 +68,10 @@ async fn turns_that_free_more_than_their_states_grow_by_pass_in_a_full_store() {
 /// The records of trials waited for room, and nothing ran that could make some: the node never started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_node_drains() {
+    // What is left above 95 % has room for the pages that a checkpoint copies.
+    const TABLES_BYTES: u64 = 32 << 20;
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
-    let config = NodeConfig { stop_timeout: Duration::from_millis(100), ..tiny() };
+    let config = NodeConfig { stop_timeout: Duration::from_millis(100), ..with_tables(TABLES_BYTES) };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
     let mut sent = 0;
     loop {
@@ -84,9 +90,7 @@ async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_no
     // A map in which there is hardly more room than what is stored takes.
     let file = std::fs::metadata(folder.path().join("tables/data.mdb")).unwrap().len();
     let map = file.next_multiple_of(64 << 10);
-    let store = StoreConfig { tables_map_bytes: map, ..tiny().store };
-    let config = NodeConfig { store, ..tiny() };
-    let node = soon("it starts", workers(folder.path(), &probe).config(config).start()).await.unwrap();
+    let node = soon("it starts", workers(folder.path(), &probe).config(with_tables(map)).start()).await.unwrap();
     let used = node.store_statistics().tables_used_bytes;
     assert!(used * 100 > map * 95, "only {used} of {map} bytes are in use");
     probe.open(1);

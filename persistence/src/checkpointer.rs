@@ -5,7 +5,7 @@
 //! keeps it short is its size, which the writer bounds by waiting when too much is held.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
 use crate::error::CommitError;
@@ -14,10 +14,13 @@ use crate::queue::Ending;
 use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::statistics::add;
-use crate::tables::Tables;
+use crate::tables::{Scrub, Tables};
 
 /// How often the files of the store and their disk are looked at, at least: an idle store, too, notices within this that they are gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the tables are compared with what was noted of them at each look: it takes little from whoever waits for a checkpoint.
+const SCRUB_FOR: Duration = Duration::from_millis(5);
 
 /// The state of the conversation between the writer and the checkpointer.
 #[derive(Debug, Default)]
@@ -94,19 +97,22 @@ impl Checkpoints {
         self.taken.notify_all();
     }
 
-    /// Waits until a checkpoint is due; how to end, if it is time for that. Looks after the files of the store meanwhile.
-    fn wait_until_due(&self, shared: &Shared, files: &Files) -> Result<Option<Ending>, CommitError> {
+    /// Waits until a checkpoint is due; how to end, if it is time for that. Calls `look` meanwhile.
+    fn wait_until_due(
+        &self,
+        mut age: Duration,
+        mut look: impl FnMut() -> Result<(), CommitError>,
+    ) -> Result<Option<Ending>, CommitError> {
         while !self.wait_while(LOOK_EVERY, |state| !state.pending && state.ending.is_none()) {
-            files.look(shared)?;
+            look()?;
         }
-        let mut age = shared.limits.checkpoint_age;
         while !age.is_zero() {
             let step = age.min(LOOK_EVERY);
             if self.wait_while(step, |state| !state.urgent && state.ending.is_none()) {
                 break;
             }
             age -= step;
-            files.look(shared)?;
+            look()?;
         }
         let mut state = self.lock();
         state.pending = false;
@@ -133,18 +139,37 @@ impl Checkpoints {
     }
 }
 
-/// The disk of both data files.
+/// What is looked after while the store is open.
 #[derive(Debug)]
-pub(crate) struct Files {
-    pub(crate) journal: Reserve,
-    pub(crate) tables: Reserve,
+pub(crate) struct Upkeep {
+    /// The disk of both data files.
+    journal: Reserve,
+    tables: Reserve,
+    /// What the tables hold, and when that was compared for a while.
+    scrub: Scrub,
+    scrubbed: Instant,
 }
 
-impl Files {
+impl Upkeep {
+    /// Of a store that has just been opened, and compared with that.
+    pub(crate) fn new(journal: Reserve, tables: Reserve, scrub: Scrub) -> Self {
+        Self { journal, tables, scrub, scrubbed: now() }
+    }
+
     /// Whether the files are where they were, and how much disk they have.
-    pub(crate) fn look(&self, shared: &Shared) -> Result<(), CommitError> {
+    fn look(&self, shared: &Shared) -> Result<(), CommitError> {
         shared.witness.look()?;
         self.renew(&shared.admission);
+        Ok(())
+    }
+
+    /// Compares the tables for a while, unless that was done just before.
+    fn scrub(&mut self, tables: &Tables) -> Result<(), CommitError> {
+        if self.scrubbed.elapsed() >= LOOK_EVERY {
+            let begun = now();
+            tables.scrub(&mut self.scrub, || begun.elapsed() < SCRUB_FOR)?;
+            self.scrubbed = now();
+        }
         Ok(())
     }
 
@@ -157,22 +182,34 @@ impl Files {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how much of its time a thread spends on looking decides nothing")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Runs until the store ends. An error poisons the store: the journal has everything, but could not be cut any more.
-pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables, files: &Files) -> Result<(), CommitError> {
+pub(crate) fn run(shared: &Arc<Shared>, tables: &Tables, mut upkeep: Upkeep) -> Result<(), CommitError> {
     loop {
-        match shared.checkpoints.wait_until_due(shared, files)? {
+        let look = || {
+            upkeep.look(shared)?;
+            upkeep.scrub(tables)
+        };
+        match shared.checkpoints.wait_until_due(shared.limits.checkpoint_age, look)? {
             Some(Ending::Abandon) => return Ok(()),
-            Some(Ending::Clean) => return checkpoint(shared, tables, files),
-            None => checkpoint(shared, tables, files)?,
+            Some(Ending::Clean) => return checkpoint(shared, tables, &mut upkeep),
+            None => {
+                checkpoint(shared, tables, &mut upkeep)?;
+                upkeep.scrub(tables)?;
+            }
         }
     }
 }
 
-fn checkpoint(shared: &Arc<Shared>, tables: &Tables, files: &Files) -> Result<(), CommitError> {
-    files.look(shared)?;
+fn checkpoint(shared: &Arc<Shared>, tables: &Tables, upkeep: &mut Upkeep) -> Result<(), CommitError> {
+    upkeep.look(shared)?;
     let Some(frozen) = shared.overlay.freeze() else { return Ok(()) };
     tables.clear_stale_readers();
-    tables.apply(&frozen)?;
+    tables.apply(&frozen, &mut upkeep.scrub)?;
     add(&shared.counters.checkpoints, 1);
     add(&shared.counters.checkpoint_records, frozen.len());
     let applied = frozen.last_group;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use self::threads::Running;
 use crate::admission::{Admission, Class, Permit};
-use crate::checkpointer::Files;
+use crate::checkpointer::Upkeep;
 use crate::config::Config;
 use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
 use crate::folder::{Folder, failed};
@@ -27,6 +27,7 @@ use crate::reserve::Reserve;
 use crate::shared::Shared;
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
+use crate::tables::Scrub;
 
 /// An open store. Cheap to clone; all clones are the same store.
 ///
@@ -85,10 +86,11 @@ impl Store {
         let journal_file = journal.file().map_err(half(Environment::Journal))?;
         let tables_file = tables.file().map_err(half(Environment::Tables))?;
         let witness = folder.watch(&journal_file, &tables_file)?;
-        let files = Files {
-            journal: Reserve::new(journal_file, config.reserve_disk_bytes, config.journal_map_bytes),
-            tables: Reserve::new(tables_file, config.reserve_disk_bytes, config.tables_map_bytes),
-        };
+        let upkeep = Upkeep::new(
+            Reserve::new(journal_file, config.reserve_disk_bytes, config.journal_map_bytes),
+            Reserve::new(tables_file, config.reserve_disk_bytes, config.tables_map_bytes),
+            Scrub::new(identity.partitions),
+        );
         let behind = !tail.is_empty();
         let overlay = Overlay::new(tables.clone(), tail);
         admission.set_overlay(overlay.read().held());
@@ -107,8 +109,8 @@ impl Store {
         }
         let path = folder.path().to_path_buf();
         let promise = Promise::open(&path, identity.store, journal.last())?;
-        files.renew(&shared.admission);
-        let running = Running::start(folder, &shared, journal, tables, files, last, promise)?;
+        upkeep.renew(&shared.admission);
+        let running = Running::start(folder, &shared, journal, tables, upkeep, last, promise)?;
         let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;

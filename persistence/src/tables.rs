@@ -5,6 +5,7 @@
 mod apply;
 mod chunks;
 mod open;
+mod scrub;
 mod snapshot;
 mod sums;
 
@@ -12,6 +13,7 @@ use std::fs::File;
 
 use heed::{RoTxn, RwTxn, WithoutTls};
 
+pub(crate) use self::scrub::Scrub;
 pub(crate) use self::snapshot::Snapshot;
 pub(crate) use self::sums::Sums;
 use self::sums::{Place, Sum};

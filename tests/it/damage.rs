@@ -1,10 +1,13 @@
 //! Stores that cannot be opened or read: a typed error names what is wrong, and nothing else changes.
 
-use std::fs;
+use std::fs::{self, File};
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use everpost::{NodeConfig, OpenError, ReadError, StartError, StoreConfig};
+use everpost::{CommitError, NodeConfig, NodeEnded, OpenError, ReadError, StartError, StoreConfig};
+use everpost_persistence::{Key, Store, Table};
 use everpost_tests::child::Child;
 use everpost_tests::load;
 use everpost_tests::probe::Probe;
@@ -39,6 +42,43 @@ async fn store_with_waiting_messages(folder: &Path) {
         node.actor::<Worker>(key).send(Script::new([Step::Wait(0), Step::Append(3)])).await.unwrap();
     }
     let _ = node.stop().await;
+}
+
+/// The state was not found any more, and the actor would have begun from nothing, until the next start compared what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_lost_while_the_node_runs_is_missed() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).start().await.unwrap();
+    for key in ["first", "second", "third"] {
+        node.actor::<Worker>(key).ask(Script::new([Step::Append(1)])).await.unwrap();
+    }
+    node.stop().await.unwrap();
+    let mut keys = Vec::new();
+    let mut note = |key: &Key, _: &[u8]| {
+        keys.push(*key);
+        ControlFlow::Continue(())
+    };
+    Store::inspect(folder.path()).unwrap().scan(Table::Mailboxes, &mut note).unwrap();
+    let Key::Mailbox { partition, mailbox } = keys[1] else { panic!("{keys:?}") };
+    let key = [&partition.0.to_be_bytes()[..], &mailbox.0.to_be_bytes()].concat();
+
+    let node = workers(folder.path(), &probe).start().await.unwrap();
+    // In place: the file is in use.
+    let tables = folder.path().join("tables/data.mdb");
+    let bytes = fs::read(&tables).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - key.len()).filter(|at| bytes[*at..].starts_with(&key)).collect();
+    assert!(!places.is_empty(), "the key is in the file");
+    let file = File::options().write(true).open(&tables).unwrap();
+    for place in places {
+        let last = place + key.len() - 1;
+        file.write_all_at(&[bytes[last] ^ 1], last as u64).unwrap();
+    }
+    let failed = soon("it has failed", node.failed()).await;
+    let NodeEnded::Failed(CommitError::Damaged { what }) = &failed else { panic!("{failed}") };
+    assert!(what.contains("table `mailboxes` holds 1 records"), "{what}");
+    soon("it stops", node.stop()).await.unwrap_err();
+    let refused = workers(folder.path(), &probe).start().await.unwrap_err();
+    assert!(matches!(refused, StartError::Open(OpenError::Records { table: "mailboxes", .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,15 @@ pub enum CommitError {
         /// What is there now.
         found: &'static str,
     },
+    /// The tables lost or changed a record while they were open.
+    #[error(
+        "the tables were damaged while the store was open: {what}; everything reported durable was written, nothing more is stored: keep \
+         the folder as it is, check the disk, and restore from a backup or ask for help"
+    )]
+    Damaged {
+        /// What does not hold.
+        what: Arc<str>,
+    },
     /// A thread of the store panicked; a defect of this program.
     #[error(
         "the {thread} thread of the store panicked: everything reported durable is safe, the outcome of the rest \

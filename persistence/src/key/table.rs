@@ -95,6 +95,11 @@ impl Table {
         Self::ALL.into_iter().find(|table| table.tag() == tag)
     }
 
+    /// Whether its keys begin with a partition.
+    pub(crate) const fn is_partitioned(self) -> bool {
+        !matches!(self, Self::DeadLetters | Self::Peers | Self::Notes)
+    }
+
     /// The length of each encoded key of the table.
     pub(crate) const fn key_bytes(self) -> usize {
         match self {

@@ -12,6 +12,7 @@ use crate::ids::{COUNT_END, MailboxId, Partition};
 use crate::journal::CHUNK_HEADER_BYTES;
 use crate::meta::Applied;
 use crate::store::Store;
+use crate::tables::Scrub;
 
 const MAP_BYTES: u64 = 8 << 20;
 
@@ -48,7 +49,7 @@ fn write_to_tables(folder: &Path, change: Change) {
     let Applied { group, position, chain } = halves.2.applied().unwrap();
     let mut folded = Folded::default();
     folded.absorb(group, Position(1), position, chain.unwrap(), [change].into_iter());
-    halves.2.apply(&folded).unwrap();
+    halves.2.apply(&folded, &mut Scrub::new(1)).unwrap();
     close(halves);
 }
 
@@ -141,8 +142,10 @@ fn a_count_that_no_store_comes_to_refuses_the_store_by_its_record() {
             folded.absorb(group, Position(1), position, Chain::default(), std::iter::empty());
             folded
         };
-        let positions = written(&|(_, _, tables)| tables.apply(&far(Group(1), Position(count))).unwrap());
-        let groups = written(&|(_, _, tables)| tables.apply(&far(Group(count), Position(2))).unwrap());
+        let positions =
+            written(&|(_, _, tables)| tables.apply(&far(Group(1), Position(count)), &mut Scrub::new(1)).unwrap());
+        let groups =
+            written(&|(_, _, tables)| tables.apply(&far(Group(count), Position(2)), &mut Scrub::new(1)).unwrap());
         for error in [opened_often, positions, groups] {
             let named = matches!(
                 error,

@@ -109,7 +109,7 @@ impl Run {
         if let Some(frozen) = &self.frozen
             && !self.applied
         {
-            self.tables().apply(frozen).unwrap();
+            self.tables().apply(frozen, &mut Scrub::new(1)).unwrap();
             self.applied = true;
         }
     }

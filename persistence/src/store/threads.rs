@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::checkpointer::{self, Files};
+use crate::checkpointer::{self, Upkeep};
 use crate::error::{CommitError, OpenError};
 use crate::folder::Folder;
 use crate::ids::Position;
@@ -29,14 +29,14 @@ impl Running {
         shared: &Arc<Shared>,
         journal: Journal,
         tables: Tables,
-        files: Files,
+        upkeep: Upkeep,
         last: Position,
         promise: Promise,
     ) -> Result<Self, OpenError> {
         let checkpointer = spawn("everpost-checkpointer", {
             let shared = Arc::clone(shared);
             move || {
-                guard(&shared, "checkpointer", || checkpointer::run(&shared, &tables, &files));
+                guard(&shared, "checkpointer", || checkpointer::run(&shared, &tables, upkeep));
             }
         })?;
         let folder = Arc::new(folder);

@@ -8,7 +8,7 @@ use heed::RwTxn;
 
 use super::chunks::{Chunked, put_record};
 use super::sums::{Place, Sum};
-use super::{SUMS, Tables, WRITTEN};
+use super::{SUMS, Scrub, Tables, WRITTEN};
 use crate::chunk::{VALUE_BYTES_MAX, Whole};
 use crate::env::RawDatabase;
 use crate::error::CommitError;
@@ -17,19 +17,47 @@ use crate::key::{EncodedKey, Key, Table};
 use crate::meta::Applied;
 use crate::record;
 
-/// What becomes of the sums of the places that were changed.
-type Changed = BTreeMap<Place, Sum>;
+/// Everybody who counts what the tables hold.
+struct Counts<'s> {
+    /// What becomes of the sums of the places that were changed.
+    changed: BTreeMap<Place, Sum>,
+    scrub: &'s mut Scrub,
+}
+
+/// What counts the records of one place.
+struct Count<'c> {
+    place: Place,
+    sum: &'c mut Sum,
+    scrub: &'c mut Scrub,
+}
+
+impl Count<'_> {
+    /// A record was written, or is to be.
+    fn add(&mut self, key: &EncodedKey, stored: &[u8]) {
+        self.sum.add(key, stored);
+        self.scrub.added(self.place, key, stored);
+    }
+
+    /// Takes what is under a key off, before that is deleted or written anew.
+    fn remove(&mut self, database: &RawDatabase, txn: &RwTxn<'_>, key: &EncodedKey) -> heed::Result<()> {
+        if let Some(stored) = database.get(txn, key)? {
+            self.sum.remove(key, stored);
+            self.scrub.removed(self.place, key, stored);
+        }
+        Ok(())
+    }
+}
 
 impl Tables {
-    /// Writes the changes in key order, together with the number of the last group in them, and commits.
-    pub(crate) fn apply(&self, folded: &Folded) -> Result<(), CommitError> {
-        let write = || {
+    /// Writes the changes in key order, together with the number of the last group in them, and commits; `scrub` is told of each.
+    pub(crate) fn apply(&self, folded: &Folded, scrub: &mut Scrub) -> Result<(), CommitError> {
+        let mut write = || {
             let mut txn = self.env.write_txn()?;
-            let mut changed = Changed::new();
+            let mut counts = Counts { changed: BTreeMap::new(), scrub };
             for table in Table::ALL {
-                self.apply_table(&mut txn, folded, table, &mut changed)?;
+                self.apply_table(&mut txn, folded, table, &mut counts)?;
             }
-            for (place, sum) in changed {
+            for (place, sum) in counts.changed {
                 self.put_sum(&mut txn, place, sum)?;
             }
             let Folded { last_group: group, last_position: position, chain, .. } = *folded;
@@ -46,7 +74,7 @@ impl Tables {
         txn: &mut RwTxn<'_>,
         folded: &Folded,
         table: Table,
-        changed: &mut Changed,
+        counts: &mut Counts<'_>,
     ) -> heed::Result<()> {
         let mut changes: Vec<(Key, Option<&Bytes>)> = folded.changes(table).collect();
         changes.sort_unstable_by_key(|&(key, _)| key);
@@ -57,20 +85,20 @@ impl Tables {
         for (key, value) in changes {
             let encoded = key.encode();
             chunked.remove(txn, &encoded)?;
-            let sum = self.sum(txn, &key, changed)?;
+            let mut count = self.count(txn, &key, counts)?;
             // The two queues are written once, and never over what is there.
             if value.is_none() || !matches!(table, Table::Inbox | Table::Outbox) {
-                remove_from(sum, database, txn, &encoded)?;
+                count.remove(database, txn, &encoded)?;
             }
             match value {
                 Some(value) if value.len() > VALUE_BYTES_MAX => {
                     chunked.put(txn, &encoded, value)?;
                     let stored = record::encode_chunked(&encoded, Whole::of(value));
-                    sum.add(&encoded, &stored);
+                    count.add(&encoded, &stored);
                     database.put(txn, &encoded, &stored)?;
                 }
                 Some(value) => {
-                    sum.add(&encoded, &record::header(&encoded, value));
+                    count.add(&encoded, &record::header(&encoded, value));
                     put_record(database, txn, &encoded, value)?;
                 }
                 None => {
@@ -79,7 +107,7 @@ impl Tables {
                         let key = Key::Attempts { partition, position };
                         let encoded = key.encode();
                         let database = self.written(Table::Attempts);
-                        remove_from(self.sum(txn, &key, changed)?, database, txn, &encoded)?;
+                        self.count(txn, &key, counts)?.remove(database, txn, &encoded)?;
                         database.delete(txn, &encoded)?;
                         attempts.remove(txn, &encoded)?;
                     }
@@ -89,20 +117,21 @@ impl Tables {
         Ok(())
     }
 
-    /// The sum of the place that a record has, as it is by now.
-    fn sum<'c>(&self, txn: &RwTxn<'_>, key: &Key, changed: &'c mut Changed) -> heed::Result<&'c mut Sum> {
+    /// What counts the records of the place that a record has.
+    fn count<'c>(&self, txn: &RwTxn<'_>, key: &Key, counts: &'c mut Counts<'_>) -> heed::Result<Count<'c>> {
         let place = Place::of(key);
-        Ok(match changed.entry(place) {
+        let sum = match counts.changed.entry(place) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let key = place.encode();
                 let stored = self.databases.sums.expect(WRITTEN).get(txn, &key)?;
-                // They were read when the tables were opened. One that cannot be read since does not add up at the next
-                // opening.
+                // They were read when the tables were opened. One that cannot be read since does not add up when the place is
+                // compared.
                 let value = stored.and_then(|stored| record::value(SUMS, &key, stored).ok());
                 unknown.insert(value.and_then(Sum::decode).unwrap_or_default())
             }
-        })
+        };
+        Ok(Count { place, sum, scrub: counts.scrub })
     }
 
     fn written(&self, table: Table) -> &RawDatabase {
@@ -112,12 +141,4 @@ impl Tables {
     fn chunked(&self, table: Table) -> Chunked {
         Chunked::new(self.databases.chunks.expect(WRITTEN), table)
     }
-}
-
-/// Takes what is under a key off the sum, before that is deleted or written anew.
-fn remove_from(sum: &mut Sum, database: &RawDatabase, txn: &RwTxn<'_>, key: &EncodedKey) -> heed::Result<()> {
-    if let Some(stored) = database.get(txn, key)? {
-        sum.remove(key, stored);
-    }
-    Ok(())
 }

@@ -2,6 +2,8 @@
 //! is not there is a claim like any other, and LMDB cannot be asked for it: a bit in a key, or an older page, and the
 //! record is missing without a trace. So what was written is counted with it, and compared when the tables are opened.
 
+use std::ops::Bound;
+
 use rustc_hash::FxHashMap;
 
 use crate::error::{Damage, OpenError};
@@ -30,6 +32,44 @@ pub(crate) struct Sums(FxHashMap<Place, Sum>);
 
 impl Place {
     pub(super) const BYTES: usize = 1 + 2;
+
+    /// From which on [`next`](Self::next) comes to every place.
+    pub(super) const FIRST: Self = Self { table: Table::ALL[0], partition: 0 };
+
+    /// The next one of a store with so many partitions, if there is one.
+    pub(super) fn next(self, partitions: u16) -> Option<Self> {
+        let Self { table, partition } = self;
+        if table.is_partitioned() && partition + 1 < partitions {
+            return Some(Self { table, partition: partition + 1 });
+        }
+        let table = *Table::ALL.get(table as usize + 1)?;
+        Some(Self { table, partition: 0 })
+    }
+
+    pub(super) const fn table(self) -> Table {
+        self.table
+    }
+
+    /// From which key to which it reaches.
+    pub(super) fn range(self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        if !self.table.is_partitioned() {
+            return (Bound::Unbounded, Bound::Unbounded);
+        }
+        let end =
+            self.partition.checked_add(1).map_or(Bound::Unbounded, |next| Bound::Excluded(next.to_be_bytes().into()));
+        (Bound::Included(self.partition.to_be_bytes().into()), end)
+    }
+
+    /// How it does not hold what was noted.
+    pub(super) fn difference(self, found: Sum, noted: Sum) -> String {
+        let Self { table, partition } = self;
+        format!(
+            "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is another one",
+            table.name(),
+            found.records,
+            noted.records
+        )
+    }
 
     pub(super) fn of(key: &Key) -> Self {
         Self { table: key.table(), partition: key.partition().map_or(0, |partition| partition.0) }

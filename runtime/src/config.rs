@@ -208,16 +208,20 @@ impl ClusterConfig {
             ("peers", self.peers.values().all(|addresses| !addresses.is_empty()), "each needs an address at least"),
             ("actors", self.actors.values().all(|nodes| !nodes.is_empty()), "each type needs a node at least"),
             ("actors", self.actors.values().flatten().all(is_known), "each node must be this one or a peer"),
-            ("link.keep_alive", !keep_alive.is_zero(), "it must be longer than zero"),
+            ("link.keep_alive", keep_alive >= LinkConfig::WAIT_MIN, "it must be 1 ms at least"),
             (
                 "link.idle_timeout",
                 idle_timeout >= keep_alive.saturating_mul(3),
                 "it must be at least three times `link.keep_alive`",
             ),
-            ("link.handshake_first", !handshake_first.is_zero(), "it must be longer than zero"),
+            ("link.idle_timeout", idle_timeout <= LinkConfig::WAIT_MAX, "it must be 24 h at most"),
+            ("link.handshake_first", handshake_first >= LinkConfig::WAIT_MIN, "it must be 1 ms at least"),
             ("link.handshake_cap", handshake_cap >= handshake_first, "it must not be below `link.handshake_first`"),
-            ("link.reconnect_first", !reconnect_first.is_zero(), "it must be longer than zero"),
+            ("link.handshake_cap", handshake_cap >= LinkConfig::HANDSHAKE_CAP_MIN, "it must be 100 ms at least"),
+            ("link.handshake_cap", handshake_cap <= LinkConfig::WAIT_MAX, "it must be 24 h at most"),
+            ("link.reconnect_first", reconnect_first >= LinkConfig::WAIT_MIN, "it must be 1 ms at least"),
             ("link.reconnect_cap", reconnect_cap >= reconnect_first, "it must not be below `link.reconnect_first`"),
+            ("link.reconnect_cap", reconnect_cap <= LinkConfig::RECONNECT_CAP_MAX, "it must be 1 h at most"),
             ("link.send_window_bytes", self.link.send_window_bytes > 0, "a window of nothing sends nothing"),
             ("link.lane_window_bytes", self.link.lane_window_bytes > 0, "a window of nothing receives nothing"),
             ("link.streams", (1..=64).contains(&streams), "it must be from 1 to 64"),
@@ -267,6 +271,17 @@ pub struct LinkConfig {
     /// How many data streams a link has in each direction. Lanes are spread over them, so that a lost packet holds up
     /// its share only.
     pub streams: u8,
+}
+
+impl LinkConfig {
+    /// QUIC counts in milliseconds: what is shorter would be none at all, or a busy loop.
+    pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
+    /// QUIC adds such waits to moments, and multiplies them.
+    pub(crate) const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+    /// What a handshake between two busy nodes that are near each other may take.
+    pub(crate) const HANDSHAKE_CAP_MIN: Duration = Duration::from_millis(100);
+    /// So long messages wait at most after their node has come back.
+    pub(crate) const RECONNECT_CAP_MAX: Duration = Duration::from_secs(3600);
 }
 
 impl Default for LinkConfig {

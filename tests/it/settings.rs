@@ -243,11 +243,32 @@ fn store(random: &mut Random, partitions: NonZeroU16) -> StoreConfig {
     }
 }
 
+/// A time from `least` on up to the usual one.
+fn wait(random: &mut Random, least: Duration, usual: Duration) -> Duration {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap();
+    Duration::from_micros(number(random, micros(least), micros(usual)))
+}
+
+/// Random settings of links that the validation accepts.
 fn link(random: &mut Random, usual: &LinkConfig) -> LinkConfig {
+    const LEAST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+    let keep_alive = wait(random, LEAST, usual.keep_alive);
+    let handshake_first = wait(random, LEAST, usual.handshake_first);
+    let handshake_least = handshake_first.max(Duration::from_millis(100));
+    let reconnect_first = wait(random, LEAST, usual.reconnect_first);
+    let reconnect_cap = wait(random, reconnect_first, usual.reconnect_cap);
+    let mut wait_or_longest =
+        |least: Duration, usual: Duration| if random.once_in(6) { LONGEST } else { wait(random, least, usual) };
     LinkConfig {
+        keep_alive,
+        idle_timeout: wait_or_longest(keep_alive * 3, usual.idle_timeout.max(keep_alive * 3)),
+        handshake_first,
+        handshake_cap: wait_or_longest(handshake_least, usual.handshake_cap),
+        reconnect_first,
+        reconnect_cap,
         send_window_bytes: size(random, 1, usual.send_window_bytes),
         lane_window_bytes: size(random, 1, usual.lane_window_bytes),
         streams: u8::try_from(number(random, 1, 64)).unwrap(),
-        ..usual.clone()
     }
 }

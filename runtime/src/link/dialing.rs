@@ -17,6 +17,9 @@ use crate::config::LinkConfig;
 /// How many times as long a peer is left alone that refuses this node, or is refused, as one that does not answer.
 const REFUSED_FOR: u32 = 10;
 
+/// How many handshakes with one address are under way at a time: settings may have a new one begin each millisecond, and each wait for long.
+const UNDER_WAY_MAX: usize = 8;
+
 /// Dials one peer.
 pub(super) struct Dialing {
     links: Arc<Links>,
@@ -31,6 +34,8 @@ pub(super) struct Dialing {
 struct Way {
     address: SocketAddr,
     patience: Patience,
+    /// How many handshakes.
+    under_way: usize,
 }
 
 /// What came of dialing one address.
@@ -44,7 +49,8 @@ impl Dialing {
     pub(super) fn new(links: &Arc<Links>, peer: &Arc<Peer>) -> Self {
         let config = &links.config;
         let patience = Patience::new(config.handshake_first, config.handshake_cap);
-        let ways = peer.addresses.iter().map(|address| Way { address: *address, patience: patience.clone() });
+        let ways =
+            peer.addresses.iter().map(|address| Way { address: *address, patience: patience.clone(), under_way: 0 });
         let (links, peer, ways) = (Arc::clone(links), Arc::clone(peer), ways.collect());
         let LinkConfig { reconnect_first, reconnect_cap, .. } = links.config;
         let backoff = Backoff::new(reconnect_first, reconnect_cap);
@@ -84,11 +90,13 @@ impl Dialing {
     /// up on then.
     async fn connect(&mut self) -> Connection {
         let mut attempts = JoinSet::new();
+        self.ways.iter_mut().for_each(|way| way.under_way = 0);
         loop {
             for way in 0..self.ways.len() {
-                let newest = self.dial(way, &mut attempts);
+                let has_room = self.ways[way].under_way < UNDER_WAY_MAX;
+                let newest = has_room.then(|| self.dial(way, &mut attempts));
                 let turn = self.links.config.handshake_first;
-                if let Some(connection) = self.first(&mut attempts, turn, Some(newest)).await {
+                if let Some(connection) = self.first(&mut attempts, turn, newest).await {
                     return connection;
                 }
             }
@@ -99,9 +107,10 @@ impl Dialing {
         }
     }
 
-    fn dial(&self, way: usize, attempts: &mut JoinSet<Attempt>) -> tokio::task::Id {
+    fn dial(&mut self, way: usize, attempts: &mut JoinSet<Attempt>) -> tokio::task::Id {
         let (links, peer) = (Arc::clone(&self.links), Arc::clone(&self.peer));
-        let Way { address, ref patience } = self.ways[way];
+        let Way { address, ref patience, ref mut under_way } = self.ways[way];
+        *under_way += 1;
         let within = patience.within();
         let attempt = async move {
             let outcome = links.endpoint.dial(&peer.name, address, within).await;
@@ -125,7 +134,8 @@ impl Dialing {
             };
             // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the end of the runtime.
             let Some((id, Attempt { way, within, outcome })) = joined(ended) else { continue };
-            let patience = &mut self.ways[way].patience;
+            let Way { patience, under_way, .. } = &mut self.ways[way];
+            *under_way -= 1;
             match outcome {
                 Ok(connection) => {
                     patience.answered(connection.rtt());

@@ -8,6 +8,7 @@ use super::error::{Fault, Origin};
 use super::reader::Reader;
 use super::settings::{NAME_RULE, is_name};
 use super::tree::{Item, Value};
+use crate::config::LinkConfig;
 
 /// The first rule that is broken.
 pub(super) fn broken(file: &NodeFile, tree: &Item, reader: &Reader) -> Option<Fault> {
@@ -107,21 +108,50 @@ impl Rules<'_> {
     fn link(&self) -> Result<(), Fault> {
         let link = &self.file.link;
         let rules = [
-            ("link.keep_alive", !link.keep_alive.is_zero(), "is zero", "write at least `\"1ms\"`"),
+            ("link.keep_alive", link.keep_alive >= LinkConfig::WAIT_MIN, "is too short", "write at least `\"1ms\"`"),
             (
                 "link.idle_timeout",
                 link.idle_timeout >= link.keep_alive.saturating_mul(3),
                 "is less than three times `link.keep_alive`, so that two lost packets would end a link",
                 "write three times `link.keep_alive` or more",
             ),
-            ("link.handshake_first", !link.handshake_first.is_zero(), "is zero", "write at least `\"1ms\"`"),
+            (
+                "link.handshake_first",
+                link.handshake_first >= LinkConfig::WAIT_MIN,
+                "is too short",
+                "write at least `\"1ms\"`",
+            ),
             (
                 "link.handshake_first",
                 link.handshake_first <= link.handshake_cap,
                 "exceeds `link.handshake_cap`",
                 "write `link.handshake_cap` or less",
             ),
-            ("link.reconnect_first", !link.reconnect_first.is_zero(), "is zero", "write at least `\"1ms\"`"),
+            ("link.idle_timeout", link.idle_timeout <= LinkConfig::WAIT_MAX, "is too long", "write at most `\"24h\"`"),
+            (
+                "link.handshake_cap",
+                link.handshake_cap <= LinkConfig::WAIT_MAX,
+                "is too long",
+                "write at most `\"24h\"`",
+            ),
+            (
+                "link.handshake_cap",
+                link.handshake_cap >= LinkConfig::HANDSHAKE_CAP_MIN,
+                "is too short for a handshake between two busy nodes",
+                "write at least `\"100ms\"`",
+            ),
+            (
+                "link.reconnect_first",
+                link.reconnect_first >= LinkConfig::WAIT_MIN,
+                "is too short",
+                "write at least `\"1ms\"`",
+            ),
+            (
+                "link.reconnect_cap",
+                link.reconnect_cap <= LinkConfig::RECONNECT_CAP_MAX,
+                "is so long that messages would wait for hours after their node has come back",
+                "write at most `\"1h\"`",
+            ),
             (
                 "link.reconnect_first",
                 link.reconnect_first <= link.reconnect_cap,

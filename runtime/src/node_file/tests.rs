@@ -92,7 +92,7 @@ fn every_setting_reaches_its_field() {
         keep_alive = "27ms"
         idle_timeout = "81ms"
         handshake_first = "28ms"
-        handshake_cap = "29ms"
+        handshake_cap = "129ms"
         reconnect_first = "29ms"
         reconnect_cap = "30ms"
         send_window_bytes = "31KiB"
@@ -130,7 +130,7 @@ fn every_setting_reaches_its_field() {
         keep_alive: milliseconds(27),
         idle_timeout: milliseconds(81),
         handshake_first: milliseconds(28),
-        handshake_cap: milliseconds(29),
+        handshake_cap: milliseconds(129),
         reconnect_first: milliseconds(29),
         reconnect_cap: milliseconds(30),
         send_window_bytes: 31 << 10,

@@ -190,9 +190,14 @@ fn settings_that_contradict_each_other_are_named_with_their_lines() {
         "link.idle_timeout",
         &["(\"2s\" by default, not in the file)"],
     );
-    check(added("[link]\nkeep_alive = \"0s\""), "line 20", "link.keep_alive", &["is zero"]);
+    check(added("[link]\nkeep_alive = \"0s\""), "line 20", "link.keep_alive", &["is too short", "\"1ms\""]);
     check(added("[link]\nreconnect_first = \"2s\""), "line 20", "link.reconnect_first", &["exceeds"]);
-    check(added("[link]\nreconnect_first = \"0ms\""), "line 20", "link.reconnect_first", &["is zero"]);
+    check(added("[link]\nreconnect_first = \"0ms\""), "line 20", "link.reconnect_first", &["is too short", "\"1ms\""]);
+    check(added("[link]\nreconnect_cap = \"2h\""), "line 20", "link.reconnect_cap", &["for hours", "\"1h\""]);
+    check(added("[link]\nidle_timeout = \"25h\""), "line 20", "link.idle_timeout", &["too long", "\"24h\""]);
+    check(added("[link]\nhandshake_cap = \"25h\""), "line 20", "link.handshake_cap", &["too long", "\"24h\""]);
+    let short = "[link]\nhandshake_first = \"1ms\"\nhandshake_cap = \"99ms\"";
+    check(added(short), "line 21", "link.handshake_cap", &["is too short", "\"100ms\""]);
     check(added("[link]\nlane_window_bytes = 1"), "line 20", "link.lane_window_bytes", &["too small"]);
     check(added("[link]\nsend_window_bytes = \"512KiB\""), "line 20", "link.lane_window_bytes", &["exceeds"]);
     check(added("[link]\nstreams = 0"), "line 20", "link.streams", &["from 1 to 64"]);

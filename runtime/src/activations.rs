@@ -182,6 +182,10 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
         // Rung by each that joins, too.
         let _ = timeout(PATIENCE.saturating_sub(since.elapsed()), activations.joined.notified()).await;
         if since.elapsed() >= PATIENCE {
+            // Where no handler is polled nothing can go on, and more of them would not help.
+            if !core.handlers_go_on().await {
+                return;
+            }
             let moved = activations.lock().moves();
             if moved == moves && activations.lock().is_waited_for() {
                 activations.lock().raise();

@@ -59,6 +59,7 @@ use crate::hand::Hands;
 use crate::link::Note;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, MessageId};
+use crate::own_runtime::OwnRuntime;
 use crate::quarantine::Quarantine;
 use crate::query::{self, Open};
 use crate::questions::Register;
@@ -139,8 +140,11 @@ pub(crate) struct Core {
     /// As in [`OpenedStore`].
     pub(crate) first: Position,
     links_stopped: watch::Sender<bool>,
-    /// On which the node was started: what goes on by itself runs there, whoever sets it off from wherever.
-    pub(crate) runtime: Handle,
+    /// On which the node runs what it does by itself, whoever sets it off from wherever.
+    pub(crate) own_runtime: OwnRuntime,
+    /// The runtime on which the node was started: there run handlers, the tasks of groups, and all of the program's code that may take
+    /// long.
+    pub(crate) programs_runtime: Handle,
 }
 
 /// Where a message goes.
@@ -159,6 +163,7 @@ pub(crate) struct OpenedStore {
     pub(crate) hands: Hands,
     /// The first position that this run of the store gives out.
     pub(crate) first: Position,
+    pub(crate) own_runtime: OwnRuntime,
 }
 
 impl Core {
@@ -169,7 +174,7 @@ impl Core {
         kinds: FxHashMap<&'static str, Arc<Kind>>,
         opened: OpenedStore,
     ) -> Self {
-        let OpenedStore { clock, store, gate, hands, first } = opened;
+        let OpenedStore { clock, store, gate, hands, first, own_runtime } = opened;
         Self {
             name,
             directory: Directory::new(store.partitions()),
@@ -202,7 +207,8 @@ impl Core {
             stopping: AtomicBool::new(false),
             first,
             links_stopped: watch::Sender::new(false),
-            runtime: Handle::current(),
+            own_runtime,
+            programs_runtime: Handle::current(),
         }
     }
 

@@ -1,16 +1,20 @@
 //! The output gate: nothing leaves before the commit that it builds on is durable. What is to leave waits here as data,
-//! with the position that must be durable first; a commit only moves the watermark, and one task lets out what it covers.
+//! with the position that must be durable first; a commit only moves the watermark. Of little the store's own thread lets out what that
+//! covers, since nobody has to be woken for it. Of much a task does, while the store goes on with the next commit.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use everpost_persistence::{CommitError, Position, Store};
 use tokio::sync::Notify;
 
 use crate::wakers::{Place, Wakers};
+
+/// How much the store's own thread lets out. It takes some microseconds; to wake the task for it would take as long.
+const AT_ONCE_MAX: usize = 32;
 
 /// What no position is beyond.
 const EVERYTHING: Position = Position(u64::MAX);
@@ -19,8 +23,8 @@ const EVERYTHING: Position = Position(u64::MAX);
 pub(crate) struct Gate<E> {
     store: Store,
     waiting: Mutex<Waiting<E>>,
-    /// Rung by the store after every commit.
-    progress: Arc<Notify>,
+    /// Rung when there is something for the task to let out.
+    progress: Notify,
     /// Rung after every commit, when what it frees has left.
     commits: Notify,
     /// Set once there will be no more commits.
@@ -59,8 +63,8 @@ pub enum NodeEnded {
 }
 
 impl<E> Gate<E> {
-    pub(crate) fn new(store: Store, progress: Arc<Notify>) -> Self {
-        Self { store, waiting: Mutex::new(Waiting::default()), progress, commits: Notify::new(), end: OnceLock::new() }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, waiting: Mutex::default(), progress: Notify::new(), commits: Notify::new(), end: OnceLock::new() }
     }
 
     /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
@@ -89,7 +93,16 @@ impl<E> Gate<E> {
         Durability { gate: self, after, place: None }
     }
 
-    /// Hands every effect that is free to `release`, after every commit, until the store fails or the gate is closed.
+    /// Something was committed, or the store has failed: lets out what is free, by `release` or by the task.
+    pub(crate) fn committed(&self, release: impl FnMut(E)) {
+        if self.store.failure().is_some() || self.lock().len() > AT_ONCE_MAX {
+            self.progress.notify_one();
+        } else {
+            self.open(release);
+        }
+    }
+
+    /// Hands every effect that is free to `release`, whenever there is much of it, until the store fails or the gate is closed.
     pub(crate) async fn run(&self, mut release: impl FnMut(E)) {
         loop {
             let progress = self.progress.notified();
@@ -102,7 +115,7 @@ impl<E> Gate<E> {
         }
     }
 
-    /// Lets out what is free now.
+    /// Hands every effect that is free now to `release`.
     pub(crate) fn open(&self, release: impl FnMut(E)) {
         let (effects, wakers) = self.lock().open(self.store.durable(), self.store.failure().is_some());
         wakers.into_iter().for_each(Waker::wake);
@@ -181,6 +194,10 @@ impl<E> Default for Waiting<E> {
 }
 
 impl<E> Waiting<E> {
+    fn len(&self) -> usize {
+        self.effects.len() + self.wakers.len()
+    }
+
     /// Takes out what `durable` frees. After a failure every waiter is woken, to find out, and the other effects are
     /// dropped: they will never be free.
     fn open(&mut self, durable: Position, failed: bool) -> (Vec<E>, Vec<Waker>) {

@@ -256,9 +256,9 @@ impl<A: Actor> ActorHandle<A> {
         if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
     }
 
-    /// On which the node runs.
+    /// By whose clock a wait ends, whichever thread waits.
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.core.runtime
+        self.core.own_runtime.handle()
     }
 
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {

@@ -252,10 +252,10 @@ impl<A> Drop for Hold<A> {
         if mailbox.lock().is_dropped_in_handler(position, attempt) {
             return;
         }
-        // On the runtime of the node, since this may be a thread without one. If that has gone the node has ended, and the message
-        // comes back with the next start.
+        // Not here, since this may be a thread without a runtime. If the program's has gone the hold was dropped with it, which is no
+        // failure of the message: it comes back with the next start.
         let taking = Arc::clone(&core);
-        core.begin("a hold that was dropped", async move {
+        core.begin_beside_handlers("a hold that was dropped", async move {
             taking.take_back(&mailbox, position, Some(attempt), dropped()).await;
         });
     }

@@ -123,6 +123,7 @@ mod message;
 mod newest;
 mod node;
 mod node_file;
+mod own_runtime;
 mod pause;
 mod post;
 mod priority;

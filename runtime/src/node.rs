@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ractor::ActorRef;
+use tokio::sync::watch as sync_watch;
 use tokio::task::JoinHandle;
 
 pub use self::builder::{NodeBuilder, StartError};
@@ -49,9 +50,12 @@ pub struct Node {
 /// What runs in the background for a node.
 struct Tasks {
     supervisors: Mutex<Vec<JoinHandle<()>>>,
-    background: Mutex<Vec<JoinHandle<()>>>,
+    /// None once the stop has taken them.
+    background: Mutex<Option<Vec<JoinHandle<()>>>>,
     /// The outcome of the one stop, once that has begun.
     stopping: OnceLock<Stopping>,
+    /// Whether it is over.
+    stopped: sync_watch::Sender<bool>,
     links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
     groups: Groups,
     /// Taken by the stop.
@@ -62,8 +66,9 @@ impl Tasks {
     fn new(watchdog: Watchdog) -> Self {
         Self {
             supervisors: Mutex::default(),
-            background: Mutex::default(),
+            background: Mutex::new(Some(Vec::new())),
             stopping: OnceLock::new(),
+            stopped: sync_watch::Sender::new(false),
             links: Mutex::default(),
             groups: Groups::default(),
             watchdog: Mutex::new(Some(watchdog)),
@@ -83,7 +88,11 @@ impl Tasks {
     }
 
     fn add_background(&self, task: JoinHandle<()>) {
-        lock(&self.background).push(task);
+        match &mut *lock(&self.background) {
+            Some(background) => background.push(task),
+            // The node has ended while it was started.
+            None => task.abort(),
+        }
     }
 
     fn end_watchdog(&self) {
@@ -95,7 +104,7 @@ impl Tasks {
     }
 
     fn take_background(&self) -> Vec<JoinHandle<()>> {
-        std::mem::take(&mut *lock(&self.background))
+        lock(&self.background).take().unwrap_or_default()
     }
 }
 
@@ -210,7 +219,7 @@ impl Node {
         if self.core.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
-        entered(&self.core.runtime, self.tasks.groups.supervise(&self.core, group)).await
+        entered(&self.core.programs_runtime, self.tasks.groups.supervise(&self.core, group)).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.

@@ -182,7 +182,8 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
         tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in hand when the process died, and is loaded alone");
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
         let tried = core.apart(mailbox.kind.try_state(core, mailbox)).await;
-        if tried.is_err() && core.is_stopping() {
+        if tried.is_err_and(|error| error.is_cancelled() || core.is_stopping()) {
+            // It was cut off, which is no trial.
             return Err(core.gate.ended());
         }
     }

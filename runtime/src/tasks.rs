@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::gate::NodeEnded;
 
 impl Core {
-    /// Begins a task on the runtime of the node; `name` is for the log. A panic ends the node.
+    /// Begins a task on the node's own runtime; `name` is for the log. A panic ends the node.
     pub(crate) fn begin<T: Send + 'static>(
         self: &Arc<Self>,
         name: &'static str,
@@ -35,10 +35,21 @@ impl Core {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let core = Arc::clone(self);
-        self.runtime.spawn(async move {
+        self.own_runtime.handle().spawn(async move {
             let _kept = kept;
             core.watched(name, task).await
         })
+    }
+
+    /// The same on the program's runtime: for what is to end with that, since it comes of the end of a task there, which may be that
+    /// of the runtime itself.
+    pub(crate) fn begin_beside_handlers<T: Send + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let core = Arc::clone(self);
+        self.programs_runtime.spawn(async move { core.watched(name, task).await })
     }
 
     /// Runs a part of the node; a panic ends the node, and goes on.
@@ -61,22 +72,31 @@ impl Core {
     pub(crate) fn watch_supervisor(self: &Arc<Self>, name: String, ended: JoinHandle<()>) -> JoinHandle<()> {
         let core = Arc::clone(self);
         self.begin("the watch of a supervisor", async move {
-            let ended = ended.await;
-            if !core.is_stopping() {
-                core.panicked(
-                    &name,
-                    &ended.map_or_else(|error| error.to_string(), |()| "it ended by itself".to_owned()),
-                );
+            let ended = match ended.await {
+                Err(error) => error.to_string(),
+                Ok(()) => "it ended by itself".to_owned(),
+            };
+            // With the program's runtime it ends too, of which the node is told.
+            let is_at_fault = !core.is_stopping() && core.handlers_go_on().await;
+            if is_at_fault {
+                core.panicked(&name, &ended);
             }
         })
     }
 
-    /// Runs code of the user's in a task of its own, with the stack that such a task has. Whoever asks for it sees its panic.
+    /// Runs code of the user's in a task of its own on the program's runtime, with the stack that such a task has. Whoever asks for it
+    /// sees its panic.
     pub(crate) async fn apart<T: Send + 'static>(
         &self,
         code: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        self.runtime.spawn(code).await
+        self.programs_runtime.spawn(code).await
+    }
+
+    /// Waits until the program's runtime has polled a task once more, which it does not while handlers keep its threads. No when it has
+    /// gone.
+    pub(crate) async fn handlers_go_on(&self) -> bool {
+        self.apart(async {}).await.is_ok()
     }
 
     /// A part of the node has panicked: nobody does what it did, so the node does nothing more.

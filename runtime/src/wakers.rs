@@ -54,6 +54,11 @@ impl Wakers {
         Some(waker)
     }
 
+    /// How many wait, or have done so lately.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes out those who wait for nothing beyond `reached`.
     pub(crate) fn take(&mut self, reached: Position) -> Vec<Waker> {
         let free = self.entries.extract_if(.., |entry| entry.waker.is_none() || entry.after <= reached);

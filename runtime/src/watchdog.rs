@@ -62,7 +62,7 @@ fn tell(core: &Core, news: News, told: &mut HashMap<usize, Work>) {
         News::Blocks { slot, mark, lasts, times } => {
             let Some(work) = find(core, mark) else { return };
             let Work { actor, what, kind, message_id } = &work;
-            tracing::warn!(%node, %actor, message_id, kind, what, ?lasts, times, event = "handler blocks", "it keeps a thread of the runtime for itself, on which other actors, links and timers would run: let it await, or use `spawn_blocking` for what computes or blocks");
+            tracing::warn!(%node, %actor, message_id, kind, what, ?lasts, times, event = "handler blocks", "it keeps a thread of the runtime for itself, on which other actors would run: let it await, or use `spawn_blocking` for what computes or blocks");
             told.insert(slot, work);
         }
         News::Over { slot, lasts } => {

@@ -82,14 +82,16 @@ async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_no
             Err(error) => panic!("{error}"),
         }
     }
+    let used = node.store_statistics().tables_used_bytes;
     // The handlers at the gate are cut off, which the error says.
     soon("it stops", node.stop()).await.unwrap_err();
     records::free(folder.path()).await;
     die_with_one_in_hand(folder.path());
 
-    // A map in which there is hardly more room than what is stored takes.
+    // A map of which that takes a little more than 95 %.
+    let map = (used * 1000 / 954).next_multiple_of(64 << 10);
     let file = std::fs::metadata(folder.path().join("tables/data.mdb")).unwrap().len();
-    let map = file.next_multiple_of(64 << 10);
+    assert!(file <= map, "{file} bytes do not fit into {map}");
     let node = soon("it starts", workers(folder.path(), &probe).config(with_tables(map)).start()).await.unwrap();
     let used = node.store_statistics().tables_used_bytes;
     assert!(used * 100 > map * 95, "only {used} of {map} bytes are in use");

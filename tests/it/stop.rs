@@ -1,10 +1,12 @@
 //! Stopping is a protocol: nothing more is taken in, turns in hand finish, and nobody who waits is left hanging.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use everpost::{
     AskError, Backoff, Node, NodeConfig, NodeEnded, OpenError, QueryError, Refusal, SendError, StartError, StopError,
 };
+use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Quick, Read, Script, Step, Stranger, Worker, read, workers};
@@ -221,4 +223,35 @@ async fn a_node_that_is_dropped_goes_on_working() {
     assert_eq!(actor.ask(Script::new([Step::Append(1)])).await.unwrap(), [1]);
     let second = workers(folder.path(), &probe).start().await;
     assert!(matches!(second, Err(StartError::Open(OpenError::InUse { .. }))), "{second:?}");
+}
+
+/// A node has threads of its own until the last of it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
+    let probe = Probe::new();
+    // Its actors hold the probe, for as long as anything holds the node.
+    let is_gone = || Arc::strong_count(&probe) == 1;
+    let net = Net::new(&["east", "west"]).with("worker", &["west"]);
+    let nodes = net.start_all(&probe).await;
+    linked(&nodes.iter().collect::<Vec<_>>()).await;
+    for number in 0..10 {
+        nodes[0].actor::<Worker>(&number.to_string()).ask(Script::new([Step::Append(number)])).await.unwrap();
+    }
+    settled(&nodes.iter().collect::<Vec<_>>()).await;
+    stop(nodes).await;
+    eventually("both are gone", is_gone).await;
+
+    // One whose runtime goes is stopped by nobody.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let starting = runtime.spawn(net.seat("west").builder(&probe).start());
+    let west = soon("it starts", starting).await.unwrap().unwrap();
+    let _unheard =
+        west.actor::<Worker>("one").submit(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).await.unwrap();
+    probe.reached(GATE, 1).await;
+    runtime.shutdown_background();
+    soon("it has failed", west.failed()).await;
+    drop(west);
+    eventually("it is gone", is_gone).await;
+    // Its port is free.
+    stop([net.start("west", &probe).await]).await;
 }

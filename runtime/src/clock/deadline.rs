@@ -15,8 +15,12 @@ pub(crate) struct Deadline(Instant);
 
 impl Deadline {
     /// When `wait` has passed from now on.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of the caller's runtime may be one that a test has stopped"
+    )]
     pub(crate) fn after(wait: Duration) -> Self {
-        Self(Instant::now() + wait.min(FOR_EVER))
+        Self(Instant::from_std(std::time::Instant::now()) + wait.min(FOR_EVER))
     }
 
     /// Waits for `future`, until then, by the clock of `runtime`: the caller's thread may have none. Once the deadline has passed

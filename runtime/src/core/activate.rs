@@ -62,7 +62,7 @@ impl Core {
         if let Some(held) = held {
             // The handler was cut off where it stood, and its hold went with it.
             let (core, mailbox) = (Arc::clone(self), Arc::clone(&mailbox));
-            self.begin("a hold that was dropped", async move {
+            self.begin_beside_handlers("a hold that was dropped", async move {
                 core.take_back(&mailbox, held.position, Some(held.attempt), hold::dropped()).await;
             });
         }

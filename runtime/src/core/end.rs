@@ -23,6 +23,13 @@ impl Core {
         self.links_stopped.send_replace(true);
     }
 
+    /// The store has committed something, or has failed, as its own thread tells. Nobody would see a panic of what that lets out.
+    pub(crate) fn committed(&self) {
+        if let Err(panic) = caught(|| self.gate.committed(|effect| self.release(effect))) {
+            self.panicked("gate", &panic);
+        }
+    }
+
     /// The store has failed: nothing becomes durable any more, so nothing more is tried.
     pub(crate) fn store_failed(&self) {
         if let Some(failure) = self.store.failure() {

@@ -110,13 +110,13 @@ impl Core {
         self.off_the_workers(move || store.records(&keys)).await
     }
 
-    /// Reads on a thread of the node's runtime that may wait for the disk, whoever's thread calls. Without that runtime
+    /// Reads on a thread of the node's own runtime that may wait for the disk, whoever's thread calls. Without that runtime
     /// the node has ended, and its store is closed.
     pub(crate) async fn off_the_workers<T, R>(&self, read: R) -> Result<T, ReadError>
     where
         T: Send + 'static,
         R: FnOnce() -> Result<T, ReadError> + Send + 'static,
     {
-        joined(self.runtime.spawn_blocking(read).await).unwrap_or(Err(ReadError::Closed))
+        joined(self.own_runtime.handle().spawn_blocking(read).await).unwrap_or(Err(ReadError::Closed))
     }
 }

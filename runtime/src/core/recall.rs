@@ -152,7 +152,7 @@ impl Core {
             payload: envelope.to_vec(),
         });
         let Some(answer) = asked else { return false };
-        match Deadline::after(CHECKED_WITHIN).wait_for(&self.runtime, answer).await {
+        match Deadline::after(CHECKED_WITHIN).wait_for(self.own_runtime.handle(), answer).await {
             Ok(Ok(Ok(answer))) => answer == [1],
             Ok(_) | Err(_) => false,
         }

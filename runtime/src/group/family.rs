@@ -255,12 +255,20 @@ impl Members {
         }
         self.timer = self.rules.wake_at().map(|moment| {
             let (group, clock) = (myself.clone(), Arc::clone(&core.clock));
-            core.begin("the timer of a group", async move {
+            core.begin_beside_handlers("the timer of a group", async move {
                 wheel::reached(&clock, moment).await;
                 // One that is gone has nothing due.
                 let _ = group.cast(Order::Tick);
             })
         });
+    }
+}
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use everpost_persistence::{OpenError, Position, Slots, Store};
 use everpost_transport::{Endpoint, Identity, Settings};
 use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -26,15 +27,17 @@ use super::{Node, Tasks, clocks, retention, sweep, watch};
 use crate::activations;
 use crate::actor::constants::{Unusable, unusable};
 use crate::actor::{Actor, Handlers};
-use crate::caught::joined;
+use crate::caught::{caught, joined};
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::{Core, OpenedStore};
+use crate::entered::entered;
 use crate::expiry::expire_messages;
 use crate::gate::{Gate, NodeEnded};
 use crate::hand::Hands;
-use crate::link::{self, Links};
+use crate::link::{self, LinkOrder, Links};
 use crate::node_file::NodeFile;
+use crate::own_runtime::OwnRuntime;
 use crate::quarantine::{self, Trials};
 use crate::supervision::{Kind, supervise};
 use crate::timer::fire_timers;
@@ -179,7 +182,7 @@ impl NodeBuilder {
     ///
     /// # Panics
     ///
-    /// When [`Actor::handlers`] does; and outside of a tokio runtime, since the node lives on the one that starts it.
+    /// When [`Actor::handlers`] does; and outside of a tokio runtime, since handlers run on the one that starts the node.
     ///
     /// # Cancel safety
     ///
@@ -199,7 +202,11 @@ impl NodeBuilder {
 
     /// Starts the node for whoever is to be told, in a task of its own: what is begun here is undone here.
     async fn start_for(self, told: oneshot::Sender<Result<Unclaimed, StartError>>) {
-        let started = self.run(&|| told.is_closed()).await.map(|node| Unclaimed(Some(node)));
+        let started = match caught(|| drop(tokio::time::sleep(Duration::ZERO))) {
+            Ok(()) => self.run(&|| told.is_closed()).await,
+            Err(_) => Err(StartError::NoTimers),
+        };
+        let started = started.map(|node| Unclaimed(Some(node)));
         // Nobody takes it: then it is dropped, and stops.
         drop(told.send(started));
     }
@@ -216,12 +223,19 @@ impl NodeBuilder {
         // Before anything is opened: certificates that are not right are the likeliest trouble.
         let identity = cluster.as_ref().map(|cluster| identify(&cluster.identity)).transpose()?;
         let kinds = kinds(&parts)?;
-        let progress = Arc::new(Notify::new());
-        let rung = Arc::clone(&progress);
+        let own_runtime = OwnRuntime::start().map_err(StartError::NoThread)?;
+        // Told of commits once it is there.
+        let core = Arc::new(OnceLock::<Weak<Core>>::new());
+        let told = Arc::clone(&core);
         let store_config = config.store.clone();
         let open = move || -> Result<_, OpenError> {
-            let rung = Arc::clone(&rung);
-            let (store, opened) = Store::open(&folder, store_config.clone(), move || rung.notify_one())?;
+            let told = Arc::clone(&told);
+            let committed = move || {
+                if let Some(core) = told.get().and_then(Weak::upgrade) {
+                    core.committed();
+                }
+            };
+            let (store, opened) = Store::open(&folder, store_config.clone(), committed)?;
             let (slots, in_hand) = Slots::open(&folder)?;
             store.watch(Slots::FILE_NAME)?;
             Ok((store, opened, slots, in_hand))
@@ -230,7 +244,7 @@ impl NodeBuilder {
         if is_cut_off() {
             return Err(cut_off(store).await);
         }
-        let gate = Gate::new(store.clone(), progress);
+        let gate = Gate::new(store.clone());
         let hands = Hands::new(slots, store.epoch().nonce);
         tracing::info!(
             node = name,
@@ -251,8 +265,9 @@ impl NodeBuilder {
             // By the clock that is believed: one that was set just now spoils no certificate.
             identity.check(&name, clock.wall().into())?;
         }
-        let opened = OpenedStore { clock, store, gate, hands, first };
-        let core = Arc::new(Core::new(name.into(), config, peers, kinds, opened));
+        let opened = OpenedStore { clock, store, gate, hands, first, own_runtime };
+        let (told, core) = (core, Arc::new(Core::new(name.into(), config, peers, kinds, opened)));
+        told.get_or_init(|| Arc::downgrade(&core));
         // Before anything else holds on to the store, so that it is free again if this fails.
         let recovering = Arc::clone(&core);
         let recover = move || recover::recover(&recovering, &in_hand, quarantine_unhandled);
@@ -322,7 +337,7 @@ async fn start(
         }
         None => None,
     };
-    let watchdog = Watchdog::start(&core).map_err(|error| StartError::Supervisor(error.to_string()))?;
+    let watchdog = Watchdog::start(&core).map_err(StartError::NoThread)?;
     let renewing = links.clone().map(|(links, identity)| core.begin("certificates", link::renew(links, identity)));
     let links = links.map(|(links, _)| links);
     let background = [
@@ -335,11 +350,12 @@ async fn start(
     ];
     let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };
     background.into_iter().chain(renewing).for_each(|task| node.tasks.add_background(task));
-    let (core, lifeline) = (Arc::clone(&node.core), Lifeline(node.clone()));
-    node.core.begin_with(lifeline, "gate", async move {
+    let core = Arc::clone(&node.core);
+    node.core.begin("gate", async move {
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
     });
+    Lifeline::tie(&node);
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
         let _ = node.stopped().await;
@@ -365,9 +381,14 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     if let Some(links) = &node.links {
         core.note_run().await?;
         core.note_apart();
-        let supervised = link::supervise(Arc::clone(links)).await;
+        let supervised = entered(core.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        node.tasks.set_links(supervisor, core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), ended));
+        let ended = core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), ended);
+        node.tasks.set_links(supervisor.clone(), ended);
+        if core.is_stopping() {
+            // A stop that came before has not found it.
+            drop(supervisor.cast(LinkOrder::Stop));
+        }
     }
     node.tasks.add_background(core.begin("timers", fire_timers(Arc::clone(core))));
     node.tasks.add_background(core.begin("expiry", expire_messages(Arc::clone(core))));
@@ -404,6 +425,7 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result
         handshake_timeout: cluster.link.handshake_cap,
         known: cluster.peers.values().flatten().map(SocketAddr::ip).collect(),
     };
+    let _entered = core.own_runtime.handle().enter();
     let endpoint = Endpoint::bind(&settings, identity, cluster.peers.into_keys())?;
     tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
     Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Node, clocks};
+use super::{Node, Tasks, clocks};
 use crate::clock::Deadline;
 use crate::gate::NodeEnded;
 use crate::inside;
@@ -106,7 +106,8 @@ impl Node {
             let (tell, stopping) = watch::channel(None);
             let (node, tell) = (self.clone(), Arc::new(tell));
             // Whoever waits sees that nobody will tell when a panic is known to be the end of the node, and not before.
-            self.core.begin_with(Arc::clone(&tell), "stop", async move {
+            let kept = (Arc::clone(&tell), Over(Arc::clone(&self.tasks)));
+            self.core.begin_with(kept, "stop", async move {
                 let outcome = node.run_stop().await;
                 tell.send_replace(Some(outcome));
             });
@@ -145,8 +146,10 @@ impl Node {
         core.end(NodeEnded::Stopped);
         self.tasks.end_watchdog();
         closed?;
-        if let NodeEnded::Panicked { task, panic } = core.gate.ended() {
-            return Err(StopError::Panicked { task, panic });
+        match core.gate.ended() {
+            NodeEnded::Panicked { task, panic } => return Err(StopError::Panicked { task, panic }),
+            NodeEnded::RuntimeGone => return Err(StopError::RuntimeGone),
+            _ => {}
         }
         match killed.is_empty() {
             true if cut_off == 0 => Ok(()),
@@ -181,18 +184,40 @@ impl Node {
     }
 }
 
-/// Tells the node when its runtime goes: it lives in the task that opens the gate, which otherwise ends only after the node has.
-pub(super) struct Lifeline(pub(super) Node);
+/// Tells that the stop is over when it is dropped.
+struct Over(Arc<Tasks>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.stopped.send_replace(true);
+    }
+}
+
+/// Tells the node when the program's runtime goes: it lives in a task there that otherwise ends only after the node was stopped.
+pub(super) struct Lifeline(Node);
+
+impl Lifeline {
+    pub(super) fn tie(node: &Node) {
+        let lifeline = Self(node.clone());
+        node.core.programs_runtime.spawn(async move {
+            // The sender is in the node, which it keeps.
+            let _ = lifeline.0.tasks.stopped.subscribe().wait_for(|stopped| *stopped).await;
+        });
+    }
+}
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
         let Node { core, tasks, .. } = &self.0;
+        if *tasks.stopped.borrow() {
+            return;
+        }
         if !core.gate.is_over() {
             core.runtime_gone();
         }
-        if matches!(core.gate.ended(), NodeEnded::RuntimeGone) {
-            tasks.groups.gone(&NodeEnded::RuntimeGone);
-        }
+        tasks.groups.gone(&NodeEnded::RuntimeGone);
+        // What the node does by itself ends too, also where it has failed before and nobody has stopped it. It goes on by itself.
+        drop(self.0.begin_stop());
     }
 }
 

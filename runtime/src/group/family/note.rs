@@ -33,7 +33,7 @@ impl Note {
     /// rung the group is told at once.
     pub(super) fn write(self, core: &Arc<Core>, dropped: &Arc<Notify>, group: &ActorRef<Order>) {
         let (storing, dropped, group) = (Arc::clone(core), Arc::clone(dropped), group.clone());
-        core.begin("the note of a group", async move {
+        core.begin_beside_handlers("the note of a group", async move {
             let is_written = tokio::select! {
                 stored = self.store(&storing) => stored.is_ok(),
                 () = dropped.notified() => false,

@@ -98,7 +98,8 @@ impl<E> Gate<E> {
         if self.store.failure().is_some() || self.lock().len() > AT_ONCE_MAX {
             self.progress.notify_one();
         } else {
-            self.open(release);
+            // A failure that comes now is told of by itself.
+            self.let_out(release, false);
         }
     }
 
@@ -117,7 +118,13 @@ impl<E> Gate<E> {
 
     /// Hands every effect that is free now to `release`.
     pub(crate) fn open(&self, release: impl FnMut(E)) {
-        let (effects, wakers) = self.lock().open(self.store.durable(), self.store.failure().is_some());
+        self.let_out(release, self.store.failure().is_some());
+    }
+
+    fn let_out(&self, release: impl FnMut(E), failed: bool) {
+        let Opened { effects, wakers, lost } = self.lock().open(self.store.durable(), failed);
+        // Not under the lock: dropping one may run anything.
+        drop(lost);
         wakers.into_iter().for_each(Waker::wake);
         effects.into_iter().for_each(release);
         self.commits.notify_waiters();
@@ -199,15 +206,20 @@ impl<E> Waiting<E> {
     }
 
     /// Takes out what `durable` frees. After a failure every waiter is woken, to find out, and the other effects are
-    /// dropped: they will never be free.
-    fn open(&mut self, durable: Position, failed: bool) -> (Vec<E>, Vec<Waker>) {
+    /// lost: they will never be free.
+    fn open(&mut self, durable: Position, failed: bool) -> Opened<E> {
         let effects = self.effects.extract_if(.., |(after, _)| *after <= durable).map(|(_, effect)| effect).collect();
         let wakers = self.wakers.take(if failed { EVERYTHING } else { durable });
-        if failed {
-            self.effects.clear();
-        }
-        (effects, wakers)
+        let lost = if failed { std::mem::take(&mut self.effects) } else { Vec::new() };
+        Opened { effects, wakers, lost }
     }
+}
+
+/// What was taken out.
+struct Opened<E> {
+    effects: Vec<E>,
+    wakers: Vec<Waker>,
+    lost: Vec<(Position, E)>,
 }
 
 /// Completes when a position is durable; see [`Gate::durable`].
@@ -270,15 +282,15 @@ mod tests {
         for position in [5, 2, 9, 2] {
             waiting.effects.push((Position(position), position));
         }
-        assert!(waiting.open(Position(1), false).0.is_empty());
-        assert_eq!(waiting.open(Position(5), false).0, [5, 2, 2]);
-        assert_eq!(waiting.open(Position(9), false).0, [9]);
+        assert!(waiting.open(Position(1), false).effects.is_empty());
+        assert_eq!(waiting.open(Position(5), false).effects, [5, 2, 2]);
+        assert_eq!(waiting.open(Position(9), false).effects, [9]);
     }
 
     #[test]
     fn a_failed_store_frees_nothing_more() {
         let mut waiting = Waiting { effects: vec![(Position(3), 3), (Position(8), 8)], ..Waiting::default() };
-        assert_eq!(waiting.open(Position(5), true).0, [3]);
+        assert_eq!(waiting.open(Position(5), true).effects, [3]);
         assert!(waiting.effects.is_empty(), "whoever waits for them is told by their end");
     }
 
@@ -286,7 +298,7 @@ mod tests {
     fn a_failure_wakes_every_waiter() {
         let mut waiting = Waiting::<()>::default();
         waiting.wakers.wait(&mut None, Position(7), Waker::noop());
-        assert_eq!(waiting.open(Position(1), false).1.len(), 0);
-        assert_eq!(waiting.open(Position(1), true).1.len(), 1);
+        assert_eq!(waiting.open(Position(1), false).wakers.len(), 0);
+        assert_eq!(waiting.open(Position(1), true).wakers.len(), 1);
     }
 }

@@ -142,8 +142,10 @@ impl<A: Actor> Question<A> {
             };
             let AwayQuestion { answer, permit, .. } = question;
             let made = answer.made(reply);
-            // It is told when it is dropped.
-            Some(Effect::Answer(Box::new(move || drop((made, permit)))))
+            Some(Effect::Answer(Box::new(move || {
+                made.release();
+                drop(permit);
+            })))
         };
         Self { answer: Box::new(from_state) }
     }
@@ -212,7 +214,7 @@ impl AwayQuestion {
     }
 }
 
-/// The answer that another node waits for. It is told when it is dropped; one that was not made by then is lost.
+/// The answer that another node waits for. It is told when it is dropped; one that was not made and released by then is lost.
 #[derive(Debug)]
 pub(crate) struct AwayAnswer {
     peer: Arc<Peer>,
@@ -222,6 +224,8 @@ pub(crate) struct AwayAnswer {
     /// How many bytes its question has.
     bytes: usize,
     answer: Option<Result<Vec<u8>, NoAnswer>>,
+    /// What it has seen is durable.
+    is_released: bool,
 }
 
 impl AwayAnswer {
@@ -231,7 +235,8 @@ impl AwayAnswer {
             peer.tell(Note::Answer { number, answer: Err(NoAnswer::Lost) });
             return None;
         }
-        Some(Self { peer: Arc::clone(peer), number, conversation: peer.conversation(), bytes, answer: None })
+        let (peer, conversation) = (Arc::clone(peer), peer.conversation());
+        Some(Self { peer, number, conversation, bytes, answer: None, is_released: false })
     }
 
     /// Whether it may be made now.
@@ -239,22 +244,35 @@ impl AwayAnswer {
         self.peer.may_answer()
     }
 
-    /// It is this one, to be dropped when what it has seen is durable.
+    /// It is this one, to be released when what it has seen is durable.
     pub(crate) fn made(mut self, answer: Result<Vec<u8>, NoAnswer>) -> Self {
         self.peer.made(&answer);
         self.answer = Some(answer);
         self
     }
 
+    /// Tells the one that was made.
+    pub(crate) fn release(mut self) {
+        self.is_released = true;
+    }
+
     /// Tells this one now.
     pub(crate) fn give(self, answer: Result<Vec<u8>, NoAnswer>) {
-        drop(self.made(answer));
+        self.made(answer).release();
     }
 }
 
 impl Drop for AwayAnswer {
     fn drop(&mut self) {
-        let answer = self.answer.take().unwrap_or(Err(NoAnswer::Lost));
+        let answer = match self.answer.take() {
+            Some(answer) if self.is_released => answer,
+            Some(answer) => {
+                // What it has seen will never be durable.
+                self.peer.unmade(&answer);
+                Err(NoAnswer::Lost)
+            }
+            None => Err(NoAnswer::Lost),
+        };
         self.peer.tell_answer(self.conversation, self.number, answer);
         self.peer.was_answered(self.bytes);
     }

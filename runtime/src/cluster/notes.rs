@@ -152,6 +152,11 @@ impl Notes {
         self.answer_bytes += bytes_of_answer(answer);
     }
 
+    /// One that was made is not pushed.
+    pub(super) fn unmade(&mut self, answer: &Result<Vec<u8>, NoAnswer>) {
+        count::take(&mut self.answer_bytes, bytes_of_answer(answer));
+    }
+
     /// So much waits that no more messages are to be taken from the peer, whose outcomes would wait too.
     pub(super) fn are_many(&self) -> bool {
         self.outcome_bytes > OUTCOME_BYTES_MANY || self.outcomes.len() > OUTCOMES_MAX / 2

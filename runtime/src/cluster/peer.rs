@@ -195,6 +195,11 @@ impl Peer {
         lock(&self.notes).made(answer);
     }
 
+    /// One that was made will not be told.
+    pub(crate) fn unmade(&self, answer: &Answer) {
+        lock(&self.notes).unmade(answer);
+    }
+
     /// The peer has asked. False when it has asked more than is kept.
     pub(crate) fn was_asked(&self, bytes: usize) -> bool {
         lock(&self.asked).take_in(bytes)

@@ -17,8 +17,12 @@ use crate::config::LinkConfig;
 /// How many times as long a peer is left alone that refuses this node, or is refused, as one that does not answer.
 const REFUSED_FOR: u32 = 10;
 
-/// How many handshakes with one address are under way at a time: settings may have a new one begin each millisecond, and each wait for long.
+/// How many handshakes with one address are under way at a time, each of which may take as long as was found to be needed: settings may
+/// have a new one begin each millisecond, and each wait for a day.
 const UNDER_WAY_MAX: usize = 8;
+
+/// How long one more may take then. QUIC repeats the packets of the others ever more rarely, and the peer may be back any moment.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// Dials one peer.
 pub(super) struct Dialing {
@@ -36,12 +40,15 @@ struct Way {
     patience: Patience,
     /// How many handshakes.
     under_way: usize,
+    /// And whether one more, a short one.
+    is_probed: bool,
 }
 
 /// What came of dialing one address.
 struct Attempt {
     way: usize,
     within: Duration,
+    is_probe: bool,
     outcome: Result<Connection, DialError>,
 }
 
@@ -49,8 +56,12 @@ impl Dialing {
     pub(super) fn new(links: &Arc<Links>, peer: &Arc<Peer>) -> Self {
         let config = &links.config;
         let patience = Patience::new(config.handshake_first, config.handshake_cap);
-        let ways =
-            peer.addresses.iter().map(|address| Way { address: *address, patience: patience.clone(), under_way: 0 });
+        let ways = peer.addresses.iter().map(|address| Way {
+            address: *address,
+            patience: patience.clone(),
+            under_way: 0,
+            is_probed: false,
+        });
         let (links, peer, ways) = (Arc::clone(links), Arc::clone(peer), ways.collect());
         let LinkConfig { reconnect_first, reconnect_cap, .. } = links.config;
         let backoff = Backoff::new(reconnect_first, reconnect_cap);
@@ -90,11 +101,10 @@ impl Dialing {
     /// up on then.
     async fn connect(&mut self) -> Connection {
         let mut attempts = JoinSet::new();
-        self.ways.iter_mut().for_each(|way| way.under_way = 0);
+        self.ways.iter_mut().for_each(|way| (way.under_way, way.is_probed) = (0, false));
         loop {
             for way in 0..self.ways.len() {
-                let has_room = self.ways[way].under_way < UNDER_WAY_MAX;
-                let newest = has_room.then(|| self.dial(way, &mut attempts));
+                let newest = self.dial(way, &mut attempts);
                 let turn = self.links.config.handshake_first;
                 if let Some(connection) = self.first(&mut attempts, turn, newest).await {
                     return connection;
@@ -107,16 +117,27 @@ impl Dialing {
         }
     }
 
-    fn dial(&mut self, way: usize, attempts: &mut JoinSet<Attempt>) -> tokio::task::Id {
+    /// Begins a handshake, if there is room for one.
+    fn dial(&mut self, way: usize, attempts: &mut JoinSet<Attempt>) -> Option<tokio::task::Id> {
         let (links, peer) = (Arc::clone(&self.links), Arc::clone(&self.peer));
-        let Way { address, ref patience, ref mut under_way } = self.ways[way];
-        *under_way += 1;
-        let within = patience.within();
+        let Way { address, ref patience, ref mut under_way, ref mut is_probed } = self.ways[way];
+        let is_probe = *under_way == UNDER_WAY_MAX;
+        let within = match is_probe {
+            true if *is_probed => return None,
+            true => {
+                *is_probed = true;
+                PROBE.min(patience.within())
+            }
+            false => {
+                *under_way += 1;
+                patience.within()
+            }
+        };
         let attempt = async move {
             let outcome = links.endpoint.dial(&peer.name, address, within).await;
-            Attempt { way, within, outcome }
+            Attempt { way, within, is_probe, outcome }
         };
-        attempts.spawn(attempt).id()
+        Some(attempts.spawn(attempt).id())
     }
 
     /// The first of the attempts that comes to a connection within this time. None sooner when the newest has failed.
@@ -133,9 +154,13 @@ impl Dialing {
                 () = &mut turn => return None,
             };
             // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the end of the runtime.
-            let Some((id, Attempt { way, within, outcome })) = joined(ended) else { continue };
-            let Way { patience, under_way, .. } = &mut self.ways[way];
-            *under_way -= 1;
+            let Some((id, Attempt { way, within, is_probe, outcome })) = joined(ended) else { continue };
+            let Way { patience, under_way, is_probed, .. } = &mut self.ways[way];
+            if is_probe {
+                *is_probed = false;
+            } else {
+                *under_way -= 1;
+            }
             match outcome {
                 Ok(connection) => {
                     patience.answered(connection.rtt());

@@ -137,7 +137,7 @@ async fn files_that_cannot_be_used_are_named_and_what_was_read_before_is_used_on
 /// A cluster moves from one authority to another: for a while both are trusted.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_added_to_the_file_is_trusted_without_a_restart() {
-    let mut scene = Scene::new("moved").await;
+    let mut scene = Scene::new("widened").await;
     let [east, west] = scene.names.clone();
     let next = Authority::new();
     let [certificate, key, next_authority] = issue(&next, &east, None);

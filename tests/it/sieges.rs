@@ -134,7 +134,7 @@ fn damaged(random: &mut Random) -> (Vec<u8>, bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_asks_for_much_and_reads_it() {
-    besieged("large", async |scene| {
+    besieged("asks-much", async |scene| {
         let puppet = scene.puppet(2);
         let mut conversation = scene.converse(&puppet).await;
         for round in 0..200 {

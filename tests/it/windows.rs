@@ -89,12 +89,13 @@ async fn the_largest_message_that_is_allowed_goes_through_and_one_byte_more_is_r
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_larger_than_the_other_node_takes_waits_until_that_takes_it() {
     logs::keep();
-    let mut net =
-        Net::new(&["large-east", "large-west"]).with("worker", &["large-west"]).with("quick", &["large-east"]);
-    net.seat_mut("large-west").config.message_bytes_max = 4096;
+    let mut net = Net::new(&["oversized-east", "oversized-west"])
+        .with("worker", &["oversized-west"])
+        .with("quick", &["oversized-east"]);
+    net.seat_mut("oversized-west").config.message_bytes_max = 4096;
     let probe = Probe::new();
     // Before it can know how much the west takes.
-    let east = net.start("large-east", &probe).await;
+    let east = net.start("oversized-east", &probe).await;
     let key = |number: u32| format!("key {number}");
     for number in 0..20 {
         east.actor::<Worker>(&key(number)).send(count(1, 0)).await.unwrap();
@@ -103,17 +104,17 @@ async fn a_message_larger_than_the_other_node_takes_waits_until_that_takes_it() 
     for number in 0..20 {
         east.actor::<Worker>(&key(number)).send(count(3, 0)).await.unwrap();
     }
-    let west = net.start("large-west", &probe).await;
-    let line = logs::line("large-east", "message too large for the peer", "message_bytes_max").await;
-    assert_eq!(line.field("peer"), "large-west");
+    let west = net.start("oversized-west", &probe).await;
+    let line = logs::line("oversized-east", "message too large for the peer", "message_bytes_max").await;
+    assert_eq!(line.field("peer"), "oversized-west");
     // Its own lane waits: it, what follows it, and what shares its partition. The others do not.
     eventually("the others arrive", || east.statistics().owed == 2).await;
     soon("they are handled", west.drained()).await.unwrap();
     assert_eq!(read(&west.actor::<Worker>(&key(0))).await.last, 1);
     assert_eq!(read(&west.actor::<Worker>(&key(1))).await.last, 3);
     stop([west]).await;
-    net.seat_mut("large-west").config.message_bytes_max = 16 << 20;
-    let west = net.start("large-west", &probe).await;
+    net.seat_mut("oversized-west").config.message_bytes_max = 16 << 20;
+    let west = net.start("oversized-west", &probe).await;
     settled(&[&east, &west]).await;
     let log = read(&west.actor::<Worker>(&key(0))).await;
     assert_eq!((log.count, log.last, log.jumps), (3, 3, 0));

@@ -68,8 +68,13 @@ impl Core {
         }
     }
 
-    /// Watches a supervisor, which ends by itself when the node stops and never before. The task ends with it.
-    pub(crate) fn watch_supervisor(self: &Arc<Self>, name: String, ended: JoinHandle<()>) -> JoinHandle<()> {
+    /// Watches a supervisor on one of the two runtimes, which ends by itself when the node stops and never before. The task ends with it.
+    pub(crate) fn watch_supervisor(
+        self: &Arc<Self>,
+        name: String,
+        is_on_own_runtime: bool,
+        ended: JoinHandle<()>,
+    ) -> JoinHandle<()> {
         let core = Arc::clone(self);
         self.begin("the watch of a supervisor", async move {
             let ended = match ended.await {
@@ -77,7 +82,7 @@ impl Core {
                 Ok(()) => "it ended by itself".to_owned(),
             };
             // With the program's runtime it ends too, of which the node is told.
-            let is_at_fault = !core.is_stopping() && core.handlers_go_on().await;
+            let is_at_fault = !core.is_stopping() && (is_on_own_runtime || core.handlers_go_on().await);
             if is_at_fault {
                 core.panicked(&name, &ended);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use everpost::{
     AskError, Backoff, Node, NodeConfig, NodeEnded, OpenError, QueryError, Refusal, SendError, StartError, StopError,
 };
+use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -231,7 +232,7 @@ async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
     let probe = Probe::new();
     // Its actors hold the probe, for as long as anything holds the node.
     let is_gone = || Arc::strong_count(&probe) == 1;
-    let net = Net::new(&["east", "west"]).with("worker", &["west"]);
+    let net = Net::new(&["left-east", "left-west"]).with("worker", &["left-west"]);
     let nodes = net.start_all(&probe).await;
     linked(&nodes.iter().collect::<Vec<_>>()).await;
     for number in 0..10 {
@@ -243,7 +244,7 @@ async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
 
     // One whose runtime goes is stopped by nobody.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let starting = runtime.spawn(net.seat("west").builder(&probe).start());
+    let starting = runtime.spawn(net.seat("left-west").builder(&probe).start());
     let west = soon("it starts", starting).await.unwrap().unwrap();
     let _unheard =
         west.actor::<Worker>("one").submit(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).await.unwrap();
@@ -252,6 +253,19 @@ async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
     soon("it has failed", west.failed()).await;
     drop(west);
     eventually("it is gone", is_gone).await;
-    // Its port is free.
-    stop([net.start("west", &probe).await]).await;
+
+    // Nor is one that had failed before.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let starting = runtime.spawn(net.seat("left-west").builder(&probe).start());
+    let west = soon("it starts", starting).await.unwrap().unwrap();
+    logs::plant("left-west", "handler failed", u32::MAX);
+    west.actor::<Worker>("two").send(Script::new([Step::FailUpTo(1)])).await.unwrap();
+    let failed = soon("it has failed", west.failed()).await;
+    assert!(matches!(failed, NodeEnded::Panicked { .. }), "{failed}");
+    drop(west);
+    runtime.shutdown_background();
+    eventually("it is gone", is_gone).await;
+    // Its store and its port are free.
+    logs::clear("left-west");
+    stop([net.start("left-west", &probe).await]).await;
 }

@@ -325,7 +325,7 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
 }
 
 /// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/tasks.rs`.
-const BEGINS: [(&str, &str); 12] = [
+const BEGINS: [(&str, &str); 13] = [
     ("persistence/src/store/threads.rs", "its panic is the failure of the store"),
     ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
     ("runtime/src/core/read.rs", "whoever reads is told of its panic"),
@@ -333,6 +333,7 @@ const BEGINS: [(&str, &str); 12] = [
     ("runtime/src/link/door.rs", "the door fails of its panic, and is opened anew"),
     ("runtime/src/link/renewal.rs", "whoever waits for it fails of its panic, which ends the node"),
     ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
+    ("runtime/src/node/stop.rs", "it lives as long as the program's runtime, and does nothing"),
     ("runtime/src/tasks.rs", "this is the place"),
     ("runtime/src/telemetry/output.rs", "it writes the logs: there is nobody to tell"),
     ("runtime/src/watchdog.rs", "its panic ends the node"),

@@ -58,6 +58,11 @@ pub fn plant(node: &str, event: &str, times: u32) {
     tracing::callsite::rebuild_interest_cache();
 }
 
+/// No line of the node `node` panics any more.
+pub fn clear(node: &str) {
+    mines().retain(|mine| mine.node != node);
+}
+
 /// A line that panics.
 struct Mine {
     node: String,

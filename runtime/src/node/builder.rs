@@ -375,7 +375,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         let name = format!("supervisor of `{}`", part.kind.name);
         let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
         let ended = supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        node.tasks.add_supervisor(core.watch_supervisor(name, ended));
+        node.tasks.add_supervisor(core.watch_supervisor(name, false, ended));
     }
     let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
@@ -383,7 +383,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         core.note_apart();
         let supervised = entered(core.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        let ended = core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), ended);
+        let ended = core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), true, ended);
         node.tasks.set_links(supervisor.clone(), ended);
         if core.is_stopping() {
             // A stop that came before has not found it.

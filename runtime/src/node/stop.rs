@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Node, Tasks, clocks};
 use crate::clock::Deadline;
+use crate::entered::entered;
 use crate::gate::NodeEnded;
 use crate::inside;
 use crate::link::LinkOrder;
@@ -161,6 +162,10 @@ impl Node {
     /// There is no task that stops it: what is left is to see the store closed.
     async fn cut_off(&self) -> Result<(), StopError> {
         self.core.end(NodeEnded::RuntimeGone);
+        self.tasks.groups.gone(&self.core.gate.ended());
+        // Whoever waits may do so on a thread without a runtime.
+        entered(self.core.own_runtime.handle(), self.stop_links()).await;
+        self.tasks.take_background().iter().for_each(JoinHandle::abort);
         if let Ok(closed) = self.core.close_store().await {
             closed?;
         }

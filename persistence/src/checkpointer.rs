@@ -19,7 +19,8 @@ use crate::tables::{Scrub, Tables};
 /// How often the files of the store and their disk are looked at, at least: an idle store, too, notices within this that they are gone.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the tables are compared with what was noted of them at each look: it takes little from whoever waits for a checkpoint.
+/// How long the tables are compared with what was noted of them at each look: it takes little from whoever waits for a
+/// checkpoint.
 const SCRUB_FOR: Duration = Duration::from_millis(5);
 
 /// The state of the conversation between the writer and the checkpointer.

@@ -142,8 +142,8 @@ pub(crate) struct Core {
     links_stopped: watch::Sender<bool>,
     /// On which the node runs what it does by itself, whoever sets it off from wherever.
     pub(crate) own_runtime: OwnRuntime,
-    /// The runtime on which the node was started: there run handlers, the tasks of groups, and all of the program's code that may take
-    /// long.
+    /// The runtime on which the node was started: there run handlers, the tasks of groups, and all of the program's
+    /// code that may take long.
     pub(crate) programs_runtime: Handle,
 }
 

@@ -1,6 +1,7 @@
 //! The output gate: nothing leaves before the commit that it builds on is durable. What is to leave waits here as data,
-//! with the position that must be durable first; a commit only moves the watermark. Of little the store's own thread lets out what that
-//! covers, since nobody has to be woken for it. Of much a task does, while the store goes on with the next commit.
+//! with the position that must be durable first; a commit only moves the watermark. Of little the store's own thread
+//! lets out what that covers, since nobody has to be woken for it. Of much a task does, while the store goes on with
+//! the next commit.
 
 use std::fmt;
 use std::future::Future;
@@ -103,7 +104,8 @@ impl<E> Gate<E> {
         }
     }
 
-    /// Hands every effect that is free to `release`, whenever there is much of it, until the store fails or the gate is closed.
+    /// Hands every effect that is free to `release`, whenever there is much of it, until the store fails or the gate is
+    /// closed.
     pub(crate) async fn run(&self, mut release: impl FnMut(E)) {
         loop {
             let progress = self.progress.notified();

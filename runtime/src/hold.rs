@@ -252,8 +252,8 @@ impl<A> Drop for Hold<A> {
         if mailbox.lock().is_dropped_in_handler(position, attempt) {
             return;
         }
-        // Not here, since this may be a thread without a runtime. If the program's has gone the hold was dropped with it, which is no
-        // failure of the message: it comes back with the next start.
+        // Not here, since this may be a thread without a runtime. If the program's has gone the hold was dropped with
+        // it, which is no failure of the message: it comes back with the next start.
         let taking = Arc::clone(&core);
         core.begin_beside_handlers("a hold that was dropped", async move {
             taking.take_back(&mailbox, position, Some(attempt), dropped()).await;

@@ -15,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ractor::ActorRef;
-use tokio::sync::watch as sync_watch;
 use tokio::task::JoinHandle;
 
 pub use self::builder::{NodeBuilder, StartError};
@@ -55,7 +54,7 @@ struct Tasks {
     /// The outcome of the one stop, once that has begun.
     stopping: OnceLock<Stopping>,
     /// Whether it is over.
-    stopped: sync_watch::Sender<bool>,
+    stopped: tokio::sync::watch::Sender<bool>,
     links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
     groups: Groups,
     /// Taken by the stop.
@@ -68,7 +67,7 @@ impl Tasks {
             supervisors: Mutex::default(),
             background: Mutex::new(Some(Vec::new())),
             stopping: OnceLock::new(),
-            stopped: sync_watch::Sender::new(false),
+            stopped: tokio::sync::watch::Sender::new(false),
             links: Mutex::default(),
             groups: Groups::default(),
             watchdog: Mutex::new(Some(watchdog)),

@@ -1,6 +1,6 @@
-//! The tokio runtime of a node's own: what the node does by itself runs here, where no handler can starve it. Handlers run on the
-//! runtime of the program, which is the one that has started the node: they may keep its threads for as long as they like, and links
-//! live, timers fire, receipts come and a stop ends all the same.
+//! The tokio runtime of a node's own: what the node does by itself runs here, where no handler can starve it. Handlers
+//! run on the runtime of the program, which is the one that has started the node: they may keep its threads for as long
+//! as they like, and links live, timers fire, receipts come and a stop ends all the same.
 
 use std::io;
 use std::sync::mpsc::sync_channel;

@@ -214,7 +214,8 @@ impl AwayQuestion {
     }
 }
 
-/// The answer that another node waits for. It is told when it is dropped; one that was not made and released by then is lost.
+/// The answer that another node waits for. It is told when it is dropped; one that was not made and released by then is
+/// lost.
 #[derive(Debug)]
 pub(crate) struct AwayAnswer {
     peer: Arc<Peer>,

@@ -41,8 +41,8 @@ impl Core {
         })
     }
 
-    /// The same on the program's runtime: for what is to end with that, since it comes of the end of a task there, which may be that
-    /// of the runtime itself.
+    /// The same on the program's runtime: for what is to end with that, since it comes of the end of a task there,
+    /// which may be that of the runtime itself.
     pub(crate) fn begin_beside_handlers<T: Send + 'static>(
         self: &Arc<Self>,
         name: &'static str,
@@ -68,7 +68,8 @@ impl Core {
         }
     }
 
-    /// Watches a supervisor on one of the two runtimes, which ends by itself when the node stops and never before. The task ends with it.
+    /// Watches a supervisor on one of the two runtimes, which ends by itself when the node stops and never before. The
+    /// task ends with it.
     pub(crate) fn watch_supervisor(
         self: &Arc<Self>,
         name: String,
@@ -89,8 +90,8 @@ impl Core {
         })
     }
 
-    /// Runs code of the user's in a task of its own on the program's runtime, with the stack that such a task has. Whoever asks for it
-    /// sees its panic.
+    /// Runs code of the user's in a task of its own on the program's runtime, with the stack that such a task has.
+    /// Whoever asks for it sees its panic.
     pub(crate) async fn apart<T: Send + 'static>(
         &self,
         code: impl Future<Output = T> + Send + 'static,
@@ -98,8 +99,8 @@ impl Core {
         self.programs_runtime.spawn(code).await
     }
 
-    /// Waits until the program's runtime has polled a task once more, which it does not while handlers keep its threads. No when it has
-    /// gone.
+    /// Waits until the program's runtime has polled a task once more, which it does not while handlers keep its
+    /// threads. No when it has gone.
     pub(crate) async fn handlers_go_on(&self) -> bool {
         self.apart(async {}).await.is_ok()
     }

@@ -40,7 +40,8 @@ async fn a_handler_that_keeps_the_last_thread_of_the_runtime_is_named_with_its_m
     runtime.shutdown_background();
 }
 
-/// They all stood still for as long as the handler ran: the link broke when its idle timeout was over, and the stop waited for ever.
+/// They all stood still for as long as the handler ran: the link broke when its idle timeout was over, and the stop
+/// waited for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers_that_keep_every_thread_of_the_runtime_hold_up_no_link_no_timer_no_receipt_and_no_stop() {
     let (probe, mut net) = (Probe::new(), Net::new(&["busy-east", "busy-west"]).with("worker", &["busy-east"]));

@@ -44,7 +44,8 @@ async fn store_with_waiting_messages(folder: &Path) {
     let _ = node.stop().await;
 }
 
-/// The state was not found any more, and the actor would have begun from nothing, until the next start compared what there is.
+/// The state was not found any more, and the actor would have begun from nothing, until the next start compared what
+/// there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_is_lost_while_the_node_runs_is_missed() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());

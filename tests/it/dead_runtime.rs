@@ -1,6 +1,6 @@
 //! A node whose tokio runtime has gone is a failed node: it used to accept everything, and to handle nothing.
 
-use everpost::Node;
+use everpost::{Node, StartError};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Read, Script, Step, Worker, read, workers};
@@ -70,4 +70,13 @@ async fn whoever_waits_while_the_runtime_goes_is_told() {
     soon("the drain ends", drained).await.unwrap().unwrap_err();
     soon("it has failed", failed).await.unwrap();
     soon("a stop ends", node.stop()).await.unwrap_err();
+}
+
+/// Handlers are bounded by timers: each would have failed its message.
+#[test]
+fn a_runtime_without_timers_starts_no_node() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let refused = runtime.block_on(workers(folder.path(), &probe).start()).unwrap_err();
+    assert!(matches!(refused, StartError::NoTimers), "{refused}");
 }

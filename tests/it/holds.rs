@@ -158,6 +158,29 @@ async fn what_is_not_acknowledged_is_delivered_again_after_a_restart_without_a_c
     node.stop().await.unwrap();
 }
 
+/// Its task is dropped with all others, often before the node hears that the runtime has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_goes_with_the_runtime_of_its_program_counts_no_attempt() {
+    let folder = everpost_tests::folder();
+    for round in 0..8 {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (builder, jobs) = builder(folder.path());
+        let node = soon("it starts", runtime.spawn(builder.start())).await.unwrap().unwrap();
+        if round == 0 {
+            node.actor::<Keeper>("one").send(Job::Keep(1)).await.unwrap();
+        }
+        let (job, hold) = jobs.next().await;
+        assert_eq!((job, hold.attempt()), (Job::Keep(1), 1), "round {round}");
+        runtime.spawn(async move {
+            let _hold = hold;
+            std::future::pending::<()>().await;
+        });
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
+        soon("it has failed", node.failed()).await;
+        soon("it ends", node.stop()).await.unwrap_err();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_dropped_fails_panics_or_is_given_back_is_delivered_again_as_the_next_attempt() {
     let folder = everpost_tests::folder();

@@ -10,7 +10,7 @@ use everpost::{
     StopError, SuperviseError, Supervised, TriggerError, Turn,
 };
 use everpost_tests::doors::public_async_functions;
-use everpost_tests::wait::soon;
+use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
 
 /// What may be awaited inside a handler, and why: none of it waits for the turn that awaits it, or acts for it. Everything else is
@@ -219,12 +219,8 @@ async fn a_task_of_a_group_cannot_wait_for_its_own_end() {
         move |_| {
             let (own, node, other, tell) = (Arc::clone(&own), node.clone(), other.clone(), Arc::clone(&tell));
             async move {
-                let group = loop {
-                    match own.get() {
-                        Some(group) => break group,
-                        None => tokio::time::sleep(Duration::from_millis(1)).await,
-                    }
-                };
+                eventually("the group is known", || own.get().is_some()).await;
+                let group = own.get().unwrap();
                 let stopped = (node.stop().await, group.stop().await, group.ended().await, other.stop().await);
                 let _ = tell.lock().unwrap().take().unwrap().send(stopped);
                 Ok(())

@@ -1,5 +1,5 @@
-//! The logs of the nodes in this process, kept for tests that look at them. Tests run side by side: each that looks at lines
-//! gives its nodes names of their own, which is checked.
+//! The logs of the nodes in this process, kept for tests that look at them. Tests run side by side: each that looks at
+//! lines gives its nodes names of their own, which is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -123,8 +123,8 @@ async fn wait_for(node: &str, event: &str, words: &str, wanted: impl Fn(&Line) -
     found().expect("lines are never taken away")
 }
 
-/// A test has a node of this name, and may look at its lines. Those of a node of another test would be taken for them, in a
-/// run of all tests in one process, and only when both run at that moment.
+/// A test has a node of this name, and may look at its lines. Those of a node of another test would be taken for them,
+/// in a run of all tests in one process, and only when both run at that moment.
 pub(crate) fn use_name(node: &str, looks: bool) {
     #[derive(Default)]
     struct Use {

@@ -99,9 +99,10 @@ impl Settings {
             .datagram_receive_buffer_size(None)
             .keep_alive_interval(Some(self.keep_alive))
             .max_idle_timeout(Some(idle_timeout))
-            // Until the first round trip was measured. The first packet is repeated after three times as long, and QUIC gives
-            // up on a peer that is silent after nine times as long, however short the idle timeout is: so later than the
-            // handshake may take, or whoever waits for that would be told that the connection is lost, not that it took too long.
+            // Until the first round trip was measured. The first packet is repeated after three times as long, and QUIC
+            // gives up on a peer that is silent after nine times as long, however short the idle timeout is: so later
+            // than the handshake may take, or whoever waits for that would be told that the connection is lost, not
+            // that it took too long.
             .initial_rtt((within / 8).max(INITIAL_RTT_MIN));
         // Left as they are: MTU discovery (on), the frequency of acknowledgements, and the congestion control (Cubic), which
         // shares a link fairly with other traffic.

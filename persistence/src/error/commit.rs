@@ -70,8 +70,8 @@ pub enum CommitError {
     },
     /// The tables lost or changed a record while they were open.
     #[error(
-        "the tables were damaged while the store was open: {what}; everything reported durable was written, nothing more is stored: keep \
-         the folder as it is, check the disk, and restore from a backup or ask for help"
+        "the tables were damaged while the store was open: {what}; everything reported durable was written, nothing \
+         more is stored: keep the folder as it is, check the disk, and restore from a backup or ask for help"
     )]
     Damaged {
         /// What does not hold.

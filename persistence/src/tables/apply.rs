@@ -49,7 +49,8 @@ impl Count<'_> {
 }
 
 impl Tables {
-    /// Writes the changes in key order, together with the number of the last group in them, and commits; `scrub` is told of each.
+    /// Writes the changes in key order, together with the number of the last group in them, and commits; `scrub` is
+    /// told of each.
     pub(crate) fn apply(&self, folded: &Folded, scrub: &mut Scrub) -> Result<(), CommitError> {
         let mut write = || {
             let mut txn = self.env.write_txn()?;
@@ -125,8 +126,8 @@ impl Tables {
             Entry::Vacant(unknown) => {
                 let key = place.encode();
                 let stored = self.databases.sums.expect(WRITTEN).get(txn, &key)?;
-                // They were read when the tables were opened. One that cannot be read since does not add up when the place is
-                // compared.
+                // They were read when the tables were opened. One that cannot be read since does not add up when the
+                // place is compared.
                 let value = stored.and_then(|stored| record::value(SUMS, &key, stored).ok());
                 unknown.insert(value.and_then(Sum::decode).unwrap_or_default())
             }

@@ -1,6 +1,6 @@
-//! Compares what the tables hold with what was noted of them while they are open, a slice at a time: a record that is lost
-//! meanwhile is missed before the next opening. Only the checkpointer changes the tables, and it tells of each change, so
-//! that the slices of a place add up although the place changes between them.
+//! Compares what the tables hold with what was noted of them while they are open, a slice at a time: a record that is
+//! lost meanwhile is missed before the next opening. Only the checkpointer changes the tables, and it tells of each
+//! change, so that the slices of a place add up although the place changes between them.
 
 use std::ops::Bound;
 
@@ -58,8 +58,8 @@ impl Scrub {
 }
 
 impl Tables {
-    /// Goes on with the comparison for as long as `goes_on`, which is asked now and then, and once around at most. Refuses a place that
-    /// does not hold what was noted of it.
+    /// Goes on with the comparison for as long as `goes_on`, which is asked now and then, and once around at most.
+    /// Refuses a place that does not hold what was noted of it.
     pub(crate) fn scrub(&self, scrub: &mut Scrub, mut goes_on: impl FnMut() -> bool) -> Result<(), CommitError> {
         let gone_on = self.scrub_in_one_transaction(scrub, &mut goes_on);
         gone_on.or_else(|error| match error {
@@ -109,7 +109,8 @@ impl Tables {
         Ok(true)
     }
 
-    /// Adds up the records of the place from where it was reached; `last` is the last key that was. Whether it has come to the end.
+    /// Adds up the records of the place from where it was reached; `last` is the last key that was. Whether it has come
+    /// to the end.
     fn add_up<'t>(
         &self,
         txn: &'t RoTxn<'_, WithoutTls>,

@@ -64,7 +64,8 @@ impl Place {
     pub(super) fn difference(self, found: Sum, noted: Sum) -> String {
         let Self { table, partition } = self;
         format!(
-            "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is another one",
+            "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is another \
+             one",
             table.name(),
             found.records,
             noted.records

@@ -23,7 +23,8 @@ impl Core {
         self.links_stopped.send_replace(true);
     }
 
-    /// The store has committed something, or has failed, as its own thread tells. Nobody would see a panic of what that lets out.
+    /// The store has committed something, or has failed, as its own thread tells. Nobody would see a panic of what that
+    /// lets out.
     pub(crate) fn committed(&self) {
         if let Err(panic) = caught(|| self.gate.committed(|effect| self.release(effect))) {
             self.panicked("gate", &panic);

@@ -110,8 +110,8 @@ impl Core {
         self.off_the_workers(move || store.records(&keys)).await
     }
 
-    /// Reads on a thread of the node's own runtime that may wait for the disk, whoever's thread calls. Without that runtime
-    /// the node has ended, and its store is closed.
+    /// Reads on a thread of the node's own runtime that may wait for the disk, whoever's thread calls. Without that
+    /// runtime the node has ended, and its store is closed.
     pub(crate) async fn off_the_workers<T, R>(&self, read: R) -> Result<T, ReadError>
     where
         T: Send + 'static,

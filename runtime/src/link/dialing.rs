@@ -17,11 +17,12 @@ use crate::config::LinkConfig;
 /// How many times as long a peer is left alone that refuses this node, or is refused, as one that does not answer.
 const REFUSED_FOR: u32 = 10;
 
-/// How many handshakes with one address are under way at a time, each of which may take as long as was found to be needed: settings may
-/// have a new one begin each millisecond, and each wait for a day.
+/// How many handshakes with one address are under way at a time, each of which may take as long as was found to be
+/// needed: settings may have a new one begin each millisecond, and each wait for a day.
 const UNDER_WAY_MAX: usize = 8;
 
-/// How long one more may take then. QUIC repeats the packets of the others ever more rarely, and the peer may be back any moment.
+/// How long one more may take then. QUIC repeats the packets of the others ever more rarely, and the peer may be back
+/// any moment.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Dials one peer.

@@ -182,7 +182,8 @@ impl NodeBuilder {
     ///
     /// # Panics
     ///
-    /// When [`Actor::handlers`] does; and outside of a tokio runtime, since handlers run on the one that starts the node.
+    /// When [`Actor::handlers`] does; and outside of a tokio runtime, since handlers run on the one that starts the
+    /// node.
     ///
     /// # Cancel safety
     ///

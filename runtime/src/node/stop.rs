@@ -198,7 +198,8 @@ impl Drop for Over {
     }
 }
 
-/// Tells the node when the program's runtime goes: it lives in a task there that otherwise ends only after the node was stopped.
+/// Tells the node when the program's runtime goes: it lives in a task there that otherwise ends only after the node was
+/// stopped.
 pub(super) struct Lifeline(Node);
 
 impl Lifeline {
@@ -221,7 +222,8 @@ impl Drop for Lifeline {
             core.runtime_gone();
         }
         tasks.groups.gone(&NodeEnded::RuntimeGone);
-        // What the node does by itself ends too, also where it has failed before and nobody has stopped it. It goes on by itself.
+        // What the node does by itself ends too, also where it has failed before and nobody has stopped it. It goes on
+        // by itself.
         drop(self.0.begin_stop());
     }
 }

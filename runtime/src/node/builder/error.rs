@@ -93,13 +93,12 @@ pub enum StartError {
     Ended(#[from] NodeEnded),
     /// The system gave no thread for what the node does by itself.
     #[error(
-        "the node got no thread of its own: {0}; nothing runs, and nothing was lost: raise the limit of threads of the process or of the user"
+        "the node got no thread of its own: {0}; nothing runs, and nothing was lost: raise the limit of threads of the \
+         process or of the user"
     )]
     NoThread(std::io::Error),
     /// The tokio runtime that was to start the node has no timers, by which handlers are bounded. Nothing runs.
-    #[error(
-        "the tokio runtime that starts the node has no timers; nothing runs: build it with `enable_all` or `enable_time`"
-    )]
+    #[error("the tokio runtime that starts the node has no timers; nothing runs: build it with `enable_all`")]
     NoTimers,
     /// A supervisor could not be started.
     #[error("a supervisor could not be started: {0}")]

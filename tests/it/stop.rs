@@ -253,6 +253,8 @@ async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
     soon("it has failed", west.failed()).await;
     drop(west);
     eventually("it is gone", is_gone).await;
+    // From here on the message ends, which waits in the store.
+    probe.open(GATE);
 
     // Nor is one that had failed before.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

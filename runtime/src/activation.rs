@@ -15,18 +15,18 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tracing::Instrument;
 
 pub(crate) use self::loaded::Loaded;
-use crate::actor::hold;
 use crate::actor::question::Question;
 use crate::actor::turn::{Staged, Turn};
 use crate::actor::{Actor, Handlers, Payload};
 use crate::base::time_limit::{Progress, TimeSpent, within};
 use crate::commit::{Answered, Done, Expired, Over, Send, StateChange, Timers, Transaction};
-use crate::core::expiries::Expiring;
+use crate::core::expiries::expiring_in;
 use crate::core::{Core, Route, Routed};
 use crate::engine::activating;
 use crate::engine::deduplicate;
 use crate::engine::deduplicate::Recalled;
 use crate::engine::failing::{fail, take_back};
+use crate::engine::holding::dropped;
 use crate::engine::reading;
 use crate::engine::state_limit;
 use crate::mailbox::question::Open;
@@ -301,7 +301,7 @@ impl<A: Actor> Activation<A> {
             Ok(_) if staged.is_held => {
                 let held = self.mailbox.lock().holding.take();
                 if held.is_some_and(|held| held.is_dropped) {
-                    take_back(&self.core, &self.mailbox, position, Some(attempt), hold::dropped()).await;
+                    take_back(&self.core, &self.mailbox, position, Some(attempt), dropped()).await;
                 }
                 Ok(())
             }
@@ -323,7 +323,7 @@ impl<A: Actor> Activation<A> {
 
     /// The message in hand has expired, and those who look for such messages have not come to it.
     async fn expired(&self, position: Position, expires: Expires, body: &Bytes) -> Result<(), ActorProcessingErr> {
-        let expiring = Expiring::new(&self.mailbox, position, expires, body);
+        let expiring = expiring_in(&self.mailbox, position, expires, body);
         match expiring.then {
             Expiry::Bury => {
                 fail(&self.core, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;

@@ -18,3 +18,4 @@ pub(crate) mod text;
 pub(crate) mod time_limit;
 pub(crate) mod wakers;
 pub(crate) mod wheel;
+pub(crate) mod words;

@@ -5,6 +5,7 @@ mod apart;
 mod asked;
 pub(crate) mod away;
 pub(crate) mod ended;
+pub(crate) mod expiring;
 pub(crate) mod flags;
 pub(crate) mod introduced;
 pub(crate) mod note;

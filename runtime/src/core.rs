@@ -4,9 +4,11 @@ pub(crate) mod activations;
 pub(crate) mod dead_letters;
 mod end;
 pub(crate) mod expiries;
+pub(crate) mod expiring;
 pub(crate) mod gate;
-mod kept_replies;
+pub(crate) mod kept_replies;
 mod load;
+pub(crate) mod quarantine;
 pub(crate) mod questions;
 pub(crate) mod requests;
 mod room;
@@ -30,7 +32,6 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) use self::kept_replies::{KeptReplies, KeptReply, RepliesInStep};
 use self::load::{Counters, Load};
 pub(crate) use self::route::{Remote, Route, Routed};
-use crate::actor::Actor;
 use crate::base::alarm::Alarms;
 use crate::base::clock::Clock;
 use crate::base::hand::Hands;
@@ -43,12 +44,12 @@ use crate::core::activations::Activations;
 use crate::core::dead_letters::Shelf;
 use crate::core::expiries::Expiries;
 use crate::core::gate::Gate;
+use crate::core::quarantine::Quarantine;
 use crate::core::questions::Register;
 use crate::core::requests::Requests;
 use crate::core::senders::NodeLine;
 use crate::core::wheel::Wheel;
 use crate::core::window::Window;
-use crate::engine::quarantine::Quarantine;
 use crate::mailbox::Mailbox;
 use crate::mailbox::directory::Directory;
 use crate::mailbox::kind::Kind;
@@ -195,8 +196,9 @@ impl Core {
     }
 
     /// Puts a message for `address` into its envelope, or says why it cannot be sent.
-    pub(crate) fn seal<A: Actor, M: Message>(
+    pub(crate) fn seal<M: Message>(
         &self,
+        actor_type: &'static str,
         address: &Address,
         origin: Origin<'_>,
         message: &M,
@@ -204,7 +206,7 @@ impl Core {
         address.check_length()?;
         let route = self.route(address, |kind| match kind.is_some_and(|kind| kind.handles(M::NAME)) {
             true => Ok(()),
-            false => Err(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME }),
+            false => Err(Refusal::NotHandled { actor_type, message: M::NAME }),
         })?;
         let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
         self.check_size(route.remote(), envelope.len())?;

@@ -107,7 +107,7 @@ pub use everpost_persistence::{
 
 pub use crate::actor::address_of::AddressOf;
 pub use crate::actor::durable::Durable;
-pub use crate::actor::hold::{Hold, HoldError, HoldHandler};
+pub use crate::actor::hold::{Hold, HoldHandler};
 pub use crate::actor::turn::{Turn, TurnPost};
 pub use crate::actor::{Actor, Answer, ByHold, ByTurn, Handler, Handlers, Receives};
 pub use crate::api::ask::Ask;
@@ -117,13 +117,14 @@ pub use crate::api::pause::PauseError;
 pub use crate::api::post::Post;
 pub use crate::api::query::Query;
 pub use crate::api::receipt::{DeliveredError, ProcessedError, Receipt};
-pub use crate::api::timer_list::{Timer, TimerRef};
+pub use crate::api::timer_list::Timer;
 pub use crate::api::timers::{CancelError, Timers, TriggerError};
 pub use crate::base::backoff::Backoff;
 pub use crate::base::clock::{ClockSkew, Micros};
 pub use crate::base::ended::NodeEnded;
 pub use crate::config::when_full::WhenFull;
 pub use crate::config::{ClusterConfig, ConfigError, IdentityFiles, LinkConfig, NodeConfig};
+pub use crate::engine::holding::HoldError;
 pub use crate::message::address::{ADDRESS_BYTES_MAX, Address};
 pub use crate::message::delivery::{Delivery, Order};
 pub use crate::message::expiry::Expiry;
@@ -146,4 +147,5 @@ pub use crate::supervise::group::{
     Child, ChildContext, GROUP_RESTARTS_MAX, Group, GroupEnded, Restart, SuperviseError, Supervised,
 };
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
+pub use crate::timer::timer_ref::TimerRef;
 pub use crate::timer::{Missed, Schedule, ScheduleError, TIMER_NAME_BYTES_MAX, TimerId};

@@ -11,10 +11,10 @@ mod departures;
 mod desk;
 mod dialing;
 mod door;
-mod introduction;
+pub(crate) mod introduction;
 mod life;
 mod renewal;
-mod resumption;
+pub(crate) mod resumption;
 mod supervision;
 
 use std::sync::Arc;

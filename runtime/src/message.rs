@@ -10,6 +10,7 @@ pub(crate) mod expiry;
 pub(crate) mod failure;
 pub(crate) mod identity;
 pub(crate) mod newest;
+pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod priority;
 pub(crate) mod question;

@@ -3,6 +3,7 @@
 mod builder;
 mod clocks;
 pub(crate) mod node_file;
+mod pause;
 mod recover;
 mod retention;
 mod stop;

@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod tick;
+pub(crate) mod timer_ref;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -31,8 +31,8 @@ impl<A: Actor> Loaded<A> {
     pub(crate) async fn read(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
         let before = mailbox.lock().last_submitted;
         core.gate.durable(before).await?;
-        let record = reading::read(&core, mailbox.state_key()).await?;
-        let decode = || StateRecord::decode::<A>(record.as_deref());
+        let record = reading::read(core, mailbox.state_key()).await?;
+        let decode = || StateRecord::decode::<A::State>(record.as_deref());
         let (state, record) = core.hands.with(Mark::Mailbox(mailbox.id()), decode)?;
         let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
         Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, core, mailbox })

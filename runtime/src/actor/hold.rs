@@ -7,18 +7,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_persistence::Position;
-
 use crate::actor::{Actor, Receives};
-use crate::base::ended::NodeEnded;
-use crate::core::Core;
 use crate::engine::acknowledge::acknowledge;
 use crate::engine::failing::{TakenBack, take_back};
-use crate::mailbox::Mailbox;
+use crate::engine::holding::Held;
+use crate::engine::holding::HoldError;
+use crate::engine::holding::dropped;
 use crate::message::address::Address;
 use crate::message::envelope::Origin;
 use crate::message::failure::Failure;
-use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
 
 /// Handles one type of message with manual acknowledgement: without the actor's state and without the effects of a turn, but
@@ -75,38 +72,6 @@ pub struct Hold<A> {
     actor: PhantomData<fn() -> A>,
 }
 
-/// What identifies one delivery.
-#[derive(Clone)]
-pub(crate) struct Held {
-    pub(crate) core: Arc<Core>,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) position: Position,
-    pub(crate) attempt: u32,
-    pub(crate) id: MessageId,
-    pub(crate) trace: MessageId,
-    /// What keys for the outside derive from.
-    pub(crate) root: MessageId,
-    /// For how long it may be held without progress.
-    pub(crate) limit: Duration,
-}
-
-/// Why a hold decides nothing.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum HoldError {
-    /// The message was taken back, because the hold was kept for too long; it is delivered again, or was given up on.
-    #[error("the message was taken back, because it was held for too long; it is delivered again, or is a dead letter")]
-    TakenBack,
-    /// The message that was to be sent with the acknowledgement cannot be. Nothing was acknowledged, and the message comes
-    /// back.
-    #[error("nothing was acknowledged, because the message that was to be sent with it cannot be: {0}")]
-    NotSent(Refusal),
-    /// The node ended before it said that the decision is durable: it is, or the message is delivered again after the next
-    /// start.
-    #[error("the node ended while the decision was being written, so that it is unknown whether it counts: {0}")]
-    OutcomeUnknown(#[from] NodeEnded),
-}
-
 impl<A: Actor> Hold<A> {
     pub(crate) fn new(held: Held) -> Self {
         Self { held: Some(held), actor: PhantomData }
@@ -146,7 +111,7 @@ impl<A: Actor> Hold<A> {
             trace: Some(held.trace),
             ..Origin::plain(held.id.sent(0), held.core.clock.wall())
         };
-        let sealed = held.core.seal::<A, M>(address, origin, &message);
+        let sealed = held.core.seal(A::TYPE, address, origin, &message);
         let (_, envelope) = sealed.map_err(HoldError::NotSent)?;
         self.acknowledge(Some(envelope)).await
     }
@@ -252,16 +217,9 @@ impl<A> Drop for Hold<A> {
     }
 }
 
-/// What becomes of a message whose hold was dropped.
-pub(crate) fn dropped() -> Failure {
-    Failure::retry("its hold was dropped without a decision")
-}
-
 impl<A> fmt::Debug for Hold<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.held.as_ref();
         f.debug_struct("Hold").field("message", &held.map(|held| held.id)).finish_non_exhaustive()
     }
 }
-
-crate::base::error_text::debug_as_text!(HoldError);

@@ -10,18 +10,19 @@ use std::time::Duration;
 use everpost_persistence::Position;
 
 use crate::actor::address_of::AddressOf;
-use crate::actor::hold::{Held, Hold};
+use crate::actor::hold::Hold;
 use crate::actor::{Actor, Receives};
-use crate::api::post::Options;
 use crate::base::clock::Micros;
 use crate::base::time_limit::Progress;
 use crate::core::questions::Older;
 use crate::core::{Core, Routed};
+use crate::engine::holding::Held;
 use crate::mailbox::{Handover, Mailbox};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin};
 use crate::message::expiry::{Expiry, Handling};
 use crate::message::failure::Failure;
+use crate::message::options::Options;
 use crate::message::priority::Priority;
 use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
@@ -117,7 +118,7 @@ impl<'a> Turn<'a> {
         let now = self.core.clock.now();
         let origin = options.apply(self.origin(id, now.wall), now);
         let handling = Handling::said_by(&origin);
-        match self.core.seal::<A, M>(to.address(), origin, message) {
+        match self.core.seal(A::TYPE, to.address(), origin, message) {
             Ok((route, envelope)) => self.staged.sends.push(Routed { route, handling, envelope }),
             Err(refusal) => {
                 self.staged.refuse(|| Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME)));

@@ -10,12 +10,11 @@ use tokio::sync::oneshot;
 
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
-use crate::api::post::Options;
 use crate::base::clock::Deadline;
 use crate::message::Message;
-use crate::message::decode::decode_reply;
 use crate::message::expiry::Expiry;
-use crate::message::outcome::Outcome;
+use crate::message::options::Options;
+use crate::message::outcome::reply_of;
 use crate::message::priority::Priority;
 use crate::message::refusal::{AskError, Refusal};
 
@@ -105,7 +104,7 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
             Err(refusal) => return Err(refusal.into()),
         }
         match deadline.wait_for(runtime, reply).await {
-            Ok(told) => outcome::<M>(told.ok()),
+            Ok(told) => reply_of::<M>(told.ok()),
             Err(_) => Err(AskError::Timeout(self.timeout)),
         }
     }
@@ -123,17 +122,5 @@ impl<'h, A: Actor, M: Message> IntoFuture for Ask<'h, A, M> {
 impl<A, M> fmt::Debug for Ask<'_, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ask").field("timeout", &self.timeout).finish_non_exhaustive()
-    }
-}
-
-pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
-    match outcome {
-        Some(Outcome::Replied(reply)) => decode_reply(&reply).map_err(AskError::Reply),
-        Some(Outcome::Handled) => Err(AskError::ReplyLost),
-        Some(Outcome::GivenUp(reason)) => Err(AskError::GivenUp(reason)),
-        Some(Outcome::KeyReused) => Err(AskError::KeyReused),
-        Some(Outcome::Undeliverable(reason)) => Err(AskError::Undeliverable(reason)),
-        Some(Outcome::Expired) => Err(AskError::Expired),
-        None => Err(AskError::Stopped),
     }
 }

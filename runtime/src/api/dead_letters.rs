@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Key, Position, ReadError};
 
+use crate::api::sending;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Removed, Replayed, Send, Transaction};
 use crate::core::Core;
@@ -212,7 +213,7 @@ impl DeadLetters {
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
-        self.core.check_intake()?;
+        sending::check_intake(&self.core)?;
         let letter = Position(sequence);
         let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
         let permit = transaction.reserve().await?;
@@ -226,7 +227,7 @@ impl DeadLetters {
         sequence: u64,
         make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
     ) -> Result<(), DeadLetterError> {
-        self.core.check_intake()?;
+        sending::check_intake(&self.core)?;
         self.catch_up().await;
         let letter = Position(sequence);
         let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };

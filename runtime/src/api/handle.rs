@@ -13,9 +13,10 @@ use crate::actor::address_of::AddressOf;
 use crate::actor::question::{Answered, Question};
 use crate::actor::{Actor, Answer, Receives};
 use crate::api::ask::Ask;
-use crate::api::post::{Options, Post};
+use crate::api::post::Post;
 use crate::api::query::Query;
 use crate::api::receipt::Receipt;
+use crate::api::sending;
 use crate::api::sending::{has_room, no_room, sending, try_send};
 use crate::base::clock::Deadline;
 use crate::cluster::Peer;
@@ -27,6 +28,7 @@ use crate::engine::deduplicate;
 use crate::message::decode::decode_reply;
 use crate::message::envelope::Origin;
 use crate::message::expiry::Handling;
+use crate::message::options::Options;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::{QueryError, Refusal, SendError};
 use crate::message::request::RequestId;
@@ -171,7 +173,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Answer<Q>,
     {
-        self.core.check_intake()?;
+        sending::check_intake(&self.core)?;
         let open = Arc::clone(&self.core.questions);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
@@ -245,7 +247,7 @@ impl<A: Actor> ActorHandle<A> {
             if deadline.wait_for(self.runtime(), room).await.is_err() {
                 return Err(no_room(&self.core, &why));
             }
-            self.core.check_intake()?;
+            sending::check_intake(&self.core)?;
             transaction = again;
         }
     }
@@ -293,13 +295,13 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     fn prepare<M: Message>(&self, message: &M, options: &Options) -> Result<(MessageId, Routed), Refusal> {
-        self.core.check_intake()?;
+        sending::check_intake(&self.core)?;
         let id = MessageId::random();
         let now = self.core.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
         let handling = Handling::said_by(&origin);
         let address = self.address.address();
-        let (route, envelope) = self.core.seal::<A, M>(address, origin, message)?;
+        let (route, envelope) = self.core.seal(A::TYPE, address, origin, message)?;
         if let (Route::Local(_), Some(request)) = (&route, options.request)
             && !deduplicate::admits(&self.core, address, request)
         {

@@ -6,6 +6,7 @@ use everpost_persistence::AdmissionError;
 
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
+use crate::api::sending;
 use crate::base::clock::Micros;
 use crate::base::ended::NodeEnded;
 use crate::core::Remote;
@@ -13,7 +14,6 @@ use crate::engine::pausing;
 use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
 use crate::message::refusal::Refusal;
-use crate::node::Node;
 use crate::record::supervised::{PauseReason, Paused};
 
 /// Why nothing was paused or resumed.
@@ -85,7 +85,7 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {
-        self.core.check_intake()?;
+        sending::check_intake(&self.core)?;
         let address = self.address.address();
         if let Some(Remote { peer, .. }) = self.core.remote(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
@@ -95,56 +95,7 @@ impl<A: Actor> ActorHandle<A> {
     }
 }
 
-impl Node {
-    /// As [`ActorHandle::pause`], for all actors of the type on this node.
-    ///
-    /// # Errors
-    ///
-    /// [`PauseError`]; nothing was changed.
-    ///
-    /// # Cancel safety
-    ///
-    /// An order whose call is dropped counts as a whole or not at all; give it again.
-    pub async fn pause_type<A: Actor>(&self, reason: &str) -> Result<(), PauseError> {
-        self.set_type_paused::<A>(Some(asked(reason, self.core.clock.wall()))).await
-    }
-
-    /// Lets the actors of the type go on, except those that are paused themselves.
-    ///
-    /// # Errors
-    ///
-    /// [`PauseError`]; nothing was changed.
-    ///
-    /// # Cancel safety
-    ///
-    /// An order whose call is dropped counts as a whole or not at all; give it again.
-    pub async fn resume_type<A: Actor>(&self) -> Result<(), PauseError> {
-        self.set_type_paused::<A>(None).await
-    }
-
-    /// Everything on this node that is paused: addresses and names of actor types, in their order.
-    #[must_use]
-    pub fn paused(&self) -> Vec<(String, Paused)> {
-        let kinds = self.core.kinds.values();
-        let mut all: Vec<_> = kinds.filter_map(|kind| Some((kind.name.to_owned(), kind.paused()?))).collect();
-        self.core.directory.for_each(|mailbox| {
-            let inner = mailbox.lock();
-            let paused = inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone());
-            all.extend(paused.map(|paused| (mailbox.address.to_string(), paused)));
-        });
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
-    }
-
-    async fn set_type_paused<A: Actor>(&self, paused: Option<Paused>) -> Result<(), PauseError> {
-        self.core.check_intake()?;
-        let kind = self.core.kinds.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
-        let ticket = pausing::set_type_paused(&self.core, kind, paused).await?;
-        Ok(self.core.gate.durable(ticket).await?)
-    }
-}
-
-fn asked(reason: &str, now: Micros) -> Paused {
+pub(crate) fn asked(reason: &str, now: Micros) -> Paused {
     Paused { reason: PauseReason::Asked(reason.to_owned()), since: now.into() }
 }
 

@@ -1,12 +1,11 @@
 //! Questions: volatile, answered from the state alone. The answer leaves when the state that it saw is durable.
 
-use std::any::Any;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::actor::{Actor, Answer};
+use crate::actor::Answer;
 use crate::api::handle::ActorHandle;
 use crate::base::clock::Deadline;
 use crate::message::Message;

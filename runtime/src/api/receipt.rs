@@ -217,7 +217,7 @@ impl Receipt {
                 }
                 Whereabouts::Letter(letter) => {
                     core.gate.durable(core.shelf.newest()).await?;
-                    let record = reading::read(&core, Key::DeadLetter { position: letter })
+                    let record = reading::read(core, Key::DeadLetter { position: letter })
                         .await
                         .map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {

@@ -75,20 +75,18 @@ pub(super) fn no_room(core: &Core, why: &Refused) -> Refusal {
     }
 }
 
-impl Core {
-    /// Whether a send from outside may be taken.
-    pub(crate) fn check_intake(&self) -> Result<(), Refusal> {
-        if is_in_turn() {
-            return Err(Refusal::InsideTurn);
-        }
-        if self.is_stopping() {
-            return Err(match self.gate.ended() {
-                NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
-                NodeEnded::RuntimeGone => Refusal::RuntimeGone,
-                NodeEnded::Panicked { .. } => Refusal::Panicked,
-                NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
-            });
-        }
-        Ok(())
+/// Whether a send from outside may be taken.
+pub(crate) fn check_intake(core: &Core) -> Result<(), Refusal> {
+    if is_in_turn() {
+        return Err(Refusal::InsideTurn);
     }
+    if core.is_stopping() {
+        return Err(match core.gate.ended() {
+            NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
+            NodeEnded::RuntimeGone => Refusal::RuntimeGone,
+            NodeEnded::Panicked { .. } => Refusal::Panicked,
+            NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
+        });
+    }
+    Ok(())
 }

@@ -41,34 +41,6 @@ pub struct Timer {
     pub missed: u64,
 }
 
-/// Which timer is meant: the one of a name, or that of an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TimerRef<'a> {
-    /// The name that it was set under, on this node.
-    Name(&'a str),
-    /// What setting it has returned.
-    Id(TimerId),
-}
-
-impl<'a> From<&'a str> for TimerRef<'a> {
-    fn from(name: &'a str) -> Self {
-        Self::Name(name)
-    }
-}
-
-impl<'a> From<&'a String> for TimerRef<'a> {
-    fn from(name: &'a String) -> Self {
-        Self::Name(name)
-    }
-}
-
-impl From<TimerId> for TimerRef<'_> {
-    fn from(timer: TimerId) -> Self {
-        Self::Id(timer)
-    }
-}
-
 impl Timer {
     /// Reads a record, of a timer of which the index knows this; none for bytes that this build cannot read.
     pub(crate) fn decode(id: TimerId, record: &[u8], entry: Option<Entry>, now: Now) -> Option<Self> {

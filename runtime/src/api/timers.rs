@@ -9,10 +9,12 @@ use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Key, Position, ReadError, Table};
 
 use crate::actor::Actor;
-use crate::api::timer_list::{Timer, TimerRef};
+use crate::api::sending;
+use crate::api::timer_list::Timer;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Fired, Refused, Timers as TimerEffect, Transaction};
 use crate::core::Core;
+use crate::engine::new_timers::{new_timer, timer_meant};
 use crate::engine::reading;
 use crate::engine::timers::{check_room, on_top};
 use crate::message::address::Address;
@@ -23,6 +25,7 @@ use crate::timer::changes::TimerChanges;
 use crate::timer::id::TimerId;
 use crate::timer::identity::KnownBy;
 use crate::timer::schedule::Schedule;
+use crate::timer::timer_ref::TimerRef;
 
 /// Why it is not known whether a timer was cancelled.
 #[derive(thiserror::Error)]
@@ -117,8 +120,8 @@ impl Timers {
     ///
     /// It only looks.
     pub async fn look<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
-        let timer = self.core.timer_meant(which.into());
-        let Some(record) = self.core.read_timer(timer).await? else { return Ok(None) };
+        let timer = timer_meant(&self.core, which.into());
+        let Some(record) = read_timer(&self.core, timer).await? else { return Ok(None) };
         let entry = self.core.timers.lock().index.get(timer);
         Ok(Timer::decode(timer, &record, entry, self.core.clock.now()))
     }
@@ -134,8 +137,8 @@ impl Timers {
     ///
     /// A call that is dropped has sent the message or not; made again, it sends another.
     pub async fn trigger<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<MessageId, TriggerError> {
-        let timer = self.core.timer_meant(which.into());
-        self.core.trigger_timer(timer).await
+        let timer = timer_meant(&self.core, which.into());
+        trigger_timer(&self.core, timer).await
     }
 
     /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever crashes; a
@@ -150,8 +153,8 @@ impl Timers {
     ///
     /// A call that is dropped may or may not have cancelled the timer; it can be made again.
     pub async fn cancel<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<bool, CancelError> {
-        let timer = self.core.timer_meant(which.into());
-        self.core.cancel_timer(timer).await
+        let timer = timer_meant(&self.core, which.into());
+        cancel_timer(&self.core, timer).await
     }
 }
 
@@ -176,114 +179,105 @@ fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
     Ok(timers)
 }
 
-impl Core {
-    /// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if there
-    /// is one: a program may set it at each of its starts.
-    pub(crate) async fn set_timer<A: Actor, M: Message>(
-        &self,
-        address: &Address,
-        message: M,
-        schedule: Schedule,
-        name: Option<&str>,
-    ) -> Result<TimerId, SendError<M>> {
-        let id = MessageId::random();
-        let known_by = match name {
-            Some(name) => KnownBy::Name(name),
-            None if schedule.repeats() => KnownBy::Content,
-            None => KnownBy::Itself,
-        };
-        match self.submit_timer::<A, M>(address, id, &message, schedule, known_by).await {
-            Ok((timer, ticket)) => {
-                let durable = self.gate.durable(ticket).await;
-                durable.map_err(|source| SendError::OutcomeUnknown { id: timer.message(), source })?;
-                Ok(timer)
-            }
-            Err(reason) => Err(SendError::not_accepted(message, reason)),
+/// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if there
+/// is one: a program may set it at each of its starts.
+pub(crate) async fn set_timer<A: Actor, M: Message>(
+    core: &Core,
+    address: &Address,
+    message: M,
+    schedule: Schedule,
+    name: Option<&str>,
+) -> Result<TimerId, SendError<M>> {
+    let id = MessageId::random();
+    let known_by = match name {
+        Some(name) => KnownBy::Name(name),
+        None if schedule.repeats() => KnownBy::Content,
+        None => KnownBy::Itself,
+    };
+    match submit_timer::<A, M>(core, address, id, &message, schedule, known_by).await {
+        Ok((timer, ticket)) => {
+            let durable = core.gate.durable(ticket).await;
+            durable.map_err(|source| SendError::OutcomeUnknown { id: timer.message(), source })?;
+            Ok(timer)
         }
+        Err(reason) => Err(SendError::not_accepted(message, reason)),
     }
+}
 
-    /// The timer, and what must be durable for it to be set.
-    async fn submit_timer<A: Actor, M: Message>(
-        &self,
-        address: &Address,
-        id: MessageId,
-        message: &M,
-        schedule: Schedule,
-        known_by: KnownBy<'_>,
-    ) -> Result<(TimerId, Position), Refusal> {
-        self.check_intake()?;
-        let origin = Origin::plain(id, self.clock.wall());
-        let new = self.new_timer::<A, M>(address, origin, message, schedule, known_by)?;
-        let timer = new.timer;
-        let mut changes = TimerChanges::default();
-        changes.set(new);
-        // One that is there is found there although the store is full.
-        if let Some(set) = self.timers.is_set(&changes) {
-            return Ok((timer, set));
-        }
-        let timers_max = self.config.timers_max;
-        let transaction = Transaction::outside(self).with(TimerEffect::from_outside(changes, timers_max));
+/// The timer, and what must be durable for it to be set.
+async fn submit_timer<A: Actor, M: Message>(
+    core: &Core,
+    address: &Address,
+    id: MessageId,
+    message: &M,
+    schedule: Schedule,
+    known_by: KnownBy<'_>,
+) -> Result<(TimerId, Position), Refusal> {
+    sending::check_intake(core)?;
+    let origin = Origin::plain(id, core.clock.wall());
+    let new = new_timer(core, A::TYPE, address, origin, message, schedule, known_by)?;
+    let timer = new.timer;
+    let mut changes = TimerChanges::default();
+    changes.set(new);
+    // One that is there is found there although the store is full.
+    if let Some(set) = core.timers.is_set(&changes) {
+        return Ok((timer, set));
+    }
+    let timers_max = core.config.timers_max;
+    let transaction = Transaction::outside(core).with(TimerEffect::from_outside(changes, timers_max));
+    let permit = transaction.reserve().await?;
+    match transaction.commit(permit).map_err(|refused| refused.why) {
+        Ok(committed) => Ok((timer, committed.ticket)),
+        Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
+        // It was set meanwhile.
+        Err(_) => Ok((timer, core.timers.last_submitted())),
+    }
+}
+
+/// Cancels a timer. Whether it was there; either way that is durable when this returns.
+async fn cancel_timer(core: &Core, timer: TimerId) -> Result<bool, CancelError> {
+    sending::check_intake(core)?;
+    let mut changes = TimerChanges::default();
+    changes.cancel(timer);
+    let transaction = Transaction::upkeep(core).with(TimerEffect::from_outside(changes, core.config.timers_max));
+    let permit = transaction.reserve().await.map_err(Refusal::Store)?;
+    let (was_there, ticket) = match transaction.commit(permit) {
+        Ok(committed) => (true, committed.ticket),
+        // What took it away may have to be written yet.
+        Err(_) => (false, core.timers.last_submitted()),
+    };
+    core.gate.durable(ticket).await?;
+    Ok(was_there)
+}
+
+async fn trigger_timer(core: &Core, timer: TimerId) -> Result<MessageId, TriggerError> {
+    sending::check_intake(core)?;
+    let id = MessageId::random();
+    loop {
+        let entry = core.timers.lock().index.get(timer).ok_or(TriggerError::NotThere)?;
+        core.gate.durable(entry.since).await?;
+        let record = read_timer(core, timer).await?;
+        let Some(record) = record else {
+            match core.timers.lock().index.get(timer) {
+                Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store".into())),
+                _ => continue,
+            }
+        };
+        let tick = on_top(core, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
+        tick.sends.iter().try_for_each(|send| check_room(core, send))?;
+        let tick = [tick];
+        let transaction = Transaction::outside(core).with(Fired::new(&tick));
         let permit = transaction.reserve().await?;
-        match transaction.commit(permit).map_err(|refused| refused.why) {
-            Ok(committed) => Ok((timer, committed.ticket)),
-            Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
-            // It was set meanwhile.
-            Err(_) => Ok((timer, self.timers.last_submitted())),
+        // If it was cancelled or set anew meanwhile, it is looked at again.
+        if let Ok(committed) = transaction.commit(permit) {
+            core.gate.durable(committed.ticket).await?;
+            return Ok(id);
         }
     }
+}
 
-    /// Cancels a timer. Whether it was there; either way that is durable when this returns.
-    async fn cancel_timer(&self, timer: TimerId) -> Result<bool, CancelError> {
-        self.check_intake()?;
-        let mut changes = TimerChanges::default();
-        changes.cancel(timer);
-        let transaction = Transaction::upkeep(self).with(TimerEffect::from_outside(changes, self.config.timers_max));
-        let permit = transaction.reserve().await.map_err(Refusal::Store)?;
-        let (was_there, ticket) = match transaction.commit(permit) {
-            Ok(committed) => (true, committed.ticket),
-            // What took it away may have to be written yet.
-            Err(_) => (false, self.timers.last_submitted()),
-        };
-        self.gate.durable(ticket).await?;
-        Ok(was_there)
-    }
-
-    async fn trigger_timer(&self, timer: TimerId) -> Result<MessageId, TriggerError> {
-        self.check_intake()?;
-        let id = MessageId::random();
-        loop {
-            let entry = self.timers.lock().index.get(timer).ok_or(TriggerError::NotThere)?;
-            self.gate.durable(entry.since).await?;
-            let record = self.read_timer(timer).await?;
-            let Some(record) = record else {
-                match self.timers.lock().index.get(timer) {
-                    Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store".into())),
-                    _ => continue,
-                }
-            };
-            let tick = on_top(self, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
-            tick.sends.iter().try_for_each(|send| check_room(self, send))?;
-            let tick = [tick];
-            let transaction = Transaction::outside(self).with(Fired::new(&tick));
-            let permit = transaction.reserve().await?;
-            // If it was cancelled or set anew meanwhile, it is looked at again.
-            if let Ok(committed) = transaction.commit(permit) {
-                self.gate.durable(committed.ticket).await?;
-                return Ok(id);
-            }
-        }
-    }
-
-    pub(crate) fn timer_meant(&self, which: TimerRef<'_>) -> TimerId {
-        match which {
-            TimerRef::Name(name) => self.timer_of_name(name),
-            TimerRef::Id(timer) => timer,
-        }
-    }
-
-    async fn read_timer(&self, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
-        reading::read(self, timer.key()).await
-    }
+async fn read_timer(core: &Core, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
+    reading::read(core, timer.key()).await
 }
 
 crate::base::error_text::debug_as_text!(CancelError, TriggerError);

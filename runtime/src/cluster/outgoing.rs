@@ -16,9 +16,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::base::clock::Steady;
 use crate::base::count;
 use crate::base::room::{Amount, Line, Room};
+use crate::cluster::expiring::Expiring;
 use crate::config::NodeConfig;
-use crate::core::expiries::Expiring;
-use crate::core::senders::WaitingSender;
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;
@@ -116,13 +115,13 @@ impl Outgoing {
         self.acknowledged.entry(store).or_default().insert(lane, through);
     }
 
-    /// Whether a message from outside has to wait. `sender` is where it stands in the line, if it has waited before.
-    pub(crate) fn is_full_for(&self, mailbox: MailboxId, sender: Option<&WaitingSender<'_>>) -> Option<OutboxFull> {
+    /// Whether a message from outside has to wait. `sender` is its number in the line, if it has waited before.
+    pub(crate) fn is_full_for(&self, mailbox: MailboxId, sender: Option<u64>) -> Option<OutboxFull> {
         if let Some(opening) = self.full.get(&mailbox) {
             return Some(OutboxFull::Mailbox(Arc::clone(opening)));
         }
         let is_admitted = match sender {
-            Some(sender) => sender.was_given(&self.line),
+            Some(sender) => self.line.has_given(sender),
             None => self.line.admits(self.room()),
         };
         (!is_admitted).then_some(OutboxFull::Outbox)
@@ -384,7 +383,7 @@ impl fmt::Debug for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::expiries::Waits;
+    use crate::cluster::expiring::Waits;
     use crate::message::MessageId;
     use crate::message::expiry::Expiry;
 

@@ -16,8 +16,13 @@ pub(super) struct Size {
 impl Size {
     /// A value of so many bytes is put.
     pub(super) fn put(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.hold(bytes);
         self.leave(bytes);
+    }
+
+    /// So many bytes count against what a submission may have, without being left behind.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// A value of so many bytes is left behind, which has its room in the queue already.

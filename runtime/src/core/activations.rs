@@ -1,7 +1,7 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
 //! There is one line for all that starts activations: messages, moments, questions, and whoever rouses many mailboxes, one after
-//! another ([`Core::rouse_all`]). Nobody waits in it whom an activation waits for that is there: who is asked from a turn,
+//! another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is asked from a turn,
 //! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
 //! a while, more are let in, twice as many each time.
 
@@ -9,37 +9,28 @@ mod line;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
 
 use self::line::Places;
 use crate::base::count::Count;
-use crate::core::Core;
-use crate::engine::activating;
 use crate::mailbox::Mailbox;
-
-/// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// As what part of all that may be there idle ones are told to leave at least, so that they are not looked for at each start.
-const LEAVING_PARTS: usize = 16;
 
 /// The activations of a node. Locked after mailboxes.
 #[derive(Debug)]
 pub(crate) struct Activations {
     running: Count,
-    max: usize,
+    pub(crate) max: usize,
     places: Mutex<Places<Waiting>>,
     /// Somebody waits, so that no activation stays idle.
     is_crowded: AtomicBool,
     /// Rung when somebody joins the line.
-    joined: Notify,
+    pub(crate) joined: Notify,
 }
 
 /// Who waits for a place.
 #[derive(Debug)]
-enum Waiting {
+pub(crate) enum Waiting {
     Mailbox(Arc<Mailbox>),
     /// Whoever rouses mailboxes wants to know that there is one.
     Rousing(Arc<Notify>),
@@ -113,7 +104,7 @@ impl Activations {
     }
 
     /// Completes when there is a place, or the node has ended. Takes none: what is roused may need none.
-    async fn has_place(&self) {
+    pub(crate) async fn has_place(&self) {
         let notify = Arc::new(Notify::new());
         {
             let mut places = self.lock();
@@ -133,7 +124,7 @@ impl Activations {
     }
 
     /// Gives the places that there are to those who wait, in order. No mailbox is locked.
-    fn let_in(&self) {
+    pub(crate) fn let_in(&self) {
         loop {
             let next = {
                 let mut places = self.lock();
@@ -157,73 +148,7 @@ impl Activations {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places<Waiting>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Places<Waiting>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them, and where nothing
-/// goes on more are let in.
-pub(crate) async fn keep_moving(core: Arc<Core>) {
-    let activations = &core.activations;
-    let (mut moves, mut since) = (0, Instant::now());
-    // When it was looked for idle ones in vain.
-    let mut in_vain: Option<Instant> = None;
-    loop {
-        if !activations.lock().is_waited_for() {
-            activations.joined.notified().await;
-            (moves, since) = (activations.lock().moves(), Instant::now());
-        }
-        if in_vain.is_none_or(|looked| looked.elapsed() >= PATIENCE) {
-            let wanted = activations.lock().too_many(activations.max / LEAVING_PARTS);
-            let told = core.tell_idle_to_leave(wanted);
-            activations.lock().told_to_leave(told);
-            in_vain = (told < wanted).then(Instant::now);
-        }
-        // Rung by each that joins, too.
-        let _ = timeout(PATIENCE.saturating_sub(since.elapsed()), activations.joined.notified()).await;
-        if since.elapsed() >= PATIENCE {
-            // Where no handler is polled nothing can go on, and more of them would not help.
-            if !core.handlers_go_on().await {
-                return;
-            }
-            let moved = activations.lock().moves();
-            if moved == moves && activations.lock().is_waited_for() {
-                activations.lock().raise();
-                activations.let_in();
-            }
-            (moves, since) = (activations.lock().moves(), Instant::now());
-        }
-    }
-}
-
-impl Core {
-    /// Rouses mailboxes one after another, each when there is a place for its activation.
-    pub(crate) async fn rouse_all(&self, mailboxes: Vec<Arc<Mailbox>>) {
-        for mailbox in mailboxes {
-            self.activations.has_place().await;
-            if self.is_stopping() {
-                return;
-            }
-            activating::rouse(&self, &mailbox);
-        }
-    }
-
-    /// Tells up to so many activations that have nothing to do to leave. Returns how many were told.
-    fn tell_idle_to_leave(&self, wanted: usize) -> usize {
-        let mut told = 0;
-        if wanted > 0 {
-            self.directory.for_each(|mailbox| {
-                if told < wanted {
-                    let mut inner = mailbox.lock();
-                    if inner.may_leave() {
-                        inner.leave_if_idle = true;
-                        inner.wake();
-                        told += 1;
-                    }
-                }
-            });
-        }
-        told
     }
 }

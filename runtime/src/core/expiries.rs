@@ -1,49 +1,25 @@
 //! Which messages expire when. Only those that expire at all pay for a place here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{MailboxId, Position};
-use everpost_transport::link::Lane;
+use everpost_persistence::Position;
 use tokio::sync::Notify;
 
 use crate::base::clock::Steady;
-use crate::cluster::Peer;
+use crate::cluster::expiring::{Expiring, Waits};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::envelope::{id_of, request_of};
-use crate::message::expiry::{Expires, Expiry};
+use crate::message::expiry::Expires;
 use crate::message::newest::Newest;
-use crate::message::request::RequestId;
 
-/// Where a message that expires waits.
-#[derive(Clone, Debug)]
-pub(crate) enum Waits {
-    /// In a mailbox of this node.
-    Mailbox(MailboxId),
-    /// In the outbox, for this peer.
-    Outbox(Arc<Peer>, Lane),
-}
-
-/// A waiting message that expires.
-#[derive(Clone, Debug)]
-pub(crate) struct Expiring {
-    pub(crate) position: Position,
-    pub(crate) place: Waits,
-    pub(crate) id: MessageId,
-    /// Its idempotency key.
-    pub(crate) request: Option<RequestId>,
-    pub(crate) bytes: usize,
-    pub(crate) then: Expiry,
-}
-
-impl Expiring {
-    pub(crate) fn new(mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) -> Self {
-        let id = id_of(envelope).expect("only what has headers says that it expires");
-        let then = expires.then.unwrap_or(mailbox.kind.expired);
-        let (place, request) = (Waits::Mailbox(mailbox.id()), request_of(envelope));
-        Self { position, place, id, request, bytes: envelope.len(), then }
-    }
+/// A message that expires in a mailbox.
+pub(crate) fn expiring_in(mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) -> Expiring {
+    let id = id_of(envelope).expect("only what has headers says that it expires");
+    let then = expires.then.unwrap_or(mailbox.kind.expired);
+    let (place, request) = (Waits::Mailbox(mailbox.id()), request_of(envelope));
+    Expiring { position, place, id, request, bytes: envelope.len(), then }
 }
 
 /// The messages of a node that expire. Locked after mailboxes and what peers are owed.
@@ -72,7 +48,7 @@ impl Expiries {
 
     /// A message that expires waits in a mailbox from here on.
     pub(crate) fn add_waiting(&self, mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) {
-        self.add(expires.at, Expiring::new(mailbox, position, expires, envelope));
+        self.add(expires.at, expiring_in(mailbox, position, expires, envelope));
     }
 
     /// A message does not wait any more. Nothing happens if it is not here, or was put off.
@@ -138,7 +114,10 @@ impl Index {
 mod tests {
     use proptest::prelude::*;
 
+    use everpost_persistence::MailboxId;
+
     use super::*;
+    use crate::message::expiry::Expiry;
 
     fn expiring(position: u64) -> Expiring {
         let (position, place, id) = (Position(position), Waits::Mailbox(MailboxId(1)), MessageId(2));

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{Key, Position};
 
+use super::Core;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::message::address::Address;
 
 /// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
 /// asked.
@@ -89,6 +91,12 @@ impl<'a> RepliesInStep<'a> {
         let replies: &'a KeptReplies = self.replies;
         self.locked.get_or_insert_with(|| lock(&replies.by_id))
     }
+}
+
+/// Where the store of the actor that is asked keeps the reply.
+pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
+    let partition = asked.partition(core.store.partitions());
+    Key::Reply { partition, mailbox: asked.mailbox(), request: id.0 }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

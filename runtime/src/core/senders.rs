@@ -60,6 +60,11 @@ impl<'a> WaitingSender<'a> {
         }
     }
 
+    /// Its number in the line.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether it was given room in this line, which is locked.
     pub(crate) fn was_given(&self, line: &Line) -> bool {
         line.has_given(self.number)

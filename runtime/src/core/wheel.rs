@@ -5,18 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use crate::base::clock::{Clock, Steady};
 use crate::base::wheel::{Entry, Index};
 use crate::core::Core;
-use crate::engine::activating;
 use crate::mailbox::Mailbox;
 
 /// How long is slept at most: a machine that is suspended passes time that a sleep does not see.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// After how many others get a turn.
-const AT_A_TIME: usize = 256;
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What happens at a moment.
 #[derive(Debug)]
@@ -32,7 +28,7 @@ pub(crate) enum Due {
 pub(crate) struct Wheel {
     index: Mutex<Index<Due>>,
     /// Rung when something is due before all that was.
-    earlier: Notify,
+    pub(crate) earlier: Notify,
 }
 
 impl Wheel {
@@ -56,26 +52,8 @@ impl Wheel {
         self.lock().remove(entry);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Index<Due>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Index<Due>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Does what is due, for as long as the node runs.
-pub(crate) async fn turn(core: Arc<Core>) {
-    loop {
-        for _ in 0..AT_A_TIME {
-            let next = core.wheel.lock().next(core.clock.steady());
-            let Some((entry, due)) = next else { break };
-            core.is_due(entry, due);
-        }
-        let first = core.wheel.lock().first();
-        match first.map(|first| first.since(core.clock.steady())) {
-            None => core.wheel.earlier.notified().await,
-            Some(Duration::ZERO) => tokio::task::yield_now().await,
-            // Early or late: it is looked at again.
-            Some(wait) => _ = timeout(wait.min(LOOK_EVERY), core.wheel.earlier.notified()).await,
-        }
     }
 }
 
@@ -95,17 +73,6 @@ impl Core {
         let mut inner = mailbox.lock();
         if inner.timed.is_none_or(|timed| timed.moment > moment) {
             inner.timed = Some(self.wheel.set(inner.timed, moment, Due::Ring(Arc::clone(mailbox))));
-        }
-    }
-
-    fn is_due(&self, entry: Entry, due: Due) {
-        match due {
-            Due::Ring(mailbox) => {
-                let mut inner = mailbox.lock();
-                inner.timed.take_if(|timed| *timed == entry);
-                inner.ring(&mailbox);
-            }
-            Due::Restart(mailbox) => activating::restart(&self, &mailbox),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use everpost_persistence::Position;
 
-use crate::actor::hold;
 use crate::base::text::shortened;
 use crate::commit::{Supervision, SupervisionChange, Transaction};
 use crate::core::wheel::Due;
 use crate::core::{Core, Release};
 use crate::engine::failing;
+use crate::engine::holding::dropped;
 use crate::mailbox::question::lose;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::message::delivery::Delivery;
@@ -64,7 +64,7 @@ pub(crate) fn ended(core: &Arc<Core>, mailbox: Arc<Mailbox>) {
         // The handler was cut off where it stood, and its hold went with it.
         let (taking, mailbox) = (Arc::clone(core), Arc::clone(&mailbox));
         core.begin_beside_handlers("a hold that was dropped", async move {
-            failing::take_back(&taking, &mailbox, held.position, Some(held.attempt), hold::dropped()).await;
+            failing::take_back(&taking, &mailbox, held.position, Some(held.attempt), dropped()).await;
         });
     }
     if !inner.has_work(&mailbox) {

@@ -186,7 +186,7 @@ async fn answered(core: &Core, key: &RequestKey, now: Steady) -> Result<Option<A
     Ok(match core.requests.look_up(key, now) {
         Known::No | Known::Full => None,
         Known::Answered(answered) => Some(answered),
-        Known::Stored => reading::read(&core, (*key).into()).await?.as_deref().and_then(Answered::decode),
+        Known::Stored => reading::read(core, (*key).into()).await?.as_deref().and_then(Answered::decode),
     })
 }
 

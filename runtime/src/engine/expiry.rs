@@ -6,8 +6,9 @@ use std::time::Duration;
 use everpost_persistence::{AdmissionError, MailboxId, Position};
 use rustc_hash::FxHashMap;
 
+use crate::cluster::expiring::{Expiring, Waits};
 use crate::commit::{Expired, Refused, Transaction};
-use crate::core::expiries::{Expiring, Waits};
+use crate::core::expiring::look_again;
 use crate::core::{Core, Route};
 use crate::engine::failing::{Burial, ERRORS_MAX, tell_of_expired_letter, tell_of_too_large_a_letter};
 use crate::engine::outbox_expiry::expire_in_outbox;
@@ -22,8 +23,6 @@ use crate::record::dead_letter::DeadLetterRecord;
 const AT_A_TIME: usize = 1024;
 /// The longest sleep: a machine that was suspended has not counted it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Lets messages leave when they expire, for as long as the node runs.
 pub(crate) async fn expire_messages(core: Arc<Core>) {
@@ -72,12 +71,6 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
     expire_in_outbox(core, outward).await
 }
 
-/// Looks again at these in a while.
-pub(crate) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
-    let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
-    later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
-}
-
 /// Moves one to the dead letters. None when the store takes nothing any more.
 async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
@@ -89,7 +82,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
-    let envelope = match reading::read(&core, mailbox.inbox_key(position)).await {
+    let envelope = match reading::read(core, mailbox.inbox_key(position)).await {
         Ok(Some(envelope)) => envelope,
         // It was finished meanwhile.
         Ok(None) => return Some(()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Position};
+use everpost_persistence::Position;
 use everpost_transport::link::Flagged;
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::cluster::flags;
 use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::dead_letters::Whereabouts;
+use crate::core::kept_replies::reply_key;
 use crate::core::{Core, KeptReply, Release};
 use crate::engine::reading;
 use crate::mailbox::waiter::Waiter;
@@ -66,12 +67,6 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
     peer.inquire(id);
 }
 
-/// Where the store of the actor that is asked keeps the reply.
-pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
-    let partition = asked.partition(core.store.partitions());
-    Key::Reply { partition, mailbox: asked.mailbox(), request: id.0 }
-}
-
 /// What is known of an earlier question of a turn to an actor of this node.
 pub(crate) enum Recalled {
     /// It was handled, and this is its reply.
@@ -92,7 +87,7 @@ pub(crate) async fn recall(
     if join_waiting(core, asked, id, waiter).await?.is_none() {
         return Ok(Recalled::Waiting);
     }
-    let stored = reading::read(&core, reply_key(core, asked, id)).await?;
+    let stored = reading::read(core, reply_key(core, asked, id)).await?;
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use everpost_persistence::{AdmissionError, Key, Partition, Position};
-use everpost_transport::link::{Lane, Standing};
+use everpost_persistence::AdmissionError;
+use everpost_transport::link::Lane;
 use rustc_hash::FxHashMap;
 
-use crate::cluster::{Outgoing, Peer};
+use crate::cluster::Peer;
+use crate::cluster::expiring::{Expiring, Waits};
 use crate::commit::{Added, Send, Transaction, Withdrawn};
-use crate::core::expiries::{Expiring, Waits};
+use crate::core::expiring::destination;
+use crate::core::expiring::look_again;
+use crate::core::expiring::not_sent;
+use crate::core::expiring::outbox_key;
 use crate::core::{Core, Remote, Route};
-use crate::engine::expiry::look_again;
 use crate::engine::failing::{ERRORS_MAX, notice_of, tell_of_expired_letter, tell_of_too_large_a_letter};
 use crate::engine::reading;
 use crate::message::Message;
 use crate::message::address::Address;
-use crate::message::envelope::{Header, id_of, request_of};
-use crate::message::expiry::{EXPIRED, Expires, Expiry, Handling};
+use crate::message::expiry::{EXPIRED, Expiry, Handling};
 use crate::message::reason::Reason;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
@@ -63,7 +65,7 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
-    let envelope = match reading::read(&core, outbox_key(lane, position)).await {
+    let envelope = match reading::read(core, outbox_key(lane, position)).await {
         Ok(Some(envelope)) => envelope,
         // It was acknowledged meanwhile.
         Ok(None) => return Some(()),
@@ -108,50 +110,4 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
 /// Whose message it is, as far as that is known.
 fn whose(peer: &Peer, address: Option<&Address>) -> String {
     address.map_or_else(|| format!("on {}", peer.name), ToString::to_string)
-}
-
-/// A message that expires waits in the outbox from here on.
-pub(crate) fn expires_outward(
-    core: &Core,
-    outgoing: &mut Outgoing,
-    peer: &Arc<Peer>,
-    lane: Lane,
-    position: Position,
-    expires: Expires,
-    envelope: &[u8],
-) {
-    let kind = destination(envelope).and_then(|address| core.kinds.get(address.actor_type()));
-    // What a type wants that is not a part of this node is not known: nothing is lost then.
-    let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::Bury, |kind| kind.expired));
-    let id = id_of(envelope).expect("only what has headers says that it expires");
-    let place = Waits::Outbox(Arc::clone(peer), lane);
-    outgoing.expires(position, expires.at);
-    let request = request_of(envelope);
-    core.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
-}
-
-/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
-/// became of them.
-pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
-    let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
-    for expiring in expired {
-        match outgoing.standing(lane, expiring.position) {
-            Standing::NotSent => not_sent.push(expiring),
-            Standing::MayHaveArrived => undecided.push(expiring),
-            Standing::NotOwed => {}
-        }
-    }
-    if !undecided.is_empty() {
-        look_again(core, outgoing.leave_undecided(undecided, lane));
-    }
-    not_sent
-}
-
-pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
-    Key::Outbox { partition: Partition(lane.partition), position }
-}
-
-fn destination(envelope: &[u8]) -> Option<Address> {
-    let (header, _) = Header::decode(envelope).ok()?;
-    Address::parse(header.destination)
 }

@@ -7,6 +7,7 @@ use everpost_persistence::{AdmissionError, Position, ReadError, Table};
 
 use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
 use crate::core::Core;
+use crate::engine::crowding::rouse_all;
 use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
@@ -53,7 +54,7 @@ pub(crate) async fn set_type_paused(
             }
         });
         let waking = Arc::clone(core);
-        core.begin("waker of a resumed type", async move { waking.rouse_all(waiting).await });
+        core.begin("waker of a resumed type", async move { rouse_all(&waking, waiting).await });
     }
     Ok(ticket)
 }

@@ -3,14 +3,11 @@
 //! blamed: messages are run, states are loaded and dropped. Only a death while alone counts. A message that has run alone for a
 //! while goes on with all others beside it: it may run for hours, and whoever kills the process from outside then is not it.
 
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{MailboxId, Position};
-use tokio::sync::Notify;
+use everpost_persistence::Position;
 
 use crate::base::ended::NodeEnded;
 use crate::commit::{Attempts, Transaction};
@@ -27,16 +24,6 @@ use crate::record::dead_letter::DeadLetterRecord;
 const ALONE_FOR: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Who may run while suspects are being cleared.
-#[derive(Debug, Default)]
-pub(crate) struct Quarantine {
-    active: AtomicBool,
-    /// Mailboxes that may run, each up to this message.
-    admitted: Mutex<Vec<(MailboxId, Position)>>,
-    /// Rung when somebody else may run.
-    changed: Notify,
-}
 
 /// What was in hand when the process died.
 #[derive(Debug, Default)]
@@ -69,63 +56,6 @@ pub(crate) struct Suspect {
     pub(crate) failures: Failures,
     /// It was in hand at the last death; otherwise it waits for its trial since an earlier one.
     pub(crate) in_hand: bool,
-}
-
-impl Quarantine {
-    pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
-    }
-
-    /// Whether this message may run now: the suspect on trial, what is before it in its mailbox, and what it asks. In a
-    /// mailbox that is not in the order of positions, what came later may be before the suspect.
-    pub(crate) fn admits(&self, mailbox: MailboxId, position: Position, is_reordered: bool) -> bool {
-        let admits = |(admitted, last): &(_, _)| *admitted == mailbox && (is_reordered || position <= *last);
-        self.admitted().iter().any(admits)
-    }
-
-    /// Whether the state of this mailbox may be loaded now.
-    pub(crate) fn admits_state_of(&self, mailbox: MailboxId) -> bool {
-        !self.is_active() || self.admitted().iter().any(|(admitted, _)| *admitted == mailbox)
-    }
-
-    /// The suspect on trial asks another actor: that question is part of its trial.
-    pub(crate) fn admit(&self, mailbox: MailboxId, position: Position) {
-        if self.is_active() {
-            self.admitted().push((mailbox, position));
-            self.look_again();
-        }
-    }
-
-    /// Completes when `condition` holds; asks again whenever somebody else may run.
-    pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if condition() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// Lets those who wait ask again.
-    pub(crate) fn look_again(&self) {
-        self.changed.notify_waiters();
-    }
-
-    fn begin(&self) {
-        self.active.store(true, Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.admitted().clear();
-        self.active.store(false, Ordering::Relaxed);
-        self.look_again();
-    }
-
-    fn admitted(&self) -> MutexGuard<'_, Vec<(MailboxId, Position)>> {
-        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Suspects {

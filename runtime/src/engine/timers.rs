@@ -110,7 +110,7 @@ impl Watch {
             return false;
         }
         let setting = Arc::clone(core);
-        match reading::off_the_workers(&core, move || set_right(&setting, last)).await {
+        match reading::off_the_workers(core, move || set_right(&setting, last)).await {
             Ok(()) => true,
             Err(ReadError::Closed) => false,
             Err(error) => {
@@ -154,7 +154,7 @@ async fn wait_for(core: &Core, wait: Duration) -> bool {
 /// Fires these timers, or the first of them. False when the store takes nothing any more.
 async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -> bool {
     let (reading, is_alone) = (Arc::clone(core), std::mem::take(&mut watch.is_alone));
-    let read = reading::off_the_workers(&core, move || firings(&reading, due, is_alone)).await;
+    let read = reading::off_the_workers(core, move || firings(&reading, due, is_alone)).await;
     let Ok(Read { firings, held, is_unreadable }) = read else { return false };
     watch.hold_back(core, held);
     if firings.is_empty() {

@@ -43,7 +43,7 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, questi
     let Question { number, question: name, version, payload } = question;
     let Some(answer) = AwayAnswer::new(peer, number, payload.len()) else { return };
     if name == KEY_QUESTION {
-        return deduplicate::answer_key(&core, &address, payload, answer);
+        return deduplicate::answer_key(core, &address, payload, answer);
     }
     if name == NAMESAKE_QUESTION {
         let from = &payload[..payload.len().min(NAMESAKE_BYTES_MAX)];

@@ -21,6 +21,7 @@ use crate::cluster::{Peer, ToTell};
 use crate::commit::{Delivered, Transaction};
 use crate::core::Core;
 use crate::engine::reading;
+use crate::link::resumption;
 use crate::message::MessageId;
 use crate::message::address::Address;
 
@@ -79,7 +80,7 @@ async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), 
 
 /// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
 async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
-    let reply = reading::read(&core, key).await.map_err(Ended::Outbox)?;
+    let reply = reading::read(core, key).await.map_err(Ended::Outbox)?;
     Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 
@@ -138,7 +139,7 @@ pub(super) async fn hear(
 }
 
 async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Result<(), Ended> {
-    let permit = core.room_to_settle(acks.len()).await?;
+    let permit = resumption::room_to_settle(core, acks.len()).await?;
     let peer = &producer.peer;
     let mut settled = Vec::new();
     let mut outgoing = peer.outgoing();
@@ -147,7 +148,7 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
         .try_for_each(|ack| outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence))));
     // Also what came before a wrong one: memory holds it no more.
     if !settled.is_empty() {
-        core.forget_expiries(&mut outgoing, &settled);
+        resumption::forget_expiries(core, &mut outgoing, &settled);
         let delivered = Delivered::new(producer.store, &settled, Vec::new());
         Transaction::upkeep(core).with(delivered).commit_in_any_case(permit);
     }

@@ -18,7 +18,7 @@ pub(super) async fn converse(links: &Links, mut introduced: Introduced, over: im
         ended = over => ended,
         Err(ended) = speak(links, &mut introduced) => ended,
     };
-    links.core.part(&peer);
+    resumption::part(&links.core, &peer);
     refuse(&connection, ended)
 }
 

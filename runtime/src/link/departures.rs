@@ -135,7 +135,7 @@ async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) ->
         Key::Outbox { partition, position }
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
-    let bodies = match reading::read_all(&core, keys).await {
+    let bodies = match reading::read_all(core, keys).await {
         Ok(bodies) => bodies,
         Err(error) => return Err(Ended::Outbox(error)),
     };

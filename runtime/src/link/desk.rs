@@ -14,7 +14,8 @@ use crate::cluster::note::Note;
 use crate::commit::{Over, Transaction};
 use crate::core::Core;
 use crate::core::dead_letters::Whereabouts;
-use crate::engine::inquiry::{join_waiting, reply_key};
+use crate::core::kept_replies::reply_key;
+use crate::engine::inquiry::join_waiting;
 use crate::engine::reading;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox};
@@ -266,5 +267,5 @@ async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Un
             is_taken
         })
     };
-    Ok(reading::off_the_workers(&core, read).await?)
+    Ok(reading::off_the_workers(core, read).await?)
 }

@@ -27,7 +27,7 @@ const ROUND_TRIPS: u32 = 4;
 
 /// As [`introduce`], within the time that a handshake may take, beside what the path takes: above QUIC a peer can hang although its
 /// connection lives. A peer that is refused is told why.
-pub(super) async fn introduce_in_time(
+pub(crate) async fn introduce_in_time(
     links: &Links,
     peer: &Arc<Peer>,
     connection: Connection,
@@ -61,7 +61,7 @@ async fn introduce(
     certified: &str,
     streams: &mut Streams,
 ) -> Result<Introduction, Ended> {
-    let ours = core.hello();
+    let ours = hello(core);
     let mut buffer = BytesMut::new();
     Frame::Hello(ours).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
     streams.control_out.write(&mut buffer).await?;
@@ -74,17 +74,17 @@ async fn introduce(
     let receiving = core.cluster.producer(store);
     let timelines = Timelines::new(now.steady, Steady(hello.clocks.steady));
     let producer = Producer { peer: Arc::clone(peer), store, receiving, timelines };
-    core.judge(certified, &hello, &producer, &core.cluster.acquaintances())?;
+    judge(core, certified, &hello, &producer, &core.cluster.acquaintances())?;
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
     peer.troubles().clocks(&core.name, &peer.name, skew);
-    let (lines, differing) = core.shared_lines(&hello.lines);
+    let (lines, differing) = shared_lines(core, &hello.lines);
     peer.troubles().placement(&core.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, lines, hello })
 }
 
 /// The next frame of the control stream.
-pub(super) async fn next_frame(reader: &mut ControlReader, frames: &mut VecDeque<Frame>) -> Result<Frame, Ended> {
+pub(crate) async fn next_frame(reader: &mut ControlReader, frames: &mut VecDeque<Frame>) -> Result<Frame, Ended> {
     loop {
         if let Some(frame) = frames.pop_front() {
             return Ok(frame);
@@ -96,7 +96,7 @@ pub(super) async fn next_frame(reader: &mut ControlReader, frames: &mut VecDeque
 }
 
 /// Closes a connection, and says why.
-pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
+pub(crate) fn refuse(connection: &Connection, ended: Ended) -> Ended {
     let code = match &ended {
         Ended::Arrival(ArrivalError::Store(_)) | Ended::Outbox(_) => CloseCode::Abandoned,
         Ended::Protocol(_) | Ended::Read(_) | Ended::Arrival(_) => CloseCode::Protocol,
@@ -108,58 +108,55 @@ pub(super) fn refuse(connection: &Connection, ended: Ended) -> Ended {
     ended
 }
 
-impl Core {
-    /// Whether a peer may be spoken with, by what is known now.
-    pub(super) fn judge(
-        &self,
-        certified: &str,
-        theirs: &Hello,
-        producer: &Producer,
-        acquaintances: &Acquaintances,
-    ) -> Result<(), Refusal> {
-        let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-        self.hello().judge(theirs, certified, acquaintances.get(theirs.run.store), newest)
-    }
+/// Whether a peer may be spoken with, by what is known now.
+pub(crate) fn judge(
+    core: &Core,
+    certified: &str,
+    theirs: &Hello,
+    producer: &Producer,
+    acquaintances: &Acquaintances,
+) -> Result<(), Refusal> {
+    let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
+    hello(core).judge(theirs, certified, acquaintances.get(theirs.run.store), newest)
+}
 
-    fn hello(&self) -> Hello {
-        let (epoch, now) = (self.store.epoch(), self.clock.now());
-        let mut lines: Vec<Line> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
-        lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Hello {
-            protocol: PROTOCOL_VERSION,
-            cluster: self.cluster.name.clone(),
-            node: self.name.to_string(),
-            partitions: self.store.partitions().get(),
-            run: Run {
-                store: self.store.id().0,
-                counter: epoch.counter,
-                nonce: epoch.nonce,
-                first: Sequence(self.first.0),
-            },
-            message_bytes_max: self.config.message_bytes_max as u64,
-            lines,
-            earlier: self.cluster.earlier_runs().to_vec(),
-            clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
-        }
+fn hello(core: &Core) -> Hello {
+    let (epoch, now) = (core.store.epoch(), core.clock.now());
+    let mut lines: Vec<Line> = core.kinds.keys().map(|actor_type| core.cluster.line(actor_type)).collect();
+    lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Hello {
+        protocol: PROTOCOL_VERSION,
+        cluster: core.cluster.name.clone(),
+        node: core.name.to_string(),
+        partitions: core.store.partitions().get(),
+        run: Run {
+            store: core.store.id().0,
+            counter: epoch.counter,
+            nonce: epoch.nonce,
+            first: Sequence(core.first.0),
+        },
+        message_bytes_max: core.config.message_bytes_max as u64,
+        lines,
+        earlier: core.cluster.earlier_runs().to_vec(),
+        clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
     }
+}
 
-    /// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through it.
-    pub(crate) async fn note_run(&self) -> Result<(), NodeEnded> {
-        let epoch = self.store.epoch();
-        let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(self.first.0) };
-        let earlier = self.cluster.earlier_runs();
-        let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
-        let record = Record::put(Key::Peer { store: self.store.id() }, encode_runs(&runs));
-        let transaction = Transaction::upkeep(self).with(record);
-        let permit = transaction.reserve().await.map_err(|_| self.gate.ended())?;
-        self.gate.durable(transaction.commit_in_any_case(permit).ticket).await
-    }
+/// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through it.
+pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
+    let epoch = core.store.epoch();
+    let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(core.first.0) };
+    let earlier = core.cluster.earlier_runs();
+    let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
+    let record = Record::put(Key::Peer { store: core.store.id() }, encode_runs(&runs));
+    let transaction = Transaction::upkeep(core).with(record);
+    let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
+    core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
+}
 
-    /// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
-    fn shared_lines<'l>(&self, theirs: &'l [Line]) -> (FxHashSet<u64>, Vec<&'l str>) {
-        let (shared, differing): (Vec<_>, Vec<_>) =
-            theirs.iter().partition(|line| self.cluster.line(&line.name) == **line);
-        let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();
-        (shared, differing.into_iter().map(|line| line.name.as_str()).collect())
-    }
+/// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
+fn shared_lines<'l>(core: &Core, theirs: &'l [Line]) -> (FxHashSet<u64>, Vec<&'l str>) {
+    let (shared, differing): (Vec<_>, Vec<_>) = theirs.iter().partition(|line| core.cluster.line(&line.name) == **line);
+    let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();
+    (shared, differing.into_iter().map(|line| line.name.as_str()).collect())
 }

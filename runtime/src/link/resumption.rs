@@ -12,17 +12,18 @@ use rustc_hash::FxHashMap;
 use super::introduction::next_frame;
 use crate::base::ended::NodeEnded;
 use crate::cluster::ended::Ended;
+use crate::cluster::expiring::Expiring;
 use crate::cluster::introduced::Introduced;
 use crate::cluster::producer::Producer;
 use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance};
 use crate::commit::{Delivered, Record, Transaction};
 use crate::core::Core;
-use crate::core::expiries::Expiring;
-use crate::engine::expiry::look_again;
+use crate::core::expiring::look_again;
 use crate::engine::outbox_expiry::expire_in_outbox;
+use crate::link::introduction;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
-pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
+pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
     let Introduced { connection, streams, frames, producer, lines, hello } = introduced;
     // A conversation that was not over at the introduction may have been the first with this store.
     producer.receiving = core.cluster.producer(producer.store);
@@ -32,7 +33,7 @@ pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced
     };
     let Resume { credit, lanes } = theirs;
     let terms = Terms { lines: lines.clone(), credit, message_bytes_max: hello.message_bytes_max };
-    let permit = core.room_to_settle(lanes.len()).await?;
+    let permit = room_to_settle(core, lanes.len()).await?;
     let (ticket, expired) = go_on(core, permit, connection.peer(), hello, producer, lanes, terms)?;
     core.gate.durable(ticket).await?;
     // Before anything is sent again: none of them need be.
@@ -68,16 +69,16 @@ fn go_on(
     let mut settled = Vec::new();
     let peer = &producer.peer;
     let mut acquaintances = core.cluster.acquaintances();
-    core.judge(certified, hello, producer, &acquaintances)?;
+    introduction::judge(core, certified, hello, producer, &acquaintances)?;
     // Before what the peer is owed is locked.
-    let received = core.received_of(&hello.node, &acquaintances);
+    let received = received_of(core, &hello.node, &acquaintances);
     let mut outgoing = peer.outgoing();
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
     core.cluster.know_producer(producer.store, &producer.receiving);
-    let remembered = core.get_acquainted(peer, hello, &mut acquaintances);
-    let forgotten = core.forget_stores(hello, received, &mut acquaintances, &mut outgoing);
+    let remembered = get_acquainted(core, peer, hello, &mut acquaintances);
+    let forgotten = forget_stores(core, hello, received, &mut acquaintances, &mut outgoing);
     let undecided = outgoing.take_undecided();
-    core.forget_expiries(&mut outgoing, &settled);
+    forget_expiries(core, &mut outgoing, &settled);
     let ticket = {
         // Before anything is sent, the note of what was not is gone.
         let mut apart = core.cluster.apart();
@@ -97,103 +98,101 @@ fn go_on(
     Ok((ticket, undecided))
 }
 
-impl Core {
-    /// Remembers the peer's store and run: an older copy of the store is known as such from here on. Returns the record, if
-    /// there is something new.
-    fn get_acquainted(&self, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
-        let Run { store, counter, nonce, .. } = hello.run;
-        let acquaintance = Acquaintance { node: hello.node.clone(), counter, nonce };
-        let known = acquaintances.get(store);
-        let is_news = known != Some(&acquaintance);
-        if known.is_none() && acquaintances.know_node(&hello.node) {
-            peer.troubles().new_store(&self.name, &peer.name, StoreId(store));
-        }
-        let record = is_news.then(|| (Key::Peer { store: StoreId(store) }, encode_acquaintance(&acquaintance)));
-        acquaintances.meet(store, acquaintance);
-        record
+/// Remembers the peer's store and run: an older copy of the store is known as such from here on. Returns the record, if
+/// there is something new.
+fn get_acquainted(core: &Core, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
+    let Run { store, counter, nonce, .. } = hello.run;
+    let acquaintance = Acquaintance { node: hello.node.clone(), counter, nonce };
+    let known = acquaintances.get(store);
+    let is_news = known != Some(&acquaintance);
+    if known.is_none() && acquaintances.know_node(&hello.node) {
+        peer.troubles().new_store(&core.name, &peer.name, StoreId(store));
     }
+    let record = is_news.then(|| (Key::Peer { store: StoreId(store) }, encode_acquaintance(&acquaintance)));
+    acquaintances.meet(store, acquaintance);
+    record
+}
 
-    /// The lanes that were received from the stores of a node.
-    fn received_of(&self, node: &str, acquaintances: &Acquaintances) -> FxHashMap<u128, Vec<Lane>> {
-        let lanes = |store| {
-            let receiving = self.cluster.producer(StoreId(store));
-            let receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
-            (store, receiving.cursors().map(|(lane, _)| lane).collect())
-        };
-        acquaintances.of_node(node).map(lanes).collect()
+/// The lanes that were received from the stores of a node.
+fn received_of(core: &Core, node: &str, acquaintances: &Acquaintances) -> FxHashMap<u128, Vec<Lane>> {
+    let lanes = |store| {
+        let receiving = core.cluster.producer(StoreId(store));
+        let receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
+        (store, receiving.cursors().map(|(lane, _)| lane).collect())
+    };
+    acquaintances.of_node(node).map(lanes).collect()
+}
+
+/// Forgets stores of the peer that are more than are remembered. Returns what the store has of them.
+fn forget_stores(
+    core: &Core,
+    hello: &Hello,
+    received: FxHashMap<u128, Vec<Lane>>,
+    acquaintances: &mut Acquaintances,
+    outgoing: &mut Outgoing,
+) -> Vec<Key> {
+    let was_used =
+        |store| received.get(&store).is_some_and(|lanes| !lanes.is_empty()) || outgoing.has_acknowledged(store);
+    let mut keys = Vec::new();
+    for store in acquaintances.forget(&hello.node, hello.run.store, was_used) {
+        core.cluster.forget_producer(store);
+        let (producer, receiver) = (StoreId(store), StoreId(store));
+        let lanes = received.get(&store).into_iter().flatten();
+        let received = lanes.map(|Lane { line, partition }| Key::Received {
+            partition: Partition(*partition),
+            producer,
+            line: *line,
+        });
+        keys.push(Key::Peer { store: StoreId(store) });
+        keys.extend(received);
+        let acknowledged = outgoing.forget_store(store);
+        keys.extend(acknowledged.map(|Lane { line, partition }| Key::Acknowledged {
+            partition: Partition(partition),
+            receiver,
+            line,
+        }));
     }
+    keys
+}
 
-    /// Forgets stores of the peer that are more than are remembered. Returns what the store has of them.
-    fn forget_stores(
-        &self,
-        hello: &Hello,
-        received: FxHashMap<u128, Vec<Lane>>,
-        acquaintances: &mut Acquaintances,
-        outgoing: &mut Outgoing,
-    ) -> Vec<Key> {
-        let was_used =
-            |store| received.get(&store).is_some_and(|lanes| !lanes.is_empty()) || outgoing.has_acknowledged(store);
-        let mut keys = Vec::new();
-        for store in acquaintances.forget(&hello.node, hello.run.store, was_used) {
-            self.cluster.forget_producer(store);
-            let (producer, receiver) = (StoreId(store), StoreId(store));
-            let lanes = received.get(&store).into_iter().flatten();
-            let received = lanes.map(|Lane { line, partition }| Key::Received {
-                partition: Partition(*partition),
-                producer,
-                line: *line,
-            });
-            keys.push(Key::Peer { store: StoreId(store) });
-            keys.extend(received);
-            let acknowledged = outgoing.forget_store(store);
-            keys.extend(acknowledged.map(|Lane { line, partition }| Key::Acknowledged {
-                partition: Partition(partition),
-                receiver,
-                line,
-            }));
-        }
-        keys
-    }
-
-    /// Messages that the peer has do not expire here any more.
-    pub(super) fn forget_expiries(&self, outgoing: &mut Outgoing, settled: &[(Lane, Sequence)]) {
-        for (_, sequence) in settled {
-            if let Some(at) = outgoing.expires_no_more(*sequence) {
-                self.expiries.remove(at, Position(sequence.0));
-            }
+/// Messages that the peer has do not expire here any more.
+pub(crate) fn forget_expiries(core: &Core, outgoing: &mut Outgoing, settled: &[(Lane, Sequence)]) {
+    for (_, sequence) in settled {
+        if let Some(at) = outgoing.expires_no_more(*sequence) {
+            core.expiries.remove(at, Position(sequence.0));
         }
     }
+}
 
-    /// A conversation with a peer is over: notes what it may have been sent.
-    pub(super) fn part(&self, peer: &Peer) {
-        peer.interrupted();
-        let outgoing = peer.outgoing();
-        let mut apart = self.cluster.apart();
-        if apart.parted(&peer.name, outgoing.reached()) {
-            self.write_apart(&apart);
-        }
+/// A conversation with a peer is over: notes what it may have been sent.
+pub(crate) fn part(core: &Core, peer: &Peer) {
+    peer.interrupted();
+    let outgoing = peer.outgoing();
+    let mut apart = core.cluster.apart();
+    if apart.parted(&peer.name, outgoing.reached()) {
+        write_apart(core, &apart);
     }
+}
 
-    /// Notes what the runs before this one may have sent.
-    pub(crate) fn note_apart(&self) {
-        self.write_apart(&self.cluster.apart());
-    }
+/// Notes what the runs before this one may have sent.
+pub(crate) fn note_apart(core: &Core) {
+    write_apart(core, &core.cluster.apart());
+}
 
-    /// Without room for the note, the next start takes what it does not say for sent.
-    fn write_apart(&self, apart: &Apart) {
-        let record = Record::put(Apart::KEY, apart.encode(self.store.epoch().counter));
-        let transaction = Transaction::upkeep(self).with(record);
-        if let Ok(permit) = transaction.try_reserve() {
-            transaction.commit_in_any_case(permit);
-        }
+/// Without room for the note, the next start takes what it does not say for sent.
+fn write_apart(core: &Core, apart: &Apart) {
+    let record = Record::put(Apart::KEY, apart.encode(core.store.epoch().counter));
+    let transaction = Transaction::upkeep(core).with(record);
+    if let Ok(permit) = transaction.try_reserve() {
+        transaction.commit_in_any_case(permit);
     }
+}
 
-    /// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of memory, so that a link that
-    /// ends while it waits leaves both as they are.
-    pub(super) async fn room_to_settle(&self, lanes: usize) -> Result<Permit<'_>, NodeEnded> {
-        // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
-        // more room than it takes; room is what paces it.
-        let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(self.config.store.submission_bytes_max());
-        Transaction::room_for_upkeep(self, bytes).await.map_err(|_| self.gate.ended())
-    }
+/// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of memory, so that a link that
+/// ends while it waits leaves both as they are.
+pub(crate) async fn room_to_settle(core: &Core, lanes: usize) -> Result<Permit<'_>, NodeEnded> {
+    // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
+    // more room than it takes; room is what paces it.
+    let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(core.config.store.submission_bytes_max());
+    Transaction::room_for_upkeep(core, bytes).await.map_err(|_| core.gate.ended())
 }

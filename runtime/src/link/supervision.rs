@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::{Links, door, life};
 use crate::base::text::brief;
 use crate::cluster::Peer;
+use crate::link::resumption;
 use crate::supervise::supervision::ended;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
@@ -117,7 +118,7 @@ impl Supervisor {
                 tracing::error!(node = %core.name, ?part, error = %brief(&error), times, event = "link failed", "it is started anew; nothing is lost");
             }
             if let Part::Link(peer) = &part {
-                core.part(peer);
+                resumption::part(core, peer);
             }
             // A supervisor that is gone by then was stopped.
             drop(myself.send_after(RESTART_AFTER, || LinkOrder::Start(part)));

@@ -33,13 +33,15 @@ use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
-use crate::core::activations;
 use crate::core::gate::Gate;
-use crate::core::wheel;
 use crate::core::{Core, OpenedStore};
+use crate::engine::crowding;
 use crate::engine::expiry::expire_messages;
 use crate::engine::quarantine::{self, Trials};
 use crate::engine::timers::fire_timers;
+use crate::engine::wheel;
+use crate::link::introduction;
+use crate::link::resumption;
 use crate::link::{self, LinkOrder, Links};
 use crate::mailbox::kind::Kind;
 use crate::node::node_file::NodeFile;
@@ -349,7 +351,7 @@ async fn start(
         core.begin("retention", retention::retain(Arc::clone(&core))),
         core.begin("clocks", clocks::watch(Arc::clone(&core))),
         core.begin("watch", watch::watch(Arc::clone(&core))),
-        core.begin("activations", activations::keep_moving(Arc::clone(&core))),
+        core.begin("activations", crowding::keep_moving(Arc::clone(&core))),
         core.begin("wheel", wheel::turn(Arc::clone(&core))),
     ];
     let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };
@@ -383,8 +385,8 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     }
     let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
-        core.note_run().await?;
-        core.note_apart();
+        introduction::note_run(core).await?;
+        resumption::note_apart(core);
         let supervised = entered(core.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
         let ended = core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), true, ended);

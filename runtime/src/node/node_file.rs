@@ -14,7 +14,6 @@ mod tests;
 mod tree;
 mod values;
 mod variables;
-mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +21,6 @@ use std::path::{Path, PathBuf};
 
 pub use self::error::{NodeFileError, Origin};
 use self::reader::Reader;
-pub(crate) use self::words::nearest;
 use crate::config::{IdentityFiles, LinkConfig, NodeConfig};
 use crate::telemetry::LogFormat;
 

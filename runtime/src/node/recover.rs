@@ -5,6 +5,7 @@ mod questions;
 mod stranded;
 mod unhandled;
 
+use crate::engine::crowding::rouse_all;
 use crate::engine::deduplicate;
 use crate::engine::pausing::recover_supervision;
 use std::collections::{HashMap, HashSet};
@@ -43,7 +44,7 @@ pub(super) struct Recovered {
 pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
-    deduplicate::recover_requests(&core)?;
+    deduplicate::recover_requests(core)?;
     let kept = questions::recover(core)?;
     core.shelf.recover(&core.store)?;
     recover_supervision(core)?;
@@ -91,7 +92,7 @@ pub(super) async fn wake_all(core: &Arc<Core>) {
             waiting.push(mailbox);
         }
     });
-    core.rouse_all(waiting).await;
+    rouse_all(core, waiting).await;
 }
 
 fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> {

@@ -4,17 +4,9 @@ use bytes::Bytes;
 use everpost_persistence::Stage;
 
 use super::id::TimerId;
-use super::identity::{Digests, KnownBy, check_name, id_of_name};
+use super::identity::Digests;
 use super::plan::Due;
-use super::record::{Identity, TimerRecord};
-use super::schedule::Schedule;
-use crate::actor::Actor;
-use crate::base::clock::Now;
-use crate::core::Core;
-use crate::message::address::Address;
-use crate::message::envelope::{Origin, TICK_BYTES, seal};
-use crate::message::refusal::Refusal;
-use crate::message::{Message, MessageId};
+use super::record::TimerRecord;
 
 /// A due moment in a record takes so many bytes at most.
 const MOMENT_BYTES_MAX: usize = 10;
@@ -96,63 +88,17 @@ impl TimerChanges {
     }
 }
 
-impl Core {
-    /// A timer that sends `message` to `address` by this schedule, or why it cannot be set. One that is known by itself has the
-    /// name of the message that it keeps.
-    pub(crate) fn new_timer<A: Actor, M: Message>(
-        &self,
-        address: &Address,
-        origin: Origin<'_>,
-        message: &M,
-        schedule: Schedule,
-        known_by: KnownBy<'_>,
-    ) -> Result<NewTimer, Refusal> {
-        let plan = schedule.into_plan();
-        let (timer, identity, digests) = match known_by {
-            KnownBy::Itself => (self.timer_id(address, origin.id), Identity::Unique, None),
-            KnownBy::Content => {
-                let digests = Digests::of(&plan, address.as_str(), message)?;
-                (self.timer_id(address, digests.id()), Identity::Content, Some(digests))
-            }
-            KnownBy::Name(name) => {
-                check_name(name)?;
-                let digests = Digests::of(&plan, address.as_str(), message)?;
-                let identity = Identity::Named { name: name.to_owned(), message: digests.message.to_be_bytes() };
-                (self.timer_of_name(name), identity, Some(digests))
-            }
-        };
-        address.check_length()?;
-        let remote = self.remote(address);
-        if remote.is_none() && !self.kinds.get(A::TYPE).is_some_and(|kind| kind.handles(M::NAME)) {
-            return Err(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME });
-        }
-        let origin = Origin { id: timer.message(), ..origin };
-        let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
-        self.check_size(remote.as_ref(), envelope.len() + TICK_BYTES)?;
-        let now = Now { wall: origin.sent_at, ..self.clock.now() };
-        let due = plan.beat().ok().and_then(|beat| plan.first(&beat, now)).unwrap_or(u64::MAX);
-        let present = plan.present(now);
-        let record = TimerRecord::new(due, plan, identity, present, now.wall);
-        Ok(NewTimer::new(timer, record, envelope, digests))
-    }
-
-    pub(crate) fn timer_id(&self, address: &Address, name: MessageId) -> TimerId {
-        TimerId::new(address.partition(self.store.partitions()), name)
-    }
-
-    /// The timer of this name, wherever its message goes.
-    pub(crate) fn timer_of_name(&self, name: &str) -> TimerId {
-        TimerId::of_name(id_of_name(name), self.store.partitions())
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use everpost_persistence::Partition;
 
     use super::*;
     use crate::base::clock::Micros;
-    use crate::message::envelope::seal;
+    use crate::message::MessageId;
+    use crate::message::envelope::{Origin, seal};
+    use crate::timer::identity::KnownBy;
+    use crate::timer::record::Identity;
+    use crate::timer::schedule::Schedule;
 
     #[derive(Debug, serde::Serialize, serde::Deserialize, everpost::Message)]
     struct Tick {

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use super::Turn;
 use crate::actor::Receives;
 use crate::actor::address_of::AddressOf;
-use crate::api::ask::outcome;
 use crate::cluster::{Inquiry, decode_cursor};
 use crate::commit::{Record, Send, Transaction};
+use crate::core::kept_replies::reply_key;
 use crate::core::questions::{Asking, Older};
 use crate::core::{Core, Remote, Route};
-use crate::engine::inquiry::{Recalled, inquire, recall, reply_key};
+use crate::engine::inquiry::{Recalled, inquire, recall};
 use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
@@ -25,6 +25,7 @@ use crate::message::expiry::Handling;
 use crate::message::failure::Failure;
 use crate::message::identity::{Identity, bytes_of};
 use crate::message::outcome::Outcome;
+use crate::message::outcome::reply_of;
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
 use crate::record::asked::Asked;
@@ -62,7 +63,7 @@ impl Turn<'_> {
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
         let id = self.message_id().question(place);
         let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
-        let (route, envelope) = self.core.seal::<A, M>(to, origin, &message)?;
+        let (route, envelope) = self.core.seal(A::TYPE, to, origin, &message)?;
         let node = route.remote().map(|remote| remote.peer.name.to_string());
         let asked = Asked {
             turn: self.message_id(),
@@ -89,7 +90,7 @@ impl Turn<'_> {
         let question = Question { route, asked, handling: Handling::said_by(&origin), envelope };
         let timeout = self.core.config.ask_timeout;
         let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
-        outcome::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
+        reply_of::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
     }
 }
 
@@ -231,7 +232,7 @@ impl TurnAsk<'_> {
             }
             Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
                 let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
-                let cursor = reading::read(&self.core, key).await.map_err(|_| AskError::Stopped)?;
+                let cursor = reading::read(self.core, key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
                 Ok(position.map(|position| Older { id, to, key, away: Some((remote, position)) }))

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::Turn;
 use crate::actor::Receives;
 use crate::actor::address_of::AddressOf;
-use crate::api::timer_list::TimerRef;
 use crate::base::clock::Micros;
+use crate::engine::new_timers::{new_timer, timer_id, timer_meant, timer_of_name};
 use crate::message::failure::Failure;
 use crate::message::{Message, MessageId};
+use crate::timer::timer_ref::TimerRef;
 use crate::timer::{KnownBy, Schedule, TimerId};
 
 impl Turn<'_> {
@@ -75,7 +76,7 @@ impl Turn<'_> {
     {
         let id = self.message_id().timer(self.staged.numbers.timer());
         self.set_timer(to, id, message, schedule, KnownBy::Itself);
-        self.core.timer_id(to.address(), id)
+        timer_id(self.core, to.address(), id)
     }
 
     /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: see
@@ -93,7 +94,7 @@ impl Turn<'_> {
         A: Receives<M, Form>,
         M: Message,
     {
-        let timer = self.core.timer_of_name(name);
+        let timer = timer_of_name(self.core, name);
         self.set_timer(to, timer.message(), message, schedule, KnownBy::Name(name));
         timer
     }
@@ -109,7 +110,9 @@ impl Turn<'_> {
         A: Receives<M, Form>,
         M: Message,
     {
-        match self.core.new_timer::<A, M>(
+        match new_timer(
+            self.core,
+            A::TYPE,
             to.address(),
             self.origin(id, self.core.clock.wall()),
             &message,
@@ -127,6 +130,6 @@ impl Turn<'_> {
     /// Cancels a timer that was set on this node, by what setting it has returned, or by name: from the commit of this turn on it
     /// does not fire. Nothing happens when it has fired before that, or was cancelled.
     pub fn cancel<'t>(&mut self, which: impl Into<TimerRef<'t>>) {
-        self.staged.timers.cancel(self.core.timer_meant(which.into()));
+        self.staged.timers.cancel(timer_meant(self.core, which.into()));
     }
 }

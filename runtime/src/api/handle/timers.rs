@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ActorHandle;
 use crate::actor::{Actor, Receives};
+use crate::api::timers::set_timer;
 use crate::base::clock::Micros;
 use crate::message::Message;
 use crate::message::refusal::SendError;
@@ -86,7 +87,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        self.core.set_timer::<A, M>(self.address.address(), message, schedule, None).await
+        set_timer::<A, M>(&self.core, self.address.address(), message, schedule, None).await
     }
 
     /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: to be called whenever the program starts. If
@@ -133,6 +134,6 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        self.core.set_timer::<A, M>(self.address.address(), message, schedule, Some(name)).await
+        set_timer::<A, M>(&self.core, self.address.address(), message, schedule, Some(name)).await
     }
 }

@@ -183,7 +183,7 @@ impl<'a> Phases<'a> for Replayed<'a> {
         let known = step.letters.get().get(self.letter).flatten();
         // What its turn has asked before is known to its next attempt here; another message begins anew, and another node
         // does not know it.
-        let is_the_same = !known.is_some_and(|known| known.id != self.id);
+        let is_the_same = known.is_none_or(|known| known.id == self.id);
         if !(is_the_same && matches!(self.route, Route::Local(_))) {
             self.outlived = of_letters(step, &[self.letter]);
         }

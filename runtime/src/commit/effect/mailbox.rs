@@ -10,12 +10,12 @@ use super::Phases;
 use super::question::{Outlived, of_gone, of_waiting};
 use crate::base::clock::Steady;
 use crate::base::count;
+use crate::cluster::expiring::Expiring;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::expiries::Expiring;
+use crate::core::expiring::look_again;
 use crate::core::{Core, KeptReply, Release};
-use crate::engine::expiry::look_again;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::envelope::Header;
@@ -51,6 +51,8 @@ impl<'a> Done<'a> {
 impl<'a> Phases<'a> for Done<'a> {
     fn size(&self, size: &mut Size) {
         size.remove(self.bytes);
+        // Also of a reply that nobody keeps: it waits in memory until the commit.
+        size.hold(self.reply.as_ref().map_or(0, Bytes::len));
     }
 
     fn locks(&self, wanted: &mut Wanted<'a>) {

@@ -9,13 +9,13 @@ use everpost_transport::link::{Lane, Sequence};
 
 use super::Phases;
 use super::send::ring_departures;
+use crate::cluster::expiring::Expiring;
 use crate::cluster::{Peer, encode_cursor};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
 use crate::core::Release;
-use crate::core::expiries::Expiring;
-use crate::engine::outbox_expiry::{not_sent, outbox_key};
+use crate::core::expiring::{not_sent, outbox_key};
 use crate::mailbox::waiter::Waiter;
 use crate::message::outcome::Outcome;
 

@@ -55,13 +55,15 @@ impl Answered {
 }
 
 impl<'a> Phases<'a> for Answered {
+    /// The bytes of the reply count with the message that is done, whether or not they are kept.
     fn size(&self, size: &mut Size) {
         if let Some(Question { reply: Some((_, reply)), .. }) = &self.question {
-            size.put(reply.len());
+            size.leave(reply.len());
         }
         if let Some(request) = &self.request {
             let (_, Answer { content, reply, .. }) = &**request;
-            size.put(reply.len() + content.bytes());
+            size.leave(reply.len() + content.bytes());
+            size.hold(content.bytes());
         }
     }
 

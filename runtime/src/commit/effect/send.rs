@@ -14,10 +14,10 @@ use crate::cluster::{Awaited, Departure, OutboxFull};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
+use crate::core::expiring;
 use crate::core::questions::Asking;
 use crate::core::senders::{Full, WaitingSender};
 use crate::core::{Core, Release, Remote, Route};
-use crate::engine::outbox_expiry;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Mailbox, Queue};
 use crate::message::MessageId;
@@ -191,7 +191,7 @@ fn depart<'a>(
     let Remote { peer, lane, .. } = remote;
     let (core, outgoing) = (step.core, step.outgoing(peer));
     if let Some(expires) = handling.expires {
-        outbox_expiry::expires_outward(&core, outgoing, peer, *lane, position, expires, &envelope);
+        expiring::expires_outward(core, outgoing, peer, *lane, position, expires, &envelope);
     }
     outgoing.push(Departure { lane: *lane, position, flags, envelope });
     ring_departures(step, peer, position);
@@ -244,7 +244,7 @@ fn is_admitted<'a>(step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, bytes: us
 /// The same of the outbox.
 fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Result<(), Refused> {
     let Some((outgoing, waits)) = step.outgoing_and_waits(&remote.peer) else { return Ok(()) };
-    match outgoing.is_full_for(remote.address.mailbox(), waits.beyond.as_ref()) {
+    match outgoing.is_full_for(remote.address.mailbox(), waits.beyond.as_ref().map(WaitingSender::number)) {
         Some(OutboxFull::Outbox) => return Err(Refused::Full(Full::Outbox(Arc::clone(&remote.peer)))),
         Some(OutboxFull::Mailbox(opening)) => return Err(Refused::FullThere(opening)),
         None => {}

@@ -31,7 +31,7 @@ impl Timers {
 
 impl<'a> Phases<'a> for Timers {
     fn size(&self, size: &mut Size) {
-        size.bytes = size.bytes.saturating_add(self.changes.bytes());
+        size.hold(self.changes.bytes());
         self.changes.sizes().for_each(|bytes| size.leave(bytes));
     }
 
@@ -88,7 +88,7 @@ impl<'a> Fired<'a> {
 impl<'a> Phases<'a> for Fired<'a> {
     fn size(&self, size: &mut Size) {
         for firing in self.firings {
-            size.bytes = size.bytes.saturating_add(firing.bytes());
+            size.hold(firing.bytes());
             firing.sends.iter().for_each(|send| size.leave(send.envelope.len()));
             // A timer that goes on takes the place of itself; one that is gone made room for its last message.
             if let Some(send) = firing.sends.last().filter(|_| firing.tick.is_last()) {

@@ -6,7 +6,7 @@ use crate::base::allowance::Allowance;
 
 /// Places for activations, and the line of those that wait for one.
 #[derive(Debug)]
-pub(super) struct Places<W> {
+pub(crate) struct Places<W> {
     allowance: Allowance,
     /// Of activations that are there, and of those that are about to be.
     used: usize,
@@ -21,46 +21,46 @@ pub(super) struct Places<W> {
 }
 
 impl<W> Places<W> {
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
     }
 
     /// Whether there is a place for somebody who has just come.
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(crate) fn has_room(&mut self) -> bool {
         self.is_over || (self.waiting.is_empty() && self.allowance.admits(self.used, 1))
     }
 
     /// A place is used from here on, whether there was one or not.
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.used += 1;
     }
 
     /// A place is free.
-    pub(super) fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         self.used = self.used.saturating_sub(1);
         self.leaving = self.leaving.saturating_sub(1);
     }
 
     /// Joins the end of the line.
-    pub(super) fn join(&mut self, waiting: W) {
+    pub(crate) fn join(&mut self, waiting: W) {
         self.waiting.push_back(waiting);
     }
 
     /// The first in the line, if there is a place; whoever gets it takes it.
-    pub(super) fn next(&mut self) -> Option<W> {
+    pub(crate) fn next(&mut self) -> Option<W> {
         let next = if self.allowance.admits(self.used, 1) { self.waiting.pop_front() } else { None };
         self.moves += u64::from(next.is_some());
         next
     }
 
     /// Nobody has gone in for a while: more may be there, since those that are may wait for those that are not.
-    pub(super) fn raise(&mut self) {
+    pub(crate) fn raise(&mut self) {
         self.leaving = 0;
         self.allowance.raise(self.used, 1);
     }
 
     /// How many have to leave who have nothing to do, for all that wait; at least `at_least`, if any.
-    pub(super) fn too_many(&self, at_least: usize) -> usize {
+    pub(crate) fn too_many(&self, at_least: usize) -> usize {
         match self.waiting.len().saturating_sub(self.leaving) {
             0 => 0,
             wanted => wanted.max(at_least),
@@ -68,20 +68,20 @@ impl<W> Places<W> {
     }
 
     /// So many were told to leave.
-    pub(super) fn told_to_leave(&mut self, told: usize) {
+    pub(crate) fn told_to_leave(&mut self, told: usize) {
         self.leaving += told;
     }
 
-    pub(super) fn moves(&self) -> u64 {
+    pub(crate) fn moves(&self) -> u64 {
         self.moves
     }
 
-    pub(super) fn is_waited_for(&self) -> bool {
+    pub(crate) fn is_waited_for(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Nobody waits any more, from here on.
-    pub(super) fn close(&mut self) -> VecDeque<W> {
+    pub(crate) fn close(&mut self) -> VecDeque<W> {
         self.is_over = true;
         std::mem::take(&mut self.waiting)
     }

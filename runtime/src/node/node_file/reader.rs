@@ -7,7 +7,7 @@ use super::amounts;
 use super::error::{Fault, Origin};
 use super::tree::{Item, Table, Value};
 use super::values::{Wrong, bytes, count, duration, number_text};
-use super::words::nearest;
+use crate::base::words::nearest;
 
 /// What was asked for so far, and what was wrong.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::error::{Fault, NodeFileError, Origin};
 use super::tree::{Item, Table, Value};
-use super::words::{nearest, slips};
+use crate::base::words::{nearest, slips};
 
 /// What all of them begin with.
 const PREFIX: &str = "EVERPOST_";

@@ -9,8 +9,8 @@ use everpost_transport::link::Lane;
 
 use super::ELSEWHERE;
 use crate::cluster::{Apart, decode_acquaintance, decode_cursor, decode_runs};
+use crate::core::expiring;
 use crate::core::{Core, Remote};
-use crate::engine::outbox_expiry;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
 
@@ -124,7 +124,7 @@ fn owed(core: &Core) -> Result<(), ReadError> {
                     let mut outgoing = peer.outgoing();
                     outgoing.recovered(lane, *position, envelope.len(), may_have_arrived);
                     if let Some(expires) = Header::decode(envelope).ok().and_then(|(header, _)| header.expires()) {
-                        outbox_expiry::expires_outward(&core, &mut outgoing, &peer, lane, *position, expires, envelope);
+                        expiring::expires_outward(core, &mut outgoing, &peer, lane, *position, expires, envelope);
                     }
                 }
                 None => {

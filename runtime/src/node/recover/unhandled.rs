@@ -89,7 +89,7 @@ impl UnhandledMessages {
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, kind } = found;
     let key = Key::Inbox { partition: *partition, position: *position };
-    let envelope = reading::read(&core, key).await?;
+    let envelope = reading::read(core, key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(kind.to_string(), ERRORS_MAX);

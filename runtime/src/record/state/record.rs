@@ -4,7 +4,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use crate::actor::Actor;
 use crate::base::caught::caught;
 use crate::message::address::Address;
 use crate::message::encode::encode_exactly;
@@ -80,12 +79,12 @@ impl StateRecord<'_> {
     }
 
     /// The state of a record; the default when there is none.
-    pub(crate) fn decode<A: Actor>(record: Option<&[u8]>) -> Result<(A::State, StateSummary), StateError> {
+    pub(crate) fn decode<S: State>(record: Option<&[u8]>) -> Result<(S, StateSummary), StateError> {
         let Some(record) = record else {
-            return Ok((A::State::default(), StateSummary::default()));
+            return Ok((S::default(), StateSummary::default()));
         };
         let stored = StoredState::read(record)?;
-        stored.check_name(A::State::NAME)?;
+        stored.check_name(S::NAME)?;
         let state = read_state(stored.version, stored.bytes)?;
         Ok((state, StateSummary { bytes: record.len(), forget: stored.forget }))
     }
@@ -152,7 +151,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::actor::Handlers;
     use crate::message::UpgradeError;
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize, everpost::State)]
@@ -171,20 +169,6 @@ mod tests {
     #[state(name = "balance", version = 1)]
     struct Euros(i64);
 
-    macro_rules! actor_with {
-        ($actor:ident, $state:ty) => {
-            struct $actor;
-            impl Actor for $actor {
-                const TYPE: &'static str = "account";
-                type State = $state;
-                fn handlers(_: &mut Handlers<Self>) {}
-            }
-        };
-    }
-    actor_with!(Account, Balance);
-    actor_with!(Older, Euros);
-    actor_with!(Other, i64);
-
     /// `account/a` with 3 euros, as it was written when states had no names.
     const UNNAMED: &[u8] = b"\x01\x00\x09account/a\x01\x06";
 
@@ -192,8 +176,8 @@ mod tests {
         StateRecord::encode(&Address::new("account", "a"), &Balance { cents: 3 }, true).unwrap()
     }
 
-    fn decode<A: Actor>(record: &[u8]) -> Result<A::State, String> {
-        StateRecord::decode::<A>(Some(record)).map(|(state, _)| state).map_err(|error| error.to_string())
+    fn decode<S: State>(record: &[u8]) -> Result<S, String> {
+        StateRecord::decode::<S>(Some(record)).map(|(state, _)| state).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -203,13 +187,13 @@ mod tests {
 
     #[test]
     fn both_layouts_are_read() {
-        let (state, summary) = StateRecord::decode::<Account>(Some(&named())).unwrap();
+        let (state, summary) = StateRecord::decode::<Balance>(Some(&named())).unwrap();
         assert_eq!((state, summary.bytes, summary.forget), (Balance { cents: 3 }, named().len(), true));
-        let (state, summary) = StateRecord::decode::<Account>(Some(UNNAMED)).unwrap();
+        let (state, summary) = StateRecord::decode::<Balance>(Some(UNNAMED)).unwrap();
         assert_eq!((state, summary.forget), (Balance { cents: 300 }, false), "version 1, through the upgrade");
-        assert_eq!(decode::<Older>(UNNAMED).unwrap().0, 3);
-        assert_eq!(decode::<Account>(&[]).unwrap_err(), StateError::Layout(0).to_string());
-        assert_eq!(StateRecord::decode::<Account>(None).unwrap().0, Balance::default());
+        assert_eq!(decode::<Euros>(UNNAMED).unwrap().0, 3);
+        assert_eq!(decode::<Balance>(&[]).unwrap_err(), StateError::Layout(0).to_string());
+        assert_eq!(StateRecord::decode::<Balance>(None).unwrap().0, Balance::default());
         for record in [UNNAMED, &named()] {
             assert_eq!(address_of(record).unwrap().as_str(), "account/a");
         }
@@ -217,13 +201,13 @@ mod tests {
 
     #[test]
     fn another_name_layout_or_newer_version_is_refused() {
-        let error = decode::<Other>(&named()).unwrap_err();
+        let error = decode::<i64>(&named()).unwrap_err();
         assert!(error.contains("is a `balance`, and this build has `i64`"), "{error}");
-        let error = decode::<Older>(&named()).err().unwrap();
+        let error = decode::<Euros>(&named()).err().unwrap();
         assert!(error.contains("`balance` version 2 was written by a newer build"), "{error}");
         let mut record = named().to_vec();
         record[0] = 3;
-        assert!(decode::<Account>(&record).unwrap_err().contains("unknown layout 3"));
+        assert!(decode::<Balance>(&record).unwrap_err().contains("unknown layout 3"));
         let stored = StoredState::read(UNNAMED).unwrap();
         assert!(stored.check(&Schema::of_state::<Balance>()).is_ok());
         assert!(stored.check(&Schema::of_state::<()>()).is_err(), "a byte is left over");
@@ -235,7 +219,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let _ = decode::<Account>(&bytes);
+            let _ = decode::<Balance>(&bytes);
         }
     }
 }

@@ -252,7 +252,7 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
     let (paths, subjects): (Vec<_>, Vec<_>) =
         plan.groups().into_iter().map(|plan| (plan.path.clone(), plan.subject)).unzip();
     let keys: Vec<_> = subjects.iter().map(|subject| record::key(*subject)).collect();
-    let records = reading::read_all(&core, keys).await?;
+    let records = reading::read_all(core, keys).await?;
     let mut stored = HashMap::new();
     for ((path, subject), bytes) in paths.into_iter().zip(subjects).zip(records) {
         if let Some(bytes) = bytes {

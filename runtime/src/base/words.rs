@@ -11,7 +11,7 @@ pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> O
 }
 
 /// How many letters must be changed, added, left out or swapped with their neighbours to make one word of the other.
-pub(super) fn slips(one: &str, other: &str) -> usize {
+pub(crate) fn slips(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
     for (i, letter) in one.iter().enumerate() {

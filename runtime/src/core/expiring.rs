@@ -1,0 +1,69 @@
+//! Messages that expire, while they wait: when they are looked at again, and which of them have left the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost_persistence::{Key, Partition, Position};
+use everpost_transport::link::{Lane, Standing};
+
+use super::Core;
+use crate::cluster::expiring::{Expiring, Waits};
+use crate::cluster::{Outgoing, Peer};
+use crate::message::address::Address;
+use crate::message::envelope::{Header, id_of, request_of};
+use crate::message::expiry::{Expires, Expiry};
+
+/// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Looks again at these in a while.
+pub(crate) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
+    let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
+    later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+}
+
+/// A message that expires waits in the outbox from here on.
+pub(crate) fn expires_outward(
+    core: &Core,
+    outgoing: &mut Outgoing,
+    peer: &Arc<Peer>,
+    lane: Lane,
+    position: Position,
+    expires: Expires,
+    envelope: &[u8],
+) {
+    let kind = destination(envelope).and_then(|address| core.kinds.get(address.actor_type()));
+    // What a type wants that is not a part of this node is not known: nothing is lost then.
+    let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::Bury, |kind| kind.expired));
+    let id = id_of(envelope).expect("only what has headers says that it expires");
+    let place = Waits::Outbox(Arc::clone(peer), lane);
+    outgoing.expires(position, expires.at);
+    let request = request_of(envelope);
+    core.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
+}
+
+/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
+/// became of them.
+pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
+    let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
+    for expiring in expired {
+        match outgoing.standing(lane, expiring.position) {
+            Standing::NotSent => not_sent.push(expiring),
+            Standing::MayHaveArrived => undecided.push(expiring),
+            Standing::NotOwed => {}
+        }
+    }
+    if !undecided.is_empty() {
+        look_again(core, outgoing.leave_undecided(undecided, lane));
+    }
+    not_sent
+}
+
+pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
+    Key::Outbox { partition: Partition(lane.partition), position }
+}
+
+pub(crate) fn destination(envelope: &[u8]) -> Option<Address> {
+    let (header, _) = Header::decode(envelope).ok()?;
+    Address::parse(header.destination)
+}

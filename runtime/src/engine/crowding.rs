@@ -1,0 +1,80 @@
+//! Who waits for a place for an activation gets one in the end: idle activations leave for them, and where nothing goes on more
+//! are let in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::core::Core;
+use crate::engine::activating::rouse;
+use crate::mailbox::Mailbox;
+
+/// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// As what part of all that may be there idle ones are told to leave at least, so that they are not looked for at each start.
+const LEAVING_PARTS: usize = 16;
+
+/// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them, and where nothing
+/// goes on more are let in.
+pub(crate) async fn keep_moving(core: Arc<Core>) {
+    let activations = &core.activations;
+    let (mut moves, mut since) = (0, Instant::now());
+    // When it was looked for idle ones in vain.
+    let mut in_vain: Option<Instant> = None;
+    loop {
+        if !activations.lock().is_waited_for() {
+            activations.joined.notified().await;
+            (moves, since) = (activations.lock().moves(), Instant::now());
+        }
+        if in_vain.is_none_or(|looked| looked.elapsed() >= PATIENCE) {
+            let wanted = activations.lock().too_many(activations.max / LEAVING_PARTS);
+            let told = tell_idle_to_leave(&core, wanted);
+            activations.lock().told_to_leave(told);
+            in_vain = (told < wanted).then(Instant::now);
+        }
+        // Rung by each that joins, too.
+        let _ = timeout(PATIENCE.saturating_sub(since.elapsed()), activations.joined.notified()).await;
+        if since.elapsed() >= PATIENCE {
+            // Where no handler is polled nothing can go on, and more of them would not help.
+            if !core.handlers_go_on().await {
+                return;
+            }
+            let moved = activations.lock().moves();
+            if moved == moves && activations.lock().is_waited_for() {
+                activations.lock().raise();
+                activations.let_in();
+            }
+            (moves, since) = (activations.lock().moves(), Instant::now());
+        }
+    }
+}
+
+/// Rouses mailboxes one after another, each when there is a place for its activation.
+pub(crate) async fn rouse_all(core: &Core, mailboxes: Vec<Arc<Mailbox>>) {
+    for mailbox in mailboxes {
+        core.activations.has_place().await;
+        if core.is_stopping() {
+            return;
+        }
+        rouse(core, &mailbox);
+    }
+}
+
+/// Tells up to so many activations that have nothing to do to leave. Returns how many were told.
+fn tell_idle_to_leave(core: &Core, wanted: usize) -> usize {
+    let mut told = 0;
+    if wanted > 0 {
+        core.directory.for_each(|mailbox| {
+            if told < wanted {
+                let mut inner = mailbox.lock();
+                if inner.may_leave() {
+                    inner.leave_if_idle = true;
+                    inner.wake();
+                    told += 1;
+                }
+            }
+        });
+    }
+    told
+}

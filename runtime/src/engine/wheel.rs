@@ -1,0 +1,43 @@
+//! The task of the wheel: mailboxes are looked at again when their moments come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::base::wheel::Entry;
+use crate::core::Core;
+use crate::core::wheel::{Due, LOOK_EVERY};
+use crate::engine::activating::restart;
+
+/// After how many others get a turn.
+const AT_A_TIME: usize = 256;
+
+/// Does what is due, for as long as the node runs.
+pub(crate) async fn turn(core: Arc<Core>) {
+    loop {
+        for _ in 0..AT_A_TIME {
+            let next = core.wheel.lock().next(core.clock.steady());
+            let Some((entry, due)) = next else { break };
+            is_due(&core, entry, due);
+        }
+        let first = core.wheel.lock().first();
+        match first.map(|first| first.since(core.clock.steady())) {
+            None => core.wheel.earlier.notified().await,
+            Some(Duration::ZERO) => tokio::task::yield_now().await,
+            // Early or late: it is looked at again.
+            Some(wait) => _ = timeout(wait.min(LOOK_EVERY), core.wheel.earlier.notified()).await,
+        }
+    }
+}
+
+fn is_due(core: &Core, entry: Entry, due: Due) {
+    match due {
+        Due::Ring(mailbox) => {
+            let mut inner = mailbox.lock();
+            inner.timed.take_if(|timed| *timed == entry);
+            inner.ring(&mailbox);
+        }
+        Due::Restart(mailbox) => restart(core, &mailbox),
+    }
+}

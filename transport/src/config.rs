@@ -9,7 +9,7 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 use crate::error::BindError;
 
 /// The protocol that both sides must name in the TLS handshake.
-pub const PROTOCOL: &[u8] = b"everpost/1";
+pub(crate) const PROTOCOL: &[u8] = b"everpost/1";
 
 /// How many data streams a peer may open. A constant of the protocol: a side that opens fewer never waits for permission.
 pub const STREAMS_MAX: u8 = 64;

@@ -1,9 +1,8 @@
 //! A connection to a peer whose certificate was verified, and its streams.
 
-pub(crate) mod close;
-mod large;
-mod presence;
+mod liveness;
 mod reader;
+mod shared;
 mod writer;
 
 use std::net::SocketAddr;
@@ -12,16 +11,17 @@ use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
 
-pub use self::close::{CloseCode, Closed};
-pub use self::presence::Presence;
+pub use self::liveness::Presence;
 pub use self::reader::{BYTES_MAX, ControlReader, DataReader, FRAMES_MAX};
+use self::shared::{Guard, Shared};
 pub use self::writer::{ControlWriter, DataWriter};
+use crate::close::{CloseCode, Closed};
 use crate::config::Settings;
-use crate::frame::Limits;
+use crate::protocol::frame::Limits;
 
 /// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are gone.
 #[derive(Clone, Debug)]
-pub struct Connection(Arc<Inner>);
+pub struct Connection(Arc<Shared>);
 
 /// The streams of a connection. Each part is to be driven by one future; all four may be in one task.
 ///
@@ -47,7 +47,7 @@ impl Connection {
         control: (SendStream, RecvStream),
         settings: &Settings,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Shared {
             control: Mutex::new(Some(control)),
             closing: OnceLock::new(),
             streams: settings.streams,
@@ -119,55 +119,15 @@ impl Connection {
         self.0.dialed
     }
 
+    /// Whether the peer is still there, for whoever does not use the connection.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        Presence::new(&self.0)
+    }
+
     /// How long a round trip takes, as estimated now.
     #[must_use]
     pub fn rtt(&self) -> Duration {
         self.0.quic.rtt()
     }
 }
-
-#[derive(Debug)]
-struct Inner {
-    /// The control stream until it is taken.
-    control: Mutex<Option<(SendStream, RecvStream)>>,
-    /// What this side closed it with; QUIC forgets that.
-    closing: OnceLock<(CloseCode, String)>,
-    /// How many data streams this side opens.
-    streams: u8,
-    limits: Limits,
-    peer: String,
-    dialed: bool,
-    quic: quinn::Connection,
-}
-
-impl Inner {
-    fn close(&self, code: CloseCode, reason: &str) {
-        // QUIC would forget how it was closed before.
-        if self.quic.close_reason().is_none() && self.closing.set((code, reason.to_owned())).is_ok() {
-            self.quic.close(code.number(), reason.as_bytes());
-        }
-    }
-
-    fn explain(&self, error: &quinn::ConnectionError) -> Closed {
-        Closed::new(error, self.closing.get())
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Before the control stream is dropped, which would end it and look like a breach of the protocol.
-        self.close(CloseCode::Abandoned, ABANDONED);
-    }
-}
-
-/// Closes the connection when a stream is dropped, and before: a stream that ends alone is a breach of the protocol.
-#[derive(Debug)]
-struct Guard(Arc<Inner>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.close(CloseCode::Abandoned, ABANDONED);
-    }
-}
-
-const ABANDONED: &str = "the link of this connection ended";

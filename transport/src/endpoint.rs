@@ -1,8 +1,7 @@
 //! The socket of a node: it listens, dials, and lets nobody in who is not configured.
 
 mod accept;
-mod intrusion;
-mod reach;
+mod reachability;
 mod socket;
 mod tasks;
 
@@ -17,14 +16,15 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::accept::{Acceptor, GREETING, peer_of};
-pub use self::intrusion::{Intrusion, IntrusionReason};
-pub use self::reach::wrong_family;
+pub use self::reachability::wrong_family;
 use self::tasks::Tasks;
+use crate::close::{CloseCode, STOPPING, alert, words};
 use crate::config::Settings;
-use crate::connection::close::{STOPPING, printable, words};
-use crate::connection::{CloseCode, Connection};
+use crate::connection::Connection;
 use crate::error::{BindError, DialError};
-use crate::identity::{Identity, Peers, alert};
+use crate::identity::{Identity, Peers};
+use crate::rejection::{Intrusion, IntrusionReason};
+use crate::text::printable;
 
 /// The socket of a node. To be dropped or [closed](Self::close) in the runtime that it was bound in; connections live on
 /// until they are dropped themselves.
@@ -140,7 +140,7 @@ impl Endpoint {
         let late = |_| {
             let answered = answered.load(Ordering::Relaxed);
             // QUIC does not say when the system sends nothing.
-            let refusal = if answered { None } else { reach::refusal(self.local, address) };
+            let refusal = if answered { None } else { reachability::refusal(self.local, address) };
             Err(refusal.map_or(DialError::TimedOut { address, within, answered }, |why| unreachable(&why)))
         };
         timeout(within, handshake).await.unwrap_or_else(late)

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connection::Closed;
-use crate::frame::FrameError;
+use crate::close::Closed;
+use crate::protocol::frame::FrameError;
 
 /// An endpoint could not be bound. Nothing was left behind.
 #[derive(thiserror::Error)]
@@ -155,4 +155,4 @@ pub enum WriteError {
 
 const ANSWERED_LATE: &str = "answered too late, over a path that is slow or loses packets: no handshake was complete";
 
-crate::error_text::debug_as_text!(BindError, DialError, ReadError, WriteError);
+crate::text::debug_as_text!(BindError, DialError, ReadError, WriteError);

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use quinn::RecvStream;
 
-use super::Guard;
-use super::large::LargeFrame;
+use super::shared::Guard;
 use crate::config::receive_window;
 use crate::error::ReadError;
-use crate::frame::{Frame, FrameDecoder, Limits, StreamKind};
+use crate::policy::large_frame::LargeFrame;
+use crate::protocol::frame::{Frame, FrameDecoder, Limits, StreamKind};
 
 /// Reads from the control stream.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use quinn::SendStream;
 
-use super::Guard;
+use super::shared::Guard;
 use crate::error::WriteError;
 
 /// Writes to the control stream.

@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
-use super::{Intrusion, IntrusionReason};
+use crate::close::CloseCode;
 use crate::config::Settings;
-use crate::connection::{CloseCode, Connection};
+use crate::connection::Connection;
 use crate::identity::Peers;
-use crate::newcomers::Newcomers;
+use crate::policy::Newcomers;
+use crate::rejection::{Intrusion, IntrusionReason};
 
 /// What the accepting side says first, on the control stream that it opens: the dialer is accepted.
 pub(super) const GREETING: u8 = 1;

@@ -11,7 +11,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use rustls::pki_types::PrivateKeyDer;
 
-use super::Identity;
+use super::credentials::Identity;
 
 impl Identity {
     /// What proves that a connection is over.

@@ -1,4 +1,4 @@
-//! Reads an identity from PEM files.
+//! Reads an identity from PEM files, and once more when they have changed.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,11 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Clock, Files, Identity, IdentityError, provider};
+use super::clock::Clock;
+use super::credentials::Identity;
+use super::error::IdentityError;
+use super::files::Files;
+use super::provider::provider;
 
 impl Identity {
     /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
@@ -38,6 +42,22 @@ impl Identity {
         }
         let (key, authority) = (Arc::new(private), Arc::new(roots));
         Ok(Self { chain, key, authority, files, clock: Clock::default() })
+    }
+
+    /// Reads the files once more if one of them has changed since this was read from them; none if they are the same. It looks
+    /// at the files, so it blocks as they do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load`]: they may be in the middle of being renewed, and are right a moment later. This is what it was.
+    pub fn renewed(&self) -> Result<Option<Self>, IdentityError> {
+        let paths = self.files.0.each_ref().map(|(path, _)| path.clone());
+        if Files::look(paths.clone()) == self.files {
+            return Ok(None);
+        }
+        let [certificate, key, authority] = &paths;
+        let renewed = Self::load(certificate, key, authority)?;
+        Ok(Some(Self { clock: self.clock.clone(), ..renewed }))
     }
 }
 

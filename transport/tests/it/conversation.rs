@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use everpost_transport::connection::{BYTES_MAX, FRAMES_MAX};
 use everpost_transport::frame::{Frame, encode_data, encode_note, encode_volatile};
 use everpost_transport::link::{Data, Lane, Sequence};
+use everpost_transport::{BYTES_MAX, FRAMES_MAX};
 use tokio::time::timeout;
 
 use crate::certificates::Authority;

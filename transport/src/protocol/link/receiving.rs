@@ -4,18 +4,19 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::{Ack, Lane, Sequence};
+use super::error::Break;
+use super::message::{Ack, Lane, Sequence};
 
 /// How far the lanes of one producer have come. Lives as long as the process, over all connections.
 #[derive(Clone, Debug, Default)]
 pub struct Receiving {
-    lanes: FxHashMap<Lane, Arrivals>,
+    lanes: FxHashMap<Lane, LaneProgress>,
     /// Lanes with something that is not acknowledged yet, each once.
     unacknowledged: Vec<Lane>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Arrivals {
+struct LaneProgress {
     /// The last message that was submitted to the store.
     received: Sequence,
     /// The last message that is known to be durable.
@@ -33,24 +34,6 @@ pub enum Arrival {
     Duplicate,
 }
 
-/// A message does not follow what was received. Something is lost, or one of the stores is not what it was; nothing was
-/// taken, and nothing may be skipped.
-#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "message {} of lane {lane} follows {}, but the last one received is {}: one of the two stores is an old copy, or messages are missing; nothing was taken",
-    sequence.0, previous.0, received.0
-)]
-pub struct Break {
-    /// The lane.
-    pub lane: Lane,
-    /// The last message received.
-    pub received: Sequence,
-    /// What the message says it follows.
-    pub previous: Sequence,
-    /// The message.
-    pub sequence: Sequence,
-}
-
 impl Receiving {
     /// Nothing was received.
     #[must_use]
@@ -60,7 +43,7 @@ impl Receiving {
 
     /// What the store knew when it was opened.
     pub fn recovered(&mut self, lane: Lane, received: Sequence) {
-        self.lanes.insert(lane, Arrivals { received, durable: received, submitted: VecDeque::new() });
+        self.lanes.insert(lane, LaneProgress { received, durable: received, submitted: VecDeque::new() });
     }
 
     /// Takes a message, or says that it is known, or that it does not follow. A new one must be submitted to the store before
@@ -70,30 +53,30 @@ impl Receiving {
     ///
     /// [`Break`]; nothing was taken.
     pub fn receive(&mut self, lane: Lane, previous: Sequence, sequence: Sequence) -> Result<Arrival, Break> {
-        let arrivals = self.lanes.entry(lane).or_default();
-        if sequence <= arrivals.received {
+        let progress = self.lanes.entry(lane).or_default();
+        if sequence <= progress.received {
             return Ok(Arrival::Duplicate);
         }
-        if previous != arrivals.received {
-            return Err(Break { lane, received: arrivals.received, previous, sequence });
+        if previous != progress.received {
+            return Err(Break { lane, received: progress.received, previous, sequence });
         }
-        arrivals.received = sequence;
+        progress.received = sequence;
         Ok(Arrival::New)
     }
 
     /// How far a lane has come, submitted or not.
     #[must_use]
     pub fn received(&self, lane: Lane) -> Sequence {
-        self.lanes.get(&lane).map_or(Sequence(0), |arrivals| arrivals.received)
+        self.lanes.get(&lane).map_or(Sequence(0), |progress| progress.received)
     }
 
     /// What was received of `lane` so far is part of the submission with this ticket. Tickets grow.
     pub fn submitted(&mut self, lane: Lane, ticket: u64) {
-        let arrivals = self.lanes.get_mut(&lane).expect("only what was received is submitted");
-        if arrivals.submitted.is_empty() {
+        let progress = self.lanes.get_mut(&lane).expect("only what was received is submitted");
+        if progress.submitted.is_empty() {
             self.unacknowledged.push(lane);
         }
-        arrivals.submitted.push_back((ticket, arrivals.received));
+        progress.submitted.push_back((ticket, progress.received));
     }
 
     /// Acknowledges what is durable and was not acknowledged yet, given that every ticket up to `durable` is; each lane once,
@@ -101,11 +84,11 @@ impl Receiving {
     pub fn acks(&mut self, durable: u64, credit: u64, acks: &mut Vec<Ack>) {
         let lanes = &mut self.lanes;
         self.unacknowledged.retain(|lane| {
-            let arrivals = lanes.get_mut(lane).expect("a lane that was submitted to");
-            if let Some(through) = arrivals.settle(durable) {
+            let progress = lanes.get_mut(lane).expect("a lane that was submitted to");
+            if let Some(through) = progress.settle(durable) {
                 acks.push(Ack { lane: *lane, through, credit });
             }
-            !arrivals.submitted.is_empty()
+            !progress.submitted.is_empty()
         });
     }
 
@@ -118,18 +101,18 @@ impl Receiving {
 
     /// How far every lane has come, durably: where the producer is to go on.
     pub fn cursors(&self) -> impl Iterator<Item = (Lane, Sequence)> + '_ {
-        self.lanes.iter().map(|(lane, arrivals)| (*lane, arrivals.durable))
+        self.lanes.iter().map(|(lane, progress)| (*lane, progress.durable))
     }
 
     /// The newest message that was received, over all lanes. A new run of the producer starts after it, or the producer's
     /// store is an old copy.
     #[must_use]
     pub fn newest(&self) -> Sequence {
-        self.lanes.values().map(|arrivals| arrivals.received).max().unwrap_or_default()
+        self.lanes.values().map(|progress| progress.received).max().unwrap_or_default()
     }
 }
 
-impl Arrivals {
+impl LaneProgress {
     /// Moves the durable cursor; where it is now, if it has moved.
     fn settle(&mut self, durable: u64) -> Option<Sequence> {
         let mut moved = None;
@@ -142,5 +125,3 @@ impl Arrivals {
         moved
     }
 }
-
-crate::error_text::debug_as_text!(Break);

@@ -1,9 +1,11 @@
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::layout::{ACK_BYTES, ACKS, DATA, DATA_HEADER_BYTES, HELLO, NOTE, RESUME, VOLATILE};
 use super::*;
-use crate::hello::{Clocks, EarlierRun, Line, Run};
+use crate::protocol::hello::{Clocks, EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
+use crate::protocol::link::{Ack, Data, Lane, Sequence};
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
 

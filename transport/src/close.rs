@@ -4,7 +4,7 @@ use std::fmt;
 
 use quinn::{ConnectionError, VarInt};
 
-use crate::identity::{alert, explained};
+use crate::text::printable;
 
 /// What a side says when it closes a connection. The numbers are part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,12 +135,20 @@ pub(crate) fn words(error: &ConnectionError) -> String {
     }
 }
 
-/// What a peer says, fit for one line of a log.
-pub(crate) fn printable(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
-    text.chars().take(REASON_CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// The TLS alert in a QUIC error code, if it is one.
+pub(crate) fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
+    let code = u64::from(code);
+    // RFC 9001, section 4.8.
+    (0x100..0x200).contains(&code).then_some((code & 0xff) as u8)
 }
 
-const REASON_CHARACTERS_MAX: usize = 400;
+/// What TLS says of a certificate, in words where it has only names.
+fn explained(said: String) -> String {
+    // The second, if an authority of the same name signed it.
+    if said.ends_with("UnknownIssuer") || said.ends_with("BadSignature") {
+        return format!("{said}: the authority of the cluster did not sign it");
+    }
+    said
+}
 
-crate::error_text::debug_as_text!(Closed);
+crate::text::debug_as_text!(Closed);

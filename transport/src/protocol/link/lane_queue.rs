@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{ResumeError, Terms};
-use crate::link::{Lane, Sequence};
+use super::error::ResumeError;
+use super::message::{Lane, Sequence};
+use super::terms::Terms;
 
 /// How many bodies are asked for at a time.
 const LOAD_MESSAGES: usize = 256;
 
 /// The messages of one lane that are not acknowledged, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Departures {
+pub(super) struct LaneQueue {
     /// What the peer has on disk, by its own word.
     pub(super) acknowledged: Sequence,
     /// The peer has nothing beyond this: the last message that was sent since it last said how far the lane has come.
@@ -20,7 +21,7 @@ pub(super) struct Departures {
     /// Nothing is sent before the store is durable up to here: what was withdrawn would be back after a crash, and would count as
     /// arrived once the peer has something behind it.
     pub(super) held_until: Sequence,
-    pub(super) queue: VecDeque<Departure>,
+    pub(super) messages: VecDeque<Queued>,
     /// How many of the queue were sent on this connection.
     pub(super) sent: usize,
     pub(super) sent_bytes: usize,
@@ -35,7 +36,7 @@ pub(super) struct Departures {
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Departure {
+pub(super) struct Queued {
     pub(super) sequence: Sequence,
     pub(super) bytes: u32,
     pub(super) flags: u8,
@@ -55,13 +56,13 @@ pub(super) enum Body {
     Stored,
 }
 
-impl Departures {
+impl LaneQueue {
     pub(super) fn new(lane: Lane, terms: Option<&Terms>) -> Self {
-        let mut departures = Self::default();
+        let mut lane_queue = Self::default();
         if let Some(terms) = terms {
-            departures.begin(lane, terms);
+            lane_queue.begin(lane, terms);
         }
-        departures
+        lane_queue
     }
 
     pub(super) fn begin(&mut self, lane: Lane, terms: &Terms) {
@@ -71,25 +72,25 @@ impl Departures {
     }
 
     pub(super) fn last(&self) -> Sequence {
-        self.queue.back().map_or(self.acknowledged, |departure| departure.sequence)
+        self.messages.back().map_or(self.acknowledged, |queued| queued.sequence)
     }
 
     /// What the peer has when everything before `index` has arrived.
     pub(super) fn before(&self, index: usize) -> Sequence {
-        index.checked_sub(1).map_or(self.acknowledged, |index| self.queue[index].sequence)
+        index.checked_sub(1).map_or(self.acknowledged, |index| self.messages[index].sequence)
     }
 
     /// What must be durable for the next message to leave.
     pub(super) fn next_leaves_after(&self) -> Option<Sequence> {
-        self.queue.get(self.sent).map(|departure| departure.sequence.max(self.held_until))
+        self.messages.get(self.sent).map(|queued| queued.sequence.max(self.held_until))
     }
 
     pub(super) fn find(&self, sequence: Sequence) -> Option<usize> {
-        self.queue.binary_search_by_key(&sequence, |departure| departure.sequence).ok()
+        self.messages.binary_search_by_key(&sequence, |queued| queued.sequence).ok()
     }
 
     pub(super) fn was_sent(&self, sequence: Sequence) -> bool {
-        let sent = self.queue.binary_search_by_key(&sequence, |departure| departure.sequence);
+        let sent = self.messages.binary_search_by_key(&sequence, |queued| queued.sequence);
         sent.is_ok_and(|index| index < self.sent)
     }
 
@@ -99,16 +100,16 @@ impl Departures {
             return Err(ResumeError::Rewound { lane, acknowledged: self.acknowledged, cursor });
         }
         let is_known = cursor == self.acknowledged
-            || self.queue.binary_search_by_key(&cursor, |departure| departure.sequence).is_ok();
+            || self.messages.binary_search_by_key(&cursor, |queued| queued.sequence).is_ok();
         if is_known { Ok(()) } else { Err(ResumeError::Unknown { lane, cursor }) }
     }
 
     /// The next bodies that are in the store only.
     pub(super) fn to_load(&self, durable: Sequence) -> Vec<Sequence> {
-        let next = self.queue.iter().skip(self.sent).take(LOAD_MESSAGES);
-        next.take_while(|departure| departure.sequence <= durable)
-            .filter(|departure| matches!(departure.body, Body::Stored))
-            .map(|departure| departure.sequence)
+        let next = self.messages.iter().skip(self.sent).take(LOAD_MESSAGES);
+        next.take_while(|queued| queued.sequence <= durable)
+            .filter(|queued| matches!(queued.body, Body::Stored))
+            .map(|queued| queued.sequence)
             .collect()
     }
 }

@@ -1,10 +1,8 @@
-//! Reads an identity anew when its files have changed: certificates are renewed while nodes run.
+//! Whether the files of an identity have changed: certificates are renewed while nodes run.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
-
-use super::{Identity, IdentityError};
 
 /// The files of an identity, as they were before they were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,22 +43,4 @@ fn inode(metadata: &fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_: &fs::Metadata) -> u64 {
     0
-}
-
-impl Identity {
-    /// Reads the files once more if one of them has changed since this was read from them; none if they are the same. It looks
-    /// at the files, so it blocks as they do.
-    ///
-    /// # Errors
-    ///
-    /// As [`Identity::load`]: they may be in the middle of being renewed, and are right a moment later. This is what it was.
-    pub fn renewed(&self) -> Result<Option<Self>, IdentityError> {
-        let paths = self.files.0.each_ref().map(|(path, _)| path.clone());
-        if Files::look(paths.clone()) == self.files {
-            return Ok(None);
-        }
-        let [certificate, key, authority] = &paths;
-        let renewed = Self::load(certificate, key, authority)?;
-        Ok(Some(Self { clock: self.clock.clone(), ..renewed }))
-    }
 }

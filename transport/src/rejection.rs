@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 
 use quinn::ConnectionError;
 
-use crate::connection::CloseCode;
-use crate::connection::close::{printable, words};
-use crate::identity::{alert, list};
+use crate::close::{CloseCode, alert, words};
+use crate::text::{list, printable};
 
 /// An attempt to connect that came to nothing. Its display is one line for the log.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +60,7 @@ pub enum IntrusionReason {
 }
 
 impl IntrusionReason {
-    pub(super) fn new(error: &ConnectionError) -> Self {
+    pub(crate) fn new(error: &ConnectionError) -> Self {
         match error {
             ConnectionError::TransportError(ours) => match alert(ours.code) {
                 Some(CERTIFICATE_REQUIRED) => Self::NoCertificate,
@@ -87,4 +86,4 @@ impl IntrusionReason {
 const CERTIFICATE_REQUIRED: u8 = 116;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-crate::error_text::debug_as_text!(Intrusion, IntrusionReason);
+crate::text::debug_as_text!(Intrusion, IntrusionReason);

@@ -3,11 +3,13 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::{
-    ACK_BYTES, ACKS, ACKS_MAX, DATA, DATA_HEADER_BYTES, Frame, FrameError, HELLO, HELLO_BYTES_MAX, NOTE, RESUME,
-    RESUME_BYTES_MAX, VOLATILE,
+use super::contents::Frame;
+use super::error::FrameError;
+use super::layout::{
+    ACK_BYTES, ACKS, ACKS_MAX, DATA, DATA_HEADER_BYTES, HELLO, HELLO_BYTES_MAX, NOTE, RESUME, RESUME_BYTES_MAX,
+    VOLATILE,
 };
-use crate::link::{Ack, Data};
+use crate::protocol::link::{Ack, Data};
 
 impl Frame {
     /// Appends the bytes of the frame. More than [`ACKS_MAX`] acknowledgements become several frames, none become none.

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::*;

@@ -3,24 +3,20 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Connection, Inner};
+use super::shared::Shared;
 
 /// How often is looked whether something has come.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The peer of a connection that somebody else uses. Does not keep it open.
 #[derive(Clone, Debug)]
-pub struct Presence(Weak<Inner>);
-
-impl Connection {
-    /// Whether the peer is still there, for whoever does not use the connection.
-    #[must_use]
-    pub fn presence(&self) -> Presence {
-        Presence(Arc::downgrade(&self.0))
-    }
-}
+pub struct Presence(Weak<Shared>);
 
 impl Presence {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
     /// Whether the connection is over.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Frame, FrameError, Limits, StreamKind};
+use super::contents::Frame;
+use super::error::FrameError;
+use super::layout::{Limits, StreamKind};
 
 /// Turns the bytes of one stream into frames. What is [fed](Self::feed) may be cut anywhere. It holds what was fed and not
 /// yet taken, and never more than twice that: a length that a peer claims allocates nothing.
@@ -134,7 +136,7 @@ const PARTIAL_BYTES_KEPT: usize = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::encode_volatile;
+    use crate::protocol::frame::encode_volatile;
 
     #[test]
     fn a_claimed_length_allocates_nothing() {

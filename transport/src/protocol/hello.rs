@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::link::{Lane, Sequence};
+use crate::protocol::link::{Lane, Sequence};
 
 /// The version of the protocol that this build speaks. Each side refuses any other.
 pub const PROTOCOL_VERSION: u16 = 2;
@@ -231,7 +231,7 @@ impl Hello {
     }
 }
 
-crate::error_text::debug_as_text!(Refusal);
+crate::text::debug_as_text!(Refusal);
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,7 @@
-//! The link protocol: what two stores owe each other, and how far each has come. Pure: no clock, socket, disk or task.
-//!
-//! A **lane** is the ordered sequence of messages from one store to one partition of one line at another. Messages are
-//! numbered by the sender's store with numbers that only grow; since other lanes take numbers too they have gaps, so each
-//! message names the one **before** it in its lane. A receiver takes a message if that is the last one that it has, drops
-//! it if it has it already, and treats everything else as a break in the lane, which is never skipped.
-//!
-//! [`Sending`] keeps what is owed to a peer until the peer has it on disk; [`Receiving`] knows how far the lanes of a
-//! producer have come. Both outlive connections. What may leave only after a commit is asked for with the number up to
-//! which the store is durable, so that nothing can leave before.
-
-mod receiving;
-mod sending;
+//! What travels in a lane, and how it is acknowledged.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-
-pub use self::receiving::{Arrival, Break, Receiving};
-pub use self::sending::{AckError, Flagged, Next, Owed, ResumeError, Sending, Standing, Terms};
 
 /// Where a sequence of messages goes: a line and a partition of it. Ordered on its own; what holds up one lane holds up no
 /// other.
@@ -63,6 +48,3 @@ impl std::fmt::Display for Lane {
         write!(f, "{:016x}/{}", self.line, self.partition)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,22 +6,22 @@
 //! ([`crate::config::receive_window`]).
 
 /// Up to how many bytes each stream may hold of a frame that has not ended.
-pub(super) const SMALL_BYTES: usize = 64 << 10;
+pub(crate) const SMALL_BYTES: usize = 64 << 10;
 
 /// Who holds a large frame.
 #[derive(Debug, Default)]
-pub(super) struct LargeFrame {
+pub(crate) struct LargeFrame {
     holder: Option<usize>,
 }
 
 impl LargeFrame {
     /// Whether more may be read of a stream that holds so many bytes.
-    pub(super) fn may_read(&mut self, stream: usize, held: usize) -> bool {
+    pub(crate) fn may_read(&mut self, stream: usize, held: usize) -> bool {
         held < SMALL_BYTES || *self.holder.get_or_insert(stream) == stream
     }
 
     /// A stream holds so many bytes now.
-    pub(super) fn holds(&mut self, stream: usize, held: usize) {
+    pub(crate) fn holds(&mut self, stream: usize, held: usize) {
         if held < SMALL_BYTES && self.holder == Some(stream) {
             self.holder = None;
         }

@@ -1,4 +1,7 @@
-//! `Debug` of an error is its text and its causes, since that is what a `main` prints that returns it, and what `unwrap` shows.
+//! How errors and foreign text are shown: fit for one line of a log.
+//!
+//! `Debug` of an error is its text and its causes, since that is what a `main` that returns it prints, and what `unwrap`
+//! shows.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -8,7 +11,7 @@ macro_rules! debug_as_text {
     ($($error:ty),+ $(,)?) => {
         $(impl std::fmt::Debug for $error {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                crate::error_text::write_error(f, self)
+                crate::text::write_error(f, self)
             }
         })+
     };
@@ -32,6 +35,22 @@ pub(crate) fn write_error(f: &mut fmt::Formatter<'_>, error: &dyn Error) -> fmt:
         if letter.is_control() { write!(f, "{}", letter.escape_default())? } else { f.write_char(letter)? }
     }
     Ok(())
+}
+
+/// What a peer says, fit for one line of a log.
+pub(crate) fn printable(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    text.chars().take(REASON_CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+const REASON_CHARACTERS_MAX: usize = 400;
+
+/// `` `a`, `b` ``, or that there is nothing.
+pub(crate) fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "no name".to_owned();
+    }
+    names.iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Whether the peers of a node will let it in. What links verify is verified by the same code; only dates are read here,
-//! because links say no more than yes or no.
+//! Whether the peers of a node will accept its certificate. What links verify is verified by the same code; only dates
+//! are read here, because links say no more than yes or no.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

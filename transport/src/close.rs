@@ -12,13 +12,13 @@ use crate::text::printable;
 pub enum CloseCode {
     /// 0: the node is stopping. Dial again later.
     Stopping,
-    /// 1: the peer is not to be spoken with as it is: certificate, cluster, version, store. Somebody must look.
+    /// 1: the peer does not fit: its certificate, cluster, version or store. Somebody has to change that.
     Refused,
     /// 2: the peer broke the protocol.
     Protocol,
     /// 3: a newer connection between the two nodes takes the place of this one.
     Superseded,
-    /// 4: the part of the node that used the connection failed. Dial again.
+    /// 4: the part of the node that used the connection has failed. Dial again.
     Abandoned,
     /// Any other number: a later version has a reason that this one does not know. Dial again, with backoff.
     Other(u64),
@@ -103,7 +103,7 @@ impl Closed {
     pub(crate) fn new(error: &ConnectionError, here: Option<&(CloseCode, String)>) -> Self {
         match error {
             ConnectionError::LocallyClosed => {
-                // Without a reason of its own the whole endpoint was closed.
+                // Without a reason, it was the whole endpoint that was closed.
                 let (code, reason) = here.cloned().unwrap_or_else(|| (CloseCode::Stopping, STOPPING.to_owned()));
                 Self::Here { code, reason }
             }
@@ -112,17 +112,17 @@ impl Closed {
             }
             ConnectionError::Reset => Self::Restarted,
             ConnectionError::TimedOut => Self::TimedOut,
-            ConnectionError::ConnectionClosed(_) => Self::Transport { by_peer: true, what: words(error) },
-            _ => Self::Transport { by_peer: false, what: words(error) },
+            ConnectionError::ConnectionClosed(_) => Self::Transport { by_peer: true, what: describe(error) },
+            _ => Self::Transport { by_peer: false, what: describe(error) },
         }
     }
 }
 
-/// What an endpoint that is closed says to all peers.
+/// What an endpoint tells all peers when it is closed.
 pub(crate) const STOPPING: &str = "the node is stopping";
 
 /// The text of a QUIC error, of either side.
-pub(crate) fn words(error: &ConnectionError) -> String {
+pub(crate) fn describe(error: &ConnectionError) -> String {
     match error {
         ConnectionError::TransportError(ours) if alert(ours.code).is_some() => explained(ours.reason.clone()),
         ConnectionError::ConnectionClosed(theirs)
@@ -142,7 +142,7 @@ pub(crate) fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
     (0x100..0x200).contains(&code).then_some((code & 0xff) as u8)
 }
 
-/// What TLS says of a certificate, in words where it has only names.
+/// What TLS says of a certificate, with an explanation where that is only a name.
 fn explained(said: String) -> String {
     // The second, if an authority of the same name signed it.
     if said.ends_with("UnknownIssuer") || said.ends_with("BadSignature") {

@@ -11,22 +11,39 @@ use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
 
-pub use self::liveness::Presence;
-pub use self::reader::{BYTES_MAX, ControlReader, DataReader, FRAMES_MAX};
+pub use self::liveness::Liveness;
+pub use self::reader::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX, ControlReader, DataReader};
 use self::shared::{Guard, Shared};
 pub use self::writer::{ControlWriter, DataWriter};
 use crate::close::{CloseCode, Closed};
 use crate::config::Settings;
 use crate::protocol::frame::Limits;
 
-/// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are gone.
+/// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are dropped.
+///
+/// ```no_run
+/// use bytes::{Bytes, BytesMut};
+/// use everpost_transport::frame::encode_volatile;
+/// use everpost_transport::{CloseCode, Connection, Streams};
+///
+/// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let Streams { mut data_out, mut data_in, .. } = connection.open();
+/// let mut bytes = BytesMut::new();
+/// encode_volatile(&mut bytes, b"hello");
+/// data_out.write(0, &mut bytes).await?;
+///
+/// let mut frames = Vec::new();
+/// data_in.next(&mut frames).await?;
+/// connection.close(CloseCode::Stopping, "that was all");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Shared>);
 
-/// The streams of a connection. Each part is to be driven by one future; all four may be in one task.
+/// The streams of a connection. Each part has one user at a time; all four may be in one task.
 ///
-/// They live as long as the connection: dropping any of them closes it with [`CloseCode::Abandoned`], unless it was closed
-/// before.
+/// They live as long as the connection: dropping any of them closes it with [`CloseCode::Abandoned`], unless it was
+/// closed before.
 #[derive(Debug)]
 pub struct Streams {
     /// Writes to the control stream.
@@ -58,7 +75,7 @@ impl Connection {
         }))
     }
 
-    /// Takes the streams of the connection. The first frame on the control stream is to be the hello, of either side.
+    /// Takes the streams of the connection. The first frame of each side on the control stream has to be its hello.
     ///
     /// # Panics
     ///
@@ -85,11 +102,11 @@ impl Connection {
         self.0.close(code, reason);
     }
 
-    /// Waits until the connection is closed, by whomever.
+    /// Waits until the connection is closed, by either side.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
+    /// Cancel safe: it changes nothing.
     pub async fn closed(&self) -> Closed {
         let error = self.0.quic.closed().await;
         self.0.explain(&error)
@@ -119,10 +136,10 @@ impl Connection {
         self.0.dialed
     }
 
-    /// Whether the peer is still there, for whoever does not use the connection.
+    /// Tells whether the peer is still alive, without a part in using the connection.
     #[must_use]
-    pub fn presence(&self) -> Presence {
-        Presence::new(&self.0)
+    pub fn liveness(&self) -> Liveness {
+        Liveness::new(&self.0)
     }
 
     /// How long a round trip takes, as estimated now.

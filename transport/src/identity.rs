@@ -1,7 +1,7 @@
 //! Who this node is, and who may speak with it.
 //!
-//! A node is who its certificate says: the cluster's own authority signed it for the node's name. There is no other secret
-//! and no other list; nobody outside the cluster can complete a handshake.
+//! A node is who its certificate says: the cluster's own authority signed it for the node's name. There is no other
+//! secret and no other list. Nobody outside the cluster can complete a handshake.
 
 mod clock;
 mod credentials;

@@ -5,6 +5,6 @@ pub(crate) mod backoff;
 pub(crate) mod handshake_timeout;
 pub(crate) mod large_frame;
 
-pub use self::admission::Newcomers;
+pub use self::admission::{Admission, AdmissionId};
 pub use self::backoff::Backoff;
-pub use self::handshake_timeout::Patience;
+pub use self::handshake_timeout::HandshakeTimeout;

@@ -1,7 +1,7 @@
 //! How errors and foreign text are shown: fit for one line of a log.
 //!
-//! `Debug` of an error is its text and its causes, since that is what a `main` that returns it prints, and what `unwrap`
-//! shows.
+//! `Debug` of an error is its text and its causes, since that is what a `main` that returns it prints, and what
+//! `unwrap` shows.
 
 use std::error::Error;
 use std::fmt::{self, Write};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Key, MailboxId, Partition, Permit, Position, StoreId};
-use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
+use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence, Ticket};
 use rustc_hash::FxHashMap;
 
 use super::locked::Locked;
@@ -88,7 +88,7 @@ impl Core {
         let Data { lane, previous, sequence, flags, body } = data;
         let arriving = self.arriving_volatile(from, body)?;
         let Mailbox { address, partition, .. } = &*arriving.mailbox;
-        if lane.partition != partition.0 || lane.line != line_of(address.actor_type()) {
+        if lane.partition != partition.0 || lane.receiver_type != line_of(address.actor_type()) {
             return Err(ArrivalError::WrongLane { address: address.clone(), lane });
         }
         Ok(Arriving { place: Some((lane, previous, sequence)), flags, ..arriving })
@@ -206,7 +206,7 @@ impl Core {
         let cursors = lanes.iter().map(|lane| (*lane, encode_cursor(receiving.received(*lane))));
         let cursors: Vec<_> = cursors.collect();
         let (ticket, positions) = self.store.submit(permit, |stage| {
-            for (Lane { line, partition }, cursor) in cursors {
+            for (Lane { receiver_type: line, partition }, cursor) in cursors {
                 let partition = Partition(partition);
                 stage.put(Key::Received { partition, producer: from.store, line }, cursor);
             }
@@ -216,7 +216,7 @@ impl Core {
             new.iter().zip(mailboxes).map(enqueue).collect::<Vec<_>>()
         });
         for lane in lanes {
-            receiving.submitted(lane, ticket.0);
+            receiving.submitted(lane, Ticket(ticket.0));
         }
         for ((arriving, mailbox), position) in new.drain(..).zip(mailboxes).zip(positions) {
             self.place_arrival(&from.peer, locked.of(mailbox), mailbox, position, arriving);

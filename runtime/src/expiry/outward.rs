@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Key, Partition, Position};
-use everpost_transport::link::{Lane, Standing};
+use everpost_transport::link::{DeliveryStatus, Lane};
 use rustc_hash::FxHashMap;
 
 use super::sweep::look_again;
@@ -120,10 +120,10 @@ impl Core {
     pub(crate) fn not_sent(&self, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
         let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
         for expiring in expired {
-            match outgoing.standing(lane, expiring.position) {
-                Standing::NotSent => not_sent.push(expiring),
-                Standing::MayHaveArrived => undecided.push(expiring),
-                Standing::NotOwed => {}
+            match outgoing.delivery_status(lane, expiring.position) {
+                DeliveryStatus::NotSent => not_sent.push(expiring),
+                DeliveryStatus::MayHaveArrived => undecided.push(expiring),
+                DeliveryStatus::Settled => {}
             }
         }
         if !undecided.is_empty() {

@@ -6,9 +6,12 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use everpost_persistence::{Class, Key, StoreId};
-use everpost_transport::hello::{Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
+use everpost_transport::frame::Frame;
+use everpost_transport::hello::{
+    Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Refusal, Run,
+};
 use everpost_transport::link::Sequence;
-use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
+use everpost_transport::{CloseCode, Connection, ControlReader, Streams};
 use rustc_hash::FxHashSet;
 
 use super::{Ended, Holder, Links, Process};
@@ -34,7 +37,7 @@ pub(crate) struct Introduced {
 impl Introduced {
     /// This process, if it gets the conversation.
     pub(crate) fn holder(&self, now: Micros) -> Holder<Process> {
-        let process = Process { from: self.connection.remote(), presence: self.connection.presence() };
+        let process = Process { from: self.connection.remote(), liveness: self.connection.liveness() };
         Holder { store: self.producer.store, since: now, process }
     }
 }
@@ -95,7 +98,7 @@ async fn introduce(
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
     peer.troubles().clocks(&core.name, &peer.name, skew);
-    let (lines, differing) = core.shared_lines(&hello.lines);
+    let (lines, differing) = core.shared_lines(&hello.receiver_types);
     peer.troubles().placement(&core.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, lines, hello })
 }
@@ -135,12 +138,12 @@ impl Core {
         acquaintances: &Acquaintances,
     ) -> Result<(), Refusal> {
         let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-        self.hello().judge(theirs, certified, acquaintances.get(theirs.run.store), newest)
+        self.hello().check(theirs, certified, acquaintances.get(theirs.run.store), newest)
     }
 
     fn hello(&self) -> Hello {
         let (epoch, now) = (self.store.epoch(), self.clock.now());
-        let mut lines: Vec<Line> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
+        let mut lines: Vec<ReceiverType> = self.kinds.keys().map(|actor_type| self.cluster.line(actor_type)).collect();
         lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Hello {
             protocol: PROTOCOL_VERSION,
@@ -154,7 +157,7 @@ impl Core {
                 first: Sequence(self.first.0),
             },
             message_bytes_max: self.config.message_bytes_max as u64,
-            lines,
+            receiver_types: lines,
             earlier: self.cluster.earlier_runs().to_vec(),
             clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
         }
@@ -176,7 +179,7 @@ impl Core {
     }
 
     /// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
-    fn shared_lines<'l>(&self, theirs: &'l [Line]) -> (FxHashSet<u64>, Vec<&'l str>) {
+    fn shared_lines<'l>(&self, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
         let (shared, differing): (Vec<_>, Vec<_>) =
             theirs.iter().partition(|line| self.cluster.line(&line.name) == **line);
         let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();

@@ -62,7 +62,7 @@ impl Crate {
         }
         for import in self.imports(module).into_iter().filter(|import| import.is_public) {
             let found = self.find(module, &import.path, STEPS_MAX);
-            let path = import.name.as_ref().map_or(path.to_owned(), |name| format!("{path}::{name}"));
+            let path = import.name.as_ref().map_or_else(|| path.to_owned(), |name| format!("{path}::{name}"));
             if found.is_empty() {
                 let foreign = import.path.join("::") + if import.name.is_none() { "::*" } else { "" };
                 exports.entry(path.clone()).or_default().push(Export::Foreign(foreign));

@@ -1,4 +1,4 @@
-//! Whether the peer of a connection is still there.
+//! Whether the peer of a connection is still alive.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -6,37 +6,37 @@ use std::time::Duration;
 use super::shared::Shared;
 
 /// How often is looked whether something has come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The peer of a connection that somebody else uses. Does not keep it open.
+/// Tells whether the peer of a connection is still alive. Does not keep the connection open.
 #[derive(Clone, Debug)]
-pub struct Presence(Weak<Shared>);
+pub struct Liveness(Weak<Shared>);
 
-impl Presence {
+impl Liveness {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::downgrade(shared))
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection is closed.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.heard().is_none()
+    pub fn is_closed(&self) -> bool {
+        self.received().is_none()
     }
 
-    /// Waits until the peer has shown by something that it sent after this call that it is there, which either side's keep-alive
-    /// brings about; false when the connection is over before that.
+    /// Waits for something that the peer sent after this call, at the latest because of either side's keep-alive. False
+    /// when the connection is closed before that.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
-    pub async fn is_shown(&self) -> bool {
+    /// Cancel safe: it changes nothing, and the next call waits for something newer.
+    pub async fn confirm(&self) -> bool {
         // What comes within a round trip may have been sent before.
         let round_trip = self.0.upgrade().map(|inner| inner.quic.rtt()).unwrap_or_default();
         tokio::time::sleep(round_trip).await;
-        let Some(before) = self.heard() else { return false };
+        let Some(before) = self.received() else { return false };
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            match self.heard() {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            match self.received() {
                 None => return false,
                 Some(now) if now != before => return true,
                 Some(_) => {}
@@ -44,8 +44,8 @@ impl Presence {
         }
     }
 
-    /// How much has come of what only the peer itself can have sent, as long as the connection is open.
-    fn heard(&self) -> Option<u64> {
+    /// How many frames have come that only the peer itself can have sent, as long as the connection is open.
+    fn received(&self) -> Option<u64> {
         let inner = self.0.upgrade()?;
         let frames = inner.quic.stats().frame_rx;
         // Looked at after the count: the last thing that comes may be that the connection is over.

@@ -12,7 +12,7 @@ use crate::protocol::frame::Limits;
 pub(super) struct Shared {
     /// The control stream until it is taken.
     pub(super) control: Mutex<Option<(SendStream, RecvStream)>>,
-    /// What this side closed it with; QUIC forgets that.
+    /// What this side closed it with, which QUIC does not remember.
     pub(super) closing: OnceLock<(CloseCode, String)>,
     /// How many data streams this side opens.
     pub(super) streams: u8,
@@ -24,7 +24,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn close(&self, code: CloseCode, reason: &str) {
-        // QUIC would forget how it was closed before.
+        // Closing twice would replace the first reason.
         if self.quic.close_reason().is_none() && self.closing.set((code, reason.to_owned())).is_ok() {
             self.quic.close(code.number(), reason.as_bytes());
         }
@@ -37,12 +37,13 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Before the control stream is dropped, which would end it and look like a breach of the protocol.
+        // This has to come before the control stream is dropped: its end alone would look like a breach of the
+        // protocol.
         self.close(CloseCode::Abandoned, ABANDONED);
     }
 }
 
-/// Closes the connection when a stream is dropped, and before: a stream that ends alone is a breach of the protocol.
+/// Closes the connection before a stream of it is dropped: a stream that ends alone is a breach of the protocol.
 #[derive(Debug)]
 pub(super) struct Guard(pub(super) Arc<Shared>);
 

@@ -1,5 +1,5 @@
-//! Whether packets can leave for an address at all. What the system refuses to send is lost like a packet on the way, and a dial only
-//! learns that nobody has answered.
+//! Whether packets can leave for an address at all. To QUIC, a packet that the system refuses to send is lost like one
+//! on the way, so a dial would only learn that nobody has answered.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -24,14 +24,15 @@ pub fn wrong_family(listen: SocketAddr, address: SocketAddr) -> Option<&'static 
     }
 }
 
-/// Why the system does not send from `listen` to `address`; none if it does. Sends a packet of QUIC's size, which means nothing to
-/// anybody.
+/// Why the system does not send from `listen` to `address`; none if it does. It sends a packet of the size of QUIC's
+/// first ones, which every receiver ignores.
 pub(super) fn refusal(listen: SocketAddr, address: SocketAddr) -> Option<String> {
     let error = send(listen, address).err()?;
     match Errno::from_io_error(&error) {
         _ if error.kind() == ErrorKind::WouldBlock => None,
         Some(Errno::MSGSIZE) => Some(format!(
-            "the way there takes no packet of {PACKET_BYTES} bytes, which is the least that QUIC needs; raise the MTU of the interface to 1280 at least"
+            "the way there takes no packet of {PACKET_BYTES} bytes, which is the least that QUIC needs; raise the MTU \
+             of the interface to 1280 at least"
         )),
         _ => Some(format!("the system does not send there: {error}")),
     }
@@ -39,7 +40,7 @@ pub(super) fn refusal(listen: SocketAddr, address: SocketAddr) -> Option<String>
 
 fn send(listen: SocketAddr, address: SocketAddr) -> io::Result<()> {
     let socket = UdpSocket::bind((listen.ip(), 0))?;
-    // Sets what QUIC sets: packets are not to be cut into pieces.
+    // As for QUIC, packets must not be fragmented.
     let state = UdpSocketState::new((&socket).into())?;
     let destination = match (listen.ip(), address.ip()) {
         (IpAddr::V6(_), IpAddr::V4(ip)) => (ip.to_ipv6_mapped(), address.port()).into(),

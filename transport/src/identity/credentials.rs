@@ -1,4 +1,4 @@
-//! What a node shows to its peers, and what it believes of them.
+//! The certificate, private key and authority of a node.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,19 @@ use super::provider::provider;
 use crate::text::list;
 
 /// A node's certificate, its private key, and the authority of its cluster. Cheap to clone.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use std::time::SystemTime;
+///
+/// use everpost_transport::Identity;
+///
+/// # fn example() -> Result<(), everpost_transport::IdentityError> {
+/// let identity = Identity::load(Path::new("east.crt"), Path::new("east.key"), Path::new("ca.crt"))?;
+/// identity.check("east", SystemTime::now())?;
+/// assert_eq!(identity.names(), ["east"]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Identity {
     /// The node's certificate first, then those between it and the authority.
@@ -28,19 +41,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Judges the certificates of others by what this says that the time is, instead of by the machine's wall clock.
+    /// Checks the certificates of others at the time that `now` says, instead of the time of the machine's wall clock.
     #[must_use]
     pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self { clock: Clock::new(now), ..self }
     }
 
-    /// Checks that others will accept the certificate at time `at` as that of the node `name`. A time in the future tells
-    /// whether it will have expired by then.
+    /// Checks that others accept the certificate at time `at` as that of the node `name`. With a time in the future, it
+    /// tells whether the certificate will have expired by then.
     ///
     /// # Errors
     ///
-    /// [`IdentityError::Wrong`]: another authority signed it, it has expired or is not valid yet, it is not for this name,
-    /// or not for both ends of a connection.
+    /// [`IdentityError::Wrong`]: another authority signed it, it has expired or is not valid yet, it is not for this
+    /// name, or not for both ends of a connection.
     pub fn check(&self, name: &str, at: SystemTime) -> Result<(), IdentityError> {
         let wrong = |problem: String| IdentityError::Wrong { path: self.certificate_path().to_owned(), problem };
         let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -8,17 +8,17 @@ use std::time::SystemTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Files(pub(super) [(PathBuf, Stamp); 3]);
 
-/// What tells one content of a file from another without reading it.
+/// What changes when the content of a file changes; the file need not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     bytes: u64,
     modified: Option<SystemTime>,
-    /// A file that was moved into the place of another may be as old and as long.
+    /// A file that replaces another may have the same age and length.
     inode: u64,
 }
 
 impl Files {
-    /// How they are now. One that cannot be looked at is like no other.
+    /// How they are now.
     pub(super) fn look(paths: [PathBuf; 3]) -> Self {
         Self(paths.map(|path| {
             let stamp = stamp(&path);

@@ -16,15 +16,15 @@ use super::files::Files;
 use super::provider::provider;
 
 impl Identity {
-    /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
-    /// and the certificates of the cluster's authority. All are PEM files. Whether the certificate is valid now, and for
-    /// which name, is for [`Identity::check`] to say.
+    /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private
+    /// key, and the certificates of the cluster's authority. All are PEM files. Whether the certificate is valid now,
+    /// and for which name, is for [`Identity::check`] to say.
     ///
     /// # Errors
     ///
     /// [`IdentityError`], which names the file.
     pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, IdentityError> {
-        // Before they are read: what changes meanwhile is another content.
+        // Looked at before they are read, so that a change in between is seen the next time.
         let files = Files::look([certificate, key, authority].map(Path::to_owned));
         let chain = certificates(certificate)?;
         let private = private_key(key)?;
@@ -44,12 +44,14 @@ impl Identity {
         Ok(Self { chain, key, authority, files, clock: Clock::default() })
     }
 
-    /// Reads the files once more if one of them has changed since this was read from them; none if they are the same. It looks
-    /// at the files, so it blocks as they do.
+    /// Reads the files again if one of them has changed since; none if they are the same. It accesses the disk, so it
+    /// blocks.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`]: they may be in the middle of being renewed, and are right a moment later. This is what it was.
+    /// As [`Identity::load`]. The files may be in the middle of being renewed, and right a moment later; this identity
+    /// stays
+    /// as it is.
     pub fn renewed(&self) -> Result<Option<Self>, IdentityError> {
         let paths = self.files.0.each_ref().map(|(path, _)| path.clone());
         if Files::look(paths.clone()) == self.files {

@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 
 use super::names::{names, server_name};
-use crate::rejection::IntrusionReason;
+use crate::accept_error::RejectionReason;
 
 /// The peers that may connect, by the names that their certificates carry.
 #[derive(Clone, Debug)]
@@ -26,10 +26,10 @@ impl Peers {
         self.0.iter().any(|(peer, _)| peer == name)
     }
 
-    /// Which peer a certificate is for that was verified already. One that fits several says nothing about who it is.
-    pub(crate) fn find(&self, certificate: &CertificateDer<'_>) -> Result<&str, IntrusionReason> {
+    /// Which peer a certificate is for; it was verified already. One that fits several peers does not say who it is.
+    pub(crate) fn find(&self, certificate: &CertificateDer<'_>) -> Result<&str, RejectionReason> {
         let leaf =
-            EndEntityCert::try_from(certificate).map_err(|error| IntrusionReason::Certificate(error.to_string()))?;
+            EndEntityCert::try_from(certificate).map_err(|error| RejectionReason::Certificate(error.to_string()))?;
         let fitting: Vec<&str> = self
             .0
             .iter()
@@ -38,8 +38,8 @@ impl Peers {
             .collect();
         match fitting[..] {
             [peer] => Ok(peer),
-            [] => Err(IntrusionReason::NotConfigured { names: names(&leaf) }),
-            _ => Err(IntrusionReason::Ambiguous { peers: fitting.into_iter().map(str::to_owned).collect() }),
+            [] => Err(RejectionReason::NotConfigured { names: names(&leaf) }),
+            _ => Err(RejectionReason::Ambiguous { peers: fitting.into_iter().map(str::to_owned).collect() }),
         }
     }
 }

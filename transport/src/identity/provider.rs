@@ -2,7 +2,7 @@
 
 use rustls::crypto::CryptoProvider;
 
-/// Named at every use, never installed for the process: that is for the program to decide.
+/// Named at every use and never installed as the default of the process: that is for the program to decide.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }

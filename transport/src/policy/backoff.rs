@@ -4,6 +4,18 @@ use std::time::Duration;
 
 /// Exponential backoff with full jitter: the wait is drawn evenly from nothing up to a bound that doubles with every
 /// failure. The jitter keeps many nodes that lost the same peer from returning to it in step.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use everpost_transport::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+/// assert!(backoff.failed(0xfeed_beef_0000_0000) < Duration::from_millis(10));
+/// assert!(backoff.failed(0xfeed_beef_0000_0000) < Duration::from_millis(20));
+/// backoff.succeeded();
+/// assert_eq!(backoff.failures(), 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -27,7 +39,7 @@ impl Backoff {
         Duration::from_nanos(u64::try_from(drawn).expect("less than what it was drawn from"))
     }
 
-    /// Forgets the failures; to be called when the peer has answered, not when it could merely be reached.
+    /// Forgets the failures. To be called when the peer has answered, not when it could merely be reached.
     pub const fn succeeded(&mut self) {
         self.failures = 0;
     }

@@ -2,37 +2,52 @@
 
 use std::time::Duration;
 
-/// What is known of how fast an address answers. Nobody can tell a path that is slow from one that leads nowhere before something
-/// has come back, so a handshake that was not finished in time is followed by one that may take twice as long.
+/// A timeout that adapts to how fast an address answers. A slow path and one that leads nowhere look alike until
+/// something has come back, so a handshake that was not completed in time is followed by one that may take twice as
+/// long.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use everpost_transport::HandshakeTimeout;
+///
+/// let second = Duration::from_secs(1);
+/// let mut timeout = HandshakeTimeout::new(second, second * 10);
+/// timeout.exceeded(second);
+/// assert_eq!(timeout.current(), second * 2);
+/// timeout.answered(Duration::from_millis(750));
+/// assert_eq!(timeout.current(), second * 3, "four round trips");
+/// ```
 #[derive(Clone, Debug)]
-pub struct Patience {
+pub struct HandshakeTimeout {
     first: Duration,
     longest: Duration,
-    within: Duration,
+    current: Duration,
 }
 
-impl Patience {
-    /// Waits for `first`, and never for more than `longest`.
+impl HandshakeTimeout {
+    /// Begins with `first`, and never gets longer than `longest`.
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, within: first.min(longest) }
+        Self { first, longest, current: first.min(longest) }
     }
 
     /// How long the next handshake may take.
     #[must_use]
-    pub const fn within(&self) -> Duration {
-        self.within
+    pub const fn current(&self) -> Duration {
+        self.current
     }
 
-    /// A handshake was not finished within `within`. Several may be under way at a time: those that could take as long as each
-    /// other count once.
+    /// A handshake was not completed within `within`. Of several that run side by side, those with the same timeout
+    /// count once.
     pub fn exceeded(&mut self, within: Duration) {
-        self.within = self.within.max(within.saturating_mul(2).min(self.longest));
+        self.current = self.current.max(within.saturating_mul(2).min(self.longest));
     }
 
-    /// A handshake was finished, over a path with this round trip. It takes two, and as long again when a packet is lost.
+    /// A handshake was completed, over a path with this round trip. It takes two, and as long again when a packet is
+    /// lost.
     pub fn answered(&mut self, round_trip: Duration) {
-        self.within = round_trip.saturating_mul(4).max(self.first).min(self.longest);
+        self.current = round_trip.saturating_mul(4).max(self.first).min(self.longest);
     }
 }
 
@@ -44,25 +59,25 @@ mod tests {
 
     #[test]
     fn it_doubles_up_to_the_longest_and_handshakes_side_by_side_count_once() {
-        let mut patience = Patience::new(SECOND, SECOND * 6);
+        let mut timeout = HandshakeTimeout::new(SECOND, SECOND * 6);
         let mut waited = Vec::new();
         for _ in 0..5 {
-            let within = patience.within();
+            let within = timeout.current();
             waited.push(within.as_secs());
-            patience.exceeded(within);
-            patience.exceeded(within);
-            patience.exceeded(SECOND);
+            timeout.exceeded(within);
+            timeout.exceeded(within);
+            timeout.exceeded(SECOND);
         }
         assert_eq!(waited, [1, 2, 4, 6, 6]);
     }
 
     #[test]
     fn what_was_measured_takes_the_place_of_what_was_guessed() {
-        let mut patience = Patience::new(SECOND, SECOND * 16);
+        let mut timeout = HandshakeTimeout::new(SECOND, SECOND * 16);
         for (round_trip, within) in [(SECOND * 3, 12), (SECOND / 1000, 1), (SECOND * 9, 16), (Duration::MAX, 16)] {
-            patience.answered(round_trip);
-            assert_eq!(patience.within(), SECOND * within);
+            timeout.answered(round_trip);
+            assert_eq!(timeout.current(), SECOND * within);
         }
-        assert_eq!(Patience::new(SECOND * 9, SECOND).within(), SECOND);
+        assert_eq!(HandshakeTimeout::new(SECOND * 9, SECOND).current(), SECOND);
     }
 }

@@ -1,9 +1,9 @@
 //! Which of a peer's streams may hold a large frame that has not ended: one at a time. Pure.
 //!
-//! All that a peer can make a connection hold of frames that do not end is one frame of the largest size, and
-//! [`SMALL_BYTES`] for each other stream. The others wait unread, so that QUIC holds the peer back, and go on in the order of their
-//! turns. None waits for another that waits: the one that holds the large frame is always read, and QUIC has room for each stream
-//! ([`crate::config::receive_window`]).
+//! So a peer that sends frames and does not end them can make a connection hold one frame of the largest size, and
+//! [`SMALL_BYTES`] for each other stream. The others wait unread, so that QUIC's flow control holds the peer back, and
+//! go on in turn. No deadlock is possible: the one that holds the large frame is always read, and QUIC has room for
+//! each stream ([`crate::config::receive_window`]).
 
 /// Up to how many bytes each stream may hold of a frame that has not ended.
 pub(crate) const SMALL_BYTES: usize = 64 << 10;
@@ -40,7 +40,9 @@ mod tests {
     proptest! {
         /// Whichever streams have something to read, whenever: what is held is bounded, and all frames end.
         #[test]
-        fn one_large_frame_is_held_at_a_time_and_all_come_to_an_end(order in prop::collection::vec(0_usize..8, 0..400)) {
+        fn one_large_frame_is_held_at_a_time_and_all_come_to_an_end(
+            order in prop::collection::vec(0_usize..8, 0..400)
+        ) {
             let (mut large, mut held, mut left) = (LargeFrame::default(), [0_usize; 8], [2 * FRAME_BYTES; 8]);
             let rounds = (0..10_000).map(|turn| turn % 8);
             for stream in order.into_iter().chain(rounds) {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-/// A small value in one piece of memory together with its count of references, which `Bytes` otherwise allocates apart when
-/// a value is first cloned.
+/// A small value in one piece of memory together with its reference count, which `Bytes` otherwise allocates separately
+/// when a value is first cloned.
 struct Inline<const ROOM: usize> {
     bytes: [u8; ROOM],
     len: usize,

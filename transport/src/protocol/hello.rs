@@ -1,4 +1,5 @@
-//! The beginning of a conversation: who the peer is, which run of which store, and whether that can be. Pure.
+//! The beginning of a conversation: who the peer is and which run of which store it has, and whether the two stores can
+//! go on from there. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,27 +23,29 @@ pub struct Hello {
     pub run: Run,
     /// The largest message that it takes, in bytes.
     pub message_bytes_max: u64,
-    /// The lines that it takes messages of.
-    pub lines: Vec<Line>,
-    /// The runs of its store before this one that could be met, oldest first; the newest [`EARLIER_RUNS_MAX`].
+    /// The types of receivers that it has.
+    pub receiver_types: Vec<ReceiverType>,
+    /// The runs of its store before this one in which a peer could meet it, oldest first; the newest
+    /// [`EARLIER_RUNS_MAX`].
     pub earlier: Vec<EarlierRun>,
-    /// What its clocks say while it says so.
+    /// What its clocks show while it says so.
     pub clocks: Clocks,
 }
 
 /// The clocks of a node at one moment, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
-    /// On the timeline of its store, which does not jump: so the distance of two of them is known for a whole conversation.
+    /// On the timeline of its store. That does not jump, so the distance between those of two nodes is the same for a
+    /// whole conversation.
     pub steady: u64,
-    /// Since 1970, UTC, as it believes.
+    /// Since 1970, UTC, as its wall clock has it.
     pub wall: u64,
 }
 
-/// How many earlier runs a store remembers and tells. A peer that has met none of them since is judged by the oldest.
+/// How many earlier runs a store remembers and tells. A peer that knows none of them is compared with the oldest.
 pub const EARLIER_RUNS_MAX: usize = 64;
 
-/// A run of a store that is over. As in [`Run`].
+/// A run of a store that has ended; see [`Run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierRun {
     /// How often the store was opened then.
@@ -66,28 +69,28 @@ pub struct Run {
     pub first: Sequence,
 }
 
-/// A line of receivers, and where the speaker believes that they live.
+/// A type of receivers, and where the speaker has placed them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct ReceiverType {
     /// Its name.
     pub name: String,
-    /// A digest of where its partitions live. Nodes that differ would both own a receiver, or none would.
+    /// A digest of which node has which partition. Of nodes that differ here, both would own a receiver, or neither.
     pub placement: u64,
 }
 
 /// What each side says when it has accepted the other's [`Hello`]: where the other is to go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// How many bytes of each lane may be under way until an acknowledgement says otherwise.
+    /// How many bytes of each lane may be in flight until an acknowledgement says otherwise.
     pub credit: u64,
     /// How far each lane of the other's store has come here, durably. Lanes that are not named have not begun.
     pub lanes: Vec<(Lane, Sequence)>,
 }
 
-/// What a node remembers of a store that it has spoken with.
+/// What a node remembers of a store that it has had a conversation with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acquaintance {
-    /// The name of the node that had it.
+pub struct KnownStore {
+    /// The name of the node that had it then.
     pub node: String,
     /// The counter of its newest run.
     pub counter: u64,
@@ -95,7 +98,7 @@ pub struct Acquaintance {
     pub nonce: u64,
 }
 
-/// Why a peer is not spoken with. Nothing was taken from it, and nothing is sent to it.
+/// Why there is no conversation with a peer. Nothing was taken from it, and nothing is sent to it.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -144,7 +147,8 @@ pub enum Refusal {
     },
     /// A newer run of its store is known.
     #[error(
-        "its store was opened {counter} times, but {known} times were known already: it is an old copy of the store; start it with the newest one"
+        "its store was opened {counter} times, but {known} times were known already: it is an old copy of the store; \
+         start it with the newest one"
     )]
     OldRun {
         /// What it says.
@@ -154,7 +158,8 @@ pub enum Refusal {
     },
     /// Its store has not been through the run that is known.
     #[error(
-        "another run of its store is known with the count of openings {counter}: there are two copies of the store, and both were opened; keep the one that went on"
+        "another run of its store is known with the count of openings {counter}: there are two copies of the store, \
+         and both were opened; keep the one that went on"
     )]
     Clone {
         /// The counter of the run that is known.
@@ -162,7 +167,10 @@ pub enum Refusal {
     },
     /// It has gone on from before what the known run had sent.
     #[error(
-        "it has gone on at number {}, but {} was received already: it is an old copy of the store; start it with the newest one", first.0, received.0
+        "it has gone on at number {}, but {} was received already: it is an old copy of the store; start it with the \
+         newest one",
+        first.0,
+        received.0
     )]
     Overlap {
         /// Where it has gone on.
@@ -173,17 +181,39 @@ pub enum Refusal {
 }
 
 impl Hello {
-    /// Whether `theirs` may be spoken with, by a node that said `self`: its certificate names `certified`, its store is
-    /// remembered as `known`, and `received` is the newest number that was received from it.
+    /// Checks whether a node that says `self` can have a conversation with a peer that says `theirs`. The peer's
+    /// certificate is for `certified`, its store is remembered as `known`, and `received` is the newest number that was
+    /// received from that store.
+    ///
+    /// ```
+    /// # use everpost_transport::hello::{Clocks, Hello, PROTOCOL_VERSION, Refusal, Run};
+    /// # use everpost_transport::link::Sequence;
+    /// # let hello = |node: &str, cluster: &str, store| Hello {
+    /// #     protocol: PROTOCOL_VERSION,
+    /// #     cluster: cluster.to_owned(),
+    /// #     node: node.to_owned(),
+    /// #     partitions: 64,
+    /// #     run: Run { store, counter: 1, nonce: 7, first: Sequence(1) },
+    /// #     message_bytes_max: 1 << 20,
+    /// #     receiver_types: Vec::new(),
+    /// #     earlier: Vec::new(),
+    /// #     clocks: Clocks::default(),
+    /// # };
+    /// let ours = hello("east", "orders", 1);
+    /// assert_eq!(ours.check(&hello("west", "orders", 2), "west", None, Sequence(0)), Ok(()));
+    ///
+    /// let stranger = hello("west", "billing", 2);
+    /// assert!(matches!(ours.check(&stranger, "west", None, Sequence(0)), Err(Refusal::Cluster { .. })));
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Refusal`].
-    pub fn judge(
+    /// [`Refusal`]: the first thing that does not fit.
+    pub fn check(
         &self,
         theirs: &Self,
         certified: &str,
-        known: Option<&Acquaintance>,
+        known: Option<&KnownStore>,
         received: Sequence,
     ) -> Result<(), Refusal> {
         if theirs.protocol != self.protocol {
@@ -201,11 +231,11 @@ impl Hello {
         if theirs.run.store == self.run.store {
             return Err(Refusal::OurStore);
         }
-        known.map_or(Ok(()), |known| theirs.judge_history(certified, known, received))
+        known.map_or(Ok(()), |known| theirs.check_history(certified, known, received))
     }
 
-    /// Whether this run goes on where the one that is known has ended.
-    fn judge_history(&self, certified: &str, known: &Acquaintance, received: Sequence) -> Result<(), Refusal> {
+    /// Checks that this run goes on where the one that is known has ended.
+    fn check_history(&self, certified: &str, known: &KnownStore, received: Sequence) -> Result<(), Refusal> {
         let Run { counter, nonce, .. } = self.run;
         if known.node != certified {
             return Err(Refusal::OtherNode { known: known.node.clone() });
@@ -218,7 +248,7 @@ impl Hello {
             // The same run, over another connection.
             return if nonce == known.nonce { Ok(()) } else { clone };
         }
-        // What came after the known run has given out numbers above all that it had, however often it was opened since.
+        // The run after the known one began above every number of that one, however often the store was opened since.
         let first = match self.earlier.iter().position(|run| run.counter == known.counter) {
             Some(index) if self.earlier[index].nonce != known.nonce => return clone,
             Some(index) => self.earlier.get(index + 1).map_or(self.run.first, |run| run.first),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_transport::{Connection, Endpoint, Intrusion, IntrusionReason, Settings};
+use everpost_transport::{AcceptError, Connection, Endpoint, RejectionReason, Settings};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -12,8 +12,8 @@ use crate::certificates::{Authority, Validity};
 use crate::harness::{WITHIN, bind_with, settings, within};
 use crate::raw;
 
-/// Lets one client begin a handshake with `target`, from `host`, and never end it: what it says once it was answered, its certificate
-/// above all, never comes through. Says when the other side has answered.
+/// Lets one client begin a handshake with `target`, from `host`, and never end it: what it says once it was answered,
+/// its certificate above all, never comes through. Says when the other side has answered.
 async fn half_open(host: Ipv4Addr, target: SocketAddr, answered: mpsc::Sender<()>) -> SocketAddr {
     let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let back = UdpSocket::bind((host, 0)).await.unwrap();
@@ -52,7 +52,7 @@ async fn accept(east: Arc<Endpoint>) -> (Connection, usize) {
     loop {
         match east.accept().await.unwrap() {
             Ok(connection) => return (connection, gave_way),
-            Err(Intrusion { reason: IntrusionReason::GaveWay, .. }) => gave_way += 1,
+            Err(AcceptError { reason: RejectionReason::Evicted, .. }) => gave_way += 1,
             Err(other) => panic!("{other}"),
         }
     }

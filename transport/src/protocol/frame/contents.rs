@@ -13,21 +13,21 @@ use crate::protocol::link::{Ack, Data, Lane, Sequence};
 pub enum Frame {
     /// The first frame of each side on the control stream.
     Hello(Hello),
-    /// Where the other side is to go on; on the control stream.
+    /// From where the other side is to go on in each lane; on the control stream.
     Resume(Resume),
     /// What is durable; on the control stream. At most [`ACKS_MAX`](super::ACKS_MAX).
     Acks(Vec<Ack>),
-    /// Bytes that this crate gives no meaning, on the control stream.
+    /// Bytes that only the layer above understands, on the control stream.
     Note(Bytes),
-    /// A message with a place in a lane; on a data stream.
+    /// A message of a lane; on a data stream.
     Data(Data),
-    /// Bytes without a place in any lane, lost with the connection; on a data stream.
+    /// A message of no lane, which is lost with the connection; on a data stream.
     Volatile(Bytes),
 }
 
 impl Frame {
-    /// Decodes what comes after the kind. The body is copied into memory of its own: a small message that waits for long
-    /// must not keep the large buffer that it arrived in.
+    /// Decodes what comes after the kind. The body is copied into memory of its own: a small message that waits for
+    /// long must not keep the large buffer that it arrived in.
     pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self, FrameError> {
         match kind {
             HELLO => decode_hello(body).map(Self::Hello),
@@ -77,7 +77,7 @@ fn decode_acks(mut body: &[u8]) -> Result<Vec<Ack>, FrameError> {
     }
     let mut acks = Vec::with_capacity(body.len() / ACK_BYTES);
     while body.has_remaining() {
-        let lane = Lane { line: body.get_u64(), partition: body.get_u16() };
+        let lane = Lane { receiver_type: body.get_u64(), partition: body.get_u16() };
         acks.push(Ack { lane, through: Sequence(body.get_u64()), credit: body.get_u64() });
     }
     Ok(acks)
@@ -88,7 +88,7 @@ fn decode_data(mut body: &[u8]) -> Result<Data, FrameError> {
         return Err(FrameError::Truncated { kind: DATA });
     }
     Ok(Data {
-        lane: Lane { line: body.get_u64(), partition: body.get_u16() },
+        lane: Lane { receiver_type: body.get_u64(), partition: body.get_u16() },
         previous: Sequence(body.get_u64()),
         sequence: Sequence(body.get_u64()),
         flags: body.get_u8(),

@@ -8,16 +8,16 @@ use super::contents::Frame;
 use super::error::FrameError;
 use super::layout::{Limits, StreamKind};
 
-/// Turns the bytes of one stream into frames. What is [fed](Self::feed) may be cut anywhere. It holds what was fed and not
-/// yet taken, and never more than twice that: a length that a peer claims allocates nothing.
+/// Turns the bytes of one stream into frames. What is [fed](Self::feed) may be cut anywhere. It holds what was fed and
+/// not yet taken, and never more than twice that: a length that a peer claims allocates nothing.
 #[derive(Debug)]
 pub struct FrameDecoder {
     stream: StreamKind,
     limits: Limits,
     /// What was fed and not looked at.
     chunks: VecDeque<Bytes>,
-    /// The beginning of a frame whose end was not in the same chunk. Only such frames are put together here; whole ones are
-    /// decoded where they lie.
+    /// The beginning of a frame whose end was not in the same chunk. Only such frames are put together here; whole ones
+    /// are decoded where they lie.
     partial: BytesMut,
 }
 

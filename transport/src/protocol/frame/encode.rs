@@ -16,8 +16,8 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// [`FrameError::TooLarge`] for a hello or resume above its limit; nothing was appended then. Whether a message is too
-    /// large is for the layer above to know: the limit is that of the receiver.
+    /// [`FrameError::TooLarge`] for a hello or resume above its limit; nothing was appended then. Whether a message is
+    /// too large is for the layer above to know: the limit is that of the receiver.
     pub fn encode(&self, buffer: &mut BytesMut) -> Result<(), FrameError> {
         match self {
             Self::Hello(hello) => return encode_postcard(buffer, HELLO, hello, HELLO_BYTES_MAX),
@@ -36,7 +36,7 @@ pub fn encode_acks(buffer: &mut BytesMut, acks: &[Ack]) {
     for some in acks.chunks(ACKS_MAX) {
         start(buffer, ACKS, some.len() * ACK_BYTES);
         for ack in some {
-            buffer.put_u64(ack.lane.line);
+            buffer.put_u64(ack.lane.receiver_type);
             buffer.put_u16(ack.lane.partition);
             buffer.put_u64(ack.through.0);
             buffer.put_u64(ack.credit);
@@ -44,10 +44,10 @@ pub fn encode_acks(buffer: &mut BytesMut, acks: &[Ack]) {
     }
 }
 
-/// Appends a message with its place in a lane, without the need for a [`Frame`].
+/// Appends a message of a lane, without the need for a [`Frame`].
 pub fn encode_data(buffer: &mut BytesMut, data: &Data) {
     start(buffer, DATA, DATA_HEADER_BYTES + data.body.len());
-    buffer.put_u64(data.lane.line);
+    buffer.put_u64(data.lane.receiver_type);
     buffer.put_u16(data.lane.partition);
     buffer.put_u64(data.previous.0);
     buffer.put_u64(data.sequence.0);
@@ -61,7 +61,7 @@ pub fn encode_note(buffer: &mut BytesMut, body: &[u8]) {
     buffer.put_slice(body);
 }
 
-/// Appends a message without a place in any lane.
+/// Appends a message of no lane.
 pub fn encode_volatile(buffer: &mut BytesMut, body: &[u8]) {
     start(buffer, VOLATILE, body.len());
     buffer.put_slice(body);

@@ -1,9 +1,9 @@
-//! Why bytes are no frames.
+//! Why bytes are not frames of this protocol.
 
 use super::layout::StreamKind;
 
-/// The bytes of a peer are not frames of this protocol, or a frame cannot be sent. In the first case nothing can be read
-/// from the stream any more.
+/// The bytes of a peer are not frames of this protocol, or a frame cannot be sent. In the first case nothing can be
+/// read from the stream any more.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -22,7 +22,10 @@ pub enum FrameError {
         kind: u8,
     },
     /// A kind that has no place on this kind of stream.
-    #[error("a frame of kind {kind} on a {} stream", match stream { StreamKind::Control => "control", StreamKind::Data => "data" })]
+    #[error(
+        "a frame of kind {kind} on a {} stream",
+        match stream { StreamKind::Control => "control", StreamKind::Data => "data" }
+    )]
     WrongStream {
         /// The kind.
         kind: u8,

@@ -62,8 +62,8 @@ pub(super) const NOTE: u8 = 4;
 pub(super) const DATA: u8 = 16;
 pub(super) const VOLATILE: u8 = 17;
 
-/// Line, partition, sequence, credit.
+/// Receiver type, partition, sequence, credit.
 pub(super) const ACK_BYTES: usize = 8 + 2 + 8 + 8;
 
-/// Line, partition, previous, sequence, flags.
+/// Receiver type, partition, previous, sequence, flags.
 pub(super) const DATA_HEADER_BYTES: usize = 8 + 2 + 8 + 8 + 1;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::layout::{ACK_BYTES, ACKS, DATA, DATA_HEADER_BYTES, HELLO, NOTE, RESUME, VOLATILE};
 use super::*;
-use crate::protocol::hello::{Clocks, EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
+use crate::protocol::hello::{Clocks, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Resume, Run};
 use crate::protocol::link::{Ack, Data, Lane, Sequence};
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
@@ -57,7 +57,7 @@ fn raw(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn lane() -> impl Strategy<Value = Lane> {
-    (any::<u64>(), any::<u16>()).prop_map(|(line, partition)| Lane { line, partition })
+    (any::<u64>(), any::<u16>()).prop_map(|(receiver_type, partition)| Lane { receiver_type, partition })
 }
 
 fn sequence() -> impl Strategy<Value = Sequence> {
@@ -75,23 +75,15 @@ fn hello() -> impl Strategy<Value = Hello> {
         nonce,
         first,
     });
-    let lines = vec(("\\PC{0,12}", any::<u64>()).prop_map(|(name, placement)| Line { name, placement }), 0..4);
+    let receiver_types =
+        vec(("\\PC{0,12}", any::<u64>()).prop_map(|(name, placement)| ReceiverType { name, placement }), 0..4);
     let earlier = (any::<u64>(), any::<u64>(), sequence());
     let earlier = vec(earlier.prop_map(|(counter, nonce, first)| EarlierRun { counter, nonce, first }), 0..4);
     let clocks = (any::<u64>(), any::<u64>()).prop_map(|(steady, wall)| Clocks { steady, wall });
-    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), lines, earlier, clocks).prop_map(
-        |(protocol, cluster, node, partitions, run, message_bytes_max, lines, earlier, clocks)| Hello {
-            protocol,
-            cluster,
-            node,
-            partitions,
-            run,
-            message_bytes_max,
-            lines,
-            earlier,
-            clocks,
-        },
-    )
+    (any::<u16>(), "\\PC{0,12}", "[a-z]{0,9}", any::<u16>(), run, any::<u64>(), receiver_types, earlier, clocks)
+        .prop_map(|(protocol, cluster, node, partitions, run, message_bytes_max, receiver_types, earlier, clocks)| {
+            Hello { protocol, cluster, node, partitions, run, message_bytes_max, receiver_types, earlier, clocks }
+        })
 }
 
 fn control_frame() -> impl Strategy<Value = Frame> {
@@ -130,7 +122,10 @@ proptest! {
     }
 
     #[test]
-    fn a_beginning_gives_the_frames_that_are_whole((stream, frames) in some_frames(), cut in any::<prop::sample::Index>()) {
+    fn a_beginning_gives_the_frames_that_are_whole(
+        (stream, frames) in some_frames(),
+        cut in any::<prop::sample::Index>()
+    ) {
         let bytes = encode_all(&frames);
         let decoded = decode_all(stream, &bytes[..cut.index(bytes.len() + 1)], &[700]).unwrap();
         prop_assert_eq!(&frames[..decoded.len()], &decoded[..]);
@@ -278,7 +273,7 @@ fn a_hello_of_another_version_is_refused_for_its_version() {
 
 #[test]
 fn many_acknowledgements_become_several_frames() {
-    let ack = |through| Ack { lane: Lane { line: 1, partition: 2 }, through: Sequence(through), credit: 3 };
+    let ack = |through| Ack { lane: Lane { receiver_type: 1, partition: 2 }, through: Sequence(through), credit: 3 };
     let acks: Vec<Ack> = (0..ACKS_MAX as u64 * 2 + 1).map(ack).collect();
     let mut buffer = BytesMut::new();
     encode_acks(&mut buffer, &[]);
@@ -295,7 +290,7 @@ fn many_acknowledgements_become_several_frames() {
 
 #[test]
 fn a_resume_beyond_its_limit_is_not_written() {
-    let lane = (Lane { line: u64::MAX, partition: u16::MAX }, Sequence(u64::MAX));
+    let lane = (Lane { receiver_type: u64::MAX, partition: u16::MAX }, Sequence(u64::MAX));
     let resume = Frame::Resume(Resume { credit: 0, lanes: vec![lane; RESUME_BYTES_MAX / 23 + 1] });
     let mut buffer = BytesMut::new();
     assert!(matches!(resume.encode(&mut buffer), Err(FrameError::TooLarge { .. })));

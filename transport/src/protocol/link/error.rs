@@ -5,16 +5,20 @@ use super::message::{Ack, Lane, Sequence};
 /// A message does not follow what was received. Something is lost, or one of the stores is not what it was; nothing was
 /// taken, and nothing may be skipped.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error(
-    "message {} of lane {lane} follows {}, but the last one received is {}: one of the two stores is an old copy, or messages are missing; nothing was taken",
-    sequence.0, previous.0, received.0
+    "message {} of lane {lane} follows {}, but the last one received is {}: one of the two stores is an old copy, or \
+     messages are missing; nothing was taken",
+    sequence.0,
+    previous.0,
+    received.0
 )]
 pub struct Break {
     /// The lane.
     pub lane: Lane,
     /// The last message received.
     pub received: Sequence,
-    /// What the message says it follows.
+    /// The one that the message names as the one before it.
     pub previous: Sequence,
     /// The message.
     pub sequence: Sequence,
@@ -26,7 +30,10 @@ pub struct Break {
 pub enum ResumeError {
     /// The peer has less than it acknowledged.
     #[error(
-        "the peer has lane {lane} up to {} only, although it acknowledged {}: its store is an old copy; nothing is sent to it", cursor.0, acknowledged.0
+        "the peer has lane {lane} up to {} only, although it acknowledged {}: its store is an old copy; nothing is \
+         sent to it",
+        cursor.0,
+        acknowledged.0
     )]
     Rewound {
         /// The lane.
@@ -38,7 +45,9 @@ pub enum ResumeError {
     },
     /// The peer has what was never sent.
     #[error(
-        "the peer has message {} of lane {lane}, which this store never sent: this store is an old copy; nothing is sent from it", cursor.0
+        "the peer has message {} of lane {lane}, which this store never sent: this store is an old copy; nothing is \
+         sent from it",
+        cursor.0
     )]
     Unknown {
         /// The lane.

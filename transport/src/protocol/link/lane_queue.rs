@@ -1,4 +1,4 @@
-//! One lane on the sending side.
+//! The messages of one lane on the sending side.
 
 use std::collections::VecDeque;
 
@@ -18,34 +18,35 @@ pub(super) struct LaneQueue {
     pub(super) acknowledged: Sequence,
     /// The peer has nothing beyond this: the last message that was sent since it last said how far the lane has come.
     pub(super) reached: Sequence,
-    /// Nothing is sent before the store is durable up to here: what was withdrawn would be back after a crash, and would count as
-    /// arrived once the peer has something behind it.
+    /// Nothing is sent before the store is durable up to here: what was withdrawn would be back after a crash, and
+    /// would count as arrived once the peer has something behind it.
     pub(super) held_until: Sequence,
     pub(super) messages: VecDeque<Queued>,
-    /// How many of the queue were sent on this connection.
+    /// How many of the messages were sent on this connection.
     pub(super) sent: usize,
     pub(super) sent_bytes: usize,
-    /// How many bytes may be under way.
+    /// How many bytes may be in flight.
     pub(super) credit: u64,
-    /// The peer takes messages of this line.
+    /// Whether the peer takes messages of this lane at present.
     pub(super) is_open: bool,
     /// The message that the lane is closed for, when that alone is why: it is larger than the peer takes.
     pub(super) too_large: Option<Sequence>,
+    /// Whether the lane is among those that are ready, or those whose next message is not durable yet.
     pub(super) is_listed: bool,
 }
 
-/// One of them.
+/// A message that is not acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
     pub(super) sequence: Sequence,
     pub(super) bytes: u32,
     pub(super) flags: u8,
-    /// It counts as owed; not when it has expired, and only the peer can tell whether it has arrived.
-    pub(super) counts: bool,
+    /// False once it has expired and is here only because it may have arrived.
+    pub(super) is_in_backlog: bool,
     pub(super) body: Body,
 }
 
-/// Where the message itself is.
+/// Where the body of a message is.
 #[derive(Clone, Debug)]
 pub(super) enum Body {
     /// In memory until it is acknowledged.
@@ -68,7 +69,7 @@ impl LaneQueue {
     pub(super) fn begin(&mut self, lane: Lane, terms: &Terms) {
         self.credit = terms.credit;
         self.too_large = None;
-        self.is_open = terms.lines.contains(&lane.line);
+        self.is_open = terms.receiver_types.contains(&lane.receiver_type);
     }
 
     pub(super) fn last(&self) -> Sequence {

@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 use super::error::Break;
 use super::message::{Ack, Lane, Sequence};
 
-/// How far the lanes of one producer have come. Lives as long as the process, over all connections.
+/// How far the lanes of one producer have come. Lives as long as the process, over all connections. The
+/// [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct Receiving {
     lanes: FxHashMap<Lane, LaneProgress>,
@@ -21,9 +22,13 @@ struct LaneProgress {
     received: Sequence,
     /// The last message that is known to be durable.
     durable: Sequence,
-    /// Submissions under way: the ticket of each, and how far it takes the lane. Oldest first.
-    submitted: VecDeque<(u64, Sequence)>,
+    /// Submissions that are not known to be durable: the ticket of each, and how far it takes the lane. Oldest first.
+    submitted: VecDeque<(Ticket, Sequence)>,
 }
+
+/// The number of a submission to the own store. Numbers only grow, and are durable in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
 
 /// What a message is to its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub enum Arrival {
 }
 
 impl Receiving {
-    /// Nothing was received.
+    /// Nothing was received yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -46,8 +51,8 @@ impl Receiving {
         self.lanes.insert(lane, LaneProgress { received, durable: received, submitted: VecDeque::new() });
     }
 
-    /// Takes a message, or says that it is known, or that it does not follow. A new one must be submitted to the store before
-    /// anything else happens, and that told by [`Receiving::submitted`].
+    /// Takes a message, unless it was received before or does not follow. A new one must be submitted to the store
+    /// next, and the submission be told to [`Receiving::submitted`].
     ///
     /// # Errors
     ///
@@ -70,8 +75,12 @@ impl Receiving {
         self.lanes.get(&lane).map_or(Sequence(0), |progress| progress.received)
     }
 
-    /// What was received of `lane` so far is part of the submission with this ticket. Tickets grow.
-    pub fn submitted(&mut self, lane: Lane, ticket: u64) {
+    /// What was received of `lane` so far is part of the submission with this ticket.
+    ///
+    /// # Panics
+    ///
+    /// When nothing was ever received of the lane.
+    pub fn submitted(&mut self, lane: Lane, ticket: Ticket) {
         let progress = self.lanes.get_mut(&lane).expect("only what was received is submitted");
         if progress.submitted.is_empty() {
             self.unacknowledged.push(lane);
@@ -79,9 +88,9 @@ impl Receiving {
         progress.submitted.push_back((ticket, progress.received));
     }
 
-    /// Acknowledges what is durable and was not acknowledged yet, given that every ticket up to `durable` is; each lane once,
-    /// with this credit.
-    pub fn acks(&mut self, durable: u64, credit: u64, acks: &mut Vec<Ack>) {
+    /// Appends acknowledgements for what is durable and was not acknowledged yet, given that every ticket up to
+    /// `durable` is: one for each lane, with this credit.
+    pub fn acks(&mut self, durable: Ticket, credit: u64, acks: &mut Vec<Ack>) {
         let lanes = &mut self.lanes;
         self.unacknowledged.retain(|lane| {
             let progress = lanes.get_mut(lane).expect("a lane that was submitted to");
@@ -92,9 +101,9 @@ impl Receiving {
         });
     }
 
-    /// Whether everything that was received is durable. A conversation begins only then.
+    /// Whether everything that was received is durable. Only then may the next conversation begin.
     #[must_use]
-    pub fn is_settled(&mut self, durable: u64) -> bool {
+    pub fn is_settled(&mut self, durable: Ticket) -> bool {
         self.acks(durable, 0, &mut Vec::new());
         self.unacknowledged.is_empty()
     }
@@ -104,8 +113,8 @@ impl Receiving {
         self.lanes.iter().map(|(lane, progress)| (*lane, progress.durable))
     }
 
-    /// The newest message that was received, over all lanes. A new run of the producer starts after it, or the producer's
-    /// store is an old copy.
+    /// The newest message that was received, over all lanes. A new run of the producer starts after it, or the
+    /// producer's store is an old copy.
     #[must_use]
     pub fn newest(&self) -> Sequence {
         self.lanes.values().map(|progress| progress.received).max().unwrap_or_default()
@@ -114,7 +123,7 @@ impl Receiving {
 
 impl LaneProgress {
     /// Moves the durable cursor; where it is now, if it has moved.
-    fn settle(&mut self, durable: u64) -> Option<Sequence> {
+    fn settle(&mut self, durable: Ticket) -> Option<Sequence> {
         let mut moved = None;
         while let Some(&(_, through)) = self.submitted.front().filter(|(ticket, _)| *ticket <= durable) {
             self.submitted.pop_front();

@@ -1,4 +1,4 @@
-//! The sending side: what is owed to one peer, and what may leave now.
+//! The sending side: what one peer has not acknowledged, and what may leave now.
 
 mod conversation;
 pub(super) mod poll;
@@ -15,8 +15,8 @@ use super::lane_queue::{Body, LaneQueue, Queued};
 use super::message::{Ack, Lane, Sequence};
 use super::terms::Terms;
 
-/// What is owed to one peer. Lives as long as the process, over all connections; the bodies that are not in memory are in
-/// the store.
+/// The messages that one peer has not acknowledged. Lives as long as the process, over all connections; the bodies that
+/// are not in memory are in the store. The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Sending {
     lanes: FxHashMap<Lane, LaneQueue>,
@@ -24,41 +24,43 @@ pub struct Sending {
     ready: VecDeque<Lane>,
     /// Lanes whose next message is not durable yet, each once.
     uncommitted: Vec<Lane>,
+    /// How far the store has committed.
     durable: Sequence,
-    owed: Owed,
+    backlog: Backlog,
     /// Bytes of bodies that are kept in memory, and how many may be.
     kept_bytes: usize,
     kept_bytes_max: usize,
     /// Bytes that were sent and not acknowledged, and how many may be.
     in_flight_bytes: usize,
     in_flight_bytes_max: usize,
-    /// What the peer takes and grants in this conversation; none while there is none.
+    /// None while there is no conversation.
     terms: Option<Terms>,
 }
 
-/// How much is not acknowledged yet, without what has expired ([`Sending::uncount`]).
+/// How much is not acknowledged yet, without what has expired ([`Sending::expire`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
+#[non_exhaustive]
+pub struct Backlog {
     /// How many messages.
     pub messages: usize,
     /// How many bytes they have together.
     pub bytes: usize,
 }
 
-/// What became of a wish for flags.
+/// Whether flags that were set late can still reach the receiver with their message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flagged {
-    /// The message will carry them.
+pub enum FlagOutcome {
+    /// The message was not sent yet, and will carry them.
     Set,
     /// It was sent without them, and may have arrived.
-    UnderWay,
+    InFlight,
     /// It was acknowledged.
     Acknowledged,
 }
 
 impl Sending {
-    /// Nothing is owed. Bodies beyond `kept_bytes_max` are left to the store; no more than `in_flight_bytes_max` bytes, or one
-    /// message, are under way at a time.
+    /// Without messages. Bodies beyond `kept_bytes_max` are left to the store; no more than `in_flight_bytes_max`
+    /// bytes, or one message, are in flight at a time.
     #[must_use]
     pub fn new(kept_bytes_max: usize, in_flight_bytes_max: usize) -> Self {
         Self {
@@ -66,7 +68,7 @@ impl Sending {
             ready: VecDeque::new(),
             uncommitted: Vec::new(),
             durable: Sequence(0),
-            owed: Owed::default(),
+            backlog: Backlog::default(),
             kept_bytes: 0,
             kept_bytes_max,
             in_flight_bytes: 0,
@@ -75,7 +77,12 @@ impl Sending {
         }
     }
 
-    /// A message that the store had when it was opened; in the order of its numbers. Whether an earlier run may have sent it.
+    /// Adds a message that the store had when it was opened, in the order of the numbers; `may_have_arrived` unless it
+    /// is known that no earlier run of the store has sent it.
+    ///
+    /// # Panics
+    ///
+    /// When the lane has a message with this number or a later one.
     pub fn recovered(&mut self, lane: Lane, sequence: Sequence, bytes: usize, may_have_arrived: bool) {
         let lane_queue = self.append(lane, sequence, bytes, 0, Body::Stored);
         if may_have_arrived {
@@ -83,7 +90,11 @@ impl Sending {
         }
     }
 
-    /// A message that was submitted to the store; it leaves when that is durable. Numbers grow within a lane.
+    /// Adds a message that was submitted to the store; it leaves when that is durable.
+    ///
+    /// # Panics
+    ///
+    /// When the lane has a message with this number or a later one.
     pub fn push(&mut self, lane: Lane, sequence: Sequence, flags: u8, body: Bytes) {
         let bytes = body.len();
         let body = if self.kept_bytes + bytes <= self.kept_bytes_max {
@@ -100,9 +111,9 @@ impl Sending {
         let lane_queue = self.lanes.entry(lane).or_insert_with(|| LaneQueue::new(lane, terms));
         assert!(sequence > lane_queue.last(), "numbers grow within a lane");
         let bytes = u32::try_from(bytes).expect("a message is far below 4 GiB");
-        lane_queue.messages.push_back(Queued { sequence, bytes, flags, counts: true, body });
-        self.owed.messages += 1;
-        self.owed.bytes += bytes as usize;
+        lane_queue.messages.push_back(Queued { sequence, bytes, flags, is_in_backlog: true, body });
+        self.backlog.messages += 1;
+        self.backlog.bytes += bytes as usize;
         if !lane_queue.is_listed && lane_queue.is_open {
             lane_queue.is_listed = true;
             self.ready.push_back(lane);
@@ -110,29 +121,29 @@ impl Sending {
         lane_queue
     }
 
-    /// Asks that a message carry these flags too.
-    pub fn flag(&mut self, lane: Lane, sequence: Sequence, flags: u8) -> Flagged {
+    /// Sets flags of a message, besides those that it has.
+    pub fn flag(&mut self, lane: Lane, sequence: Sequence, flags: u8) -> FlagOutcome {
         let Some(lane_queue) = self.lanes.get_mut(&lane) else {
-            return Flagged::Acknowledged;
+            return FlagOutcome::Acknowledged;
         };
         let Ok(index) = lane_queue.messages.binary_search_by_key(&sequence, |queued| queued.sequence) else {
-            return Flagged::Acknowledged;
+            return FlagOutcome::Acknowledged;
         };
-        // Also when it is under way: it will carry them if it is sent again.
+        // Also when it is in flight: it will carry them if it is sent again.
         lane_queue.messages[index].flags |= flags;
-        if index < lane_queue.sent { Flagged::UnderWay } else { Flagged::Set }
+        if index < lane_queue.sent { FlagOutcome::InFlight } else { FlagOutcome::Set }
     }
 
-    /// Whether the peer takes messages of so many bytes; not when there is no conversation.
+    /// Whether the peer takes messages of so many bytes. False while there is no conversation.
     #[must_use]
     pub fn takes(&self, bytes: usize) -> bool {
         self.terms.as_ref().is_some_and(|terms| bytes as u64 <= terms.message_bytes_max)
     }
 
-    /// What is not acknowledged yet.
+    /// How much is not acknowledged yet.
     #[must_use]
-    pub fn owed(&self) -> Owed {
-        self.owed
+    pub fn backlog(&self) -> Backlog {
+        self.backlog
     }
 
     /// The store is durable up to here.
@@ -143,8 +154,8 @@ impl Sending {
         }
     }
 
-    /// The peer has a lane on disk up to a message. Each message that is done with is told to `settled`: it need not be kept
-    /// any longer.
+    /// The peer has a lane on disk up to a message. `settled` is called for each message that need not be kept any
+    /// longer.
     ///
     /// # Errors
     ///
@@ -175,16 +186,16 @@ impl Sending {
                 lane_queue.sent_bytes -= bytes;
                 self.in_flight_bytes -= bytes;
             }
-            if queued.counts {
-                self.owed.messages -= 1;
-                self.owed.bytes -= bytes;
+            if queued.is_in_backlog {
+                self.backlog.messages -= 1;
+                self.backlog.bytes -= bytes;
             }
             settled(lane, queued.sequence);
         }
         lane_queue.acknowledged = lane_queue.acknowledged.max(through);
     }
 
-    /// Puts a lane on the list if it may have something to send.
+    /// Puts a lane among those that are ready if it may have something to send.
     fn list(&mut self, lane: Lane) {
         let lane_queue = self.lanes.get_mut(&lane).expect("the caller has looked it up");
         if lane_queue.is_open && !lane_queue.is_listed && lane_queue.sent < lane_queue.messages.len() {
@@ -194,7 +205,7 @@ impl Sending {
     }
 }
 
-impl fmt::Display for Owed {
+impl fmt::Display for Backlog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} messages, {} bytes", self.messages, self.bytes)
     }

@@ -2,12 +2,12 @@
 
 use rustc_hash::FxHashSet;
 
-/// What a peer takes and grants in a conversation.
+/// What a peer takes, and how much it grants, in one conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The lines that it takes messages of; those of others wait.
-    pub lines: FxHashSet<u64>,
-    /// How many bytes of a lane may be under way until it says otherwise.
+    /// The types of receivers that it has; messages to others wait.
+    pub receiver_types: FxHashSet<u64>,
+    /// How many bytes of a lane may be in flight until it says otherwise.
     pub credit: u64,
     /// The largest message that it takes, in bytes.
     pub message_bytes_max: u64,

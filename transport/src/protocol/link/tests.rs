@@ -3,11 +3,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::*;
 
-const LANE: Lane = Lane { line: 7, partition: 3 };
-const OTHER: Lane = Lane { line: 9, partition: 3 };
+const LANE: Lane = Lane { receiver_type: 7, partition: 3 };
+const OTHER: Lane = Lane { receiver_type: 9, partition: 3 };
 
 fn terms() -> Terms {
-    Terms { lines: FxHashSet::from_iter([7, 9]), credit: 100, message_bytes_max: 500 }
+    Terms { receiver_types: FxHashSet::from_iter([7, 9]), credit: 100, message_bytes_max: 500 }
 }
 
 fn body(bytes: usize) -> Bytes {
@@ -54,7 +54,7 @@ fn credit_holds_back_one_lane_and_no_other() {
     }
     sending.push(OTHER, Sequence(4), 0, body(200));
     sending.committed(Sequence(4));
-    assert_eq!(sent(&mut sending), [(0, 1), (0, 4)], "one message may always be under way, however large");
+    assert_eq!(sent(&mut sending), [(0, 1), (0, 4)], "one message may always be in flight, however large");
     sending.acknowledged(ack(1), |_, _| {}).unwrap();
     assert_eq!(sent(&mut sending), [(1, 2)]);
 }
@@ -74,7 +74,7 @@ fn an_interrupted_conversation_goes_on_after_what_arrived() {
     sending.resume(&cursors, terms(), |_, sequence| settled.push(sequence.0)).unwrap();
     assert_eq!(settled, [2, 4]);
     assert_eq!(sent(&mut sending), [(4, 6)]);
-    assert_eq!(sending.owed(), Owed { messages: 1, bytes: 10 });
+    assert_eq!(sending.backlog(), Backlog { messages: 1, bytes: 10 });
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn stores_that_do_not_fit_together_are_found_out() {
     assert!(matches!(resume(&mut sending, 1), Err(ResumeError::Rewound { .. })), "the peer has lost what it had");
     assert!(matches!(resume(&mut sending, 3), Err(ResumeError::Unknown { .. })), "we have lost what we sent");
     assert_eq!(resume(&mut sending, 2), Ok(()));
-    sending.meet([]);
+    sending.reset_acknowledged([]);
     assert_eq!(resume(&mut sending, 0), Ok(()), "a new store has nothing");
 }
 
@@ -104,18 +104,20 @@ fn an_acknowledgement_of_what_was_not_sent_is_refused() {
         sending.acknowledged(Ack { lane: OTHER, ..ack(2) }, |_, _| {}),
         Err(AckError(Ack { lane: OTHER, ..ack(2) }))
     );
-    assert_eq!(sending.owed().messages, 1);
+    assert_eq!(sending.backlog().messages, 1);
 }
 
 #[test]
 fn a_line_that_the_peer_does_not_take_waits() {
     let mut sending = sending();
-    let closed = Lane { line: 1, partition: 0 };
+    let closed = Lane { receiver_type: 1, partition: 0 };
     sending.push(closed, Sequence(1), 0, body(10));
     sending.push(LANE, Sequence(2), 0, body(10));
     sending.committed(Sequence(2));
     assert_eq!(sent(&mut sending), [(0, 2)]);
-    sending.resume(&FxHashMap::default(), Terms { lines: FxHashSet::from_iter([1, 7]), ..terms() }, |_, _| {}).unwrap();
+    sending
+        .resume(&FxHashMap::default(), Terms { receiver_types: FxHashSet::from_iter([1, 7]), ..terms() }, |_, _| {})
+        .unwrap();
     assert_eq!(sent(&mut sending).len(), 2);
 }
 
@@ -136,13 +138,13 @@ fn bodies_beyond_memory_are_loaded_when_their_turn_comes() {
 fn a_flag_is_set_until_the_message_has_left() {
     let mut sending = sending();
     sending.push(LANE, Sequence(1), 0, body(10));
-    assert_eq!(sending.flag(LANE, Sequence(1), 2), Flagged::Set);
+    assert_eq!(sending.flag(LANE, Sequence(1), 2), FlagOutcome::Set);
     sending.committed(Sequence(1));
     let Next::Send(data) = sending.poll() else { panic!("it is durable") };
     assert_eq!(data.flags, 2);
-    assert_eq!(sending.flag(LANE, Sequence(1), 4), Flagged::UnderWay);
+    assert_eq!(sending.flag(LANE, Sequence(1), 4), FlagOutcome::InFlight);
     sending.acknowledged(ack(1), |_, _| {}).unwrap();
-    assert_eq!(sending.flag(LANE, Sequence(1), 4), Flagged::Acknowledged);
+    assert_eq!(sending.flag(LANE, Sequence(1), 4), FlagOutcome::Acknowledged);
 }
 
 #[test]
@@ -150,14 +152,14 @@ fn what_is_received_is_acknowledged_only_when_it_is_durable() {
     let mut receiving = Receiving::new();
     assert_eq!(receiving.receive(LANE, Sequence(0), Sequence(3)), Ok(Arrival::New));
     assert_eq!(receiving.receive(LANE, Sequence(3), Sequence(4)), Ok(Arrival::New));
-    receiving.submitted(LANE, 10);
+    receiving.submitted(LANE, Ticket(10));
     let mut acks = Vec::new();
-    receiving.acks(9, 100, &mut acks);
+    receiving.acks(Ticket(9), 100, &mut acks);
     assert_eq!(acks, []);
     assert_eq!(receiving.cursors().next(), Some((LANE, Sequence(0))));
-    receiving.acks(10, 100, &mut acks);
+    receiving.acks(Ticket(10), 100, &mut acks);
     assert_eq!(acks, [ack(4)]);
-    assert!(receiving.is_settled(10));
+    assert!(receiving.is_settled(Ticket(10)));
 }
 
 #[test]
@@ -239,14 +241,14 @@ fn a_message_that_was_not_sent_leaves_as_if_it_had_never_been_there() {
     }
     sending.committed(Sequence(1));
     assert_eq!(sent(&mut sending), [(0, 1)]);
-    assert_eq!(sending.standing(LANE, Sequence(1)), Standing::MayHaveArrived);
+    assert_eq!(sending.delivery_status(LANE, Sequence(1)), DeliveryStatus::MayHaveArrived);
     assert_eq!(
-        [2, 3, 5].map(|at| sending.standing(LANE, Sequence(at))),
-        [Standing::NotSent, Standing::NotSent, Standing::NotOwed]
+        [2, 3, 5].map(|at| sending.delivery_status(LANE, Sequence(at))),
+        [DeliveryStatus::NotSent, DeliveryStatus::NotSent, DeliveryStatus::Settled]
     );
     assert_eq!(sending.next_commit(), Some(Sequence(2)));
     sending.withdraw(LANE, &[Sequence(2), Sequence(3)], Sequence(6));
-    assert_eq!(sending.owed(), Owed { messages: 2, bytes: 20 });
+    assert_eq!(sending.backlog(), Backlog { messages: 2, bytes: 20 });
     assert_eq!(sending.next_commit(), Some(Sequence(6)), "what takes them out of the store");
     sending.committed(Sequence(5));
     assert_eq!(sent(&mut sending), [], "they would be back after a crash, and count as arrived");
@@ -266,19 +268,19 @@ fn a_message_that_may_have_arrived_stays_until_the_peer_says_how_far_it_has_come
         sending.interrupted();
         assert_eq!(sending.reached(), Sequence(2));
         for at in 1..=2 {
-            assert_eq!(sending.standing(LANE, Sequence(at)), Standing::MayHaveArrived);
-            sending.uncount(LANE, Sequence(at));
-            sending.uncount(LANE, Sequence(at));
+            assert_eq!(sending.delivery_status(LANE, Sequence(at)), DeliveryStatus::MayHaveArrived);
+            sending.expire(LANE, Sequence(at));
+            sending.expire(LANE, Sequence(at));
         }
-        assert_eq!(sending.owed(), Owed { messages: 1, bytes: 10 }, "they count against no bound");
+        assert_eq!(sending.backlog(), Backlog { messages: 1, bytes: 10 }, "they count against no bound");
         let cursors = FxHashMap::from_iter((has > 0).then_some((LANE, Sequence(has))));
         sending.resume(&cursors, terms(), |_, _| {}).unwrap();
         let withdrawn: Vec<Sequence> = (has + 1..=2).map(Sequence).collect();
-        assert!(withdrawn.iter().all(|at| sending.standing(LANE, *at) == Standing::NotSent));
+        assert!(withdrawn.iter().all(|at| sending.delivery_status(LANE, *at) == DeliveryStatus::NotSent));
         sending.withdraw(LANE, &withdrawn, Sequence(4));
         sending.committed(Sequence(4));
         assert_eq!(sent(&mut sending), [(has, 3)]);
-        assert_eq!(sending.owed(), Owed { messages: 1, bytes: 10 });
+        assert_eq!(sending.backlog(), Backlog { messages: 1, bytes: 10 });
     }
 }
 
@@ -291,8 +293,8 @@ fn what_the_peer_does_not_take_has_not_arrived() {
     sending.committed(Sequence(3));
     assert_eq!(sent(&mut sending).len(), 3);
     assert!(sending.stopped(LANE, Sequence(2)));
-    let standing = [1, 2, 3].map(|at| sending.standing(LANE, Sequence(at)));
-    assert_eq!(standing, [Standing::MayHaveArrived, Standing::NotSent, Standing::NotSent]);
+    let standing = [1, 2, 3].map(|at| sending.delivery_status(LANE, Sequence(at)));
+    assert_eq!(standing, [DeliveryStatus::MayHaveArrived, DeliveryStatus::NotSent, DeliveryStatus::NotSent]);
     sending.withdraw(LANE, &[Sequence(2)], Sequence(4));
     sending.committed(Sequence(4));
     let cursors = FxHashMap::from_iter([(LANE, Sequence(1))]);

@@ -9,17 +9,17 @@ use crate::protocol::link::message::{Lane, Sequence};
 use crate::protocol::link::terms::Terms;
 
 impl Sending {
-    /// The store of the peer is another one than before, or this process has just started: `acknowledged` is all that the
-    /// peer's present store is known to have.
-    pub fn meet(&mut self, acknowledged: impl IntoIterator<Item = (Lane, Sequence)>) {
+    /// The store of the peer is another one than before, or this process has just started: `acknowledged` is all that
+    /// the peer's present store is known to have.
+    pub fn reset_acknowledged(&mut self, acknowledged: impl IntoIterator<Item = (Lane, Sequence)>) {
         self.lanes.values_mut().for_each(|lane_queue| lane_queue.acknowledged = Sequence(0));
         for (lane, sequence) in acknowledged {
             self.lanes.entry(lane).or_insert_with(|| LaneQueue::new(lane, None)).acknowledged = sequence;
         }
     }
 
-    /// A conversation begins: the peer's store has `cursors`, and speaks on these `terms`. What turns out to be there already is
-    /// told to `settled`, as for an acknowledgement.
+    /// A conversation begins: the peer's store has the lanes up to `cursors`, and takes what `terms` say. `settled` is
+    /// called for each message that it has already, as for an acknowledgement.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Sending {
         }
     }
 
-    /// The peer does not take this message. Its lane waits until the next conversation; what was sent before it may still be
-    /// acknowledged, what was sent after it is not under way any more. False for a message that is not owed.
+    /// The peer does not take this message. Its lane waits until the next conversation; what was sent before it may
+    /// still be acknowledged, what was sent after it is not in flight any more. False for a message that is not there.
     pub fn stopped(&mut self, lane: Lane, sequence: Sequence) -> bool {
         let Some(lane_queue) = self.lanes.get_mut(&lane) else { return false };
         let Ok(index) = lane_queue.messages.binary_search_by_key(&sequence, |queued| queued.sequence) else {

@@ -9,15 +9,15 @@ use crate::protocol::link::message::{Data, Lane, Sequence};
 /// How many messages a lane may send before another has its turn.
 const TURN_MESSAGES: usize = 64;
 
-/// What may happen next.
+/// What the caller is to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Send this message.
     Send(Data),
-    /// Read these bodies from the store, and bring them by [`Sending::loaded`].
+    /// Read these bodies from the store, and hand them to [`Sending::loaded`].
     Load(Lane, Vec<Sequence>),
-    /// The peer does not take messages as large as this one, so that its lane waits until the peer comes back with another
-    /// limit. Said once in a conversation.
+    /// The peer does not take messages as large as this one, so that its lane waits until the peer comes back with
+    /// another limit. Said once in a conversation.
     TooLarge {
         /// The lane.
         lane: Lane,
@@ -31,7 +31,7 @@ pub enum Next {
 }
 
 impl Sending {
-    /// What may happen next. Nothing that is not durable is ever sent.
+    /// What to do next. Nothing that is not durable is ever sent.
     pub fn poll(&mut self) -> Next {
         while let Some(&lane) = self.ready.front() {
             let lane_queue = self.lanes.get_mut(&lane).expect("only lanes that exist are listed");
@@ -53,7 +53,7 @@ impl Sending {
                 self.unlist();
                 return Next::TooLarge { lane, sequence, bytes };
             }
-            // One message may always be under way, however large it is.
+            // One message may always be in flight, however large it is.
             if lane_queue.sent > 0 && (lane_queue.sent_bytes + bytes) as u64 > lane_queue.credit {
                 self.unlist();
                 continue;
@@ -83,14 +83,14 @@ impl Sending {
         Next::Nothing
     }
 
-    /// A message whose commit lets more leave, if there is one.
+    /// A number whose commit lets more leave, if there is one.
     #[must_use]
     pub fn next_commit(&self) -> Option<Sequence> {
         // A lane whose next message was withdrawn has none.
         self.uncommitted.iter().find_map(|lane| self.lanes.get(lane)?.next_leaves_after())
     }
 
-    /// Brings bodies that [`Next::Load`] asked for. Those that were acknowledged meanwhile are ignored.
+    /// Takes bodies that [`Next::Load`] asked for. Those that were acknowledged meanwhile are ignored.
     pub fn loaded(&mut self, lane: Lane, bodies: impl IntoIterator<Item = (Sequence, Bytes)>) {
         let Some(lane_queue) = self.lanes.get_mut(&lane) else { return };
         for (sequence, body) in bodies {
@@ -103,7 +103,7 @@ impl Sending {
         }
     }
 
-    /// Takes the lane at the front off the list.
+    /// Takes the lane at the front from those that are ready.
     fn unlist(&mut self) {
         let lane = self.ready.pop_front().expect("a lane is at the front");
         self.lanes.get_mut(&lane).expect("only lanes that exist are listed").is_listed = false;

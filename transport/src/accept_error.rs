@@ -1,26 +1,27 @@
-//! Who was not let in, and why.
+//! Why a connection from outside was not accepted.
 
 use std::net::SocketAddr;
 
 use quinn::ConnectionError;
 
-use crate::close::{CloseCode, alert, words};
+use crate::close::{CloseCode, alert, describe};
 use crate::text::{list, printable};
 
-/// An attempt to connect that came to nothing. Its display is one line for the log.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("refused a connection from {remote}: {reason}")]
-pub struct Intrusion {
-    /// Where it came from.
-    pub remote: SocketAddr,
-    /// Why it was not let in.
-    pub reason: IntrusionReason,
-}
-
-/// Why somebody was not let in.
+/// A connection from outside that was not accepted. Its display is one line for the log.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum IntrusionReason {
+#[error("refused a connection from {remote}: {reason}")]
+pub struct AcceptError {
+    /// Where it came from.
+    pub remote: SocketAddr,
+    /// Why it was not accepted.
+    pub reason: RejectionReason,
+}
+
+/// Why a connection was not accepted.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectionReason {
     /// It has no certificate.
     #[error("it has no certificate")]
     NoCertificate,
@@ -45,39 +46,39 @@ pub enum IntrusionReason {
     /// It did not accept the certificate of this node.
     #[error("it refused the certificate of this node: {0}")]
     RefusedByPeer(String),
-    /// It gave way to newer ones: it was the oldest of those that had begun from where the most had.
+    /// Too many handshakes were in progress, and this was the oldest one of the address that had the most.
     #[error("it has not completed the handshake, and gave way to others: too many had begun")]
-    GaveWay,
+    Evicted,
     /// It did not complete the handshake in time.
     #[error("it did not complete the handshake in time")]
     TimedOut,
     /// The handshake failed otherwise.
     #[error("the handshake failed: {0}")]
     Lost(String),
-    /// This node has panicked: a defect, and no fault of whoever dialed.
+    /// The handshake has panicked here: a defect of this node, and no fault of whoever dialed.
     #[error("the handshake failed in an unforeseen way")]
-    Defect,
+    Panicked,
 }
 
-impl IntrusionReason {
+impl RejectionReason {
     pub(crate) fn new(error: &ConnectionError) -> Self {
         match error {
             ConnectionError::TransportError(ours) => match alert(ours.code) {
                 Some(CERTIFICATE_REQUIRED) => Self::NoCertificate,
                 Some(NO_APPLICATION_PROTOCOL) => Self::OtherProtocol,
-                Some(_) => Self::Certificate(words(error)),
-                None => Self::Lost(words(error)),
+                Some(_) => Self::Certificate(describe(error)),
+                None => Self::Lost(describe(error)),
             },
             ConnectionError::ConnectionClosed(theirs) => match alert(theirs.error_code) {
-                Some(_) => Self::RefusedByPeer(words(error)),
-                None => Self::Lost(words(error)),
+                Some(_) => Self::RefusedByPeer(describe(error)),
+                None => Self::Lost(describe(error)),
             },
             ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Refused.number() => {
                 Self::RefusedByPeer(printable(&close.reason))
             }
             ConnectionError::ApplicationClosed(close) => Self::Lost(printable(&close.reason)),
             ConnectionError::TimedOut => Self::TimedOut,
-            _ => Self::Lost(words(error)),
+            _ => Self::Lost(describe(error)),
         }
     }
 }
@@ -86,4 +87,4 @@ impl IntrusionReason {
 const CERTIFICATE_REQUIRED: u8 = 116;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-crate::text::debug_as_text!(Intrusion, IntrusionReason);
+crate::text::debug_as_text!(AcceptError, RejectionReason);

@@ -79,7 +79,12 @@ const LIB: &str = "
     #[non_exhaustive]
     pub enum Error { First, Second { at: u64 }, Third(String) }
     macro_rules! shown { ($($name:ty),+) => { $(impl core::fmt::Debug for $name {})+ } }
-    shown!(Error, Form);
+    shown!(Error);
+    macro_rules! internal { ($name:ident) => { struct $name; } }
+    internal!(Nothing);
+    use self::inner::Show;
+    macro_rules! show { ($name:ty) => { impl Show for $name {} } }
+    show!(u8);
 ";
 
 const INNER: &str = "
@@ -142,7 +147,8 @@ small::wait
     pub async fn wait<T: Send>(first: &mut Vec<T>, mut second: Option<u8>) -> Result<(), Error> where T: Sync
 
 macros that add to it
-    shown!(Error, Form)
+    show!(u8)
+    shown!(Error)
 ";
 
 #[test]
@@ -164,7 +170,7 @@ fn each_change_of_the_surface_is_seen_and_no_change_of_what_is_private() {
         ("lib.rs", "T: Send", "T: Send + Clone"),
         ("lib.rs", "at: u64", "at: u32"),
         ("lib.rs", "Shape as Form, ", ""),
-        ("lib.rs", "shown!(Error, Form)", "shown!(Error)"),
+        ("lib.rs", "shown!(Error)", "shown!(Error, Form)"),
         ("inner.rs", "PartialEq, ", ""),
         ("inner.rs", "fn hidden", "pub fn hidden"),
         ("inner.rs", "&'a str", "&'static str"),

@@ -30,7 +30,7 @@ struct Import {
 }
 
 /// How many `use` may lead from one to the next.
-const STEPS_MAX: usize = 16;
+pub(super) const STEPS_MAX: usize = 16;
 
 impl Crate {
     /// Everything that can be reached, by its path.

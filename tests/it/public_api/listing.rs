@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{Item, Type};
 
-use super::exports::{Export, Found};
+use super::exports::{Export, Found, STEPS_MAX};
 use super::source::{Crate, is_test};
 use super::text::{attributes, head, named, of_implementation, of_trait, parts, unnamed};
 
@@ -19,7 +20,8 @@ pub(super) fn listing(name: &str, of: &Crate) -> String {
         Export::Item(module, index) => Some((*module, *index)),
         Export::Foreign(_) => None,
     });
-    let implementations = implementations(of, &exported.collect());
+    let exported = exported.collect();
+    let implementations = implementations(of, &exported);
     let mut listed = BTreeMap::new();
     let mut blocks = Vec::new();
     for (path, exports) in &exports {
@@ -44,7 +46,7 @@ pub(super) fn listing(name: &str, of: &Crate) -> String {
         }
         blocks.push(block);
     }
-    blocks.extend(macros(of));
+    blocks.extend(macros(of, &exported));
     blocks.join("\n")
 }
 
@@ -81,14 +83,13 @@ fn list(block: &mut String, item: &Item) {
 /// What is implemented for public types, and public traits for types of others.
 fn implementations(of: &Crate, exported: &BTreeSet<(usize, usize)>) -> Implementations {
     let mut implementations = Implementations::new();
-    let numbered = of.modules.iter().enumerate();
-    for (module, item) in numbered.flat_map(|(number, module)| module.items.iter().map(move |item| (number, item))) {
+    for (module, item) in items(of) {
         let Item::Impl(implementation) = item else { continue };
         let of_type = match peeled(&implementation.self_ty) {
-            Type::Path(path) => find(of, module, &path.path),
+            Type::Path(path) => find(of, module, &names(&path.path)),
             _ => Vec::new(),
         };
-        let of_trait = implementation.trait_.as_ref().map(|(path, _)| find(of, module, path));
+        let of_trait = implementation.trait_.as_ref().map(|(path, _)| find(of, module, &names(path)));
         let is_hidden = |found: &Vec<_>| !found.is_empty() && !found.iter().any(|item| exported.contains(item));
         // A trait of this crate that cannot be reached is nobody's business outside of it.
         if is_test(&implementation.attrs) || of_trait.as_ref().is_some_and(is_hidden) {
@@ -105,6 +106,10 @@ fn implementations(of: &Crate, exported: &BTreeSet<(usize, usize)>) -> Implement
     implementations
 }
 
+fn names(path: &syn::Path) -> Vec<String> {
+    path.segments.iter().map(|segment| segment.ident.to_string()).collect()
+}
+
 /// The type behind references.
 fn peeled(of: &Type) -> &Type {
     match of {
@@ -113,30 +118,37 @@ fn peeled(of: &Type) -> &Type {
     }
 }
 
-fn find(of: &Crate, module: usize, path: &syn::Path) -> Vec<(usize, usize)> {
-    let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-    let found = of.find(module, &names, 16).into_iter().filter_map(|found| match found {
+fn find(of: &Crate, module: usize, path: &[String]) -> Vec<(usize, usize)> {
+    let found = of.find(module, path, STEPS_MAX).into_iter().filter_map(|found| match found {
         Found::Item(module, index) => Some((module, index)),
         Found::Module(_) => None,
     });
     found.collect()
 }
 
-/// The calls of the crate's own macros, which may implement what is not seen otherwise.
-fn macros(of: &Crate) -> Option<String> {
-    let items = || of.modules.iter().flat_map(|module| &module.items);
-    let own: BTreeSet<String> = items()
-        .filter_map(|item| match item {
-            Item::Macro(item) => item.ident.as_ref().map(ToString::to_string),
+/// The calls of the crate's own macros that may implement what is not seen otherwise: those that are given something
+/// public, and those of macros that name a public trait.
+fn macros(of: &Crate, exported: &BTreeSet<(usize, usize)>) -> Option<String> {
+    let is_public = |module, names: &[String], is_trait: bool| {
+        let found = names.iter().flat_map(|name| find(of, module, std::slice::from_ref(name)));
+        let is_meant = |item: &Item| !is_trait || matches!(item, Item::Trait(_));
+        found.into_iter().any(|(at, index)| exported.contains(&(at, index)) && is_meant(&of.modules[at].items[index]))
+    };
+    let own: BTreeMap<String, bool> = items(of)
+        .filter_map(|(module, item)| match item {
+            Item::Macro(item) => {
+                Some((item.ident.as_ref()?.to_string(), is_public(module, &idents(&item.mac.tokens), true)))
+            }
             _ => None,
         })
         .collect();
-    let calls: BTreeSet<String> = items()
-        .filter_map(|item| match item {
+    let calls: BTreeSet<String> = items(of)
+        .filter_map(|(module, item)| match item {
             Item::Macro(item) => {
                 let name = item.mac.path.segments.last()?.ident.to_string();
+                let adds = *own.get(&name)? || is_public(module, &idents(&item.mac.tokens), false);
                 let words = item.mac.tokens.to_string().replace(" ,", ",").replace('\n', " ");
-                own.contains(&name).then(|| format!("{name}!({words})"))
+                adds.then(|| format!("{name}!({words})"))
             }
             _ => None,
         })
@@ -144,4 +156,19 @@ fn macros(of: &Crate) -> Option<String> {
     let mut block = "macros that add to it\n".to_owned();
     calls.iter().for_each(|call| push(&mut block, 1, call));
     (!calls.is_empty()).then_some(block)
+}
+
+/// All items of a crate with the number of their module.
+fn items(of: &Crate) -> impl Iterator<Item = (usize, &Item)> {
+    let numbered = of.modules.iter().enumerate();
+    numbered.flat_map(|(number, module)| module.items.iter().map(move |item| (number, item)))
+}
+
+fn idents(tokens: &TokenStream) -> Vec<String> {
+    let names = tokens.clone().into_iter().flat_map(|token| match token {
+        TokenTree::Ident(ident) => vec![ident.to_string()],
+        TokenTree::Group(group) => idents(&group.stream()),
+        _ => Vec::new(),
+    });
+    names.collect()
 }

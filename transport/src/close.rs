@@ -79,7 +79,7 @@ pub enum Closed {
     ByPeer {
         /// With which code.
         code: CloseCode,
-        /// And why, in its words, made fit to print.
+        /// And why, as it says, made fit to print.
         reason: String,
     },
     /// The peer does not know the connection: its process was restarted.
@@ -143,12 +143,12 @@ pub(crate) fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
 }
 
 /// What TLS says of a certificate, with an explanation where that is only a name.
-fn explained(said: String) -> String {
+fn explained(text: String) -> String {
     // The second, if an authority of the same name signed it.
-    if said.ends_with("UnknownIssuer") || said.ends_with("BadSignature") {
-        return format!("{said}: the authority of the cluster did not sign it");
+    if text.ends_with("UnknownIssuer") || text.ends_with("BadSignature") {
+        return format!("{text}: the authority of the cluster did not sign it");
     }
-    said
+    text
 }
 
 crate::text::debug_as_text!(Closed);

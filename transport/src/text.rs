@@ -38,8 +38,8 @@ pub(crate) fn write_error(f: &mut fmt::Formatter<'_>, error: &dyn Error) -> fmt:
 }
 
 /// What a peer says, fit for one line of a log.
-pub(crate) fn printable(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
+pub(crate) fn printable(reason: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reason);
     text.chars().take(REASON_CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

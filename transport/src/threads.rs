@@ -1,5 +1,5 @@
-//! Every public type can be moved to other threads and shared with them, and every future can be moved. A change that takes
-//! this away does not compile.
+//! Every public type can be moved to other threads and shared with them, and every future can be moved. A change that
+//! takes this away does not compile.
 
 use bytes::BytesMut;
 

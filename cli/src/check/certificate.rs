@@ -33,7 +33,7 @@ pub(super) fn check(file: &NodeFile, now: OffsetDateTime, report: &mut Report) {
     match dates(&files.certificate) {
         Ok((from, until)) => {
             check_dates(from, until, now, report);
-            // Anything else that is wrong shall be said too, although the certificate is of another time.
+            // Checked at a time at which the certificate is valid, so that anything else that is wrong is reported too.
             check_name(&identity, file, now.max(from).min(until), report);
         }
         Err(problem) => report.problem("dates", format!("{}: {problem}; {RENEW}", files.certificate.display())),

@@ -17,7 +17,7 @@ pub enum Next {
     /// Read these bodies from the store, and hand them to [`Sending::loaded`].
     Load(Lane, Vec<Sequence>),
     /// The peer does not take messages as large as this one, so that its lane waits until the peer comes back with
-    /// another limit. Said once in a conversation.
+    /// another limit. Returned once in a conversation.
     TooLarge {
         /// The lane.
         lane: Lane,

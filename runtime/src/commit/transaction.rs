@@ -287,6 +287,8 @@ impl<'s, 'a> Step<'s, 'a> {
     /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
     fn end(self) -> Committed {
         let Self { core, ticket, position, forgotten, removed, letter, releases, .. } = self;
+        let Self { mailboxes, peers, letters, timers, requests, replies, paused_type, .. } = self;
+        drop((mailboxes, peers, letters, timers, requests, replies, paused_type));
         for (after, release) in releases {
             core.release_after(after, release);
         }

@@ -1,10 +1,10 @@
 //! What a user implements: an actor, its handlers and its questions.
 
+pub(crate) mod address_of;
 pub(crate) mod constants;
 pub(crate) mod durable;
-pub(crate) mod failure;
 pub(crate) mod hold;
-pub(crate) mod state;
+pub(crate) mod question;
 pub(crate) mod turn;
 
 use std::fmt;
@@ -15,17 +15,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use crate::actor::address_of::AddressOf;
 use crate::actor::durable::Durable;
-use crate::actor::failure::Failure;
 use crate::actor::hold::HoldHandler;
-use crate::actor::state::State;
+use crate::actor::question::Question;
 use crate::actor::turn::Turn;
-use crate::api::query::{AwayQuestion, Question};
-use crate::expiry::Expiry;
+use crate::cluster::away::AwayQuestion;
 use crate::message::Message;
-use crate::message::address::AddressOf;
-use crate::message::schema::{Schema, read_message};
+use crate::message::delivery::Delivery;
+use crate::message::delivery::Order;
+use crate::message::expiry::Expiry;
+use crate::message::failure::Failure;
 use crate::record::budget::Budget;
+use crate::record::schema::{Schema, read_message};
+use crate::record::state::State;
 
 /// A type of durable actor. The value holds what is not durable (pools, clients, configuration) and is shared by all
 /// activations of the type on a node; what is durable is the [`Actor::State`], one for each key.
@@ -69,28 +72,6 @@ pub trait Actor: Sized + Send + Sync + 'static {
     fn at(key: &str) -> AddressOf<Self> {
         AddressOf::new(key)
     }
-}
-
-/// When a handler sees a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// After the message is durable. The right choice when handlers call the outside world.
-    Committed,
-    /// At once. Sound, because the store is a prefix of what happened and nothing leaves the node before its commit:
-    /// if a crash takes the message, it takes everything that came of it. Faster, because a message that is enqueued
-    /// and handled within one commit is never written. For actors whose handlers do nothing outside their turn; such a
-    /// handler calls [`Turn::committed`] before it does.
-    Pipelined,
-}
-
-/// What a message that fails does to those behind it in its mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// It holds them back until it was handled or given up on, except for those of a higher priority: messages of one sender
-    /// to one receiver and of one priority are handled in the order in which they were sent.
-    Strict,
-    /// They pass it, and it comes back later. For actors whose messages have nothing to do with each other.
-    Skip,
 }
 
 /// Handles one type of message.

@@ -2,14 +2,19 @@
 
 pub(crate) mod alarm;
 pub(crate) mod allowance;
+pub(crate) mod backoff;
 pub(crate) mod caught;
 pub(crate) mod clock;
 pub(crate) mod count;
+pub(crate) mod ended;
 pub(crate) mod entered;
 pub(crate) mod error_text;
+pub(crate) mod hand;
 pub(crate) mod inside;
-pub(crate) mod newest;
 pub(crate) mod own_runtime;
 pub(crate) mod recurring;
+pub(crate) mod room;
+pub(crate) mod text;
 pub(crate) mod time_limit;
 pub(crate) mod wakers;
+pub(crate) mod wheel;

@@ -3,12 +3,20 @@
 mod acquaintances;
 mod apart;
 mod asked;
+pub(crate) mod away;
+pub(crate) mod ended;
+pub(crate) mod flags;
+pub(crate) mod introduced;
+pub(crate) mod note;
 mod notes;
 mod outgoing;
 mod peer;
 mod placement;
+pub(crate) mod producer;
 mod questions;
 mod records;
+pub(crate) mod seat;
+pub(crate) mod troubles;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

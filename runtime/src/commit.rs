@@ -7,7 +7,7 @@ mod size;
 mod transaction;
 
 pub(crate) use self::effect::{
-    Acknowledged, Added, Answered, Arrivals, Arriving, Attempts, Delivered, Done, Expired, Fired, Left, Over,
+    Acknowledged, Added, Answered, Arrivals, Arriving, Attempts, Delivered, Done, Expired, Fired, Firing, Left, Over,
     Postponed, Record, Removed, Replayed, RequestsExpired, Send, StateChange, Supervision, SupervisionChange, Timers,
     TypePaused, Withdrawn,
 };

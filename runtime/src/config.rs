@@ -1,14 +1,16 @@
 //! What can be set for a node.
 
+pub(crate) mod fits;
+pub(crate) mod when_full;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dead_letters::WhenFull;
-use crate::fits;
-use crate::mailbox::Backoff;
+use crate::base::backoff::Backoff;
+use crate::config::when_full::WhenFull;
 
 /// The default of [`NodeConfig::message_bytes_max`].
 const MESSAGE_BYTES_DEFAULT: usize = 16 << 20;

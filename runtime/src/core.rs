@@ -1,14 +1,20 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
-mod activate;
+pub(crate) mod activations;
+pub(crate) mod dead_letters;
 mod end;
+pub(crate) mod expiries;
+pub(crate) mod gate;
 mod kept_replies;
 mod load;
-mod read;
-mod recall;
+pub(crate) mod questions;
+pub(crate) mod requests;
 mod room;
 mod route;
-mod size;
+pub(crate) mod senders;
+pub(crate) mod tasks;
+pub(crate) mod wheel;
+pub(crate) mod window;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,39 +29,41 @@ use tokio::sync::{Semaphore, watch};
 
 pub(crate) use self::kept_replies::{KeptReplies, KeptReply, RepliesInStep};
 use self::load::{Counters, Load};
-pub(crate) use self::recall::{KEY_QUESTION, Recalled};
 pub(crate) use self::route::{Remote, Route, Routed};
-use crate::activations::Activations;
 use crate::actor::Actor;
-use crate::actor::state::Nearness;
-use crate::api::query::{self, Open};
 use crate::base::alarm::Alarms;
 use crate::base::clock::Clock;
+use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::base::recurring::{OfActors, Recurring};
+use crate::cluster::note::Note;
 use crate::cluster::{Cluster, Peer};
 use crate::config::NodeConfig;
-use crate::dead_letters::Shelf;
+use crate::core::activations::Activations;
+use crate::core::dead_letters::Shelf;
+use crate::core::expiries::Expiries;
+use crate::core::gate::Gate;
+use crate::core::questions::Register;
+use crate::core::requests::Requests;
+use crate::core::senders::NodeLine;
+use crate::core::wheel::Wheel;
+use crate::core::window::Window;
 use crate::engine::quarantine::Quarantine;
-use crate::expiry::Expiries;
-use crate::gate::Gate;
-use crate::hand::Hands;
-use crate::link::Note;
 use crate::mailbox::Mailbox;
 use crate::mailbox::directory::Directory;
-use crate::mailbox::room::NodeLine;
-use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::mailbox::kind::Kind;
+use crate::mailbox::question::Open;
+use crate::mailbox::question::lose;
+use crate::mailbox::waiter::Waiter;
 use crate::message::address::Address;
 use crate::message::envelope::{Origin, seal};
+use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
+use crate::message::request::RequestKey;
 use crate::message::{Message, MessageId};
-use crate::questions::Register;
-use crate::request::{RequestKey, Requests};
-use crate::supervise::supervision::Kind;
+use crate::record::state_size::Nearness;
 use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
-use crate::wheel::Wheel;
-use crate::window::Window;
 
 /// Of how many states it is told at a time that they are large.
 const LARGE_STATES: usize = 64;
@@ -95,7 +103,7 @@ pub(crate) struct Core {
     pub(crate) hands: Hands,
     pub(crate) quarantine: Quarantine,
     /// States that were warned of.
-    large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
+    pub(crate) large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
     /// Troubles that are met again and again.
     pub(crate) recurring: Recurring,
     /// The same, of each actor by itself.
@@ -244,7 +252,7 @@ impl Core {
         if self.gate.is_over() {
             // Nobody will answer it, and dropping it says so; outside of the lock.
             drop(inner);
-            return query::lose([question]);
+            return lose([question]);
         }
         if let Some(why) = inner.barred().map(ToString::to_string) {
             drop(inner);

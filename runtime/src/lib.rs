@@ -82,7 +82,7 @@
 #[cfg(test)]
 extern crate self as everpost;
 
-mod activations;
+pub(crate) mod activation;
 mod actor;
 mod api;
 mod base;
@@ -90,65 +90,60 @@ mod cluster;
 mod commit;
 mod config;
 mod core;
-mod dead_letters;
 mod engine;
-mod expiry;
-mod fits;
-mod gate;
-mod hand;
 mod link;
 mod mailbox;
 mod message;
 mod node;
-mod questions;
 mod record;
-mod request;
 mod supervise;
 mod telemetry;
-mod timer;
-mod unhandled;
-mod wheel;
-mod window;
+pub(crate) mod timer;
 
 pub use everpost_macros::{Message, State};
 pub use everpost_persistence::{
     AdmissionError, CommitError, Config as StoreConfig, OpenError, ReadError, Statistics as StoreStatistics,
 };
 
+pub use crate::actor::address_of::AddressOf;
 pub use crate::actor::durable::Durable;
-pub use crate::actor::failure::Failure;
 pub use crate::actor::hold::{Hold, HoldError, HoldHandler};
-pub use crate::actor::state::State;
 pub use crate::actor::turn::{Turn, TurnPost};
-pub use crate::actor::{Actor, Answer, ByHold, ByTurn, Delivery, Handler, Handlers, Order, Receives};
+pub use crate::actor::{Actor, Answer, ByHold, ByTurn, Handler, Handlers, Receives};
 pub use crate::api::ask::Ask;
+pub use crate::api::dead_letters::{DeadLetterError, DeadLetters};
 pub use crate::api::handle::ActorHandle;
 pub use crate::api::pause::PauseError;
 pub use crate::api::post::Post;
 pub use crate::api::query::Query;
 pub use crate::api::receipt::{DeliveredError, ProcessedError, Receipt};
+pub use crate::api::timer_list::{Timer, TimerRef};
+pub use crate::api::timers::{CancelError, Timers, TriggerError};
+pub use crate::base::backoff::Backoff;
 pub use crate::base::clock::{ClockSkew, Micros};
+pub use crate::base::ended::NodeEnded;
+pub use crate::config::when_full::WhenFull;
 pub use crate::config::{ClusterConfig, ConfigError, IdentityFiles, LinkConfig, NodeConfig};
-pub use crate::dead_letters::{DeadLetter, DeadLetterError, DeadLetters, Reason, WhenFull};
-pub use crate::expiry::Expiry;
-pub use crate::gate::NodeEnded;
-pub use crate::mailbox::Backoff;
-pub use crate::message::address::{ADDRESS_BYTES_MAX, Address, AddressOf};
+pub use crate::message::address::{ADDRESS_BYTES_MAX, Address};
+pub use crate::message::delivery::{Delivery, Order};
+pub use crate::message::expiry::Expiry;
+pub use crate::message::failure::Failure;
 pub use crate::message::identity::{Identity, unordered};
 pub use crate::message::priority::Priority;
+pub use crate::message::question::{AskedQuestion, Difference};
+pub use crate::message::reason::Reason;
 pub use crate::message::refusal::{AskError, QueryError, Refusal, SendError};
+pub use crate::message::unhandled::Unhandled;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::node_file::{ActorFile, LogFile, NodeFile, NodeFileError, Origin, PeerFile};
 pub use crate::node::upgrade::{Stored, StoredKind, UnreadableRecord, UpgradeCounts, UpgradeReport};
 pub use crate::node::{Node, NodeBuilder, NodeStatistics, StartError, StopError};
-pub use crate::questions::{AskedQuestion, Difference};
 pub use crate::record::budget::Budget;
+pub use crate::record::dead_letter::DeadLetter;
+pub use crate::record::state::State;
 pub use crate::record::supervised::{PauseReason, Paused};
 pub use crate::supervise::group::{
     Child, ChildContext, GROUP_RESTARTS_MAX, Group, GroupEnded, Restart, SuperviseError, Supervised,
 };
 pub use crate::telemetry::{LogFormat, LogsError, init_logs};
-pub use crate::timer::{
-    CancelError, Missed, Schedule, ScheduleError, TIMER_NAME_BYTES_MAX, Timer, TimerId, TimerRef, Timers, TriggerError,
-};
-pub use crate::unhandled::Unhandled;
+pub use crate::timer::{Missed, Schedule, ScheduleError, TIMER_NAME_BYTES_MAX, TimerId};

@@ -2,11 +2,12 @@
 //! store's; this is its index. It must never wait: every method is one short step under one lock.
 
 mod alternation;
+pub(crate) mod asking;
 mod attendance;
-mod backoff;
 pub(crate) mod directory;
 mod keys;
-pub(crate) mod room;
+pub(crate) mod kind;
+pub(crate) mod question;
 mod rules;
 pub(crate) mod waiter;
 
@@ -21,18 +22,17 @@ use everpost_persistence::{Key, MailboxId, Partition, Position};
 use self::alternation::Alternation;
 use self::attendance::Attendance;
 pub(crate) use self::attendance::Standing;
-pub use self::backoff::Backoff;
 use self::keys::Keys;
-pub(crate) use self::rules::{Failures, NEVER, Next, Queue, Rules};
-use crate::api::query::Open;
+pub(crate) use self::rules::{NEVER, Next, Queue, Rules};
 use crate::base::clock::Steady;
-use crate::mailbox::room::Line;
+use crate::base::room::Line;
+use crate::base::wheel::Entry;
+use crate::mailbox::asking::AskingTurns;
+use crate::mailbox::kind::Kind;
+use crate::mailbox::question::Open;
 use crate::mailbox::waiter::Waiters;
 use crate::message::address::Address;
-use crate::questions::AskingTurns;
 use crate::record::supervised::{PauseReason, Supervised};
-use crate::supervise::supervision::Kind;
-use crate::wheel::Entry;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
 pub(crate) struct Mailbox {

@@ -3,12 +3,20 @@
 pub(crate) mod address;
 pub(crate) mod decode;
 mod definition;
+pub(crate) mod delivery;
 pub(crate) mod encode;
 pub(crate) mod envelope;
+pub(crate) mod expiry;
+pub(crate) mod failure;
 pub(crate) mod identity;
+pub(crate) mod newest;
+pub(crate) mod outcome;
 pub(crate) mod priority;
+pub(crate) mod question;
+pub(crate) mod reason;
 pub(crate) mod refusal;
-pub(crate) mod schema;
+pub(crate) mod request;
+pub(crate) mod unhandled;
 
 pub(crate) use self::definition::first_half;
 pub use self::definition::{Message, MessageId, UpgradeError};

@@ -2,4 +2,3 @@
 
 pub(crate) mod group;
 pub(crate) mod supervision;
-pub(crate) mod tasks;

@@ -10,7 +10,6 @@ mod output;
 mod panics;
 mod pretty;
 
-use std::fmt;
 use std::io::{self, IsTerminal};
 
 use everpost_persistence::Position;
@@ -19,11 +18,6 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use self::output::Output;
-use crate::actor::failure::Failure;
-use crate::core::Core;
-use crate::dead_letters::Reason;
-use crate::engine::failing::shortened;
-use crate::mailbox::{Failures, Mailbox};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
@@ -122,43 +116,6 @@ impl Committed {
 
     pub(crate) fn log(&self, node: &str) {
         tracing::debug!(node, actor = %self.actor, message_id = %self.message, seq = self.position.0, trace = %self.trace, event = "committed", "its turn is durable");
-    }
-}
-
-/// An error as the log shows it: it comes from anywhere and may be of any length, and is shortened as the store does it.
-pub(crate) fn brief(error: &dyn fmt::Display) -> String {
-    shortened(error.to_string())
-}
-
-/// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
-/// warning when half of the attempts are spent.
-pub(crate) fn log_failure(
-    core: &Core,
-    mailbox: &Mailbox,
-    position: Position,
-    envelope: &[u8],
-    (failures, attempts_max): (&Failures, u32),
-    reason: Option<Reason>,
-    error: &Failure,
-) {
-    let header = Header::decode(envelope).ok().map(|(header, _)| header);
-    let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
-    let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
-    let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
-    match reason {
-        Some(reason) => {
-            if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
-                tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
-            }
-        }
-        None if attempt >= attempts_max.div_ceil(2) => {
-            if let Some(times) = core.of_actors.failures.met(mailbox.id()) {
-                tracing::warn!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times, event = "handler failed", "it is tried again; half of its attempts are spent");
-            }
-        }
-        None => {
-            tracing::debug!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
-        }
     }
 }
 

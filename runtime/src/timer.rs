@@ -4,19 +4,16 @@
 //!
 //! The lock is taken after those of mailboxes and of what peers are owed, and before that of the store's queue.
 
-mod beat;
-mod changes;
+pub(crate) mod beat;
+pub(crate) mod changes;
 mod cron;
-mod fire;
-mod id;
-mod identity;
-mod index;
-mod list;
-mod outside;
-mod plan;
-mod record;
-mod recover;
-mod schedule;
+pub(crate) mod id;
+pub(crate) mod identity;
+pub(crate) mod index;
+pub(crate) mod plan;
+pub(crate) mod record;
+pub(crate) mod schedule;
+pub(crate) mod tick;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,18 +22,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 pub(crate) use self::changes::{NewTimer, TimerChanges};
-pub(crate) use self::fire::{Firing, fire_timers};
 pub use self::id::TimerId;
 use self::identity::Digests;
 pub(crate) use self::identity::KnownBy;
 pub use self::identity::TIMER_NAME_BYTES_MAX;
 use self::index::{Entry, Index};
-pub use self::list::{Timer, TimerRef};
-pub use self::outside::{CancelError, Timers, TriggerError};
 use self::plan::{Due, NEVER};
 use self::record::Identity;
 pub(crate) use self::record::envelope_of;
-pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
 use crate::base::clock::{Micros, Now};
 
@@ -45,16 +38,16 @@ use crate::base::clock::{Micros, Now};
 pub(crate) struct KeptTimers {
     state: Mutex<State>,
     /// Rung when a timer is due before all others.
-    earlier: Notify,
+    pub(crate) earlier: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    index: Index,
+pub(crate) struct State {
+    pub(crate) index: Index,
     /// What the timers with names do.
-    named: FxHashMap<TimerId, Digests>,
+    pub(crate) named: FxHashMap<TimerId, Digests>,
     /// The newest submission that changed something here.
-    last_submitted: Position,
+    pub(crate) last_submitted: Position,
 }
 
 /// The timers, in one step that submits a change of them: locked when they are first looked at, until it is over. Nobody else
@@ -71,13 +64,13 @@ impl KeptTimers {
     }
 
     /// What must be durable for these timers to be set, if they are there already as they would be set.
-    fn is_set(&self, changes: &TimerChanges) -> Option<Position> {
+    pub(crate) fn is_set(&self, changes: &TimerChanges) -> Option<Position> {
         let state = self.lock();
         changes.set.iter().all(|new| state.is_there(&mut new.clone())).then_some(state.last_submitted)
     }
 
     /// The newest submission that changed a timer.
-    fn last_submitted(&self) -> Position {
+    pub(crate) fn last_submitted(&self) -> Position {
         self.lock().last_submitted
     }
 
@@ -91,7 +84,7 @@ impl KeptTimers {
         state.index.len() > 0 && state.index.is_due(now())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

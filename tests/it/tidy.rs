@@ -99,13 +99,13 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
     ];
     const PURE_FOLDERS: [&str; 2] = ["transport/src/policy", "transport/src/protocol"];
     const PURE: [&str; 37] = [
-        "runtime/src/activations/line.rs",
+        "runtime/src/core/activations/line.rs",
         "runtime/src/base/allowance.rs",
         "runtime/src/record/budget.rs",
         "runtime/src/base/clock/distance.rs",
         "runtime/src/base/clock/resume.rs",
         "runtime/src/base/clock/settled.rs",
-        "runtime/src/dead_letters/index.rs",
+        "runtime/src/core/dead_letters/index.rs",
         "runtime/src/supervise/group/nested.rs",
         "runtime/src/supervise/group/rules.rs",
         "runtime/src/supervise/group/rules/member.rs",
@@ -113,11 +113,11 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/mailbox/rules.rs",
         "runtime/src/questions.rs",
         "runtime/src/questions/record.rs",
-        "runtime/src/actor/state/size.rs",
-        "runtime/src/mailbox/backoff.rs",
+        "runtime/src/record/state_size.rs",
+        "runtime/src/base/backoff.rs",
         "runtime/src/timer/beat.rs",
         "runtime/src/mailbox/alternation.rs",
-        "runtime/src/mailbox/room/line.rs",
+        "runtime/src/base/room.rs",
         "runtime/src/timer/cron.rs",
         "runtime/src/timer/cron/fields.rs",
         "runtime/src/timer/identity.rs",
@@ -128,11 +128,11 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/cluster/asked.rs",
         "runtime/src/cluster/notes.rs",
         "runtime/src/cluster/placement.rs",
-        "runtime/src/link/seat.rs",
-        "runtime/src/message/schema.rs",
+        "runtime/src/cluster/seat.rs",
+        "runtime/src/record/schema.rs",
         "runtime/src/node/upgrade.rs",
         "runtime/src/base/wakers.rs",
-        "runtime/src/wheel/index.rs",
+        "runtime/src/base/wheel.rs",
         "persistence/src/chunk.rs",
         "persistence/src/fold.rs",
         "persistence/src/reach.rs",
@@ -321,17 +321,17 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
     assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
-/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/supervise/tasks.rs`.
+/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/core/tasks.rs`.
 const BEGINS: [(&str, &str); 13] = [
     ("persistence/src/store/threads.rs", "its panic is the failure of the store"),
     ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
-    ("runtime/src/core/read.rs", "whoever reads is told of its panic"),
+    ("runtime/src/engine/reading.rs", "whoever reads is told of its panic"),
     ("runtime/src/link/dialing.rs", "the link fails of its panic, and is started anew"),
     ("runtime/src/link/door.rs", "the door fails of its panic, and is opened anew"),
     ("runtime/src/link/renewal.rs", "whoever waits for it fails of its panic, which ends the node"),
     ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
     ("runtime/src/node/stop.rs", "it lives as long as the program's runtime, and does nothing"),
-    ("runtime/src/supervise/tasks.rs", "this is the place"),
+    ("runtime/src/core/tasks.rs", "this is the place"),
     ("runtime/src/telemetry/output.rs", "it writes the logs: there is nobody to tell"),
     ("runtime/src/node/watchdog.rs", "its panic ends the node"),
     ("transport/src/endpoint.rs", "the door of the node sees that nobody accepts any more"),

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use everpost_persistence::Position;
 
-use crate::actor::failure::Failure;
 use crate::actor::{Actor, Receives};
+use crate::base::ended::NodeEnded;
 use crate::core::Core;
 use crate::engine::acknowledge::acknowledge;
 use crate::engine::failing::{TakenBack, take_back};
-use crate::gate::NodeEnded;
 use crate::mailbox::Mailbox;
 use crate::message::address::Address;
 use crate::message::envelope::Origin;
+use crate::message::failure::Failure;
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
 

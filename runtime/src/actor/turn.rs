@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use everpost_persistence::Position;
 
-use crate::actor::failure::Failure;
+use crate::actor::address_of::AddressOf;
 use crate::actor::hold::{Held, Hold};
 use crate::actor::{Actor, Receives};
 use crate::api::post::Options;
 use crate::base::clock::Micros;
 use crate::base::time_limit::Progress;
+use crate::core::questions::Older;
 use crate::core::{Core, Routed};
-use crate::expiry::{Expiry, Handling};
 use crate::mailbox::{Handover, Mailbox};
-use crate::message::address::{Address, AddressOf};
+use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin};
+use crate::message::expiry::{Expiry, Handling};
+use crate::message::failure::Failure;
 use crate::message::priority::Priority;
+use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
-use crate::questions::Older;
-use crate::request::RequestId;
 use crate::timer::TimerChanges;
 
 /// The handling of one message. What a handler sends through it leaves when the turn commits, or never.

@@ -12,10 +12,10 @@ use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
 use crate::api::post::Options;
 use crate::base::clock::Deadline;
-use crate::expiry::Expiry;
-use crate::mailbox::waiter::Outcome;
 use crate::message::Message;
 use crate::message::decode::decode_reply;
+use crate::message::expiry::Expiry;
+use crate::message::outcome::Outcome;
 use crate::message::priority::Priority;
 use crate::message::refusal::{AskError, Refusal};
 

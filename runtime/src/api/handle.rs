@@ -9,26 +9,28 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::actor::address_of::AddressOf;
+use crate::actor::question::{Answered, Question};
 use crate::actor::{Actor, Answer, Receives};
 use crate::api::ask::Ask;
 use crate::api::post::{Options, Post};
-use crate::api::query::{Answered, Query, Question};
+use crate::api::query::Query;
 use crate::api::receipt::Receipt;
 use crate::api::sending::{has_room, no_room, sending, try_send};
 use crate::base::clock::Deadline;
 use crate::cluster::Peer;
+use crate::cluster::note::{NoAnswer, Note};
 use crate::commit::{Committed, NotCommitted};
+use crate::core::senders::Waits;
 use crate::core::{Core, Remote, Route, Routed};
-use crate::expiry::Handling;
-use crate::link::{NoAnswer, Note};
-use crate::mailbox::room::Waits;
-use crate::mailbox::waiter::Outcome;
-use crate::message::address::AddressOf;
+use crate::engine::deduplicate;
 use crate::message::decode::decode_reply;
 use crate::message::envelope::Origin;
+use crate::message::expiry::Handling;
+use crate::message::outcome::Outcome;
 use crate::message::refusal::{QueryError, Refusal, SendError};
+use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
-use crate::request::RequestId;
 use crate::telemetry;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
@@ -254,9 +256,11 @@ impl<A: Actor> ActorHandle<A> {
         let contradicts = match route {
             // What cannot be read now is found out by the turn.
             Route::Local(mailbox) => {
-                self.core.contradicts(&mailbox.kind, &mailbox.address, envelope.clone()).await.unwrap_or_default()
+                deduplicate::contradicts(&self.core, &mailbox.kind, &mailbox.address, envelope.clone())
+                    .await
+                    .unwrap_or_default()
             }
-            Route::Remote(remote) => self.core.contradicts_away(remote, envelope).await,
+            Route::Remote(remote) => deduplicate::contradicts_away(&self.core, remote, envelope).await,
         };
         if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
     }
@@ -297,7 +301,7 @@ impl<A: Actor> ActorHandle<A> {
         let address = self.address.address();
         let (route, envelope) = self.core.seal::<A, M>(address, origin, message)?;
         if let (Route::Local(_), Some(request)) = (&route, options.request)
-            && !self.core.admits(address, request)
+            && !deduplicate::admits(&self.core, address, request)
         {
             return Err(Refusal::TooManyKeys);
         }

@@ -7,14 +7,14 @@ use everpost_persistence::AdmissionError;
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
 use crate::base::clock::Micros;
+use crate::base::ended::NodeEnded;
 use crate::core::Remote;
 use crate::engine::pausing;
-use crate::gate::NodeEnded;
+use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
 use crate::message::refusal::Refusal;
 use crate::node::Node;
 use crate::record::supervised::{PauseReason, Paused};
-use crate::supervise::supervision::Kind;
 
 /// Why nothing was paused or resumed.
 #[derive(thiserror::Error)]

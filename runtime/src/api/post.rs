@@ -9,12 +9,12 @@ use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
 use crate::api::receipt::Receipt;
 use crate::base::clock::Now;
-use crate::expiry::{Expires, Expiry};
 use crate::message::envelope::{Extension, Origin};
+use crate::message::expiry::{Expires, Expiry};
 use crate::message::priority::Priority;
 use crate::message::refusal::SendError;
+use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
-use crate::request::RequestId;
 
 /// How a message is to be delivered.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,17 +7,20 @@ use everpost_persistence::{Key, Position};
 use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
+use crate::base::ended::NodeEnded;
 use crate::base::inside::is_in_turn;
 use crate::cluster::{Delivery, Inquiry, Peer};
 use crate::commit::Committed;
+use crate::core::dead_letters::Whereabouts;
 use crate::core::{Core, Route};
-use crate::dead_letters::{Whereabouts, outcome_of};
 use crate::engine::inquiry::{LeftOutbox, inquire, left_outbox};
-use crate::gate::NodeEnded;
+use crate::engine::reading;
 use crate::mailbox::Mailbox;
-use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::message::outcome::Outcome;
+use crate::record::dead_letter::outcome_of;
 
 /// Proof that a message was submitted: it tells how far the message has come. Whoever does not ask pays nothing.
 ///
@@ -214,8 +217,9 @@ impl Receipt {
                 }
                 Whereabouts::Letter(letter) => {
                     core.gate.durable(core.shelf.newest()).await?;
-                    let record =
-                        core.read(Key::DeadLetter { position: letter }).await.map_err(|_| core.gate.ended())?;
+                    let record = reading::read(&core, Key::DeadLetter { position: letter })
+                        .await
+                        .map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {
                         return Ok(outcome_of(letter, &record));
                     }
@@ -240,7 +244,7 @@ impl Receipt {
             return None;
         }
         let (told, outcome) = oneshot::channel();
-        inner.asks.add(&self.core.gate, position, Waiter::Here { told, reply: false });
+        inner.asks.add(self.core.gate.is_over(), position, Waiter::Here { told, reply: false });
         Some(outcome)
     }
 

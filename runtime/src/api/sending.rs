@@ -4,14 +4,14 @@ use bytes::Bytes;
 use everpost_persistence::AdmissionError;
 use tokio::sync::oneshot;
 
+use crate::base::ended::NodeEnded;
 use crate::base::inside::is_in_turn;
 use crate::commit::{Committed, Refused, Send, Transaction};
+use crate::core::senders::{Full, WaitingSender, Waits};
 use crate::core::{Core, Route};
-use crate::expiry::Handling;
-use crate::gate::NodeEnded;
-use crate::mailbox::room::{Full, WaitingSender, Waits};
-use crate::mailbox::waiter::Outcome;
 use crate::message::MessageId;
+use crate::message::expiry::Handling;
+use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 
 /// The transaction that sends a message from outside.

@@ -11,7 +11,7 @@ use everpost_persistence::Key;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::count;
-use crate::link::{Fate, NoAnswer, Note};
+use crate::cluster::note::{Fate, NoAnswer, Note};
 use crate::message::address::Address;
 
 /// How many notes are kept of each kind that may be lost.

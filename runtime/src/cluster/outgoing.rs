@@ -15,9 +15,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::clock::Steady;
 use crate::base::count;
+use crate::base::room::{Amount, Line, Room};
 use crate::config::NodeConfig;
-use crate::expiry::Expiring;
-use crate::mailbox::room::{Amount, Line, Room, WaitingSender};
+use crate::core::expiries::Expiring;
+use crate::core::senders::WaitingSender;
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;
@@ -383,8 +384,9 @@ impl fmt::Debug for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expiry::{Expiry, Waits};
+    use crate::core::expiries::Waits;
     use crate::message::MessageId;
+    use crate::message::expiry::Expiry;
 
     /// It was kept once more with each conversation that began and ended without a word on it.
     #[test]

@@ -14,11 +14,14 @@ use super::asked::Asked;
 use super::notes::{Notes, ToTell};
 use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
-use crate::api::query::AwayQuestion;
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::{ClockSkew, Micros};
+use crate::cluster::away::AwayQuestion;
+use crate::cluster::introduced::{Contest, Introduced, Process};
+use crate::cluster::note::Note;
+use crate::cluster::seat::Seat;
+use crate::cluster::troubles::Troubles;
 use crate::config::{LinkConfig, NodeConfig};
-use crate::link::{Contest, Introduced, Note, Process, Seat, Troubles};
 use crate::message::MessageId;
 use crate::message::address::Address;
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::link::NoAnswer;
+use crate::cluster::note::NoAnswer;
 
 /// What a peer answers.
 pub(crate) type Answer = Result<Vec<u8>, NoAnswer>;

@@ -26,7 +26,7 @@ pub(crate) use self::request::{Answered, RequestsExpired};
 pub(crate) use self::send::Send;
 pub(crate) use self::state::StateChange;
 pub(crate) use self::supervision::{Supervision, SupervisionChange, TypePaused};
-pub(crate) use self::timer::{Fired, Timers};
+pub(crate) use self::timer::{Fired, Firing, Timers};
 use super::locks::Wanted;
 use super::size::Size;
 use super::transaction::{Refused, Step};

@@ -10,12 +10,12 @@ use super::effect::{Effect, Letter};
 use super::locks::{MailboxLocks, PeerLocks, Wanted};
 use super::size::{Origin, Size};
 use crate::cluster::{Outgoing, Peer};
+use crate::core::dead_letters::LettersInStep;
+use crate::core::requests::RequestsInStep;
+use crate::core::senders::{Full, WaitingSender, Waits};
 use crate::core::{Core, Release, RepliesInStep};
-use crate::dead_letters::LettersInStep;
-use crate::mailbox::room::{Full, WaitingSender, Waits};
 use crate::mailbox::{Inner, Mailbox};
 use crate::record::supervised::Paused;
-use crate::request::RequestsInStep;
 use crate::timer::TimersInStep;
 
 /// Most transactions have no more effects than these, and need no allocation for them.

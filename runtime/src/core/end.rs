@@ -6,9 +6,9 @@ use everpost_persistence::CommitError;
 use tokio::sync::oneshot;
 
 use super::Core;
-use crate::api::query;
 use crate::base::caught::caught;
-use crate::gate::NodeEnded;
+use crate::base::ended::NodeEnded;
+use crate::mailbox::question::lose;
 
 impl Core {
     /// From here on nothing is taken in, and no activation takes another message.
@@ -79,7 +79,7 @@ impl Core {
             inner.asks.dismiss();
             let questions = std::mem::take(&mut inner.questions);
             drop(inner);
-            query::lose(questions);
+            lose(questions);
         });
         self.activations.close();
         self.dismiss_senders();

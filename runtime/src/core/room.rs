@@ -1,9 +1,10 @@
 //! Room for messages from outside: in a mailbox, and in the node over all of its mailboxes.
 
 use super::Core;
+use crate::base::room::{Amount, Room};
 use crate::config::NodeConfig;
+use crate::core::senders::{Full, WaitingSender};
 use crate::mailbox::Inner;
-use crate::mailbox::room::{Amount, Full, Room, WaitingSender};
 
 impl Core {
     /// Whether a message from outside may go into this mailbox, or into the line for the node.

@@ -8,10 +8,10 @@ use everpost_transport::link::Lane;
 
 use super::Core;
 use crate::cluster::Peer;
-use crate::expiry::Handling;
 use crate::mailbox::Mailbox;
+use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
-use crate::supervise::supervision::Kind;
+use crate::message::expiry::Handling;
 
 /// Where a message goes.
 #[derive(Clone, Debug)]

@@ -6,8 +6,9 @@ use everpost_persistence::{AdmissionError, Position};
 use crate::actor::hold::{Held, HoldError};
 use crate::commit::{Acknowledged, Answered, Send, Transaction};
 use crate::core::Route;
-use crate::expiry::Handling;
+use crate::engine::deduplicate;
 use crate::message::envelope::Header;
+use crate::message::expiry::Handling;
 
 /// Acknowledges a held message; `send` goes to the same mailbox in the same commit. Returns what must be durable for that to
 /// count.
@@ -16,7 +17,7 @@ pub(crate) async fn acknowledge(held: &Held, send: Option<Bytes>) -> Result<Posi
     let body = mailbox.lock().rules.held(*position, *attempt).cloned().ok_or(HoldError::TakenBack)?;
     let (header, payload) = Header::decode(&body).expect("its handler was given what was read of it");
     // Reads the message once more, where it has an idempotency key.
-    let content = core.content(mailbox, &header, payload);
+    let content = deduplicate::content(&core, mailbox, &header, payload);
     let route = Route::Local(mailbox.clone());
     // Every reply of a message that may be held is `()`, which takes no bytes.
     let answered = Answered::of(core, mailbox, &header, content, Some(&Bytes::new()));

@@ -7,24 +7,26 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Permit, Position};
 
-use crate::actor::Order;
-use crate::actor::failure::{Failure, Verdict};
 use crate::base::clock::Steady;
+use crate::base::text::{brief, shortened};
 use crate::commit::{Added, Left, Postponed, Send, Supervision, SupervisionChange, Transaction};
+use crate::core::dead_letters::Slot;
 use crate::core::{Core, Route};
-use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, Slot};
-use crate::expiry::Handling;
-use crate::mailbox::waiter::Outcome;
-use crate::mailbox::{Failures, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::message::address::Address;
+use crate::message::delivery::Order;
+use crate::message::envelope::Header;
 use crate::message::envelope::{Origin, seal};
-use crate::telemetry;
+use crate::message::expiry::Handling;
+use crate::message::failure::{Failure, Verdict};
+use crate::message::outcome::Outcome;
+use crate::message::reason::Reason;
+use crate::record::attempts::Failures;
+use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
 
 /// How many errors of a message are kept.
 pub(crate) const ERRORS_MAX: usize = 8;
-/// How many bytes of each.
-const ERROR_BYTES_MAX: usize = 4096;
 
 /// The index from which the id of a notice derives: none that a turn's own messages reach.
 const NOTICE_INDEX: u32 = u32::MAX;
@@ -73,7 +75,7 @@ pub(crate) async fn fail(
         core.counters.failed.fetch_add(1, Ordering::Relaxed);
         let reason = if let Fate::Buried(reason, _) = &fate { Some(*reason) } else { None };
         let attempts = (&failures, core.config.attempts_max);
-        telemetry::log_failure(core, mailbox, position, &body, attempts, reason, &failure);
+        log_failure(core, mailbox, position, &body, attempts, reason, &failure);
     }
     let error = shortened(failure.to_string());
     let route = Route::Local(Arc::clone(mailbox));
@@ -258,11 +260,34 @@ pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) ->
     seal(address.as_str(), origin, &letter).ok()
 }
 
-/// An error comes from anywhere and may be of any length; its record must not.
-pub(crate) fn shortened(mut error: String) -> String {
-    if error.len() > ERROR_BYTES_MAX {
-        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
-        error.push_str(" ...");
+/// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
+/// warning when half of the attempts are spent.
+fn log_failure(
+    core: &Core,
+    mailbox: &Mailbox,
+    position: Position,
+    envelope: &[u8],
+    (failures, attempts_max): (&Failures, u32),
+    reason: Option<Reason>,
+    error: &Failure,
+) {
+    let header = Header::decode(envelope).ok().map(|(header, _)| header);
+    let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
+    let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
+    let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
+    match reason {
+        Some(reason) => {
+            if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
+                tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+            }
+        }
+        None if attempt >= attempts_max.div_ceil(2) => {
+            if let Some(times) = core.of_actors.failures.met(mailbox.id()) {
+                tracing::warn!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times, event = "handler failed", "it is tried again; half of its attempts are spent");
+            }
+        }
+        None => {
+            tracing::debug!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
+        }
     }
-    error
 }

@@ -8,14 +8,16 @@ use everpost_transport::link::FlagOutcome;
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
+use crate::cluster::flags;
 use crate::cluster::{Awaited, Inquiry, Peer};
+use crate::core::dead_letters::Whereabouts;
 use crate::core::{Core, KeptReply, Release};
-use crate::dead_letters::Whereabouts;
-use crate::expiry::EXPIRED;
-use crate::link::flags;
-use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::engine::reading;
+use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::message::expiry::EXPIRED;
+use crate::message::outcome::Outcome;
 
 /// Why a message is not owed any more.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ pub(crate) async fn recall(
     if join_waiting(core, asked, id, waiter).await?.is_none() {
         return Ok(Recalled::Waiting);
     }
-    let stored = core.read(reply_key(core, asked, id)).await?;
+    let stored = reading::read(&core, reply_key(core, asked, id)).await?;
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 
@@ -107,7 +109,7 @@ pub(crate) async fn join_waiting(
             Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
                 let mut inner = mailbox.lock();
                 if inner.rules.contains(position) {
-                    inner.asks.add(&core.gate, position, waiter);
+                    inner.asks.add(core.gate.is_over(), position, waiter);
                     core.quarantine.admit(mailbox.id(), position);
                     inner.await_message(position);
                     inner.ring(&mailbox);

@@ -7,10 +7,10 @@ use everpost_persistence::{AdmissionError, Position, ReadError, Table};
 
 use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
 use crate::core::Core;
+use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::record::supervised::{Paused, Supervised};
-use crate::supervise::supervision::Kind;
 
 /// Pauses an actor of this node. Returns what must be durable for that to count.
 pub(crate) async fn pause(

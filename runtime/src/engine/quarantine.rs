@@ -12,13 +12,15 @@ use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position};
 use tokio::sync::Notify;
 
+use crate::base::ended::NodeEnded;
 use crate::commit::{Attempts, Transaction};
 use crate::core::{Core, Route};
-use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::engine::failing::{Burial, ERRORS_MAX};
 use crate::engine::pausing::{acquit_state, suspect_state};
-use crate::gate::NodeEnded;
-use crate::mailbox::{Failures, Mailbox};
+use crate::mailbox::Mailbox;
+use crate::message::reason::Reason;
+use crate::record::attempts::Failures;
+use crate::record::dead_letter::DeadLetterRecord;
 
 /// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each start after an
 /// unclean end, for every thread that had something in hand.
@@ -183,7 +185,8 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     for mailbox in &trials.states {
         tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in hand when the process died, and is loaded alone");
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
-        let tried = core.apart(mailbox.kind.try_state(core, mailbox)).await;
+        let Some(supervisor) = mailbox.kind.supervisor() else { continue };
+        let tried = core.apart(supervisor.try_state(mailbox)).await;
         if tried.is_err_and(|error| error.is_cancelled() || core.is_stopping()) {
             // It was cut off, which is no trial.
             return Err(core.gate.ended());

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{NoAnswer, Note};
-use crate::api::query::{AwayAnswer, AwayQuestion};
 use crate::cluster::Peer;
-use crate::core::{Core, KEY_QUESTION};
+use crate::cluster::away::{AwayAnswer, AwayQuestion};
+use crate::cluster::note::NoAnswer;
+use crate::cluster::note::Note;
+use crate::core::Core;
+use crate::engine::deduplicate;
+use crate::engine::deduplicate::KEY_QUESTION;
 use crate::message::address::Address;
 
 /// What a peer says of another process of this node's name, in the form of a question: one under a name that no user's question can
@@ -40,7 +43,7 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, questi
     let Question { number, question: name, version, payload } = question;
     let Some(answer) = AwayAnswer::new(peer, number, payload.len()) else { return };
     if name == KEY_QUESTION {
-        return core.answer_key(&address, payload, answer);
+        return deduplicate::answer_key(&core, &address, payload, answer);
     }
     if name == NAMESAKE_QUESTION {
         let from = &payload[..payload.len().min(NAMESAKE_BYTES_MAX)];

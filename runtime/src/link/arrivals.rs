@@ -8,9 +8,12 @@ use everpost_transport::link::{Lane, Sequence};
 use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
-use super::arriving::{self, ArrivalError, Producer};
-use super::{Ended, Note};
+use super::arriving;
 use crate::base::alarm::Said;
+use crate::cluster::ended::ArrivalError;
+use crate::cluster::ended::Ended;
+use crate::cluster::note::Note;
+use crate::cluster::producer::Producer;
 use crate::commit::Arriving;
 use crate::core::Core;
 

@@ -1,61 +1,23 @@
 //! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one commit.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, MailboxId, StoreId};
-use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving};
+use everpost_persistence::MailboxId;
+use everpost_transport::link::{Arrival, Break, Data, Receiving};
 use rustc_hash::FxHashMap;
 
-use crate::base::clock::Timelines;
+use crate::base::room::Amount;
+use crate::cluster::ended::ArrivalError;
+use crate::cluster::producer::Producer;
 use crate::cluster::{Peer, line_of};
 use crate::commit::{Arrivals, Arriving, Transaction};
 use crate::core::{Core, Remote};
-use crate::expiry::Handling;
 use crate::mailbox::Mailbox;
-use crate::mailbox::room::Amount;
 use crate::message::address::{Address, mailbox_id};
-use crate::message::envelope::{EnvelopeError, Header, expiring};
-
-/// Why a message of a peer is not taken. It and what came after it was not stored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum ArrivalError {
-    #[error("a message cannot be read: {0}")]
-    Envelope(#[from] EnvelopeError),
-    #[error("a message for {address} came on lane {lane}, which is not its own")]
-    WrongLane { address: Address, lane: Lane },
-    #[error("a message for {address} came here, but that lives on node `{owner}`")]
-    NotOurs { address: Address, owner: Arc<str> },
-    #[error("a message for {0} came here, but its actor type is not part of this node")]
-    NotHandled(Address),
-    #[error("`{0}` is no address")]
-    NoAddress(String),
-    #[error(transparent)]
-    Break(#[from] Break),
-    #[error("the store takes nothing: {0}")]
-    Store(#[from] AdmissionError),
-}
-
-impl ArrivalError {
-    /// Whether it is the message that is not taken, and not the peer: one of a later build, or for an actor that is not here. It
-    /// stops its own lane, where whatever follows it waits; everything else of the link goes on.
-    pub(crate) const fn stops_its_lane_only(&self) -> bool {
-        matches!(self, Self::Envelope(_) | Self::NotOurs { .. } | Self::NotHandled(_))
-    }
-}
-
-/// Where the messages of a peer come from.
-#[derive(Clone, Debug)]
-pub(crate) struct Producer {
-    pub(crate) peer: Arc<Peer>,
-    pub(crate) store: StoreId,
-    /// Locked before any mailbox.
-    pub(crate) receiving: Arc<Mutex<Receiving>>,
-    /// How its timeline lies to that of this store, in this conversation.
-    pub(crate) timelines: Timelines,
-}
+use crate::message::envelope::{Header, expiring};
+use crate::message::expiry::Handling;
 
 /// Reads the headers of a message that came on a lane.
 pub(crate) fn arriving(core: &Core, from: &Producer, data: Data) -> Result<Arriving, ArrivalError> {

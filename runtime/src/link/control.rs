@@ -11,11 +11,16 @@ use everpost_transport::link::{Ack, Lane, Sequence, Ticket};
 use everpost_transport::{ControlReader, ControlWriter};
 
 use super::desk::{Desk, Request};
-use super::{Ended, Fate, NoAnswer, Note, answers, departures};
+use super::{answers, departures};
+use crate::cluster::ended::Ended;
+use crate::cluster::note::Fate;
+use crate::cluster::note::NoAnswer;
+use crate::cluster::note::Note;
+use crate::cluster::producer::Producer;
 use crate::cluster::{Peer, ToTell};
 use crate::commit::{Delivered, Transaction};
 use crate::core::Core;
-use crate::link::arriving::Producer;
+use crate::engine::reading;
 use crate::message::MessageId;
 use crate::message::address::Address;
 
@@ -74,7 +79,7 @@ async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), 
 
 /// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
 async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
-    let reply = core.read(key).await.map_err(Ended::Outbox)?;
+    let reply = reading::read(&core, key).await.map_err(Ended::Outbox)?;
     Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use everpost_transport::frame::OVERHEAD_BYTES_MAX;
 
 use super::desk::Desk;
-use super::introduction::{Introduced, refuse};
-use super::{Ended, Links, arrivals, control, departures, resumption};
+use super::introduction::refuse;
+use super::{Links, arrivals, control, departures, resumption};
+use crate::cluster::ended::Ended;
+use crate::cluster::introduced::Introduced;
 
 /// Speaks with a peer until the connection ends or has to. Never returns without a reason.
 pub(super) async fn converse(links: &Links, mut introduced: Introduced, over: impl Future<Output = Ended>) -> Ended {

@@ -10,10 +10,11 @@ use everpost_transport::frame::{encode_data, encode_volatile};
 use everpost_transport::link::{Lane, Next, Sequence};
 use tokio::time::Instant;
 
-use super::Ended;
 use crate::base::alarm::Said;
+use crate::cluster::ended::Ended;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, Release};
+use crate::engine::reading;
 
 /// How many bytes are gathered before they are handed to the connection.
 const BATCH_BYTES: usize = 256 << 10;
@@ -134,7 +135,7 @@ async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) ->
         Key::Outbox { partition, position }
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
-    let bodies = match core.read_all(keys).await {
+    let bodies = match reading::read_all(&core, keys).await {
         Ok(bodies) => bodies,
         Err(error) => return Err(Ended::Outbox(error)),
     };

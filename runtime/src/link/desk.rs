@@ -7,18 +7,21 @@ use everpost_persistence::{Key, Position};
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
-use super::{Fate, Note};
+use crate::base::ended::NodeEnded;
 use crate::cluster::Peer;
+use crate::cluster::note::Fate;
+use crate::cluster::note::Note;
 use crate::commit::{Over, Transaction};
 use crate::core::Core;
-use crate::dead_letters::{Whereabouts, outcome_of};
+use crate::core::dead_letters::Whereabouts;
 use crate::engine::inquiry::{join_waiting, reply_key};
-use crate::gate::NodeEnded;
+use crate::engine::reading;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::id_of;
+use crate::record::dead_letter::outcome_of;
 
 /// How many requests wait at most. While as many do the peer is not heard: until one look has answered all of them.
 const WAITING_MAX: usize = 65_536;
@@ -195,7 +198,7 @@ async fn leave_waiters(
             match body {
                 Some(body) => {
                     if let Some((id, reply)) = id_of(body).and_then(|id| wanted.remove_entry(&id)) {
-                        asks.add(&core.gate, position, waiter(peer, id, reply));
+                        asks.add(core.gate.is_over(), position, waiter(peer, id, reply));
                     }
                 }
                 None => beyond.push(position),
@@ -215,7 +218,7 @@ async fn leave_waiters(
                 && inner.rules.contains(*position)
                 && let Some(reply) = wanted.remove(&id)
             {
-                inner.asks.add(&core.gate, *position, waiter(peer, id, reply));
+                inner.asks.add(core.gate.is_over(), *position, waiter(peer, id, reply));
             }
         }
     }
@@ -263,5 +266,5 @@ async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Un
             is_taken
         })
     };
-    Ok(core.off_the_workers(read).await?)
+    Ok(reading::off_the_workers(&core, read).await?)
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use everpost_transport::{Backoff, Connection, DialError, HandshakeTimeout};
 use tokio::task::JoinSet;
 
-use super::introduction::{Introduced, introduce_in_time};
-use super::{Ended, Links};
+use super::Links;
+use super::introduction::introduce_in_time;
 use crate::base::caught::joined;
 use crate::cluster::Peer;
+use crate::cluster::ended::Ended;
+use crate::cluster::introduced::Introduced;
 use crate::config::LinkConfig;
 
 /// How many times as long a peer is left alone that refuses this node, or is refused, as one that does not answer.

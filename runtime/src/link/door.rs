@@ -1,19 +1,22 @@
 //! The door: who dials this node is let in if it belongs to the cluster, introduces itself and is believed.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use everpost_transport::{AcceptError, Admission, AdmissionId, CloseCode, Connection, Liveness, RejectionReason};
+use everpost_transport::{AcceptError, Admission, AdmissionId, CloseCode, Connection, RejectionReason};
 use jiff::Timestamp;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::introduction::{Introduced, introduce_in_time, refuse};
-use super::{Ended, Holder, Links, answers};
+use super::introduction::{introduce_in_time, refuse};
+use super::{Links, answers};
 use crate::base::alarm::{Alarms, Said};
 use crate::base::caught::joined;
 use crate::cluster::Peer;
+use crate::cluster::ended::Ended;
+use crate::cluster::introduced::Introduced;
+use crate::cluster::introduced::Process;
 use crate::core::Core;
 
 /// How many connections of one peer may be introducing themselves at a time.
@@ -95,20 +98,6 @@ async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, numb
         Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
     }
     number
-}
-
-/// A process of a peer's name, for others of that name.
-#[derive(Clone, Debug)]
-pub(crate) struct Process {
-    pub(crate) from: SocketAddr,
-    pub(crate) liveness: Liveness,
-}
-
-/// A newcomer finds another process in its place.
-#[derive(Debug)]
-pub(crate) struct Contest {
-    pub(crate) newcomer: Introduced,
-    pub(crate) holder: Holder<Process>,
 }
 
 /// Gives the conversation to a newcomer, unless another process of its name has it with another store, and is there.

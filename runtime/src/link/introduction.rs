@@ -1,6 +1,7 @@
 //! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing, so it may run beside
 //! a conversation that goes on until the newcomer has proved itself.
 
+use crate::cluster::introduced::Introduced;
 use crate::commit::{Record, Transaction};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -15,34 +16,14 @@ use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Streams};
 use rustc_hash::FxHashSet;
 
-use super::{Ended, Holder, Links, Process};
+use super::Links;
 use crate::base::clock::{ClockSkew, Micros, Steady, Timelines};
+use crate::base::ended::NodeEnded;
+use crate::cluster::ended::ArrivalError;
+use crate::cluster::ended::Ended;
+use crate::cluster::producer::Producer;
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::Core;
-use crate::gate::NodeEnded;
-use crate::link::arriving::{ArrivalError, Producer};
-
-/// A connection whose peer has said who it is, and was believed.
-#[derive(Debug)]
-pub(crate) struct Introduced {
-    pub(super) connection: Connection,
-    pub(super) streams: Streams,
-    /// Frames that came with the introduction.
-    pub(super) frames: VecDeque<Frame>,
-    pub(super) producer: Producer,
-    /// The lines that both sides place alike.
-    pub(super) lines: FxHashSet<u64>,
-    /// What the peer said.
-    pub(super) hello: Hello,
-}
-
-impl Introduced {
-    /// This process, if it gets the conversation.
-    pub(crate) fn holder(&self, now: Micros) -> Holder<Process> {
-        let process = Process { from: self.connection.remote(), liveness: self.connection.liveness() };
-        Holder { store: self.producer.store, since: now, process }
-    }
-}
 
 /// One is needed; more when packets are lost.
 const ROUND_TRIPS: u32 = 4;

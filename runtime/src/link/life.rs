@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use everpost_transport::{CloseCode, Closed};
 
+use super::Links;
 use super::conversation::converse;
 use super::dialing::Dialing;
-use super::introduction::Introduced;
-use super::{Ended, Links};
+use crate::base::ended::NodeEnded;
 use crate::cluster::Peer;
-use crate::gate::NodeEnded;
+use crate::cluster::ended::Ended;
+use crate::cluster::introduced::Introduced;
 
 /// After how long a peer that should have dialed is said to be away, and looked for again.
 const AWAY_AFTER: Duration = Duration::from_secs(10);

@@ -10,14 +10,17 @@ use everpost_transport::hello::{Hello, KnownStore, Resume, Run};
 use everpost_transport::link::{FlagOutcome, Lane, Sequence, Terms, Ticket};
 use rustc_hash::FxHashMap;
 
-use super::Ended;
-use super::introduction::{Introduced, next_frame};
+use super::introduction::next_frame;
+use crate::base::ended::NodeEnded;
+use crate::cluster::ended::Ended;
+use crate::cluster::introduced::Introduced;
+use crate::cluster::producer::Producer;
 use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance};
 use crate::commit::{Delivered, Record, Transaction};
 use crate::core::Core;
-use crate::expiry::{Expiring, expire_in_outbox, look_again};
-use crate::gate::NodeEnded;
-use crate::link::arriving::Producer;
+use crate::core::expiries::Expiring;
+use crate::engine::expiry::look_again;
+use crate::engine::outbox_expiry::expire_in_outbox;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {

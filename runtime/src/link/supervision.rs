@@ -9,9 +9,9 @@ use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEve
 use tokio::task::JoinHandle;
 
 use super::{Links, door, life};
+use crate::base::text::brief;
 use crate::cluster::Peer;
 use crate::supervise::supervision::ended;
-use crate::telemetry::brief;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
 const RESTART_AFTER: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use everpost_persistence::{MailboxId, Position};
 use rustc_hash::FxBuildHasher;
 
 use crate::mailbox::Mailbox;
+use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
-use crate::supervise::supervision::Kind;
 
 /// Enough that two threads seldom meet.
 const SHARDS: usize = 64;
@@ -80,6 +80,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 mod tests {
     use super::*;
     use crate::actor::{Actor, Handlers};
+    use crate::supervise::supervision::kind_of;
 
     struct Any;
 
@@ -92,7 +93,7 @@ mod tests {
     /// A batch that had looked an address up before and after its mailbox left memory locked one for the other.
     #[test]
     fn a_mailbox_that_anybody_refers_to_does_not_leave() {
-        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
         let referred = directory.mailbox(&address, &kind);
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_mailbox_with_something_in_it_does_not_leave() {
-        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
         directory.mailbox(&address, &kind).lock().last_submitted = Position(7);

@@ -7,7 +7,7 @@ use everpost_persistence::Position;
 
 use super::Inner;
 use crate::message::envelope::request_of;
-use crate::request::RequestId;
+use crate::message::request::RequestId;
 
 /// What is known of each key under which a message waits.
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 
 mod apart;
 mod aside;
-mod failures;
 mod level;
 mod queue;
 
@@ -12,11 +11,11 @@ use std::collections::BTreeMap;
 use everpost_persistence::Position;
 
 use self::apart::{Apart, Held};
-pub(crate) use self::failures::Failures;
 use self::level::{Level, Prospect, Sight};
 pub(crate) use self::queue::Queue;
 use crate::base::clock::Steady;
 use crate::message::priority::Priority;
+use crate::record::attempts::Failures;
 
 /// How many messages of one priority of one mailbox keep their bodies in memory, at most.
 pub(crate) const WINDOW_MESSAGES: usize = 65_536;

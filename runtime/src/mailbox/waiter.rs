@@ -4,31 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use everpost_persistence::Position;
 use tokio::sync::oneshot;
 
 use crate::cluster::Peer;
-use crate::gate::Gate;
-use crate::link::{Fate, Note};
+use crate::cluster::note::Note;
 use crate::message::MessageId;
-
-/// What became of a message, for whoever waits.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// Its turn has committed, with this reply.
-    Replied(Bytes),
-    /// Its turn has committed; its reply was not wanted, or is gone.
-    Handled,
-    /// It was given up on.
-    GivenUp(String),
-    /// It was given up on, because another message was sent under its idempotency key.
-    KeyReused,
-    /// It lies in the outbox of this node, and its receiver does not take it now.
-    Undeliverable(String),
-    /// It has expired, and was dropped.
-    Expired,
-}
+use crate::message::outcome::Outcome;
 
 /// Waits for the outcome of one message.
 pub(crate) enum Waiter {
@@ -82,9 +64,9 @@ impl Waiter {
 pub(crate) struct Waiters(HashMap<Position, Waiter>);
 
 impl Waiters {
-    /// Adds who waits for the message at `position`. At the end of the node it is dropped instead, which tells it.
-    pub(crate) fn add<E>(&mut self, gate: &Gate<E>, position: Position, waiter: Waiter) {
-        if !gate.is_over() {
+    /// Adds who waits for the message at `position`. When the node is over it is dropped instead, which tells it.
+    pub(crate) fn add(&mut self, is_over: bool, position: Position, waiter: Waiter) {
+        if !is_over {
             self.0.insert(position, waiter);
         }
     }
@@ -100,31 +82,6 @@ impl Waiters {
     /// Whoever waits is told that it will not be.
     pub(crate) fn dismiss(&mut self) {
         self.0.clear();
-    }
-}
-
-impl From<Outcome> for Fate {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Replied(reply) => Self::Handled(Some(reply.into())),
-            Outcome::Handled => Self::Handled(None),
-            Outcome::GivenUp(reason) => Self::GivenUp(reason),
-            Outcome::KeyReused => Self::KeyReused,
-            Outcome::Undeliverable(_) => unreachable!("what lies in an outbox is waited for on its own node only"),
-            Outcome::Expired => Self::Expired,
-        }
-    }
-}
-
-impl From<Fate> for Outcome {
-    fn from(fate: Fate) -> Self {
-        match fate {
-            Fate::Handled(Some(reply)) => Self::Replied(reply.into()),
-            Fate::Handled(None) => Self::Handled,
-            Fate::GivenUp(reason) => Self::GivenUp(reason),
-            Fate::KeyReused => Self::KeyReused,
-            Fate::Expired => Self::Expired,
-        }
     }
 }
 

@@ -2,14 +2,12 @@
 //! stale over a restart or a move. This file must stay free of anything that lives in one process only.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use everpost_persistence::{MailboxId, Partition};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::actor::Actor;
 use crate::message::refusal::Refusal;
 
 /// The longest address in bytes, type, slash and key together. A send to a longer one is refused.
@@ -122,43 +120,6 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({})", self.text)
-    }
-}
-
-/// An [`Address`] that knows the actor type in Rust's types too, so that sending it a message that its actor does not
-/// handle does not compile. Made by [`Actor::at`].
-pub struct AddressOf<A> {
-    address: Address,
-    actor: PhantomData<fn() -> A>,
-}
-
-impl<A: Actor> AddressOf<A> {
-    pub(crate) fn new(key: &str) -> Self {
-        Self { address: Address::new(A::TYPE, key), actor: PhantomData }
-    }
-
-    /// The address without its Rust type.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-}
-
-impl<A> Clone for AddressOf<A> {
-    fn clone(&self) -> Self {
-        Self { address: self.address.clone(), actor: PhantomData }
-    }
-}
-
-impl<A> fmt::Debug for AddressOf<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.address, f)
-    }
-}
-
-impl<A> fmt::Display for AddressOf<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.address, f)
     }
 }
 

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::{Micros, Steady};
-use crate::expiry::{Expires, Expiry};
 use crate::message::encode::encode_exactly;
+use crate::message::expiry::{Expires, Expiry};
 use crate::message::priority::Priority;
+use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
-use crate::request::RequestId;
 
 /// The version of the header's layout; a reader refuses any other.
 const ENVELOPE_VERSION: u8 = 1;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use everpost_persistence::AdmissionError;
 
-use crate::gate::NodeEnded;
+use crate::base::ended::NodeEnded;
 use crate::message::MessageId;
-use crate::questions::Difference;
+use crate::message::question::Difference;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
 #[derive(thiserror::Error)]

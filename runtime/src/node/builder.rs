@@ -24,26 +24,29 @@ use self::opening::once_free;
 use super::recover::{self, Recovered};
 use super::stop::Lifeline;
 use super::{Node, Tasks, clocks, retention, sweep, watch};
-use crate::activations;
 use crate::actor::constants::{Unusable, unusable};
 use crate::actor::{Actor, Handlers};
 use crate::base::caught::{caught, joined};
+use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
+use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
+use crate::core::activations;
+use crate::core::gate::Gate;
+use crate::core::wheel;
 use crate::core::{Core, OpenedStore};
+use crate::engine::expiry::expire_messages;
 use crate::engine::quarantine::{self, Trials};
-use crate::expiry::expire_messages;
-use crate::gate::{Gate, NodeEnded};
-use crate::hand::Hands;
+use crate::engine::timers::fire_timers;
 use crate::link::{self, LinkOrder, Links};
+use crate::mailbox::kind::Kind;
 use crate::node::node_file::NodeFile;
 use crate::node::upgrade::UpgradeReport;
 use crate::node::watchdog::Watchdog;
-use crate::supervise::supervision::{Kind, supervise};
-use crate::timer::fire_timers;
-use crate::wheel;
+use crate::supervise::supervision::kind_of;
+use crate::supervise::supervision::supervise;
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
 #[must_use = "a builder does nothing until it is started"]
@@ -80,7 +83,7 @@ impl NodeBuilder {
     /// Adds an actor type. The value is shared by all of its activations.
     pub fn actor<A: Actor>(mut self, actor: A) -> Self {
         let handlers = Arc::new(Handlers::<A>::of_actor());
-        let kind = Arc::new(Kind::new(&handlers));
+        let kind = Arc::new(kind_of(&handlers));
         let supervise = Box::new(move |core, kind: Arc<Kind>| -> Supervising {
             Box::pin(async move { supervise(core, &kind, Arc::new(actor), handlers).await })
         });

@@ -5,6 +5,7 @@ mod questions;
 mod stranded;
 mod unhandled;
 
+use crate::engine::deduplicate;
 use crate::engine::pausing::recover_supervision;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -14,15 +15,16 @@ use std::sync::atomic::Ordering;
 use everpost_persistence::{Key, MailboxId, Mark, Partition, Position, ReadError, Table};
 
 pub(super) use self::unhandled::UnhandledMessages;
-use crate::actor::state::address_of;
 use crate::core::Core;
 use crate::engine::quarantine::{Suspect, SuspectState, Suspects};
-use crate::mailbox::{Failures, Mailbox, Queue};
+use crate::engine::timer_recovery;
+use crate::mailbox::{Mailbox, Queue};
 use crate::message::address::{Address, partition_of};
 use crate::message::envelope::Header;
+use crate::message::unhandled::Unhandled;
 use crate::node::StartError;
-use crate::timer;
-use crate::unhandled::Unhandled;
+use crate::record::attempts::Failures;
+use crate::record::state::address_of;
 
 /// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox would look for
 /// it elsewhere, and its place in the order of that mailbox is unknown.
@@ -41,11 +43,11 @@ pub(super) struct Recovered {
 pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
-    core.recover_requests()?;
+    deduplicate::recover_requests(&core)?;
     let kept = questions::recover(core)?;
     core.shelf.recover(&core.store)?;
     recover_supervision(core)?;
-    timer::recover(core)?;
+    timer_recovery::recover(core)?;
     let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
     let unhandled = unhandled.check(core)?;
     // Only now: a start that is refused changes nothing.

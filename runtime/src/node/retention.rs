@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Core;
+use crate::engine::{deduplicate, letter_retention};
 
 /// How often. By so much what is over is kept longer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -13,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn retain(core: Arc<Core>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        core.expire_requests().await;
-        core.drop_letters().await;
+        deduplicate::expire_requests(&core).await;
+        letter_retention::drop_letters(&core).await;
     }
 }

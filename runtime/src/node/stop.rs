@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::{Node, Tasks, clocks};
 use crate::base::clock::Deadline;
+use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside;
-use crate::gate::NodeEnded;
 use crate::link::LinkOrder;
-use crate::supervise::supervision::Order;
+use crate::mailbox::kind::Supervises;
 
 /// How long an activation that was told to end at its next await may take to get there.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,12 +123,12 @@ impl Node {
         core.stop_intake();
         core.questions.close();
         core.dismiss_senders();
-        core.kinds.values().for_each(|kind| kind.order(Order::Stop));
+        core.kinds.values().filter_map(|kind| kind.supervisor()).for_each(Supervises::stop);
         let supervisors = self.tasks.take_supervisors();
         let late = join(supervisors, core.config.stop_timeout).await;
         let cut_off = late.len();
         if cut_off > 0 {
-            core.kinds.values().for_each(|kind| kind.kill());
+            core.kinds.values().filter_map(|kind| kind.supervisor()).for_each(Supervises::kill_all);
             join(late, KILL_TIMEOUT).await;
         }
         self.stop_links().await;

@@ -1,7 +1,8 @@
 //! The timers of a node, from outside.
 
 use super::Node;
-use crate::timer::{CancelError, TimerRef, Timers};
+use crate::api::timer_list::TimerRef;
+use crate::api::timers::{CancelError, Timers};
 
 impl Node {
     /// The timers that this node keeps: to list, look at, trigger and cancel them.

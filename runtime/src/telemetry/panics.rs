@@ -4,8 +4,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-use super::brief;
 use crate::base::recurring::Recurring;
+use crate::base::text::brief;
 
 /// Panics that were met, by where they come from: a peer may be able to set off one again and again.
 static PANICS: Recurring<String> = Recurring::new();

@@ -23,25 +23,25 @@ const MOMENT_BYTES_MAX: usize = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct NewTimer {
     pub(crate) timer: TimerId,
-    pub(super) record: TimerRecord,
+    pub(crate) record: TimerRecord,
     envelope: Bytes,
-    pub(super) encoded: Bytes,
+    pub(crate) encoded: Bytes,
     /// Of one that is not unique.
-    pub(super) digests: Option<Digests>,
+    pub(crate) digests: Option<Digests>,
 }
 
 impl NewTimer {
-    pub(super) fn new(timer: TimerId, record: TimerRecord, envelope: Bytes, digests: Option<Digests>) -> Self {
+    pub(crate) fn new(timer: TimerId, record: TimerRecord, envelope: Bytes, digests: Option<Digests>) -> Self {
         let encoded = record.encode(&envelope);
         Self { timer, record, envelope, encoded, digests }
     }
 
-    pub(super) fn due(&self) -> Due {
+    pub(crate) fn due(&self) -> Due {
         self.record.plan.due(self.record.due)
     }
 
     /// The same timer, due then.
-    pub(super) fn is_due_at(&mut self, due: u64) {
+    pub(crate) fn is_due_at(&mut self, due: u64) {
         self.record.due = due;
         self.encoded = self.record.encode(&self.envelope);
     }
@@ -55,8 +55,8 @@ impl NewTimer {
 /// The changes of one submission.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimerChanges {
-    pub(super) set: Vec<NewTimer>,
-    pub(super) cancelled: Vec<TimerId>,
+    pub(crate) set: Vec<NewTimer>,
+    pub(crate) cancelled: Vec<TimerId>,
 }
 
 impl TimerChanges {
@@ -147,7 +147,7 @@ impl Core {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use everpost_persistence::Partition;
 
     use super::*;

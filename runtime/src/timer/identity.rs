@@ -22,15 +22,15 @@ pub(crate) enum KnownBy<'a> {
 /// What a timer does, in short: two with the same digests do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digests {
-    pub(super) plan: u128,
+    pub(crate) plan: u128,
     /// Of the message and where it goes.
-    pub(super) message: u128,
+    pub(crate) message: u128,
 }
 
 impl Digests {
     /// Of a timer that sends `message` to this address by this plan. Messages are compared as values: maps in any order are the
     /// same.
-    pub(super) fn of<M: Message>(plan: &Plan, destination: &str, message: &M) -> Result<Self, Refusal> {
+    pub(crate) fn of<M: Message>(plan: &Plan, destination: &str, message: &M) -> Result<Self, Refusal> {
         let value = match Identity::of_all(message) {
             Some(identity) => identity.to_vec(),
             None => postcard::to_allocvec(message).map_err(Refusal::Encode)?,
@@ -44,12 +44,12 @@ impl Digests {
     }
 
     /// Of a timer whose record keeps the digest of its message.
-    pub(super) fn read(plan: &Plan, message: u128) -> Self {
+    pub(crate) fn read(plan: &Plan, message: u128) -> Self {
         Self { plan: digest_of(plan), message }
     }
 
     /// The id of the one timer that does this.
-    pub(super) fn id(self) -> MessageId {
+    pub(crate) fn id(self) -> MessageId {
         let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 timer of a plan and a message");
         hasher.update(&self.plan.to_be_bytes());
         hasher.update(&self.message.to_be_bytes());
@@ -62,14 +62,14 @@ fn digest_of(plan: &Plan) -> u128 {
 }
 
 /// The id of the timer of this name.
-pub(super) fn id_of_name(name: &str) -> MessageId {
+pub(crate) fn id_of_name(name: &str) -> MessageId {
     let mut hasher = blake3::Hasher::new_derive_key("everpost 2026 timer of a name");
     hasher.update(name.as_bytes());
     MessageId(first_half(&hasher.finalize()))
 }
 
 /// Whether a timer may have this name.
-pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > TIMER_NAME_BYTES_MAX || name.contains(char::is_control) {
         return Err(Refusal::TimerName { bytes: name.len() });
     }

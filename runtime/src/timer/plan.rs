@@ -16,7 +16,7 @@ use crate::base::clock::{Micros, Now, Steady};
 
 /// A wall clock that is put back by no more than this sends nothing again: its ticks wait until it has come as far as before.
 /// One that is put back further is set right, and its timers go on from the present.
-pub(super) const PUT_BACK_MAX: Duration = Duration::from_secs(3 * 60 * 60);
+pub(crate) const PUT_BACK_MAX: Duration = Duration::from_secs(3 * 60 * 60);
 /// Unless a plan says otherwise: how old a missed tick may be, and how many of them are sent.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 const CATCH_UP_MAX: u64 = 1_000;
@@ -166,7 +166,7 @@ impl Plan {
     }
 }
 
-pub(super) fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -9,21 +9,25 @@ use tokio::sync::oneshot;
 
 use super::Turn;
 use crate::actor::Receives;
-use crate::actor::failure::Failure;
+use crate::actor::address_of::AddressOf;
 use crate::api::ask::outcome;
 use crate::cluster::{Inquiry, decode_cursor};
 use crate::commit::{Record, Send, Transaction};
+use crate::core::questions::{Asking, Older};
 use crate::core::{Core, Remote, Route};
 use crate::engine::inquiry::{Recalled, inquire, recall, reply_key};
-use crate::expiry::Handling;
+use crate::engine::reading;
 use crate::mailbox::Mailbox;
-use crate::mailbox::waiter::{Outcome, Waiter};
-use crate::message::address::{Address, AddressOf};
+use crate::mailbox::waiter::Waiter;
+use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin};
+use crate::message::expiry::Handling;
+use crate::message::failure::Failure;
 use crate::message::identity::{Identity, bytes_of};
+use crate::message::outcome::Outcome;
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
-use crate::questions::{Asked, Asking, Difference, Older};
+use crate::record::asked::Asked;
 
 impl Turn<'_> {
     /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
@@ -75,7 +79,7 @@ impl Turn<'_> {
         let before = self.mailbox.asking.is_any().then(|| self.core.asked.find(asked.turn, place)).flatten();
         let before = before.filter(|before| !before.is_given_up);
         if let Some(before) = before.as_ref().filter(|before| before.differs(&asked)) {
-            let differs = AskError::Differs(Box::new(Difference::between(before, &asked)));
+            let differs = AskError::Differs(Box::new(before.difference_to(&asked)));
             self.staged.refuse(|| Failure::retry(&differs));
             return Err(differs);
         }
@@ -227,7 +231,7 @@ impl TurnAsk<'_> {
             }
             Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
                 let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
-                let cursor = self.core.read(key).await.map_err(|_| AskError::Stopped)?;
+                let cursor = reading::read(&self.core, key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
                 Ok(position.map(|position| Older { id, to, key, away: Some((remote, position)) }))
@@ -348,7 +352,7 @@ mod tests {
         node.stop().await.unwrap();
     }
 
-    fn kind(node: &Node) -> &Arc<crate::supervise::supervision::Kind> {
+    fn kind(node: &Node) -> &Arc<crate::mailbox::kind::Kind> {
         &node.core.kinds[Bank::TYPE]
     }
 }

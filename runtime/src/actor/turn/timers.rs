@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::Turn;
 use crate::actor::Receives;
-use crate::actor::failure::Failure;
+use crate::actor::address_of::AddressOf;
+use crate::api::timer_list::TimerRef;
 use crate::base::clock::Micros;
-use crate::message::address::AddressOf;
+use crate::message::failure::Failure;
 use crate::message::{Message, MessageId};
-use crate::timer::{KnownBy, Schedule, TimerId, TimerRef};
+use crate::timer::{KnownBy, Schedule, TimerId};
 
 impl Turn<'_> {
     /// Sends `message` to `to` when `delay` has passed. Short for `schedule(to, message, Schedule::after(delay))`.

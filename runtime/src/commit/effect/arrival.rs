@@ -9,16 +9,16 @@ use everpost_transport::link::{Lane, Receiving, Sequence, Ticket};
 use super::Phases;
 use super::question::waits;
 use super::send::place;
+use crate::cluster::flags;
 use crate::cluster::{CURSOR_BYTES_MAX, Peer, encode_cursor};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::Step;
 use crate::core::Release;
-use crate::expiry::Handling;
-use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
+use crate::message::expiry::Handling;
 
 /// A message that another node has sent, and what its headers say.
 #[derive(Debug)]
@@ -118,10 +118,10 @@ fn has_arrived<'a>(
     let core = step.core;
     if flags & flags::TELL != 0 {
         let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
-        step.mailbox(mailbox).asks.add(&core.gate, position, waiter);
+        step.mailbox(mailbox).asks.add(core.gate.is_over(), position, waiter);
     } else if flags & flags::CONTRADICTION != 0 {
         let waiter = Waiter::Contradicted { peer: Arc::clone(peer), id };
-        step.mailbox(mailbox).asks.add(&core.gate, position, waiter);
+        step.mailbox(mailbox).asks.add(core.gate.is_over(), position, waiter);
     }
     if keep_reply {
         step.mailbox(mailbox).await_message(position);

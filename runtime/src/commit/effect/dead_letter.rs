@@ -10,8 +10,8 @@ use super::question::{Outlived, of_letters};
 use crate::base::clock::Steady;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
+use crate::core::dead_letters::{Slot, known_of};
 use crate::core::{Core, Route};
-use crate::dead_letters::{Slot, known_of};
 use crate::message::MessageId;
 use crate::message::address::Address;
 

@@ -13,12 +13,14 @@ use crate::base::count;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
+use crate::core::expiries::Expiring;
 use crate::core::{Core, KeptReply, Release};
-use crate::expiry::{Expiring, look_again};
-use crate::mailbox::waiter::Outcome;
-use crate::mailbox::{Failures, Inner, Mailbox};
+use crate::engine::expiry::look_again;
+use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::envelope::Header;
+use crate::message::outcome::Outcome;
+use crate::record::attempts::Failures;
 use crate::telemetry::Committed;
 
 /// The message in hand was handled.

@@ -14,8 +14,10 @@ use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
 use crate::core::Release;
-use crate::expiry::{Expiring, not_sent, outbox_key};
-use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::core::expiries::Expiring;
+use crate::engine::outbox_expiry::{not_sent, outbox_key};
+use crate::mailbox::waiter::Waiter;
+use crate::message::outcome::Outcome;
 
 /// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory holds, which
 /// the caller has locked: the outbox neither holds what is noted as acknowledged, nor lacks what is not.

@@ -8,12 +8,13 @@ use everpost_persistence::{Key, MailboxId, Position, Stage};
 use super::Phases;
 use crate::cluster::Peer;
 use crate::commit::transaction::Step;
+use crate::core::questions::{Asking, Older};
 use crate::core::{Core, Release};
 use crate::engine::inquiry::reply_key;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::{Address, partition_of};
-use crate::questions::{Asked, Asking, Older};
+use crate::record::asked::Asked;
 
 /// What is to go. Usually nothing.
 #[derive(Debug, Default)]

@@ -11,7 +11,8 @@ use crate::core::{Core, KeptReply, Release};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::envelope::Header;
-use crate::request::{Answered as Answer, Content, RequestKey};
+use crate::message::request::RequestKey;
+use crate::record::answered::{Answered as Answer, Content};
 
 /// What came of a message is kept.
 pub(crate) struct Answered {

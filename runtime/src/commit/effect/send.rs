@@ -9,20 +9,22 @@ use tokio::sync::oneshot;
 
 use super::Phases;
 use super::question::Question;
-use crate::actor::Delivery;
+use crate::cluster::flags;
 use crate::cluster::{Awaited, Departure, OutboxFull};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
+use crate::core::questions::Asking;
+use crate::core::senders::{Full, WaitingSender};
 use crate::core::{Core, Release, Remote, Route};
-use crate::expiry::Handling;
-use crate::link::flags;
-use crate::mailbox::room::{Full, WaitingSender};
-use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::engine::outbox_expiry;
+use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Mailbox, Queue};
 use crate::message::MessageId;
+use crate::message::delivery::Delivery;
 use crate::message::envelope::request_of;
-use crate::questions::Asking;
+use crate::message::expiry::Handling;
+use crate::message::outcome::Outcome;
 
 /// One message. From outside it may be refused for want of room; from a turn or the node itself it never is, or two actors
 /// that send to each other's full mailbox would wait for ever.
@@ -97,8 +99,8 @@ impl<'a> Phases<'a> for Send<'a> {
         match route {
             Route::Local(mailbox) => {
                 if let Some((_, told)) = told {
-                    let gate = &step.core.gate;
-                    step.mailbox(mailbox).asks.add(gate, position, Waiter::Here { told, reply: true });
+                    let is_over = step.core.gate.is_over();
+                    step.mailbox(mailbox).asks.add(is_over, position, Waiter::Here { told, reply: true });
                 }
                 if let Some(question) = question {
                     question.waits_in(step, mailbox, position);
@@ -189,7 +191,7 @@ fn depart<'a>(
     let Remote { peer, lane, .. } = remote;
     let (core, outgoing) = (step.core, step.outgoing(peer));
     if let Some(expires) = handling.expires {
-        core.expires_outward(outgoing, peer, *lane, position, expires, &envelope);
+        outbox_expiry::expires_outward(&core, outgoing, peer, *lane, position, expires, &envelope);
     }
     outgoing.push(Departure { lane: *lane, position, flags, envelope });
     ring_departures(step, peer, position);

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Partition, Stage};
 
 use super::Phases;
+use crate::base::text::brief;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
 use crate::core::Core;
+use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox, Presence};
 use crate::message::address::mailbox_id;
 use crate::record::supervised::{PauseReason, Paused, Supervised};
-use crate::supervise::supervision::Kind;
-use crate::telemetry::brief;
 
 /// About what a record of supervision takes beside what is new in it.
 const RECORD_BYTES: usize = 1024;

@@ -7,8 +7,9 @@ use super::send::{deliver, lock};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::Route;
-use crate::timer::{Firing, TimerChanges};
+use crate::core::{Route, Routed};
+use crate::timer::TimerChanges;
+use crate::timer::tick::Tick;
 
 /// Timers are set and cancelled.
 pub(crate) struct Timers {
@@ -54,6 +55,21 @@ impl<'a> Phases<'a> for Timers {
     }
 }
 
+/// A timer that is due, and what it does.
+#[derive(Debug)]
+pub(crate) struct Firing {
+    pub(crate) tick: Tick,
+    pub(crate) sends: Vec<Routed>,
+    /// How many ticks are left out that were to be sent, however late.
+    pub(crate) left_out: u64,
+}
+
+impl Firing {
+    pub(crate) fn bytes(&self) -> usize {
+        self.tick.bytes() + self.sends.iter().map(|send| send.envelope.len()).sum::<usize>()
+    }
+}
+
 /// Timers have fired: their messages leave, and they are put back or deleted. Those that were cancelled or set anew
 /// meanwhile do nothing. What room there is was looked at before; these may go beyond it by what one step sends.
 pub(crate) struct Fired<'a> {
@@ -75,7 +91,7 @@ impl<'a> Phases<'a> for Fired<'a> {
             size.bytes = size.bytes.saturating_add(firing.bytes());
             firing.sends.iter().for_each(|send| size.leave(send.envelope.len()));
             // A timer that goes on takes the place of itself; one that is gone made room for its last message.
-            if let Some(send) = firing.sends.last().filter(|_| firing.is_last()) {
+            if let Some(send) = firing.sends.last().filter(|_| firing.tick.is_last()) {
                 size.remove(send.envelope.len());
             }
         }
@@ -86,7 +102,7 @@ impl<'a> Phases<'a> for Fired<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        self.fired.extend(self.firings.iter().filter(|firing| step.timers.are_unchanged(firing)));
+        self.fired.extend(self.firings.iter().filter(|firing| step.timers.is_unchanged(&firing.tick)));
         if self.fired.is_empty() { Err(Refused::Gone) } else { Ok(()) }
     }
 
@@ -96,13 +112,13 @@ impl<'a> Phases<'a> for Fired<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        self.fired.iter().for_each(|firing| firing.stage(stage));
+        self.fired.iter().for_each(|firing| firing.tick.stage(stage));
         let sends = self.fired.iter().flat_map(|firing| &firing.sends);
         self.positions = sends.map(|send| send.route.stage(stage, send.envelope.clone())).collect();
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        step.timers.fired(self.fired.iter().copied(), step.ticket);
+        step.timers.fired(self.fired.iter().map(|firing| &firing.tick), step.ticket);
         let sends = self.fired.into_iter().flat_map(|firing| &firing.sends);
         for (send, position) in sends.zip(self.positions) {
             deliver(step, &send.route, position, send.handling, send.envelope.clone());

@@ -10,17 +10,17 @@ use everpost_persistence::{Inspection, Key, ReadError, Table};
 use rustc_hash::FxHashMap;
 
 use self::trail::Trail;
-use crate::actor::state::StoredState;
 use crate::base::caught::caught;
 use crate::cluster::Cluster;
-use crate::dead_letters;
+use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
-use crate::message::schema::Schema;
+use crate::message::unhandled::Unhandled;
 use crate::node::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
-use crate::supervise::supervision::Kind;
+use crate::record::dead_letter;
+use crate::record::schema::Schema;
+use crate::record::state::StoredState;
 use crate::timer;
-use crate::unhandled::Unhandled;
 
 /// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day. Blocks. Messages on their way to other
 /// nodes, and those that timers will send there, are theirs to read.
@@ -34,7 +34,7 @@ pub(super) fn check(
     let mut check = Check { store, kinds, cluster, trail, report: UpgradeReport::default() };
     check.messages(Stored::Waiting, Table::Inbox, |envelope| Some(envelope))?;
     check.states()?;
-    check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letters::envelope_of)?;
+    check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letter::envelope_of)?;
     check.messages(Stored::Timer, Table::Timers, timer::envelope_of)?;
     check.trail.end();
     Ok(check.report)

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use everpost_persistence::{AdmissionError, OpenError, ReadError};
 use everpost_transport::{BindError, IdentityError};
 
+use crate::base::ended::NodeEnded;
 use crate::config::ConfigError;
-use crate::gate::NodeEnded;
-use crate::unhandled::{self, Unhandled};
+use crate::message::unhandled::{self, Unhandled};
 
 /// Why a node did not start. Nothing runs, and nothing in the store was lost.
 #[derive(thiserror::Error)]

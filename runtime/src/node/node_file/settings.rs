@@ -11,8 +11,8 @@ use super::reader::{Reader, Section};
 use super::tree::Item;
 use super::values::{Wrong, list, text};
 use super::{ActorFile, LogFile, NodeFile, PeerFile};
+use crate::config::when_full::WhenFull;
 use crate::config::{IdentityFiles, LinkConfig, NodeConfig};
-use crate::dead_letters::WhenFull;
 use crate::telemetry::LogFormat;
 
 /// Reads the whole file; `None` only if there is a fault. `folder` is what paths are relative to.

@@ -10,6 +10,7 @@ use everpost_transport::link::Lane;
 use super::ELSEWHERE;
 use crate::cluster::{Apart, decode_acquaintance, decode_cursor, decode_runs};
 use crate::core::{Core, Remote};
+use crate::engine::outbox_expiry;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
 
@@ -123,7 +124,7 @@ fn owed(core: &Core) -> Result<(), ReadError> {
                     let mut outgoing = peer.outgoing();
                     outgoing.recovered(lane, *position, envelope.len(), may_have_arrived);
                     if let Some(expires) = Header::decode(envelope).ok().and_then(|(header, _)| header.expires()) {
-                        core.expires_outward(&mut outgoing, &peer, lane, *position, expires, envelope);
+                        outbox_expiry::expires_outward(&core, &mut outgoing, &peer, lane, *position, expires, envelope);
                     }
                 }
                 None => {

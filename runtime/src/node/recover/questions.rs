@@ -8,10 +8,10 @@ use everpost_persistence::{Key, MailboxId, ReadError, Table};
 
 use crate::core::Core;
 use crate::core::KeptReply;
-use crate::dead_letters::DeadLetter;
 use crate::message::MessageId;
 use crate::message::envelope::Header;
-use crate::questions::Asked;
+use crate::record::asked::Asked;
+use crate::record::dead_letter::DeadLetter;
 
 /// The replies that the store keeps for turns.
 #[derive(Debug, Default)]

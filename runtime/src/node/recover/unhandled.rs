@@ -3,6 +3,7 @@
 
 use crate::commit::{Added, Record, Transaction};
 use crate::engine::failing::{ERRORS_MAX, reserve_with_texts};
+use crate::engine::reading;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use everpost_persistence::{Key, Partition, Position};
 use tokio::time::timeout;
 
 use crate::core::Core;
-use crate::dead_letters::{DeadLetterRecord, Reason};
-use crate::mailbox::Failures;
+use crate::message::reason::Reason;
+use crate::message::unhandled::Unhandled;
 use crate::node::StartError;
-use crate::unhandled::Unhandled;
+use crate::record::attempts::Failures;
+use crate::record::dead_letter::DeadLetterRecord;
 
 /// How long a store without room is waited for: nothing runs yet that could make some but the checkpointer.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,7 +89,7 @@ impl UnhandledMessages {
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, kind } = found;
     let key = Key::Inbox { partition: *partition, position: *position };
-    let envelope = core.read(key).await?;
+    let envelope = reading::read(&core, key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(kind.to_string(), ERRORS_MAX);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::SuperviseError;
 use super::child::ChildContext;
 use super::plan::Plan;
-use crate::actor::failure::Failure;
 use crate::core::{Core, Remote};
+use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox, Presence, Standing};
 use crate::message::address::Address;
-use crate::supervise::supervision::{Kind, Order};
+use crate::message::failure::Failure;
 
 /// Which actor a child is.
 #[derive(Clone)]
@@ -192,7 +192,7 @@ impl Drop for Duty {
             // Questions may have come meanwhile.
             inner.ring(&self.0);
         } else {
-            self.0.kind.order(Order::Kill(Arc::clone(&self.0)));
+            self.0.kind.supervisor().inspect(|supervisor| supervisor.kill(&self.0));
         }
     }
 }

@@ -12,8 +12,8 @@ use super::Group;
 use super::actor::ActorChild;
 use super::strategy::Restart;
 use crate::actor::Actor;
-use crate::actor::failure::Failure;
 use crate::api::handle::ActorHandle;
+use crate::message::failure::Failure;
 
 /// How long a task may take to stop when it does not say.
 const STOP_WITHIN: Duration = Duration::from_secs(5);

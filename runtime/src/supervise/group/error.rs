@@ -3,7 +3,7 @@
 use everpost_persistence::ReadError;
 
 use super::GROUP_RESTARTS_MAX;
-use crate::gate::NodeEnded;
+use crate::base::ended::NodeEnded;
 use crate::record::budget::Budget;
 
 /// Why a group was not started. Nothing of it runs.

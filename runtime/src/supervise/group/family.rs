@@ -19,10 +19,10 @@ use super::plan::{Plan, Planned, PlannedWork};
 use super::roots::root_id;
 use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
+use crate::base::text::brief;
 use crate::core::Core;
+use crate::core::wheel;
 use crate::record::budget::Restarts;
-use crate::telemetry::brief;
-use crate::wheel;
 
 /// What a group is told.
 #[derive(Debug)]

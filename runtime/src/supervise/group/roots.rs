@@ -20,9 +20,10 @@ use super::family::{Family, Order, Stored};
 use super::plan::Plan;
 use super::{Group, GroupEnded, SuperviseError, record};
 use crate::base::clock::Deadline;
+use crate::base::ended::NodeEnded;
 use crate::base::inside::{self, RootId};
 use crate::core::Core;
-use crate::gate::NodeEnded;
+use crate::engine::reading;
 
 /// The groups of a node.
 #[derive(Default)]
@@ -251,7 +252,7 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
     let (paths, subjects): (Vec<_>, Vec<_>) =
         plan.groups().into_iter().map(|plan| (plan.path.clone(), plan.subject)).unzip();
     let keys: Vec<_> = subjects.iter().map(|subject| record::key(*subject)).collect();
-    let records = core.read_all(keys).await?;
+    let records = reading::read_all(&core, keys).await?;
     let mut stored = HashMap::new();
     for ((path, subject), bytes) in paths.into_iter().zip(subjects).zip(records) {
         if let Some(bytes) = bytes {

@@ -16,7 +16,7 @@ const DAYS_MAX: u32 = 40_000;
 
 /// The minutes that an expression names.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Names midnight of each day that it names.
     days: Crontab,
     every_day: bool,
@@ -25,12 +25,12 @@ pub(super) struct Fields {
     /// Bits of the minutes of such an hour.
     minutes: u64,
     /// Whether it names every hour.
-    pub(super) any_hour: bool,
+    pub(crate) any_hour: bool,
 }
 
 impl Fields {
     /// Reads the five fields of an expression, or says why it cannot.
-    pub(super) fn parse(expression: &str) -> Result<Self, String> {
+    pub(crate) fn parse(expression: &str) -> Result<Self, String> {
         let fields: Vec<&str> = expression.split_whitespace().collect();
         let &[minutes, hours, days, months, weekdays] = &*fields else {
             let fields = fields.len();
@@ -51,7 +51,7 @@ impl Fields {
     }
 
     /// The first minute after `after` that it names.
-    pub(super) fn next(&self, after: i64) -> Option<i64> {
+    pub(crate) fn next(&self, after: i64) -> Option<i64> {
         let (day, minute) = split(after);
         if let Some(minute) = self.next_of_day(minute).filter(|_| self.names_day(day)) {
             return Some(day * MINUTES_A_DAY + minute);
@@ -61,7 +61,7 @@ impl Fields {
     }
 
     /// The same, if it is not after `until`.
-    pub(super) fn next_until(&self, after: i64, until: i64) -> Option<i64> {
+    pub(crate) fn next_until(&self, after: i64, until: i64) -> Option<i64> {
         let (mut day, mut minute) = split(after);
         while day * MINUTES_A_DAY <= until {
             if let Some(next) = self.next_of_day(minute).filter(|_| self.names_day(day)) {
@@ -73,7 +73,7 @@ impl Fields {
     }
 
     /// How many minutes it names after `after` and up to `until`.
-    pub(super) fn count(&self, after: i64, until: i64) -> u64 {
+    pub(crate) fn count(&self, after: i64, until: i64) -> u64 {
         if after >= until {
             return 0;
         }

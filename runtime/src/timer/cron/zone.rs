@@ -13,22 +13,22 @@ const PUT_BACK_MAX: i64 = 48 * 60 * MINUTE;
 
 /// A time zone.
 #[derive(Debug)]
-pub(super) struct Zone(pub(super) TimeZone);
+pub(crate) struct Zone(pub(crate) TimeZone);
 
 impl Zone {
     /// By how much its clocks are ahead of UTC at that moment.
-    pub(super) fn offset(&self, at: i64) -> i64 {
+    pub(crate) fn offset(&self, at: i64) -> i64 {
         timestamp(at).map_or(0, |at| i64::from(self.0.to_offset(at).seconds()) * 1_000_000)
     }
 
     /// When its clocks are set next.
-    pub(super) fn change_after(&self, at: i64) -> Option<i64> {
+    pub(crate) fn change_after(&self, at: i64) -> Option<i64> {
         let change = self.0.following(timestamp(at)?).next()?;
         Some(change.timestamp().as_microsecond())
     }
 
     /// The newest minute that its clocks have shown by that moment, though they may have been put back since.
-    pub(super) fn newest_shown(&self, at: i64) -> i64 {
+    pub(crate) fn newest_shown(&self, at: i64) -> i64 {
         let now = minute(at + self.offset(at));
         // Those at that very moment count.
         let Some(until) = timestamp(at + 1) else { return now };
@@ -41,7 +41,7 @@ impl Zone {
     }
 
     /// The first moment at which its clocks show this minute, or a later one.
-    pub(super) fn first_shown(&self, minute: i64) -> Option<i64> {
+    pub(crate) fn first_shown(&self, minute: i64) -> Option<i64> {
         let shown = minute.checked_mul(MINUTE)?;
         // Surely before it; from there on through the stretches in which the clock runs evenly.
         let mut from = shown - PUT_BACK_MAX;
@@ -57,13 +57,13 @@ impl Zone {
 
 /// The zone of that name: by the machine's time zone database, which is kept up to date with it, or by the one that is part of
 /// the program.
-pub(super) fn find(name: &str) -> Option<TimeZone> {
+pub(crate) fn find(name: &str) -> Option<TimeZone> {
     let found = db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
     found.ok().filter(|zone| !zone.is_unknown())
 }
 
 /// The name of a zone that may be meant by `name`, which is none: one with that city, or with a slip less.
-pub(super) fn like(name: &str) -> Option<String> {
+pub(crate) fn like(name: &str) -> Option<String> {
     let zones = TimeZoneDatabase::bundled();
     let names: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
     let city = name.trim().replace(' ', "_").to_ascii_lowercase();

@@ -11,9 +11,9 @@ use super::super::plan::Plan;
 use super::super::record;
 use super::Order;
 use crate::base::clock::Steady;
+use crate::base::ended::NodeEnded;
 use crate::commit::{Record, Transaction};
 use crate::core::Core;
-use crate::gate::NodeEnded;
 
 /// What is to be stored.
 pub(super) struct Note {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::Registry;
+use crate::base::text::brief;
 use crate::core::Core;
 use crate::supervise::group::GroupEnded;
-use crate::telemetry::brief;
 
 /// What it is told.
 #[derive(Debug)]

@@ -1,0 +1,296 @@
+//! Looking at dead letters, and deciding what becomes of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Key, Position, ReadError};
+
+use crate::base::ended::NodeEnded;
+use crate::commit::{Removed, Replayed, Send, Transaction};
+use crate::core::Core;
+use crate::engine::reading;
+use crate::message::address::Address;
+use crate::message::envelope::{Extension, Header, Origin, seal, without_expiry};
+use crate::message::expiry::Handling;
+use crate::message::refusal::Refusal;
+use crate::message::{Message, MessageId};
+use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
+
+/// How many letters are read at a time for a list.
+const LIST_LETTERS: usize = 256;
+
+/// The dead letters of a node. Made by [`Node::dead_letters`](crate::Node::dead_letters).
+///
+/// Each is named by its number in the store's order ([`DeadLetter::sequence`]). What is decided is durable when the call
+/// returns, and happens once however many decide at the same time.
+///
+/// # Cancel safety
+///
+/// A decision that is dropped has been made as a whole or not at all, and can be tried again: one that was made is made only
+/// once, and [`DeadLetterError::NotThere`] says then that it was made, durably.
+///
+/// ```no_run
+/// # use everpost::*;
+/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// for letter in node.dead_letters().list().await? {
+///     println!("{} {}: {:?}", letter.sequence, letter.address, letter.errors.last());
+///     if letter.reason == Reason::AttemptsSpent {
+///         node.dead_letters().replay(letter.sequence).await?;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct DeadLetters {
+    core: Arc<Core>,
+}
+
+/// Why nothing was decided on a dead letter. It is where it was.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// There is none with this number: it was replayed or dropped before, which is durable, or never was one.
+    #[error("there is no dead letter {0}; it was replayed or dropped, or never was one")]
+    NotThere(u64),
+    /// It cannot be read by this build.
+    #[error("dead letter {0} cannot be read by this build; start the build that wrote it")]
+    Unreadable(u64),
+    /// No actor of this node handles such a message.
+    #[error("no actor of this node handles `{message}` for {address}; start a build that does, and replay it then")]
+    NotHandled {
+        /// Where it would go.
+        address: String,
+        /// The name of the message.
+        message: String,
+    },
+    /// It is the question of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
+    #[error(
+        "dead letter {0} is the question of a turn, which asks anew by itself; drop it, or replay the turn's own message"
+    )]
+    Question(u64),
+    /// The node does not take it.
+    #[error(transparent)]
+    NotAccepted(#[from] Refusal),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The node ended before it said that the decision is durable.
+    #[error("the node ended while the decision was being written, so that it is unknown whether it counts: {0}")]
+    OutcomeUnknown(#[from] NodeEnded),
+}
+
+impl From<AdmissionError> for DeadLetterError {
+    fn from(error: AdmissionError) -> Self {
+        Self::NotAccepted(error.into())
+    }
+}
+
+impl DeadLetters {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.core.shelf.count()
+    }
+
+    /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning in the
+    /// log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
+        self.catch_up().await;
+        let mut letters = Vec::new();
+        let mut last = None;
+        loop {
+            let positions = self.core.shelf.after(last, LIST_LETTERS);
+            let Some(newest) = positions.last() else { return Ok(letters) };
+            last = Some(*newest);
+            let keys: Vec<Key> = positions.iter().map(|&position| Key::DeadLetter { position }).collect();
+            let records = reading::read_all(&self.core, keys).await?;
+            // One that is not there was decided on meanwhile.
+            let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
+            for (position, record) in there {
+                match DeadLetter::decode(position, &record) {
+                    Some(letter) => letters.push(letter),
+                    None => {
+                        if let Some(times) = self.core.recurring.met("record unreadable") {
+                            tracing::warn!(node = %self.core.name, seq = position.0, times, event = "record unreadable", "a dead letter cannot be read by this build; it stays in the store");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one with this number, if there is one that this build can read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn show(&self, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
+        self.catch_up().await;
+        let position = Position(sequence);
+        Ok(self.read(position).await?.and_then(|record| DeadLetter::decode(position, &record)))
+    }
+
+    /// Sends it again, as it is: with its id, so that whatever was done outside under its
+    /// [`idempotency_key`](crate::Turn::idempotency_key) still counts once, and with its attempts counted anew. It goes to the
+    /// end of its mailbox, on whatever node that is, and does not expire any more.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
+    pub async fn replay(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        self.send_again(sequence, |header, envelope| {
+            if header.keep_reply {
+                return Err(DeadLetterError::Question(sequence));
+            }
+            without_expiry(envelope).map_err(|_| DeadLetterError::Unreadable(sequence))
+        })
+        .await
+    }
+
+    /// Sends `message` in its place, under a new id, which is returned; the new message says what it replaces
+    /// ([`DeadLetter::replaces`]). Its idempotency key, if it had one, is not taken over.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
+    pub async fn edit<M: Message>(&self, sequence: u64, message: &M) -> Result<MessageId, DeadLetterError> {
+        let id = MessageId::random();
+        self.send_again(sequence, |header, _| {
+            let origin = Origin {
+                sender: header.sender,
+                trace: Some(header.trace()),
+                priority: header.priority(),
+                extension: Extension::replacing(header.id()),
+                ..Origin::plain(id, self.core.clock.wall())
+            };
+            let envelope = seal(header.destination, origin, message).map_err(Refusal::Encode)?;
+            let (bytes, bytes_max) = (envelope.len(), self.core.config.message_bytes_max);
+            if bytes > bytes_max {
+                return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
+            }
+            Ok(envelope)
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Deletes it for good.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterError`]; the letter is where it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// [`DeadLetterError::NotThere`].
+    pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
+        self.core.check_intake()?;
+        let letter = Position(sequence);
+        let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
+        let permit = transaction.reserve().await?;
+        let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
+        self.decided(letter, dropped).await
+    }
+
+    /// Puts what `make` makes of a letter into its mailbox, in the commit that takes the letter off the shelf.
+    async fn send_again(
+        &self,
+        sequence: u64,
+        make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
+    ) -> Result<(), DeadLetterError> {
+        self.core.check_intake()?;
+        self.catch_up().await;
+        let letter = Position(sequence);
+        let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
+        let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
+        let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
+        let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
+        let address = Address::parse(header.destination).ok_or_else(unreadable)?;
+        let envelope = make(&header, record.envelope)?;
+        let replayed = self.replay_as(letter, letter_bytes, &address, envelope).await?;
+        self.decided(letter, replayed).await
+    }
+
+    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to count; none
+    /// when the letter is not there any more.
+    async fn replay_as(
+        &self,
+        letter: Position,
+        letter_bytes: usize,
+        address: &Address,
+        envelope: Bytes,
+    ) -> Result<Option<Position>, DeadLetterError> {
+        let (id, message, handling) = match Header::decode(&envelope) {
+            Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
+            Err(_) => (MessageId(0), String::new(), Handling::default()),
+        };
+        let route = self.core.route(address, |kind| match kind.is_some_and(|kind| kind.handles(&message)) {
+            true => Ok(()),
+            false => Err(DeadLetterError::NotHandled { address: address.to_string(), message: message.clone() }),
+        })?;
+        let transaction = Transaction::node(&self.core)
+            .with(Send::new(&route, handling, envelope))
+            .with(Replayed::new(letter, letter_bytes, id, &route));
+        let permit = transaction.reserve().await?;
+        Ok(transaction.commit(permit).ok().map(|committed| committed.ticket))
+    }
+
+    /// Completes when what was decided on a letter is durable: by this call, with this ticket, or by another one.
+    async fn decided(&self, letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
+        let newest = ticket.unwrap_or_else(|| self.core.shelf.newest());
+        self.core.gate.durable(newest).await?;
+        match ticket {
+            Some(_) => Ok(()),
+            None => Err(DeadLetterError::NotThere(letter.0)),
+        }
+    }
+
+    /// Waits until the store has what is known of the letters. A node that has ended shows what its store has.
+    async fn catch_up(&self) {
+        let _ = self.core.gate.durable(self.core.shelf.newest()).await;
+    }
+
+    /// The record of a letter; none when it was decided on.
+    async fn read(&self, position: Position) -> Result<Option<Bytes>, ReadError> {
+        if !self.core.shelf.contains(position) {
+            return Ok(None);
+        }
+        reading::read(&self.core, Key::DeadLetter { position }).await
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetters").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+crate::base::error_text::debug_as_text!(DeadLetterError);

@@ -1,0 +1,289 @@
+//! Setting, looking at and cancelling timers from outside of turns.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Key, Position, ReadError, Table};
+
+use crate::actor::Actor;
+use crate::api::timer_list::{Timer, TimerRef};
+use crate::base::ended::NodeEnded;
+use crate::commit::{Fired, Refused, Timers as TimerEffect, Transaction};
+use crate::core::Core;
+use crate::engine::reading;
+use crate::engine::timers::{check_room, on_top};
+use crate::message::address::Address;
+use crate::message::envelope::Origin;
+use crate::message::refusal::{Refusal, SendError};
+use crate::message::{Message, MessageId};
+use crate::timer::changes::TimerChanges;
+use crate::timer::id::TimerId;
+use crate::timer::identity::KnownBy;
+use crate::timer::schedule::Schedule;
+
+/// Why it is not known whether a timer was cancelled.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It was not tried; the timer is as it was.
+    #[error("not cancelled: {0}")]
+    NotAccepted(#[from] Refusal),
+    /// The node ended before it said that the cancellation is durable: the timer may be there or not.
+    #[error("the node ended meanwhile, so that it is unknown whether the timer was cancelled: {0}")]
+    OutcomeUnknown(#[from] NodeEnded),
+}
+
+/// Why a timer was not triggered. It is as it was.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum TriggerError {
+    /// There is no such timer on this node: it was never set, was cancelled, or has fired for the last time.
+    #[error("this node keeps no such timer; it was never set, was cancelled, or has fired for the last time")]
+    NotThere,
+    /// This build cannot send its message.
+    #[error("the timer cannot fire: {0}")]
+    CannotFire(Cow<'static, str>),
+    /// The node does not take its message, because something is full, or it is stopping.
+    #[error("not triggered: {0}")]
+    NotAccepted(#[from] Refusal),
+    /// The store cannot be read.
+    #[error("not triggered: {0}")]
+    Read(#[from] ReadError),
+    /// The node ended before it said that the message is durable: it may be there or not.
+    #[error("the node ended meanwhile, so that it is unknown whether the timer was triggered: {0}")]
+    OutcomeUnknown(#[from] NodeEnded),
+}
+
+impl From<AdmissionError> for TriggerError {
+    fn from(error: AdmissionError) -> Self {
+        Self::NotAccepted(error.into())
+    }
+}
+
+/// The timers of a node: all that were set on it, from outside or by turns, wherever their messages go. Made by
+/// [`Node::timers`](crate::Node::timers).
+///
+/// ```no_run
+/// # use everpost::*;
+/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// for timer in node.timers().list().await? {
+///     println!("{:?} {}: {} ({} missed)", timer.name, timer.address, timer.schedule, timer.missed);
+/// }
+/// node.timers().trigger("nightly-report").await?;
+/// node.timers().cancel("weekly-report").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Timers {
+    core: Arc<Core>,
+}
+
+impl Timers {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.core.timers.len()
+    }
+
+    /// All of them, those with names first, in the order of these. One that this build cannot read is left out; the log of the
+    /// start names it. It takes memory for each, of which there may be `timers_max`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only looks.
+    pub async fn list(&self) -> Result<Vec<Timer>, ReadError> {
+        let core = Arc::clone(&self.core);
+        reading::off_the_workers(&self.core, move || list(&core)).await
+    }
+
+    /// The one of this name or id, if there is one that this build can read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the store cannot be read; nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only looks.
+    pub async fn look<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
+        let timer = self.core.timer_meant(which.into());
+        let Some(record) = self.core.read_timer(timer).await? else { return Ok(None) };
+        let entry = self.core.timers.lock().index.get(timer);
+        Ok(Timer::decode(timer, &record, entry, self.core.clock.now()))
+    }
+
+    /// Sends its message now, on top of what its schedule sends, which goes on as before. Durable when this returns the id of
+    /// that message.
+    ///
+    /// # Errors
+    ///
+    /// [`TriggerError`]; it does not wait for room.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped has sent the message or not; made again, it sends another.
+    pub async fn trigger<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<MessageId, TriggerError> {
+        let timer = self.core.timer_meant(which.into());
+        self.core.trigger_timer(timer).await
+    }
+
+    /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever crashes; a
+    /// tick that was sent before is handled all the same. False when it is gone: it was never set, has fired for the last time,
+    /// or was cancelled, which is durable then.
+    ///
+    /// # Errors
+    ///
+    /// [`CancelError`] says whether it was tried.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped may or may not have cancelled the timer; it can be made again.
+    pub async fn cancel<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<bool, CancelError> {
+        let timer = self.core.timer_meant(which.into());
+        self.core.cancel_timer(timer).await
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
+    let now = core.clock.now();
+    let mut timers = Vec::new();
+    core.store.scan(Table::Timers, |key, record| {
+        if let Key::Timer { partition, timer } = key {
+            let id = TimerId::new(*partition, MessageId(*timer));
+            let entry = core.timers.lock().index.get(id);
+            timers.extend(Timer::decode(id, record, entry, now));
+        }
+        ControlFlow::Continue(())
+    })?;
+    timers.sort_by(|one, other| (one.name.is_none(), &one.name).cmp(&(other.name.is_none(), &other.name)));
+    Ok(timers)
+}
+
+impl Core {
+    /// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if there
+    /// is one: a program may set it at each of its starts.
+    pub(crate) async fn set_timer<A: Actor, M: Message>(
+        &self,
+        address: &Address,
+        message: M,
+        schedule: Schedule,
+        name: Option<&str>,
+    ) -> Result<TimerId, SendError<M>> {
+        let id = MessageId::random();
+        let known_by = match name {
+            Some(name) => KnownBy::Name(name),
+            None if schedule.repeats() => KnownBy::Content,
+            None => KnownBy::Itself,
+        };
+        match self.submit_timer::<A, M>(address, id, &message, schedule, known_by).await {
+            Ok((timer, ticket)) => {
+                let durable = self.gate.durable(ticket).await;
+                durable.map_err(|source| SendError::OutcomeUnknown { id: timer.message(), source })?;
+                Ok(timer)
+            }
+            Err(reason) => Err(SendError::not_accepted(message, reason)),
+        }
+    }
+
+    /// The timer, and what must be durable for it to be set.
+    async fn submit_timer<A: Actor, M: Message>(
+        &self,
+        address: &Address,
+        id: MessageId,
+        message: &M,
+        schedule: Schedule,
+        known_by: KnownBy<'_>,
+    ) -> Result<(TimerId, Position), Refusal> {
+        self.check_intake()?;
+        let origin = Origin::plain(id, self.clock.wall());
+        let new = self.new_timer::<A, M>(address, origin, message, schedule, known_by)?;
+        let timer = new.timer;
+        let mut changes = TimerChanges::default();
+        changes.set(new);
+        // One that is there is found there although the store is full.
+        if let Some(set) = self.timers.is_set(&changes) {
+            return Ok((timer, set));
+        }
+        let timers_max = self.config.timers_max;
+        let transaction = Transaction::outside(self).with(TimerEffect::from_outside(changes, timers_max));
+        let permit = transaction.reserve().await?;
+        match transaction.commit(permit).map_err(|refused| refused.why) {
+            Ok(committed) => Ok((timer, committed.ticket)),
+            Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
+            // It was set meanwhile.
+            Err(_) => Ok((timer, self.timers.last_submitted())),
+        }
+    }
+
+    /// Cancels a timer. Whether it was there; either way that is durable when this returns.
+    async fn cancel_timer(&self, timer: TimerId) -> Result<bool, CancelError> {
+        self.check_intake()?;
+        let mut changes = TimerChanges::default();
+        changes.cancel(timer);
+        let transaction = Transaction::upkeep(self).with(TimerEffect::from_outside(changes, self.config.timers_max));
+        let permit = transaction.reserve().await.map_err(Refusal::Store)?;
+        let (was_there, ticket) = match transaction.commit(permit) {
+            Ok(committed) => (true, committed.ticket),
+            // What took it away may have to be written yet.
+            Err(_) => (false, self.timers.last_submitted()),
+        };
+        self.gate.durable(ticket).await?;
+        Ok(was_there)
+    }
+
+    async fn trigger_timer(&self, timer: TimerId) -> Result<MessageId, TriggerError> {
+        self.check_intake()?;
+        let id = MessageId::random();
+        loop {
+            let entry = self.timers.lock().index.get(timer).ok_or(TriggerError::NotThere)?;
+            self.gate.durable(entry.since).await?;
+            let record = self.read_timer(timer).await?;
+            let Some(record) = record else {
+                match self.timers.lock().index.get(timer) {
+                    Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store".into())),
+                    _ => continue,
+                }
+            };
+            let tick = on_top(self, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
+            tick.sends.iter().try_for_each(|send| check_room(self, send))?;
+            let tick = [tick];
+            let transaction = Transaction::outside(self).with(Fired::new(&tick));
+            let permit = transaction.reserve().await?;
+            // If it was cancelled or set anew meanwhile, it is looked at again.
+            if let Ok(committed) = transaction.commit(permit) {
+                self.gate.durable(committed.ticket).await?;
+                return Ok(id);
+            }
+        }
+    }
+
+    pub(crate) fn timer_meant(&self, which: TimerRef<'_>) -> TimerId {
+        match which {
+            TimerRef::Name(name) => self.timer_of_name(name),
+            TimerRef::Id(timer) => timer,
+        }
+    }
+
+    async fn read_timer(&self, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
+        reading::read(self, timer.key()).await
+    }
+}
+
+crate::base::error_text::debug_as_text!(CancelError, TriggerError);

@@ -1,0 +1,303 @@
+//! The shelf of dead letters: what is known of them in memory. It is changed under one lock, in the step that submits the
+//! change to the store, so that what was decided on a letter is known from then on, whatever becomes of whoever decided.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use everpost_persistence::{Key, Position, ReadError, Store, Table};
+use tokio::time::Instant;
+
+use super::index::{Index, Known, known_of};
+use super::whereabouts::Whereabouts;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::Steady;
+use crate::config::when_full::WhenFull;
+use crate::message::MessageId;
+use crate::message::address::Address;
+use crate::message::newest::Newest;
+
+/// The dead letters of a node.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    letters: Mutex<Letters>,
+    /// For how many letters that are not here yet there is to be room. It grows under the lock only.
+    promised: AtomicUsize,
+    letters_max: usize,
+    when_full: WhenFull,
+}
+
+/// What the lock protects. Locked after mailboxes and before the store's queue.
+#[derive(Debug, Default)]
+pub(crate) struct Letters {
+    index: Index,
+    /// What became of messages whose letters are not here any more.
+    pub(crate) left: Newest<Whereabouts>,
+    /// The newest submission that has put a letter here or taken one away: what is known here is in the store when this is
+    /// durable.
+    newest: Position,
+    /// How many letters have gone back to their mailboxes.
+    revived: u64,
+    /// How many the node itself has dropped: for their age, or to make room.
+    dropped: u64,
+    /// As in [`Shelf`], and only where the oldest makes room for a new one.
+    drops_from: Option<usize>,
+    many: Alarm,
+    full: Alarm,
+}
+
+/// Room for one more letter, which is nobody else's from here on: between the decision to give up on a message and the step that
+/// does there is a wait for the store. Given back when it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Slot<'a>(&'a Shelf);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.promised.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shelf {
+    pub(crate) fn new(letters_max: usize, when_full: WhenFull) -> Self {
+        let drops_from = (when_full == WhenFull::DropOldest).then_some(letters_max);
+        let letters = Letters { drops_from, ..Letters::default() };
+        Self { letters: Mutex::new(letters), promised: AtomicUsize::new(0), letters_max, when_full }
+    }
+
+    /// The letters, for a step that submits a change of them: locked when they are first looked at, until it is over.
+    pub(crate) fn in_step(&self) -> LettersInStep<'_> {
+        LettersInStep { shelf: self, locked: None }
+    }
+
+    /// The letters.
+    pub(crate) fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.letters().index.len()
+    }
+
+    /// Whether there is no room for another letter, and none is to be made.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.when_full == WhenFull::HoldBack && self.count() >= self.letters_max
+    }
+
+    /// Room for another letter; none where it is full, and none is to be made.
+    pub(crate) fn slot(&self) -> Option<Slot<'_>> {
+        let letters = self.letters();
+        let kept = letters.index.len() + self.promised.load(Ordering::Relaxed);
+        let is_full = self.when_full == WhenFull::HoldBack && kept >= self.letters_max;
+        (!is_full).then(|| self.promise(&letters))
+    }
+
+    /// Room for a letter that must be kept however many there are.
+    pub(crate) fn slot_in_any_case(&self) -> Slot<'_> {
+        self.promise(&self.letters())
+    }
+
+    fn promise(&self, _: &MutexGuard<'_, Letters>) -> Slot<'_> {
+        self.promised.fetch_add(1, Ordering::Relaxed);
+        Slot(self)
+    }
+
+    /// How many letters the node itself has dropped since it was started.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.letters().dropped
+    }
+
+    /// For how many more letters there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.letters_max.saturating_sub(self.count())
+    }
+
+    /// The letter of this message, if it is one.
+    pub(crate) fn find(&self, id: MessageId) -> Option<Position> {
+        self.letters().find(id)
+    }
+
+    /// Where a message is that may have been given up on.
+    pub(crate) fn whereabouts(&self, id: MessageId) -> Whereabouts {
+        self.letters().whereabouts(id)
+    }
+
+    pub(crate) fn contains(&self, letter: Position) -> bool {
+        self.letters().index.contains(letter)
+    }
+
+    /// Up to `max` letters after this one.
+    pub(crate) fn after(&self, last: Option<Position>, max: usize) -> Vec<Position> {
+        self.letters().index.after(last, max)
+    }
+
+    /// What must be durable for the store to have what is known here.
+    pub(crate) fn newest(&self) -> Position {
+        self.letters().newest()
+    }
+
+    /// How many letters have gone back to their mailboxes: who looks for a message in its mailbox and then here has missed none
+    /// if this is the same before and after.
+    pub(crate) fn revived(&self) -> u64 {
+        self.letters().revived
+    }
+
+    /// A letter was put here: warns when there are many.
+    pub(crate) fn warn(&self, node: &str) {
+        let mut letters = self.letters();
+        let (count, letters_max) = (letters.index.len(), self.letters_max);
+        let now = Instant::now();
+        if count < letters_max - letters_max / 5 {
+            letters.many.clear(now);
+        } else if let Some(Said { times, lasts }) = letters.many.raise(now) {
+            tracing::warn!(
+                node,
+                count,
+                letters_max,
+                times,
+                ?lasts,
+                event = "many dead letters",
+                "replay or drop some before there is no room for more"
+            );
+        }
+    }
+
+    /// The oldest letter was dropped for that of a message to this actor.
+    pub(crate) fn alarm_dropped(&self, node: &str, actor: &Address) {
+        let mut letters = self.letters();
+        if let Some(Said { times, lasts }) = letters.full.raise(Instant::now()) {
+            let (letters_max, dropped) = (self.letters_max, letters.dropped);
+            drop(letters);
+            tracing::error!(node, %actor, letters_max, dropped, times, ?lasts, event = "dead letter dropped", "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or drop some, or raise `dead_letters_max`");
+        }
+    }
+
+    /// Learns of the letters that the start finds in the store. Blocks.
+    pub(crate) fn recover(&self, store: &Store) -> Result<(), ReadError> {
+        let (mut letters, last, mut beyond) = (self.letters(), store.durable(), None);
+        store.scan(Table::DeadLetters, |key, record| {
+            if let Key::DeadLetter { position } = *key {
+                // A later message could become a letter in its place.
+                if position > last {
+                    beyond = Some(key.damage("its position was never given out"));
+                    return ControlFlow::Break(());
+                }
+                letters.index.insert(position, known_of(record));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(beyond.map_or(Ok(()), Err)?)
+    }
+}
+
+/// The letters, in one step that submits a change of them.
+pub(crate) struct LettersInStep<'a> {
+    shelf: &'a Shelf,
+    locked: Option<MutexGuard<'a, Letters>>,
+}
+
+impl<'a> LettersInStep<'a> {
+    pub(crate) fn get(&mut self) -> &mut Letters {
+        let shelf: &'a Shelf = self.shelf;
+        self.locked.get_or_insert_with(|| shelf.letters())
+    }
+}
+
+impl Letters {
+    /// A letter was put here, where there was room for it, by the submission with this ticket.
+    pub(crate) fn added(&mut self, slot: Slot<'_>, letter: Position, known: Option<Known>, ticket: Position) {
+        self.index.insert(letter, known);
+        self.newest = self.newest.max(ticket);
+        // Only now, so that nobody else finds room meanwhile.
+        drop(slot);
+    }
+
+    /// As [`Shelf::newest`].
+    pub(crate) fn newest(&self) -> Position {
+        self.newest
+    }
+
+    /// What is known of a letter that is here, for the step that takes it away.
+    pub(crate) fn get(&self, letter: Position) -> Option<Option<Known>> {
+        self.index.get(letter)
+    }
+
+    pub(crate) fn find(&self, id: MessageId) -> Option<Position> {
+        self.index.find(id)
+    }
+
+    /// The letter that is to be dropped for another one, if there is no room otherwise.
+    pub(crate) fn to_make_room(&self) -> Option<Position> {
+        let is_full = self.drops_from.is_some_and(|letters_max| self.index.len() >= letters_max);
+        self.index.oldest().filter(|_| is_full).map(|(_, oldest)| oldest)
+    }
+
+    /// Up to `max` of the oldest letters, as many as there are beyond those that may be.
+    pub(crate) fn excess(&self, max: usize) -> Vec<Position> {
+        let excess = self.drops_from.map_or(0, |letters_max| self.index.len().saturating_sub(letters_max));
+        self.index.until(Steady(u64::MAX), excess.min(max))
+    }
+
+    /// Up to `max` letters that were given up on at that moment or before, the oldest first.
+    pub(crate) fn older_than(&self, moment: Steady, max: usize) -> Vec<Position> {
+        self.index.until(moment, max)
+    }
+
+    /// The node has dropped a letter by the submission with this ticket.
+    pub(crate) fn dropped(&mut self, letter: Position, ticket: Position) {
+        self.removed(letter, ticket);
+        self.dropped += 1;
+    }
+
+    /// Whether a letter is here, for the step that takes it away.
+    pub(crate) fn has(&self, letter: Position) -> bool {
+        self.index.contains(letter)
+    }
+
+    /// A letter went back to its mailbox, or on its way there, at this position and as the message with this id, by the submission
+    /// with this ticket.
+    pub(crate) fn revived(&mut self, letter: Position, id: MessageId, position: Position, ticket: Position) {
+        let known = self.get(letter).flatten();
+        self.removed(letter, ticket);
+        if known.is_some_and(|known| known.id == id) {
+            self.note_replayed(id, position);
+        }
+        self.revived += 1;
+    }
+
+    /// A letter was taken away by the submission with this ticket.
+    pub(crate) fn removed(&mut self, letter: Position, ticket: Position) {
+        if let Some(known) = self.get(letter).flatten() {
+            self.note_gone(letter, known);
+        }
+        let was_there = self.index.remove(letter);
+        debug_assert!(was_there, "looked at in the same step");
+        self.newest = self.newest.max(ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_promised_to_one_is_nobody_elses() {
+        let shelf = Shelf::new(2, WhenFull::HoldBack);
+        let (first, second) = (shelf.slot().unwrap(), shelf.slot().unwrap());
+        assert!(shelf.slot().is_none(), "there is none left, though no letter is here yet");
+        drop(first);
+        let third = shelf.slot().unwrap();
+        for (number, slot) in [second, third].into_iter().enumerate() {
+            shelf.letters().added(slot, Position(number as u64), None, Position(9));
+        }
+        assert!(shelf.slot().is_none() && shelf.holds_back());
+        shelf.letters().removed(Position(0), Position(9));
+        assert!(shelf.slot().is_some(), "a letter has gone");
+        let beyond = [(); 3].map(|()| shelf.slot_in_any_case());
+        assert!(shelf.slot().is_none());
+        drop(beyond);
+        let shelf = Shelf::new(1, WhenFull::DropOldest);
+        let slots = [shelf.slot(), shelf.slot()];
+        assert!(slots.iter().all(Option::is_some), "the oldest makes room in the step that needs it");
+    }
+}

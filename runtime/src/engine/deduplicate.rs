@@ -1,0 +1,235 @@
+//! Whether a message that was sent under an idempotency key has been answered before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Mark, Position, ReadError};
+use ractor::ActorProcessingErr;
+
+use crate::base::alarm::Said;
+use crate::base::clock::{Deadline, Steady};
+use crate::cluster::away::AwayAnswer;
+use crate::cluster::note::{NoAnswer, Note};
+use crate::commit::{RequestsExpired, Transaction};
+use crate::core::requests::Known;
+use crate::core::{Core, Remote};
+use crate::engine::reading;
+use crate::mailbox::kind::Kind;
+use crate::mailbox::{Inner, Mailbox, NEVER};
+use crate::message::address::Address;
+use crate::message::envelope::{Header, request_of};
+use crate::message::request::{RequestId, RequestKey};
+use crate::record::answered::{Answered, Content};
+
+/// How many requests are forgotten in one commit.
+const EXPIRE_AT_A_TIME: usize = 1024;
+
+/// The name of the question whether a message contradicts another one under its key: none that a user's question may have. A
+/// node that does not know it answers that it is not handled.
+pub(crate) const KEY_QUESTION: &str = "everpost:key";
+/// Larger messages are not sent twice for that question.
+const CHECKED_BYTES_MAX: usize = 64 << 10;
+/// How long a send waits for the answer to it.
+const CHECKED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is known of the request of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Recalled {
+    /// Nothing: it is to be handled.
+    New,
+    /// It was answered, with this reply.
+    Same(Bytes),
+    /// Another message was answered under its key.
+    Other,
+    /// Someone holds a message of the same request: what comes of it is not known yet.
+    Held(RequestId),
+    /// It is new, and as many requests are kept as may be.
+    Full,
+}
+
+/// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no lock is
+/// held.
+pub(crate) fn content(_core: &Core, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
+    header.extension.request().map(|_| Content::of(mailbox.kind.message(header.message), header, payload))
+}
+
+/// Looks whether the request of this message was answered.
+pub(crate) async fn recall(
+    core: &Core,
+    mailbox: &Arc<Mailbox>,
+    position: Position,
+    request: RequestId,
+    header: &Header<'_>,
+    payload: &[u8],
+) -> Result<Recalled, ActorProcessingErr> {
+    let now = core.clock.steady();
+    if is_held(&mailbox.lock(), request) {
+        return Ok(Recalled::Held(request));
+    }
+    let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
+    if core.requests.look_up(&key, now) == Known::Full {
+        return Ok(Recalled::Full);
+    }
+    Ok(match answered(core, &key, now).await? {
+        None => Recalled::New,
+        Some(Answered { content, reply, .. }) => {
+            let schema = mailbox.kind.message(header.message);
+            // Reads both messages.
+            let is_same = core.hands.with(Mark::Record(position), || content.is_same(schema, header, payload));
+            if is_same { Recalled::Same(reply) } else { Recalled::Other }
+        }
+    })
+}
+
+/// Sets the message in hand aside until whoever holds a message of its request has decided.
+pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, request: RequestId) {
+    let mut inner = mailbox.lock();
+    // The hold may have ended since it was looked at.
+    if is_held(&inner, request) {
+        inner.rules.set_aside(position, NEVER);
+        inner.keys_mut().wait(request, position);
+    } else {
+        inner.rules.interrupted();
+    }
+}
+
+/// Sets the message in hand aside until there is room for its request; others pass it.
+pub(crate) fn wait_for_room_for_keys(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
+    let mut inner = mailbox.lock();
+    if !core.requests.wait_for_room(mailbox, position) {
+        inner.rules.interrupted();
+        return;
+    }
+    inner.rules.set_aside(position, NEVER);
+    drop(inner);
+    tell_of_waiting_keys(core);
+}
+
+fn tell_of_waiting_keys(core: &Core) {
+    if let Some((Said { times, lasts }, waiting)) = core.requests.is_short_of_room() {
+        tracing::error!(node = %core.name, times, ?lasts, waiting, event = "too many idempotency keys", "messages with new ones from turns and other nodes wait aside until others expire; raise `idempotency_keys_max`, or shorten `idempotency_retention`");
+    }
+}
+
+/// Whether a message with this key may be sent from outside to an actor of this node: its key is known, a message waits
+/// under it already, or there is room for a new one.
+pub(crate) fn admits(core: &Core, address: &Address, request: RequestId) -> bool {
+    let partition = address.partition(core.store.partitions());
+    let key = RequestKey { partition, mailbox: address.mailbox(), request };
+    core.requests.look_up(&key, core.clock.steady()) != Known::Full
+        || core.directory.find(address.mailbox()).is_some_and(|mailbox| mailbox.lock().has_key(request))
+}
+
+/// Whether another message than this one was answered under its key, as far as that is known before it is sent.
+pub(crate) async fn contradicts(
+    core: &Arc<Core>,
+    kind: &Arc<Kind>,
+    address: &Address,
+    envelope: Bytes,
+) -> Result<bool, ActorProcessingErr> {
+    let Some(request) = request_of(&envelope) else { return Ok(false) };
+    let partition = address.partition(core.store.partitions());
+    let key = RequestKey { partition, mailbox: address.mailbox(), request };
+    let Some(answered) = answered(core, &key, core.clock.steady()).await? else { return Ok(false) };
+    let (comparing, kind, mailbox) = (Arc::clone(core), Arc::clone(kind), address.mailbox());
+    // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
+    let comparing = core.apart(async move {
+        Header::decode(&envelope).is_ok_and(|(header, payload)| {
+            let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
+            !comparing.hands.with(Mark::Question(mailbox), is_same)
+        })
+    });
+    // What it panics of is found out by the turn.
+    Ok(comparing.await.unwrap_or(false))
+}
+
+/// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the answer
+/// takes too long, it is found out when the message is handled there.
+pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u8]) -> bool {
+    let Remote { peer, address, .. } = remote;
+    if envelope.len() > CHECKED_BYTES_MAX {
+        return false;
+    }
+    let Ok(_open) = core.questions.try_acquire() else { return false };
+    let Some(_room) = peer.try_room_to_ask(envelope.len()) else { return false };
+    let asked = peer.ask(|number| Note::Query {
+        number,
+        destination: address.to_string(),
+        question: KEY_QUESTION.to_owned(),
+        version: 1,
+        payload: envelope.to_vec(),
+    });
+    let Some(answer) = asked else { return false };
+    match Deadline::after(CHECKED_WITHIN).wait_for(core.own_runtime.handle(), answer).await {
+        Ok(Ok(Ok(answer))) => answer == [1],
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// Answers whether a message that another node is about to send contradicts what was answered under its key.
+pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>, answer: AwayAnswer) {
+    let Ok(open) = Arc::clone(&core.questions).try_acquire_owned() else { return };
+    let (answering, address) = (Arc::clone(core), address.clone());
+    core.begin("a question about a key", async move {
+        let _open = open;
+        let Some(kind) = answering.kinds.get(address.actor_type()) else {
+            return answer.give(Err(NoAnswer::NotHandled));
+        };
+        if let Ok(contradicts) = contradicts(&answering, kind, &address, envelope.into()).await {
+            answer.give(Ok(vec![u8::from(contradicts)]));
+        }
+    });
+}
+
+async fn answered(core: &Core, key: &RequestKey, now: Steady) -> Result<Option<Answered>, ActorProcessingErr> {
+    Ok(match core.requests.look_up(key, now) {
+        Known::No | Known::Full => None,
+        Known::Answered(answered) => Some(answered),
+        Known::Stored => reading::read(&core, (*key).into()).await?.as_deref().and_then(Answered::decode),
+    })
+}
+
+/// Reads the requests that are kept. Blocks.
+pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
+    core.store.scan(everpost_persistence::Table::Requests, |key, record| {
+        if let Key::Request { partition, mailbox, request } = *key {
+            let key = RequestKey { partition, mailbox, request: RequestId(request) };
+            match Answered::decode(record) {
+                Some(answered) => core.requests.recovered(key, answered.expires),
+                None => tracing::error!(node = %core.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    })
+}
+
+/// Forgets requests whose time is over.
+pub(crate) async fn expire_requests(core: &Core) {
+    loop {
+        let transaction = Transaction::upkeep(core).with(RequestsExpired::new(EXPIRE_AT_A_TIME));
+        let Ok(permit) = transaction.reserve().await else { return };
+        let expired = transaction.commit(permit).map_or(0, |committed| committed.removed);
+        let (let_in, is_over) = core.requests.let_in();
+        if let Some(Said { times, lasts }) = is_over {
+            tracing::info!(node = %core.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");
+        }
+        for (mailbox, position) in let_in {
+            let mut inner = mailbox.lock();
+            inner.rules.release(position);
+            inner.ring(&mailbox);
+        }
+        if expired < EXPIRE_AT_A_TIME {
+            tell_of_waiting_keys(core);
+            return;
+        }
+    }
+}
+
+/// Whether someone holds a message of this request: what comes of it is not known yet.
+fn is_held(inner: &Inner, request: RequestId) -> bool {
+    inner
+        .rules
+        .all_held()
+        .any(|body| Header::decode(body).is_ok_and(|(header, _)| header.extension.request() == Some(request)))
+}

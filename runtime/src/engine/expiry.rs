@@ -1,0 +1,136 @@
+//! The task that lets messages leave when they expire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everpost_persistence::{AdmissionError, MailboxId, Position};
+use rustc_hash::FxHashMap;
+
+use crate::commit::{Expired, Refused, Transaction};
+use crate::core::expiries::{Expiring, Waits};
+use crate::core::{Core, Route};
+use crate::engine::failing::{Burial, ERRORS_MAX, tell_of_expired_letter, tell_of_too_large_a_letter};
+use crate::engine::outbox_expiry::expire_in_outbox;
+use crate::engine::reading;
+use crate::mailbox::Mailbox;
+use crate::message::expiry::{EXPIRED, Expiry};
+use crate::message::reason::Reason;
+use crate::record::attempts::Failures;
+use crate::record::dead_letter::DeadLetterRecord;
+
+/// How many messages leave in one step at most.
+const AT_A_TIME: usize = 1024;
+/// The longest sleep: a machine that was suspended has not counted it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Lets messages leave when they expire, for as long as the node runs.
+pub(crate) async fn expire_messages(core: Arc<Core>) {
+    loop {
+        let earlier = core.expiries.earlier.notified();
+        let now = core.clock.steady();
+        match core.expiries.next() {
+            Some(moment) if moment <= now => {
+                let due = core.expiries.take_due(now, AT_A_TIME);
+                if expire(&core, due).await.is_none() {
+                    return;
+                }
+                // There may be many more, and nothing to wait for.
+                tokio::task::yield_now().await;
+            }
+            Some(moment) => {
+                let wait = moment.since(now).min(LOOK_EVERY);
+                // Whichever comes first.
+                let _ = tokio::time::timeout(wait, earlier).await;
+            }
+            None => earlier.await,
+        }
+    }
+}
+
+/// Lets these leave. None when the store takes nothing any more.
+async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
+    let mut dropped = FxHashMap::<_, Vec<Expiring>>::default();
+    let mut outward = Vec::new();
+    for expiring in due {
+        match (&expiring.place, expiring.then) {
+            (Waits::Outbox(..), _) => outward.push(expiring),
+            (Waits::Mailbox(mailbox), Expiry::Drop) => dropped.entry(*mailbox).or_default().push(expiring),
+            (Waits::Mailbox(mailbox), Expiry::Bury) => bury(core, *mailbox, expiring).await?,
+        }
+    }
+    for (mailbox, expired) in dropped {
+        // Without a mailbox in memory nothing waits there.
+        if let Some(mailbox) = core.directory.find(mailbox) {
+            let transaction = Transaction::upkeep(core).with(Expired::waiting(&mailbox, expired));
+            let permit = transaction.reserve().await.ok()?;
+            // They may all be done by now, or in hand.
+            let _ = transaction.commit(permit);
+        }
+    }
+    expire_in_outbox(core, outward).await
+}
+
+/// Looks again at these in a while.
+pub(crate) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
+    let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
+    later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+}
+
+/// Moves one to the dead letters. None when the store takes nothing any more.
+async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Option<()> {
+    let position = expiring.position;
+    let Some(mailbox) = core.directory.find(mailbox) else { return Some(()) };
+    let later = || look_again(core, [expiring.clone()]);
+    let Some(slot) = core.shelf.slot() else {
+        later();
+        return Some(());
+    };
+    // Its body is in the store from then on, wherever it is in memory.
+    core.gate.durable(position).await.ok()?;
+    let envelope = match reading::read(&core, mailbox.inbox_key(position)).await {
+        Ok(Some(envelope)) => envelope,
+        // It was finished meanwhile.
+        Ok(None) => return Some(()),
+        Err(error) => {
+            if let Some(times) = core.recurring.met("expired message not read") {
+                tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; it is not handled");
+            }
+            later();
+            return Some(());
+        }
+    };
+    let failures = condemned(&mailbox, position);
+    let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
+    let route = Route::Local(Arc::clone(&mailbox));
+    let (envelope, reason, error, must_wait) = (&*envelope, Reason::Expired, EXPIRED, true);
+    let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
+    let transaction = burial.with_its_effects(Transaction::node(core));
+    let permit = match transaction.reserve().await {
+        Ok(permit) => permit,
+        Err(error) => {
+            if matches!(error, AdmissionError::TooLarge { .. }) {
+                tell_of_too_large_a_letter(core, &mailbox.address, position, &error);
+            }
+            later();
+            return core.store.failure().is_none().then_some(());
+        }
+    };
+    match transaction.commit(permit).map_err(|refused| refused.why) {
+        Ok(_) => {
+            tell_of_expired_letter(core, &mailbox.address, position);
+            mailbox.lock().ring(&mailbox);
+        }
+        Err(Refused::Taken) => later(),
+        Err(_) => {}
+    }
+    Some(())
+}
+
+/// What is known of a message, and that its time is over.
+fn condemned(mailbox: &Mailbox, position: Position) -> Failures {
+    let mut failures = mailbox.lock().rules.failures(position).cloned().unwrap_or_default();
+    failures.note(EXPIRED.to_owned(), ERRORS_MAX);
+    failures
+}

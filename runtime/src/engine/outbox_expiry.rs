@@ -1,0 +1,157 @@
+//! Messages that expire in the outbox, before they have reached the node of their actor.
+
+use std::sync::Arc;
+
+use everpost_persistence::{AdmissionError, Key, Partition, Position};
+use everpost_transport::link::{DeliveryStatus, Lane};
+use rustc_hash::FxHashMap;
+
+use crate::cluster::{Outgoing, Peer};
+use crate::commit::{Added, Send, Transaction, Withdrawn};
+use crate::core::expiries::{Expiring, Waits};
+use crate::core::{Core, Remote, Route};
+use crate::engine::expiry::look_again;
+use crate::engine::failing::{ERRORS_MAX, notice_of, tell_of_expired_letter, tell_of_too_large_a_letter};
+use crate::engine::reading;
+use crate::message::Message;
+use crate::message::address::Address;
+use crate::message::envelope::{Header, id_of, request_of};
+use crate::message::expiry::{EXPIRED, Expires, Expiry, Handling};
+use crate::message::reason::Reason;
+use crate::record::attempts::Failures;
+use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
+
+/// Lets messages leave the outbox. None when the store takes nothing any more.
+pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Option<()> {
+    let mut lanes = FxHashMap::<Lane, (Arc<Peer>, Vec<Expiring>)>::default();
+    for expiring in expired {
+        if let Waits::Outbox(peer, lane) = &expiring.place {
+            // A lane leads to one peer.
+            let (_, expired) = lanes.entry(*lane).or_insert_with(|| (Arc::clone(peer), Vec::new()));
+            expired.push(expiring);
+        }
+    }
+    for (lane, (peer, expired)) in lanes {
+        expire_of_lane(core, &peer, lane, expired).await?;
+    }
+    Some(())
+}
+
+async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<Expiring>) -> Option<()> {
+    let expired = not_sent(core, &mut peer.outgoing(), lane, expired);
+    let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
+    if !dropped.is_empty() {
+        let transaction = Transaction::upkeep(core).with(Withdrawn::dropped(peer, lane, dropped));
+        let permit = transaction.reserve().await.ok()?;
+        // They may all have been sent meanwhile.
+        let _ = transaction.commit(permit);
+    }
+    for expiring in buried {
+        bury(core, peer, lane, expiring).await?;
+    }
+    // Whoever waits until everything is delivered looks again.
+    core.gate.look_again();
+    Some(())
+}
+
+/// Moves one to the dead letters of this node. None when the store takes nothing any more.
+async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
+    let position = expiring.position;
+    let Some(slot) = core.shelf.slot() else {
+        look_again(core, [expiring]);
+        return Some(());
+    };
+    // Its body is in the store from then on, wherever it is in memory.
+    core.gate.durable(position).await.ok()?;
+    let envelope = match reading::read(&core, outbox_key(lane, position)).await {
+        Ok(Some(envelope)) => envelope,
+        // It was acknowledged meanwhile.
+        Ok(None) => return Some(()),
+        Err(error) => {
+            if let Some(times) = core.recurring.met("expired message not read") {
+                tracing::error!(node = %core.name, peer = %peer.name, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; its actor does not handle it");
+            }
+            look_again(core, [expiring]);
+            return Some(());
+        }
+    };
+    let mut failures = Failures::default();
+    failures.note(EXPIRED.to_owned(), ERRORS_MAX);
+    let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
+    let address = destination(&envelope);
+    let wants_notice =
+        |address: &Address| core.kinds.get(address.actor_type()).is_some_and(|kind| kind.handles(DeadLetter::NAME));
+    let notice = address.as_ref().filter(|address| wants_notice(address));
+    let notice = notice.and_then(|address| notice_of(address, position, &record));
+    let route = address.clone().map(|address| Route::Remote(Remote { peer: Arc::clone(peer), lane, address }));
+    let mut transaction = Transaction::node(core).with(Withdrawn::given_up(peer, lane, expiring.clone(), EXPIRED));
+    if let Some((route, notice)) = route.as_ref().zip(notice) {
+        transaction.add(Send::new(route, Handling::default(), notice));
+    }
+    transaction.add(Added::new(slot, position, record, address.as_ref()));
+    let permit = match transaction.reserve().await {
+        Ok(permit) => permit,
+        Err(error) => {
+            if matches!(error, AdmissionError::TooLarge { .. }) {
+                tell_of_too_large_a_letter(core, &whose(peer, address.as_ref()), position, &error);
+            }
+            look_again(core, [expiring]);
+            return core.store.failure().is_none().then_some(());
+        }
+    };
+    if transaction.commit(permit).is_ok() {
+        tell_of_expired_letter(core, &whose(peer, address.as_ref()), position);
+    }
+    Some(())
+}
+
+/// Whose message it is, as far as that is known.
+fn whose(peer: &Peer, address: Option<&Address>) -> String {
+    address.map_or_else(|| format!("on {}", peer.name), ToString::to_string)
+}
+
+/// A message that expires waits in the outbox from here on.
+pub(crate) fn expires_outward(
+    core: &Core,
+    outgoing: &mut Outgoing,
+    peer: &Arc<Peer>,
+    lane: Lane,
+    position: Position,
+    expires: Expires,
+    envelope: &[u8],
+) {
+    let kind = destination(envelope).and_then(|address| core.kinds.get(address.actor_type()));
+    // What a type wants that is not a part of this node is not known: nothing is lost then.
+    let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::Bury, |kind| kind.expired));
+    let id = id_of(envelope).expect("only what has headers says that it expires");
+    let place = Waits::Outbox(Arc::clone(peer), lane);
+    outgoing.expires(position, expires.at);
+    let request = request_of(envelope);
+    core.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
+}
+
+/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
+/// became of them.
+pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
+    let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
+    for expiring in expired {
+        match outgoing.delivery_status(lane, expiring.position) {
+            DeliveryStatus::NotSent => not_sent.push(expiring),
+            DeliveryStatus::MayHaveArrived => undecided.push(expiring),
+            DeliveryStatus::Settled => {}
+        }
+    }
+    if !undecided.is_empty() {
+        look_again(core, outgoing.leave_undecided(undecided, lane));
+    }
+    not_sent
+}
+
+pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
+    Key::Outbox { partition: Partition(lane.partition), position }
+}
+
+fn destination(envelope: &[u8]) -> Option<Address> {
+    let (header, _) = Header::decode(envelope).ok()?;
+    Address::parse(header.destination)
+}

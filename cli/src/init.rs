@@ -2,25 +2,25 @@
 
 mod certificates;
 mod files;
+mod plan;
 mod text;
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use self::certificates::Authority;
 use self::files::{Access, Files};
+use self::plan::Planned;
 use crate::days;
 use crate::problem::Problem;
 
 /// Writes node files, a development authority and certificates that work at once on this machine.
 ///
-/// The authority is in DIR/ca.crt and DIR/ca.key, and each node has NAME.toml, NAME.crt and NAME.key. The nodes listen on
-/// the loopback address, on ports counted up from PORT + 1. Either all files are written or none; one that exists already
-/// is overwritten only with --force.
+/// The authority is in DIR/ca.crt and DIR/ca.key, and each node has NAME.toml, NAME.crt and NAME.key. The nodes listen
+/// on the loopback address, on ports counted up from PORT + 1. Either all files are written or none; one that exists
+/// already is overwritten only with --force.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitOptions {
@@ -54,17 +54,11 @@ Examples:
 The authority is for development: whoever has DIR/ca.key can make a node. For production, let your own authority issue
 certificates for client and server use, each with the node's name as its only DNS name.";
 
-/// A node to be.
-pub(crate) struct Planned {
-    name: String,
-    listen: SocketAddr,
-}
-
 /// Writes the files; what to print.
 pub(crate) fn run(options: &InitOptions) -> Result<String, Problem> {
-    let nodes = plan(options)?;
+    let nodes = plan::plan(&options.nodes, &options.cluster, options.port)?;
     let mut files = Files::new(&options.dir, options.force);
-    files.refuse_existing(names(&nodes))?;
+    files.refuse_existing(plan::files(&nodes))?;
 
     let now = days::now();
     let until = days::later(now, options.days);
@@ -79,42 +73,6 @@ pub(crate) fn run(options: &InitOptions) -> Result<String, Problem> {
     }
     files.write()?;
     Ok(summary(options, &nodes, &days::relative(until, now)))
-}
-
-/// Who the nodes are and where they listen.
-fn plan(options: &InitOptions) -> Result<Vec<Planned>, Problem> {
-    let InitOptions { nodes, cluster, port, .. } = options;
-    for (option, name) in nodes.iter().map(|name| ("--nodes", name)).chain([("--cluster", cluster)]) {
-        if !everpost::NodeFile::is_name(name) {
-            let rule =
-                "a name has 1 to 63 characters of a-z, 0-9 and `-`, with a letter among them and no `-` at either end";
-            return Err(Problem::new(format!("{option}: `{name}` cannot be a name: {rule}")));
-        }
-    }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = nodes.iter().find(|name| !seen.insert(*name)) {
-        return Err(Problem::new(format!("--nodes names `{twice}` twice; give every node a name of its own")));
-    }
-    if seen.contains(&"ca".to_owned()) {
-        return Err(Problem::new("--nodes: a node cannot be called `ca`, which is the name of the authority's files"));
-    }
-    let ports = (*port..=u16::MAX).skip(1);
-    let planned: Vec<_> = nodes
-        .iter()
-        .zip(ports)
-        .map(|(name, port)| Planned { name: name.clone(), listen: (Ipv4Addr::LOCALHOST, port).into() })
-        .collect();
-    if planned.len() < nodes.len() {
-        let message = format!("--port {port}: there are fewer than {} ports after it; choose a lower one", nodes.len());
-        return Err(Problem::new(message));
-    }
-    Ok(planned)
-}
-
-/// The names of all files.
-fn names(nodes: &[Planned]) -> Vec<String> {
-    let of_node = |node: &Planned| ["toml", "crt", "key"].map(|ending| format!("{}.{ending}", node.name));
-    ["ca.crt", "ca.key"].map(str::to_owned).into_iter().chain(nodes.iter().flat_map(of_node)).collect()
 }
 
 fn summary(options: &InitOptions, nodes: &[Planned], until: &str) -> String {
@@ -133,7 +91,8 @@ fn summary(options: &InitOptions, nodes: &[Planned], until: &str) -> String {
     let first = &nodes[0].name;
     let _ = write!(
         text,
-        "\nnext:\n  everpost check {dir}/{first}.toml\n  cargo run --release --example access_log -- --config {dir}/{first}.toml\n"
+        "\nnext:\n  everpost check {dir}/{first}.toml\n  \
+         cargo run --release --example access_log -- --config {dir}/{first}.toml\n"
     );
     text
 }

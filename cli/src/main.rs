@@ -36,7 +36,8 @@ Examples:
   EVERPOST_LISTEN=0.0.0.0:7401 everpost check nodes/east.toml
                                                       the same, with a key of the file overridden
 
-Exit code 0: done, nothing is wrong. 1: something is wrong, and said. 2: the command line cannot be understood.";
+Exit code 0: done, nothing is wrong. 1: something is wrong; the output says what. 2: the command line cannot
+be understood.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -46,7 +47,8 @@ enum Command {
     /// Looks at the file with its environment variables, the certificate (who issued it, for whom, until when), the
     /// private key, the data folder and the address to listen on. Nothing is changed.
     #[command(
-        after_help = "Exit code 0: nothing is wrong, though there may be warnings. 1: something is wrong, and said."
+        after_help = "Exit code 0: nothing is wrong, though there may be warnings. 1: something is wrong; the output \
+                      says what."
     )]
     Check {
         /// The node file.

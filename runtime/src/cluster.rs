@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use everpost_persistence::{Partition, StoreId};
-use everpost_transport::hello::{EarlierRun, Line};
+use everpost_transport::hello::{EarlierRun, ReceiverType};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
@@ -112,7 +112,7 @@ impl Cluster {
             return None;
         }
         let peer = self.residence(address.actor_type()).peers[usize::from(partition.0)].as_ref()?;
-        Some((Arc::clone(peer), Lane { line: line_of(address.actor_type()), partition: partition.0 }))
+        Some((Arc::clone(peer), Lane { receiver_type: line_of(address.actor_type()), partition: partition.0 }))
     }
 
     /// The name of the node that owns a partition of an actor type.
@@ -121,8 +121,8 @@ impl Cluster {
     }
 
     /// What a node of this cluster says of where a type lives.
-    pub(crate) fn line(&self, actor_type: &str) -> Line {
-        Line { name: actor_type.to_owned(), placement: self.residence(actor_type).placement.digest() }
+    pub(crate) fn line(&self, actor_type: &str) -> ReceiverType {
+        ReceiverType { name: actor_type.to_owned(), placement: self.residence(actor_type).placement.digest() }
     }
 
     pub(crate) fn peers(&self) -> &[Arc<Peer>] {

@@ -83,7 +83,7 @@ async fn a_receiver_that_acknowledges_what_was_not_sent_is_refused() {
     owing.thrown_out(conversation, "was acknowledged but not sent").await;
     let mut conversation = owing.dial().await;
     conversation.go_on(Vec::new()).await;
-    conversation.acknowledge(Lane { line: 7, partition: 7 }, Sequence(1)).await;
+    conversation.acknowledge(Lane { receiver_type: 7, partition: 7 }, Sequence(1)).await;
     owing.thrown_out(conversation, "was acknowledged but not sent").await;
     assert_eq!(owing.west.statistics().owed, 10);
     owing.takes_all().await;
@@ -119,7 +119,7 @@ async fn a_receiver_that_has_what_was_never_sent_is_refused() {
         conversation.go_on(Vec::new()).await;
         conversation.messages(1).await[0].lane
     };
-    for (lane, cursor) in [(lane, Sequence(1_000_000)), (Lane { line: 7, partition: 7 }, Sequence(3))] {
+    for (lane, cursor) in [(lane, Sequence(1_000_000)), (Lane { receiver_type: 7, partition: 7 }, Sequence(3))] {
         let mut conversation = owing.dial().await;
         conversation.go_on(vec![(lane, cursor)]).await;
         owing.thrown_out(conversation, "which this store never sent").await;

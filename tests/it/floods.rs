@@ -11,7 +11,7 @@ use everpost_tests::protocol::{Command, Event, Setup};
 use everpost_tests::puppet::Puppet;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Script, Step, Worker, workers_named};
-use everpost_transport::hello::Line as TypeLine;
+use everpost_transport::hello::ReceiverType;
 
 use crate::strangers::stranger;
 
@@ -60,7 +60,7 @@ async fn a_hello_full_of_contradictions_makes_a_bounded_number_of_lines_of_bound
     let node = net.start(west, &Probe::new()).await;
     let mut puppet = Puppet::new(net.seat(north), &net.seat(north).identity);
     let name = |number: usize| format!("{number}{}", "x".repeat(if number < 9 { 50_000 } else { 10 }));
-    puppet.hello.lines = (0..20_000).map(|number| TypeLine { name: name(number), placement: 7 }).collect();
+    puppet.hello.receiver_types = (0..20_000).map(|number| ReceiverType { name: name(number), placement: 7 }).collect();
     for _ in 0..3 {
         let conversation = puppet.converse(west, net.seat(west).listen).await;
         drop(conversation);

@@ -8,7 +8,7 @@ use everpost_tests::probe::Probe;
 use everpost_tests::puppet::{Conversation, Puppet};
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Log, Script, Step, Worker, read};
-use everpost_transport::Frame;
+use everpost_transport::frame::Frame;
 use everpost_transport::link::{Data, Lane, Sequence};
 
 /// Messages that a true node has sent, in the hands of the puppet in the north, and the west, which takes them.
@@ -137,7 +137,7 @@ async fn a_message_on_the_lane_of_another_is_refused() {
     let mut conversation = scene.converse().await;
     conversation.send(Data { lane, ..scene.messages[0].clone() }).await;
     scene.thrown_out(conversation, "which is not its own", 0).await;
-    let lane = Lane { line: scene.lane().line ^ 1, ..scene.lane() };
+    let lane = Lane { receiver_type: scene.lane().receiver_type ^ 1, ..scene.lane() };
     let mut conversation = scene.converse().await;
     conversation.send(Data { lane, ..scene.messages[0].clone() }).await;
     scene.thrown_out(conversation, "which is not its own", 0).await;
@@ -197,7 +197,7 @@ async fn a_sender_whose_message_is_not_taken_goes_on_with_its_other_lanes_and_te
     let mut conversation = puppet.accept().await;
     conversation.go_on(Vec::new()).await;
     let Data { lane, sequence, .. } = conversation.messages(1).await.remove(0);
-    let note = (7_u32, lane.line, lane.partition, sequence.0, "it is of a later build");
+    let note = (7_u32, lane.receiver_type, lane.partition, sequence.0, "it is of a later build");
     let note = postcard::to_allocvec(&note).unwrap();
     conversation.say(&Frame::Note(note.into())).await;
     let told = soon("the asker is told", asking).await.unwrap();

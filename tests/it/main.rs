@@ -71,6 +71,7 @@ mod placed;
 mod poison;
 mod power;
 mod process_limits;
+mod public_api;
 mod quarantine;
 mod questions;
 mod receipts;

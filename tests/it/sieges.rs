@@ -12,7 +12,7 @@ use everpost_tests::protocol::{Command, Event};
 use everpost_tests::seeds::{Random, are_many};
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Worker};
-use everpost_transport::Frame;
+use everpost_transport::frame::Frame;
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 
 use crate::backlogs::{MIB, Scene};
@@ -111,7 +111,7 @@ async fn frames_of_a_peer_that_are_damaged_at_random() {
 
 /// A frame of any kind, with some of its bytes changed, or bytes that are none.
 fn damaged(random: &mut Random) -> (Vec<u8>, bool) {
-    let lane = Lane { line: random.below(3), partition: u16::try_from(random.below(70)).unwrap() };
+    let lane = Lane { receiver_type: random.below(3), partition: u16::try_from(random.below(70)).unwrap() };
     let (previous, sequence) = (Sequence(random.below(3)), Sequence(random.below(5)));
     let frame = match random.below(4) {
         0 => Frame::Acks(vec![Ack { lane, through: sequence, credit: random.below(u64::MAX) }]),

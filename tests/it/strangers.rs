@@ -8,8 +8,9 @@ use everpost_tests::probe::Probe;
 use everpost_tests::puppet::Puppet;
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Step, Worker};
+use everpost_transport::frame::Frame;
 use everpost_transport::hello::PROTOCOL_VERSION;
-use everpost_transport::{DialError, Endpoint, Frame, Identity, Settings};
+use everpost_transport::{DialError, Endpoint, Identity, Settings};
 use rcgen::date_time_ymd;
 
 /// The west, which everybody wants to get into, the east, which may and goes on, and an empty seat in the north.

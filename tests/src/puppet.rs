@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use everpost::Message;
-use everpost_transport::hello::{Clocks, EarlierRun, Hello, Line, PROTOCOL_VERSION, Resume, Run};
+use everpost_transport::frame::Frame;
+use everpost_transport::hello::{Clocks, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
-use everpost_transport::{Closed, Connection, DialError, Endpoint, Frame, Identity, Settings, Streams};
+use everpost_transport::{Closed, Connection, DialError, Endpoint, Identity, Settings, Streams};
 
 use crate::net::Seat;
 use crate::wait::soon;
@@ -79,7 +80,7 @@ impl Puppet {
             partitions: 0,
             run: Run { store: rand::random(), counter: 1, nonce: rand::random(), first: Sequence(1) },
             message_bytes_max: 16 << 20,
-            lines: Vec::new(),
+            receiver_types: Vec::new(),
             earlier: Vec::new(),
             clocks: Clocks::default(),
         };
@@ -123,11 +124,11 @@ impl Puppet {
         if ours.partitions == 0 {
             ours.partitions = theirs.partitions;
         }
-        if ours.lines.is_empty() {
-            ours.lines = theirs
-                .lines
+        if ours.receiver_types.is_empty() {
+            ours.receiver_types = theirs
+                .receiver_types
                 .iter()
-                .map(|Line { name, placement }| Line { name: name.clone(), placement: *placement })
+                .map(|ReceiverType { name, placement }| ReceiverType { name: name.clone(), placement: *placement })
                 .collect();
         }
         conversation.say(&Frame::Hello(ours)).await;

@@ -52,7 +52,7 @@ async fn send(west: &Endpoint, address: SocketAddr, body_bytes: usize, messages:
     let mut streams = connection.open();
     let mut buffer = BytesMut::new();
     let mut data = Data {
-        lane: Lane { line: 1, partition: 1 },
+        lane: Lane { receiver_type: 1, partition: 1 },
         previous: Sequence(0),
         sequence: Sequence(1),
         flags: 0,
@@ -120,7 +120,8 @@ fn report(body_bytes: usize, messages: usize, batches: usize, took: Duration) {
     let rate = messages as f64 / took.as_secs_f64();
     let megabytes = rate * body_bytes as f64 / 1e6;
     println!(
-        "{messages} messages of {body_bytes} bytes in {took:.2?}: {rate:.0} a second, {megabytes:.0} MB/s; {:.0} a batch",
+        "{messages} messages of {body_bytes} bytes in {took:.2?}: {rate:.0} a second, {megabytes:.0} MB/s; {:.0} a \
+         batch",
         messages as f64 / batches as f64
     );
 }

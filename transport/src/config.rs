@@ -1,4 +1,4 @@
-//! What an endpoint is set to, and what that means for QUIC. Every value that matters is set here on purpose.
+//! The settings of an endpoint, and what they mean for QUIC. Every value that matters is set here on purpose.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,36 +9,57 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 use crate::error::BindError;
 
 /// The protocol that both sides must name in the TLS handshake.
-pub const PROTOCOL: &[u8] = b"everpost/1";
+pub(crate) const PROTOCOL: &[u8] = b"everpost/1";
 
-/// How many data streams a peer may open. A constant of the protocol: a side that opens fewer never waits for permission.
+/// How many data streams a peer may open. A constant of the protocol: a side that opens fewer never waits for
+/// permission.
 pub const STREAMS_MAX: u8 = 64;
 
-/// What an endpoint is set to.
+/// The settings of an [`Endpoint`](crate::Endpoint).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use everpost_transport::Settings;
+///
+/// let settings = Settings {
+///     listen: "0.0.0.0:7400".parse()?,
+///     keep_alive: Duration::from_millis(500),
+///     idle_timeout: Duration::from_secs(2),
+///     streams: 4,
+///     message_bytes_max: 16 << 20,
+///     handshake_timeout: Duration::from_secs(10),
+///     known: Vec::new(),
+/// };
+/// settings.validate()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen, and what connections leave from. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// How often an idle connection shows that it is alive. Longer than half of `idle_timeout`, one lost packet can end a
-    /// connection.
+    /// How often an idle connection shows that it is alive. If this is longer than half of `idle_timeout`, one lost
+    /// packet can end a connection.
     pub keep_alive: Duration,
-    /// How long nothing may come from a peer before it counts as gone. Too short, and a busy machine looks like a dead one.
-    /// The shorter one of both sides holds.
+    /// After how long without anything from a peer the connection counts as lost. If this is too short, a busy machine
+    /// looks like a dead one. The shorter timeout of the two sides holds.
     pub idle_timeout: Duration,
     /// How many data streams this side opens, 1 to [`STREAMS_MAX`]. Messages on one stream wait for each other when a
     /// packet is lost; more streams cost memory.
     pub streams: u8,
     /// The largest message body, in bytes. A larger frame from a peer ends the connection.
     pub message_bytes_max: usize,
-    /// How long the handshake of a peer that dials may take. It cannot be known how far away the peer is, so this is as long as the
-    /// slowest path needs. How long a handshake may take that this side begins is said at each [dial](crate::Endpoint::dial).
+    /// How long the handshake of a peer that dials may take. How far away the peer is cannot be known, so this has to
+    /// be long enough for the slowest path. Handshakes that this side begins have their own timeout at each
+    /// [dial](crate::Endpoint::dial).
     pub handshake_timeout: Duration,
-    /// Where peers come from: handshakes from there have places of their own, whatever strangers begin. Others of them are let in too.
+    /// The addresses of peers. Handshakes from there do not count against the limit for those from unknown addresses,
+    /// so that strangers cannot keep them out. Peers may come from other addresses too.
     pub known: Vec<IpAddr>,
 }
 
 impl Settings {
-    /// Checks what the types cannot.
+    /// Checks the limits that the types do not express.
     ///
     /// # Errors
     ///
@@ -72,7 +93,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings of QUIC for connections that this side dials (`dialing`), or accepts, with a handshake of at most `within`.
+    /// The settings of QUIC for connections that this side dials (`dialing`) or accepts, whose handshake may take
+    /// `within`.
     ///
     /// # Panics
     ///
@@ -81,51 +103,52 @@ impl Settings {
         let idle_timeout = IdleTimeout::try_from(self.idle_timeout).expect("the settings are valid");
         let mut transport = TransportConfig::default();
         transport
-            // The accepting side opens the one control stream, and there is no other stream in two directions.
+            // The accepting side opens the control stream, which is the only bidirectional one.
             .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(dialing)))
-            // The limit of the protocol rather than our own count: a peer that is set to more streams than we are does not
-            // wait for ever for one that it may never open.
+            // The limit of the protocol rather than our own count: a peer that is set to more streams than we are does
+            // not wait for ever for one that it may never open.
             .max_concurrent_uni_streams(VarInt::from_u32(u32::from(STREAMS_MAX)))
-            // Bounds what a peer makes us hold unread; 1 MiB a stream keeps a link of 1 Gbit/s and 8 ms busy with one
+            // Bounds what a peer makes us hold unread: 1 MiB a stream keeps a link of 1 Gbit/s and 8 ms busy with one
             // stream, and one of 100 ms with sixteen.
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-            // Room for each data stream of a peer that is set as we are, and for the control stream on top: acknowledgements
-            // come through while data waits unread.
+            // Room for each data stream of a peer with our settings, and for the control stream besides:
+            // acknowledgements come through while data waits unread.
             .receive_window(receive_window(usize::from(self.streams)))
-            // Bounds what we hold unacknowledged for a peer, and with it how long an acknowledgement of ours waits behind
+            // Bounds what we hold unacknowledged for a peer, and so how long an acknowledgement of ours waits behind
             // data that was written before it.
             .send_window(SEND_WINDOW)
-            // Nothing is sent in datagrams; a peer that sends some is told so.
+            // Datagrams are not used, and the peer is told so.
             .datagram_receive_buffer_size(None)
             .keep_alive_interval(Some(self.keep_alive))
             .max_idle_timeout(Some(idle_timeout))
-            // Until the first round trip was measured. The first packet is repeated after three times as long, and QUIC
-            // gives up on a peer that is silent after nine times as long, however short the idle timeout is: so later
-            // than the handshake may take, or whoever waits for that would be told that the connection is lost, not
-            // that it took too long.
+            // The guess until a round trip was measured. QUIC repeats the first packet after three times as long, and
+            // gives up on a silent peer after nine times as long, however short the idle timeout is. That has to be
+            // later than the end of the handshake's time, or the caller would be told that the connection is lost
+            // instead of that the handshake took too long.
             .initial_rtt((within / 8).max(INITIAL_RTT_MIN));
-        // Left as they are: MTU discovery (on), the frequency of acknowledgements, and the congestion control (Cubic), which
-        // shares a link fairly with other traffic.
+        // Left as they are: MTU discovery (on), the frequency of acknowledgements, and the congestion control (Cubic),
+        // which shares a link fairly with other traffic.
         Arc::new(transport)
     }
 }
 
-/// Below this, the first packet would be repeated before it can have been answered.
+/// With less, the first packet would be repeated before an answer can have come.
 const INITIAL_RTT_MIN: Duration = Duration::from_millis(100);
 
-/// What a message can be at most, whatever the settings: a frame's length is 32 bits, and a frame is held in memory.
+/// The largest message that settings may allow: a frame's length has 32 bits, and a frame is held in memory.
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
-/// What a stream can hold unread, in bytes.
+/// How much of one stream may be unread, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 
-/// What a connection can hold unread when the peer has so many data streams: each can be full, and the control stream too.
+/// How much of a connection may be unread when the peer has so many data streams: each can be full, and the control
+/// stream too.
 pub(crate) fn receive_window(streams: usize) -> VarInt {
     let streams = u32::try_from(streams).unwrap_or(u32::MAX).min(u32::from(STREAMS_MAX));
     VarInt::from_u32(STREAM_WINDOW * (streams + 1))
 }
 
-/// What a connection can hold unacknowledged, in bytes.
+/// How much of a connection may be unacknowledged, in bytes.
 const SEND_WINDOW: u64 = 4 << 20;
 
 #[cfg(test)]

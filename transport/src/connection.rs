@@ -1,9 +1,8 @@
 //! A connection to a peer whose certificate was verified, and its streams.
 
-pub(crate) mod close;
-mod large;
-mod presence;
+mod liveness;
 mod reader;
+mod shared;
 mod writer;
 
 use std::net::SocketAddr;
@@ -12,21 +11,39 @@ use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
 
-pub use self::close::{CloseCode, Closed};
-pub use self::presence::Presence;
-pub use self::reader::{BYTES_MAX, ControlReader, DataReader, FRAMES_MAX};
+pub use self::liveness::Liveness;
+pub use self::reader::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX, ControlReader, DataReader};
+use self::shared::{Guard, Shared};
 pub use self::writer::{ControlWriter, DataWriter};
+use crate::close::{CloseCode, Closed};
 use crate::config::Settings;
-use crate::frame::Limits;
+use crate::protocol::frame::Limits;
 
-/// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are gone.
-#[derive(Clone, Debug)]
-pub struct Connection(Arc<Inner>);
-
-/// The streams of a connection. Each part is to be driven by one future; all four may be in one task.
+/// A connection to a peer. Clones are the same connection; it is closed when all of them and its streams are dropped.
 ///
-/// They live as long as the connection: dropping any of them closes it with [`CloseCode::Abandoned`], unless it was closed
-/// before.
+/// ```no_run
+/// use bytes::{Bytes, BytesMut};
+/// use everpost_transport::frame::encode_volatile;
+/// use everpost_transport::{CloseCode, Connection, Streams};
+///
+/// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let Streams { mut data_out, mut data_in, .. } = connection.open();
+/// let mut bytes = BytesMut::new();
+/// encode_volatile(&mut bytes, b"hello");
+/// data_out.write(0, &mut bytes).await?;
+///
+/// let mut frames = Vec::new();
+/// data_in.next(&mut frames).await?;
+/// connection.close(CloseCode::Stopping, "that was all");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Shared>);
+
+/// The streams of a connection. Each part has one user at a time; all four may be in one task.
+///
+/// They live as long as the connection: dropping any of them closes it with [`CloseCode::Abandoned`], unless it was
+/// closed before.
 #[derive(Debug)]
 pub struct Streams {
     /// Writes to the control stream.
@@ -47,7 +64,7 @@ impl Connection {
         control: (SendStream, RecvStream),
         settings: &Settings,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Shared {
             control: Mutex::new(Some(control)),
             closing: OnceLock::new(),
             streams: settings.streams,
@@ -58,7 +75,7 @@ impl Connection {
         }))
     }
 
-    /// Takes the streams of the connection. The first frame on the control stream is to be the hello, of either side.
+    /// Takes the streams of the connection. The first frame of each side on the control stream has to be its hello.
     ///
     /// # Panics
     ///
@@ -85,11 +102,11 @@ impl Connection {
         self.0.close(code, reason);
     }
 
-    /// Waits until the connection is closed, by whomever.
+    /// Waits until the connection is closed, by either side.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
+    /// Cancel safe: it changes nothing.
     pub async fn closed(&self) -> Closed {
         let error = self.0.quic.closed().await;
         self.0.explain(&error)
@@ -119,55 +136,15 @@ impl Connection {
         self.0.dialed
     }
 
+    /// Tells whether the peer is still alive, without a part in using the connection.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        Liveness::new(&self.0)
+    }
+
     /// How long a round trip takes, as estimated now.
     #[must_use]
     pub fn rtt(&self) -> Duration {
         self.0.quic.rtt()
     }
 }
-
-#[derive(Debug)]
-struct Inner {
-    /// The control stream until it is taken.
-    control: Mutex<Option<(SendStream, RecvStream)>>,
-    /// What this side closed it with; QUIC forgets that.
-    closing: OnceLock<(CloseCode, String)>,
-    /// How many data streams this side opens.
-    streams: u8,
-    limits: Limits,
-    peer: String,
-    dialed: bool,
-    quic: quinn::Connection,
-}
-
-impl Inner {
-    fn close(&self, code: CloseCode, reason: &str) {
-        // QUIC would forget how it was closed before.
-        if self.quic.close_reason().is_none() && self.closing.set((code, reason.to_owned())).is_ok() {
-            self.quic.close(code.number(), reason.as_bytes());
-        }
-    }
-
-    fn explain(&self, error: &quinn::ConnectionError) -> Closed {
-        Closed::new(error, self.closing.get())
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Before the control stream is dropped, which would end it and look like a breach of the protocol.
-        self.close(CloseCode::Abandoned, ABANDONED);
-    }
-}
-
-/// Closes the connection when a stream is dropped, and before: a stream that ends alone is a breach of the protocol.
-#[derive(Debug)]
-struct Guard(Arc<Inner>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.close(CloseCode::Abandoned, ABANDONED);
-    }
-}
-
-const ABANDONED: &str = "the link of this connection ended";

@@ -1,8 +1,7 @@
-//! The socket of a node: it listens, dials, and lets nobody in who is not configured.
+//! The socket of a node: it listens and dials, and accepts only peers that are configured.
 
 mod accept;
-mod intrusion;
-mod reach;
+mod reachability;
 mod socket;
 mod tasks;
 
@@ -17,21 +16,44 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::accept::{Acceptor, GREETING, peer_of};
-pub use self::intrusion::{Intrusion, IntrusionReason};
-pub use self::reach::wrong_family;
+pub use self::reachability::wrong_family;
 use self::tasks::Tasks;
+use crate::accept_error::{AcceptError, RejectionReason};
+use crate::close::{CloseCode, STOPPING, alert, describe};
 use crate::config::Settings;
-use crate::connection::close::{STOPPING, printable, words};
-use crate::connection::{CloseCode, Connection};
+use crate::connection::Connection;
 use crate::error::{BindError, DialError};
-use crate::identity::{Identity, Peers, alert};
+use crate::identity::{Identity, Peers};
+use crate::text::printable;
 
-/// The socket of a node. To be dropped or [closed](Self::close) in the runtime that it was bound in; connections live on
-/// until they are dropped themselves.
+/// The socket of a node. It has to be dropped or [closed](Self::close) in the runtime that it was bound in. Connections
+/// outlive a dropped endpoint until they are dropped themselves.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use std::time::Duration;
+///
+/// use everpost_transport::{Endpoint, Identity, Settings};
+///
+/// # async fn example(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::load(Path::new("east.crt"), Path::new("east.key"), Path::new("ca.crt"))?;
+/// let endpoint = Endpoint::bind(&settings, &identity, ["west".to_owned()])?;
+///
+/// let connection = endpoint.dial("west", "192.0.2.2:7400".parse()?, Duration::from_secs(1)).await?;
+/// assert_eq!(connection.peer(), "west");
+///
+/// while let Some(accepted) = endpoint.accept().await {
+///     match accepted {
+///         Ok(connection) => println!("{} has connected", connection.peer()),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Endpoint {
     /// None once it is closed.
     quic: std::sync::Mutex<Option<quinn::Endpoint>>,
-    /// Gone when nobody uses the port any more.
+    /// Cannot be upgraded any more once nobody uses the port.
     socket: Weak<dyn AsyncUdpSocket>,
     tasks: Tasks,
     local: SocketAddr,
@@ -39,17 +61,21 @@ pub struct Endpoint {
     client: std::sync::Mutex<quinn::ClientConfig>,
     peers: Arc<Peers>,
     settings: Arc<Settings>,
-    accepted: Mutex<mpsc::Receiver<Result<Connection, Intrusion>>>,
+    accepted: Mutex<mpsc::Receiver<Result<Connection, AcceptError>>>,
     acceptor: AbortHandle,
 }
 
 impl Endpoint {
-    /// Listens at [`Settings::listen`] as `identity`, for connections from and to `peers`. Needs a tokio runtime with time
-    /// and I/O.
+    /// Listens at [`Settings::listen`] as `identity`, for connections from and to `peers`. Needs a tokio runtime with
+    /// time and I/O.
     ///
     /// # Errors
     ///
     /// [`BindError`]; nothing was left behind.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
     pub fn bind(
         settings: &Settings,
         identity: &Identity,
@@ -80,12 +106,12 @@ impl Endpoint {
         Ok(Self { quic, socket: port, tasks, local, client, peers, settings, accepted, acceptor })
     }
 
-    /// Uses another certificate, or authority, for all connections that begin from now on. Those that are there stay. The keys by which
-    /// a restarted node is recognised stay those of the identity that the endpoint was bound as.
+    /// Uses another certificate, or authority, for all connections that begin from now on; existing ones are kept. The
+    /// keys by which a restarted node is recognised stay those of the identity that the endpoint was bound with.
     ///
     /// # Errors
     ///
-    /// [`BindError::Tls`]; the certificate of before is used on.
+    /// [`BindError::Tls`]; the certificate from before stays in use.
     pub fn renew(&self, identity: &Identity) -> Result<(), BindError> {
         let (client, server) = certified(&self.settings, identity)?;
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
@@ -95,18 +121,18 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The next connection of a peer, or the next attempt of somebody who is none: worth a line in the log, and nothing
-    /// else was done for it. None when the endpoint is closed. Handshakes go on meanwhile, many at a time.
+    /// Waits for the next connection of a peer, or the next attempt that was not accepted, which needs nothing but a
+    /// line in the log. None when the endpoint is closed. Handshakes make progress in the background, many at a time.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
-    pub async fn accept(&self) -> Option<Result<Connection, Intrusion>> {
+    /// Cancel safe: a connection that was not returned is there for the next call.
+    pub async fn accept(&self) -> Option<Result<Connection, AcceptError>> {
         self.accepted.lock().await.recv().await
     }
 
-    /// Connects to `peer` at `address`, and waits until that node has accepted this one. Several dials of one address may be under
-    /// way at a time.
+    /// Connects to `peer` at `address`, and waits until that node has accepted this one. Several dials of one address
+    /// may run side by side.
     ///
     /// # Errors
     ///
@@ -114,7 +140,7 @@ impl Endpoint {
     ///
     /// # Cancel safety
     ///
-    /// No connection is left behind.
+    /// Cancel safe: a handshake that is dropped leaves no connection behind.
     pub async fn dial(&self, peer: &str, address: SocketAddr, within: Duration) -> Result<Connection, DialError> {
         if !self.peers.contains(peer) {
             return Err(DialError::NotConfigured { peer: peer.to_owned() });
@@ -132,7 +158,7 @@ impl Endpoint {
         })?;
         let answered = AtomicBool::new(false);
         let handshake = async {
-            // The first answer of the peer. What went wrong otherwise is said by the connection itself.
+            // This is the first answer of the peer. Any other outcome shows below, as the error of the connection.
             answered.store(connecting.handshake_data().await.is_ok(), Ordering::Relaxed);
             let quic = connecting.await.map_err(|error| failed(&error, address))?;
             self.greeted(quic, peer, address).await
@@ -140,14 +166,19 @@ impl Endpoint {
         let late = |_| {
             let answered = answered.load(Ordering::Relaxed);
             // QUIC does not say when the system sends nothing.
-            let refusal = if answered { None } else { reach::refusal(self.local, address) };
+            let refusal = if answered { None } else { reachability::refusal(self.local, address) };
             Err(refusal.map_or(DialError::TimedOut { address, within, answered }, |why| unreachable(&why)))
         };
         timeout(within, handshake).await.unwrap_or_else(late)
     }
 
-    /// Closes all connections with [`CloseCode::Stopping`], and waits for a moment so that the peers hear of it. Afterwards
-    /// the port is free, unless somebody still holds on to a connection. A second call finds nothing to do.
+    /// Closes all connections with [`CloseCode::Stopping`], and gives the peers up to a second to acknowledge that.
+    /// Afterwards the port is free, unless somebody still has a connection. A second call does nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the connections are closed at the first poll, but the port may stay in use for some round trips
+    /// more, and a second call does not wait for it.
     pub async fn close(&self) {
         let Some(quic) = self.lock().take() else { return };
         self.acceptor.abort();
@@ -158,7 +189,7 @@ impl Endpoint {
         drop(quic);
         self.tasks.end();
         let freed = async {
-            // QUIC's own tasks let go of the socket last, and tell nobody.
+            // QUIC's own tasks drop the socket last, and there is nothing else to wait for.
             while self.socket.strong_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -172,22 +203,23 @@ impl Endpoint {
         self.quic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address that this endpoint listens at, with the port that the system chose if it was to choose.
+    /// The address that this endpoint listens at; its port is the one that the system chose where the settings say 0.
     #[must_use]
     pub const fn local_address(&self) -> SocketAddr {
         self.local
     }
 
-    /// TLS is content with the peer before the peer has looked at our certificate. Only its greeting says that it has.
+    /// In TLS 1.3 the handshake of this side ends before the peer has checked our certificate. Only the greeting says
+    /// that it has accepted it.
     async fn greeted(&self, quic: quinn::Connection, peer: &str, address: SocketAddr) -> Result<Connection, DialError> {
-        let refused = |reason: IntrusionReason| {
+        let refused = |reason: RejectionReason| {
             let why = reason.to_string();
             quic.close(CloseCode::Refused.number(), why.as_bytes());
             DialError::Refused { address, why }
         };
         let certified = peer_of(&quic, &self.peers).map_err(refused)?;
         if certified != peer {
-            return Err(refused(IntrusionReason::NotConfigured { names: vec![certified] }));
+            return Err(refused(RejectionReason::NotConfigured { names: vec![certified] }));
         }
         let (send, mut receive) = quic.accept_bi().await.map_err(|error| failed(&error, address))?;
         let mut greeting = [0];
@@ -218,7 +250,7 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// How to dial, and how to accept, as `identity`.
+/// The QUIC settings for dialing and for accepting as `identity`.
 fn certified(
     settings: &Settings,
     identity: &Identity,
@@ -228,9 +260,9 @@ fn certified(
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server().map_err(tls)?));
     server
         .transport_config(settings.transport(false, settings.handshake_timeout))
-        // A node has the addresses that it is configured with, and no others in the middle of a conversation.
+        // A node does not change its address in the middle of a conversation.
         .migration(false)
-        // What waits for the acceptor, which never waits long: beyond this somebody is flooding the port.
+        // The acceptor takes first packets at once, so only a flood can exceed this.
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size_total(INCOMING_BYTES_MAX);
     Ok((client, server))
@@ -238,7 +270,7 @@ fn certified(
 
 /// Why a dial failed.
 fn failed(error: &ConnectionError, address: SocketAddr) -> DialError {
-    let why = words(error);
+    let why = describe(error);
     match error {
         ConnectionError::LocallyClosed => DialError::Stopping,
         ConnectionError::TransportError(ours) if alert(ours.code).is_some() => DialError::Refused { address, why },
@@ -246,7 +278,7 @@ fn failed(error: &ConnectionError, address: SocketAddr) -> DialError {
             DialError::RefusedByPeer { address, why }
         }
         ConnectionError::ConnectionClosed(theirs) if theirs.error_code == TransportErrorCode::CONNECTION_REFUSED => {
-            DialError::Lost { address, why: "the node has too many handshakes under way".to_owned() }
+            DialError::Lost { address, why: "the node has too many handshakes in progress".to_owned() }
         }
         ConnectionError::ApplicationClosed(close) if close.error_code == CloseCode::Refused.number() => {
             DialError::RefusedByPeer { address, why: printable(&close.reason) }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connection::Closed;
-use crate::frame::FrameError;
+use crate::close::Closed;
+use crate::protocol::frame::FrameError;
 
 /// An endpoint could not be bound. Nothing was left behind.
 #[derive(thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum BindError {
         /// The address.
         address: SocketAddr,
     },
-    /// The system does not let us listen there.
+    /// The process may not listen there.
     #[error("no permission to listen on {address}: choose a port above 1023, or run with the permission to use it")]
     NoPermission {
         /// The address.
@@ -83,9 +83,9 @@ pub enum DialError {
     TimedOut {
         /// The address.
         address: SocketAddr,
-        /// How long was waited.
+        /// The timeout.
         within: Duration,
-        /// Something came back: the path is slow, or loses packets.
+        /// Whether anything came back: then the path is slow, or loses packets.
         answered: bool,
     },
     /// This side refused the other one: its certificate is not that of the peer, not ours to trust, expired, and so on.
@@ -101,7 +101,7 @@ pub enum DialError {
     RefusedByPeer {
         /// The address.
         address: SocketAddr,
-        /// Why, in its words.
+        /// Why, as it says.
         why: String,
     },
     /// The connection ended during the handshake for another reason.
@@ -148,11 +148,12 @@ pub enum WriteError {
     /// The connection is closed.
     #[error(transparent)]
     Closed(#[from] Closed),
-    /// The peer stopped reading a stream. All live as long as the connection: close with [`crate::CloseCode::Protocol`].
+    /// The peer stopped reading a stream. All live as long as the connection: close with
+    /// [`crate::CloseCode::Protocol`].
     #[error("the peer stopped reading a stream, and only the connection may end")]
     Stopped,
 }
 
 const ANSWERED_LATE: &str = "answered too late, over a path that is slow or loses packets: no handshake was complete";
 
-crate::error_text::debug_as_text!(BindError, DialError, ReadError, WriteError);
+crate::text::debug_as_text!(BindError, DialError, ReadError, WriteError);

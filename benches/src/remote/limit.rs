@@ -54,7 +54,7 @@ async fn send(endpoint: &Endpoint, peer: &str, address: SocketAddr, frames: u64)
     let connection = endpoint.dial(peer, address, Duration::from_secs(5)).await?;
     let mut streams = connection.open();
     let mut buffer = BytesMut::new();
-    let lane = Lane { line: 1, partition: 1 };
+    let lane = Lane { receiver_type: 1, partition: 1 };
     let body = Bytes::from(vec![0x5a; BODY_BYTES]);
     let mut stream = 0;
     for number in 1..=frames {

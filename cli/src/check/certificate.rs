@@ -1,5 +1,5 @@
-//! Whether the peers of a node will let it in. What links verify is verified by the same code; only dates are read here,
-//! because links say no more than yes or no.
+//! Whether the peers of a node will accept its certificate. What links verify is verified by the same code; only dates
+//! are read here, because links say no more than yes or no.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,7 @@ pub(super) fn check(file: &NodeFile, now: OffsetDateTime, report: &mut Report) {
     match dates(&files.certificate) {
         Ok((from, until)) => {
             check_dates(from, until, now, report);
-            // Anything else that is wrong shall be said too, although the certificate is of another time.
+            // Checked at a time at which the certificate is valid, so that anything else that is wrong is reported too.
             check_name(&identity, file, now.max(from).min(until), report);
         }
         Err(problem) => report.problem("dates", format!("{}: {problem}; {RENEW}", files.certificate.display())),

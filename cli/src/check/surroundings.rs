@@ -11,7 +11,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::report::Report;
 
-/// What a node takes of address space beside the maps of its store: the program, its memory and the stacks of its threads.
+/// What a node takes of address space beside the maps of its store: the program, its memory and the stacks of its
+/// threads.
 const BESIDE_MAPS_BYTES: u64 = 512 << 20;
 /// The files of the store, sockets, and what the program opens itself.
 const FILES_MIN: u64 = 64;
@@ -52,7 +53,8 @@ fn check_limits(file: &NodeFile, report: &mut Report) {
         report.problem(
             "limits",
             format!(
-                "{limit} bytes of address space (RLIMIT_AS, `ulimit -v`), and the maps of the store take {needed} with the program; raise that limit, or lower `store.journal_map_bytes` and `store.tables_map_bytes`"
+                "{limit} bytes of address space (RLIMIT_AS, `ulimit -v`), and the maps of the store take {needed} with \
+                 the program; raise that limit, or lower `store.journal_map_bytes` and `store.tables_map_bytes`"
             ),
         );
     }

@@ -24,7 +24,8 @@ impl Authority {
     /// A new authority, which nothing else trusts.
     pub(super) fn make(cluster: &str, now: OffsetDateTime, until: OffsetDateTime) -> Result<Self, Problem> {
         let key = KeyPair::generate().map_err(not_made)?;
-        // A part of the key is in the name: where two authorities have one name, a certificate of the other seems broken.
+        // A part of the key is in the name: of two authorities with one name, the certificates of the other would seem
+        // broken.
         let part: String = key.public_key_raw().iter().skip(1).take(4).map(|byte| format!("{byte:02x}")).collect();
         let mut params = params(&format!("everpost {cluster} development authority {part}"), now, until);
         // It issues certificates of nodes, and no further authorities.

@@ -1,6 +1,7 @@
 //! Writes several files, all or none.
 //!
-//! Each is written to a temporary file beside its place first and then given its name, so that no half file is ever seen.
+//! Each is written to a temporary file beside its place first and then given its name, so that no half file is ever
+//! seen.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};

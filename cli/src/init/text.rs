@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
-use super::Planned;
+use super::plan::Planned;
 
-/// The file of `node`, which has all others as its peers. A line that begins with `#` and no space after it is a setting
-/// at its default.
+/// The file of `node`, which has all others as its peers. A line that begins with `#` and no space after it is a
+/// setting at its default.
 pub(super) fn of_node(node: &Planned, nodes: &[Planned], cluster: &str) -> String {
     let Planned { name, listen } = node;
     let mut text = format!(
-        r#"# The node `{name}` of the cluster `{cluster}`, made by `everpost init`. After a change: everpost check {name}.toml
+        r#"# The node `{name}` of the cluster `{cluster}`, made by `everpost init`.
+# After a change: everpost check {name}.toml
 # docs/CONFIGURATION.md explains every key. Paths are relative to the folder of this file.
 # An environment variable overrides a key: EVERPOST_LISTEN, EVERPOST_STORE__TABLES_MAP_BYTES.
 

@@ -1,5 +1,5 @@
-//! `#[derive(Message)]` and `#[derive(State)]`: name what is stored and its version, so that stored bytes find their reader
-//! again.
+//! `#[derive(Message)]` and `#[derive(State)]`: name what is stored and its version, so that stored bytes find their
+//! reader again.
 //!
 //! This crate only writes `impl` blocks; what they mean is documented at `everpost::Message` and `everpost::State`.
 
@@ -16,13 +16,14 @@ use crate::options::Options;
 ///
 /// Options, all in `#[message(..)]`:
 ///
-/// | option | meaning | default |
-/// | --- | --- | --- |
-/// | `name = "deposit"` | the name that is stored with every message; never change it | the type's name in `snake_case` |
-/// | `version = 2` | the version of the fields; raise it when they change | 1 |
-/// | `reply = i64` | what the handler answers | `()` |
-/// | `upgrade = path` | `fn(u16, &[u8]) -> Result<Self, everpost::UpgradeError>`: reads older versions | older versions are dead letters |
-/// | `same_by = "id, amount"` | the fields that make two messages under one idempotency key the same; `"all"` or `"name"` for all of them or none | `"all"` |
+/// - `name = "deposit"`: the name that is stored with every message; never change it. By default the type's name in
+///   `snake_case`.
+/// - `version = 2`: the version of the fields; raise it when they change. By default 1.
+/// - `reply = i64`: what the handler answers. By default `()`.
+/// - `upgrade = path`: a `fn(u16, &[u8]) -> Result<Self, everpost::UpgradeError>` that reads older versions. Without it
+///   messages of older versions become dead letters.
+/// - `same_by = "id, amount"`: the fields that make two messages under one idempotency key the same; `"all"` or
+///   `"name"` for all of them or none. By default `"all"`.
 ///
 /// On a field, `#[message(unordered)]` says that the order of its elements means nothing: for a `HashSet`.
 #[proc_macro_derive(Message, attributes(message))]
@@ -35,11 +36,11 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
 ///
 /// Options, all in `#[state(..)]`:
 ///
-/// | option | meaning | default |
-/// | --- | --- | --- |
-/// | `name = "balance"` | the name that is stored with every state; never change it | the type's name in `snake_case` |
-/// | `version = 2` | the version of the fields; raise it when they change | 1 |
-/// | `upgrade = path` | `fn(u16, &[u8]) -> Result<Self, everpost::UpgradeError>`: reads older versions | actors with an older state wait for a build that reads it |
+/// - `name = "balance"`: the name that is stored with every state; never change it. By default the type's name in
+///   `snake_case`.
+/// - `version = 2`: the version of the fields; raise it when they change. By default 1.
+/// - `upgrade = path`: a `fn(u16, &[u8]) -> Result<Self, everpost::UpgradeError>` that reads older versions. Without it
+///   actors with an older state wait for a build that reads it.
 #[proc_macro_derive(State, attributes(state))]
 pub fn derive_state(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

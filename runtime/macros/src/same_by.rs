@@ -1,4 +1,5 @@
-//! What makes two messages under one idempotency key the same: the option `same_by`, and fields whose order means nothing.
+//! What makes two messages under one idempotency key the same: the option `same_by`, and fields whose order means
+//! nothing.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use everpost_transport::hello::Acquaintance;
+use everpost_transport::hello::KnownStore;
 
 /// How many stores of one node are remembered.
 const STORES_MAX: usize = 8;
@@ -23,14 +23,14 @@ pub(crate) struct Acquaintances {
 
 #[derive(Debug)]
 struct Known {
-    acquaintance: Acquaintance,
+    acquaintance: KnownStore,
     /// Which meeting was the last one; 0 for one that was not met by this run.
     met: u64,
 }
 
 impl Acquaintances {
     /// What is remembered of a store.
-    pub(crate) fn get(&self, store: u128) -> Option<&Acquaintance> {
+    pub(crate) fn get(&self, store: u128) -> Option<&KnownStore> {
         self.by_store.get(&store).map(|known| &known.acquaintance)
     }
 
@@ -45,12 +45,12 @@ impl Acquaintances {
     }
 
     /// What the start found.
-    pub(crate) fn recovered(&mut self, store: u128, acquaintance: Acquaintance) {
+    pub(crate) fn recovered(&mut self, store: u128, acquaintance: KnownStore) {
         self.by_store.insert(store, Known { acquaintance, met: 0 });
     }
 
     /// A store was met and believed.
-    pub(crate) fn meet(&mut self, store: u128, acquaintance: Acquaintance) {
+    pub(crate) fn meet(&mut self, store: u128, acquaintance: KnownStore) {
         self.meetings += 1;
         self.by_store.insert(store, Known { acquaintance, met: self.meetings });
     }
@@ -75,8 +75,8 @@ impl Acquaintances {
 mod tests {
     use super::*;
 
-    fn of(node: &str) -> Acquaintance {
-        Acquaintance { node: node.to_owned(), counter: 1, nonce: 2 }
+    fn of(node: &str) -> KnownStore {
+        KnownStore { node: node.to_owned(), counter: 1, nonce: 2 }
     }
 
     /// Meets a store of the node as a conversation does. Which are used: the even ones.

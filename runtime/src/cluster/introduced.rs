@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use everpost_transport::frame::Frame;
 use everpost_transport::hello::Hello;
-use everpost_transport::{Connection, Frame, Presence, Streams};
+use everpost_transport::{Connection, Liveness, Streams};
 use rustc_hash::FxHashSet;
 
 use crate::base::clock::Micros;
@@ -28,7 +29,7 @@ pub(crate) struct Introduced {
 impl Introduced {
     /// This process, if it gets the conversation.
     pub(crate) fn holder(&self, now: Micros) -> Holder<Process> {
-        let process = Process { from: self.connection.remote(), presence: self.connection.presence() };
+        let process = Process { from: self.connection.remote(), liveness: self.connection.liveness() };
         Holder { store: self.producer.store, since: now, process }
     }
 }
@@ -37,7 +38,7 @@ impl Introduced {
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) from: SocketAddr,
-    pub(crate) presence: Presence,
+    pub(crate) liveness: Liveness,
 }
 
 /// A newcomer finds another process in its place.

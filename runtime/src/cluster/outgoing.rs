@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position, StoreId};
 use everpost_transport::link::{
-    Ack, AckError, Flagged, Lane, Next, Owed, ResumeError, Sending, Sequence, Standing, Terms,
+    Ack, AckError, Backlog, DeliveryStatus, FlagOutcome, Lane, Next, ResumeError, Sending, Sequence, Terms,
 };
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
@@ -134,7 +134,7 @@ impl Outgoing {
 
     /// The room for what is owed.
     pub(crate) fn room(&self) -> Room {
-        let Owed { messages, bytes, .. } = self.sending.owed();
+        let Backlog { messages, bytes, .. } = self.sending.backlog();
         Room { used: Amount { messages, bytes }, max: Amount { messages: self.messages_max, bytes: self.bytes_max } }
     }
 
@@ -164,7 +164,7 @@ impl Outgoing {
 
     /// Registers who waits until a message is on the peer's disk; nobody has to when it is there.
     pub(crate) fn wait_for_delivery(&mut self, lane: Lane, position: Position) -> Option<oneshot::Receiver<Delivery>> {
-        if self.flag(lane, position, 0) == Flagged::Acknowledged {
+        if self.flag(lane, position, 0) == FlagOutcome::Acknowledged {
             return None;
         }
         let (waiter, delivered) = oneshot::channel();
@@ -186,7 +186,7 @@ impl Outgoing {
         Some(delivered)
     }
 
-    pub(crate) fn flag(&mut self, lane: Lane, position: Position, flags: u8) -> Flagged {
+    pub(crate) fn flag(&mut self, lane: Lane, position: Position, flags: u8) -> FlagOutcome {
         self.sending.flag(lane, Sequence(position.0), flags)
     }
 
@@ -200,7 +200,7 @@ impl Outgoing {
     ) -> Result<(), ResumeError> {
         if self.receiver != Some(receiver) {
             let known = self.acknowledged.entry(receiver.0).or_default();
-            self.sending.meet(known.iter().map(|(lane, through)| (*lane, *through)));
+            self.sending.reset_acknowledged(known.iter().map(|(lane, through)| (*lane, *through)));
             self.receiver = Some(receiver);
         }
         let Self { sending, delivered, .. } = self;
@@ -251,14 +251,14 @@ impl Outgoing {
     }
 
     /// How a message stands with the peer.
-    pub(crate) fn standing(&self, lane: Lane, position: Position) -> Standing {
-        self.sending.standing(lane, Sequence(position.0))
+    pub(crate) fn delivery_status(&self, lane: Lane, position: Position) -> DeliveryStatus {
+        self.sending.delivery_status(lane, Sequence(position.0))
     }
 
     /// Messages that have expired may have arrived: they count against no bound. Hands back those of which it will be known
     /// soon.
     pub(crate) fn leave_undecided(&mut self, expired: Vec<Expiring>, lane: Lane) -> Vec<Expiring> {
-        expired.iter().for_each(|expiring| self.sending.uncount(lane, Sequence(expiring.position.0)));
+        expired.iter().for_each(|expiring| self.sending.expire(lane, Sequence(expiring.position.0)));
         self.line.give(self.room());
         if self.is_connected {
             return expired;
@@ -349,8 +349,8 @@ impl Outgoing {
         self.open_all();
     }
 
-    pub(crate) fn owed(&self) -> Owed {
-        self.sending.owed()
+    pub(crate) fn owed(&self) -> Backlog {
+        self.sending.backlog()
     }
 
     /// Nobody will learn of deliveries any more.
@@ -376,7 +376,7 @@ fn tell(
 
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing").field("owed", &self.sending.owed()).finish_non_exhaustive()
+        f.debug_struct("Outgoing").field("owed", &self.sending.backlog()).finish_non_exhaustive()
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_message_of_which_it_is_not_known_whether_it_has_arrived_is_kept_once() {
         let mut outgoing = Outgoing::new(&NodeConfig::default(), 1000);
-        let (position, lane) = (Position(7), Lane { line: 1, partition: 2 });
+        let (position, lane) = (Position(7), Lane { receiver_type: 1, partition: 2 });
         let (place, id) = (Waits::Mailbox(MailboxId(1)), MessageId(2));
         let expiring = Expiring { position, place, id, request: None, bytes: 3, then: Expiry::Bury };
         for _ in 0..3 {

@@ -262,7 +262,7 @@ impl Peer {
     /// who has it, and the newcomer, who may come again when that one is gone.
     pub(crate) fn arrive(&self, newcomer: Introduced, now: Micros) -> Option<Contest> {
         let mut arrivals = lock(&self.arrivals);
-        if let Err(holder) = arrivals.seat.take(newcomer.holder(now), |process| process.presence.is_over()) {
+        if let Err(holder) = arrivals.seat.take(newcomer.holder(now), |process| process.liveness.is_closed()) {
             return Some(Contest { newcomer, holder });
         }
         arrivals.newest = Some(newcomer);

@@ -1,7 +1,7 @@
 //! What the store keeps about other stores; specified in `docs/FORMAT.md`.
 
 use bytes::Bytes;
-use everpost_transport::hello::{Acquaintance, EarlierRun};
+use everpost_transport::hello::{EarlierRun, KnownStore};
 use everpost_transport::link::Sequence;
 use serde::{Deserialize, Serialize};
 
@@ -45,17 +45,17 @@ pub(crate) fn decode_cursor(record: &[u8]) -> Option<Sequence> {
     (record.version == RECORD_VERSION).then_some(Sequence(record.sequence))
 }
 
-pub(crate) fn encode_acquaintance(acquaintance: &Acquaintance) -> Bytes {
-    let Acquaintance { node, counter, nonce } = acquaintance;
+pub(crate) fn encode_acquaintance(acquaintance: &KnownStore) -> Bytes {
+    let KnownStore { node, counter, nonce } = acquaintance;
     let record = PeerRecord { version: RECORD_VERSION, node, counter: *counter, nonce: *nonce };
     postcard::to_allocvec(&record).expect("plain values can be encoded").into()
 }
 
 /// None for bytes that this build cannot read.
-pub(crate) fn decode_acquaintance(record: &[u8]) -> Option<Acquaintance> {
+pub(crate) fn decode_acquaintance(record: &[u8]) -> Option<KnownStore> {
     let record: PeerRecord<'_> = postcard::from_bytes(record).ok()?;
     let PeerRecord { version, node, counter, nonce } = record;
-    (version == RECORD_VERSION).then(|| Acquaintance { node: node.to_owned(), counter, nonce })
+    (version == RECORD_VERSION).then(|| KnownStore { node: node.to_owned(), counter, nonce })
 }
 
 pub(crate) fn encode_runs(runs: &[EarlierRun]) -> Bytes {
@@ -81,7 +81,7 @@ mod tests {
             assert_eq!(decode_cursor(&record), Some(Sequence(sequence)));
         }
         assert_eq!(decode_cursor(&[2, 7]), None);
-        let acquaintance = Acquaintance { node: "west".into(), counter: 3, nonce: 9 };
+        let acquaintance = KnownStore { node: "west".into(), counter: 3, nonce: 9 };
         assert_eq!(decode_acquaintance(&encode_acquaintance(&acquaintance)), Some(acquaintance));
         assert_eq!(decode_acquaintance(&[2, 0, 0, 0]), None);
         let runs = vec![EarlierRun { counter: 1, nonce: 2, first: Sequence(3) }];

@@ -160,7 +160,7 @@ impl Pending {
 mod tests {
     use super::*;
 
-    const LANE: Lane = Lane { line: 1, partition: 2 };
+    const LANE: Lane = Lane { receiver_type: 1, partition: 2 };
 
     fn wait(pending: &Pending, id: u128) -> oneshot::Receiver<Outcome> {
         let (waiter, outcome) = oneshot::channel();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everpost_persistence::{Key, Partition, Position};
-use everpost_transport::link::{Lane, Standing};
+use everpost_transport::link::{DeliveryStatus, Lane};
 
 use super::Core;
 use crate::cluster::expiring::{Expiring, Waits};
@@ -47,10 +47,10 @@ pub(crate) fn expires_outward(
 pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
     let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
     for expiring in expired {
-        match outgoing.standing(lane, expiring.position) {
-            Standing::NotSent => not_sent.push(expiring),
-            Standing::MayHaveArrived => undecided.push(expiring),
-            Standing::NotOwed => {}
+        match outgoing.delivery_status(lane, expiring.position) {
+            DeliveryStatus::NotSent => not_sent.push(expiring),
+            DeliveryStatus::MayHaveArrived => undecided.push(expiring),
+            DeliveryStatus::Settled => {}
         }
     }
     if !undecided.is_empty() {

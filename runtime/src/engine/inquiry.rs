@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::Position;
-use everpost_transport::link::Flagged;
+use everpost_transport::link::FlagOutcome;
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
@@ -40,7 +40,7 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
         // In one step: what expires meanwhile finds who waits, or was found out to have expired.
         let mut outgoing = peer.outgoing();
         let mut flagged = outgoing.flag(lane, position, flags);
-        if flagged == Flagged::Acknowledged {
+        if flagged == FlagOutcome::Acknowledged {
             match left_outbox(core, id, position) {
                 LeftOutbox::Over(outcome, left) => {
                     let waiter = Waiter::Here { told: waiter, reply: false };
@@ -55,9 +55,9 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
         }
         peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
         match flagged {
-            Flagged::Set => return,
-            Flagged::UnderWay => outgoing.wait_for_delivery(lane, position),
-            Flagged::Acknowledged => None,
+            FlagOutcome::Set => return,
+            FlagOutcome::InFlight => outgoing.wait_for_delivery(lane, position),
+            FlagOutcome::Acknowledged => None,
         }
     };
     if let Some(delivered) = delivered {

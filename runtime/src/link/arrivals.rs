@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 
+use everpost_transport::DataReader;
+use everpost_transport::frame::Frame;
 use everpost_transport::link::{Lane, Sequence};
-use everpost_transport::{DataReader, Frame};
 use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
@@ -101,7 +102,7 @@ fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &Ar
     if let Some(Said { times, lasts }) = peer.troubles().stopped.raise(lane, Instant::now()) {
         tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts, event = "message not taken", "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that takes it");
     }
-    let Lane { line, partition } = lane;
+    let Lane { receiver_type: line, partition } = lane;
     // An address may be long, and a note has to fit what the peer takes.
     let mut why = error.to_string();
     why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));

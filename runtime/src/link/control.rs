@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use everpost_persistence::Key;
-use everpost_transport::frame::{encode_acks, encode_note};
-use everpost_transport::link::{Ack, Lane, Sequence};
-use everpost_transport::{ControlReader, ControlWriter, Frame};
+use everpost_transport::frame::{Frame, encode_acks, encode_note};
+use everpost_transport::link::{Ack, Lane, Sequence, Ticket};
+use everpost_transport::{ControlReader, ControlWriter};
 
 use super::desk::{Desk, Request};
 use super::{answers, departures};
@@ -41,7 +41,7 @@ pub(super) async fn tell(
     let mut acks = Vec::new();
     loop {
         let durable = core.store.durable().0;
-        producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(durable, credit, &mut acks);
+        producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(Ticket(durable), credit, &mut acks);
         encode_acks(&mut buffer, &acks);
         acks.clear();
         let (notes, is_all) = producer.peer.take_notes(NOTES_AT_A_TIME, NOTE_BYTES_AT_A_TIME);
@@ -189,7 +189,7 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
         Note::Stopped { line, partition, sequence, why } => {
-            departures::stopped(core, peer, Lane { line, partition }, Sequence(sequence), &why);
+            departures::stopped(core, peer, Lane { receiver_type: line, partition }, Sequence(sequence), &why);
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_transport::{Backoff, Connection, DialError, Patience};
+use everpost_transport::{Backoff, Connection, DialError, HandshakeTimeout};
 use tokio::task::JoinSet;
 
 use super::Links;
@@ -40,7 +40,7 @@ pub(super) struct Dialing {
 /// An address of the peer, and how long it may take to answer.
 struct Way {
     address: SocketAddr,
-    patience: Patience,
+    timeout: HandshakeTimeout,
     /// How many handshakes.
     under_way: usize,
     /// And whether one more, a short one.
@@ -58,10 +58,10 @@ struct Attempt {
 impl Dialing {
     pub(super) fn new(links: &Arc<Links>, peer: &Arc<Peer>) -> Self {
         let config = &links.config;
-        let patience = Patience::new(config.handshake_first, config.handshake_cap);
+        let timeout = HandshakeTimeout::new(config.handshake_first, config.handshake_cap);
         let ways = peer.addresses.iter().map(|address| Way {
             address: *address,
-            patience: patience.clone(),
+            timeout: timeout.clone(),
             under_way: 0,
             is_probed: false,
         });
@@ -123,17 +123,17 @@ impl Dialing {
     /// Begins a handshake, if there is room for one.
     fn dial(&mut self, way: usize, attempts: &mut JoinSet<Attempt>) -> Option<tokio::task::Id> {
         let (links, peer) = (Arc::clone(&self.links), Arc::clone(&self.peer));
-        let Way { address, ref patience, ref mut under_way, ref mut is_probed } = self.ways[way];
+        let Way { address, ref timeout, ref mut under_way, ref mut is_probed } = self.ways[way];
         let is_probe = *under_way == UNDER_WAY_MAX;
         let within = match is_probe {
             true if *is_probed => return None,
             true => {
                 *is_probed = true;
-                PROBE.min(patience.within())
+                PROBE.min(timeout.current())
             }
             false => {
                 *under_way += 1;
-                patience.within()
+                timeout.current()
             }
         };
         let attempt = async move {
@@ -158,7 +158,7 @@ impl Dialing {
             };
             // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the end of the runtime.
             let Some((id, Attempt { way, within, is_probe, outcome })) = joined(ended) else { continue };
-            let Way { patience, under_way, is_probed, .. } = &mut self.ways[way];
+            let Way { timeout, under_way, is_probed, .. } = &mut self.ways[way];
             if is_probe {
                 *is_probed = false;
             } else {
@@ -166,12 +166,12 @@ impl Dialing {
             }
             match outcome {
                 Ok(connection) => {
-                    patience.answered(connection.rtt());
+                    timeout.answered(connection.rtt());
                     return Some(connection);
                 }
                 Err(error) => {
                     if matches!(error, DialError::TimedOut { .. }) {
-                        patience.exceeded(within);
+                        timeout.exceeded(within);
                     }
                     self.peer.troubles().not_reached(&self.links.core.name, &self.peer.name, &error);
                 }

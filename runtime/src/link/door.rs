@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use everpost_transport::{CloseCode, Connection, Intrusion, IntrusionReason, Newcomers};
+use everpost_transport::{AcceptError, Admission, AdmissionId, CloseCode, Connection, RejectionReason};
 use jiff::Timestamp;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -46,16 +46,16 @@ pub(super) async fn watch(links: &Arc<Links>) {
 /// next of the same peer, to which the oldest gives way.
 struct Introductions {
     /// Aborted when this is dropped.
-    tasks: JoinSet<u64>,
-    begun: HashMap<u64, (Connection, AbortHandle)>,
-    newcomers: Newcomers<Arc<str>>,
+    tasks: JoinSet<AdmissionId>,
+    begun: HashMap<AdmissionId, (Connection, AbortHandle)>,
+    admission: Admission<Arc<str>>,
 }
 
 impl Introductions {
     fn new() -> Self {
         // Peers are configured, so that there is a bound to all of them together.
-        let newcomers = Newcomers::new(INTRODUCTIONS_MAX, usize::MAX);
-        Self { tasks: JoinSet::new(), begun: HashMap::new(), newcomers }
+        let admission = Admission::new(INTRODUCTIONS_MAX, usize::MAX);
+        Self { tasks: JoinSet::new(), begun: HashMap::new(), admission }
     }
 
     fn begin(&mut self, links: &Arc<Links>, connection: Connection) {
@@ -63,14 +63,14 @@ impl Introductions {
             // Of a panic the door itself fails, and is opened anew by its supervisor. One that was aborted has given way.
             if let Some(number) = joined(ended) {
                 self.begun.remove(&number);
-                self.newcomers.end(number);
+                self.admission.release(number);
             }
         }
         let Some(peer) = links.core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
             return connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
         };
-        let (number, gives_way) = self.newcomers.begin(Arc::clone(&peer.name), true);
-        if let Some((older, task)) = gives_way.and_then(|number| self.begun.remove(&number))
+        let (number, evicted) = self.admission.admit(Arc::clone(&peer.name), true);
+        if let Some((older, task)) = evicted.and_then(|number| self.begun.remove(&number))
             // One that was believed just now has the conversation.
             && !task.is_finished()
         {
@@ -87,7 +87,7 @@ impl Introductions {
 }
 
 /// Returns the number by which it was begun.
-async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, number: u64) -> u64 {
+async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, number: AdmissionId) -> AdmissionId {
     let core = &links.core;
     match introduce_in_time(&links, &peer, connection).await {
         Ok(introduced) => seat(core, &peer, introduced).await,
@@ -103,8 +103,8 @@ async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, numb
 /// Gives the conversation to a newcomer, unless another process of its name has it with another store, and is there.
 async fn seat(core: &Core, peer: &Peer, mut newcomer: Introduced) {
     while let Some(contest) = peer.arrive(newcomer, core.clock.wall()) {
-        let Process { from, presence } = contest.holder.process;
-        if presence.is_shown().await {
+        let Process { from, liveness } = contest.holder.process;
+        if liveness.confirm().await {
             let ended = Ended::NameTaken { from, since: contest.holder.since.timestamp().unwrap_or(Timestamp::MAX) };
             let connection = &contest.newcomer.connection;
             peer.tell(answers::namesake(connection.remote()));
@@ -122,8 +122,8 @@ struct Intrusions {
 }
 
 impl Intrusions {
-    fn log(&mut self, node: &str, Intrusion { remote, reason, .. }: &Intrusion) {
-        let is_lost = matches!(reason, IntrusionReason::Lost(_));
+    fn log(&mut self, node: &str, AcceptError { remote, reason, .. }: &AcceptError) {
+        let is_lost = matches!(reason, RejectionReason::Lost(_));
         let alarms = if is_lost { &mut self.lost } else { &mut self.refused };
         let Some(Said { times, lasts }) = alarms.raise(remote.ip(), Instant::now()) else { return };
         if is_lost {

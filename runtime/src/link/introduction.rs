@@ -8,9 +8,12 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use everpost_persistence::{Key, StoreId};
-use everpost_transport::hello::{Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
+use everpost_transport::frame::Frame;
+use everpost_transport::hello::{
+    Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Refusal, Run,
+};
 use everpost_transport::link::Sequence;
-use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
+use everpost_transport::{CloseCode, Connection, ControlReader, Streams};
 use rustc_hash::FxHashSet;
 
 use super::Links;
@@ -78,7 +81,7 @@ async fn introduce(
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
     peer.troubles().clocks(&core.name, &peer.name, skew);
-    let (lines, differing) = shared_lines(core, &hello.lines);
+    let (lines, differing) = shared_lines(core, &hello.receiver_types);
     peer.troubles().placement(&core.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, lines, hello })
 }
@@ -117,12 +120,12 @@ pub(crate) fn judge(
     acquaintances: &Acquaintances,
 ) -> Result<(), Refusal> {
     let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-    hello(core).judge(theirs, certified, acquaintances.get(theirs.run.store), newest)
+    hello(core).check(theirs, certified, acquaintances.get(theirs.run.store), newest)
 }
 
 fn hello(core: &Core) -> Hello {
     let (epoch, now) = (core.store.epoch(), core.clock.now());
-    let mut lines: Vec<Line> = core.kinds.keys().map(|actor_type| core.cluster.line(actor_type)).collect();
+    let mut lines: Vec<ReceiverType> = core.kinds.keys().map(|actor_type| core.cluster.line(actor_type)).collect();
     lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Hello {
         protocol: PROTOCOL_VERSION,
@@ -136,7 +139,7 @@ fn hello(core: &Core) -> Hello {
             first: Sequence(core.first.0),
         },
         message_bytes_max: core.config.message_bytes_max as u64,
-        lines,
+        receiver_types: lines,
         earlier: core.cluster.earlier_runs().to_vec(),
         clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
     }
@@ -155,7 +158,7 @@ pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
 }
 
 /// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
-fn shared_lines<'l>(core: &Core, theirs: &'l [Line]) -> (FxHashSet<u64>, Vec<&'l str>) {
+fn shared_lines<'l>(core: &Core, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
     let (shared, differing): (Vec<_>, Vec<_>) = theirs.iter().partition(|line| core.cluster.line(&line.name) == **line);
     let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();
     (shared, differing.into_iter().map(|line| line.name.as_str()).collect())

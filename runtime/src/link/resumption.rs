@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use everpost_persistence::{Key, Partition, Permit, Position, StoreId};
-use everpost_transport::hello::{Acquaintance, Hello, Resume, Run};
-use everpost_transport::link::{Flagged, Lane, Sequence, Terms};
-use everpost_transport::{ControlWriter, Frame};
+use everpost_transport::ControlWriter;
+use everpost_transport::frame::Frame;
+use everpost_transport::hello::{Hello, KnownStore, Resume, Run};
+use everpost_transport::link::{FlagOutcome, Lane, Sequence, Terms, Ticket};
 use rustc_hash::FxHashMap;
 
 use super::introduction::next_frame;
@@ -32,7 +33,7 @@ pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced
         return Err(Ended::Protocol("it did not say where to go on".to_owned()));
     };
     let Resume { credit, lanes } = theirs;
-    let terms = Terms { lines: lines.clone(), credit, message_bytes_max: hello.message_bytes_max };
+    let terms = Terms { receiver_types: lines.clone(), credit, message_bytes_max: hello.message_bytes_max };
     let permit = room_to_settle(core, lanes.len()).await?;
     let (ticket, expired) = go_on(core, permit, connection.peer(), hello, producer, lanes, terms)?;
     core.gate.durable(ticket).await?;
@@ -44,7 +45,7 @@ pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced
 async fn say_where(core: &Core, credit: u64, producer: &Producer, control: &mut ControlWriter) -> Result<(), Ended> {
     let lock = || producer.receiving.lock().unwrap_or_else(PoisonError::into_inner);
     // A cursor that is told counts as an acknowledgement.
-    core.gate.until(|| lock().is_settled(core.store.durable().0)).await?;
+    core.gate.until(|| lock().is_settled(Ticket(core.store.durable().0))).await?;
     let resume = Resume { credit, lanes: lock().cursors().collect() };
     let mut buffer = BytesMut::new();
     Frame::Resume(resume).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
@@ -90,7 +91,7 @@ fn go_on(
     };
     // Also if this conversation ends before it comes to them.
     look_again(core, undecided.iter().cloned());
-    peer.begin(|lane, position| outgoing.flag(lane, position, 0) == Flagged::Acknowledged);
+    peer.begin(|lane, position| outgoing.flag(lane, position, 0) == FlagOutcome::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
     peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
     drop((outgoing, acquaintances));
@@ -102,7 +103,7 @@ fn go_on(
 /// there is something new.
 fn get_acquainted(core: &Core, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
     let Run { store, counter, nonce, .. } = hello.run;
-    let acquaintance = Acquaintance { node: hello.node.clone(), counter, nonce };
+    let acquaintance = KnownStore { node: hello.node.clone(), counter, nonce };
     let known = acquaintances.get(store);
     let is_news = known != Some(&acquaintance);
     if known.is_none() && acquaintances.know_node(&hello.node) {
@@ -138,7 +139,7 @@ fn forget_stores(
         core.cluster.forget_producer(store);
         let (producer, receiver) = (StoreId(store), StoreId(store));
         let lanes = received.get(&store).into_iter().flatten();
-        let received = lanes.map(|Lane { line, partition }| Key::Received {
+        let received = lanes.map(|Lane { receiver_type: line, partition }| Key::Received {
             partition: Partition(*partition),
             producer,
             line: *line,
@@ -146,7 +147,7 @@ fn forget_stores(
         keys.push(Key::Peer { store: StoreId(store) });
         keys.extend(received);
         let acknowledged = outgoing.forget_store(store);
-        keys.extend(acknowledged.map(|Lane { line, partition }| Key::Acknowledged {
+        keys.extend(acknowledged.map(|Lane { receiver_type: line, partition }| Key::Acknowledged {
             partition: Partition(partition),
             receiver,
             line,

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use quinn::RecvStream;
 
-use super::Guard;
-use super::large::LargeFrame;
+use super::shared::Guard;
 use crate::config::receive_window;
 use crate::error::ReadError;
-use crate::frame::{Frame, FrameDecoder, Limits, StreamKind};
+use crate::policy::large_frame::LargeFrame;
+use crate::protocol::frame::{Frame, FrameDecoder, Limits, StreamKind};
 
 /// Reads from the control stream.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl ControlReader {
         Self { guard, stream: Inbound::new(stream, StreamKind::Control, limits) }
     }
 
-    /// Waits for at least one whole frame, and appends all that have arrived, up to [`FRAMES_MAX`] and [`BYTES_MAX`].
+    /// Waits for at least one whole frame, and appends all that have arrived, up to [`BATCH_FRAMES_MAX`] and
+    /// [`BATCH_BYTES_MAX`].
     ///
     /// # Errors
     ///
@@ -68,9 +69,9 @@ impl DataReader {
         Self { guard, streams: Vec::new(), first: 0, large: LargeFrame::default() }
     }
 
-    /// Waits for at least one whole frame on any stream, and appends all that have arrived, up to [`FRAMES_MAX`] and
-    /// [`BYTES_MAX`]. Those of one stream are in order; the streams take turns. Of frames that have not ended one at a time may be
-    /// large: other streams wait unread while they hold more than 64 KiB of theirs.
+    /// Waits for at least one whole frame on any stream, and appends all that have arrived, up to [`BATCH_FRAMES_MAX`]
+    /// and    /// [`BATCH_BYTES_MAX`]. Those of one stream are in order; the streams take turns. Of frames that have
+    /// not ended, one at a time may be large: other streams wait unread while they hold more than 64 KiB of theirs.
     ///
     /// # Errors
     ///
@@ -89,12 +90,13 @@ impl DataReader {
             while let Poll::Ready(accepted) = accept.as_mut().poll(cx) {
                 accept.set(quic.accept_uni());
                 match accepted {
-                    // QUIC bounds how many there are at a time, and none may end, so there are never more.
+                    // QUIC bounds how many streams there are at a time, and none may end, so this cannot grow without
+                    // end.
                     Ok(stream) => {
                         streams.push(Inbound::new(stream, StreamKind::Data, guard.0.limits));
                         if streams.len() > usize::from(guard.0.streams) {
-                            // It is set to more streams than we are. There is room for each of them, or those that wait unread
-                            // could leave none to the one that they wait for.
+                            // The peer opens more streams than this side expected. Each needs room of its own, or those
+                            // that wait unread could leave none to the one that they wait for.
                             quic.set_receive_window(receive_window(streams.len()));
                         }
                     }
@@ -114,10 +116,10 @@ impl DataReader {
 }
 
 /// How many frames are handed out at a time, at most: what one transaction may hold.
-pub const FRAMES_MAX: usize = 1_024;
+pub const BATCH_FRAMES_MAX: usize = 1_024;
 
 /// How many bytes of messages are handed out at a time, at most; the last message may go beyond.
-pub const BYTES_MAX: usize = 512 << 10;
+pub const BATCH_BYTES_MAX: usize = 512 << 10;
 
 /// Reads from each stream in turn, until none has anything or the batch is full.
 fn round(
@@ -137,7 +139,7 @@ fn round(
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => idle += 1,
         }
-        // One that waits for this one has its turn in the same round.
+        // A stream that had to wait for this one has its turn in the same round.
         large.holds(*first, stream.decoder.held_bytes());
     }
     Ok(())
@@ -157,7 +159,7 @@ impl<'a> Batch<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.frames.len() - self.before < FRAMES_MAX && self.bytes < BYTES_MAX
+        self.frames.len() - self.before < BATCH_FRAMES_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
     fn push(&mut self, frame: Frame) {
@@ -165,7 +167,7 @@ impl<'a> Batch<'a> {
         self.frames.push(frame);
     }
 
-    /// Frames first: an error is met again by the next call.
+    /// Frames go first: the next call meets the error again.
     fn outcome(self, error: Option<ReadError>) -> Poll<Result<(), ReadError>> {
         if self.frames.len() > self.before {
             return Poll::Ready(Ok(()));
@@ -186,8 +188,8 @@ impl Inbound {
         Self { stream, decoder: FrameDecoder::new(kind, limits) }
     }
 
-    /// Decodes what was read before, or else reads once, if that may be with what it holds. Pending means that nothing has arrived, or
-    /// is to wait.
+    /// Decodes what was read before, or else reads once, if `may_read` allows it for the bytes that are held. Pending
+    /// means that nothing has arrived, or that the stream has to wait.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -219,7 +221,7 @@ impl Inbound {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, guard: &Guard) -> Poll<Result<(), ReadError>> {
         let mut chunks = [const { Bytes::new() }; CHUNKS_MAX];
-        // Polled once and dropped: a read that was not ready has taken nothing, and the stream remembers whom to wake.
+        // Polled once and dropped: a read that was not ready has taken nothing, and the stream keeps the waker.
         let read = pin!(self.stream.read_chunks(&mut chunks)).poll(cx);
         match ready!(read) {
             Ok(Some(count)) => {
@@ -232,7 +234,7 @@ impl Inbound {
             Err(quinn::ReadError::ConnectionLost(error)) => {
                 Poll::Ready(Err(ReadError::Closed(guard.0.explain(&error))))
             }
-            // Streams that this side stopped, unordered reads, early data: none of them is ever asked for.
+            // The others are of streams that this side stopped, unordered reads and early data, none of which there is.
             Err(_) => Poll::Ready(Err(ReadError::StreamEnded)),
         }
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use quinn::SendStream;
 
-use super::Guard;
+use super::shared::Guard;
 use crate::error::WriteError;
 
 /// Writes to the control stream.
@@ -22,7 +22,7 @@ pub struct DataWriter {
 
 impl ControlWriter {
     pub(super) fn new(guard: Guard, stream: SendStream) -> Self {
-        // What little there is here, acknowledgements above all, lets the peer go on: it overtakes messages.
+        // What is written here, acknowledgements above all, lets the peer go on, so it overtakes messages.
         if stream.set_priority(1).is_err() {
             tracing::trace!("the connection was closed before its first frame");
         }
@@ -81,7 +81,7 @@ impl DataWriter {
 #[derive(Debug)]
 struct Outbound {
     stream: SendStream,
-    /// What a cancelled write has left. The peer has seen the beginning of a frame in it.
+    /// What a cancelled write has left: it may begin in the middle of a frame, so it has to be written first.
     rest: [Bytes; 1],
 }
 
@@ -99,7 +99,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// QUIC takes from the front of `rest` what it has room for, without copying; what is left stays if this is cancelled.
+    /// QUIC takes from the front of `rest` what it has room for, without copying; what is left stays if this is
+    /// cancelled.
     async fn flush(&mut self, guard: &Guard) -> Result<(), WriteError> {
         if self.rest[0].is_empty() {
             return Ok(());

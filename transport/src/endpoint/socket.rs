@@ -23,8 +23,8 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
         // `[::]` listens on IPv4 too, whatever the system is set to.
         socket.set_only_v6(false)?;
     }
-    // A burst that does not fit is lost, and costs a round trip. The system gives what its limits allow, which is enough
-    // for being correct.
+    // A burst that does not fit is lost, and costs a round trip. The system gives no more than its limits allow;
+    // anything is enough for being correct.
     for outcome in [socket.set_recv_buffer_size(BUFFER_BYTES), socket.set_send_buffer_size(BUFFER_BYTES)] {
         if let Err(error) = outcome {
             tracing::debug!(%error, "the size of a socket buffer could not be set");

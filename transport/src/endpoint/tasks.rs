@@ -1,5 +1,5 @@
-//! The tasks of QUIC's own that one endpoint has begun, so that they can be ended with it: a connection that was closed is remembered
-//! for some round trips more, which are guessed generously where none was measured, and keeps the port all that time.
+//! The tasks that QUIC has spawned for one endpoint, so that they can be ended with it. Without that, a closed
+//! connection would keep the port for some round trips more, and for long where no round trip was measured.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,12 +9,12 @@ use std::time::Instant;
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::task::JoinSet;
 
-/// Tokio, with a list of what runs.
+/// The tokio runtime, with a list of the tasks that were spawned through it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    /// Ends all of them where they are.
+    /// Aborts all of them.
     pub(super) fn end(&self) {
         self.lock().abort_all();
     }

@@ -1,4 +1,4 @@
-//! By which clock certificates are judged.
+//! The clock by which certificates are checked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
-/// What the time is. The machine's wall clock, unless somebody knows better.
+/// The machine's wall clock, or a replacement.
 #[derive(Clone, Default)]
 pub(super) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 

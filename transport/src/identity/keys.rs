@@ -1,8 +1,8 @@
 //! Keys that stay the same over restarts of a node, without another secret to keep.
 //!
-//! A peer that goes on with a connection of a process that is gone reaches the next process at the same address. That one
-//! knows nothing of the connection, but with the same keys it can prove that it is the same node and that the connection
-//! is over (a stateless reset of QUIC), so the peer need not wait for its idle timeout.
+//! A peer that goes on with a connection of a process that is gone reaches the next process at the same address. That
+//! one knows nothing of the connection, but with the same keys it can prove that it is the same node and that the
+//! connection is over (a stateless reset of QUIC), so the peer need not wait for its idle timeout.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use rustls::pki_types::PrivateKeyDer;
 
-use super::Identity;
+use super::credentials::Identity;
 
 impl Identity {
     /// What proves that a connection is over.

@@ -1,4 +1,4 @@
-//! Reads an identity from PEM files.
+//! Reads an identity from PEM files, and once more when they have changed.
 
 use std::fs;
 use std::path::Path;
@@ -9,18 +9,22 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Clock, Files, Identity, IdentityError, provider};
+use super::clock::Clock;
+use super::credentials::Identity;
+use super::error::IdentityError;
+use super::files::Files;
+use super::provider::provider;
 
 impl Identity {
-    /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private key,
-    /// and the certificates of the cluster's authority. All are PEM files. Whether the certificate is valid now, and for
-    /// which name, is for [`Identity::check`] to say.
+    /// Reads the node's certificate (followed by those between it and the authority, if there are any), its private
+    /// key, and the certificates of the cluster's authority. All are PEM files. Whether the certificate is valid now,
+    /// and for which name, is for [`Identity::check`] to say.
     ///
     /// # Errors
     ///
     /// [`IdentityError`], which names the file.
     pub fn load(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, IdentityError> {
-        // Before they are read: what changes meanwhile is another content.
+        // Looked at before they are read, so that a change in between is seen the next time.
         let files = Files::look([certificate, key, authority].map(Path::to_owned));
         let chain = certificates(certificate)?;
         let private = private_key(key)?;
@@ -38,6 +42,24 @@ impl Identity {
         }
         let (key, authority) = (Arc::new(private), Arc::new(roots));
         Ok(Self { chain, key, authority, files, clock: Clock::default() })
+    }
+
+    /// Reads the files again if one of them has changed since; none if they are the same. It accesses the disk, so it
+    /// blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load`]. The files may be in the middle of being renewed, and right a moment later; this identity
+    /// stays
+    /// as it is.
+    pub fn renewed(&self) -> Result<Option<Self>, IdentityError> {
+        let paths = self.files.0.each_ref().map(|(path, _)| path.clone());
+        if Files::look(paths.clone()) == self.files {
+            return Ok(None);
+        }
+        let [certificate, key, authority] = &paths;
+        let renewed = Self::load(certificate, key, authority)?;
+        Ok(Some(Self { clock: self.clock.clone(), ..renewed }))
     }
 }
 

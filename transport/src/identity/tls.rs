@@ -4,34 +4,13 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::Identity;
+use super::credentials::Identity;
+use super::provider::provider;
 use crate::config::PROTOCOL;
-
-/// Named at every use, never installed for the process: that is for the program to decide.
-pub(crate) fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
-}
-
-/// The TLS alert in a QUIC error code, if it is one.
-pub(crate) fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
-    let code = u64::from(code);
-    // RFC 9001, section 4.8.
-    (0x100..0x200).contains(&code).then_some((code & 0xff) as u8)
-}
-
-/// What TLS says of a certificate, in words where it has only names.
-pub(crate) fn explained(said: String) -> String {
-    // The second, if an authority of the same name signed it.
-    if said.ends_with("UnknownIssuer") || said.ends_with("BadSignature") {
-        return format!("{said}: the authority of the cluster did not sign it");
-    }
-    said
-}
 
 impl Identity {
     /// How to accept connections.

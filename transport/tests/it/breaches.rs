@@ -1,4 +1,5 @@
-//! A peer that is let in and then breaks the protocol loses its connection, with one clear reason, and harms nobody else.
+//! A peer that is let in and then breaks the protocol loses its connection, with one clear reason, and harms nobody
+//! else.
 
 use everpost_transport::frame::{FrameError, StreamKind};
 use everpost_transport::{CloseCode, Closed, Connection, ReadError, Streams};

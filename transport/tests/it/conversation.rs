@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use everpost_transport::connection::{BYTES_MAX, FRAMES_MAX};
 use everpost_transport::frame::{Frame, encode_data, encode_note, encode_volatile};
 use everpost_transport::link::{Data, Lane, Sequence};
+use everpost_transport::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX};
 use tokio::time::timeout;
 
 use crate::certificates::Authority;
@@ -46,7 +46,7 @@ async fn notes_keep_their_order() {
         let mut next = 0_u32;
         while next < NOTES {
             let frames = next_control(&mut pair.east.streams.control_in).await.unwrap();
-            assert!(!frames.is_empty() && frames.len() <= FRAMES_MAX);
+            assert!(!frames.is_empty() && frames.len() <= BATCH_FRAMES_MAX);
             for frame in frames {
                 assert_eq!(frame, Frame::Note(Bytes::copy_from_slice(&next.to_be_bytes())));
                 next += 1;
@@ -64,7 +64,7 @@ async fn each_stream_keeps_its_order_and_large_messages_come_whole() {
     let data = |stream: u64, sequence: u64| {
         let size = sizes[usize::try_from((stream + sequence) % sizes.len() as u64).unwrap()];
         let body = Bytes::from(vec![u8::try_from(sequence % 251).unwrap(); size]);
-        let lane = Lane { line: stream, partition: 1 };
+        let lane = Lane { receiver_type: stream, partition: 1 };
         Data { lane, previous: Sequence(sequence), sequence: Sequence(sequence + 1), flags: 3, body }
     };
     const EACH: u64 = 24;
@@ -83,11 +83,15 @@ async fn each_stream_keeps_its_order_and_large_messages_come_whole() {
         while next.values().sum::<u64>() < streams * EACH {
             let frames = next_data(&mut pair.east.streams.data_in).await.unwrap();
             let bytes: usize = frames.iter().map(Frame::message_bytes).sum();
-            assert!(bytes < BYTES_MAX + (3 << 20), "a batch is bounded: {bytes}");
+            assert!(bytes < BATCH_BYTES_MAX + (3 << 20), "a batch is bounded: {bytes}");
             for frame in frames {
                 let Frame::Data(came) = frame else { panic!("{frame:?}") };
-                let sequence = next.entry(came.lane.line).or_default();
-                assert!(came == data(came.lane.line, *sequence), "stream {}, {sequence}", came.lane.line);
+                let sequence = next.entry(came.lane.receiver_type).or_default();
+                assert!(
+                    came == data(came.lane.receiver_type, *sequence),
+                    "stream {}, {sequence}",
+                    came.lane.receiver_type
+                );
                 *sequence += 1;
             }
         }

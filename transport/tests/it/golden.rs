@@ -2,13 +2,13 @@
 
 use bytes::{Bytes, BytesMut};
 use everpost_transport::frame::{Frame, FrameDecoder, Limits, StreamKind};
-use everpost_transport::hello::{Clocks, EarlierRun, Hello, Line, Resume, Run};
+use everpost_transport::hello::{Clocks, EarlierRun, Hello, ReceiverType, Resume, Run};
 use everpost_transport::link::{Ack, Data, Lane, Sequence};
 
 const GOLDEN: &str = include_str!("../golden/wire-v2.txt");
 
 fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
-    let lane = Lane { line: 0x0102_0304_0506_0708, partition: 0x090a };
+    let lane = Lane { receiver_type: 0x0102_0304_0506_0708, partition: 0x090a };
     let run = Run { store: u128::from(u64::MAX) + 1, counter: 3, nonce: 0x1122_3344_5566_7788, first: Sequence(300) };
     let hello = Hello {
         protocol: 2,
@@ -17,7 +17,7 @@ fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
         partitions: 1_024,
         run,
         message_bytes_max: 1 << 20,
-        lines: vec![Line { name: "account".to_owned(), placement: 5 }],
+        receiver_types: vec![ReceiverType { name: "account".to_owned(), placement: 5 }],
         earlier: vec![EarlierRun { counter: 2, nonce: 9, first: Sequence(200) }],
         clocks: Clocks { steady: 300, wall: 5 },
     };

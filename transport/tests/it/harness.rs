@@ -106,7 +106,7 @@ pub(crate) async fn next_data(reader: &mut DataReader) -> Result<Vec<Frame>, Rea
 
 pub(crate) fn message(sequence: u64, body: &[u8]) -> Data {
     Data {
-        lane: Lane { line: 5, partition: 6 },
+        lane: Lane { receiver_type: 5, partition: 6 },
         previous: Sequence(sequence - 1),
         sequence: Sequence(sequence),
         flags: 0,

@@ -1,6 +1,6 @@
 //! Large frames on many streams at once: each comes to its end, also from a peer that has more streams than this side.
 
-use everpost_transport::Frame;
+use everpost_transport::frame::Frame;
 use everpost_transport::frame::encode_volatile;
 
 use crate::certificates::Authority;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod admission;
 mod breaches;
 mod certificates;
 mod conversation;
@@ -10,6 +11,5 @@ mod golden;
 mod harness;
 mod identity;
 mod interleaved;
-mod newcomers;
 mod raw;
 mod strangers;

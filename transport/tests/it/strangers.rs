@@ -1,6 +1,6 @@
 //! Nobody gets in who does not belong, and nobody else notices that somebody tried.
 
-use everpost_transport::{DialError, Identity, IntrusionReason};
+use everpost_transport::{DialError, Identity, RejectionReason};
 use quinn::{ConnectionError, VarInt};
 
 use crate::certificates::{Authority, Validity};
@@ -8,7 +8,7 @@ use crate::harness::{Pair, WITHIN, bind, within};
 use crate::raw;
 
 /// A node with this identity dials `east`. Gives what each side says.
-async fn dial(pair: &Pair, identity: &Identity) -> (DialError, IntrusionReason) {
+async fn dial(pair: &Pair, identity: &Identity) -> (DialError, RejectionReason) {
     let stranger = bind(identity, &["east"]);
     let east = &pair.east.endpoint;
     let (dialed, accepted) =
@@ -21,7 +21,7 @@ async fn dial(pair: &Pair, identity: &Identity) -> (DialError, IntrusionReason) 
 }
 
 /// A raw client that is not let in. Gives what each side says.
-async fn connect(pair: &Pair, client: quinn::Endpoint) -> (ConnectionError, IntrusionReason) {
+async fn connect(pair: &Pair, client: quinn::Endpoint) -> (ConnectionError, RejectionReason) {
     let east = &pair.east.endpoint;
     let (connected, accepted) =
         within("a refusal", async { tokio::join!(raw::connect(&client, east.local_address()), east.accept()) }).await;
@@ -33,8 +33,8 @@ fn refused_with(error: &DialError, words: &str) {
     assert!(why.contains(words), "{why}");
 }
 
-fn certificate_with(reason: &IntrusionReason, words: &str) {
-    let IntrusionReason::Certificate(why) = reason else { panic!("{reason:?}") };
+fn certificate_with(reason: &RejectionReason, words: &str) {
+    let RejectionReason::Certificate(why) = reason else { panic!("{reason:?}") };
     assert!(why.contains(words), "{why}");
 }
 
@@ -49,7 +49,7 @@ async fn no_certificate() {
     let authority = Authority::new();
     let mut pair = Pair::new(&authority).await;
     let (error, reason) = connect(&pair, raw::client(&authority, None, &[b"everpost/1"])).await;
-    assert_eq!(reason, IntrusionReason::NoCertificate);
+    assert_eq!(reason, RejectionReason::NoCertificate);
     assert_eq!(alert(&error), 116, "certificate required");
     pair.prove().await;
 }
@@ -82,7 +82,7 @@ async fn a_node_that_trusts_another_authority() {
         let (error, reason) = dial(&pair, &other.identity("other")).await;
         assert!(matches!(&error, DialError::Refused { why, .. } if why.contains("did not sign it")), "{error:?}");
         assert!(
-            matches!(&reason, IntrusionReason::RefusedByPeer(why) if why.contains("did not sign it")),
+            matches!(&reason, RejectionReason::RefusedByPeer(why) if why.contains("did not sign it")),
             "{reason:?}"
         );
     }
@@ -130,7 +130,7 @@ async fn a_name_that_is_not_configured() {
     let mut pair = Pair::new(&authority).await;
     let (error, reason) = dial(&pair, &authority.identity("mallory")).await;
     refused_with(&error, "its certificate is for `mallory`, which is not a configured peer");
-    assert_eq!(reason, IntrusionReason::NotConfigured { names: vec!["mallory".to_owned()] });
+    assert_eq!(reason, RejectionReason::NotConfigured { names: vec!["mallory".to_owned()] });
     pair.prove().await;
 }
 
@@ -141,7 +141,7 @@ async fn a_certificate_without_names() {
     let nameless = authority.identity_of(&authority.sign(&[], Validity::Now));
     let (error, reason) = dial(&pair, &nameless).await;
     refused_with(&error, "no name");
-    assert_eq!(reason, IntrusionReason::NotConfigured { names: vec![] });
+    assert_eq!(reason, RejectionReason::NotConfigured { names: vec![] });
     pair.prove().await;
 }
 
@@ -152,7 +152,7 @@ async fn a_certificate_that_fits_two_peers() {
     let both = authority.identity_of(&authority.sign(&["west", "other"], Validity::Now));
     let (error, reason) = dial(&pair, &both).await;
     refused_with(&error, "several peers at once: `west`, `other`");
-    assert_eq!(reason, IntrusionReason::Ambiguous { peers: vec!["west".to_owned(), "other".to_owned()] });
+    assert_eq!(reason, RejectionReason::Ambiguous { peers: vec!["west".to_owned(), "other".to_owned()] });
     pair.prove().await;
 }
 
@@ -164,7 +164,7 @@ async fn another_protocol_or_none() {
     let protocols: [&[&[u8]]; 3] = [&[b"everpost/2"], &[b"h3"], &[]];
     for protocols in protocols {
         let (error, reason) = connect(&pair, raw::client(&authority, Some(&signed), protocols)).await;
-        assert_eq!(reason, IntrusionReason::OtherProtocol, "{protocols:?}");
+        assert_eq!(reason, RejectionReason::OtherProtocol, "{protocols:?}");
         assert_eq!(alert(&error), 120, "no application protocol: {protocols:?}");
     }
     pair.prove().await;
@@ -181,7 +181,7 @@ async fn the_right_node_at_the_address_of_another() {
             .await;
     let error = dialed.unwrap_err();
     assert!(matches!(&error, DialError::Refused { why, .. } if why.contains("north")), "{error:?}");
-    assert!(matches!(accepted.unwrap().unwrap_err().reason, IntrusionReason::RefusedByPeer(_)));
+    assert!(matches!(accepted.unwrap().unwrap_err().reason, RejectionReason::RefusedByPeer(_)));
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn handshakes_that_stall_hold_up_nobody() {
     let authority = Authority::new();
     let mut pair = Pair::new(&authority).await;
     let signed = authority.sign(&["other"], Validity::Now);
-    // First packets of real handshakes, from addresses that never go on: more of them than may be under way.
+    // First packets of real handshakes, from addresses that never go on: more of them than may be in flight.
     let sink = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let client = raw::client(&authority, Some(&signed), &[b"everpost/1"]);
     let mut packet = vec![0; 2_000];

@@ -1,5 +1,5 @@
-//! Bugs that can be planted into the simulated nodes, to see whether the oracle finds them. The machines under test have
-//! none of these switches.
+//! Bugs that can be planted into the simulated nodes, to see whether the oracle finds them. The machines under test
+//! have none of these switches.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {

@@ -60,7 +60,7 @@ impl World {
 
     fn be_introduced(&mut self, at: At) {
         let Some(Control::Hello(theirs)) = self.end_mut(at).control.pop_front() else { return };
-        if !self.judge(at, &theirs) {
+        if !self.check(at, &theirs) {
             return;
         }
         let peer = self.peer(at);
@@ -76,9 +76,9 @@ impl World {
         }
     }
 
-    fn judge(&mut self, at: At, theirs: &Hello) -> bool {
+    fn check(&mut self, at: At, theirs: &Hello) -> bool {
         let peer = self.peer(at);
-        let Err(refusal) = self.process(at).judge(theirs, peer) else { return true };
+        let Err(refusal) = self.process(at).check(theirs, peer) else { return true };
         self.process(at).note_refused(theirs.run);
         self.refuse(at, &refusal);
         false
@@ -112,12 +112,12 @@ impl World {
         };
         // Once more, and in one step with all that follows: others of this store may have been believed since.
         let theirs = self.end(at).theirs.clone().expect("it was introduced");
-        if !self.is_planted(Bug::JudgedEarly) && !self.judge(at, &theirs) {
+        if !self.is_planted(Bug::JudgedEarly) && !self.check(at, &theirs) {
             return Ok(());
         }
         let (receiver, peer) = (theirs.run.store, self.peer(at));
         let message_bytes_max = self.other_end(at).message_bytes_max;
-        let terms = Terms { lines: self.shared_lines(at), credit, message_bytes_max };
+        let terms = Terms { receiver_types: self.shared_types(at), credit, message_bytes_max };
         match self.process(at).go_on(peer, receiver, &lanes, terms) {
             Err(error) => self.refuse(at, &error),
             Ok(settled) => {
@@ -228,10 +228,10 @@ impl World {
         Ok(())
     }
 
-    /// The lines that both ends take.
-    fn shared_lines(&self, at: At) -> FxHashSet<u64> {
+    /// The receiver types that both ends have.
+    fn shared_types(&self, at: At) -> FxHashSet<u64> {
         let theirs = self.end(at).theirs.as_ref().expect("it was introduced");
-        theirs.lines.iter().map(|line| line.name.parse().expect("a number")).collect()
+        theirs.receiver_types.iter().map(|receivers| receivers.name.parse().expect("a number")).collect()
     }
 
     fn store_of_peer(&self, at: At) -> u128 {

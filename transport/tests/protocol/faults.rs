@@ -8,8 +8,8 @@ use super::process::{Process, ProcessId};
 use super::store::Store;
 use super::world::World;
 
-/// In so many rounds and two for each message that is owed, in each of which everybody does everything once, everything is
-/// delivered after the faults have stopped: with the smallest window one message is under way at a time.
+/// In so many rounds and two for each message that is owed, in each of which everybody does everything once, everything
+/// is delivered after the faults have stopped: with the smallest window one message is in flight at a time.
 const ROUNDS_MAX: usize = 20;
 
 impl World {
@@ -151,10 +151,10 @@ impl World {
     /// Goes on until nothing is owed any more, or one of the two has a store that does not fit, and this was said.
     fn deliver(&mut self) -> Judgement {
         let owing = |world: &Self, (one, other): (usize, usize)| {
-            let owed = |from, to| world.runs_of(from).map(|run| owed(&world.processes[run], to)).sum::<usize>();
+            let owed_by = |from, to| world.runs_of(from).map(|run| backlog(&world.processes[run], to)).sum::<usize>();
             let is_forked = world.forked[one] || world.forked[other];
             let is_refused = is_forked && world.refusals.contains_key(&(one, other));
-            if is_refused { 0 } else { owed(one, other) + owed(other, one) }
+            if is_refused { 0 } else { owed_by(one, other) + owed_by(other, one) }
         };
         let total = |world: &Self| PAIRS.iter().map(|pair| owing(world, *pair)).sum::<usize>();
         let rounds_max = ROUNDS_MAX + 2 * total(self);
@@ -185,8 +185,8 @@ impl World {
         Ok(())
     }
 
-    /// I1: everything that is durable where it was accepted has come to where it should; exactly there, if that has kept its
-    /// store.
+    /// I1: everything that is durable where it was accepted has come to where it should; exactly there, if that has
+    /// kept its store.
     fn judge_end(&mut self) -> Judgement {
         for (message, accepted) in self.oracle.messages() {
             for from in (0..NODES).filter(|node| peers_of(*node).contains(&accepted.peer)) {
@@ -212,7 +212,7 @@ impl World {
 }
 
 /// What a run owes a peer, in memory or on disk.
-fn owed(run: &Process, peer: usize) -> usize {
+fn backlog(run: &Process, peer: usize) -> usize {
     let stored = run.store.durable.outbox.values().filter(|owed| owed.peer == peer);
-    run.owed(peer).max(stored.count())
+    run.backlog(peer).max(stored.count())
 }

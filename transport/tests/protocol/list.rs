@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everpost_transport::link::{Ack, Lane, Next, Owed, Sending, Sequence, Standing, Terms};
+use everpost_transport::link::{Ack, Backlog, DeliveryStatus, Lane, Next, Sending, Sequence, Terms};
 use proptest::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -10,7 +10,7 @@ use super::process::body;
 
 const LANES: u64 = 3;
 const CREDIT: u64 = 60;
-const UNDER_WAY_BYTES_MAX: usize = 100;
+const IN_FLIGHT_BYTES_MAX: usize = 100;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -22,7 +22,7 @@ enum Operation {
     Commit(usize),
     /// So many messages leave, if they may.
     Poll(usize),
-    /// The so-manieth of what is under way on a lane is acknowledged.
+    /// The so-manieth of what is in flight on a lane is acknowledged.
     Acknowledge {
         lane: u64,
         at: usize,
@@ -64,8 +64,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn lane(line: u64) -> Lane {
-    Lane { line, partition: 0 }
+fn lane(receiver_type: u64) -> Lane {
+    Lane { receiver_type, partition: 0 }
 }
 
 /// Both, side by side.
@@ -82,15 +82,15 @@ struct Pair {
 impl Pair {
     fn new(kept_bytes_max: usize) -> Self {
         let plain = (0..LANES).map(|lane| (lane, Plain::default())).collect();
-        let sending = Sending::new(kept_bytes_max, UNDER_WAY_BYTES_MAX);
+        let sending = Sending::new(kept_bytes_max, IN_FLIGHT_BYTES_MAX);
         Self { sending, plain, next: 1, durable: 0, is_connected: false, uncounted: BTreeSet::new() }
     }
 
     fn apply(&mut self, operation: Operation) {
         match operation {
-            Operation::Push { lane: line, bytes } => {
-                self.plain.get_mut(&line).expect("it exists").owed.push((self.next, bytes));
-                self.sending.push(lane(line), Sequence(self.next), 0, body(self.next, bytes));
+            Operation::Push { lane: receiver_type, bytes } => {
+                self.plain.get_mut(&receiver_type).expect("it exists").owed.push((self.next, bytes));
+                self.sending.push(lane(receiver_type), Sequence(self.next), 0, body(self.next, bytes));
                 self.next += 1;
             }
             Operation::Commit(count) => {
@@ -108,14 +108,14 @@ impl Pair {
         }
         let owed = self.plain.values().flat_map(|plain| &plain.owed);
         let owed = owed.filter(|(sequence, _)| !self.uncounted.contains(sequence));
-        assert_eq!(self.sending.owed().messages, owed.clone().count());
-        assert_eq!(self.sending.owed().bytes, owed.map(|(_, bytes)| bytes).sum::<usize>());
+        assert_eq!(self.sending.backlog().messages, owed.clone().count());
+        assert_eq!(self.sending.backlog().bytes, owed.map(|(_, bytes)| bytes).sum::<usize>());
     }
 
     fn poll(&mut self) {
         match self.sending.poll() {
             Next::Send(data) => {
-                let plain = self.plain.get_mut(&data.lane.line).expect("it exists");
+                let plain = self.plain.get_mut(&data.lane.receiver_type).expect("it exists");
                 let (sequence, bytes) = plain.owed[plain.sent];
                 let previous = plain.sent.checked_sub(1).map_or(plain.acknowledged, |before| plain.owed[before].0);
                 assert_eq!((data.previous.0, data.sequence.0), (previous, sequence), "the next of its lane");
@@ -124,11 +124,11 @@ impl Pair {
                 assert!(self.is_connected && is_durable && Self::has_credit(plain, bytes));
                 plain.sent += 1;
                 plain.reached = sequence;
-                let under_way = self.under_way();
-                assert!(under_way <= UNDER_WAY_BYTES_MAX || under_way == bytes, "{under_way} bytes are under way");
+                let in_flight = self.in_flight();
+                assert!(in_flight <= IN_FLIGHT_BYTES_MAX || in_flight == bytes, "{in_flight} bytes are in flight");
             }
             Next::Load(lane, sequences) => {
-                let plain = &self.plain[&lane.line];
+                let plain = &self.plain[&lane.receiver_type];
                 assert_eq!(sequences.first().map(|first| first.0), Some(plain.owed[plain.sent].0));
                 let bytes = |sequence: &Sequence| plain.owed.iter().find(|(at, _)| *at == sequence.0).expect("owed").1;
                 let bodies: Vec<_> = sequences.iter().map(|at| (*at, body(at.0, bytes(at)))).collect();
@@ -146,11 +146,11 @@ impl Pair {
         }
         for plain in self.plain.values() {
             if let Some(&(sequence, bytes)) = plain.owed.get(plain.sent) {
-                let under_way = self.under_way();
-                let is_window_full = under_way > 0
+                let in_flight = self.in_flight();
+                let is_window_full = in_flight > 0
                     && self.plain.values().any(|other| {
                         let next = other.owed.get(other.sent);
-                        next.is_some_and(|(_, bytes)| under_way + bytes > UNDER_WAY_BYTES_MAX)
+                        next.is_some_and(|(_, bytes)| in_flight + bytes > IN_FLIGHT_BYTES_MAX)
                     });
                 let is_durable = sequence.max(plain.held_until) <= self.durable;
                 let must_wait = !is_durable || !Self::has_credit(plain, bytes) || is_window_full;
@@ -159,13 +159,13 @@ impl Pair {
         }
     }
 
-    fn acknowledge(&mut self, line: u64, at: usize) {
-        let plain = self.plain.get_mut(&line).expect("it exists");
+    fn acknowledge(&mut self, receiver_type: u64, at: usize) {
+        let plain = self.plain.get_mut(&receiver_type).expect("it exists");
         if plain.owed.is_empty() {
             return;
         }
         let at = at.min(plain.owed.len() - 1);
-        let ack = Ack { lane: lane(line), through: Sequence(plain.owed[at].0), credit: CREDIT };
+        let ack = Ack { lane: lane(receiver_type), through: Sequence(plain.owed[at].0), credit: CREDIT };
         let mut settled = Vec::new();
         let acknowledged = self.sending.acknowledged(ack, |_, sequence| settled.push(sequence.0));
         assert_eq!(acknowledged.is_ok(), at < plain.sent, "what was not sent cannot be acknowledged");
@@ -178,24 +178,32 @@ impl Pair {
     }
 
     /// What the peer cannot have goes; the rest counts no more.
-    fn expire(&mut self, line: u64, from: usize, step: usize, count: usize) {
-        let plain = self.plain.get_mut(&line).expect("it exists");
+    fn expire(&mut self, receiver_type: u64, from: usize, step: usize, count: usize) {
+        let plain = self.plain.get_mut(&receiver_type).expect("it exists");
         let expired: Vec<u64> =
             plain.owed.iter().skip(from).step_by(step).take(count).map(|(sequence, _)| *sequence).collect();
         let (unsent, reached): (Vec<u64>, Vec<u64>) = expired.into_iter().partition(|at| *at > plain.reached);
         for at in reached {
-            assert_eq!(self.sending.standing(lane(line), Sequence(at)), Standing::MayHaveArrived);
-            self.sending.uncount(lane(line), Sequence(at));
+            assert_eq!(self.sending.delivery_status(lane(receiver_type), Sequence(at)), DeliveryStatus::MayHaveArrived);
+            self.sending.expire(lane(receiver_type), Sequence(at));
             self.uncounted.insert(at);
         }
         if !unsent.is_empty() {
             let sequences: Vec<Sequence> = unsent.iter().map(|at| Sequence(*at)).collect();
-            assert!(sequences.iter().all(|at| self.sending.standing(lane(line), *at) == Standing::NotSent));
-            self.sending.withdraw(lane(line), &sequences, Sequence(self.next));
+            assert!(
+                sequences
+                    .iter()
+                    .all(|at| self.sending.delivery_status(lane(receiver_type), *at) == DeliveryStatus::NotSent)
+            );
+            self.sending.withdraw(lane(receiver_type), &sequences, Sequence(self.next));
             plain.held_until = self.next;
             self.next += 1;
             plain.owed.retain(|(sequence, _)| !unsent.contains(sequence));
-            assert!(sequences.iter().all(|at| self.sending.standing(lane(line), *at) == Standing::NotOwed));
+            assert!(
+                sequences
+                    .iter()
+                    .all(|at| self.sending.delivery_status(lane(receiver_type), *at) == DeliveryStatus::Settled)
+            );
         }
     }
 
@@ -203,18 +211,20 @@ impl Pair {
     fn resume(&mut self, count: usize) {
         let mut cursors = FxHashMap::default();
         let mut expected = Vec::new();
-        for (line, plain) in &mut self.plain {
+        for (receiver_type, plain) in &mut self.plain {
             let has = count.min(plain.owed.len());
-            expected.extend(plain.owed.drain(..has).map(|(sequence, _)| (*line, sequence)));
-            plain.acknowledged = expected.last().filter(|(of, _)| of == line).map_or(plain.acknowledged, |last| last.1);
+            expected.extend(plain.owed.drain(..has).map(|(sequence, _)| (*receiver_type, sequence)));
+            plain.acknowledged =
+                expected.last().filter(|(of, _)| of == receiver_type).map_or(plain.acknowledged, |last| last.1);
             plain.reached = plain.acknowledged;
             if plain.acknowledged > 0 {
-                cursors.insert(lane(*line), Sequence(plain.acknowledged));
+                cursors.insert(lane(*receiver_type), Sequence(plain.acknowledged));
             }
         }
-        let terms = Terms { lines: FxHashSet::from_iter(0..LANES), credit: CREDIT, message_bytes_max: 1000 };
+        let terms = Terms { receiver_types: FxHashSet::from_iter(0..LANES), credit: CREDIT, message_bytes_max: 1000 };
         let mut settled = Vec::new();
-        let resumed = self.sending.resume(&cursors, terms, |lane, sequence| settled.push((lane.line, sequence.0)));
+        let resumed =
+            self.sending.resume(&cursors, terms, |lane, sequence| settled.push((lane.receiver_type, sequence.0)));
         assert_eq!(resumed, Ok(()));
         settled.sort_unstable();
         assert_eq!(settled, expected);
@@ -232,7 +242,7 @@ impl Pair {
         plain.sent == 0 || (sent + bytes) as u64 <= CREDIT
     }
 
-    fn under_way(&self) -> usize {
+    fn in_flight(&self) -> usize {
         let sent = self.plain.values().flat_map(|plain| &plain.owed[..plain.sent]);
         sent.map(|(_, bytes)| bytes).sum()
     }
@@ -263,6 +273,6 @@ proptest! {
             });
             prop_assert!(left(&pair) < before, "nothing moves");
         }
-        prop_assert_eq!(pair.sending.owed(), Owed::default());
+        prop_assert_eq!(pair.sending.backlog(), Backlog::default());
     }
 }

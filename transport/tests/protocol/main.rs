@@ -1,5 +1,5 @@
-//! The link protocol under thousands of schedules of what can go wrong, each from a seed; the same with planted bugs, to see
-//! whether the oracle bites; and all schedules of a small model.
+//! The link protocol under thousands of schedules of what can go wrong, each from a seed; the same with planted bugs,
+//! to see whether the oracle bites; and all schedules of a small model.
 
 mod bugs;
 mod conversation;

@@ -1,6 +1,6 @@
-//! Every schedule of a small world: two senders, two receivers, four messages, and a network in which a frame may be lost,
-//! repeated and overtaken at will, with crashes between any two steps. The nodes and the oracle are those of the seeded
-//! schedules, so that the machines under test are the real ones.
+//! Every schedule of a small world: two senders, two receivers, four messages, and a network in which a frame may be
+//! lost, repeated and overtaken at will, with crashes between any two steps. The nodes and the oracle are those of the
+//! seeded schedules, so that the machines under test are the real ones.
 
 mod state;
 

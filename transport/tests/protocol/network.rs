@@ -1,5 +1,5 @@
-//! The network between the nodes: a connection has reliable ordered streams that may be cut at any point. A lossy one drops,
-//! repeats and reorders single frames too, which QUIC never does, but which the machines must withstand.
+//! The network between the nodes: a connection has reliable ordered streams that may be cut at any point. A lossy one
+//! drops, repeats and reorders single frames too, which QUIC never does, but which the machines must withstand.
 
 use std::collections::VecDeque;
 
@@ -46,7 +46,7 @@ pub(crate) struct End {
     /// The connection is gone. What was on its way and is left here may still be read until that is noticed.
     pub(crate) is_cut: bool,
     /// What it says of itself.
-    pub(crate) lines: Vec<u64>,
+    pub(crate) receiver_types: Vec<u64>,
     pub(crate) credit: u64,
     pub(crate) message_bytes_max: u64,
     /// What the other end has said.
@@ -95,7 +95,7 @@ impl Connection {
     pub(crate) fn send(&mut self, to: usize, data: Data, random: &mut Random) -> bool {
         let is_lossy = self.is_lossy;
         let end = &mut self.ends[to];
-        let stream = (data.lane.line as usize + usize::from(data.lane.partition)) % DATA_STREAMS;
+        let stream = (data.lane.receiver_type as usize + usize::from(data.lane.partition)) % DATA_STREAMS;
         !end.is_gone() && put(&mut end.data[stream], data, is_lossy, random)
     }
 
@@ -112,14 +112,14 @@ impl Connection {
 }
 
 impl End {
-    pub(crate) fn new(process: ProcessId, lines: Vec<u64>, credit: u64, message_bytes_max: u64) -> Self {
+    pub(crate) fn new(process: ProcessId, receiver_types: Vec<u64>, credit: u64, message_bytes_max: u64) -> Self {
         Self {
             process,
             phase: Phase::Introducing,
             control: VecDeque::new(),
             data: [VecDeque::new(), VecDeque::new()],
             is_cut: false,
-            lines,
+            receiver_types,
             credit,
             message_bytes_max,
             theirs: None,

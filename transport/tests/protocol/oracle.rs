@@ -132,8 +132,8 @@ pub(crate) struct Arrivals<'a> {
     pub(crate) is_wiped: bool,
 }
 
-const LANE_MIN: Lane = Lane { line: 0, partition: 0 };
-const LANE_MAX: Lane = Lane { line: u64::MAX, partition: u16::MAX };
+const LANE_MIN: Lane = Lane { receiver_type: 0, partition: 0 };
+const LANE_MAX: Lane = Lane { receiver_type: u64::MAX, partition: u16::MAX };
 
 pub(crate) fn judge(holds: bool, otherwise: impl FnOnce() -> String) -> Judgement {
     if holds { Ok(()) } else { Err(otherwise()) }

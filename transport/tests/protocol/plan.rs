@@ -12,7 +12,7 @@ pub(crate) struct Plan {
     /// How often a commit makes no progress: once in as many.
     pub(crate) commits_slow: usize,
     pub(crate) lossy_once_in: usize,
-    pub(crate) line_closed_once_in: usize,
+    pub(crate) type_missing_once_in: usize,
     pub(crate) small_messages_once_in: usize,
     pub(crate) credits: &'static [u64],
     pub(crate) limits: Limits,
@@ -35,16 +35,16 @@ const NEVER: usize = usize::MAX;
 impl Plan {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let kept_bytes_max = random.pick(&[0, 20, 100, 1000]);
-        let under_way_bytes_max = random.pick(&[1, 40, 1000]);
+        let in_flight_bytes_max = random.pick(&[1, 40, 1000]);
         Self {
             steps: random.pick(&[100, 300, 600]),
             steps_per_fault: random.pick(&[15, 40, 100]),
             commits_slow: random.pick(&[2, 8, 100]),
             lossy_once_in: random.pick(&[2, 100, NEVER]),
-            line_closed_once_in: random.pick(&[3, 20, NEVER]),
+            type_missing_once_in: random.pick(&[3, 20, NEVER]),
             small_messages_once_in: random.pick(&[4, NEVER]),
             credits: random.pick(&[&[1, 30][..], &[0, 50, 1000], &[1000]]),
-            limits: Limits { kept_bytes_max, under_way_bytes_max },
+            limits: Limits { kept_bytes_max, in_flight_bytes_max },
             kind: random.pick(&[Kind::Kept, Kind::Kept, Kind::Wiped, Kind::Copied]),
         }
     }
@@ -52,7 +52,7 @@ impl Plan {
     /// The faults have stopped: every connection is good, and takes everything.
     pub(crate) fn heal(&mut self) {
         self.lossy_once_in = NEVER;
-        self.line_closed_once_in = NEVER;
+        self.type_missing_once_in = NEVER;
         self.small_messages_once_in = NEVER;
     }
 }

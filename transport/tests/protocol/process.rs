@@ -1,13 +1,13 @@
-//! One run of a node: its store, what it owes each peer, and how far the lanes of other stores have come. It does with the
-//! machines what the runtime does.
+//! One run of a node: its store, what it owes each peer, and how far the lanes of other stores have come. It does with
+//! the machines what the runtime does.
 
 mod speaking;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use everpost_transport::hello::{Acquaintance, EarlierRun, Run};
-use everpost_transport::link::{Lane, Next, Receiving, Sending, Sequence, Standing};
+use everpost_transport::hello::{EarlierRun, KnownStore, Run};
+use everpost_transport::link::{DeliveryStatus, Lane, Next, Receiving, Sending, Sequence};
 use rustc_hash::FxHashMap;
 
 use super::bugs::Bug;
@@ -27,10 +27,10 @@ pub(crate) struct Process {
     known: u64,
     outgoing: BTreeMap<usize, Outgoing>,
     producers: BTreeMap<u128, Receiving>,
-    acquaintances: BTreeMap<u128, Acquaintance>,
+    acquaintances: BTreeMap<u128, KnownStore>,
     links: BTreeMap<usize, Link>,
-    /// The oracle's memory: runs that were refused, which nothing may be taken of any more, and the place in the store at which
-    /// that was.
+    /// The oracle's memory: runs that were refused, which nothing may be taken of any more, and the place in the store
+    /// at which that was.
     pub(crate) refused: BTreeMap<(u128, u64), u64>,
     bug: Option<Bug>,
 }
@@ -50,11 +50,11 @@ struct Outgoing {
     receiver: Option<u128>,
 }
 
-/// How much of what is owed is kept in memory, and how much of it may be under way.
+/// How much of what is owed is kept in memory, and how much of it may be in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) kept_bytes_max: usize,
-    pub(crate) under_way_bytes_max: usize,
+    pub(crate) in_flight_bytes_max: usize,
 }
 
 impl Process {
@@ -91,7 +91,7 @@ impl Process {
             producers.entry(*producer).or_default().recovered(*lane, *cursor);
         }
         for peer in super::network::peers_of(self.node) {
-            let sending = Sending::new(limits.kept_bytes_max, limits.under_way_bytes_max);
+            let sending = Sending::new(limits.kept_bytes_max, limits.in_flight_bytes_max);
             outgoing.insert(peer, Outgoing { sending, acknowledged: BTreeMap::new(), receiver: None });
         }
         for ((receiver, lane), through) in &store.durable.acknowledged {
@@ -123,10 +123,11 @@ impl Process {
     /// Messages of a lane are not to be sent any more: those that the peer cannot have leave. Returns how many did.
     pub(crate) fn expire(&mut self, peer: usize, lane: Lane, expired: &[Sequence]) -> usize {
         let sending = &mut self.outgoing.get_mut(&peer).expect("only peers are sent to").sending;
-        let standing = |at: &&Sequence, standing| sending.standing(lane, **at) == standing;
-        let reached: Vec<_> = expired.iter().filter(|at| standing(at, Standing::MayHaveArrived)).copied().collect();
-        let unsent: Vec<_> = expired.iter().filter(|at| standing(at, Standing::NotSent)).copied().collect();
-        reached.into_iter().for_each(|at| sending.uncount(lane, at));
+        let standing = |at: &&Sequence, standing| sending.delivery_status(lane, **at) == standing;
+        let reached: Vec<_> =
+            expired.iter().filter(|at| standing(at, DeliveryStatus::MayHaveArrived)).copied().collect();
+        let unsent: Vec<_> = expired.iter().filter(|at| standing(at, DeliveryStatus::NotSent)).copied().collect();
+        reached.into_iter().for_each(|at| sending.expire(lane, at));
         if !unsent.is_empty() {
             let ticket = self.store.submit(vec![Change::Withdrawn { messages: unsent.clone() }]);
             let ticket = if self.bug == Some(Bug::WithdrawnEarly) { 0 } else { ticket };
@@ -150,8 +151,8 @@ impl Process {
         self.known
     }
 
-    pub(crate) fn owed(&self, peer: usize) -> usize {
-        self.outgoing[&peer].sending.owed().messages
+    pub(crate) fn backlog(&self, peer: usize) -> usize {
+        self.outgoing[&peer].sending.backlog().messages
     }
 
     pub(crate) fn owes(&self, message: Message) -> bool {

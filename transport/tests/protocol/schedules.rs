@@ -21,7 +21,7 @@ const FAULTS: [&str; 22] = [
     "old copy opened several times",
     "two clones at once",
     "connection superseded",
-    "line closed",
+    "receiver type not there",
     "acknowledgement repeated",
     "frame dropped, repeated or overtaken",
     "message known already",

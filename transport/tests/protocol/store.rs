@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use everpost_transport::hello::{Acquaintance, EarlierRun};
+use everpost_transport::hello::{EarlierRun, KnownStore};
 use everpost_transport::link::{Lane, Sequence};
 
 /// A message; the same number never stands for two.
@@ -29,12 +29,12 @@ pub(crate) enum Change {
     /// A peer may be sent everything from here on.
     Together { peer: usize },
     /// A run of another store was spoken with.
-    Met { store: u128, acquaintance: Acquaintance },
+    Met { store: u128, acquaintance: KnownStore },
 }
 
 /// A message that is owed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Owed {
+pub(crate) struct Backlog {
     pub(crate) peer: usize,
     pub(crate) lane: Lane,
     pub(crate) message: Message,
@@ -44,15 +44,15 @@ pub(crate) struct Owed {
 /// What all submissions up to a point amount to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
-    pub(crate) outbox: BTreeMap<Sequence, Owed>,
+    pub(crate) outbox: BTreeMap<Sequence, Backlog>,
     pub(crate) acknowledged: BTreeMap<(u128, Lane), Sequence>,
     pub(crate) received: BTreeMap<(u128, Lane), Sequence>,
-    pub(crate) peers: BTreeMap<u128, Acquaintance>,
+    pub(crate) peers: BTreeMap<u128, KnownStore>,
     pub(crate) apart: BTreeMap<usize, Sequence>,
     /// Everything that ever came.
     pub(crate) inbox: BTreeSet<Message>,
-    /// The oracle's memory, which no node looks at: every message that was ever dispatched, and the last one of each lane that
-    /// was dispatched and that has come.
+    /// The oracle's memory, which no node looks at: every message that was ever dispatched, and the last one of each
+    /// lane that was dispatched and that has come.
     pub(crate) dispatched: BTreeSet<Message>,
     pub(crate) withdrawn: BTreeSet<Message>,
     pub(crate) last_dispatched: BTreeMap<Lane, Message>,
@@ -147,7 +147,7 @@ impl Contents {
             self.position += 1;
             match change.clone() {
                 Change::Dispatched { peer, lane, message, bytes } => {
-                    self.outbox.insert(Sequence(self.position), Owed { peer, lane, message, bytes });
+                    self.outbox.insert(Sequence(self.position), Backlog { peer, lane, message, bytes });
                     self.dispatched.insert(message);
                     self.last_dispatched.insert(lane, message);
                 }

@@ -111,7 +111,10 @@ impl World {
             return;
         }
         let peer = self.random.pick(&peers_of(node));
-        let lane = Lane { line: self.random.below(2) as u64 + 2 * peer as u64, partition: self.random.below(2) as u16 };
+        let lane = Lane {
+            receiver_type: self.random.below(2) as u64 + 2 * peer as u64,
+            partition: self.random.below(2) as u16,
+        };
         let bytes = 8 + self.random.below(17);
         let message = self.oracle.accepted(&self.processes[sender], peer, lane);
         self.processes[sender].send(peer, lane, message, bytes);
@@ -158,7 +161,7 @@ impl World {
         link.current = Some(connection);
         let is_lossy = self.random.once_in(self.plan.lossy_once_in);
         let ends = [self.new_end(from), self.new_end(to)];
-        let hellos = [0, 1].map(|end| self.processes[ends[end].process].hello(&ends[end].lines));
+        let hellos = [0, 1].map(|end| self.processes[ends[end].process].hello(&ends[end].receiver_types));
         let mut connected = Connection::new(ends, is_lossy);
         for (end, hello) in hellos.into_iter().enumerate() {
             connected.say(1 - end, Control::Hello(hello), &mut self.random);
@@ -171,13 +174,13 @@ impl World {
     fn new_end(&mut self, process: ProcessId) -> End {
         let node = self.processes[process].node as u64;
         let plan = self.plan;
-        let mut lines = vec![2 * node, 2 * node + 1];
-        if self.random.once_in(plan.line_closed_once_in) {
-            self.count("line closed");
-            lines.remove(self.random.below(2));
+        let mut receiver_types = vec![2 * node, 2 * node + 1];
+        if self.random.once_in(plan.type_missing_once_in) {
+            self.count("receiver type not there");
+            receiver_types.remove(self.random.below(2));
         }
         let message_bytes_max = if self.random.once_in(plan.small_messages_once_in) { 16 } else { 100 };
-        End::new(process, lines, self.random.pick(plan.credits), message_bytes_max)
+        End::new(process, receiver_types, self.random.pick(plan.credits), message_bytes_max)
     }
 
     /// An end goes away. The other one will notice.

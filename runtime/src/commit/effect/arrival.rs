@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{Key, Partition, Position, Stage, StoreId};
-use everpost_transport::link::{Lane, Receiving, Sequence};
+use everpost_transport::link::{Lane, Receiving, Sequence, Ticket};
 
 use super::Phases;
 use super::question::waits;
@@ -86,7 +86,7 @@ impl<'a> Phases<'a> for Arrivals<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        for lane @ Lane { line, partition } in &self.lanes {
+        for lane @ Lane { receiver_type: line, partition } in &self.lanes {
             let key = Key::Received { partition: Partition(*partition), producer: self.store, line: *line };
             stage.put(key, encode_cursor(self.receiving.received(*lane)));
         }
@@ -99,7 +99,7 @@ impl<'a> Phases<'a> for Arrivals<'a> {
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { peer, receiving, arrived, mailboxes, lanes, positions, .. } = self;
-        lanes.into_iter().for_each(|lane| receiving.submitted(lane, step.ticket.0));
+        lanes.into_iter().for_each(|lane| receiving.submitted(lane, Ticket(step.ticket.0)));
         for ((arriving, mailbox), position) in arrived.drain(..).zip(mailboxes).zip(positions) {
             has_arrived(step, peer, mailbox, position, arriving);
         }

@@ -47,7 +47,7 @@ impl<'a> Phases<'a> for Delivered<'a> {
         }
         // The last of each lane says how far it has come.
         let progress: HashMap<Lane, Sequence, rustc_hash::FxBuildHasher> = self.settled.iter().copied().collect();
-        for (Lane { line, partition }, through) in progress {
+        for (Lane { receiver_type: line, partition }, through) in progress {
             let key = Key::Acknowledged { partition: Partition(partition), receiver: self.receiver, line };
             stage.put(key, encode_cursor(through));
         }

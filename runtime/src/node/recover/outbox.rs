@@ -71,7 +71,7 @@ fn received(core: &Core) -> Result<(), ReadError> {
         if let Key::Received { partition, producer, line } = key {
             match decode_cursor(record) {
                 Some(sequence) => {
-                    let lane = Lane { line: *line, partition: partition.0 };
+                    let lane = Lane { receiver_type: *line, partition: partition.0 };
                     let receiving = core.cluster.producer(*producer);
                     core.cluster.know_producer(*producer, &receiving);
                     receiving.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
@@ -96,7 +96,7 @@ fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadEr
                     return ControlFlow::Break(());
                 }
                 Some(through) => {
-                    let lane = Lane { line: *line, partition: partition.0 };
+                    let lane = Lane { receiver_type: *line, partition: partition.0 };
                     peer.outgoing().recovered_acknowledgement(receiver.0, lane, through);
                 }
                 None => unreadable(core, "how far a lane was acknowledged"),

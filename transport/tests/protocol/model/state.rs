@@ -18,15 +18,15 @@ pub(super) type Script = &'static [(usize, usize)];
 /// The pairs between which something is sent.
 pub(super) const PAIRS: [(usize, usize); 3] = [(0, 2), (1, 2), (1, 3)];
 /// The second message of a lane does not fit into memory, and is read from the store.
-const LIMITS: Limits = Limits { kept_bytes_max: BODY_BYTES, under_way_bytes_max: WINDOW_BYTES };
+const LIMITS: Limits = Limits { kept_bytes_max: BODY_BYTES, in_flight_bytes_max: WINDOW_BYTES };
 pub(super) const BODY_BYTES: usize = 8;
 const WINDOW_BYTES: usize = 1000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) nodes: [Node; NODES],
-    /// For each pair what was ever sent on its connection: each of it may arrive at any time, any number of times, or never.
-    /// So everything that may leave is sent at once; that it leaves later is the same as that it arrives later.
+    /// For each pair what was ever sent on its connection: each of it may arrive at any time, any number of times, or
+    /// never. So everything that may leave is sent at once; that it leaves later is the same as that it arrives later.
     pub(super) wires: [Option<BTreeSet<Frame>>; PAIRS.len()],
     pub(super) troubles: u8,
     pub(super) violation: Option<String>,
@@ -108,9 +108,9 @@ impl State {
             let (here, there) = (ends[end], ends[1 - end]);
             let hello = self.nodes[there].process.hello(&[]);
             let process = self.node(here);
-            process.judge(&hello, there).map_err(|refusal| refusal.to_string())?;
-            let lines = FxHashSet::from_iter([lane(there).line]);
-            let terms = Terms { lines, credit: WINDOW_BYTES as u64, message_bytes_max: 1000 };
+            process.check(&hello, there).map_err(|refusal| refusal.to_string())?;
+            let receiver_types = FxHashSet::from_iter([lane(there).receiver_type]);
+            let terms = Terms { receiver_types, credit: WINDOW_BYTES as u64, message_bytes_max: 1000 };
             let settled = process.go_on(there, hello.run.store, &cursors, terms).map_err(|error| error.to_string())?;
             process.get_acquainted(&hello);
             self.settle(here, there, settled)?;
@@ -238,5 +238,5 @@ pub(super) fn start(node: usize, store: Store) -> Process {
 }
 
 pub(super) fn lane(receiver: usize) -> Lane {
-    Lane { line: receiver as u64, partition: 0 }
+    Lane { receiver_type: receiver as u64, partition: 0 }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use everpost_transport::hello::{Acquaintance, Clocks, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
-use everpost_transport::link::{Ack, AckError, Arrival, Break, Data, Lane, ResumeError, Sequence, Terms};
+use everpost_transport::hello::{Clocks, Hello, KnownStore, PROTOCOL_VERSION, ReceiverType, Refusal, Run};
+use everpost_transport::link::{Ack, AckError, Arrival, Break, Data, Lane, ResumeError, Sequence, Terms, Ticket};
 use rustc_hash::FxHashMap;
 
 use super::{Process, Settled, message_of, name_of};
@@ -11,7 +11,7 @@ use crate::bugs::Bug;
 use crate::store::Change;
 
 impl Process {
-    pub(crate) fn hello(&self, lines: &[u64]) -> Hello {
+    pub(crate) fn hello(&self, receiver_types: &[u64]) -> Hello {
         Hello {
             protocol: PROTOCOL_VERSION,
             cluster: "orders".to_owned(),
@@ -19,23 +19,26 @@ impl Process {
             partitions: 64,
             run: self.run,
             message_bytes_max: 100,
-            lines: lines.iter().map(|line| Line { name: line.to_string(), placement: 0 }).collect(),
+            receiver_types: receiver_types
+                .iter()
+                .map(|name| ReceiverType { name: name.to_string(), placement: 0 })
+                .collect(),
             earlier: self.earlier.clone(),
             clocks: Clocks::default(),
         }
     }
 
-    pub(crate) fn judge(&mut self, theirs: &Hello, peer: usize) -> Result<(), Refusal> {
+    pub(crate) fn check(&mut self, theirs: &Hello, peer: usize) -> Result<(), Refusal> {
         let newest = self.producers.entry(theirs.run.store).or_default().newest();
         let known = self.acquaintances.get(&theirs.run.store);
-        let judgement = self.hello(&[]).judge(theirs, &name_of(peer), known, newest);
+        let judgement = self.hello(&[]).check(theirs, &name_of(peer), known, newest);
         if judgement.is_err() && self.bug == Some(Bug::OldRunsWelcome) { Ok(()) } else { judgement }
     }
 
     /// Remembers a run; the ticket, after which it is durable.
     pub(crate) fn get_acquainted(&mut self, theirs: &Hello) -> u64 {
         let Run { store, counter, nonce, .. } = theirs.run;
-        let acquaintance = Acquaintance { node: theirs.node.clone(), counter, nonce };
+        let acquaintance = KnownStore { node: theirs.node.clone(), counter, nonce };
         if self.acquaintances.get(&store) == Some(&acquaintance) {
             return 0;
         }
@@ -58,7 +61,7 @@ impl Process {
         let durable = self.durable_for_acks();
         let too_high = u64::from(self.bug == Some(Bug::CursorTooHigh));
         let receiving = self.producers.entry(producer).or_default();
-        if !receiving.is_settled(durable) {
+        if !receiving.is_settled(Ticket(durable)) {
             return None;
         }
         let cursors = receiving.cursors().map(|(lane, cursor)| (lane, Sequence(cursor.0 + too_high)));
@@ -79,7 +82,7 @@ impl Process {
         let outgoing = self.outgoing.get_mut(&peer).expect("only peers are spoken with");
         if outgoing.receiver != Some(receiver) {
             let known = outgoing.acknowledged.entry(receiver).or_default();
-            outgoing.sending.meet(known.iter().map(|(lane, through)| (*lane, *through)));
+            outgoing.sending.reset_acknowledged(known.iter().map(|(lane, through)| (*lane, *through)));
             outgoing.receiver = Some(receiver);
         }
         let mut settled = Settled::new();
@@ -99,8 +102,8 @@ impl Process {
         Ok(())
     }
 
-    /// Takes what a peer has out of the store, and notes how far its store has come by that: what was taken out and not noted
-    /// would be unknown to the next run.
+    /// Takes what a peer has out of the store, and notes how far its store has come by that: what was taken out and not
+    /// noted would be unknown to the next run.
     pub(crate) fn settle(&mut self, peer: usize, settled: Settled) {
         let Some(receiver) = self.outgoing[&peer].receiver.filter(|_| !settled.is_empty()) else { return };
         let mut messages: Vec<Sequence> = settled.iter().map(|(_, sequence)| *sequence).collect();
@@ -124,7 +127,7 @@ impl Process {
     pub(crate) fn acks(&mut self, producer: u128, credit: u64) -> Vec<Ack> {
         let durable = self.durable_for_acks();
         let mut acks = Vec::new();
-        self.producers.entry(producer).or_default().acks(durable, credit, &mut acks);
+        self.producers.entry(producer).or_default().acks(Ticket(durable), credit, &mut acks);
         acks
     }
 
@@ -165,7 +168,7 @@ impl Process {
         let tickets = submissions.into_iter().map(|changes| self.store.submit(changes));
         let ticket = tickets.last().expect("there is one");
         for lane in lanes {
-            receiving.submitted(lane, ticket);
+            receiving.submitted(lane, Ticket(ticket));
         }
     }
 

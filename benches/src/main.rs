@@ -5,6 +5,7 @@
 //! A run in which a message is lost, repeated or reordered is an error, not a figure.
 
 mod actors;
+mod aim;
 mod child;
 mod clock;
 mod disk;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::actors::{Committed, PAYLOAD_BYTES, Pipelined};
 use crate::flood::{PRODUCERS, WINDOW};
-use crate::machine::{Machine, data_folder};
+use crate::machine::{Machine, scratch_folder};
 use crate::problem::Problem;
 use crate::report::{Measure, Report};
 use crate::samples::Samples;
@@ -89,9 +89,7 @@ struct Amounts {
 
 impl Local {
     pub(crate) fn measure(&self) -> Result<(), Problem> {
-        let parent = self.data_dir.clone().map_or_else(data_folder, Ok)?;
-        std::fs::create_dir_all(&parent).map_err(|error| Problem::new(format!("{}: {error}", parent.display())))?;
-        let folder = tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent)?;
+        let folder = scratch_folder(self.data_dir.as_deref())?;
         let machine = Machine::describe(folder.path())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
         // On a worker, as a service would: the thread that made the runtime is none.

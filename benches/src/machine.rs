@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tempfile::TempDir;
 
 use crate::problem::Problem;
 
@@ -43,9 +44,18 @@ impl fmt::Display for Machine {
     }
 }
 
+/// A folder that is removed when it is dropped: in `data_dir`, which is made if need be, or on the disk of the working
+/// folder.
+pub(crate) fn scratch_folder(data_dir: Option<&Path>) -> Result<TempDir, Problem> {
+    let parent = data_dir.map_or_else(data_folder, |folder| Ok(folder.to_path_buf()))?;
+    let named = |error| Problem::new(format!("{}: {error}", parent.display()));
+    fs::create_dir_all(&parent).map_err(named)?;
+    tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent).map_err(named)
+}
+
 /// A folder on the disk of the working folder: the temporary folder where that is on the same disk (on many systems it is
 /// memory), the working folder itself where it is not.
-pub(crate) fn data_folder() -> Result<PathBuf, Problem> {
+fn data_folder() -> Result<PathBuf, Problem> {
     let (here, temporary) = (std::env::current_dir()?, std::env::temp_dir());
     let same = fs::metadata(&temporary)
         .is_ok_and(|temporary| fs::metadata(&here).is_ok_and(|here| here.dev() == temporary.dev()));

@@ -27,7 +27,7 @@ use crate::actors::PAYLOAD_BYTES;
 use crate::disk;
 use crate::flood::{PRODUCERS, WINDOW};
 use crate::local::{notes, progress};
-use crate::machine::{Machine, data_folder};
+use crate::machine::{Machine, scratch_folder};
 use crate::problem::Problem;
 use crate::report::{Measure, Report};
 use crate::samples::Samples;
@@ -118,9 +118,7 @@ struct Settings {
 
 impl Remote {
     pub(crate) fn measure(&self) -> Result<(), Problem> {
-        let parent = self.data_dir.clone().map_or_else(data_folder, Ok)?;
-        std::fs::create_dir_all(&parent).map_err(|error| Problem::new(format!("{}: {error}", parent.display())))?;
-        let folder = tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent)?;
+        let folder = scratch_folder(self.data_dir.as_deref())?;
         let machine = Machine::describe(folder.path())?;
         let mut notes = notes(self.quick);
         let comparison = self.comparison(&mut notes);

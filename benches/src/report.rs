@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
+use crate::aim::{Aim, print_aims};
 use crate::machine::Machine;
 use crate::problem::Problem;
 use crate::samples::{Figure, Samples};
@@ -30,18 +31,6 @@ struct Ratio {
     ratio: f64,
 }
 
-/// What is hoped for, and what was reached.
-#[derive(Debug, Serialize)]
-struct Aim {
-    figure: &'static str,
-    unit: &'static str,
-    aim: f64,
-    /// Whether less is better.
-    at_most: bool,
-    reached: f64,
-    met: bool,
-}
-
 /// What the figures of a kind of run are held against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
@@ -57,9 +46,8 @@ impl<S: Serialize> Report<S> {
             Some(Ratio { figure, limit, ratio: samples.median(figure)? / samples.median(limit)? })
         });
         let aims = measure.aims.iter().filter_map(|&(figure, aim, at_most)| {
-            let Figure { median: reached, unit, .. } = samples.figures().find(|found| found.name == figure)?;
-            let met = if at_most { reached <= aim } else { reached >= aim };
-            Some(Aim { figure, unit, aim, at_most, reached, met })
+            let Figure { median: reached, unit, .. } = samples.figure(figure)?;
+            Some(Aim::new(figure, unit, aim, at_most, reached))
         });
         let (ratios, aims) = (ratios.collect(), aims.collect());
         Self { machine, settings, notes, figures: samples.figures().collect(), ratios, aims }
@@ -97,19 +85,7 @@ impl<S: Serialize> Report<S> {
         for Ratio { figure, limit, ratio } in &self.ratios {
             writeln!(output, "{figure:<40} {limit:<44} {:>7.1}%", ratio * 100.0)?;
         }
-        if !self.aims.is_empty() {
-            writeln!(output, "\n{:<40} {:>17} {:>14} {:>7}  unit", "aim", "", "reached", "met")?;
-        }
-        for Aim { figure, unit, aim, at_most, reached, met } in &self.aims {
-            let bound = format!("{} {}", if *at_most { "<=" } else { ">=" }, short(*aim));
-            writeln!(
-                output,
-                "{figure:<40} {bound:>17} {:>14} {:>7}  {unit}",
-                short(*reached),
-                if *met { "yes" } else { "no" }
-            )?;
-        }
-        Ok(())
+        print_aims(output, &self.aims)
     }
 }
 
@@ -118,7 +94,7 @@ fn by_name<S: Serializer>(figures: &[Figure], serializer: S) -> Result<S::Ok, S:
 }
 
 /// With as many digits as mean something.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1_000.0 => thousands(value),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -126,7 +102,7 @@ fn short(value: f64) -> String {
     }
 }
 
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::from(if value < 0.0 { "-" } else { "" });
     for (index, digit) in digits.chars().enumerate() {
@@ -159,7 +135,7 @@ mod tests {
             aims: &[("throughput.committed_1000", 500_000.0, false), ("recovery.after_kill", 2.0, true)],
         };
         let report = Report::new(machine, (), Vec::new(), &samples, measure);
-        let met: Vec<_> = report.aims.iter().map(|aim| (aim.figure, aim.met)).collect();
+        let met: Vec<_> = report.aims.iter().map(|aim| (aim.figure.as_str(), aim.met)).collect();
         assert_eq!(met, [("throughput.committed_1000", true), ("recovery.after_kill", false)]);
         assert_eq!(report.ratios.len(), 1);
         assert!((report.ratios[0].ratio - 0.5).abs() < 1e-9);

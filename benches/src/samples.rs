@@ -37,8 +37,13 @@ impl Samples {
         self.figures.iter().map(|(name, unit, samples)| Figure::of(name, unit, samples))
     }
 
+    pub(crate) fn figure(&self, name: &str) -> Option<Figure> {
+        let (name, unit, samples) = self.figures.iter().find(|(known, ..)| known == name)?;
+        Some(Figure::of(name, unit, samples))
+    }
+
     pub(crate) fn median(&self, name: &str) -> Option<f64> {
-        self.figures().find(|figure| figure.name == name).map(|figure| figure.median)
+        self.figure(name).map(|figure| figure.median)
     }
 
     /// The newest sample of a figure, for what is worked out from it within the same round.

@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::hash::Chain;
 use crate::ids::{Group, Position};
-use crate::key::{Key, Table, take_count, take_u32, take_u64};
+use crate::integers::{take_count, take_u32, take_u64};
+use crate::key::Key;
+use crate::table::Table;
 
 /// One record set or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]

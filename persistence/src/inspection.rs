@@ -8,15 +8,15 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::error::{Damage, OpenError, ReadError};
-use crate::folder::Folder;
+use crate::files::Folder;
 use crate::ids::{Position, StoreId};
 use crate::journal::Journal;
-use crate::key::{Key, Table};
-use crate::making;
+use crate::key::Key;
 use crate::meta::Identity;
+use crate::opening::{Found, Replayed, find, is_new, refuse_unmade, replay};
 use crate::overlay::Overlay;
-use crate::recover::{Found, Replayed, find, replay};
 use crate::store::Store;
+use crate::table::Table;
 use crate::tables::Tables;
 
 /// A store opened to be read: every durable record, those of the journal's tail included. It has no epoch of its own, and
@@ -71,13 +71,13 @@ impl Store {
 impl Inspection {
     fn open(path: &Path) -> Result<Self, OpenError> {
         let folder = Folder::lock_to_read(path)?;
-        making::refuse_unmade(&folder)?;
+        refuse_unmade(&folder)?;
         let journal = Journal::open_to_read(&folder.journal())?;
         let tables = Tables::open_to_read(&folder.tables())?;
         match (find(journal.as_ref(), tables.as_ref())?, journal, tables) {
             (Found::Store(identity), Some(journal), Some(tables)) => Self::read(folder, journal, tables, identity),
             (found, ..) => {
-                making::is_new(&folder)?;
+                is_new(&folder)?;
                 let folder = path.to_path_buf();
                 Err(match found {
                     Found::Unfinished => OpenError::Unfinished { folder },

@@ -20,10 +20,10 @@ use heed::{CommitOrAbort, PutFlags, RoTxn, RwTxn};
 pub(crate) use self::chunk::HEADER_BYTES as CHUNK_HEADER_BYTES;
 use self::chunk::{PAYLOAD_BYTES_MAX, record_key};
 use crate::batch::Origin;
-use crate::env::{self, Env, RawDatabase, Settings};
 use crate::error::{CommitError, Environment, OpenError};
 use crate::hash::Chain;
 use crate::ids::{Epoch, Group};
+use crate::lmdb::{self, Env, RawDatabase, Settings};
 use crate::meta::{self, Cut, Identity, Meta};
 
 /// What damage in the journal is reported under.
@@ -61,7 +61,7 @@ impl Journal {
     /// Makes the journal of a new store.
     pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
-        let env = env::make(folder, settings)?;
+        let env = lmdb::make(folder, settings)?;
         let log = unnamed_database(&env).map_err(storage)?;
         let journal = Self::new(env, log);
         journal.initialize(identity)?;
@@ -72,14 +72,14 @@ impl Journal {
     /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
     pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<Self, OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
-        let env = env::open(folder, settings, &mut |_, _, _| Ok(()))?;
+        let env = lmdb::open(folder, settings, &mut |_, _, _| Ok(()))?;
         let log = unnamed_database(&env).map_err(storage)?;
         Ok(Self::new(env, log))
     }
 
     /// Opens the environment to be read; `None` if there is none.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let opened = env::open_to_read(folder, Environment::Journal, 0, &mut |_, _, _| Ok(()))?;
+        let opened = lmdb::open_to_read(folder, Environment::Journal, 0, &mut |_, _, _| Ok(()))?;
         let Some(env) = opened else { return Ok(None) };
         let log = existing_database(&env).map_err(storage)?;
         Ok(log.map(|log| Self::new(env, log)))

@@ -1,12 +1,21 @@
-//! The keys of records: which table, and where in it.
+//! The keys of records: which table, and where in it. Their byte form is specified in `docs/FORMAT.md`.
+//!
+//! Integers are big-endian, so that the order of the bytes is the order of the values; the partition comes first, so
+//! that a partition is one range of a table.
 
-mod encoding;
-mod table;
+use std::ops::Deref;
 
-pub(crate) use self::encoding::{EncodedKey, KEY_BYTES_MAX, take_count, take_u16, take_u32, take_u64, take_u128};
-pub use self::table::Table;
 use crate::error::Damage;
 use crate::ids::{MailboxId, Partition, Position, StoreId};
+use crate::integers::{take_u16, take_u32, take_u64, take_u128};
+use crate::table::{KEY_BYTES_MAX, Table};
+
+/// An encoded key, on the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct EncodedKey {
+    bytes: [u8; KEY_BYTES_MAX],
+    len: usize,
+}
 
 /// Names one record: the table and the key in it. The order of keys is the order of the tables, then that of the
 /// encoded keys.
@@ -167,6 +176,104 @@ impl Key {
     }
 }
 
+impl Key {
+    pub(crate) fn encode(&self) -> EncodedKey {
+        let mut encoded = EncodedKey { bytes: [0; KEY_BYTES_MAX], len: 0 };
+        match *self {
+            Self::Inbox { partition, position }
+            | Self::Attempts { partition, position }
+            | Self::Outbox { partition, position } => {
+                encoded.push(&partition.0.to_be_bytes());
+                encoded.push(&position.0.to_be_bytes());
+            }
+            Self::Mailbox { partition, mailbox: MailboxId(name) }
+            | Self::Timer { partition, timer: name }
+            | Self::Supervision { partition, subject: MailboxId(name) } => {
+                encoded.push(&partition.0.to_be_bytes());
+                encoded.push(&name.to_be_bytes());
+            }
+            Self::DeadLetter { position } => encoded.push(&position.0.to_be_bytes()),
+            Self::Reply { partition, mailbox, request } | Self::Request { partition, mailbox, request } => {
+                encoded.push(&partition.0.to_be_bytes());
+                encoded.push(&mailbox.0.to_be_bytes());
+                encoded.push(&request.to_be_bytes());
+            }
+            Self::Received { partition, producer: store, line }
+            | Self::Acknowledged { partition, receiver: store, line } => {
+                encoded.push(&partition.0.to_be_bytes());
+                encoded.push(&store.0.to_be_bytes());
+                encoded.push(&line.to_be_bytes());
+            }
+            Self::Peer { store } => encoded.push(&store.0.to_be_bytes()),
+            Self::Note { name } => encoded.push(&name.to_be_bytes()),
+        }
+        encoded
+    }
+
+    /// The key that these bytes are in that table; `None` if they are none.
+    pub(crate) fn decode(table: Table, bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let key = match table {
+            Table::Inbox => {
+                Self::Inbox { partition: Partition(take_u16(&mut rest)?), position: Position(take_u64(&mut rest)?) }
+            }
+            Table::Mailboxes => {
+                Self::Mailbox { partition: Partition(take_u16(&mut rest)?), mailbox: MailboxId(take_u128(&mut rest)?) }
+            }
+            Table::Attempts => {
+                Self::Attempts { partition: Partition(take_u16(&mut rest)?), position: Position(take_u64(&mut rest)?) }
+            }
+            Table::DeadLetters => Self::DeadLetter { position: Position(take_u64(&mut rest)?) },
+            Table::Replies => Self::Reply {
+                partition: Partition(take_u16(&mut rest)?),
+                mailbox: MailboxId(take_u128(&mut rest)?),
+                request: take_u128(&mut rest)?,
+            },
+            Table::Outbox => {
+                Self::Outbox { partition: Partition(take_u16(&mut rest)?), position: Position(take_u64(&mut rest)?) }
+            }
+            Table::Received => Self::Received {
+                partition: Partition(take_u16(&mut rest)?),
+                producer: StoreId(take_u128(&mut rest)?),
+                line: take_u64(&mut rest)?,
+            },
+            Table::Acknowledged => Self::Acknowledged {
+                partition: Partition(take_u16(&mut rest)?),
+                receiver: StoreId(take_u128(&mut rest)?),
+                line: take_u64(&mut rest)?,
+            },
+            Table::Peers => Self::Peer { store: StoreId(take_u128(&mut rest)?) },
+            Table::Timers => Self::Timer { partition: Partition(take_u16(&mut rest)?), timer: take_u128(&mut rest)? },
+            Table::Requests => Self::Request {
+                partition: Partition(take_u16(&mut rest)?),
+                mailbox: MailboxId(take_u128(&mut rest)?),
+                request: take_u128(&mut rest)?,
+            },
+            Table::Supervision => Self::Supervision {
+                partition: Partition(take_u16(&mut rest)?),
+                subject: MailboxId(take_u128(&mut rest)?),
+            },
+            Table::Notes => Self::Note { name: take_u32(&mut rest)? },
+        };
+        rest.is_empty().then_some(key)
+    }
+}
+
+impl EncodedKey {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+impl Deref for EncodedKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
@@ -197,5 +304,24 @@ pub(crate) mod tests {
                 Table::Notes => Key::Note { name: line as u32 },
             },
         )
+    }
+
+    proptest! {
+        #[test]
+        fn keys_survive_encoding(key in any_key()) {
+            let encoded = key.encode();
+            prop_assert_eq!(encoded.len(), key.table().key_bytes());
+            prop_assert_eq!(Key::decode(key.table(), &encoded), Some(key));
+            prop_assert_eq!(Key::decode(key.table(), &encoded[1..]), None);
+        }
+
+        #[test]
+        fn encoded_order_is_key_order(a in any_key(), b in any_key()) {
+            if a.table() == b.table() {
+                prop_assert_eq!(a.cmp(&b), a.encode().cmp(&b.encode()));
+            } else {
+                prop_assert_eq!(a.cmp(&b), a.table().cmp(&b.table()));
+            }
+        }
     }
 }

@@ -41,41 +41,34 @@
 
 mod admission;
 mod batch;
-mod check;
-mod checkpointer;
-mod chunk;
 mod config;
-mod env;
+mod engine;
 mod error;
 mod error_text;
+mod files;
 mod fold;
-mod folder;
 mod hash;
 mod ids;
-mod in_place;
 mod inspection;
+mod integers;
 mod journal;
 mod key;
 mod limits;
-mod making;
+mod lmdb;
 mod meta;
+mod opening;
 mod overlay;
 mod queue;
 mod reach;
 mod record;
-mod recover;
-mod reserve;
-mod shared;
 mod slots;
 mod statistics;
 mod store;
+mod table;
 mod tables;
-mod witness;
-mod writer;
 
 pub use self::admission::{Class, Permit};
 pub use self::batch::Change;
-pub use self::chunk::footprint;
 pub use self::config::Config;
 pub use self::error::{
     AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit, ProcessLimits,
@@ -83,9 +76,11 @@ pub use self::error::{
 };
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
 pub use self::inspection::Inspection;
-pub use self::key::{Key, Table};
+pub use self::key::Key;
+pub use self::opening::Opened;
 pub use self::queue::Stage;
-pub use self::recover::Opened;
+pub use self::record::footprint;
 pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
 pub use self::store::Store;
+pub use self::table::Table;

@@ -3,7 +3,7 @@
 use crate::error::{Damage, Environment, OpenError};
 use crate::hash::Chain;
 use crate::ids::{Epoch, Group, Position, StoreId};
-use crate::key::{take_count, take_u16, take_u64, take_u128};
+use crate::integers::{take_count, take_u16, take_u64, take_u128};
 use crate::record;
 
 /// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is

@@ -13,9 +13,6 @@ use crate::admission::Permit;
 use crate::batch::Change;
 use crate::ids::Position;
 
-/// What a change costs beyond its value, in every account of bytes: its key, and its entry in memory and on a page.
-pub(crate) const CHANGE_BYTES: usize = 64;
-
 /// Where a submission ends in the vector of changes, and what it holds.
 #[derive(Debug)]
 pub(crate) struct Mark {

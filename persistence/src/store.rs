@@ -1,7 +1,5 @@
 //! The handle of a store: what callers use, and what starts and ends the threads.
 
-mod threads;
-
 use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
@@ -10,23 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use self::threads::Running;
 use crate::admission::{Admission, Class, Permit};
-use crate::checkpointer::Upkeep;
 use crate::config::Config;
-use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
-use crate::folder::{Folder, failed};
+use crate::engine::{Running, Shared, Upkeep};
+use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError, failed};
+use crate::files::{Folder, Reserve};
 use crate::ids::{Epoch, Position, StoreId};
-use crate::key::{Key, Table};
+use crate::key::Key;
 use crate::limits::Limits;
 use crate::meta::Identity;
+use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
-use crate::recover::{Opened, Recovered, recover};
-use crate::reserve::Reserve;
-use crate::shared::Shared;
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
+use crate::table::Table;
 use crate::tables::Scrub;
 
 /// An open store. Cheap to clone; all clones are the same store.

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CommitError, Damage, Environment, KeyBytes, ProcessLimits};
+use super::commit::CommitError;
+use super::damage::{Damage, KeyBytes};
+use super::environment::Environment;
+use super::limit::ProcessLimits;
 use crate::ids::{Group, StoreId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
@@ -272,6 +275,12 @@ impl OpenError {
     pub(crate) fn storage(environment: Environment, error: &heed::Error) -> Self {
         Self::Storage { environment, reason: error.to_string() }
     }
+}
+
+/// Makes an error of what the system said of a file or folder.
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_path_buf();
+    move |source| OpenError::at(&path, source)
 }
 
 crate::error_text::debug_as_text!(OpenError, ConfigError);

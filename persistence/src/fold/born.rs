@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Queued;
+use super::queued::Queued;
 use crate::ids::{Partition, Position};
 
 /// How many positions share a block. A block is there as long as one of its records is: more slots would keep more empty

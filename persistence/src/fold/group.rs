@@ -4,7 +4,8 @@ use rustc_hash::FxHashMap;
 
 use crate::batch::Change;
 use crate::ids::Position;
-use crate::key::{Key, Table};
+use crate::key::Key;
+use crate::table::Table;
 
 /// Folds one group after another; its memory is reused.
 #[derive(Debug, Default)]

@@ -4,10 +4,17 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 pub(crate) use self::steps::{Caller, Step, any_turn, attempts, value};
+use super::folded::cost;
 use super::*;
+use crate::batch::Change;
+use crate::hash::Chain;
+use crate::ids::{Group, Partition, Position};
+use crate::key::Key;
+use crate::table::Table;
 
 /// What all changes amount to, the slow way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

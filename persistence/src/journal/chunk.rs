@@ -2,7 +2,7 @@
 
 use crate::error::Damage;
 use crate::ids::Group;
-use crate::key::{take_count, take_u32};
+use crate::integers::{take_count, take_u32};
 
 /// Begins the keys of `meta` records.
 pub(super) const META_PREFIX: u8 = 0;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{Layers, Overlay};
 use crate::error::ReadError;
 use crate::fold::Known;
-use crate::key::{Key, Table};
+use crate::key::Key;
+use crate::table::Table;
 use crate::tables::Tables;
 
 impl Overlay {

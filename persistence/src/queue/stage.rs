@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::CHANGE_BYTES;
 use crate::batch::Change;
 use crate::ids::{Partition, Position};
 use crate::key::Key;
+use crate::record::CHANGE_BYTES;
 
 /// The values of one submission together; far above what admission lets in, and within what a length field can say.
 const STAGED_BYTES_MAX: usize = 0xF000_0000;

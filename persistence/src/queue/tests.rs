@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::ids::{Partition, StoreId};
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::record::CHANGE_BYTES;
 
 fn setup() -> (Queue, Arc<Admission>) {
     let limits = Limits::new(&Config { queue_turns_max: 3, ..Config::default() }, 4096);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::VALUE_BYTES_MAX;
 use crate::fold::Folded;
 use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts, value};
 use crate::ids::{Group, Partition};
+use crate::record::VALUE_BYTES_MAX;
 use crate::tables::Tables;
 
 /// What happens between two looks. A checkpoint is taken apart, so that reads fall into each of its gaps.

@@ -7,15 +7,17 @@ use bytes::Bytes;
 use heed::RwTxn;
 
 use super::chunks::{Chunked, put_record};
+use super::databases::{SUMS, Tables, WRITTEN};
+use super::scrub::Scrub;
 use super::sums::{Place, Sum};
-use super::{SUMS, Scrub, Tables, WRITTEN};
-use crate::chunk::{VALUE_BYTES_MAX, Whole};
-use crate::env::RawDatabase;
 use crate::error::CommitError;
 use crate::fold::Folded;
-use crate::key::{EncodedKey, Key, Table};
+use crate::key::{EncodedKey, Key};
+use crate::lmdb::RawDatabase;
 use crate::meta::Applied;
 use crate::record;
+use crate::record::{VALUE_BYTES_MAX, Whole};
+use crate::table::Table;
 
 /// Everybody who counts what the tables hold.
 struct Counts<'s> {

@@ -5,10 +5,11 @@ use std::ops::Bound;
 
 use heed::RwTxn;
 
-use crate::chunk::{ChunkKey, VALUE_BYTES_MAX};
-use crate::env::RawDatabase;
-use crate::key::{EncodedKey, Table};
+use crate::key::EncodedKey;
+use crate::lmdb::RawDatabase;
 use crate::record;
+use crate::record::{ChunkKey, VALUE_BYTES_MAX};
+use crate::table::Table;
 
 /// The large values of one table, gone through in the order of their keys beside the changes of the table.
 ///

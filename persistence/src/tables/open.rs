@@ -5,13 +5,13 @@ use std::path::Path;
 
 use heed::CommitOrAbort;
 
+use super::databases::{CHUNKS, Databases, META, SUMS, Tables, storage};
 use super::sums::Sums;
-use super::{CHUNKS, Databases, META, SUMS, Tables, storage};
-use crate::env::{self, Env, Settings};
 use crate::error::{Damage, Environment, OpenError};
-use crate::key::Table;
+use crate::lmdb::{self, Env, Settings};
 use crate::meta::{self, Identity};
 use crate::reach::Reach;
+use crate::table::Table;
 
 /// One for each table, `meta`, `chunks`, and `sums`.
 const DATABASES: u32 = 3 + Table::ALL.len() as u32;
@@ -26,7 +26,7 @@ struct Found {
 impl Tables {
     /// Makes the tables of a new store.
     pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
-        let env = env::make(folder, settings(map_bytes))?;
+        let env = lmdb::make(folder, settings(map_bytes))?;
         let databases = create(&env).map_err(storage)?;
         let tables = Self { env, databases };
         tables.initialize(identity)?;
@@ -39,7 +39,7 @@ impl Tables {
     /// one.
     pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<(Self, Sums), OpenError> {
         let mut found = Found::default();
-        let env = env::open(folder, settings(map_bytes), &mut found.by())?;
+        let env = lmdb::open(folder, settings(map_bytes), &mut found.by())?;
         let Some(databases) = find(&env).map_err(storage)? else {
             return Err(OpenError::Missing { environment: Environment::Tables });
         };
@@ -59,7 +59,7 @@ impl Tables {
     /// is as good as empty.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
         let mut found = Found::default();
-        let opened = env::open_to_read(folder, Environment::Tables, DATABASES, &mut found.by())?;
+        let opened = lmdb::open_to_read(folder, Environment::Tables, DATABASES, &mut found.by())?;
         let Some(env) = opened else { return Ok(None) };
         let Some(databases) = find(&env).map_err(storage)? else { return Ok(None) };
         let tables = Self { env, databases };

@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use heed::{RoTxn, WithoutTls};
 
+use super::databases::{SUMS, Tables, WRITTEN};
 use super::sums::{Place, Sum};
-use super::{SUMS, Tables, WRITTEN};
 use crate::error::{CommitError, Damage};
 use crate::key::Key;
 use crate::record;
@@ -253,7 +253,7 @@ mod tests {
         // Nothing was compared with itself: a record that goes unseen is missed.
         let tables = scene.tables.clone();
         let mut txn = tables.env.write_txn().unwrap();
-        tables.database(crate::key::Table::Mailboxes).unwrap().delete(&mut txn, &state(4001).encode()).unwrap();
+        tables.database(crate::table::Table::Mailboxes).unwrap().delete(&mut txn, &state(4001).encode()).unwrap();
         txn.commit().unwrap();
         let missed = scene.go_round(|_| ()).map(drop).unwrap_err();
         let is_named = |what: &str| what.contains("table `mailboxes`") && what.contains("in partition 1");

@@ -6,11 +6,12 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
 
-use super::Tables;
-use crate::chunk::{ChunkKey, Whole};
+use super::databases::Tables;
 use crate::error::{Damage, ReadError};
-use crate::key::{EncodedKey, Key, Table};
+use crate::key::{EncodedKey, Key};
 use crate::record::{self, Stored};
+use crate::record::{ChunkKey, Whole};
+use crate::table::Table;
 
 /// The tables at one moment. To be dropped soon: pages that are freed after it was taken cannot be reused before.
 pub(crate) struct Snapshot<'a> {
@@ -18,11 +19,14 @@ pub(crate) struct Snapshot<'a> {
     txn: RoTxn<'a, WithoutTls>,
 }
 
-impl<'a> Snapshot<'a> {
-    pub(super) fn new(tables: &'a Tables, txn: RoTxn<'a, WithoutTls>) -> Self {
-        Self { tables, txn }
+impl Tables {
+    /// The tables as they are now.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, ReadError> {
+        Ok(Snapshot { tables: self, txn: self.env.read_txn()? })
     }
+}
 
+impl Snapshot<'_> {
     /// Reads a record.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
         let Some(database) = self.tables.database(key.table()) else { return Ok(None) };

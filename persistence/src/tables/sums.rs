@@ -8,8 +8,10 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Damage, OpenError};
 use crate::hash::mixed;
-use crate::key::{Key, Table, take_u64};
+use crate::integers::take_u64;
+use crate::key::Key;
 use crate::record::HEADER_BYTES;
+use crate::table::Table;
 
 /// Of which table, and of which partition; 0 where a table has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,6 +7,7 @@ mod damage;
 mod full;
 mod golden;
 mod inspect;
+mod layers;
 mod making;
 mod open;
 mod order;

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::batch::Change;
-use crate::chunk::VALUE_BYTES_MAX;
 use crate::ids::{MailboxId, Partition, Position, StoreId};
-use crate::key::{Key, Table};
+use crate::key::Key;
+use crate::record::VALUE_BYTES_MAX;
+use crate::table::Table;
 
 /// One thing that a caller does; `pick` chooses among the records enqueued or dispatched so far.
 #[derive(Debug, Clone)]

@@ -1,0 +1,219 @@
+//! The thread that makes submissions durable: one group, one journal record, one commit.
+//!
+//! While one group syncs, the next one gathers in the queue. The order of steps is what everything else relies on:
+//! commit, then the overlay, then the watermark. So whoever sees the watermark can read what it covers.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use crate::batch::{Change, Encoder};
+use crate::error::CommitError;
+use crate::fold::GroupFold;
+use crate::ids::{Group, Position};
+use crate::journal::{CHUNK_HEADER_BYTES, Journal};
+use crate::queue::{Ending, Mark, Taken, Work};
+use crate::slots::Promise;
+use crate::statistics::add;
+
+/// How often the slower numbers are refreshed, in groups.
+const REFRESH_GROUPS: u64 = 64;
+/// Memory that a rare large group leaves behind is given back beyond this size.
+const BUFFER_BYTES_KEPT: usize = 16 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    journal: Journal,
+    fold: GroupFold,
+    /// The chunk header of a group, then its batch.
+    buffer: Vec<u8>,
+    /// The last position of the last group.
+    last: Position,
+    promise: Promise,
+}
+
+/// A prefix of what was taken.
+struct Prefix {
+    turns: usize,
+    changes: usize,
+    units: usize,
+    bytes: usize,
+    last: Position,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, journal: Journal, last: Position, promise: Promise) -> Self {
+        Self { shared, journal, fold: GroupFold::default(), buffer: Vec::new(), last, promise }
+    }
+
+    /// Runs until the store ends; how. After a clean end everything submitted is in the journal, and this thread has
+    /// nothing left to commit.
+    pub(crate) fn run(&mut self) -> Result<Ending, CommitError> {
+        let mut taken = Taken::default();
+        loop {
+            match self.shared.queue.wait(&mut taken) {
+                Work::Submissions => {
+                    if !self.write_all(&mut taken)? {
+                        return Ok(Ending::Abandon);
+                    }
+                }
+                Work::Cut => self.cut_idle()?,
+                Work::End(Ending::Abandon) => return Ok(Ending::Abandon),
+                Work::End(Ending::Clean) => {
+                    if self.shared.queue.shut(false) {
+                        return Ok(Ending::Clean);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Marks a clean end, after the last checkpoint.
+    pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
+        self.journal.finish()
+    }
+
+    /// Writes everything that was taken, group by group. False if the store is abandoned on the way.
+    fn write_all(&mut self, taken: &mut Taken) -> Result<bool, CommitError> {
+        let (mut turns, mut changes) = (0, 0);
+        while turns < taken.marks.len() {
+            if self.shared.queue.is_abandoned() {
+                return Ok(false);
+            }
+            let prefix = self.prefix(&taken.marks[turns..], changes);
+            self.write_group(&mut taken.changes[changes..changes + prefix.changes], &prefix)?;
+            turns += prefix.turns;
+            changes += prefix.changes;
+        }
+        taken.marks.clear();
+        taken.changes.clear();
+        Ok(true)
+    }
+
+    /// As many submissions as fit one group, at least one.
+    fn prefix(&self, marks: &[Mark], start: usize) -> Prefix {
+        let limits = &self.shared.limits;
+        let mut prefix = Prefix { turns: 0, changes: 0, units: 0, bytes: 0, last: self.last };
+        for mark in marks.iter().take(limits.group_turns) {
+            let (changes, bytes) = (mark.changes - start, prefix.bytes + mark.bytes);
+            if prefix.turns > 0 && (bytes > limits.group_bytes || changes > limits.group_changes) {
+                break;
+            }
+            prefix = Prefix {
+                turns: prefix.turns + 1,
+                changes,
+                units: prefix.units + mark.units as usize,
+                bytes,
+                last: mark.ticket,
+            };
+        }
+        prefix
+    }
+
+    fn write_group(&mut self, changes: &mut [Change], prefix: &Prefix) -> Result<(), CommitError> {
+        let (group, first, last) = (self.journal.next(), self.last.next(), prefix.last);
+        self.fold.fold(first, last, changes);
+        let records = self.encode(group, first, last, changes);
+        self.make_room(self.buffer.len())?;
+        let (_, applied) = self.shared.checkpoints.progress();
+        self.journal.append(group, &mut self.buffer, applied)?;
+        // A file that nobody can open again takes every write all the same.
+        self.shared.witness.look_at_journal()?;
+        self.last = last;
+        // Before anybody is told, so that whoever was told of it can be contradicted by nobody.
+        self.promise.keep(group);
+
+        let fold = &self.fold;
+        let left = changes.iter_mut().enumerate().filter(|(index, _)| fold.is_left(*index));
+        // Moves the values over; the places that they leave are cleared with the vector.
+        let moved = left.map(|(_, change)| Change { key: change.key, value: change.value.take() });
+        let chain = self.journal.origin().before;
+        let held = self.shared.overlay.update(|active| active.absorb(group, first, last, chain, moved));
+        self.shared.admission.set_overlay(held);
+        self.shared.publish(last);
+        self.shared.admission.release(prefix.turns, prefix.units);
+        self.count(prefix, records);
+        self.shared.announce();
+
+        let limits = &self.shared.limits;
+        let used = self.journal.used_bytes();
+        self.shared.admission.set_journal_used(used);
+        let urgent = held.bytes >= limits.checkpoint_bytes
+            || held.changes >= limits.checkpoint_changes(self.shared.admission.tables_used())
+            || used > limits.journal_checkpoint()
+            || self.shared.admission.is_crowded();
+        self.shared.checkpoints.want(urgent);
+        if group.0.is_multiple_of(REFRESH_GROUPS) {
+            self.shared.admission.refresh_disk();
+            self.journal.clear_stale_readers();
+        }
+        Ok(())
+    }
+
+    /// Fills the buffer; how many changes are in it.
+    fn encode(&mut self, group: Group, first: Position, last: Position, changes: &[Change]) -> usize {
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        self.buffer.resize(CHUNK_HEADER_BYTES, 0);
+        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last, self.journal.origin());
+        let mut records = 0;
+        for (index, change) in changes.iter().enumerate() {
+            if self.fold.is_left(index) {
+                encoder.push(change);
+                records += 1;
+            }
+        }
+        encoder.finish();
+        records
+    }
+
+    /// Waits for the checkpointer while too much is held in memory or in the journal, as long as waiting can help.
+    fn make_room(&mut self, bytes: usize) -> Result<(), CommitError> {
+        loop {
+            if let Some(error) = self.shared.admission.failure() {
+                return Err(error.clone());
+            }
+            if self.shared.queue.is_abandoned() {
+                return Ok(());
+            }
+            let limits = &self.shared.limits;
+            let (seen, applied) = self.shared.checkpoints.progress();
+            let held = self.shared.overlay.read().held();
+            let changes_max = 2 * limits.checkpoint_changes(self.shared.admission.tables_used());
+            let overlay_full = held.bytes > limits.overlay_bytes || held.changes > changes_max;
+            let journal_full = self.journal.used_bytes() + bytes as u64 > limits.journal_wait();
+            if journal_full && self.journal.can_cut(applied) {
+                self.journal.cut(applied)?;
+                continue;
+            }
+            if held.nothing || !(overlay_full || journal_full) {
+                return Ok(());
+            }
+            add(&self.shared.counters.waits_for_checkpoint, 1);
+            self.shared.checkpoints.want(true);
+            self.shared.checkpoints.wait_beyond(seen);
+        }
+    }
+
+    /// Cuts the journal while nothing is submitted, a step at a time, so that a full store finds its room again.
+    fn cut_idle(&mut self) -> Result<(), CommitError> {
+        let (_, applied) = self.shared.checkpoints.progress();
+        if self.journal.can_cut(applied) {
+            self.journal.cut(applied)?;
+            self.shared.admission.set_journal_used(self.journal.used_bytes());
+            if self.journal.can_cut(applied) {
+                self.shared.queue.request_cut();
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, prefix: &Prefix, records: usize) {
+        let counters = &self.shared.counters;
+        add(&counters.groups, 1);
+        add(&counters.turns, prefix.turns);
+        add(&counters.changes, prefix.changes);
+        add(&counters.records, records);
+        add(&counters.journal_bytes, self.buffer.len());
+    }
+}

@@ -1,11 +1,11 @@
 //! Folding: of many changes in order, only what still matters. Pure.
 //!
-//! Two rules. The last change of a key wins. And since positions are given out once, an inbox or outbox record that was
+//! Two rules. The last change of a key wins. And since positions are given out once, a record of a queue that was
 //! made within what is folded cannot exist outside of it: once it is deleted, nothing of it is left, neither record nor
-//! tombstone, nor its attempts. `GroupFold` does this for the changes of one group before they are
+//! tombstone, nor its companion. `GroupFold` does this for the changes of one group before they are
 //! written; `Folded` holds the outcome of many groups, which is what the tables lack.
 //!
-//! Deleting an inbox record deletes its attempts as well, here and wherever changes are applied.
+//! Deleting a record of a queue deletes its companion as well, here and wherever changes are applied.
 
 mod born;
 mod folded;

@@ -25,6 +25,7 @@ use crate::hash::Chain;
 use crate::ids::{Epoch, Group};
 use crate::lmdb::{self, Env, RawDatabase, Settings};
 use crate::meta::{self, Cut, Identity, Meta};
+use crate::table::Schema;
 
 /// What damage in the journal is reported under.
 const TABLE: &str = "journal";
@@ -37,6 +38,7 @@ const CUT_CHUNKS: usize = 64;
 pub(crate) struct Journal {
     env: Env,
     log: RawDatabase,
+    schema: Schema,
     /// The first group held, or the next one to come.
     first: Group,
     /// The groups held, oldest first.
@@ -59,36 +61,37 @@ struct Held {
 
 impl Journal {
     /// Makes the journal of a new store.
-    pub(crate) fn make(folder: &Path, map_bytes: u64, identity: Identity) -> Result<(), OpenError> {
+    pub(crate) fn make(folder: &Path, map_bytes: u64, schema: Schema, identity: Identity) -> Result<(), OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
         let env = lmdb::make(folder, settings)?;
         let log = unnamed_database(&env).map_err(storage)?;
-        let journal = Self::new(env, log);
+        let journal = Self::new(env, log, schema);
         journal.initialize(identity)?;
         journal.close();
         Ok(())
     }
 
     /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
-    pub(crate) fn open(folder: &Path, map_bytes: u64) -> Result<Self, OpenError> {
+    pub(crate) fn open(folder: &Path, map_bytes: u64, schema: Schema) -> Result<Self, OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
         let env = lmdb::open(folder, settings, &mut |_, _, _| Ok(()))?;
         let log = unnamed_database(&env).map_err(storage)?;
-        Ok(Self::new(env, log))
+        Ok(Self::new(env, log, schema))
     }
 
     /// Opens the environment to be read; `None` if there is none.
-    pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn open_to_read(folder: &Path, schema: Schema) -> Result<Option<Self>, OpenError> {
         let opened = lmdb::open_to_read(folder, Environment::Journal, 0, &mut |_, _, _| Ok(()))?;
         let Some(env) = opened else { return Ok(None) };
         let log = existing_database(&env).map_err(storage)?;
-        Ok(log.map(|log| Self::new(env, log)))
+        Ok(log.map(|log| Self::new(env, log, schema)))
     }
 
-    fn new(env: Env, log: RawDatabase) -> Self {
+    fn new(env: Env, log: RawDatabase, schema: Schema) -> Self {
         Self {
             env,
             log,
+            schema,
             first: Group(1),
             held: VecDeque::new(),
             chain: Chain::default(),
@@ -112,7 +115,7 @@ impl Journal {
         let txn = self.env.read_txn().map_err(storage)?;
         let key = meta_key(meta::FORMAT);
         let stored = self.log.get(&txn, &key).map_err(storage)?;
-        stored.map(|stored| meta::format(Environment::Journal, TABLE, &key, stored)).transpose()
+        stored.map(|stored| meta::format(Environment::Journal, TABLE, &key, stored, self.schema.format())).transpose()
     }
 
     /// What the store is; `None` in a new journal. Refuses another format.
@@ -291,7 +294,7 @@ impl Journal {
     }
 
     fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-        self.log.put(txn, &meta_key(meta::FORMAT), &meta::FORMAT_VERSION.to_be_bytes())
+        self.log.put(txn, &meta_key(meta::FORMAT), &self.schema.format().to_be_bytes())
     }
 
     fn put_meta<M: Meta>(&self, txn: &mut RwTxn<'_>, name: &str, value: &M) -> heed::Result<()> {

@@ -12,6 +12,7 @@ pub use self::stage::Stage;
 use crate::admission::Permit;
 use crate::batch::Change;
 use crate::ids::Position;
+use crate::table::Schema;
 
 /// Where a submission ends in the vector of changes, and what it holds.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     partitions: u16,
+    schema: Schema,
 }
 
 #[derive(Debug)]
@@ -70,9 +72,9 @@ struct State {
 }
 
 impl Queue {
-    pub(crate) fn new(partitions: u16, next: Position) -> Self {
+    pub(crate) fn new(partitions: u16, schema: Schema, next: Position) -> Self {
         let state = State { waiting: Taken::default(), next, asleep: false, cut: false, ending: None, open: true };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), partitions }
+        Self { state: Mutex::new(state), arrived: Condvar::new(), partitions, schema }
     }
 
     /// Appends one submission, or drops it if the writer has ended.
@@ -82,7 +84,7 @@ impl Queue {
         let open = state.open;
         // If the closure panics, nothing of this submission is left behind, not even a position.
         let mut rollback = Rollback { before: state.waiting.changes.len(), changes: &mut state.waiting.changes };
-        let mut staged = Stage::new(rollback.changes, state.next, self.partitions);
+        let mut staged = Stage::new(rollback.changes, state.next, self.partitions, self.schema);
         let result = stage(&mut staged);
         let (ticket, bytes) = staged.end();
         if open {

@@ -22,7 +22,7 @@ use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
-use crate::table::Table;
+use crate::table::{Schema, Table};
 use crate::tables::Scrub;
 
 /// An open store. Cheap to clone; all clones are the same store.
@@ -47,6 +47,9 @@ impl Store {
     /// Opens the store in `folder`, and makes it if there is none. The folder must be on a local file system. Blocks
     /// for as long as recovery takes: reading the journal.
     ///
+    /// `schema` says which tables the store has. One that was declared differently when the store was written is
+    /// refused by its name, and so is a table with records that is not declared.
+    ///
     /// `on_progress` is called on the writer's thread after every move of the durable watermark, and once when the
     /// store fails or ends. It must be short, must not block and must not panic; it should hold the store weakly if
     /// at all, or the store is never dropped.
@@ -57,18 +60,20 @@ impl Store {
     pub fn open(
         folder: &Path,
         config: Config,
+        schema: Schema,
         on_progress: impl Fn() + Send + Sync + 'static,
     ) -> Result<(Self, Opened), OpenError> {
         config.validate()?;
         let folder = Folder::lock(folder)?;
-        let recovered = recover(&folder, &config)?;
-        Self::start(folder, recovered, &config, Box::new(on_progress))
+        let recovered = recover(&folder, &config, schema)?;
+        Self::start(folder, recovered, &config, schema, Box::new(on_progress))
     }
 
     fn start(
         folder: Folder,
         recovered: Recovered,
         config: &Config,
+        schema: Schema,
         on_progress: Box<dyn Fn() + Send + Sync>,
     ) -> Result<(Self, Opened), OpenError> {
         let Recovered { journal, tables, identity, epoch, applied, tail, last, opened } = recovered;
@@ -85,7 +90,7 @@ impl Store {
         let upkeep = Upkeep::new(
             Reserve::new(journal_file, config.reserve_disk_bytes, config.journal_map_bytes),
             Reserve::new(tables_file, config.reserve_disk_bytes, config.tables_map_bytes),
-            Scrub::new(identity.partitions),
+            Scrub::new(schema, identity.partitions),
         );
         let behind = !tail.is_empty();
         let overlay = Overlay::new(tables.clone(), tail);
@@ -93,7 +98,7 @@ impl Store {
         let shared = Arc::new(Shared::new(
             limits,
             Arc::new(admission),
-            Queue::new(identity.partitions, last.next()),
+            Queue::new(identity.partitions, schema, last.next()),
             overlay,
             last,
             witness,
@@ -248,9 +253,9 @@ impl Store {
     /// # Errors
     ///
     /// Damage to a record, after those before it were visited; or a store that is closed.
-    pub fn scan(&self, table: Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+    pub fn scan(&self, table: &Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
         let mut passed = 0;
-        let scanned = self.inner.shared.overlay.scan(table, |key, record| {
+        let scanned = self.inner.shared.overlay.scan(table.id(), |key, record| {
             passed += 1;
             visit(key, record)
         });

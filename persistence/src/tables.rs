@@ -5,6 +5,7 @@
 mod apply;
 mod chunks;
 mod databases;
+mod found;
 mod open;
 mod scrub;
 mod snapshot;

@@ -11,12 +11,12 @@ use crate::hash::Chain;
 use crate::ids::{Group, Position};
 use crate::key::Key;
 use crate::record::{CHANGE_BYTES, overhead};
-use crate::table::Table;
+use crate::table::TableId;
 
 /// What a run of groups amounts to.
 #[derive(Debug, Default)]
 pub(crate) struct Folded {
-    /// The first position of the first group; 0 while there is none. Older inbox and outbox records may be in the
+    /// The first position of the first group; 0 while there is none. Older records of queues may be in the
     /// tables.
     first: Position,
     /// The last group, and its last position.
@@ -24,13 +24,14 @@ pub(crate) struct Folded {
     pub(crate) last_position: Position,
     /// Of all groups up to the last one.
     pub(crate) chain: Chain,
-    /// Inbox and outbox records that were made here: most of what passes.
+    /// Records of queues that were made here: most of what passes.
     born: Born,
-    /// Inbox and outbox records that are older, and were deleted here.
+    /// Records of queues that are older, and were deleted here.
     died: FxHashSet<Queued>,
     rest: FxHashMap<Key, Option<Bytes>>,
-    /// How many of `rest` are attempts: usually none, and then nothing has to be looked up when a record is deleted.
-    attempts: usize,
+    /// How many of `rest` go with records of queues: usually none, and then nothing has to be looked up when one is
+    /// deleted.
+    companions: usize,
     bytes: usize,
 }
 
@@ -68,22 +69,18 @@ impl Folded {
                 None => Known::Unknown,
             };
         }
-        match (self.rest.get(key), *key) {
-            (Some(value), _) => Known::from(value),
-            // The deletion of an inbox record stands for that of its attempts.
-            (None, Key::Attempts { partition, position })
-                if self.died.contains(&Queued { position, partition, outbox: false }) =>
-            {
-                Known::Deleted
-            }
-            (None, _) => Known::Unknown,
+        if let Some(value) = self.rest.get(key) {
+            return Known::from(value);
         }
+        // The deletion of a record of a queue stands for that of its companion.
+        let queued = key.queue().and_then(|queue| Queued::of(&queue));
+        if queued.is_some_and(|queued| self.died.contains(&queued)) { Known::Deleted } else { Known::Unknown }
     }
 
-    /// The changes of a table, in no order. Deletions of inbox records stand for those of their attempts.
-    pub(crate) fn changes(&self, table: Table) -> Box<dyn Iterator<Item = (Key, Option<&Bytes>)> + '_> {
+    /// The changes of a table, in no order. Deletions of the records of queues stand for those of their companions.
+    pub(crate) fn changes(&self, table: TableId) -> Box<dyn Iterator<Item = (Key, Option<&Bytes>)> + '_> {
         let of_table = move |(key, _): &(Key, Option<&Bytes>)| key.table() == table;
-        if matches!(table, Table::Inbox | Table::Outbox) {
+        if table.is_queue() {
             let born = self.born.iter().map(|(queued, value)| (queued.key(), Some(value)));
             let died = self.died.iter().map(|queued| (queued.key(), None));
             Box::new(born.chain(died).filter(of_table))
@@ -113,9 +110,11 @@ impl Folded {
     }
 
     fn change_queued(&mut self, queued: Queued, value: Option<Bytes>) {
-        let Queued { position, partition, outbox } = queued;
-        if value.is_none() && !outbox && self.attempts > 0 {
-            self.remove_rest(&Key::Attempts { partition, position });
+        if value.is_none()
+            && self.companions > 0
+            && let Some(companion) = queued.key().companion()
+        {
+            self.remove_rest(&companion);
         }
         match value {
             Some(value) => {
@@ -124,7 +123,7 @@ impl Folded {
                     self.bytes -= cost(Some(&old));
                 }
             }
-            None if position >= self.first => {
+            None if queued.position >= self.first => {
                 if let Some(old) = self.born.remove(queued) {
                     self.bytes -= cost(Some(&old));
                 }
@@ -138,18 +137,18 @@ impl Folded {
     }
 
     fn change_rest(&mut self, key: Key, value: Option<Bytes>) {
-        let attempts = usize::from(key.table() == Table::Attempts);
+        let companions = usize::from(key.table().is_companion());
         self.bytes += cost(value.as_ref());
         match self.rest.insert(key, value) {
             Some(old) => self.bytes -= cost(old.as_ref()),
-            None => self.attempts += attempts,
+            None => self.companions += companions,
         }
     }
 
-    fn remove_rest(&mut self, attempts: &Key) {
-        if let Some(old) = self.rest.remove(attempts) {
+    fn remove_rest(&mut self, companion: &Key) {
+        if let Some(old) = self.rest.remove(companion) {
             self.bytes -= cost(old.as_ref());
-            self.attempts -= 1;
+            self.companions -= 1;
         }
     }
 }

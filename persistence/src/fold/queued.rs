@@ -1,32 +1,34 @@
-//! The short keys of inbox and outbox records.
+//! The short keys of the records of queues.
 
 use std::hash::{Hash, Hasher};
 
 use crate::ids::{Partition, Position};
 use crate::key::Key;
+use crate::table::TableId;
 
-/// The key of an inbox or outbox record, short, and quick to find: a position is given out once over both tables, so it
-/// alone is hashed.
+/// The key of a record of a queue, short, and quick to find: a position is given out once over all tables, so it alone
+/// is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Queued {
     pub(super) position: Position,
     pub(super) partition: Partition,
-    pub(super) outbox: bool,
+    pub(super) table: TableId,
 }
 
 impl Queued {
-    /// `None` if the key is of another table.
+    /// `None` if the table of the key is no queue.
+    #[inline]
     pub(super) fn of(key: &Key) -> Option<Self> {
-        match *key {
-            Key::Inbox { partition, position } => Some(Self { position, partition, outbox: false }),
-            Key::Outbox { partition, position } => Some(Self { position, partition, outbox: true }),
-            _ => None,
+        let table = key.table();
+        if !table.is_queue() {
+            return None;
         }
+        Some(Self { position: key.position()?, partition: key.partition()?, table })
     }
 
+    #[inline]
     pub(super) const fn key(&self) -> Key {
-        let Self { position, partition, outbox } = *self;
-        if outbox { Key::Outbox { partition, position } } else { Key::Inbox { partition, position } }
+        Key::queued(self.table, self.partition, self.position)
     }
 }
 

@@ -7,7 +7,7 @@ use heed::RoTxn;
 
 use super::chunk::{self, Chunk};
 use super::{Held, Journal, TABLE, meta_key, storage};
-use crate::batch::Batch;
+use crate::batch::{Batch, Undecodable};
 use crate::error::{Damage, OpenError};
 use crate::hash::Chain;
 use crate::ids::Group;
@@ -59,7 +59,10 @@ impl Journal {
             group.add(total, checksum, payload);
             if group.is_complete() {
                 let (bytes, checksums) = group.take();
-                let batch = Batch::decode(&bytes).map_err(damaged)?;
+                let batch = Batch::decode(&bytes, &self.schema).map_err(|reason| match reason {
+                    Undecodable::Malformed(reason) => OpenError::from(damaged(reason)),
+                    Undecodable::UnknownTable(number) => OpenError::UnknownTable { table: format!("number {number}") },
+                })?;
                 let (before, chain) = (self.chain, checksums.into_iter().fold(self.chain, Chain::with));
                 if batch.group != number {
                     return Err(damaged("the batch is of another group").into());

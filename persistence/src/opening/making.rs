@@ -17,6 +17,7 @@ use crate::ids::{Group, StoreId};
 use crate::journal::Journal;
 use crate::meta::Identity;
 use crate::slots::Promise;
+use crate::table::Schema;
 use crate::tables::Tables;
 
 /// Where the halves are made, in the folder of the store.
@@ -25,13 +26,13 @@ const MAKING: &str = "making";
 const MADE_BYTES_MAX: u64 = 1 << 20;
 
 /// Sees to it that there is a store, completing or making it; whether that happened.
-pub(crate) fn make_unless_there(folder: &Folder, config: &Config) -> Result<bool, OpenError> {
+pub(crate) fn make_unless_there(folder: &Folder, config: &Config, schema: Schema) -> Result<bool, OpenError> {
     let aside = folder.path().join(MAKING);
     let is_completed = complete(folder, &aside).map_err(failed(&aside))?;
-    let is_there = is_in_use(folder) || matches!(look(folder)?, Found::Store(_));
+    let is_there = is_in_use(folder) || matches!(look(folder, schema)?, Found::Store(_));
     if !is_there {
         is_new(folder)?;
-        make(folder, &aside, config)?;
+        make(folder, &aside, config, schema)?;
     }
     Ok(is_completed || !is_there)
 }
@@ -61,9 +62,9 @@ fn is_in_use(folder: &Folder) -> bool {
 }
 
 /// What is in the folder, looked at without changing anything.
-fn look(folder: &Folder) -> Result<Found, OpenError> {
-    let journal = Journal::open_to_read(&folder.journal())?;
-    let tables = Tables::open_to_read(&folder.tables())?;
+fn look(folder: &Folder, schema: Schema) -> Result<Found, OpenError> {
+    let journal = Journal::open_to_read(&folder.journal(), schema)?;
+    let tables = Tables::open_to_read(&folder.tables(), schema)?;
     let found = find(journal.as_ref(), tables.as_ref());
     journal.into_iter().for_each(Journal::close);
     tables.into_iter().for_each(Tables::close);
@@ -103,12 +104,12 @@ fn at_home(folder: &Folder) -> usize {
     HALVES.iter().filter(|half| folder.path().join(half).is_dir()).count()
 }
 
-fn make(folder: &Folder, aside: &Path, config: &Config) -> Result<(), OpenError> {
+fn make(folder: &Folder, aside: &Path, config: &Config, schema: Schema) -> Result<(), OpenError> {
     let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: config.partitions.get() };
     clear(folder, aside).map_err(failed(aside))?;
     fs::create_dir(aside).map_err(failed(aside))?;
-    Journal::make(&aside.join(JOURNAL), config.journal_map_bytes, identity)?;
-    Tables::make(&aside.join(TABLES), config.tables_map_bytes, identity)?;
+    Journal::make(&aside.join(JOURNAL), config.journal_map_bytes, schema, identity)?;
+    Tables::make(&aside.join(TABLES), config.tables_map_bytes, schema, identity)?;
     sync_all(aside).and_then(|()| move_in(folder, aside)).map_err(failed(aside))
 }
 

@@ -15,7 +15,8 @@ use crate::files::Folder;
 use crate::fold::Folded;
 use crate::ids::{Epoch, Group, Position};
 use crate::journal::Journal;
-use crate::meta::{FORMAT_VERSION, Identity};
+use crate::meta::Identity;
+use crate::table::Schema;
 use crate::tables::Tables;
 
 /// A store that is whole again, with a durable epoch, before its threads run.
@@ -49,10 +50,10 @@ pub struct Opened {
 }
 
 /// Opens both halves of the store, checks that they belong together, and raises the epoch.
-pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, OpenError> {
-    let created = make_unless_there(folder, config)?;
-    let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes)?;
-    let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes)?;
+pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Result<Recovered, OpenError> {
+    let created = make_unless_there(folder, config, schema)?;
+    let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, schema)?;
+    let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes, schema)?;
     let Found::Store(identity) = find(Some(&journal), Some(&tables))? else {
         return Err(OpenError::NoStore { folder: folder.path().to_path_buf() });
     };
@@ -60,7 +61,7 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
     if identity.partitions != configured {
         return Err(OpenError::PartitionCount { stored: identity.partitions, configured });
     }
-    let Replayed { applied, tail, groups, last } = replay(folder, identity, &mut journal, &tables)?;
+    let Replayed { applied, tail, groups, last } = replay(folder, schema, identity, &mut journal, &tables)?;
     let clean = journal.is_clean()?;
     let opened = Opened { clean, created, replayed_groups: groups, durable: last };
 
@@ -69,10 +70,10 @@ pub(crate) fn recover(folder: &Folder, config: &Config) -> Result<Recovered, Ope
     let format = journal.format()?;
     journal.start_run(epoch)?;
     tables.raise_format(&sums)?;
-    if let Some(from) = format.filter(|&format| format < FORMAT_VERSION) {
+    if let Some(from) = format.filter(|&format| format < schema.format()) {
         tracing::info!(
             from,
-            to = FORMAT_VERSION,
+            to = schema.format(),
             "the store was brought to a newer format, which older programs refuse"
         );
     }

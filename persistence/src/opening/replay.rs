@@ -6,10 +6,10 @@ use crate::files::Folder;
 use crate::fold::Folded;
 use crate::ids::{Group, Position};
 use crate::journal::Journal;
-use crate::key::Key;
 use crate::meta::Identity;
 use crate::reach::Reach;
 use crate::slots::Promise;
+use crate::table::Schema;
 use crate::tables::Tables;
 
 /// What a store holds beyond its tables.
@@ -28,6 +28,7 @@ pub(crate) struct Replayed {
 /// Checks the journal, and folds what the tables lack. Refuses one that ends before what was acknowledged.
 pub(crate) fn replay(
     folder: &Folder,
+    schema: Schema,
     identity: Identity,
     journal: &mut Journal,
     tables: &Tables,
@@ -35,7 +36,7 @@ pub(crate) fn replay(
     let applied = tables.applied()?;
     let (mut tail, mut groups) = (Folded::default(), 0);
     journal.replay(applied, |batch, chain| {
-        refuse_impossible(&batch, identity)?;
+        refuse_impossible(&batch, schema, identity)?;
         tail.absorb(batch.group, batch.first, batch.last, chain, batch.changes.into_iter());
         groups += 1;
         Ok(())
@@ -52,16 +53,13 @@ pub(crate) fn replay(
 }
 
 /// Refuses a group with a record that nobody can have written in it.
-fn refuse_impossible(batch: &Batch, identity: Identity) -> Result<(), Damage> {
-    let mut reach = Reach::default();
+fn refuse_impossible(batch: &Batch, schema: Schema, identity: Identity) -> Result<(), Damage> {
+    let mut reach = Reach::new(schema);
     for Change { key, value } in &batch.changes {
         reach.note(key)?;
-        // The two queues are written once.
-        if let Key::Inbox { position, .. } | Key::Outbox { position, .. } = *key
-            && value.is_some()
-            && position < batch.first
-        {
-            return Err(key.damage("its position was given out before"));
+        // The records of queues are written once.
+        if key.table().is_queue() && value.is_some() && key.position() < Some(batch.first) {
+            return Err(schema.table(key.table()).damage(key, "its position was given out before"));
         }
     }
     reach.check(identity.partitions, batch.last)

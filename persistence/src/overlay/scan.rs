@@ -8,14 +8,14 @@ use super::{Layers, Overlay};
 use crate::error::ReadError;
 use crate::fold::Known;
 use crate::key::Key;
-use crate::table::Table;
+use crate::table::TableId;
 use crate::tables::Tables;
 
 impl Overlay {
     /// Visits every record of a table in key order, as of one moment, until `visit` breaks.
     pub(crate) fn scan(
         &self,
-        table: Table,
+        table: TableId,
         mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let (tables, changes);
@@ -90,18 +90,15 @@ impl Overlay {
 }
 
 /// What both layers say about a table, in key order; the active layer over the frozen one.
-fn changes_of(layers: &Layers, table: Table) -> Vec<(Key, Option<Bytes>)> {
+fn changes_of(layers: &Layers, table: TableId) -> Vec<(Key, Option<Bytes>)> {
     let mut changes: Vec<(Key, Option<Bytes>)> = Vec::new();
     let newest_first = [Some(&layers.active), layers.frozen.as_deref()].into_iter().flatten();
     for layer in newest_first {
         changes.extend(layer.changes(table).map(|(key, value)| (key, value.cloned())));
-        if table == Table::Attempts {
-            // Attempts that came after the deletion of their record are before this in the vector, and stay.
-            let deleted = layer.changes(Table::Inbox).filter(|(_, value)| value.is_none());
-            changes.extend(deleted.filter_map(|(key, _)| match key {
-                Key::Inbox { partition, position } => Some((Key::Attempts { partition, position }, None)),
-                _ => None,
-            }));
+        if let Some(queue) = table.queue() {
+            // What came after the deletion of its record is before this in the vector, and stays.
+            let deleted = layer.changes(queue).filter(|(_, value)| value.is_none());
+            changes.extend(deleted.filter_map(|(key, _)| Some((key.companion()?, None))));
         }
     }
     changes.sort_by_key(|&(key, _)| key);

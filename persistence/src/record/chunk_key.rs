@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use crate::key::EncodedKey;
-use crate::table::{KEY_BYTES_MAX, Table};
+use crate::key::Key;
+use crate::table::KEY_BYTES_MAX;
 
 /// The encoded key of a chunk, on the stack: table, key of the record, number of the chunk.
 #[derive(Clone, Copy)]
@@ -15,10 +15,11 @@ pub(crate) struct ChunkKey {
 impl ChunkKey {
     const BYTES_MAX: usize = 1 + KEY_BYTES_MAX + 4;
 
-    pub(crate) fn new(table: Table, key: &EncodedKey, number: u32) -> Self {
+    pub(crate) fn new(key: &Key, number: u32) -> Self {
+        let (table, key) = (key.table(), key.bytes());
         let mut bytes = [0; Self::BYTES_MAX];
         let owner = 1 + key.len();
-        bytes[0] = table.tag();
+        bytes[0] = table.number();
         bytes[1..owner].copy_from_slice(key);
         bytes[owner..owner + 4].copy_from_slice(&number.to_be_bytes());
         Self { bytes, len: owner + 4 }
@@ -48,8 +49,8 @@ mod tests {
     proptest! {
         #[test]
         fn chunks_sort_by_table_then_key_then_number(a in any_key(), b in any_key(), n in any::<u32>(), m in any::<u32>()) {
-            let (a_key, b_key) = (ChunkKey::new(a.table(), &a.encode(), n), ChunkKey::new(b.table(), &b.encode(), m));
-            let order = (a.table().tag(), a, n).cmp(&(b.table().tag(), b, m));
+            let (a_key, b_key) = (ChunkKey::new(&a, n), ChunkKey::new(&b, m));
+            let order = (a, n).cmp(&(b, m));
             prop_assert_eq!(a_key.cmp(&b_key), order);
             prop_assert_eq!(a == b, a_key.starts_with(b_key.owner()));
         }

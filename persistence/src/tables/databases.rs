@@ -1,15 +1,17 @@
 //! The databases of the tables, and the records about the store itself among them.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use heed::{RoTxn, RwTxn, WithoutTls};
 
 use super::sums::{Place, Sum, Sums};
 use crate::error::{CommitError, Damage, Environment, OpenError};
+use crate::format::FORMAT_SUMS;
 use crate::lmdb::{Env, RawDatabase};
 use crate::meta::{self, Applied, Identity, Meta};
 use crate::record;
-use crate::table::Table;
+use crate::table::{Schema, TableId};
 
 /// The database of the records about the store itself, and what damage in it is reported under.
 pub(super) const META: &str = "meta";
@@ -23,14 +25,16 @@ pub(super) const SUMS: &str = "sums";
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
     pub(super) env: Env,
-    pub(super) databases: Databases,
+    pub(super) schema: Schema,
+    pub(super) databases: Arc<Databases>,
 }
 
 /// `None` is what tables of an older format lack, if they were opened to be read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Databases {
     pub(super) meta: RawDatabase,
-    pub(super) tables: [Option<RawDatabase>; Table::ALL.len()],
+    /// By number.
+    pub(super) tables: Box<[Option<RawDatabase>]>,
     pub(super) chunks: Option<RawDatabase>,
     pub(super) sums: Option<RawDatabase>,
 }
@@ -44,7 +48,7 @@ impl Tables {
     /// The format of the tables; `None` in new ones. Refuses one that this crate does not read.
     pub(crate) fn format(&self) -> Result<Option<u32>, OpenError> {
         let txn = self.env.read_txn().map_err(storage)?;
-        format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()))
+        format(self.databases.meta.get(&txn, meta::FORMAT.as_bytes()), self.schema.format())
     }
 
     /// What the store is; `None` in new tables. Refuses another format.
@@ -74,7 +78,7 @@ impl Tables {
     /// read; databases that were added since were made when the tables were opened. `sums` are those of what is in
     /// them.
     pub(crate) fn raise_format(&self, sums: &Sums) -> Result<(), OpenError> {
-        if self.format()? == Some(meta::FORMAT_VERSION) {
+        if self.format()? == Some(self.schema.format()) {
             return Ok(());
         }
         let applied = self.applied()?;
@@ -96,7 +100,7 @@ impl Tables {
         match self.meta(&txn, meta::APPLIED)? {
             Some(applied) => Ok(applied),
             // Older formats had none before the first checkpoint.
-            None if self.format()? < Some(meta::FORMAT_SUMS) => Ok(Applied::default()),
+            None if self.format()? < Some(FORMAT_SUMS) => Ok(Applied::default()),
             None => Err(Damage::new(META, meta::APPLIED.as_bytes(), "it is not there").into()),
         }
     }
@@ -121,7 +125,7 @@ impl Tables {
         for entry in database.iter(&txn).map_err(storage)? {
             let (key, stored) = entry.map_err(storage)?;
             let value = record::value(SUMS, key, stored)?;
-            sums.insert(key, value).ok_or_else(|| Damage::new(SUMS, key, "it is of no table"))?;
+            sums.insert(&self.schema, key, value).ok_or_else(|| Damage::new(SUMS, key, "it is of no table"))?;
         }
         Ok(sums)
     }
@@ -130,7 +134,7 @@ impl Tables {
     pub(crate) fn used_bytes(&self) -> heed::Result<u64> {
         let txn = self.env.read_txn()?;
         let mut used = self.env.unnamed_database_stat().non_free_page_size();
-        let Databases { meta, tables, chunks, sums } = &self.databases;
+        let Databases { meta, tables, chunks, sums } = &*self.databases;
         for database in tables.iter().chain([chunks, sums]).flatten().chain([meta]) {
             used += database.stat(&txn)?.non_free_page_size();
         }
@@ -154,12 +158,18 @@ impl Tables {
         self.env.prepare_for_closing().wait();
     }
 
-    pub(super) fn database(&self, table: Table) -> Option<&RawDatabase> {
-        self.databases.tables[table as usize].as_ref()
+    /// The database of a table; `None` if the store is of an older format, and opened to be read.
+    ///
+    /// # Panics
+    ///
+    /// If the store was opened without this table.
+    pub(super) fn database(&self, table: TableId) -> Option<&RawDatabase> {
+        self.schema.table(table);
+        self.databases.tables[usize::from(table.number())].as_ref()
     }
 
     fn put_format(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-        self.databases.meta.put(txn, meta::FORMAT.as_bytes(), &meta::FORMAT_VERSION.to_be_bytes())
+        self.databases.meta.put(txn, meta::FORMAT.as_bytes(), &self.schema.format().to_be_bytes())
     }
 
     pub(super) fn put_applied(&self, txn: &mut RwTxn<'_>, applied: Applied) -> heed::Result<()> {
@@ -187,8 +197,8 @@ impl Tables {
 }
 
 /// The format that was read; `None` in new tables. Refuses one that this crate does not read.
-fn format(stored: heed::Result<Option<&[u8]>>) -> Result<Option<u32>, OpenError> {
-    let read = |stored| meta::format(Environment::Tables, META, meta::FORMAT.as_bytes(), stored);
+fn format(stored: heed::Result<Option<&[u8]>>, supported: u32) -> Result<Option<u32>, OpenError> {
+    let read = |stored| meta::format(Environment::Tables, META, meta::FORMAT.as_bytes(), stored, supported);
     stored.map_err(storage)?.map(read).transpose()
 }
 

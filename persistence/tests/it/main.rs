@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod declared;
 mod full;
 mod golden;
 mod inspect;
@@ -12,5 +13,6 @@ mod making;
 mod open;
 mod order;
 mod support;
+mod tables;
 mod throughput;
 mod upgrade;

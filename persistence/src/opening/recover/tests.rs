@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::admission::Class;
 use crate::batch::{Change, Encoder};
+use crate::declared;
 use crate::hash::Chain;
 use crate::ids::{COUNT_END, MailboxId, Partition};
 use crate::journal::CHUNK_HEADER_BYTES;
@@ -23,17 +24,17 @@ fn config() -> Config {
 
 /// A store with a record in its tables; the last position that was given out.
 fn make(folder: &Path) -> Position {
-    let (store, _) = Store::open(folder, config(), || ()).unwrap();
+    let (store, _) = Store::open(folder, config(), declared::SCHEMA, || ()).unwrap();
     let permit = store.try_reserve(Class::Outside, 9).unwrap();
-    let (ticket, _) = store.submit(permit, |stage| stage.enqueue(Partition(3), "a message".into()));
+    let (ticket, _) = store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(3), "a message".into()));
     store.close().unwrap();
     ticket
 }
 
 fn halves(folder: &Path) -> (Folder, Journal, Tables) {
     let folder = Folder::lock(folder).unwrap();
-    let mut journal = Journal::open(&folder.journal(), MAP_BYTES).unwrap();
-    let (tables, _) = Tables::open(&folder.tables(), MAP_BYTES).unwrap();
+    let mut journal = Journal::open(&folder.journal(), MAP_BYTES, declared::SCHEMA).unwrap();
+    let (tables, _) = Tables::open(&folder.tables(), MAP_BYTES, declared::SCHEMA).unwrap();
     journal.replay(tables.applied().unwrap(), |_, _| Ok(())).unwrap();
     (folder, journal, tables)
 }
@@ -50,7 +51,7 @@ fn write_to_tables(folder: &Path, change: Change) {
     let Applied { group, position, chain } = halves.2.applied().unwrap();
     let mut folded = Folded::default();
     folded.absorb(group, Position(1), position, chain.unwrap(), [change].into_iter());
-    halves.2.apply(&folded, &mut Scrub::new(1)).unwrap();
+    halves.2.apply(&folded, &mut Scrub::new(declared::SCHEMA, 1)).unwrap();
     close(halves);
 }
 
@@ -67,8 +68,8 @@ fn write_to_journal(folder: &Path, change: &Change, first: Position, last: Posit
 
 /// What opening the store says, and looking at it; each the same.
 fn refused(folder: &Path) -> OpenError {
-    let looked_at = Store::inspect(folder).unwrap_err();
-    let opened = Store::open(folder, config(), || ()).unwrap_err();
+    let looked_at = Store::inspect(folder, declared::SCHEMA).unwrap_err();
+    let opened = Store::open(folder, config(), declared::SCHEMA, || ()).unwrap_err();
     assert_eq!(looked_at.to_string(), opened.to_string());
     opened
 }
@@ -79,16 +80,16 @@ fn impossible(last: Position) -> Vec<(Key, &'static str)> {
     let nowhere = "the store has no such partition";
     let (partition, mailbox) = (Partition(3), MailboxId(7));
     let mut keys = vec![
-        (Key::Mailbox { partition: Partition(64), mailbox }, nowhere),
-        (Key::Timer { partition: Partition(u16::MAX), timer: 1 }, nowhere),
-        (Key::Supervision { partition: Partition(64), subject: mailbox }, nowhere),
-        (Key::Attempts { partition, position: Position(0) }, "no record has this position"),
+        (declared::mailbox(Partition(64), mailbox), nowhere),
+        (declared::timer(Partition(u16::MAX), 1), nowhere),
+        (declared::supervision(Partition(64), mailbox), nowhere),
+        (declared::attempts(partition, Position(0)), "no record has this position"),
     ];
     for position in [last.next().next(), Position(COUNT_END - 1), Position(u64::MAX)] {
         keys.extend([
-            (Key::Inbox { partition, position }, never),
-            (Key::Outbox { partition, position }, never),
-            (Key::Attempts { partition, position }, never),
+            (declared::inbox(partition, position), never),
+            (declared::outbox(partition, position), never),
+            (declared::attempts(partition, position), never),
         ]);
     }
     keys
@@ -103,7 +104,7 @@ fn a_record_that_nobody_can_have_written_refuses_the_store_by_its_key() {
         let change = || Change { key, value: Some(Bytes::from_static(b"value")) };
         // What is made ready for the tables would take memory for all positions in between.
         let is_far = key.position().is_some_and(|position| position > last_of_group.next());
-        let is_queued = matches!(key, Key::Inbox { .. } | Key::Outbox { .. });
+        let is_queued = key.table().is_queue();
         for in_tables in [true, false].into_iter().filter(|in_tables| !(*in_tables && is_far && is_queued)) {
             let folder = tempfile::tempdir().unwrap();
             make(folder.path());
@@ -114,12 +115,16 @@ fn a_record_that_nobody_can_have_written_refuses_the_store_by_its_key() {
             }
             let error = refused(folder.path());
             let OpenError::Damaged { table, key: named, reason: said } = &error else { panic!("{key:?}: {error}") };
-            assert_eq!((*table, &named.0[..], *said), (key.table().name(), &key.encode()[..], reason), "{key:?}");
+            assert_eq!(
+                (*table, &named.0[..], *said),
+                (declared::SCHEMA.table(key.table()).name(), key.bytes(), reason),
+                "{key:?}"
+            );
         }
     }
     let folder = tempfile::tempdir().unwrap();
     make(folder.path());
-    let again = Change { key: Key::Inbox { partition: Partition(2), position: Position(1) }, value: Some("x".into()) };
+    let again = Change { key: declared::inbox(Partition(2), Position(1)), value: Some("x".into()) };
     write_to_journal(folder.path(), &again, last_of_group, last_of_group);
     let error = refused(folder.path());
     assert!(matches!(error, OpenError::Damaged { table: "inbox", reason: "its position was given out before", .. }));
@@ -127,14 +132,14 @@ fn a_record_that_nobody_can_have_written_refuses_the_store_by_its_key() {
 
 #[test]
 fn a_count_that_no_store_comes_to_refuses_the_store_by_its_record() {
-    let change = Change { key: Key::Note { name: 1 }, value: Some("x".into()) };
+    let change = Change { key: declared::note(1), value: Some("x".into()) };
     let written = |write: &dyn Fn(&mut (Folder, Journal, Tables))| {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path());
         let mut halves = halves(folder.path());
         write(&mut halves);
         close(halves);
-        Store::open(folder.path(), config(), || ()).unwrap_err()
+        Store::open(folder.path(), config(), declared::SCHEMA, || ()).unwrap_err()
     };
     for count in [COUNT_END, u64::MAX] {
         let opened_often = written(&|(_, journal, _)| journal.start_run(Epoch { counter: count, nonce: 1 }).unwrap());
@@ -143,10 +148,12 @@ fn a_count_that_no_store_comes_to_refuses_the_store_by_its_record() {
             folded.absorb(group, Position(1), position, Chain::default(), std::iter::empty());
             folded
         };
-        let positions =
-            written(&|(_, _, tables)| tables.apply(&far(Group(1), Position(count)), &mut Scrub::new(1)).unwrap());
-        let groups =
-            written(&|(_, _, tables)| tables.apply(&far(Group(count), Position(2)), &mut Scrub::new(1)).unwrap());
+        let positions = written(&|(_, _, tables)| {
+            tables.apply(&far(Group(1), Position(count)), &mut Scrub::new(declared::SCHEMA, 1)).unwrap()
+        });
+        let groups = written(&|(_, _, tables)| {
+            tables.apply(&far(Group(count), Position(2)), &mut Scrub::new(declared::SCHEMA, 1)).unwrap()
+        });
         for error in [opened_often, positions, groups] {
             let named = matches!(
                 error,

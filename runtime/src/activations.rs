@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use self::line::Places;
+use crate::base::count::Count;
 use crate::core::Core;
-use crate::count::Count;
 use crate::mailbox::Mailbox;
 
 /// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.

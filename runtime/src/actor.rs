@@ -1,6 +1,11 @@
 //! What a user implements: an actor, its handlers and its questions.
 
 pub(crate) mod constants;
+pub(crate) mod durable;
+pub(crate) mod failure;
+pub(crate) mod hold;
+pub(crate) mod state;
+pub(crate) mod turn;
 
 use std::fmt;
 use std::future::Future;
@@ -10,17 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::address::AddressOf;
-use crate::budget::Budget;
-use crate::durable::Durable;
+use crate::actor::durable::Durable;
+use crate::actor::failure::Failure;
+use crate::actor::hold::HoldHandler;
+use crate::actor::state::State;
+use crate::actor::turn::Turn;
+use crate::api::query::{AwayQuestion, Question};
 use crate::expiry::Expiry;
-use crate::failure::Failure;
-use crate::hold::HoldHandler;
 use crate::message::Message;
-use crate::query::{AwayQuestion, Question};
-use crate::schema::{Schema, read_message};
-use crate::state::State;
-use crate::turn::Turn;
+use crate::message::address::AddressOf;
+use crate::message::schema::{Schema, read_message};
+use crate::record::budget::Budget;
 
 /// A type of durable actor. The value holds what is not durable (pools, clients, configuration) and is shared by all
 /// activations of the type on a node; what is durable is the [`Actor::State`], one for each key.

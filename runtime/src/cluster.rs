@@ -31,8 +31,8 @@ pub(crate) use self::records::{
     CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, decode_runs, encode_acquaintance, encode_cursor, encode_runs,
 };
 pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
-use crate::address::Address;
 use crate::config::{ClusterConfig, NodeConfig};
+use crate::message::address::Address;
 
 /// The cluster that a node is part of.
 pub(crate) struct Cluster {

@@ -310,7 +310,7 @@ pub struct ConfigError {
     pub reason: Cow<'static, str>,
 }
 
-crate::error_text::debug_as_text!(ConfigError);
+crate::base::error_text::debug_as_text!(ConfigError);
 
 #[cfg(test)]
 mod tests {

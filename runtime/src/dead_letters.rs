@@ -14,10 +14,10 @@ pub(crate) use self::record::{DeadLetterRecord, envelope_of, known_of, outcome_o
 pub use self::shelf::WhenFull;
 pub(crate) use self::shelf::{Letters, Shelf, Slot};
 pub(crate) use self::whereabouts::Whereabouts;
-use crate::address::Address;
-use crate::clock::Micros;
+use crate::base::clock::Micros;
+use crate::message::address::Address;
+use crate::message::priority::Priority;
 use crate::message::{Message, MessageId};
-use crate::priority::Priority;
 
 /// Why a message was given up on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::index::{Expiries, Expiring, Waits};
 pub(crate) use self::outward::{expire_in_outbox, outbox_key};
 pub(crate) use self::sweep::{expire_messages, look_again};
-use crate::clock::Steady;
-use crate::envelope::{Header, Origin};
-use crate::priority::Priority;
+use crate::base::clock::Steady;
+use crate::message::envelope::{Header, Origin};
+use crate::message::priority::Priority;
 
 /// What becomes of a message whose time is over before it was handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

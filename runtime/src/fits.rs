@@ -4,7 +4,7 @@
 //! What becomes of a message that takes most is its end: its dead letter, and the notice to its actor, in one commit. Both hold all of
 //! it, and the notice its address once more. A tick of a repeating timer is less: the message, and the timer's record.
 
-use crate::address::ADDRESS_BYTES_MAX;
+use crate::message::address::ADDRESS_BYTES_MAX;
 
 /// What a dead letter and the notice of it have beside what is in the message: their versions, numbers, ids and lengths.
 const BESIDE_BYTES: usize = 512;

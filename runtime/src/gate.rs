@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use everpost_persistence::{CommitError, Position, Store};
 use tokio::sync::Notify;
 
-use crate::wakers::{Place, Wakers};
+use crate::base::wakers::{Place, Wakers};
 
 /// How much the store's own thread lets out. It takes some microseconds; to wake the task for it would take as long.
 const AT_ONCE_MAX: usize = 32;
@@ -272,7 +272,7 @@ impl<E> Drop for Durability<'_, E> {
     }
 }
 
-crate::error_text::debug_as_text!(NodeEnded);
+crate::base::error_text::debug_as_text!(NodeEnded);
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use everpost_persistence::{Before, InHand, Mark, Position, Slot, Slots};
 
-use crate::inside::{self, Inside};
-use crate::recurring::Recurring;
+use crate::base::inside::{self, Inside};
+use crate::base::recurring::Recurring;
 
 thread_local! {
     /// This thread's slot in the file of each node that it has worked for, newest last.

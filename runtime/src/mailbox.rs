@@ -4,8 +4,11 @@
 mod alternation;
 mod attendance;
 mod backoff;
+pub(crate) mod directory;
 mod keys;
+pub(crate) mod room;
 mod rules;
+pub(crate) mod waiter;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,14 +24,14 @@ pub(crate) use self::attendance::Standing;
 pub use self::backoff::Backoff;
 use self::keys::Keys;
 pub(crate) use self::rules::{Failures, NEVER, Next, Queue, Rules};
-use crate::address::Address;
-use crate::clock::Steady;
-use crate::query::Open;
+use crate::api::query::Open;
+use crate::base::clock::Steady;
+use crate::mailbox::room::Line;
+use crate::mailbox::waiter::Waiters;
+use crate::message::address::Address;
 use crate::questions::AskingTurns;
-use crate::room::Line;
-use crate::supervised::{PauseReason, Supervised};
-use crate::supervision::Kind;
-use crate::waiter::Waiters;
+use crate::record::supervised::{PauseReason, Supervised};
+use crate::supervise::supervision::Kind;
 use crate::wheel::Entry;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.

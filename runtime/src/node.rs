@@ -2,12 +2,15 @@
 
 mod builder;
 mod clocks;
+pub(crate) mod node_file;
 mod recover;
 mod retention;
 mod stop;
 mod sweep;
 mod timers;
+pub(crate) mod upgrade;
 mod watch;
+pub(crate) mod watchdog;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,18 +24,18 @@ pub use self::builder::{NodeBuilder, StartError};
 pub use self::stop::StopError;
 use self::stop::Stopping;
 use crate::actor::Actor;
-use crate::address::{Address, AddressOf};
-use crate::clock::ClockSkew;
+use crate::api::handle::ActorHandle;
+use crate::base::clock::ClockSkew;
+use crate::base::entered::entered;
+use crate::base::inside::is_in_turn;
 use crate::core::Core;
 use crate::dead_letters::DeadLetters;
-use crate::entered::entered;
 use crate::gate::NodeEnded;
-use crate::group::{Group, Groups, SuperviseError, Supervised};
-use crate::handle::ActorHandle;
-use crate::inside::is_in_turn;
 use crate::link::{LinkOrder, Links};
-use crate::node_file::{NodeFile, NodeFileError};
-use crate::watchdog::Watchdog;
+use crate::message::address::{Address, AddressOf};
+use crate::node::node_file::{NodeFile, NodeFileError};
+use crate::node::watchdog::Watchdog;
+use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///

@@ -9,9 +9,9 @@ use std::fmt;
 use everpost_persistence::{Key, MailboxId, Partition, Position, Stage};
 
 pub(crate) use self::register::{AskingTurns, Register};
-use crate::address::Address;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::message::address::Address;
 
 /// The most bytes of a record, but for its texts.
 const RECORD_BYTES_MAX: usize = 80;

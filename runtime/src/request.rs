@@ -10,10 +10,10 @@ use everpost_persistence::{Key, MailboxId, Partition, Position};
 use tokio::time::Instant;
 
 pub(crate) use self::answered::{Answered, Content};
-use crate::address::Address;
-use crate::alarm::{Alarm, Said};
-use crate::clock::Steady;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::Steady;
 use crate::mailbox::Mailbox;
+use crate::message::address::Address;
 use crate::message::first_half;
 
 /// Names what is sent to one address under one idempotency key. Keys of two addresses never meet.

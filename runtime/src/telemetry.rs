@@ -19,13 +19,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use self::output::Output;
-use crate::address::Address;
+use crate::actor::failure::Failure;
 use crate::core::{Core, shortened};
 use crate::dead_letters::Reason;
-use crate::envelope::Header;
-use crate::failure::Failure;
 use crate::mailbox::{Failures, Mailbox};
 use crate::message::MessageId;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,4 +161,4 @@ pub(crate) fn log_failure(
     }
 }
 
-crate::error_text::debug_as_text!(LogsError);
+crate::base::error_text::debug_as_text!(LogsError);

@@ -38,7 +38,7 @@ use self::record::Identity;
 pub(crate) use self::record::envelope_of;
 pub(crate) use self::recover::recover;
 pub use self::schedule::{Missed, Schedule, ScheduleError};
-use crate::clock::{Micros, Now};
+use crate::base::clock::{Micros, Now};
 
 /// The timers that a node keeps.
 #[derive(Debug, Default)]
@@ -185,7 +185,7 @@ mod tests {
 
     use super::changes::tests::{new_timer, timer};
     use super::*;
-    use crate::clock::Steady;
+    use crate::base::clock::Steady;
 
     fn set(new: NewTimer) -> TimerChanges {
         let mut changes = TimerChanges::default();

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::envelope::EnvelopeError;
-use crate::schema::Schema;
-use crate::supervision::Kind;
+use crate::message::envelope::EnvelopeError;
+use crate::message::schema::Schema;
+use crate::supervise::supervision::Kind;
 
 /// How many kinds of messages the text of an error names.
 const NAMED_MAX: usize = 16;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::index::Entry;
 use self::index::Index;
-use crate::clock::{Clock, Steady};
+use crate::base::clock::{Clock, Steady};
 use crate::core::Core;
 use crate::mailbox::Mailbox;
 

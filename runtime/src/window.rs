@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::allowance::Allowance;
+use crate::base::allowance::Allowance;
+use crate::base::count::Count;
 use crate::core::Core;
-use crate::count::Count;
 
 /// How long it is waited for room. What it is used for may wait for what has none.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -99,24 +99,24 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
     ];
     const PURE: [&str; 51] = [
         "runtime/src/activations/line.rs",
-        "runtime/src/allowance.rs",
-        "runtime/src/budget.rs",
-        "runtime/src/clock/distance.rs",
-        "runtime/src/clock/resume.rs",
-        "runtime/src/clock/settled.rs",
+        "runtime/src/base/allowance.rs",
+        "runtime/src/record/budget.rs",
+        "runtime/src/base/clock/distance.rs",
+        "runtime/src/base/clock/resume.rs",
+        "runtime/src/base/clock/settled.rs",
         "runtime/src/dead_letters/index.rs",
-        "runtime/src/group/nested.rs",
-        "runtime/src/group/rules.rs",
-        "runtime/src/group/rules/member.rs",
-        "runtime/src/group/rules/note.rs",
+        "runtime/src/supervise/group/nested.rs",
+        "runtime/src/supervise/group/rules.rs",
+        "runtime/src/supervise/group/rules/member.rs",
+        "runtime/src/supervise/group/rules/note.rs",
         "runtime/src/mailbox/rules.rs",
         "runtime/src/questions.rs",
         "runtime/src/questions/record.rs",
-        "runtime/src/state/size.rs",
+        "runtime/src/actor/state/size.rs",
         "runtime/src/mailbox/backoff.rs",
         "runtime/src/timer/beat.rs",
         "runtime/src/mailbox/alternation.rs",
-        "runtime/src/room/line.rs",
+        "runtime/src/mailbox/room/line.rs",
         "runtime/src/timer/cron.rs",
         "runtime/src/timer/cron/fields.rs",
         "runtime/src/timer/identity.rs",
@@ -128,9 +128,9 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/cluster/notes.rs",
         "runtime/src/cluster/placement.rs",
         "runtime/src/link/seat.rs",
-        "runtime/src/schema.rs",
-        "runtime/src/upgrade.rs",
-        "runtime/src/wakers.rs",
+        "runtime/src/message/schema.rs",
+        "runtime/src/node/upgrade.rs",
+        "runtime/src/base/wakers.rs",
         "runtime/src/wheel/index.rs",
         "persistence/src/fold/born.rs",
         "persistence/src/fold/folded.rs",
@@ -165,7 +165,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
 fn only_deadlines_add_a_wait_to_a_moment_and_only_the_clock_of_the_node_is_read() {
     for path in sources(&root().join("runtime/src")) {
         let code = code(&fs::read_to_string(&path).unwrap());
-        let is_allowed = path.ends_with("runtime/src/clock/deadline.rs");
+        let is_allowed = path.ends_with("runtime/src/base/clock/deadline.rs");
         assert!(is_allowed || !code.contains("Instant::now() +"), "{}: use `Deadline`", path.display());
         assert!(!code.contains("Micros::now()"), "{}: ask the clock of the node", path.display());
     }
@@ -332,7 +332,7 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
     assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
-/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/tasks.rs`.
+/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/supervise/tasks.rs`.
 const BEGINS: [(&str, &str); 13] = [
     ("persistence/src/engine/threads.rs", "its panic is the failure of the store"),
     ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
@@ -342,9 +342,9 @@ const BEGINS: [(&str, &str); 13] = [
     ("runtime/src/link/renewal.rs", "whoever waits for it fails of its panic, which ends the node"),
     ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
     ("runtime/src/node/stop.rs", "it lives as long as the program's runtime, and does nothing"),
-    ("runtime/src/tasks.rs", "this is the place"),
+    ("runtime/src/supervise/tasks.rs", "this is the place"),
     ("runtime/src/telemetry/output.rs", "it writes the logs: there is nobody to tell"),
-    ("runtime/src/watchdog.rs", "its panic ends the node"),
+    ("runtime/src/node/watchdog.rs", "its panic ends the node"),
     ("transport/src/endpoint.rs", "the door of the node sees that nobody accepts any more"),
     ("transport/src/endpoint/accept.rs", "the acceptor sees it as a defect of that handshake"),
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::allowance::Allowance;
+use crate::base::allowance::Allowance;
 
 /// Places for activations, and the line of those that wait for one.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::Actor;
-use crate::address::is_actor_type;
-use crate::budget::RESTARTS_MAX;
+use crate::message::address::is_actor_type;
+use crate::record::budget::RESTARTS_MAX;
 
 /// A constant of an actor type that cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::count;
+use crate::base::count;
 
 /// How many bytes of questions are kept for a peer at a time. A question beyond that is lost, as whoever asked is told.
 pub(super) const ASKED_BYTES_MAX: usize = 16 << 20;

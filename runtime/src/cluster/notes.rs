@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use everpost_persistence::Key;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::address::Address;
-use crate::count;
+use crate::base::count;
 use crate::link::{Fate, NoAnswer, Note};
+use crate::message::address::Address;
 
 /// How many notes are kept of each kind that may be lost.
 const KEPT_MAX: usize = 65_536;

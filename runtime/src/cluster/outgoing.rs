@@ -13,11 +13,11 @@ use everpost_transport::link::{
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::clock::Steady;
+use crate::base::clock::Steady;
+use crate::base::count;
 use crate::config::NodeConfig;
-use crate::count;
 use crate::expiry::{Expires, Expiring};
-use crate::room::{Amount, Line, Room, WaitingSender};
+use crate::mailbox::room::{Amount, Line, Room, WaitingSender};
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
 const VOLATILE_BYTES_MAX: usize = 8 << 20;

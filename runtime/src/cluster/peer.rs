@@ -14,13 +14,13 @@ use super::asked::Asked;
 use super::notes::{Notes, ToTell};
 use super::questions::{Answer, Questions};
 use super::{Outgoing, Pending};
-use crate::address::Address;
-use crate::alarm::{Alarm, Said};
-use crate::clock::{ClockSkew, Micros};
+use crate::api::query::AwayQuestion;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::{ClockSkew, Micros};
 use crate::config::{LinkConfig, NodeConfig};
 use crate::link::{Contest, Introduced, Note, Process, Seat, Troubles};
 use crate::message::MessageId;
-use crate::query::AwayQuestion;
+use crate::message::address::Address;
 
 /// How many bytes of questions to one peer are open at a time; more wait. Half of what it keeps of them
 /// ([`super::asked::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.

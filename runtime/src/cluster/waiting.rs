@@ -7,10 +7,10 @@ use everpost_persistence::Position;
 use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
-use crate::address::Address;
 use crate::link::Note;
+use crate::mailbox::waiter::Outcome;
 use crate::message::MessageId;
-use crate::waiter::Outcome;
+use crate::message::address::Address;
 
 /// The messages whose outcome is waited for, by their ids.
 #[derive(Debug, Default)]

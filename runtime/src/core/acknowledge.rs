@@ -4,12 +4,12 @@ use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Position};
 
 use super::{Core, Effect};
-use crate::envelope::Header;
+use crate::actor::hold::{Held, HoldError};
 use crate::expiry::Handling;
 use crate::growth;
-use crate::hold::{Held, HoldError};
+use crate::mailbox::waiter::Outcome;
+use crate::message::envelope::Header;
 use crate::request::Content;
-use crate::waiter::Outcome;
 
 /// What became of an acknowledgement.
 pub(crate) enum Acknowledged {

@@ -7,10 +7,10 @@ use everpost_persistence::Position;
 
 use super::{Core, Effect, shortened};
 use crate::actor::Delivery;
+use crate::actor::hold;
+use crate::api::query;
 use crate::growth;
-use crate::hold;
 use crate::mailbox::{Mailbox, Next, Presence};
-use crate::query;
 use crate::wheel::Due;
 
 impl Core {

@@ -10,17 +10,17 @@ use rustc_hash::FxHashMap;
 
 use super::locked::Locked;
 use super::{Core, Effect};
-use crate::address::{Address, mailbox_id};
-use crate::clock::Timelines;
+use crate::base::clock::Timelines;
 use crate::cluster::{CURSOR_BYTES_MAX, Owner, Peer, encode_cursor, line_of};
-use crate::envelope::{EnvelopeError, Header, expiring};
 use crate::expiry::Handling;
 use crate::growth;
 use crate::link::flags;
+use crate::mailbox::room::Amount;
+use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
-use crate::room::Amount;
-use crate::waiter::Waiter;
+use crate::message::address::{Address, mailbox_id};
+use crate::message::envelope::{EnvelopeError, Header, expiring};
 
 /// A message that another node has sent, and what its headers say.
 #[derive(Debug)]

@@ -11,16 +11,16 @@ use smallvec::SmallVec;
 use super::locked::{Locked, LockedPeers};
 use super::settle::Settled;
 use super::{Core, Effect};
+use crate::actor::turn::{Recipient, Staged, StagedSend};
+use crate::base::count;
 use crate::cluster::{Departure, Peer};
-use crate::count;
-use crate::envelope::{Header, request_of};
 use crate::expiry::Handling;
 use crate::link::flags;
+use crate::mailbox::waiter::Outcome;
 use crate::mailbox::{Inner, Mailbox};
+use crate::message::envelope::{Header, request_of};
 use crate::request::Content;
 use crate::telemetry::Committed;
-use crate::turn::{Recipient, Staged, StagedSend};
-use crate::waiter::Outcome;
 
 /// A handler has returned: this is what its turn does.
 pub(crate) struct Finished<'a> {

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 
 use super::enqueue::{Accepted, Bound};
 use super::{Core, Effect};
-use crate::address::Address;
 use crate::cluster::{Awaited, Departure, OutboxFull, Outgoing, Peer};
 use crate::expiry::Expires;
 use crate::link::flags;
+use crate::mailbox::waiter::Outcome;
 use crate::message::MessageId;
+use crate::message::address::Address;
 use crate::questions::Asking;
-use crate::waiter::Outcome;
 
 /// A message on its way to another node.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use everpost_persistence::CommitError;
 use tokio::sync::oneshot;
 
 use super::Core;
-use crate::caught::caught;
+use crate::api::query;
+use crate::base::caught::caught;
 use crate::gate::NodeEnded;
-use crate::query;
 
 impl Core {
     /// From here on nothing is taken in, and no activation takes another message.

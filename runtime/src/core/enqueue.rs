@@ -8,14 +8,14 @@ use everpost_persistence::{Permit, Position};
 
 use super::Core;
 use crate::actor::Delivery;
-use crate::address::Address;
 use crate::config::NodeConfig;
 use crate::expiry::Handling;
+use crate::mailbox::room::{Amount, Full, Room, WaitingSender, Waits};
+use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox, Queue};
+use crate::message::address::Address;
 use crate::questions::Asking;
-use crate::room::{Amount, Full, Room, WaitingSender, Waits};
-use crate::supervision::Kind;
-use crate::waiter::Waiter;
+use crate::supervise::supervision::Kind;
 
 /// Whether the bound of the mailbox holds for this message.
 #[derive(Debug)]

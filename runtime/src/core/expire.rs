@@ -7,8 +7,8 @@ use everpost_persistence::{MailboxId, Permit, Position};
 
 use super::{Core, Effect};
 use crate::expiry::{Expires, Expiring};
+use crate::mailbox::waiter::Outcome;
 use crate::mailbox::{Inner, Mailbox};
-use crate::waiter::Outcome;
 
 impl Core {
     /// A message that expires waits from here on.

@@ -10,18 +10,18 @@ use everpost_persistence::{AdmissionError, Key, Permit, Position};
 use super::outlive::Outlived;
 use super::{Core, Effect};
 use crate::actor::Order;
-use crate::address::Address;
-use crate::ask::KeptReply;
-use crate::clock::Steady;
+use crate::actor::failure::{Failure, Verdict};
+use crate::api::ask::KeptReply;
+use crate::base::clock::Steady;
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason, Slot, known_of};
-use crate::envelope::{Header, Origin, seal};
 use crate::expiry::Handling;
-use crate::failure::{Failure, Verdict};
 use crate::growth;
+use crate::mailbox::waiter::Outcome;
 use crate::mailbox::{Failures, Inner, Mailbox};
 use crate::message::Message;
+use crate::message::address::Address;
+use crate::message::envelope::{Header, Origin, seal};
 use crate::telemetry;
-use crate::waiter::Outcome;
 
 /// How many errors of a message are kept.
 pub(crate) const ERRORS_MAX: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::count::Count;
+use crate::base::count::Count;
 
 /// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
 #[derive(Debug, Default)]

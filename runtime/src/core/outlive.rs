@@ -6,14 +6,14 @@ use std::sync::Arc;
 use everpost_persistence::{Key, MailboxId, Position, Stage};
 
 use super::{Core, Effect};
-use crate::address::{Address, partition_of};
-use crate::ask::{RepliesInStep, reply_key};
+use crate::actor::turn::Staged;
+use crate::api::ask::{RepliesInStep, reply_key};
 use crate::cluster::Peer;
 use crate::dead_letters::Letters;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::message::address::{Address, partition_of};
 use crate::questions::{Asked, Asking};
-use crate::turn::Staged;
 
 /// What is to go. Usually nothing.
 #[derive(Debug, Default)]

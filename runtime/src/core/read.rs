@@ -7,7 +7,7 @@ use everpost_persistence::{Key, Partition, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use super::Core;
-use crate::caught::joined;
+use crate::base::caught::joined;
 use crate::mailbox::Mailbox;
 use crate::window::Room;
 

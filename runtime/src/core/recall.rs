@@ -8,15 +8,15 @@ use everpost_persistence::{Class, Key, Mark, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use super::{Core, Outward};
-use crate::address::Address;
-use crate::alarm::Said;
-use crate::clock::{Deadline, Steady};
-use crate::envelope::{Header, request_of};
+use crate::api::query::AwayAnswer;
+use crate::base::alarm::Said;
+use crate::base::clock::{Deadline, Steady};
 use crate::link::{NoAnswer, Note};
 use crate::mailbox::{Inner, Mailbox, NEVER};
-use crate::query::AwayAnswer;
+use crate::message::address::Address;
+use crate::message::envelope::{Header, request_of};
 use crate::request::{Answered, Known, RequestId, RequestKey};
-use crate::supervision::Kind;
+use crate::supervise::supervision::Kind;
 
 /// How many requests are forgotten in one commit.
 const EXPIRE_AT_A_TIME: usize = 1024;

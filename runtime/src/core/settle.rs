@@ -5,10 +5,10 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::{Core, Effect};
-use crate::ask::{KeptReply, RepliesInStep};
-use crate::envelope::Header;
+use crate::api::ask::{KeptReply, RepliesInStep};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
+use crate::message::envelope::Header;
 use crate::request::{Answered, Content, RequestKey};
 
 /// What a submission keeps of an outcome. Usually nothing, so that what it is lies in boxes.

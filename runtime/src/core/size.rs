@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use super::Core;
+use crate::actor::state::nearness;
 use crate::growth;
 use crate::mailbox::Mailbox;
-use crate::state::nearness;
-use crate::supervised::{PauseReason, Paused};
+use crate::record::supervised::{PauseReason, Paused};
 
 /// About what a record of supervision takes.
 const RECORD_BYTES: usize = 1024;

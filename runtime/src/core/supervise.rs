@@ -7,12 +7,12 @@ use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError, Table};
 
 use super::Core;
-use crate::address::{Address, mailbox_id};
 use crate::cluster::Owner;
 use crate::growth;
 use crate::mailbox::{Inner, Mailbox};
-use crate::supervised::{Paused, Supervised};
-use crate::supervision::Kind;
+use crate::message::address::{Address, mailbox_id};
+use crate::record::supervised::{Paused, Supervised};
+use crate::supervise::supervision::Kind;
 use crate::telemetry::brief;
 
 /// About what a record of supervision takes.

@@ -5,12 +5,12 @@ use everpost_persistence::{Permit, Position};
 use super::Core;
 use super::commit::Destination;
 use super::locked::{Locked, LockedPeers};
-use crate::address::Address;
+use crate::actor::turn::{Recipient, StagedSend};
 use crate::cluster::{OutboxFull, Owner};
-use crate::envelope::Header;
-use crate::refusal::Refusal;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
+use crate::message::refusal::Refusal;
 use crate::timer::Firing;
-use crate::turn::{Recipient, StagedSend};
 use crate::unhandled::Unhandled;
 
 impl Core {

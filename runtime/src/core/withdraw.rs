@@ -8,12 +8,12 @@ use everpost_persistence::{Key, Partition, Permit, Position};
 use everpost_transport::link::Lane;
 
 use super::{Core, Effect};
-use crate::address::Address;
 use crate::cluster::{Departure, Outgoing, Peer};
 use crate::dead_letters::{Slot, Whereabouts, known_of};
 use crate::expiry::{EXPIRED, Expiring, outbox_key};
+use crate::mailbox::waiter::{Outcome, Waiter};
 use crate::message::MessageId;
-use crate::waiter::{Outcome, Waiter};
+use crate::message::address::Address;
 
 /// A message that has expired in the outbox, and is to become a dead letter of this node.
 pub(crate) struct OutwardBurial<'a> {

@@ -9,16 +9,16 @@ use everpost_transport::link::Lane;
 
 use super::DeadLetter;
 use super::record::DeadLetterRecord;
-use crate::address::Address;
 use crate::cluster::{Departure, Owner, Peer};
 use crate::core::{Core, Outlived};
-use crate::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
 use crate::growth;
 use crate::link::flags;
+use crate::message::address::Address;
+use crate::message::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
+use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
-use crate::refusal::Refusal;
 
 /// How many letters are read at a time for a list.
 const LIST_LETTERS: usize = 256;
@@ -369,4 +369,4 @@ impl fmt::Debug for DeadLetters {
     }
 }
 
-crate::error_text::debug_as_text!(DeadLetterError);
+crate::base::error_text::debug_as_text!(DeadLetterError);

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use everpost_persistence::{MailboxId, Position};
 
 use super::Reason;
-use crate::clock::Steady;
+use crate::base::clock::Steady;
 use crate::message::MessageId;
 
 /// What is known of a letter without its record; nothing of one that this build cannot read.

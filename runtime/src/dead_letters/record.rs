@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::index::Known;
 use super::{DeadLetter, Reason};
-use crate::address::{Address, mailbox_id};
-use crate::clock::{Micros, Now, Steady};
-use crate::envelope::Header;
+use crate::base::clock::{Micros, Now, Steady};
 use crate::mailbox::Failures;
-use crate::waiter::Outcome;
+use crate::mailbox::waiter::Outcome;
+use crate::message::address::{Address, mailbox_id};
+use crate::message::envelope::Header;
 
 const DEAD_LETTER_VERSION: u8 = 2;
 /// The version without the moment on the node's own timeline, which is read.
@@ -117,7 +117,7 @@ impl DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Origin, seal};
+    use crate::message::envelope::{Origin, seal};
 
     #[derive(Serialize, Deserialize, everpost::Message)]
     struct Note;

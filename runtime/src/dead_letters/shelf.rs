@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use super::index::{Index, Known};
 use super::record::known_of;
 use super::whereabouts::Whereabouts;
-use crate::address::Address;
-use crate::alarm::{Alarm, Said};
-use crate::clock::Steady;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::Steady;
+use crate::base::newest::Newest;
 use crate::core::Core;
 use crate::message::MessageId;
-use crate::newest::Newest;
+use crate::message::address::Address;
 
 /// What happens to a message that is to be given up on while there are as many dead letters as may be
 /// ([`NodeConfig::dead_letters_max`](crate::NodeConfig::dead_letters_max)).

@@ -6,10 +6,10 @@ use everpost_persistence::Position;
 use super::Reason;
 use super::index::Known;
 use super::shelf::Letters;
+use crate::mailbox::waiter::Outcome;
 use crate::message::MessageId;
-use crate::waiter::Outcome;
 
-/// What is known of a message that may have been given up on, as far back as [`NEWEST_KNOWN`](crate::newest::NEWEST_KNOWN) such
+/// What is known of a message that may have been given up on, as far back as [`NEWEST_KNOWN`](crate::base::newest::NEWEST_KNOWN) such
 /// messages since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whereabouts {

@@ -8,12 +8,12 @@ use everpost_transport::link::Lane;
 use tokio::sync::Notify;
 
 use super::{Expires, Expiry};
-use crate::clock::Steady;
+use crate::base::clock::Steady;
+use crate::base::newest::Newest;
 use crate::cluster::Peer;
-use crate::envelope::{id_of, request_of};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
-use crate::newest::Newest;
+use crate::message::envelope::{id_of, request_of};
 use crate::request::RequestId;
 
 /// Where a message that expires waits.

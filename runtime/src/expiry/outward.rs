@@ -9,14 +9,14 @@ use rustc_hash::FxHashMap;
 
 use super::sweep::look_again;
 use super::{EXPIRED, Expires, Expiring, Expiry, Waits};
-use crate::address::Address;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, ERRORS_MAX, OutwardBurial, notice_of};
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
-use crate::envelope::{Header, id_of, request_of};
 use crate::growth;
 use crate::mailbox::Failures;
 use crate::message::Message;
+use crate::message::address::Address;
+use crate::message::envelope::{Header, id_of, request_of};
 
 /// Lets messages leave the outbox. None when the store takes nothing any more.
 pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Option<()> {

@@ -4,15 +4,15 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::address::Address;
-use crate::clock::{Micros, Now, Steady};
+use crate::base::clock::{Micros, Now, Steady};
 use crate::cluster::CURSOR_BYTES_MAX;
 use crate::config::NodeConfig;
 use crate::core::notice_of;
 use crate::dead_letters::{DeadLetterRecord, Reason};
-use crate::envelope::{Extension, Origin, TICK_BYTES, as_tick, seal, without_expiry};
 use crate::expiry::{Expires, Expiry};
 use crate::mailbox::Failures;
+use crate::message::address::Address;
+use crate::message::envelope::{Extension, Origin, TICK_BYTES, as_tick, seal, without_expiry};
 use crate::message::{Message, MessageId};
 use crate::request::RequestId;
 

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{NoAnswer, Note};
-use crate::address::Address;
+use crate::api::query::{AwayAnswer, AwayQuestion};
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, KEY_QUESTION};
-use crate::query::{AwayAnswer, AwayQuestion};
+use crate::message::address::Address;
 
 /// What a peer says of another process of this node's name, in the form of a question: one under a name that no user's question can
 /// have, which older nodes just do not answer. Nobody waits for the answer.

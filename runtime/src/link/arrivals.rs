@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::{Ended, Note};
-use crate::alarm::Said;
+use crate::base::alarm::Said;
 use crate::core::{ArrivalError, Arriving, Core, Producer};
 
 /// How many bytes of a reason are told to the peer.

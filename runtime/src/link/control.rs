@@ -12,10 +12,10 @@ use everpost_transport::{ControlReader, ControlWriter, Frame};
 
 use super::desk::{Desk, Request};
 use super::{Ended, Fate, NoAnswer, Note, answers, departures};
-use crate::address::Address;
 use crate::cluster::{Peer, ToTell};
 use crate::core::{Core, Producer};
 use crate::message::MessageId;
+use crate::message::address::Address;
 
 /// How many notes are written before acknowledgements have their turn again, and how many bytes of them but for the last.
 const NOTES_AT_A_TIME: usize = 1024;

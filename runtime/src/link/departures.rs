@@ -11,7 +11,7 @@ use everpost_transport::link::{Lane, Next, Sequence};
 use tokio::time::Instant;
 
 use super::Ended;
-use crate::alarm::Said;
+use crate::base::alarm::Said;
 use crate::cluster::Peer;
 use crate::core::Core;
 

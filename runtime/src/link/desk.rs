@@ -8,16 +8,16 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::{Fate, Note};
-use crate::address::Address;
-use crate::ask::{join_waiting, reply_key};
+use crate::api::ask::{join_waiting, reply_key};
 use crate::cluster::{Owner, Peer};
 use crate::core::{Core, Outlived};
 use crate::dead_letters::{Whereabouts, outcome_of};
-use crate::envelope::id_of;
 use crate::gate::NodeEnded;
+use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
-use crate::waiter::Waiter;
+use crate::message::address::Address;
+use crate::message::envelope::id_of;
 
 /// How many requests wait at most. While as many do the peer is not heard: until one look has answered all of them.
 const WAITING_MAX: usize = 65_536;

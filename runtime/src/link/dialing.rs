@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::introduction::{Introduced, introduce_in_time};
 use super::{Ended, Links};
-use crate::caught::joined;
+use crate::base::caught::joined;
 use crate::cluster::Peer;
 use crate::config::LinkConfig;
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::introduction::{Introduced, introduce_in_time, refuse};
 use super::{Ended, Holder, Links, answers};
-use crate::alarm::{Alarms, Said};
-use crate::caught::joined;
+use crate::base::alarm::{Alarms, Said};
+use crate::base::caught::joined;
 use crate::cluster::Peer;
 use crate::core::Core;
 

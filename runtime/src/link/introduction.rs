@@ -12,7 +12,7 @@ use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
 use rustc_hash::FxHashSet;
 
 use super::{Ended, Holder, Links, Process};
-use crate::clock::{ClockSkew, Micros, Steady, Timelines};
+use crate::base::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{ArrivalError, Core, Producer};
 use crate::gate::NodeEnded;

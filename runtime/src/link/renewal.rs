@@ -8,8 +8,8 @@ use everpost_transport::{BindError, Identity, IdentityError};
 use tokio::time::Instant;
 
 use super::Links;
-use crate::alarm::{Alarm, Said};
-use crate::caught::joined;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::caught::joined;
 
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@
 
 use everpost_persistence::StoreId;
 
-use crate::clock::Micros;
+use crate::base::clock::Micros;
 
 /// One place for all processes of a name.
 #[derive(Debug)]

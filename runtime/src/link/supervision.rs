@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{Links, door, life};
 use crate::cluster::Peer;
-use crate::supervision::ended;
+use crate::supervise::supervision::ended;
 use crate::telemetry::brief;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.

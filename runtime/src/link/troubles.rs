@@ -9,8 +9,8 @@ use everpost_transport::{CloseCode, Closed, DialError};
 use tokio::time::Instant;
 
 use super::Ended;
-use crate::alarm::{Alarm, Alarms, Said};
-use crate::clock::{ClockSkew, SKEW_MAX};
+use crate::base::alarm::{Alarm, Alarms, Said};
+use crate::base::clock::{ClockSkew, SKEW_MAX};
 use crate::core::ArrivalError;
 use crate::telemetry::brief;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use everpost_persistence::Position;
 
 use super::Inner;
-use crate::envelope::request_of;
+use crate::message::envelope::request_of;
 use crate::request::RequestId;
 
 /// What is known of each key under which a message waits.

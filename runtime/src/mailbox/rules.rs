@@ -15,8 +15,8 @@ use self::apart::{Apart, Held};
 pub(crate) use self::failures::Failures;
 use self::level::{Level, Prospect, Sight};
 pub(crate) use self::queue::Queue;
-use crate::clock::Steady;
-use crate::priority::Priority;
+use crate::base::clock::Steady;
+use crate::message::priority::Priority;
 
 /// How many messages of one priority of one mailbox keep their bodies in memory, at most.
 pub(crate) const WINDOW_MESSAGES: usize = 65_536;

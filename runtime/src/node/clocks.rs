@@ -11,8 +11,8 @@ use everpost_persistence::{Class, Key, Position, ReadError, Store};
 use tokio::time::Instant;
 
 use self::told::{Line, Told};
-use crate::alarm::Said;
-use crate::clock::{Clock, News, Note, ResumingClock, SETTLE};
+use crate::base::alarm::Said;
+use crate::base::clock::{Clock, News, Note, ResumingClock, SETTLE};
 use crate::core::Core;
 
 /// Where the store keeps the note.

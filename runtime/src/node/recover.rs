@@ -13,13 +13,13 @@ use std::sync::atomic::Ordering;
 use everpost_persistence::{Key, MailboxId, Mark, Partition, Position, ReadError, Table};
 
 pub(super) use self::unhandled::UnhandledMessages;
-use crate::address::{Address, partition_of};
+use crate::actor::state::address_of;
 use crate::core::Core;
-use crate::envelope::Header;
+use crate::engine::quarantine::{Suspect, SuspectState, Suspects};
 use crate::mailbox::{Failures, Mailbox, Queue};
+use crate::message::address::{Address, partition_of};
+use crate::message::envelope::Header;
 use crate::node::StartError;
-use crate::quarantine::{Suspect, SuspectState, Suspects};
-use crate::state::address_of;
 use crate::timer;
 use crate::unhandled::Unhandled;
 

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Node, Tasks, clocks};
-use crate::clock::Deadline;
-use crate::entered::entered;
+use crate::base::clock::Deadline;
+use crate::base::entered::entered;
+use crate::base::inside;
 use crate::gate::NodeEnded;
-use crate::inside;
 use crate::link::LinkOrder;
-use crate::supervision::Order;
+use crate::supervise::supervision::Order;
 
 /// How long an activation that was told to end at its next await may take to get there.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -240,4 +240,4 @@ async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<(
     late
 }
 
-crate::error_text::debug_as_text!(StopError);
+crate::base::error_text::debug_as_text!(StopError);

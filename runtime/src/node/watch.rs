@@ -7,7 +7,7 @@ use std::time::Duration;
 use everpost_persistence::{AdmissionError, Class};
 use tokio::time::Instant;
 
-use crate::alarm::{Alarm, Said};
+use crate::base::alarm::{Alarm, Said};
 use crate::core::Core;
 
 /// How often. A trouble that is shorter may go untold.

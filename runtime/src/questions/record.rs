@@ -5,8 +5,8 @@ use everpost_persistence::Position;
 use serde::{Deserialize, Serialize};
 
 use super::Asked;
-use crate::address::Address;
 use crate::message::MessageId;
+use crate::message::address::Address;
 
 /// Version 1 was a cursor, written for questions to other nodes only.
 const RECORD_VERSION: u8 = 2;

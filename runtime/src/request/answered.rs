@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Steady;
-use crate::envelope::Header;
-use crate::identity::bytes_of;
+use crate::base::clock::Steady;
+use crate::message::envelope::Header;
 use crate::message::first_half;
-use crate::schema::Schema;
+use crate::message::identity::bytes_of;
+use crate::message::schema::Schema;
 
 /// The version of a record with a digest of the message's name and bytes, and nothing else of it. Read, and no longer written.
 const VERSION_OF_DIGEST: u8 = 1;
@@ -158,7 +158,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::envelope::{Origin, seal};
+    use crate::message::envelope::{Origin, seal};
     use crate::message::{Message, MessageId, UpgradeError};
 
     #[derive(Clone, Serialize, Deserialize, everpost::Message)]
@@ -192,13 +192,13 @@ mod tests {
     }
 
     fn content<M: Message>(message: &M) -> Content {
-        let envelope = seal("box/a", Origin::plain(MessageId(9), crate::clock::Micros(5)), message).unwrap();
+        let envelope = seal("box/a", Origin::plain(MessageId(9), crate::base::clock::Micros(5)), message).unwrap();
         let (header, payload) = Header::decode(&envelope).unwrap();
         Content::of(Some(&Schema::of_message::<Pay>()), &header, payload)
     }
 
     fn is_same<M: Message>(content: &Content, message: &M) -> bool {
-        let envelope = seal("box/a", Origin::plain(MessageId(9), crate::clock::Micros(5)), message).unwrap();
+        let envelope = seal("box/a", Origin::plain(MessageId(9), crate::base::clock::Micros(5)), message).unwrap();
         let (header, payload) = Header::decode(&envelope).unwrap();
         content.is_same(Some(&Schema::of_message::<Pay>()), &header, payload)
     }

@@ -5,7 +5,7 @@ use std::panic::{self, PanicHookInfo};
 use std::thread;
 
 use super::brief;
-use crate::recurring::Recurring;
+use crate::base::recurring::Recurring;
 
 /// Panics that were met, by where they come from: a peer may be able to set off one again and again.
 static PANICS: Recurring<String> = Recurring::new();

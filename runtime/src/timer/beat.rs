@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::cron::Cron;
 use super::plan::{CatchUp, micros};
 use super::schedule::Missed;
-use crate::clock::Micros;
+use crate::base::clock::Micros;
 
 /// A tick that is sent this late is in time: a timer never fires at its very moment.
 const PUNCTUAL: Duration = Duration::from_secs(10);

@@ -8,12 +8,12 @@ use super::plan::Due;
 use super::record::{Identity, TimerRecord};
 use super::schedule::Schedule;
 use crate::actor::Actor;
-use crate::address::Address;
-use crate::clock::Now;
+use crate::base::clock::Now;
 use crate::core::Core;
-use crate::envelope::{Origin, TICK_BYTES};
+use crate::message::address::Address;
+use crate::message::envelope::{Origin, TICK_BYTES};
+use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
-use crate::refusal::Refusal;
 
 /// A due moment in a record takes so many bytes at most.
 const MOMENT_BYTES_MAX: usize = 10;
@@ -138,8 +138,8 @@ pub(super) mod tests {
     use everpost_persistence::Partition;
 
     use super::*;
-    use crate::clock::Micros;
-    use crate::envelope::seal;
+    use crate::base::clock::Micros;
+    use crate::message::envelope::seal;
 
     #[derive(Debug, serde::Serialize, serde::Deserialize, everpost::Message)]
     struct Tick {

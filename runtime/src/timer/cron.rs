@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use self::fields::Fields;
 use self::zone::Zone;
-use crate::clock::Micros;
+use crate::base::clock::Micros;
 
 const MINUTE: i64 = 60_000_000;
 /// In the year 9987: looking ahead from later would leave what the crates call time.

@@ -16,15 +16,15 @@ use super::record::TimerRecord;
 use super::recover::{NO_ZONE, UNREADABLE, set_right};
 use super::schedule::Missed;
 use super::{KeptTimers, State};
-use crate::address::Address;
-use crate::alarm::{Alarm, Said};
-use crate::clock::{Micros, Now, Steady};
+use crate::actor::turn::StagedSend;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::{Micros, Now, Steady};
 use crate::core::Core;
-use crate::envelope::{Header, as_tick};
 use crate::expiry::Handling;
 use crate::growth;
 use crate::message::MessageId;
-use crate::turn::StagedSend;
+use crate::message::address::Address;
+use crate::message::envelope::{Header, as_tick};
 
 /// How long the clock is trusted: one that was set is noticed within this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

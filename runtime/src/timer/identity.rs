@@ -1,9 +1,9 @@
 //! When two timers are one: by name, or by what they do.
 
 use super::plan::Plan;
-use crate::identity::Identity;
+use crate::message::identity::Identity;
+use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId, first_half};
-use crate::refusal::Refusal;
 
 /// The longest name of a timer, in bytes.
 pub const TIMER_NAME_BYTES_MAX: usize = 255;

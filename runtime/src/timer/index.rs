@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::id::TimerId;
 use super::plan::Due;
-use crate::clock::{Micros, Now, Steady};
+use crate::base::clock::{Micros, Now, Steady};
 
 /// The timers of a node, in the orders of both clocks. Bodies stay in the store; about 100 bytes each.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@ use super::index::Entry;
 use super::plan::{Due, NEVER};
 use super::record::{Identity, TimerRecord};
 use super::schedule::Schedule;
-use crate::address::Address;
-use crate::clock::{Micros, Now, Steady};
-use crate::envelope::Header;
+use crate::base::clock::{Micros, Now, Steady};
+use crate::message::address::Address;
+use crate::message::envelope::Header;
 
 /// A timer that a node keeps. Made by [`Timers::list`](crate::Timers::list) and [`Timers::look`](crate::Timers::look). Moments are
 /// wall time.

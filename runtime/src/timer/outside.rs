@@ -15,12 +15,12 @@ use super::identity::KnownBy;
 use super::list::{Timer, TimerRef};
 use super::schedule::Schedule;
 use crate::actor::Actor;
-use crate::address::Address;
 use crate::core::Core;
-use crate::envelope::Origin;
 use crate::gate::NodeEnded;
+use crate::message::address::Address;
+use crate::message::envelope::Origin;
+use crate::message::refusal::{Refusal, SendError};
 use crate::message::{Message, MessageId};
-use crate::refusal::{Refusal, SendError};
 
 /// Why it is not known whether a timer was cancelled.
 #[derive(thiserror::Error)]
@@ -289,4 +289,4 @@ impl Core {
     }
 }
 
-crate::error_text::debug_as_text!(CancelError, TriggerError);
+crate::base::error_text::debug_as_text!(CancelError, TriggerError);

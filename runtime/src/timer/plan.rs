@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::beat::Beat;
 use super::cron::{Cron, CronError};
 use super::schedule::Missed;
-use crate::clock::{Micros, Now, Steady};
+use crate::base::clock::{Micros, Now, Steady};
 
 /// A wall clock that is put back by no more than this sends nothing again: its ticks wait until it has come as far as before.
 /// One that is put back further is set right, and its timers go on from the present.

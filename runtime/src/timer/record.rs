@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::beat::Round;
 use super::plan::{Begin, CatchUp, NEVER, Plan, Rhythm};
 use super::schedule::Missed;
-use crate::clock::Micros;
-use crate::encode::encode_exactly;
-use crate::envelope::Header;
+use crate::base::clock::Micros;
+use crate::message::encode::encode_exactly;
+use crate::message::envelope::Header;
 
 const TIMER_VERSION: u8 = 2;
 /// Of builds that had neither names nor zones, and counted nothing. It is read, and written anew when the timer fires.
@@ -142,9 +142,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock::{Now, Steady};
-    use crate::envelope::{Origin, seal};
+    use crate::base::clock::{Now, Steady};
     use crate::message::MessageId;
+    use crate::message::envelope::{Origin, seal};
     use crate::timer::Schedule;
     use crate::timer::plan::Due;
 

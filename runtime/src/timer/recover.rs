@@ -12,11 +12,11 @@ use super::identity::Digests;
 use super::index::Entry;
 use super::plan::Due;
 use super::record::{Identity, TimerRecord};
-use crate::address::Address;
-use crate::clock::Now;
+use crate::base::clock::Now;
 use crate::core::Core;
-use crate::envelope::Header;
 use crate::message::MessageId;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
 
 /// Rebuilds the index with one scan. Blocks. A timer that this build cannot fire is kept, and can be cancelled.
 pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {

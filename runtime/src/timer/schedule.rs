@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::{Cron, CronError};
 use super::plan::{Begin, CatchUp, Plan, Rhythm, micros};
-use crate::clock::Micros;
+use crate::base::clock::Micros;
 
 /// The shortest period.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
@@ -242,4 +242,4 @@ impl fmt::Debug for Schedule {
     }
 }
 
-crate::error_text::debug_as_text!(ScheduleError);
+crate::base::error_text::debug_as_text!(ScheduleError);

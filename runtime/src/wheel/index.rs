@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::Steady;
+use crate::base::clock::Steady;
 
 /// Names what is set for a moment. Two that are set for one moment are in the order in which they were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,8 +9,8 @@ use everpost_persistence::Position;
 use super::aside::Aside;
 use super::level::Level;
 use super::queue::Queue;
-use crate::clock::Steady;
-use crate::priority::Priority;
+use crate::base::clock::Steady;
+use crate::message::priority::Priority;
 
 /// After how many messages of higher priority one of a lower one is next.
 const PASSED_MAX: u32 = 64;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use everpost_persistence::Position;
 
 use super::NEVER;
-use crate::clock::Steady;
+use crate::base::clock::Steady;
 
 /// From when on a message may be delivered again, and which it is.
 pub(super) type Due = (Steady, Position);

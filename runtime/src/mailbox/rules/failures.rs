@@ -1,6 +1,6 @@
 //! What is known of a message that could not be handled at once.
 
-use crate::clock::Steady;
+use crate::base::clock::Steady;
 
 /// What happened to a message so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

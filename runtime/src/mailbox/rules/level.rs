@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use everpost_persistence::Position;
 
 use super::{Failures, LOAD_MESSAGES, WINDOW_MESSAGES};
-use crate::clock::Steady;
+use crate::base::clock::Steady;
 
 /// A queue whose front holds bodies, so that the next turns need no disk; what does not fit is an 8-byte position behind
 /// it, and its body is read from the store when its turn comes near.

@@ -1,6 +1,6 @@
 //! Which of a mailbox's queues a message waits in.
 
-use crate::priority::Priority;
+use crate::message::priority::Priority;
 
 /// One queue for each priority, and in it the messages that are held apart from those that are handled by turns: with as many
 /// held as may be the former wait, and the latter go on.

@@ -10,17 +10,17 @@ use everpost_persistence::{Inspection, Key, ReadError, Table};
 use rustc_hash::FxHashMap;
 
 use self::trail::Trail;
-use crate::address::Address;
-use crate::caught::caught;
+use crate::actor::state::StoredState;
+use crate::base::caught::caught;
 use crate::cluster::{Cluster, Owner};
 use crate::dead_letters;
-use crate::envelope::Header;
-use crate::schema::Schema;
-use crate::state::StoredState;
-use crate::supervision::Kind;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
+use crate::message::schema::Schema;
+use crate::node::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
+use crate::supervise::supervision::Kind;
 use crate::timer;
 use crate::unhandled::Unhandled;
-use crate::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
 
 /// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day. Blocks. Messages on their way to other
 /// nodes, and those that timers will send there, are theirs to read.

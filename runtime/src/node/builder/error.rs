@@ -105,4 +105,4 @@ pub enum StartError {
     Supervisor(String),
 }
 
-crate::error_text::debug_as_text!(StartError);
+crate::base::error_text::debug_as_text!(StartError);

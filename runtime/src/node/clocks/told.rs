@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use crate::alarm::{Alarm, Said};
-use crate::clock::News;
+use crate::base::alarm::{Alarm, Said};
+use crate::base::clock::News;
 
 /// A line about the wall clock. Distances are in microseconds, positive when it went ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use everpost_persistence::{Key, Position, ReadError, Table};
 use everpost_transport::link::Lane;
 
 use super::ELSEWHERE;
-use crate::address::Address;
 use crate::cluster::{Apart, Owner, decode_acquaintance, decode_cursor, decode_runs};
 use crate::core::Core;
-use crate::envelope::Header;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
 
 /// Rebuilds what is owed and what is known of other stores. Blocks.
 pub(super) fn recover(core: &Core) -> Result<(), ReadError> {

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use everpost_persistence::{Class, Key, MailboxId, ReadError, Table};
 
-use crate::ask::KeptReply;
+use crate::api::ask::KeptReply;
 use crate::core::Core;
 use crate::dead_letters::DeadLetter;
-use crate::envelope::Header;
 use crate::message::MessageId;
+use crate::message::envelope::Header;
 use crate::questions::Asked;
 
 /// The replies that the store keeps for turns.

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use everpost_persistence::{ReadError, Table};
 
-use crate::address::Address;
+use crate::actor::state::address_of;
 use crate::cluster::Owner;
 use crate::core::Core;
-use crate::envelope::Header;
+use crate::message::address::Address;
+use crate::message::envelope::Header;
 use crate::node::StartError;
-use crate::state::address_of;
 
 /// Refuses a store that holds messages or states of other nodes, or owes messages to this one. Blocks.
 pub(super) fn check(core: &Core) -> Result<(), StartError> {

@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::node::Node;
-    use crate::upgrade::Stored;
+    use crate::node::upgrade::Stored;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_message_whose_headers_cannot_be_read_refuses_the_start_or_is_given_up_on() {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase, db};
 
 use super::{MINUTE, minute};
-use crate::node_file::nearest;
+use crate::node::node_file::nearest;
 
 /// A clock that was put back shows again what it showed this long before, at most: zones have skipped or repeated a day, never
 /// more.

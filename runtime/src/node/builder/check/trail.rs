@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use everpost_persistence::Key;
 
 use super::place_of;
-use crate::upgrade::{Reading, Stored};
+use crate::node::upgrade::{Reading, Stored};
 
 /// The name of the file in the folder of a store. No program reads it but another check.
 const FILE_NAME: &str = "upgrade-check";

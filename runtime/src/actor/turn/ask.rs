@@ -1,0 +1,388 @@
+//! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the turn
+//! gets the reply to the same question, and one that asks something else at its place is refused.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{Class, Key, MailboxId, Position};
+use everpost_transport::link::Lane;
+use tokio::sync::oneshot;
+
+use super::Turn;
+use crate::actor::Receives;
+use crate::actor::failure::Failure;
+use crate::api::ask::{Recalled, inquire, lock, outcome, recall, reply_key};
+use crate::cluster::{Inquiry, Owner, Peer, decode_cursor};
+use crate::core::{Bound, Core, Incoming, Outward, Target};
+use crate::expiry::Handling;
+use crate::growth;
+use crate::link::flags;
+use crate::mailbox::Mailbox;
+use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::message::address::{Address, AddressOf};
+use crate::message::envelope::{Header, Origin};
+use crate::message::identity::{Identity, bytes_of};
+use crate::message::refusal::{AskError, Refusal};
+use crate::message::{Message, MessageId};
+use crate::questions::{Asked, Asking, Difference};
+
+impl Turn<'_> {
+    /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
+    /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
+    /// effects happen once however often this turn runs.
+    ///
+    /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first question of
+    /// each is the same, the second is, and so on, each with the same destination, message, version and content (compared by value,
+    /// see [`Message::identify`]). Branch on the state, the message and replies, not on the attempt, the time, chance or the order of a
+    /// `HashMap`. Sends and timers in between may differ.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Differs`] when an earlier attempt asked something else at this place; nothing is asked then, and the turn fails
+    /// whatever the handler makes of the error. So does one that ends without a question that an earlier attempt has asked;
+    /// [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not and on whatever node, when
+    /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
+    /// same moment ends by the timeout);
+    /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
+    ///
+    /// # Cancel safety
+    ///
+    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds it, or asks it.
+    pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
+    where
+        A: Receives<M, Form>,
+        M: Message,
+    {
+        let to = to.address();
+        let (place, together) = self.staged.numbers.question();
+        let older = self.message_id().derive(together);
+        let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
+        let id = self.message_id().question(place);
+        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
+        let (target, envelope) = self.core.seal::<A, M>(to, origin, &message)?;
+        let node = if let Target::Away(peer, _) = &target { Some(peer.name.to_string()) } else { None };
+        let asked = Asked {
+            turn: self.message_id(),
+            place,
+            node,
+            position: Position(0),
+            to: to.clone(),
+            message: M::NAME.to_owned(),
+            version: M::VERSION,
+            // By value: the order of a map in it may be another one on each attempt.
+            digest: Identity::of(&message).unwrap_or_else(|| digest_of(&envelope)),
+            is_given_up: false,
+        };
+        let before = self.mailbox.asking.is_any().then(|| self.core.asked.find(asked.turn, place)).flatten();
+        let before = before.filter(|before| !before.is_given_up);
+        if let Some(before) = before.as_ref().filter(|before| before.differs(&asked)) {
+            let differs = AskError::Differs(Box::new(Difference::between(before, &asked)));
+            self.staged.refuse(|| Failure::retry(&differs));
+            return Err(differs);
+        }
+        self.staged.asked.push(place);
+        let _waiting = WaitsFor::new(self.core, self.mailbox, to, &callers)?;
+        let asking = TurnAsk { core: self.core, mailbox: self.mailbox, to, older: &mut self.staged.older };
+        let question = Question { target, asked, handling: Handling::said_by(&origin), envelope };
+        let timeout = self.core.config.ask_timeout;
+        let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
+        outcome::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
+    }
+}
+
+/// Of a question whose value cannot be told: of its bytes, which are the same on each attempt as a rule.
+fn digest_of(envelope: &[u8]) -> [u8; 16] {
+    bytes_of(Header::decode(envelope).map_or(envelope, |(_, payload)| payload))
+}
+
+/// That a mailbox waits for another, for as long as it does.
+struct WaitsFor<'a> {
+    core: &'a Core,
+    asking: MailboxId,
+}
+
+impl<'a> WaitsFor<'a> {
+    /// Refuses when that closes a circle, on this node or with one of `callers`, the ids of the mailboxes that wait for this
+    /// turn on any node.
+    fn new(core: &'a Core, asking: &Mailbox, to: &Address, callers: &[u8]) -> Result<Self, AskError> {
+        let would_deadlock = || AskError::WouldDeadlock { to: to.to_string() };
+        if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
+            return Err(would_deadlock());
+        }
+        let mut waits_for = lock(&core.waits_for);
+        let mut next = Some(to.mailbox());
+        while let Some(mailbox) = next {
+            if mailbox == asking.id() {
+                return Err(would_deadlock());
+            }
+            next = waits_for.get(&mailbox).copied();
+        }
+        waits_for.insert(asking.id(), to.mailbox());
+        Ok(Self { core, asking: asking.id() })
+    }
+}
+
+impl Drop for WaitsFor<'_> {
+    fn drop(&mut self) {
+        lock(&self.core.waits_for).remove(&self.asking);
+    }
+}
+
+/// A question that is ready to leave.
+struct Question<'a> {
+    target: Target<'a>,
+    asked: Asked,
+    handling: Handling,
+    envelope: Bytes,
+}
+
+/// A question that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
+/// no record of what it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Older {
+    pub(crate) id: MessageId,
+    pub(crate) to: Address,
+    /// Where the store has the reply, or that another node was asked.
+    pub(crate) key: Key,
+    /// The node that was asked, and by which message; none for this one.
+    pub(crate) away: Option<(Arc<Peer>, Lane, Position)>,
+}
+
+/// Waits for what comes of a question of a turn.
+struct TurnAsk<'a> {
+    core: &'a Arc<Core>,
+    mailbox: &'a Mailbox,
+    to: &'a Address,
+    /// What this turn has asked under an older build, to go with its commit.
+    older: &'a mut Vec<Older>,
+}
+
+impl TurnAsk<'_> {
+    /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
+    async fn ask(self, before: Option<Asked>, older: MessageId, question: Question<'_>) -> Result<Told, AskError> {
+        match before {
+            Some(Asked { node: None, .. }) => self.ask_here(question, true).await,
+            Some(Asked { node: Some(node), position, .. }) => match &question.target {
+                Target::Away(peer, lane) if *peer.name == *node => {
+                    self.wait_for_away(peer, *lane, question.asked.id(), position).await
+                }
+                // Its actor has moved since, and the reply is where it was.
+                _ => Ok(Some(Outcome::Handled)),
+            },
+            None => match self.older(older).await? {
+                Some(older) => {
+                    self.older.push(older.clone());
+                    self.wait_for_older(older, question).await
+                }
+                None => match &question.target {
+                    Target::Here(_) => self.ask_here(question, false).await,
+                    Target::Away(..) => self.ask_away(question).await,
+                },
+            },
+        }
+    }
+
+    /// `again` when an earlier attempt has asked: one that was given up on since is asked anew.
+    async fn ask_here(&self, question: Question<'_>, again: bool) -> Result<Told, AskError> {
+        let (mut waiter, reply) = Waiter::for_reply();
+        if again {
+            match recall(self.core, self.to, question.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
+                Recalled::Stored(reply) => return Ok(Some(Outcome::Replied(reply))),
+                Recalled::Waiting => return Ok(reply.await.ok()),
+                Recalled::Unknown(unknown) => waiter = unknown,
+            }
+        }
+        let Question { target, asked, handling, envelope } = question;
+        let Target::Here(kind) = target else {
+            return self.ask_away(Question { target, asked, handling, envelope }).await;
+        };
+        let bytes = envelope.len() + asked.bytes_max();
+        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
+        let question = Some(Asking { mailbox: self.mailbox, asked });
+        let incoming = Incoming { kind, address: self.to, handling, envelope, waiter: Some(waiter), question };
+        self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
+        Ok(reply.await.ok())
+    }
+
+    async fn ask_away(&self, question: Question<'_>) -> Result<Told, AskError> {
+        let Question { target, asked, envelope, .. } = question;
+        let Target::Away(peer, lane) = target else { unreachable!("asked of another node") };
+        let (waiter, reply) = oneshot::channel();
+        let bytes = envelope.len() + asked.bytes_max();
+        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
+        let id = asked.id();
+        let outward = Outward {
+            peer,
+            lane,
+            address: self.to,
+            envelope,
+            expires: None,
+            flags: flags::TELL | flags::REPLY,
+            told: Some((id, waiter)),
+            question: Some(Asking { mailbox: self.mailbox, asked }),
+        };
+        self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
+        Ok(self.unless_given_up(id, reply.await.ok()).await)
+    }
+
+    /// Waits for what comes of a question that an earlier attempt has asked of another node.
+    async fn wait_for_away(
+        &self,
+        peer: &Arc<Peer>,
+        lane: Lane,
+        id: MessageId,
+        position: Position,
+    ) -> Result<Told, AskError> {
+        let (waiter, reply) = oneshot::channel();
+        inquire(self.core, peer, Inquiry { id, address: self.to.clone(), lane, position, reply: true }, waiter).await;
+        Ok(self.unless_given_up(id, reply.await.ok()).await)
+    }
+
+    /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
+    /// reply is lost may have had its effect, and is never asked again.
+    async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
+        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told
+            && let Ok(permit) = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await
+        {
+            let Mailbox { partition, .. } = *self.mailbox;
+            let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+            self.core.store.submit(permit, |stage| stage.delete(key));
+            self.core.asked.given_up(id);
+        }
+        told
+    }
+
+    /// What an older build has asked under this id.
+    async fn older(&self, id: MessageId) -> Result<Option<Older>, AskError> {
+        let Mailbox { partition, .. } = *self.mailbox;
+        match self.core.owner(self.to) {
+            Owner::Here if self.core.asked.is_older(self.to.mailbox(), id) => {
+                Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), away: None }))
+            }
+            Owner::Away(peer, lane) if self.core.asked.is_older(self.mailbox.id(), id) => {
+                let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+                let cursor = self.core.read(key).await.map_err(|_| AskError::Stopped)?;
+                let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
+                let to = self.to.clone();
+                Ok(position.map(|position| Older { id, to, key, away: Some((peer, lane, position)) }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn wait_for_older(&self, older: Older, question: Question<'_>) -> Result<Told, AskError> {
+        if let Some((peer, lane, position)) = older.away {
+            return self.wait_for_away(&peer, lane, older.id, position).await;
+        }
+        let (waiter, reply) = Waiter::for_reply();
+        match recall(self.core, self.to, older.id, waiter).await.map_err(|_| AskError::Stopped)? {
+            Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
+            Recalled::Waiting => Ok(reply.await.ok()),
+            // It was given up on.
+            Recalled::Unknown(_) => self.ask_here(question, false).await,
+        }
+    }
+}
+
+/// What became of a question; none when the node ended before.
+type Told = Option<Outcome>;
+
+#[cfg(test)]
+mod tests {
+    use everpost_persistence::{Config, Store, Table};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::actor::durable::Durable;
+    use crate::actor::turn::Numbers;
+    use crate::actor::{Actor, Handler, Handlers};
+    use crate::base::clock::Micros;
+    use crate::message::envelope::seal;
+    use crate::node::Node;
+
+    #[derive(Serialize, Deserialize, everpost::Message)]
+    #[message(reply = i64)]
+    struct Debit;
+
+    #[derive(Serialize, Deserialize, everpost::Message)]
+    struct Pay;
+
+    struct Bank;
+
+    impl Actor for Bank {
+        const TYPE: &'static str = "bank";
+        type State = i64;
+
+        fn handlers(handlers: &mut Handlers<Self>) {
+            handlers.on::<Debit>();
+            handlers.on::<Pay>();
+        }
+    }
+
+    impl Handler<Debit> for Bank {
+        async fn handle(&self, debited: &mut Durable<i64>, _: Debit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+            **debited += 1;
+            Ok(**debited)
+        }
+    }
+
+    /// Sends first, so that its question is the second thing that it does.
+    impl Handler<Pay> for Bank {
+        async fn handle(&self, paid: &mut Durable<i64>, _: Pay, turn: &mut Turn<'_>) -> Result<(), Failure> {
+            turn.send(&Self::at("log"), Debit);
+            **paid = turn.ask(&Self::at("alice"), Debit).await?;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_turn_does_is_counted_by_kind_and_as_an_older_build_did() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.question(), (0, 0));
+        assert_eq!((numbers.send(), numbers.timer(), numbers.send()), (0, 0, 1));
+        assert_eq!(numbers.question(), (1, 4));
+        assert_eq!(numbers.question(), (2, 5));
+    }
+
+    /// An upgrade in the middle of a turn debited twice.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_turn_has_asked_under_an_older_build_is_not_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path(), Config::default(), || ()).unwrap();
+        let turn = MessageId(7);
+        let place = |key: &str| {
+            let address = Bank::at(key).address().clone();
+            (address.partition(store.partitions()), address)
+        };
+        let (partition, payer) = place("payer");
+        let pay = seal(payer.as_str(), Origin::plain(turn, Micros(5)), &Pay).unwrap();
+        // It was asked under the number that it had among all that the turn does, and answered.
+        let (asked_in, asked) = place("alice");
+        let reply = Key::Reply { partition: asked_in, mailbox: asked.mailbox(), request: turn.derive(1).0 };
+        let permit = store.reserve(Class::Outside, 1000).await.unwrap();
+        store.submit(permit, |stage| {
+            stage.put(reply, postcard::to_allocvec(&41_i64).unwrap().into());
+            stage.enqueue(partition, pay)
+        });
+        store.close().unwrap();
+        drop(store);
+        let node = Node::builder("node", folder.path()).actor(Bank).start().await.unwrap();
+        node.drained().await.unwrap();
+        let state =
+            |key| node.core.store.get(&node.core.directory.mailbox(Bank::at(key).address(), kind(&node)).state_key());
+        assert!(state("alice").unwrap().is_none(), "it was not asked again");
+        assert!(state("payer").unwrap().is_some());
+        let mut left = 0;
+        let count = |_: &Key, _: &[u8]| {
+            left += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        node.core.store.scan(Table::Replies, count).unwrap();
+        assert_eq!(left, 0);
+        node.stop().await.unwrap();
+    }
+
+    fn kind(node: &Node) -> &Arc<crate::supervise::supervision::Kind> {
+        &node.core.kinds[Bank::TYPE]
+    }
+}

@@ -1,0 +1,337 @@
+//! The door from outside: sending to an actor, asking it, and questions to its state.
+
+mod timers;
+
+use std::fmt;
+use std::sync::Arc;
+
+use everpost_persistence::Class;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::actor::{Actor, Answer, Receives};
+use crate::api::ask::Ask;
+use crate::api::letter::{Letter, Posted};
+use crate::api::post::{Options, Post};
+use crate::api::query::{Answered, Query, Question};
+use crate::api::receipt::Receipt;
+use crate::base::clock::Deadline;
+use crate::cluster::{Owner, Peer};
+use crate::core::{Core, Incoming, Outward, Target};
+use crate::expiry::Handling;
+use crate::link::{NoAnswer, Note};
+use crate::mailbox::room::Waits;
+use crate::mailbox::waiter::Outcome;
+use crate::message::address::AddressOf;
+use crate::message::decode::decode_reply;
+use crate::message::envelope::Origin;
+use crate::message::refusal::{QueryError, Refusal, SendError};
+use crate::message::{Message, MessageId};
+use crate::request::RequestId;
+use crate::telemetry;
+
+/// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
+///
+/// ```no_run
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, _: &mut Durable<i64>, _: Deposit, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+/// # }
+/// # async fn f(node: Node) -> Result<(), SendError<Deposit>> {
+/// let alice = node.actor::<Account>("alice");
+/// alice.send(Deposit { cents: 500 }).await?; // durable from here on
+/// # Ok(()) }
+/// ```
+pub struct ActorHandle<A> {
+    pub(crate) core: Arc<Core>,
+    pub(crate) address: AddressOf<A>,
+}
+
+impl<A: Actor> ActorHandle<A> {
+    pub(crate) fn new(core: Arc<Core>, address: AddressOf<A>) -> Self {
+        Self { core, address }
+    }
+
+    /// The address of the actor.
+    #[must_use]
+    pub fn address(&self) -> &AddressOf<A> {
+        &self.address
+    }
+
+    /// Sends `message`. When this has been awaited, the message is durable and will be handled, whatever crashes. Waits for
+    /// room in the mailbox and in the store's queue, and for the disk. What is returned can say more about the delivery first:
+    /// [`priority`](Post::priority), [`expires_in`](Post::expires_in), [`idempotency_key`](Post::idempotency_key).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] hands the message back; [`SendError::OutcomeUnknown`] when the node ended meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// A send that is dropped has either happened as a whole or not at all.
+    pub fn send<M: Message, Form>(&self, message: M) -> Post<'_, A, M>
+    where
+        A: Receives<M, Form>,
+    {
+        Post::new(self, message)
+    }
+
+    /// Sends `message` without waiting for the disk: only for room. The [`Receipt`] tells when it is durable. Messages
+    /// submitted one after another are durable in that order, so waiting for the last receipt is enough. Short for
+    /// `send(message).submit()`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] hands the message back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ActorHandle::send`].
+    pub async fn submit<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
+    where
+        A: Receives<M, Form>,
+    {
+        match self.post(&message, &Options::default(), None).await {
+            Ok(receipt) => Ok(receipt),
+            Err(reason) => Err(SendError::not_accepted(message, reason)),
+        }
+    }
+
+    /// As [`ActorHandle::submit`], but refuses at once where that would wait for room. Short for `send(message).try_send()`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] hands the message back.
+    pub fn try_send<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
+    where
+        A: Receives<M, Form>,
+    {
+        self.send(message).try_send()
+    }
+
+    /// Sends `message` at most once: it is stored nowhere on its way, and is lost if the link to its node breaks, or when this
+    /// node ends before it is written. Once it is in its mailbox it is handled like any other. For news that the next news
+    /// replaces; costs the sender no disk when the actor lives on another node. Never waits.
+    ///
+    /// It keeps to the bounds of its mailbox and of its node (`mailbox_messages_max` and those beside it). On another node one that has no
+    /// room is dropped when it comes there, which that node counts ([`NodeStatistics::volatile_dropped`](crate::NodeStatistics)); from
+    /// then on more are refused here, until there is room again.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotAccepted`] when it is certain that it is lost, and hands it back: [`Refusal::MailboxFull`] or
+    /// [`Refusal::NodeFull`] for want of room, [`Refusal::NoLink`] when there is no link, or one that is too slow.
+    pub fn send_volatile<M: Message, Form>(&self, message: M) -> Result<(), SendError<M>>
+    where
+        A: Receives<M, Form>,
+    {
+        match self.toss(&message) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(SendError::not_accepted(message, reason)),
+        }
+    }
+
+    /// Sends `message` and waits for the reply of its handler. The message is as durable as one that was sent; the reply
+    /// leaves when its turn is durable. Awaited with [`Ask::timeout`] or the node's `ask_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`](crate::AskError) says whether the message was accepted, and what became of it as far as is known.
+    pub fn ask<M: Message, Form>(&self, message: M) -> Ask<'_, A, M>
+    where
+        A: Receives<M, Form>,
+    {
+        Ask::new(self, message, self.core.config.ask_timeout)
+    }
+
+    /// Puts a volatile question to the actor's state: never stored, answered at most once, between two turns. The answer
+    /// leaves when the state that it saw is durable. Awaited with [`Query::timeout`] or the node's `ask_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`]; a question leaves no trace, so it may be asked again.
+    pub fn query<Q: Message>(&self, question: Q) -> Query<'_, A, Q>
+    where
+        A: Answer<Q>,
+    {
+        Query::new(self, question, self.core.config.ask_timeout)
+    }
+
+    /// Hands a question to the activation, and waits for the answer.
+    pub(crate) async fn answer_to<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
+    where
+        A: Answer<Q>,
+    {
+        self.core.check_intake()?;
+        let open = Arc::clone(&self.core.questions);
+        let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
+        let address = self.address.address();
+        address.check_length()?;
+        if let Owner::Away(peer, _) = self.core.owner(address) {
+            return self.answer_from(&peer, question).await;
+        }
+        let kind = self.core.kinds.get(A::TYPE).filter(|kind| kind.answers(Q::NAME));
+        let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
+        let (waiter, answer) = oneshot::channel();
+        self.core.put_question(address, kind, Box::new(Question::<A>::new(question, waiter, permit)));
+        let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
+        // Nothing of the state that it saw may be known before that is durable.
+        self.core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
+        answer
+    }
+
+    async fn answer_from<Q: Message>(&self, peer: &Peer, question: Q) -> Result<Q::Reply, QueryError> {
+        let payload = postcard::to_allocvec(&question).map_err(Refusal::Encode)?;
+        let (bytes, bytes_max) = (payload.len(), self.core.config.message_bytes_max);
+        if bytes > bytes_max {
+            return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
+        }
+        let bytes_max = peer.message_bytes_max();
+        if bytes > bytes_max {
+            return Err(Refusal::TooLargeForNode { node: peer.name.to_string(), bytes, bytes_max }.into());
+        }
+        // What waits here is written already: of the question itself nothing need be kept.
+        drop(question);
+        let _room = peer.room_to_ask(bytes).await.ok_or(QueryError::Lost)?;
+        let asked = peer.ask(|number| Note::Query {
+            number,
+            destination: self.address.to_string(),
+            question: Q::NAME.to_owned(),
+            version: Q::VERSION,
+            payload,
+        });
+        let answer = asked.ok_or_else(|| Refusal::NoLink { node: peer.name.to_string() })?;
+        match answer.await {
+            Ok(Ok(answer)) => decode_reply(&answer).map_err(QueryError::Answer),
+            Ok(Err(NoAnswer::NotHandled)) => Err(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME }.into()),
+            Ok(Err(NoAnswer::Failed(error))) => Err(QueryError::Failed(error)),
+            Ok(Err(NoAnswer::Lost)) | Err(_) => Err(QueryError::Lost),
+        }
+    }
+
+    /// Waits for room, then submits in one step.
+    pub(crate) async fn post<M: Message>(
+        &self,
+        message: &M,
+        options: &Options,
+        told: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<Receipt, Refusal> {
+        let (id, mut letter) = self.prepare(message, options, told)?;
+        if options.request.is_some() {
+            // In a box, since most messages have none.
+            Box::pin(self.check_key(&letter)).await?;
+        }
+        let (mut deadline, mut waits) = (None, Waits::default());
+        loop {
+            let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
+            let full = match self.core.submit(permit, letter, &mut waits) {
+                Ok(accepted) => return Ok(self.receipt::<M>(id, accepted)),
+                Err(full) => full,
+            };
+            let deadline = *deadline.get_or_insert_with(|| Deadline::after(self.core.config.send_timeout));
+            if deadline.wait_for(self.runtime(), full.room(&self.core, &mut waits)).await.is_err() {
+                return Err(full.refusal(&self.core));
+            }
+            self.core.check_intake()?;
+            letter = full.letter;
+        }
+    }
+
+    /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
+    /// again.
+    async fn check_key(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
+        let contradicts = match letter {
+            // What cannot be read now is found out by the turn.
+            Letter::Here(Incoming { kind, address, envelope, .. }) => {
+                self.core.contradicts(kind, address, envelope.clone()).await.unwrap_or_default()
+            }
+            Letter::Away(outward) => self.core.contradicts_away(outward).await,
+        };
+        if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
+    }
+
+    /// By whose clock a wait ends, whichever thread waits.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.core.own_runtime.handle()
+    }
+
+    pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
+        let (id, letter) = self.prepare(message, options, None)?;
+        let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
+        match self.core.submit(permit, letter, &mut Waits::default()) {
+            Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
+            Err(full) => Err(full.refusal(&self.core)),
+        }
+    }
+
+    fn toss<M: Message>(&self, message: &M) -> Result<(), Refusal> {
+        let (_, letter) = self.prepare(message, &Options::default(), None)?;
+        match letter {
+            Letter::Here(_) => {
+                let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
+                let submitted = self.core.submit(permit, letter, &mut Waits::default());
+                submitted.map(drop).map_err(|full| full.refusal(&self.core))
+            }
+            Letter::Away(outward) => {
+                let Outward { peer, lane, address, envelope, .. } = outward;
+                let mut outgoing = peer.outgoing();
+                if outgoing.is_told_full(address.mailbox()) {
+                    return Err(Refusal::MailboxFull);
+                }
+                let taken = outgoing.push_volatile(lane.partition, envelope);
+                drop(outgoing);
+                peer.departures.notify_one();
+                if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
+            }
+        }
+    }
+
+    fn prepare<M: Message>(
+        &self,
+        message: &M,
+        options: &Options,
+        told: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<(MessageId, Letter<'_>), Refusal> {
+        self.core.check_intake()?;
+        let id = MessageId::random();
+        let now = self.core.clock.now();
+        let origin = options.apply(Origin::plain(id, now.wall), now);
+        let handling = Handling::said_by(&origin);
+        let address = self.address.address();
+        let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
+        if let (Target::Here(_), Some(request)) = (&target, options.request)
+            && !self.core.admits(address, request)
+        {
+            return Err(Refusal::TooManyKeys);
+        }
+        Ok((id, Letter::new(target, address, id, handling, envelope, told)))
+    }
+
+    /// Names what is sent to this actor under an idempotency key.
+    pub(crate) fn request(&self, key: &str) -> RequestId {
+        RequestId::new(self.address.address(), key)
+    }
+
+    fn receipt<M: Message>(&self, id: MessageId, posted: Posted) -> Receipt {
+        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, posted.accepted.position);
+        Receipt::new(&self.core, self.address.address(), id, posted)
+    }
+}
+
+impl<A> Clone for ActorHandle<A> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core), address: self.address.clone() }
+    }
+}
+
+impl<A> fmt::Debug for ActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorHandle").field(&self.address).finish()
+    }
+}

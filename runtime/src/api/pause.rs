@@ -1,0 +1,150 @@
+//! Pausing and resuming: an address, or all of an actor type. What is paused keeps accepting and handles nothing.
+
+use std::sync::Arc;
+
+use everpost_persistence::AdmissionError;
+
+use crate::actor::Actor;
+use crate::api::handle::ActorHandle;
+use crate::base::clock::Micros;
+use crate::cluster::Owner;
+use crate::gate::NodeEnded;
+use crate::message::address::Address;
+use crate::message::refusal::Refusal;
+use crate::node::Node;
+use crate::record::supervised::{PauseReason, Paused};
+use crate::supervise::supervision::Kind;
+
+/// Why nothing was paused or resumed.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum PauseError {
+    /// The actor lives on another node: pause it there.
+    #[error("{address} lives on node `{node}`; pause or resume it there")]
+    LivesElsewhere {
+        /// The actor.
+        address: String,
+        /// Where it lives.
+        node: String,
+    },
+    /// The node does not take the order.
+    #[error(transparent)]
+    NotAccepted(#[from] Refusal),
+    /// The node ended before it said that the order is durable.
+    #[error("the node ended while the order was being written, so that it is unknown whether it counts: {0}")]
+    OutcomeUnknown(#[from] NodeEnded),
+}
+
+impl From<AdmissionError> for PauseError {
+    fn from(error: AdmissionError) -> Self {
+        Self::NotAccepted(error.into())
+    }
+}
+
+impl<A: Actor> ActorHandle<A> {
+    /// Lets the actor handle nothing more until it is resumed, also over restarts of the node. Its mailbox keeps accepting;
+    /// a turn in hand is finished; questions to its state are answered. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
+    pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
+        let (address, kind) = self.supervised_here()?;
+        let ticket = self.core.pause(address, kind, asked(reason, self.core.clock.wall())).await?;
+        Ok(self.core.gate.durable(ticket).await?)
+    }
+
+    /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state may have
+    /// ended the process stays a suspect: such deaths are counted whatever is paused and resumed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
+    pub async fn resume(&self) -> Result<(), PauseError> {
+        let (address, _) = self.supervised_here()?;
+        let ticket = self.core.resume(address).await?;
+        Ok(self.core.gate.durable(ticket).await?)
+    }
+
+    /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for which
+    /// there is [`Node::paused`].
+    #[must_use]
+    pub fn paused(&self) -> Option<Paused> {
+        let mailbox = self.core.directory.find(self.address.address().mailbox())?;
+        let inner = mailbox.lock();
+        inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone())
+    }
+
+    fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {
+        self.core.check_intake()?;
+        let address = self.address.address();
+        if let Owner::Away(peer, _) = self.core.owner(address) {
+            return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
+        }
+        let kind = self.core.kinds.get(A::TYPE);
+        Ok((address, kind.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
+    }
+}
+
+impl Node {
+    /// As [`ActorHandle::pause`], for all actors of the type on this node.
+    ///
+    /// # Errors
+    ///
+    /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
+    pub async fn pause_type<A: Actor>(&self, reason: &str) -> Result<(), PauseError> {
+        self.set_type_paused::<A>(Some(asked(reason, self.core.clock.wall()))).await
+    }
+
+    /// Lets the actors of the type go on, except those that are paused themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`PauseError`]; nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An order whose call is dropped counts as a whole or not at all; give it again.
+    pub async fn resume_type<A: Actor>(&self) -> Result<(), PauseError> {
+        self.set_type_paused::<A>(None).await
+    }
+
+    /// Everything on this node that is paused: addresses and names of actor types, in their order.
+    #[must_use]
+    pub fn paused(&self) -> Vec<(String, Paused)> {
+        let kinds = self.core.kinds.values();
+        let mut all: Vec<_> = kinds.filter_map(|kind| Some((kind.name.to_owned(), kind.paused()?))).collect();
+        self.core.directory.for_each(|mailbox| {
+            let inner = mailbox.lock();
+            let paused = inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone());
+            all.extend(paused.map(|paused| (mailbox.address.to_string(), paused)));
+        });
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    async fn set_type_paused<A: Actor>(&self, paused: Option<Paused>) -> Result<(), PauseError> {
+        self.core.check_intake()?;
+        let kind = self.core.kinds.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
+        let ticket = self.core.set_type_paused(kind, paused).await?;
+        Ok(self.core.gate.durable(ticket).await?)
+    }
+}
+
+fn asked(reason: &str, now: Micros) -> Paused {
+    Paused { reason: PauseReason::Asked(reason.to_owned()), since: now.into() }
+}
+
+crate::base::error_text::debug_as_text!(PauseError);

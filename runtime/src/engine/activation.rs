@@ -1,0 +1,479 @@
+//! An activation: one address in memory. It is a ractor actor that is told once to begin; then it waits for its doorbell
+//! and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
+//! the disk.
+
+mod loaded;
+
+use std::any::Any;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, Class, Mark, Position};
+use ractor::{ActorProcessingErr, ActorRef};
+use tracing::Instrument;
+
+pub(crate) use self::loaded::Loaded;
+use crate::actor::failure::Failure;
+use crate::actor::hold;
+use crate::actor::state::{CommitBytes, StateRecord, StateSummary};
+use crate::actor::turn::{Staged, Turn};
+use crate::actor::{Actor, Delivery, Handlers, Payload};
+use crate::api::query::{Open, Question};
+use crate::base::time_limit::{Progress, TimeSpent, within};
+use crate::core::{Core, Finished, Recalled};
+use crate::dead_letters::Reason;
+use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
+use crate::growth;
+use crate::mailbox::waiter::Waiter;
+use crate::mailbox::{Inner, Mailbox, Next, Presence};
+use crate::message::envelope::Header;
+use crate::request::Content;
+use crate::telemetry;
+
+/// How many turns an activation takes before it lets others run.
+const TURNS_AT_A_TIME: usize = 64;
+/// As how many of them an answer counts: it is one piece without an await, and may take long.
+const TURNS_AN_ANSWER: usize = 8;
+
+/// The one message in the ractor mailbox of an activation. A doorbell that went through it each time took a sixth of the
+/// processor time of a short turn: a boxed message, a channel, and a choice among four of them.
+#[derive(Debug)]
+pub(crate) struct Begin;
+
+pub(crate) struct Activation<A: Actor> {
+    core: Arc<Core>,
+    actor: Arc<A>,
+    handlers: Arc<Handlers<A>>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// What a handler made of a message.
+struct Handled {
+    reply: Option<Bytes>,
+    record: Option<Bytes>,
+    forget: bool,
+    is_repeated: bool,
+}
+
+/// A message that was handled.
+struct Message<'a> {
+    position: Position,
+    header: &'a Header<'a>,
+    payload: &'a [u8],
+    /// What it has in the mailbox, headers included.
+    bytes: usize,
+}
+
+/// What an activation does next.
+enum Step {
+    /// Answer a question, and let the answer go when this is durable.
+    Answer(Box<dyn Open>, Position),
+    /// Follow the rules of the mailbox; whether someone waits for the reply.
+    Follow(Next<Bytes>, bool),
+}
+
+impl Step {
+    /// The next question, if there is one.
+    fn answer(inner: &mut Inner) -> Option<Self> {
+        let question = inner.questions.pop_front()?;
+        inner.alternation.answered();
+        Some(Self::Answer(question, inner.last_submitted))
+    }
+}
+
+impl<A: Actor> ractor::Actor for Activation<A> {
+    type Msg = Begin;
+    type State = ();
+    type Arguments = ();
+
+    /// Nothing here: the supervisor waits for it. The state is loaded when the activation begins.
+    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        self.live().await?;
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+impl<A: Actor> Activation<A> {
+    pub(crate) fn new(core: &Arc<Core>, actor: &Arc<A>, handlers: &Arc<Handlers<A>>, mailbox: &Arc<Mailbox>) -> Self {
+        Self {
+            core: Arc::clone(core),
+            actor: Arc::clone(actor),
+            handlers: Arc::clone(handlers),
+            mailbox: Arc::clone(mailbox),
+        }
+    }
+
+    /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
+    async fn live(&self) -> Result<(), ActorProcessingErr> {
+        if !self.is_admitted().await {
+            return Ok(());
+        }
+        let mut loaded = self.load().await?;
+        if let Some(attendance) = &mut self.mailbox.lock().attendance {
+            attendance.loaded();
+        }
+        loop {
+            self.drain(&mut loaded).await?;
+            if self.core.activations.are_too_many() {
+                self.mailbox.lock().leave_if_idle = true;
+            }
+            if !self.doorbell().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until a state may be loaded here: while suspects have their trials nobody else's is, since it might be what kills
+    /// the process. False when the node stops before.
+    async fn is_admitted(&self) -> bool {
+        let quarantine = &self.core.quarantine;
+        if quarantine.is_active() {
+            let may_go_on = || self.core.is_stopping() || quarantine.admits_state_of(self.mailbox.id());
+            quarantine.until(may_go_on).await;
+        }
+        !self.core.is_stopping()
+    }
+
+    /// Waits for the doorbell. False when it is time to leave: from then on no message reaches this activation.
+    async fn doorbell(&self) -> bool {
+        std::future::poll_fn(|context| {
+            let mut inner = self.mailbox.lock();
+            let leave = std::mem::take(&mut inner.leave_if_idle) || inner.is_down();
+            if (leave && !inner.is_needed()) || self.core.is_stopping() {
+                inner.presence = Presence::Stopping;
+                return Poll::Ready(false);
+            }
+            if std::mem::take(&mut inner.rung) {
+                return Poll::Ready(true);
+            }
+            inner.listener = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Handles what is visible; arranges for the next ring where that depends on the disk or the clock.
+    async fn drain(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
+        let mut turns = 0;
+        while !self.core.is_stopping() {
+            match self.next() {
+                Step::Answer(question, after) => {
+                    self.answer(question, after, loaded);
+                    turns += TURNS_AN_ANSWER;
+                }
+                Step::Follow(Next::Deliver { position, body, attempt }, asked) => {
+                    self.turn(loaded, position, &body, attempt, asked).await?;
+                    turns += 1;
+                }
+                Step::Follow(Next::Load(positions), _) => self.core.load(&self.mailbox, positions).await?,
+                Step::Follow(Next::Overdue(position), _) => {
+                    self.core
+                        .take_back(&self.mailbox, position, None, Failure::retry("it was held for too long"))
+                        .await;
+                }
+                Step::Follow(Next::Durable(position), _) => {
+                    self.core.ring_when_durable(&self.mailbox, position);
+                    break;
+                }
+                Step::Follow(Next::Until(moment), _) => {
+                    self.core.ring_at(&self.mailbox, moment);
+                    break;
+                }
+                Step::Follow(Next::Empty, _) => break,
+            }
+            if turns >= TURNS_AT_A_TIME {
+                turns = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        if self.core.quarantine.is_active() {
+            // A suspect may have been put back, or aside, without a submission: nothing tells of that.
+            self.core.gate.look_again();
+        }
+        Ok(())
+    }
+
+    fn next(&self) -> Step {
+        let mut inner = self.mailbox.lock();
+        // Whatever was rung for is looked at now, with all that decides about it: what was known before may be why it
+        // was rung.
+        inner.rung = false;
+        let quarantined = self.core.quarantine.is_active();
+        let early = self.mailbox.kind.delivery == Delivery::Pipelined && !quarantined;
+        // During a trial a question would be one more thing that the process may die of.
+        if !quarantined
+            && inner.alternation.is_for_questions()
+            && let Some(answer) = Step::answer(&mut inner)
+        {
+            return answer;
+        }
+        let mut next = match self.mailbox.is_paused(&inner) {
+            true => Next::Empty,
+            false => inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), early),
+        };
+        let mut asked = false;
+        match &next {
+            Next::Deliver { position, .. }
+                if quarantined
+                    && !self.core.quarantine.admits(self.mailbox.id(), *position, inner.rules.is_reordered()) =>
+            {
+                inner.rules.interrupted();
+                next = Next::Empty;
+            }
+            Next::Deliver { position, .. } => {
+                asked = inner.asks.get(*position).is_some_and(Waiter::wants_reply);
+                inner.alternation.delivered();
+            }
+            Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) | Next::Empty => {}
+        }
+        if matches!(next, Next::Durable(_) | Next::Until(_) | Next::Empty) {
+            // No message can be handled now, whoever's turn it is.
+            if !quarantined && let Some(answer) = Step::answer(&mut inner) {
+                return answer;
+            }
+            inner.idle_since = self.core.sweeps();
+        }
+        Step::Follow(next, asked)
+    }
+
+    /// One turn: run the handler, then submit all of its effects or none.
+    async fn turn(
+        &self,
+        loaded: &mut Loaded<A>,
+        position: Position,
+        body: &Bytes,
+        attempt: u32,
+        asked: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let (header, payload) = match Header::decode(body) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.core.fail(&self.mailbox, position, Failure::reject(error)).await;
+                return Ok(());
+            }
+        };
+        if let Some(expires) = header.expires().filter(|expires| expires.at <= self.core.clock.steady()) {
+            return Box::pin(self.expired(position, expires, body)).await;
+        }
+        let request = header.extension.request();
+        if let Some(request) = request {
+            // In a box, since most messages have none.
+            let recalled = Box::pin(self.core.recall(&self.mailbox, position, request, &header, payload)).await?;
+            if recalled != Recalled::New {
+                return Box::pin(self.recalled(loaded, position, body, &header, recalled)).await;
+            }
+        }
+        let wants_reply = asked || header.keep_reply || request.is_some();
+        let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
+        let progress = Progress::default();
+        let mut staged = Staged::default();
+        let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
+        let handled = {
+            let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
+            // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
+            let handling = pin!(Some(self.handle(loaded, turn, payload)));
+            let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)));
+            // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering a span at every
+            // poll is not free, even when nobody listens.
+            if span.is_disabled() { handling.await } else { handling.instrument(span).await }
+        };
+        let handled = handled.unwrap_or_else(|TimeSpent| {
+            Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
+        });
+        match handled {
+            Ok(_) if staged.is_held => {
+                let held = self.mailbox.lock().holding.take();
+                if held.is_some_and(|held| held.is_dropped) {
+                    self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
+                }
+                Ok(())
+            }
+            Ok(handled) => {
+                let message = Message { position, header: &header, payload: payload.bytes, bytes: body.len() };
+                self.submit(loaded, message, handled, &mut staged).await
+            }
+            Err(failure) => {
+                self.roll_back(loaded).await?;
+                let held = self.mailbox.lock().holding.take();
+                match held {
+                    Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
+                    None => _ = self.core.fail(&self.mailbox, position, failure).await,
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The message in hand has expired, and those who look for such messages have not come to it.
+    async fn expired(&self, position: Position, expires: Expires, body: &Bytes) -> Result<(), ActorProcessingErr> {
+        let expiring = Expiring::new(&self.mailbox, position, expires, body);
+        match expiring.then {
+            Expiry::Bury => {
+                self.core.fail(&self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
+            }
+            Expiry::Drop => match self.core.store.reserve(Class::Turn { growth: 0 }, 0).await {
+                Ok(permit) => {
+                    self.core.expiries.remove(expires.at, position);
+                    self.core.drop_locked(&mut self.mailbox.lock(), &self.mailbox, permit, &mut [expiring]);
+                }
+                Err(error) => {
+                    self.mailbox.lock().rules.interrupted();
+                    return Err(error.into());
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// A message whose request is known: it is answered as the one before it was, refused, or waits.
+    async fn recalled(
+        &self,
+        loaded: &mut Loaded<A>,
+        position: Position,
+        body: &Bytes,
+        header: &Header<'_>,
+        recalled: Recalled,
+    ) -> Result<(), ActorProcessingErr> {
+        match recalled {
+            Recalled::New => unreachable!("such a message is handled"),
+            Recalled::Same(reply) => {
+                let (forget, mut nothing) = (loaded.record.forget, Staged::default());
+                let handled = Handled { reply: Some(reply), record: None, forget, is_repeated: true };
+                let message = Message { position, header, payload: &[], bytes: body.len() };
+                return self.submit(loaded, message, handled, &mut nothing).await;
+            }
+            Recalled::Other => {
+                let failure = "another message was sent under its idempotency key before";
+                let failure = Failure::condemn(Reason::KeyReused, failure);
+                self.core.fail(&self.mailbox, position, failure).await;
+            }
+            Recalled::Held(request) => self.core.wait_for_key(&self.mailbox, position, request),
+            Recalled::Full => self.core.wait_for_room_for_keys(&self.mailbox, position),
+        }
+        Ok(())
+    }
+
+    /// Runs the handler and encodes what it changed. All of the user's code runs in here.
+    async fn handle(
+        &self,
+        loaded: &mut Loaded<A>,
+        mut turn: Turn<'_>,
+        payload: Payload<'_>,
+    ) -> Result<Handled, Failure> {
+        let position = Position(turn.sequence());
+        let Some(run) = self.handlers.get(turn.message()) else {
+            return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, turn.message())));
+        };
+        let reply = run(&self.actor, loaded.state_mut(), payload, &mut turn).await?;
+        let staged = turn.end()?;
+        let marked = loaded.record.forget;
+        let forget = staged.forget || marked;
+        let record = if loaded.state().is_changed() || (forget && !marked) {
+            let encode = || {
+                let record = StateRecord::encode(&self.mailbox.address, &**loaded.state(), forget)?;
+                if !loaded.reads_back {
+                    StateRecord::read_back::<A::State>(&record)?;
+                }
+                Ok::<_, Failure>(record)
+            };
+            let record = self.core.hands.with(Mark::MailboxOf(position), encode)?;
+            loaded.reads_back = true;
+            Some(record)
+        } else {
+            None
+        };
+        Ok(Handled { reply, record, forget, is_repeated: false })
+    }
+
+    async fn submit(
+        &self,
+        loaded: &mut Loaded<A>,
+        message: Message<'_>,
+        handled: Handled,
+        staged: &mut Staged,
+    ) -> Result<(), ActorProcessingErr> {
+        let Message { position, header, payload, bytes: message_bytes } = message;
+        let Handled { reply, record, forget, is_repeated } = handled;
+        // Reads the message once more, where it has an idempotency key.
+        let content = || self.core.content(&self.mailbox, header, payload);
+        let content = match header.extension.request() {
+            Some(_) if !is_repeated => self.core.hands.with(Mark::Record(position), content),
+            _ => None,
+        };
+        let bytes = CommitBytes {
+            state: record.as_ref().map_or(0, Bytes::len),
+            messages: staged.sends.iter().map(|send| send.envelope.len()).sum(),
+            timers: staged.timers.bytes(),
+            reply: reply.as_ref().map_or(0, Bytes::len) + content.as_ref().map_or(0, Content::bytes),
+        };
+        let kept_reply = (header.keep_reply || content.is_some()).then_some(bytes.reply);
+        let records = record.as_ref().map(Bytes::len).into_iter().chain(kept_reply).chain(staged.timers.sizes());
+        let puts = records.chain(staged.sends.iter().map(|send| send.envelope.len()));
+        let replaced = record.as_ref().map(|_| loaded.record.bytes).filter(|bytes| *bytes > 0);
+        let class = growth::message(position, puts, replaced.into_iter().chain([message_bytes]));
+        let permit = match self.core.store.reserve(class, bytes.all()).await {
+            Ok(permit) => permit,
+            Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {
+                self.roll_back(loaded).await?;
+                self.core.state_too_large(&self.mailbox, bytes.state, limit, setting).await;
+                return Ok(());
+            }
+            Err(error @ AdmissionError::TooLarge { .. }) => {
+                self.roll_back(loaded).await?;
+                let failure =
+                    Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
+                self.core.fail(&self.mailbox, position, failure).await;
+                return Ok(());
+            }
+            Err(error) => {
+                // The store takes nothing any more, which is no failure of the message.
+                self.mailbox.lock().rules.interrupted();
+                return Err(error.into());
+            }
+        };
+        let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
+        let finished = Finished { position, header, content, staged, record, forget, reply, is_repeated };
+        let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
+        loaded.state_mut().mark_clean();
+        if forgotten {
+            loaded.forget();
+        } else if let Some(summary) = summary {
+            loaded.record = summary;
+            self.core.watch_state(&self.mailbox, summary.bytes);
+        }
+        if self.core.quarantine.is_active() {
+            self.core.gate.durable(ticket).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the sake
+    /// of the turns that fail would cost each of the others an allocation.
+    async fn roll_back(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
+        if loaded.state().is_changed() {
+            *loaded = self.load().await?;
+        }
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Loaded<A>, ActorProcessingErr> {
+        Loaded::read(&self.core, &self.mailbox).await
+    }
+
+    /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
+    fn answer(&self, question: Box<dyn Open>, after: Position, loaded: &Loaded<A>) {
+        let question: Box<dyn Any> = question;
+        let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
+        let answer = || question.answer(&self.actor, loaded.state(), after);
+        if let Some(answer) = self.core.hands.with(Mark::Question(self.mailbox.id()), answer) {
+            self.core.release_after(after, answer);
+        }
+    }
+}

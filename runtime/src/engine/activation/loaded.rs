@@ -1,0 +1,71 @@
+//! The state of an activation in memory. Reading it, its default and dropping it are code of the user's: all of it runs in here,
+//! under the mark of the mailbox, so that a state that kills the process is found out; see `quarantine`.
+
+use std::sync::Arc;
+
+use everpost_persistence::Mark;
+use ractor::ActorProcessingErr;
+
+use crate::actor::Actor;
+use crate::actor::durable::Durable;
+use crate::actor::state::{StateRecord, StateSummary};
+use crate::base::caught::caught;
+use crate::core::Core;
+use crate::mailbox::Mailbox;
+use crate::telemetry::brief;
+
+/// The state in memory, and what is known of its record in the store.
+pub(crate) struct Loaded<A: Actor> {
+    /// Taken out only when this is dropped.
+    state: Option<Durable<A::State>>,
+    pub(super) record: StateSummary,
+    /// What this activation has written can be read again. Looked at once, since reading costs as much as writing.
+    pub(super) reads_back: bool,
+    core: Arc<Core>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl<A: Actor> Loaded<A> {
+    /// Reads the state. What was submitted before must be durable first, or it would be missed.
+    pub(crate) async fn read(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
+        let before = mailbox.lock().last_submitted;
+        core.gate.durable(before).await?;
+        let record = core.read(mailbox.state_key()).await?;
+        let decode = || StateRecord::decode::<A>(record.as_deref());
+        let (state, record) = core.hands.with(Mark::Mailbox(mailbox.id()), decode)?;
+        let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
+        Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, core, mailbox })
+    }
+
+    pub(super) fn state(&self) -> &Durable<A::State> {
+        self.state.as_ref().expect("it is there until this is dropped")
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut Durable<A::State> {
+        self.state.as_mut().expect("it is there until this is dropped")
+    }
+
+    /// The store has forgotten the state.
+    pub(super) fn forget(&mut self) {
+        let state = self.core.hands.with(Mark::Mailbox(self.mailbox.id()), A::State::default);
+        self.drop_state();
+        self.state = Some(Durable::new(state));
+        self.record = StateSummary::default();
+    }
+
+    fn drop_state(&mut self) {
+        let state = self.state.take();
+        let dropped = self.core.hands.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
+        if let Err(error) = dropped
+            && let Some(times) = self.core.recurring.met("panic in a drop")
+        {
+            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error = %brief(&error), times, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
+        }
+    }
+}
+
+impl<A: Actor> Drop for Loaded<A> {
+    fn drop(&mut self) {
+        self.drop_state();
+    }
+}

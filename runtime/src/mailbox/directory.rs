@@ -1,0 +1,117 @@
+//! Which mailboxes are in memory. At most one for an address, ever: a mailbox leaves only while nobody but the directory refers
+//! to it. So whoever has one has the one of its address, for as long as they have it: a turn, the gate, a timer, a holder, a
+//! sender that waits. There is no mailbox that has left, to be told apart from the one that came after it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use everpost_persistence::{MailboxId, Position};
+use rustc_hash::FxBuildHasher;
+
+use crate::mailbox::Mailbox;
+use crate::message::address::Address;
+use crate::supervise::supervision::Kind;
+
+/// Enough that two threads seldom meet.
+const SHARDS: usize = 64;
+
+type Shard = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    shards: Vec<Mutex<Shard>>,
+    partitions: std::num::NonZeroU16,
+}
+
+impl Directory {
+    pub(crate) fn new(partitions: std::num::NonZeroU16) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), partitions }
+    }
+
+    /// The mailbox of `address`; made when there is none in memory.
+    pub(crate) fn mailbox(&self, address: &Address, kind: &Arc<Kind>) -> Arc<Mailbox> {
+        match self.shard(address.mailbox()).entry(address.mailbox()) {
+            Entry::Occupied(entry) => Arc::clone(entry.get()),
+            Entry::Vacant(entry) => {
+                let mailbox = Mailbox::new(address.clone(), address.partition(self.partitions), Arc::clone(kind));
+                Arc::clone(entry.insert(Arc::new(mailbox)))
+            }
+        }
+    }
+
+    /// The mailbox with this id, if it is in memory.
+    pub(crate) fn find(&self, mailbox: MailboxId) -> Option<Arc<Mailbox>> {
+        self.shard(mailbox).get(&mailbox).cloned()
+    }
+
+    /// Drops the mailbox from memory if nothing of it is worth keeping and the caller was the last to refer to it.
+    pub(crate) fn retire(&self, mailbox: Arc<Mailbox>, durable: Position) {
+        let mut shard = self.shard(mailbox.id());
+        // The one of the directory and the caller's. It stays at that while the shard is locked: a third could only be had here.
+        if Arc::strong_count(&mailbox) == 2 && mailbox.lock().is_forgettable(durable) {
+            shard.remove(&mailbox.id());
+        }
+    }
+
+    /// All mailboxes in memory, one shard at a time. Whoever visits one has it to themselves.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Arc<Mailbox>)) {
+        for shard in &self.shards {
+            let mailboxes: Vec<_> = lock(shard).values().cloned().collect();
+            mailboxes.into_iter().for_each(&mut visit);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn shard(&self, mailbox: MailboxId) -> MutexGuard<'_, Shard> {
+        let index = usize::try_from(mailbox.0 >> 64 & (SHARDS as u128 - 1)).expect("below the number of shards");
+        lock(&self.shards[index])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::{Actor, Handlers};
+
+    struct Any;
+
+    impl Actor for Any {
+        const TYPE: &'static str = "any";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    /// A batch that had looked an address up before and after its mailbox left memory locked one for the other.
+    #[test]
+    fn a_mailbox_that_anybody_refers_to_does_not_leave() {
+        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let directory = Directory::new(std::num::NonZeroU16::MIN);
+        let address = Address::parse("any/x").unwrap();
+        let referred = directory.mailbox(&address, &kind);
+        directory.retire(directory.mailbox(&address, &kind), Position(0));
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(0)));
+        assert!(Arc::ptr_eq(&referred, &directory.mailbox(&address, &kind)), "it is the same for all");
+        directory.retire(referred, Position(0));
+        assert_eq!(directory.len(), 0, "nobody refers to it any more");
+    }
+
+    #[test]
+    fn a_mailbox_with_something_in_it_does_not_leave() {
+        let kind = Arc::new(Kind::new(&Arc::new(Handlers::<Any>::of_actor())));
+        let directory = Directory::new(std::num::NonZeroU16::MIN);
+        let address = Address::parse("any/x").unwrap();
+        directory.mailbox(&address, &kind).lock().last_submitted = Position(7);
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
+        assert_eq!(directory.len(), 1, "its last turn is not durable");
+        directory.for_each(|mailbox| directory.retire(mailbox, Position(7)));
+        assert_eq!(directory.len(), 0);
+    }
+}

@@ -1,0 +1,199 @@
+//! Keyed actors as children of groups: whose child an actor is, and the task that stands for one. The messages, the state
+//! and the activations are the actor's as always; this only says when it is up.
+
+use std::sync::Arc;
+
+use super::SuperviseError;
+use super::child::ChildContext;
+use super::plan::Plan;
+use crate::actor::failure::Failure;
+use crate::cluster::Owner;
+use crate::core::Core;
+use crate::mailbox::{Inner, Mailbox, Presence, Standing};
+use crate::message::address::Address;
+use crate::supervise::supervision::{Kind, Order};
+
+/// Which actor a child is.
+#[derive(Clone)]
+pub(super) struct ActorChild {
+    pub(super) core: Arc<Core>,
+    pub(super) address: Address,
+}
+
+impl ActorChild {
+    /// The task that stands for the actor in its group: it runs for as long as the actor is up.
+    pub(super) async fn run(self, context: ChildContext) -> Result<(), Failure> {
+        let kind = self.kind().expect("a group runs actors of types that its node has");
+        let duty = Duty::begin(self.core.directory.mailbox(&self.address, kind));
+        tokio::select! {
+            biased;
+            () = context.stopping() => {
+                duty.end().await;
+                Ok(())
+            }
+            error = duty.serve(&context) => Err(Failure::retry(error)),
+        }
+    }
+
+    /// Makes the actor a child of a group that is about to run on the node `core`.
+    fn claim(&self, core: &Arc<Core>, group: &str) -> Result<Claimed, SuperviseError> {
+        let actor = || self.address.to_string();
+        let elsewhere = |node: &str| SuperviseError::ActorElsewhere { actor: actor(), node: node.to_owned() };
+        if !Arc::ptr_eq(&self.core, core) {
+            return Err(elsewhere(&self.core.name));
+        }
+        if let Owner::Away(peer, _) = core.owner(&self.address) {
+            return Err(elsewhere(&peer.name));
+        }
+        let kind = self.kind().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
+        let mailbox = core.directory.mailbox(&self.address, kind);
+        let mut inner = mailbox.lock();
+        if let Some(group) = inner.attendance.as_ref().and_then(|attendance| attendance.group.clone()) {
+            return Err(SuperviseError::ActorInUse { actor: actor(), group });
+        }
+        let was_free = inner.attendance.is_none();
+        inner.attend(group);
+        drop(inner);
+        Ok(Claimed { mailbox, was_free })
+    }
+
+    fn kind(&self) -> Option<&Arc<Kind>> {
+        self.core.kinds.get(self.address.actor_type())
+    }
+}
+
+/// The actors that are about to be children of a tree of groups. Unless they are kept, they are what they were before.
+#[derive(Default)]
+pub(super) struct Claims(Vec<Claimed>);
+
+struct Claimed {
+    mailbox: Arc<Mailbox>,
+    /// No group had left it down.
+    was_free: bool,
+}
+
+/// The actors that are children of a tree of groups.
+pub(super) type Actors = Arc<[Arc<Mailbox>]>;
+
+impl Claims {
+    /// All that are children of a group in the tree.
+    pub(super) async fn take(core: &Arc<Core>, plan: &Plan) -> Result<Self, SuperviseError> {
+        let actors = plan.actors();
+        if !actors.is_empty() {
+            // A suspect must have its trial, which it does not get in a mailbox that handles nothing.
+            let cleared = core.gate.until(|| !core.quarantine.is_active()).await;
+            cleared.map_err(|_| SuperviseError::Stopping)?;
+        }
+        let mut claims = Self::default();
+        for (group, actor) in actors {
+            claims.0.push(actor.claim(core, group)?);
+        }
+        Ok(claims)
+    }
+
+    /// The groups run.
+    pub(super) fn keep(mut self) -> Actors {
+        std::mem::take(&mut self.0).into_iter().map(|claimed| claimed.mailbox).collect()
+    }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        for Claimed { mailbox, was_free } in &self.0 {
+            leave(mailbox);
+            if *was_free {
+                release(mailbox);
+            }
+        }
+    }
+}
+
+/// The group of the actor has ended; the actor stays down.
+pub(super) fn leave(mailbox: &Mailbox) {
+    if let Some(attendance) = &mut mailbox.lock().attendance {
+        attendance.group = None;
+    }
+}
+
+/// The actor handles messages whenever there are some, unless it is the child of a group by now.
+pub(super) fn release(mailbox: &Arc<Mailbox>) {
+    let mut inner = mailbox.lock();
+    if inner.attendance.take_if(|attendance| attendance.group.is_none()).is_some() {
+        inner.ring(mailbox);
+    }
+}
+
+/// The actor is up, or on its way there, or on its way down. Dropped, it is down, and what is left of its activation is ended
+/// where it stands.
+struct Duty(Arc<Mailbox>);
+
+impl Duty {
+    fn begin(mailbox: Arc<Mailbox>) -> Self {
+        let duty = Self(mailbox);
+        duty.dismiss();
+        duty
+    }
+
+    /// Starts an activation, and says when it is ready; returns why it failed, when nothing of it is left.
+    async fn serve(&self, context: &ChildContext) -> String {
+        let start = |inner: &mut Inner| {
+            let is_vacant = matches!(inner.presence, Presence::Absent);
+            if let Some(why) = inner.barred().map(ToString::to_string) {
+                inner.set_standing(Standing::Failed(why));
+            } else if is_vacant {
+                inner.set_standing(Standing::Up);
+                inner.ring(&self.0);
+            }
+            is_vacant.then_some(())
+        };
+        self.until(start).await;
+        self.until(|inner| match (&inner.presence, inner.standing()) {
+            (_, Some(Standing::Serving)) => {
+                context.ready();
+                None
+            }
+            (Presence::Absent, Some(Standing::Failed(error))) => Some(error.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Lets the activation finish its turn, and waits until it has ended.
+    async fn end(&self) {
+        self.dismiss();
+        self.until(|inner| matches!(inner.presence, Presence::Absent).then_some(())).await;
+    }
+
+    fn dismiss(&self) {
+        let mut inner = self.0.lock();
+        inner.set_standing(Standing::Leaving);
+        inner.wake();
+    }
+
+    /// Looks now, and at whatever the activation comes to.
+    async fn until<T>(&self, mut look: impl FnMut(&mut Inner) -> Option<T>) -> T {
+        loop {
+            let changed = {
+                let mut inner = self.0.lock();
+                if let Some(found) = look(&mut inner) {
+                    return found;
+                }
+                Arc::clone(&inner.attendance.as_ref().expect("a group that runs keeps its actors").changed)
+            };
+            changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.set_standing(Standing::Down);
+        if matches!(inner.presence, Presence::Absent) {
+            // Questions may have come meanwhile.
+            inner.ring(&self.0);
+        } else {
+            self.0.kind.order(Order::Kill(Arc::clone(&self.0)));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Storing the restarts of a group before they are made.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::Key;
+use ractor::ActorRef;
+use tokio::sync::Notify;
+
+use super::super::plan::Plan;
+use super::super::record;
+use super::Order;
+use crate::base::clock::Steady;
+use crate::core::Core;
+use crate::gate::NodeEnded;
+use crate::growth;
+
+/// What is to be stored.
+pub(super) struct Note {
+    key: Key,
+    record: Bytes,
+    /// The records of groups whose budgets begin anew.
+    anew: Vec<Key>,
+}
+
+impl Note {
+    pub(super) fn new<'a>(plan: &Plan, moments: &[Steady], anew: impl Iterator<Item = &'a Plan>) -> Self {
+        let anew = anew.map(|plan| record::key(plan.subject)).collect();
+        Self { key: record::key(plan.subject), record: record::encode(&plan.path, moments), anew }
+    }
+
+    /// Stores it in the background, since a store without room may hold it back, and tells the group. When `dropped` is
+    /// rung the group is told at once.
+    pub(super) fn write(self, core: &Arc<Core>, dropped: &Arc<Notify>, group: &ActorRef<Order>) {
+        let (storing, dropped, group) = (Arc::clone(core), Arc::clone(dropped), group.clone());
+        core.begin_beside_handlers("the note of a group", async move {
+            let is_written = tokio::select! {
+                stored = self.store(&storing) => stored.is_ok(),
+                () = dropped.notified() => false,
+            };
+            // It waits for this before it ends.
+            let _ = group.cast(Order::Noted(is_written));
+        });
+    }
+
+    async fn store(self, core: &Core) -> Result<(), NodeEnded> {
+        let Self { key, record, anew } = self;
+        let permit = core.store.reserve(growth::record(record.len()), record.len()).await;
+        let permit = permit.map_err(|_| core.gate.ended())?;
+        let (ticket, ()) = core.store.submit(permit, |stage| {
+            stage.put(key, record);
+            anew.into_iter().for_each(|key| stage.delete(key));
+        });
+        core.gate.durable(ticket).await
+    }
+}

@@ -104,6 +104,8 @@ mod questions;
 mod record;
 mod request;
 mod supervise;
+#[doc(hidden)]
+pub mod tables;
 mod telemetry;
 mod timer;
 mod unhandled;

@@ -32,6 +32,7 @@ use crate::message::address::Address;
 use crate::questions::AskingTurns;
 use crate::record::supervised::{PauseReason, Supervised};
 use crate::supervise::supervision::Kind;
+use crate::tables;
 use crate::wheel::Entry;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
@@ -148,16 +149,16 @@ impl Mailbox {
 
     /// Where the store keeps the state.
     pub(crate) fn state_key(&self) -> Key {
-        Key::Mailbox { partition: self.partition, mailbox: self.id() }
+        tables::mailbox(self.partition, self.id())
     }
 
     pub(crate) fn inbox_key(&self, position: Position) -> Key {
-        Key::Inbox { partition: self.partition, position }
+        tables::inbox(self.partition, position)
     }
 
     /// Where the store keeps its restart budget, and whether it is paused.
     pub(crate) fn supervision_key(&self) -> Key {
-        Key::Supervision { partition: self.partition, subject: self.id() }
+        tables::supervision(self.partition, self.id())
     }
 
     /// Whether it, or its whole type, handles nothing for now.
@@ -168,7 +169,7 @@ impl Mailbox {
     }
 
     pub(crate) fn attempts_key(&self, position: Position) -> Key {
-        Key::Attempts { partition: self.partition, position }
+        tables::attempts(self.partition, position)
     }
 }
 

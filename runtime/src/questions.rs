@@ -6,6 +6,7 @@ mod register;
 
 use std::fmt;
 
+use crate::tables;
 use everpost_persistence::{Key, MailboxId, Partition, Position, Stage};
 
 pub(crate) use self::register::{AskingTurns, Register};
@@ -54,7 +55,7 @@ impl Asked {
 
     /// Where the store keeps what was asked: under the mailbox that asked.
     pub(crate) fn key(&self, partition: Partition, mailbox: MailboxId) -> Key {
-        Key::Reply { partition, mailbox, request: self.id().0 }
+        tables::reply(partition, mailbox, self.id().0)
     }
 
     /// The most bytes that its record has.

@@ -29,6 +29,7 @@ use crate::message::decode::decode_reply;
 use crate::message::priority::Priority;
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
+use crate::tables;
 
 /// An ask that has not been sent yet; `.await` sends it. Made by [`ActorHandle::ask`].
 ///
@@ -176,7 +177,7 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
 /// Where the store of the actor that is asked keeps the reply.
 pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
     let partition = asked.partition(core.store.partitions());
-    Key::Reply { partition, mailbox: asked.mailbox(), request: id.0 }
+    tables::reply(partition, asked.mailbox(), id.0)
 }
 
 /// What is known of an earlier question of a turn to an actor of this node.

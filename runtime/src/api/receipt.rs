@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position};
+use everpost_persistence::Position;
 use tokio::sync::oneshot;
 
 use crate::api::ask::inquire;
@@ -17,6 +17,7 @@ use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::{Outcome, Waiter};
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::tables;
 
 /// Proof that a message was submitted: it tells how far the message has come. Whoever does not ask pays nothing.
 ///
@@ -212,8 +213,7 @@ impl Receipt {
                 }
                 Whereabouts::Letter(letter) => {
                     core.gate.durable(core.shelf.newest()).await?;
-                    let record =
-                        core.read(Key::DeadLetter { position: letter }).await.map_err(|_| core.gate.ended())?;
+                    let record = core.read(tables::dead_letter(letter)).await.map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {
                         return Ok(outcome_of(letter, &record));
                     }

@@ -10,6 +10,7 @@ use crate::growth;
 use crate::mailbox::waiter::Outcome;
 use crate::message::envelope::Header;
 use crate::request::Content;
+use crate::tables;
 
 /// What became of an acknowledgement.
 pub(crate) enum Acknowledged {
@@ -60,7 +61,7 @@ impl Core {
             stage.delete(mailbox.inbox_key(*position));
             stage.delete(mailbox.attempts_key(*position));
             settled.stage(stage);
-            send.clone().map(|envelope| stage.enqueue(mailbox.partition, envelope))
+            send.clone().map(|envelope| stage.enqueue(&tables::INBOX, mailbox.partition, envelope))
         });
         inner.last_submitted = ticket;
         inner.restarts = 0;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Key, MailboxId, Partition, Permit, Position, StoreId};
+use everpost_persistence::{AdmissionError, MailboxId, Partition, Permit, Position, StoreId};
 use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving, Sequence};
 use rustc_hash::FxHashMap;
 
@@ -21,6 +21,7 @@ use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::address::{Address, mailbox_id};
 use crate::message::envelope::{EnvelopeError, Header, expiring};
+use crate::tables;
 
 /// A message that another node has sent, and what its headers say.
 #[derive(Debug)]
@@ -208,10 +209,10 @@ impl Core {
         let (ticket, positions) = self.store.submit(permit, |stage| {
             for (Lane { line, partition }, cursor) in cursors {
                 let partition = Partition(partition);
-                stage.put(Key::Received { partition, producer: from.store, line }, cursor);
+                stage.put(tables::received(partition, from.store, line), cursor);
             }
             let enqueue = |(arriving, mailbox): (&Arriving, &Arc<Mailbox>)| {
-                stage.enqueue(mailbox.partition, arriving.envelope.clone())
+                stage.enqueue(&tables::INBOX, mailbox.partition, arriving.envelope.clone())
             };
             new.iter().zip(mailboxes).map(enqueue).collect::<Vec<_>>()
         });

@@ -20,6 +20,7 @@ use crate::mailbox::waiter::Outcome;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::envelope::{Header, request_of};
 use crate::request::Content;
+use crate::tables;
 use crate::telemetry::Committed;
 
 /// A handler has returned: this is what its turn does.
@@ -206,8 +207,8 @@ impl Destination {
     /// Adds a message to the submission. Returns its position.
     pub(super) fn stage(&self, stage: &mut Stage<'_>, send: &StagedSend) -> Position {
         match self {
-            Self::Here(receiver) => stage.enqueue(receiver.partition, send.envelope.clone()),
-            Self::Away(_, lane) => stage.dispatch(Partition(lane.partition), send.envelope.clone()),
+            Self::Here(receiver) => stage.enqueue(&tables::INBOX, receiver.partition, send.envelope.clone()),
+            Self::Away(_, lane) => stage.enqueue(&tables::OUTBOX, Partition(lane.partition), send.envelope.clone()),
         }
     }
 }

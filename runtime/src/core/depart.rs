@@ -17,6 +17,7 @@ use crate::mailbox::waiter::Outcome;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::questions::Asking;
+use crate::tables;
 
 /// A message on its way to another node.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Core {
         let outlived = self.outlive_replaced(&mut replies, question.as_ref());
         let (ticket, position) = self.store.submit(permit, |stage| {
             outlived.stage(stage);
-            let position = stage.dispatch(Partition(lane.partition), envelope.clone());
+            let position = stage.enqueue(&tables::OUTBOX, Partition(lane.partition), envelope.clone());
             if let Some(question) = &mut question {
                 question.stage(stage, position);
             }

@@ -16,6 +16,7 @@ use crate::mailbox::{Inner, Mailbox, Queue};
 use crate::message::address::Address;
 use crate::questions::Asking;
 use crate::supervise::supervision::Kind;
+use crate::tables;
 
 /// Whether the bound of the mailbox holds for this message.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Core {
         let outlived = self.outlive_replaced(&mut replies, question.as_ref());
         let (ticket, position) = self.store.submit(permit, |stage| {
             outlived.stage(stage);
-            let position = stage.enqueue(mailbox.partition, envelope.clone());
+            let position = stage.enqueue(&tables::INBOX, mailbox.partition, envelope.clone());
             if let Some(question) = &mut question {
                 question.stage(stage, position);
             }

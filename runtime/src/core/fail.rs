@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Key, Permit, Position};
+use everpost_persistence::{AdmissionError, Permit, Position};
 
 use super::outlive::Outlived;
 use super::{Core, Effect};
@@ -21,6 +21,7 @@ use crate::mailbox::{Failures, Inner, Mailbox};
 use crate::message::Message;
 use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin, seal};
+use crate::tables;
 use crate::telemetry;
 
 /// How many errors of a message are kept.
@@ -281,9 +282,9 @@ impl Core {
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(mailbox.inbox_key(position));
             stage.delete(mailbox.attempts_key(position));
-            stage.put(Key::DeadLetter { position }, record);
+            stage.put(tables::dead_letter(position), record);
             if let Some(position) = oldest {
-                stage.delete(Key::DeadLetter { position });
+                stage.delete(tables::dead_letter(position));
             }
             outlived.stage(stage);
             if let Some(note) = note {
@@ -292,7 +293,7 @@ impl Core {
             if let Some((key, record)) = counted {
                 stage.put(key, record);
             }
-            notice.clone().map(|notice| stage.enqueue(mailbox.partition, notice))
+            notice.clone().map(|notice| stage.enqueue(&tables::INBOX, mailbox.partition, notice))
         });
         letters.added(slot, position, known, ticket);
         if let Some(oldest) = oldest {

@@ -9,6 +9,7 @@ use ractor::ActorProcessingErr;
 use super::Core;
 use crate::base::caught::joined;
 use crate::mailbox::Mailbox;
+use crate::tables;
 use crate::window::Room;
 
 /// What was read.
@@ -81,7 +82,7 @@ impl Core {
         mut room: Room,
         in_any_case: bool,
     ) -> Result<(Bodies, Vec<Position>, Room), ReadError> {
-        let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
+        let keys: Vec<Key> = positions.iter().map(|&position| tables::inbox(partition, position)).collect();
         let (mut refused, mut is_first) = (None, true);
         let records = self.store.records_while(&keys, |bytes| {
             let is_taken = if !std::mem::take(&mut is_first) {

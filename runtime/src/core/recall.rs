@@ -17,6 +17,7 @@ use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
 use crate::request::{Answered, Known, RequestId, RequestKey};
 use crate::supervise::supervision::Kind;
+use crate::tables;
 
 /// How many requests are forgotten in one commit.
 const EXPIRE_AT_A_TIME: usize = 1024;
@@ -183,13 +184,12 @@ impl Core {
 
     /// Reads the requests that are kept. Blocks.
     pub(crate) fn recover_requests(&self) -> Result<(), ReadError> {
-        self.store.scan(everpost_persistence::Table::Requests, |key, record| {
-            if let Key::Request { partition, mailbox, request } = *key {
-                let key = RequestKey { partition, mailbox, request: RequestId(request) };
-                match Answered::decode(record) {
-                    Some(answered) => self.requests.recovered(key, answered.expires),
-                    None => tracing::error!(node = %self.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
-                }
+        self.store.scan(&tables::REQUESTS, |key, record| {
+            let (partition, mailbox, request) = tables::request_of(key);
+            let key = RequestKey { partition, mailbox, request: RequestId(request) };
+            match Answered::decode(record) {
+                Some(answered) => self.requests.recovered(key, answered.expires),
+                None => tracing::error!(node = %self.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
             }
             std::ops::ControlFlow::Continue(())
         })

@@ -10,6 +10,7 @@ use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::envelope::Header;
 use crate::request::{Answered, Content, RequestKey};
+use crate::tables;
 
 /// What a submission keeps of an outcome. Usually nothing, so that what it is lies in boxes.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ impl Core {
             if let Some(KeptReply::Abandoned(note)) = replies.get(id) {
                 return Box::new(Question { id, reply: None, note });
             }
-            let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
+            let key = tables::reply(mailbox.partition, mailbox.id(), id.0);
             Box::new(Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None })
         });
         let request = header.extension.request().zip(content).map(|(request, content)| {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError, Table};
+use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError};
 
 use super::Core;
 use crate::cluster::Owner;
@@ -13,6 +13,7 @@ use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::{Address, mailbox_id};
 use crate::record::supervised::{Paused, Supervised};
 use crate::supervise::supervision::Kind;
+use crate::tables;
 use crate::telemetry::brief;
 
 /// About what a record of supervision takes.
@@ -72,7 +73,7 @@ impl Core {
         let record = paused.clone().map(|paused| Supervised::paused(paused).encode(kind.name));
         let bytes = record.as_ref().map(Bytes::len);
         let permit = self.store.reserve(growth::turn(bytes, []), bytes.unwrap_or(0)).await?;
-        let key = Key::Supervision { partition: Partition(0), subject: mailbox_id(kind.name) };
+        let key = tables::supervision(Partition(0), mailbox_id(kind.name));
         let resumes = paused.is_none();
         let ticket = kind.set_paused(paused, || {
             let (ticket, ()) = self.store.submit(permit, |stage| match record {
@@ -142,7 +143,7 @@ impl Core {
 
     /// Reads what is paused, and what the budgets of actors are. Blocks.
     pub(crate) fn recover_supervision(&self) -> Result<(), ReadError> {
-        self.store.scan(Table::Supervision, |_, record| {
+        self.store.scan(&tables::SUPERVISION, |_, record| {
             match Supervised::decode(record) {
                 Some((name, supervised)) => self.recover_supervised(name, supervised),
                 None => tracing::error!(node = %self.name, event = "record unreadable", "a record of supervision cannot be read by this build; start the build that wrote it"),

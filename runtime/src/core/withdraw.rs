@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Permit, Position};
+use everpost_persistence::{Partition, Permit, Position};
 use everpost_transport::link::Lane;
 
 use super::{Core, Effect};
@@ -14,6 +14,7 @@ use crate::expiry::{EXPIRED, Expiring, outbox_key};
 use crate::mailbox::waiter::{Outcome, Waiter};
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::tables;
 
 /// A message that has expired in the outbox, and is to become a dead letter of this node.
 pub(crate) struct OutwardBurial<'a> {
@@ -71,12 +72,12 @@ impl Core {
         let outlived = self.outlive_letters(&letters, &mut replies, oldest.as_slice());
         let (ticket, noticed) = self.store.submit(permit, |stage| {
             stage.delete(outbox_key(lane, position));
-            stage.put(Key::DeadLetter { position }, record);
+            stage.put(tables::dead_letter(position), record);
             if let Some(position) = oldest {
-                stage.delete(Key::DeadLetter { position });
+                stage.delete(tables::dead_letter(position));
                 outlived.stage(stage);
             }
-            notice.clone().map(|notice| stage.dispatch(Partition(lane.partition), notice))
+            notice.clone().map(|notice| stage.enqueue(&tables::OUTBOX, Partition(lane.partition), notice))
         });
         letters.added(slot, position, known, ticket);
         if let Some(oldest) = oldest {

@@ -19,6 +19,7 @@ use crate::message::address::Address;
 use crate::message::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
+use crate::tables;
 
 /// How many letters are read at a time for a list.
 const LIST_LETTERS: usize = 256;
@@ -118,7 +119,7 @@ impl DeadLetters {
             let positions = self.core.shelf.after(last, LIST_LETTERS);
             let Some(newest) = positions.last() else { return Ok(letters) };
             last = Some(*newest);
-            let keys: Vec<Key> = positions.iter().map(|&position| Key::DeadLetter { position }).collect();
+            let keys: Vec<Key> = positions.iter().map(|&position| tables::dead_letter(position)).collect();
             let records = self.core.read_all(keys).await?;
             // One that is not there was decided on meanwhile.
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
@@ -262,7 +263,7 @@ impl DeadLetters {
         if !self.core.shelf.contains(position) {
             return Ok(None);
         }
-        self.core.read(Key::DeadLetter { position }).await
+        self.core.read(tables::dead_letter(position)).await
     }
 }
 
@@ -276,7 +277,7 @@ impl Core {
         let mut replies = self.kept_replies.in_step();
         let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
         let (ticket, ()) = self.store.submit(permit, |stage| {
-            stage.delete(Key::DeadLetter { position: letter });
+            stage.delete(tables::dead_letter(letter));
             outlived.stage(stage);
         });
         letters.removed(letter, ticket);
@@ -319,9 +320,9 @@ impl Core {
             false => Outlived::default(),
         };
         let (ticket, position) = self.store.submit(permit, |stage| {
-            stage.delete(Key::DeadLetter { position: letter });
+            stage.delete(tables::dead_letter(letter));
             outlived.stage(stage);
-            stage.enqueue(mailbox.partition, envelope.clone())
+            stage.enqueue(&tables::INBOX, mailbox.partition, envelope.clone())
         });
         letters.revived(letter, id, position, ticket);
         drop((letters, replies));
@@ -350,9 +351,9 @@ impl Core {
         let mut replies = self.kept_replies.in_step();
         let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
         let (ticket, position) = self.store.submit(permit, |stage| {
-            stage.delete(Key::DeadLetter { position: letter });
+            stage.delete(tables::dead_letter(letter));
             outlived.stage(stage);
-            stage.dispatch(Partition(lane.partition), envelope.clone())
+            stage.enqueue(&tables::OUTBOX, Partition(lane.partition), envelope.clone())
         });
         letters.revived(letter, id_of(&envelope).unwrap_or(MessageId(0)), position, ticket);
         drop((letters, replies));

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{Class, Key, Position, ReadError, Store, Table};
+use everpost_persistence::{Class, Position, ReadError, Store};
 use tokio::time::Instant;
 
 use super::index::{Index, Known};
@@ -17,6 +17,7 @@ use crate::base::newest::Newest;
 use crate::core::Core;
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::tables;
 
 /// What happens to a message that is to be given up on while there are as many dead letters as may be
 /// ([`NodeConfig::dead_letters_max`](crate::NodeConfig::dead_letters_max)).
@@ -184,15 +185,14 @@ impl Shelf {
     /// Learns of the letters that the start finds in the store. Blocks.
     pub(crate) fn recover(&self, store: &Store) -> Result<(), ReadError> {
         let (mut letters, last, mut beyond) = (self.letters(), store.durable(), None);
-        store.scan(Table::DeadLetters, |key, record| {
-            if let Key::DeadLetter { position } = *key {
-                // A later message could become a letter in its place.
-                if position > last {
-                    beyond = Some(key.damage("its position was never given out"));
-                    return ControlFlow::Break(());
-                }
-                letters.index.insert(position, known_of(record));
+        store.scan(&tables::DEAD_LETTERS, |key, record| {
+            let position = tables::dead_letter_of(key);
+            // A later message could become a letter in its place.
+            if position > last {
+                beyond = Some(tables::DEAD_LETTERS.damage(key, "its position was never given out"));
+                return ControlFlow::Break(());
             }
+            letters.index.insert(position, known_of(record));
             ControlFlow::Continue(())
         })?;
         Ok(beyond.map_or(Ok(()), Err)?)
@@ -316,7 +316,7 @@ impl Core {
             let mut replies = self.kept_replies.in_step();
             let outlived = self.outlive_letters(&letters, &mut replies, &dropped);
             let (ticket, ()) = self.store.submit(permit, |stage| {
-                dropped.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
+                dropped.iter().for_each(|position| stage.delete(tables::dead_letter(*position)));
                 outlived.stage(stage);
             });
             dropped.iter().for_each(|letter| letters.dropped(*letter, ticket));

@@ -17,6 +17,7 @@ use crate::mailbox::Failures;
 use crate::message::Message;
 use crate::message::address::Address;
 use crate::message::envelope::{Header, id_of, request_of};
+use crate::tables;
 
 /// Lets messages leave the outbox. None when the store takes nothing any more.
 pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Option<()> {
@@ -134,7 +135,7 @@ impl Core {
 }
 
 pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
-    Key::Outbox { partition: Partition(lane.partition), position }
+    tables::outbox(Partition(lane.partition), position)
 }
 
 fn destination(envelope: &[u8]) -> Option<Address> {

@@ -14,6 +14,7 @@ use super::Ended;
 use crate::base::alarm::Said;
 use crate::cluster::Peer;
 use crate::core::Core;
+use crate::tables;
 
 /// How many bytes are gathered before they are handed to the connection.
 const BATCH_BYTES: usize = 256 << 10;
@@ -119,7 +120,7 @@ fn stream_of(buffers: &mut [BytesMut], partition: u16) -> &mut BytesMut {
 async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) -> Result<(), Ended> {
     let key = |sequence: &Sequence| {
         let (partition, position) = (Partition(lane.partition), Position(sequence.0));
-        Key::Outbox { partition, position }
+        tables::outbox(partition, position)
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
     let bodies = match core.read_all(keys).await {

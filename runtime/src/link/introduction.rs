@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
-use everpost_persistence::{Class, Key, StoreId};
+use everpost_persistence::{Class, StoreId};
 use everpost_transport::hello::{Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
 use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
@@ -16,6 +16,7 @@ use crate::base::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
 use crate::core::{ArrivalError, Core, Producer};
 use crate::gate::NodeEnded;
+use crate::tables;
 
 /// A connection whose peer has said who it is, and was believed.
 #[derive(Debug)]
@@ -170,7 +171,7 @@ impl Core {
         let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, record.len()).await else {
             return Err(self.gate.ended());
         };
-        let key = Key::Peer { store: self.store.id() };
+        let key = tables::peer(self.store.id());
         let (ticket, ()) = self.store.submit(permit, |stage| stage.put(key, record));
         self.gate.durable(ticket).await
     }

@@ -15,6 +15,7 @@ use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, enc
 use crate::core::{Core, Producer};
 use crate::expiry::{Expiring, expire_in_outbox, look_again};
 use crate::gate::NodeEnded;
+use crate::tables;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(super) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
@@ -101,7 +102,7 @@ impl Core {
         if known.is_none() && acquaintances.know_node(&hello.node) {
             peer.troubles().new_store(&self.name, &peer.name, StoreId(store));
         }
-        let record = is_news.then(|| (Key::Peer { store: StoreId(store) }, encode_acquaintance(&acquaintance)));
+        let record = is_news.then(|| (tables::peer(StoreId(store)), encode_acquaintance(&acquaintance)));
         acquaintances.meet(store, acquaintance);
         record
     }
@@ -131,19 +132,14 @@ impl Core {
             self.cluster.forget_producer(store);
             let (producer, receiver) = (StoreId(store), StoreId(store));
             let lanes = received.get(&store).into_iter().flatten();
-            let received = lanes.map(|Lane { line, partition }| Key::Received {
-                partition: Partition(*partition),
-                producer,
-                line: *line,
-            });
-            keys.push(Key::Peer { store: StoreId(store) });
+            let received =
+                lanes.map(|Lane { line, partition }| tables::received(Partition(*partition), producer, *line));
+            keys.push(tables::peer(StoreId(store)));
             keys.extend(received);
             let acknowledged = outgoing.forget_store(store);
-            keys.extend(acknowledged.map(|Lane { line, partition }| Key::Acknowledged {
-                partition: Partition(partition),
-                receiver,
-                line,
-            }));
+            keys.extend(
+                acknowledged.map(|Lane { line, partition }| tables::acknowledged(Partition(partition), receiver, line)),
+            );
         }
         keys
     }
@@ -167,10 +163,10 @@ impl Core {
             }
             for (lane, sequence) in settled {
                 let (partition, position) = (Partition(lane.partition), Position(sequence.0));
-                stage.delete(Key::Outbox { partition, position });
+                stage.delete(tables::outbox(partition, position));
             }
             for (Lane { line, partition }, through) in progress {
-                let key = Key::Acknowledged { partition: Partition(partition), receiver, line };
+                let key = tables::acknowledged(Partition(partition), receiver, line);
                 stage.put(key, encode_cursor(through));
             }
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position, ReadError, Table};
+use everpost_persistence::{Position, ReadError};
 
 use super::id::TimerId;
 use super::identity::Digests;
@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::tables;
 
 /// Rebuilds the index with one scan. Blocks. A timer that this build cannot fire is kept, and can be cancelled.
 pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
@@ -57,10 +58,9 @@ pub(super) fn set_right(core: &Arc<Core>, durable: Position) -> Result<(), ReadE
 
 /// The name of a record, and the timer in it.
 fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadError> {
-    core.store.scan(Table::Timers, |key, record| {
-        if let Key::Timer { partition, timer } = key {
-            found(TimerId::new(*partition, MessageId(*timer)), record);
-        }
+    core.store.scan(&tables::TIMERS, |key, record| {
+        let (partition, timer) = tables::timer_of(key);
+        found(TimerId::new(partition, MessageId(timer)), record);
         ControlFlow::Continue(())
     })
 }

@@ -25,6 +25,7 @@ use crate::message::identity::{Identity, bytes_of};
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
 use crate::questions::{Asked, Asking, Difference};
+use crate::tables;
 
 impl Turn<'_> {
     /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
@@ -245,7 +246,7 @@ impl TurnAsk<'_> {
             && let Ok(permit) = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await
         {
             let Mailbox { partition, .. } = *self.mailbox;
-            let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+            let key = tables::reply(partition, self.mailbox.id(), id.0);
             self.core.store.submit(permit, |stage| stage.delete(key));
             self.core.asked.given_up(id);
         }
@@ -260,7 +261,7 @@ impl TurnAsk<'_> {
                 Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), away: None }))
             }
             Owner::Away(peer, lane) if self.core.asked.is_older(self.mailbox.id(), id) => {
-                let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+                let key = tables::reply(partition, self.mailbox.id(), id.0);
                 let cursor = self.core.read(key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
@@ -289,7 +290,7 @@ type Told = Option<Outcome>;
 
 #[cfg(test)]
 mod tests {
-    use everpost_persistence::{Config, Store, Table};
+    use everpost_persistence::{Config, Store};
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -348,7 +349,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_a_turn_has_asked_under_an_older_build_is_not_asked_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(folder.path(), Config::default(), || ()).unwrap();
+        let (store, _) = Store::open(folder.path(), Config::default(), tables::SCHEMA, || ()).unwrap();
         let turn = MessageId(7);
         let place = |key: &str| {
             let address = Bank::at(key).address().clone();
@@ -358,11 +359,11 @@ mod tests {
         let pay = seal(payer.as_str(), Origin::plain(turn, Micros(5)), &Pay).unwrap();
         // It was asked under the number that it had among all that the turn does, and answered.
         let (asked_in, asked) = place("alice");
-        let reply = Key::Reply { partition: asked_in, mailbox: asked.mailbox(), request: turn.derive(1).0 };
+        let reply = tables::reply(asked_in, asked.mailbox(), turn.derive(1).0);
         let permit = store.reserve(Class::Outside, 1000).await.unwrap();
         store.submit(permit, |stage| {
             stage.put(reply, postcard::to_allocvec(&41_i64).unwrap().into());
-            stage.enqueue(partition, pay)
+            stage.enqueue(&tables::INBOX, partition, pay)
         });
         store.close().unwrap();
         drop(store);
@@ -377,7 +378,7 @@ mod tests {
             left += 1;
             std::ops::ControlFlow::Continue(())
         };
-        node.core.store.scan(Table::Replies, count).unwrap();
+        node.core.store.scan(&tables::REPLIES, count).unwrap();
         assert_eq!(left, 0);
         node.stop().await.unwrap();
     }

@@ -1,6 +1,7 @@
 use everpost_persistence::{MailboxId, Partition};
 
 use super::*;
+use crate::tables;
 
 fn outcome(id: u128, bytes: usize) -> Note {
     Note::Outcome { id, fate: Fate::Handled(Some(vec![0; bytes])) }
@@ -50,7 +51,7 @@ fn of_outcomes_beyond_the_bound_in_bytes_the_fact_is_kept_and_the_reply_is_lost(
 }
 
 fn key() -> Key {
-    Key::Reply { partition: Partition(1), mailbox: MailboxId(2), request: 3 }
+    tables::reply(Partition(1), MailboxId(2), 3)
 }
 
 #[test]

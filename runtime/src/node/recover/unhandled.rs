@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Key, Partition, Permit, Position};
+use everpost_persistence::{AdmissionError, Partition, Permit, Position};
 use tokio::time::timeout;
 
 use crate::core::{Core, ERRORS_MAX};
@@ -14,6 +14,7 @@ use crate::dead_letters::{DeadLetterRecord, Reason, known_of};
 use crate::growth;
 use crate::mailbox::Failures;
 use crate::node::StartError;
+use crate::tables;
 use crate::unhandled::Unhandled;
 
 /// How long a store without room is waited for: nothing runs yet that could make some but the checkpointer.
@@ -87,7 +88,7 @@ impl UnhandledMessages {
 
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, kind } = found;
-    let key = Key::Inbox { partition: *partition, position: *position };
+    let key = tables::inbox(*partition, *position);
     let envelope = core.read(key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
@@ -99,7 +100,7 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let mut letters = core.shelf.letters();
     let (ticket, ()) = core.store.submit(permit, |stage| {
         stage.delete(key);
-        stage.put(Key::DeadLetter { position: *position }, record);
+        stage.put(tables::dead_letter(*position), record);
     });
     letters.added(slot, *position, known, ticket);
     drop(letters);
@@ -141,9 +142,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_message_whose_headers_cannot_be_read_refuses_the_start_or_is_given_up_on() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(folder.path(), everpost_persistence::Config::default(), || ()).unwrap();
+        let (store, _) =
+            Store::open(folder.path(), everpost_persistence::Config::default(), tables::SCHEMA, || ()).unwrap();
         let permit = store.reserve(Class::Outside, 100).await.unwrap();
-        store.submit(permit, |stage| stage.enqueue(Partition(3), b"\x09from a later build".as_slice().into()));
+        store.submit(permit, |stage| {
+            stage.enqueue(&tables::INBOX, Partition(3), b"\x09from a later build".as_slice().into())
+        });
         store.close().unwrap();
         drop(store);
         let node = || Node::builder("node", folder.path());

@@ -12,6 +12,7 @@ mod folded;
 mod group;
 mod known;
 mod queued;
+mod rest;
 
 pub(crate) use self::folded::Folded;
 pub(crate) use self::group::GroupFold;

@@ -15,6 +15,7 @@ use crate::key::Key;
 use crate::meta::Identity;
 use crate::opening::{Found, Replayed, find, is_new, refuse_unmade, replay};
 use crate::overlay::Overlay;
+use crate::range::{Range, RangeStep};
 use crate::store::Store;
 use crate::table::{Schema, Table};
 use crate::tables::Tables;
@@ -147,7 +148,16 @@ impl Inspection {
     ///
     /// Damage to a record, after those before it were visited.
     pub fn scan(&self, table: &Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
-        self.overlay.scan(table.id(), visit)
+        self.overlay.scan(table, visit)
+    }
+
+    /// Reads a step of a range, as [`Store::range`].
+    ///
+    /// # Errors
+    ///
+    /// Damage to one of these records.
+    pub fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
+        self.overlay.range(range, records_max, bytes_max)
     }
 }
 

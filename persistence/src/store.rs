@@ -20,6 +20,7 @@ use crate::meta::Identity;
 use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
+use crate::range::{Range, RangeStep};
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
 use crate::table::{Schema, Table};
@@ -255,12 +256,44 @@ impl Store {
     /// Damage to a record, after those before it were visited; or a store that is closed.
     pub fn scan(&self, table: &Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
         let mut passed = 0;
-        let scanned = self.inner.shared.overlay.scan(table.id(), |key, record| {
+        let scanned = self.inner.shared.overlay.scan(table, |key, record| {
             passed += 1;
             visit(key, record)
         });
         add(&self.inner.shared.counters.records_read, passed);
         scanned
+    }
+
+    /// Reads a step of a range: so many durable records at most, and so many bytes of values, but one record in any case
+    /// where the step comes to one. All as of one moment; nothing is held between two steps, so what is committed
+    /// meanwhile is seen by the next one. May wait for the disk.
+    ///
+    /// A step looks at all changes of the table that are not in the tables yet, and at `records_max` of them closely.
+    ///
+    /// ```
+    /// # use everpost_persistence::{Config, Range, Schema, Store, Table};
+    /// # const LETTERS: Table = Table::queue(1, "letters", 1);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (store, _) = Store::open(folder.path(), Config::default(), Schema::new(&[LETTERS]), || ())?;
+    /// let mut rest = Some(Range::of(&LETTERS));
+    /// while let Some(range) = rest {
+    ///     let step = store.range(&range, 100, 1 << 20)?;
+    ///     for (key, letter) in step.records {
+    ///         println!("{key:?}: {} bytes", letter.len());
+    ///     }
+    ///     rest = step.rest;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Damage to one of these records, or a store that is closed.
+    pub fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
+        let step = self.inner.shared.overlay.range(range, records_max, bytes_max)?;
+        add(&self.inner.shared.counters.records_read, step.records.len());
+        Ok(step)
     }
 
     /// What the store has done and holds.

@@ -1,11 +1,12 @@
 //! What a run of groups amounts to: what the tables lack.
 
 use bytes::Bytes;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::born::Born;
 use super::known::Known;
 use super::queued::Queued;
+use super::rest::Rest;
 use crate::batch::Change;
 use crate::hash::Chain;
 use crate::ids::{Group, Position};
@@ -28,7 +29,7 @@ pub(crate) struct Folded {
     born: Born,
     /// Records of queues that are older, and were deleted here.
     died: FxHashSet<Queued>,
-    rest: FxHashMap<Key, Option<Bytes>>,
+    rest: Rest,
     /// How many of `rest` go with records of queues: usually none, and then nothing has to be looked up when one is
     /// deleted.
     companions: usize,
@@ -79,13 +80,13 @@ impl Folded {
 
     /// The changes of a table, in no order. Deletions of the records of queues stand for those of their companions.
     pub(crate) fn changes(&self, table: TableId) -> Box<dyn Iterator<Item = (Key, Option<&Bytes>)> + '_> {
-        let of_table = move |(key, _): &(Key, Option<&Bytes>)| key.table() == table;
         if table.is_queue() {
+            let of_table = move |(key, _): &(Key, Option<&Bytes>)| key.table() == table;
             let born = self.born.iter().map(|(queued, value)| (queued.key(), Some(value)));
             let died = self.died.iter().map(|queued| (queued.key(), None));
             Box::new(born.chain(died).filter(of_table))
         } else {
-            Box::new(self.rest.iter().map(|(&key, value)| (key, value.as_ref())).filter(of_table))
+            Box::new(self.rest.of_table(table))
         }
     }
 

@@ -62,6 +62,15 @@ impl Key {
         Some(key)
     }
 
+    /// The first key of a partition, or the last one: its other fields are filled with this byte.
+    pub(crate) fn edge(table: &Table, partition: Partition, fill: u8) -> Self {
+        let mut key = Self::empty(table.id());
+        key.push(partition.0.to_be_bytes());
+        key.bytes[usize::from(key.len)..table.key_bytes()].fill(fill);
+        key.len = u8::try_from(table.key_bytes()).expect("declared keys are short");
+        key
+    }
+
     /// The table of the record.
     #[must_use]
     #[inline]

@@ -11,6 +11,16 @@ pub(crate) enum Stored<'a> {
     Chunked(Whole),
 }
 
+impl Stored<'_> {
+    /// Bytes of the value.
+    pub(crate) const fn value_bytes(&self) -> usize {
+        match self {
+            Self::Value(value) => value.len(),
+            Self::Chunked(whole) => whole.length as usize,
+        }
+    }
+}
+
 /// Header and value in one vector; for small records.
 pub(crate) fn encode(key: &[u8], value: &[u8]) -> Vec<u8> {
     [&header(key, value), value].concat()

@@ -1,6 +1,8 @@
 //! Reads against a map that saw every change, wherever commits, checkpoints and restarts fall; and a commit that
 //! fails.
 
+mod ranges;
+
 use std::sync::mpsc;
 use std::time::Duration;
 

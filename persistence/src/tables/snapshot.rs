@@ -9,6 +9,7 @@ use heed::{RoTxn, WithoutTls};
 use super::databases::Tables;
 use crate::error::{Damage, ReadError};
 use crate::key::Key;
+use crate::range::Range;
 use crate::record::{self, Stored};
 use crate::record::{ChunkKey, Whole};
 use crate::table::TableId;
@@ -18,6 +19,9 @@ pub(crate) struct Snapshot<'a> {
     tables: &'a Tables,
     txn: RoTxn<'a, WithoutTls>,
 }
+
+/// Records of a table, one after another.
+pub(crate) type Entries<'s> = Box<dyn Iterator<Item = Result<(Key, &'s [u8]), ReadError>> + 's>;
 
 impl Tables {
     /// The tables as they are now.
@@ -29,9 +33,8 @@ impl Tables {
 impl Snapshot<'_> {
     /// Reads a record.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
-        let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
-        let stored = database.get(&self.txn, key.bytes())?;
-        stored.map(|stored| Ok(self.value(key, stored)?.into_owned().into())).transpose()
+        let Some(stored) = self.find(key)? else { return Ok(None) };
+        Ok(Some(self.value(key, self.checked(key, stored)?)?.into_owned().into()))
     }
 
     /// Reads a record, unless `admit` refuses it by its size; asked before it is copied.
@@ -40,46 +43,49 @@ impl Snapshot<'_> {
         key: &Key,
         admit: impl FnOnce(usize) -> bool,
     ) -> Result<ControlFlow<(), Option<Bytes>>, ReadError> {
-        let Some(database) = self.tables.database(key.table()) else { return Ok(ControlFlow::Continue(None)) };
-        let name = self.name(key.table());
-        let Some(stored) = database.get(&self.txn, key.bytes())? else { return Ok(ControlFlow::Continue(None)) };
-        let stored = record::read(name, key.bytes(), stored)?;
-        let bytes = match &stored {
-            Stored::Value(value) => value.len(),
-            Stored::Chunked(whole) => whole.length as usize,
-        };
-        if !admit(bytes) {
+        let Some(stored) = self.find(key)? else { return Ok(ControlFlow::Continue(None)) };
+        let stored = self.checked(key, stored)?;
+        if !admit(stored.value_bytes()) {
             return Ok(ControlFlow::Break(()));
         }
-        let value = match stored {
-            Stored::Value(value) => value.to_vec(),
-            Stored::Chunked(whole) => self.join(key, whole)?,
-        };
-        Ok(ControlFlow::Continue(Some(value.into())))
+        Ok(ControlFlow::Continue(Some(self.value(key, stored)?.into_owned().into())))
     }
 
-    /// The records of a table in key order; what is stored there is for [`value`](Self::value) to read.
-    pub(crate) fn iterate(
-        &self,
-        table: TableId,
-    ) -> Result<impl Iterator<Item = Result<(Key, &[u8]), ReadError>>, ReadError> {
-        let everything: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.tables.database(table).map(|database| database.range(&self.txn, &everything)).transpose()?;
-        let table = self.tables.schema.table(table);
-        Ok(entries.into_iter().flatten().map(move |entry| {
+    /// The records of a range; what is stored there is for [`checked`](Self::checked) to read.
+    pub(crate) fn range(&self, range: &Range) -> Result<Entries<'_>, ReadError> {
+        let Some(database) = self.tables.database(range.table().id()) else { return Ok(Box::new(std::iter::empty())) };
+        let (least, greatest) = range.bounds();
+        let bounds = (least.as_ref().map(Key::bytes), greatest.as_ref().map(Key::bytes));
+        let table = self.tables.schema.table(range.table().id());
+        let read = move |entry: heed::Result<_>| {
             let (key, stored) = entry?;
             let parsed =
                 Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
             Ok((parsed, stored))
-        }))
+        };
+        Ok(if range.is_backwards() {
+            Box::new(database.rev_range(&self.txn, &bounds)?.map(read))
+        } else {
+            Box::new(database.range(&self.txn, &bounds)?.map(read))
+        })
     }
 
-    /// The value of a record, from what is stored in its table.
-    pub(crate) fn value<'s>(&self, key: &Key, stored: &'s [u8]) -> Result<Cow<'s, [u8]>, ReadError> {
-        Ok(match record::read(self.name(key.table()), key.bytes(), stored)? {
+    /// What is stored of a record, once its checksum was looked at.
+    pub(crate) fn checked<'s>(&self, key: &Key, stored: &'s [u8]) -> Result<Stored<'s>, ReadError> {
+        Ok(record::read(self.name(key.table()), key.bytes(), stored)?)
+    }
+
+    /// The value of a record.
+    pub(crate) fn value<'s>(&self, key: &Key, stored: Stored<'s>) -> Result<Cow<'s, [u8]>, ReadError> {
+        Ok(match stored {
             Stored::Value(value) => Cow::Borrowed(value),
             Stored::Chunked(whole) => Cow::Owned(self.join(key, whole)?),
         })
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<&[u8]>, ReadError> {
+        let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
+        Ok(database.get(&self.txn, key.bytes())?)
     }
 
     /// Reads a value that lies in chunks. What is wrong with them is wrong with the record that they belong to.

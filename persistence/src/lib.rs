@@ -97,5 +97,5 @@ pub use self::range::{Range, RangeStep};
 pub use self::record::footprint;
 pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
-pub use self::store::Store;
+pub use self::store::{Newest, Store};
 pub use self::table::{Field, Schema, Table, TableId};

@@ -4,32 +4,19 @@
 //! the changes of all submissions in one vector, with a mark where each ends, so that a submission allocates nothing
 //! and the writer takes everything by swapping two vectors.
 
+mod index;
 mod stage;
+mod submissions;
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::stage::Stage;
+pub(crate) use self::submissions::{Mark, Newest, Submissions};
 use crate::admission::Permit;
 use crate::batch::Change;
 use crate::ids::Position;
+use crate::key::Key;
 use crate::table::Schema;
-
-/// Where a submission ends in the vector of changes, and what it holds.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    pub(crate) ticket: Position,
-    pub(crate) changes: usize,
-    pub(crate) bytes: usize,
-    /// The room that is free again when the submission is durable.
-    pub(crate) units: u32,
-}
-
-/// The submissions that the writer took, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) marks: Vec<Mark>,
-}
 
 /// How the writer is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +41,8 @@ pub(crate) enum Work {
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// What the writer has taken. Locked after the state.
+    in_flight: RwLock<Submissions>,
     arrived: Condvar,
     partitions: u16,
     schema: Schema,
@@ -61,7 +50,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct State {
-    waiting: Taken,
+    waiting: Submissions,
     next: Position,
     /// The writer sleeps and wants to be woken. Without it a submission would pay for a system call each time.
     asleep: bool,
@@ -73,8 +62,9 @@ struct State {
 
 impl Queue {
     pub(crate) fn new(partitions: u16, schema: Schema, next: Position) -> Self {
-        let state = State { waiting: Taken::default(), next, asleep: false, cut: false, ending: None, open: true };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), partitions, schema }
+        let state =
+            State { waiting: Submissions::default(), next, asleep: false, cut: false, ending: None, open: true };
+        Self { state: Mutex::new(state), in_flight: RwLock::default(), arrived: Condvar::new(), partitions, schema }
     }
 
     /// Appends one submission, or drops it if the writer has ended.
@@ -104,17 +94,18 @@ impl Queue {
         (ticket, result)
     }
 
-    /// Waits for work. Submissions are swapped into `taken`, which must be empty; its memory is reused for the next
-    /// ones.
-    pub(crate) fn wait(&self, taken: &mut Taken) -> Work {
-        assert!(taken.marks.is_empty() && taken.changes.is_empty(), "what was taken is committed before more is taken");
+    /// Waits for work. Submissions are in flight from then on; nothing must be in flight before.
+    pub(crate) fn wait(&self) -> Work {
         let mut state = self.lock();
         loop {
             if state.ending == Some(Ending::Abandon) {
                 return Work::End(Ending::Abandon);
             }
             if !state.waiting.marks.is_empty() {
-                std::mem::swap(&mut state.waiting, taken);
+                let mut in_flight = self.in_flight_to_change();
+                assert!(in_flight.is_empty(), "what was taken is committed before more is taken");
+                // Its memory is used again for the next ones.
+                std::mem::swap(&mut state.waiting, &mut in_flight);
                 return Work::Submissions;
             }
             if let Some(ending) = state.ending {
@@ -127,6 +118,25 @@ impl Queue {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = false;
         }
+    }
+
+    /// What the writer has taken. Whoever holds it keeps the writer from going on.
+    pub(crate) fn in_flight(&self) -> RwLockReadGuard<'_, Submissions> {
+        self.in_flight.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be moved on: whoever looks for a record finds it here until it is there.
+    pub(crate) fn in_flight_to_change(&self) -> RwLockWriteGuard<'_, Submissions> {
+        self.in_flight.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the newest submission that has not landed says of a record; `None` if there is none.
+    ///
+    /// Submissions go from here into flight, and from there into memory that everybody reads, and each step is one under
+    /// the locks of both ends. So whoever looks in this order misses none.
+    pub(crate) fn newest(&self, key: &Key) -> Option<Newest> {
+        let waiting = self.lock().waiting.newest(key);
+        waiting.or_else(|| self.in_flight().newest(key))
     }
 
     /// Asks the writer to end; the first wish wins, except that abandoning is always possible.
@@ -158,7 +168,8 @@ impl Queue {
             return false;
         }
         state.open = false;
-        state.waiting = Taken::default();
+        state.waiting = Submissions::default();
+        self.in_flight_to_change().clear();
         true
     }
 

@@ -35,8 +35,20 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// What is newest of a record, see [`Store::newest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Newest {
+    /// Its value; `None` if there is no such record, or it was deleted.
+    pub value: Option<Bytes>,
+    /// The ticket of the submission that says so, while that is not durable; `None` if it is. If the store fails before,
+    /// it never was so.
+    pub ticket: Option<Position>,
+}
+
 struct Inner {
     shared: Arc<Shared>,
+    schema: Schema,
     path: PathBuf,
     identity: Identity,
     epoch: Epoch,
@@ -113,7 +125,7 @@ impl Store {
         let promise = Promise::open(&path, identity.store, journal.last())?;
         upkeep.renew(&shared.admission);
         let running = Running::start(folder, &shared, journal, tables, upkeep, last, promise)?;
-        let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
+        let inner = Inner { shared, schema, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;
         Ok((store, opened))
@@ -219,6 +231,23 @@ impl Store {
     pub fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
         add(&self.inner.shared.counters.records_read, 1);
         self.inner.shared.overlay.get(key)
+    }
+
+    /// Reads what a record becomes by everything that this store was given so far, durable or not: what a turn sees
+    /// that builds on earlier ones. What it does with it must not become known to anybody before that is durable, see
+    /// [`Newest::ticket`]; a submission of its own becomes durable after it. May wait for the disk.
+    ///
+    /// Whoever never calls this pays nothing for it; each change that waits is looked at once for all calls.
+    ///
+    /// # Errors
+    ///
+    /// Damage to this record, or a store that is closed.
+    pub fn newest(&self, key: &Key) -> Result<Newest, ReadError> {
+        self.inner.schema.table(key.table());
+        match self.inner.shared.queue.newest(key) {
+            Some(submitted) => Ok(Newest { value: submitted.value, ticket: Some(submitted.ticket) }),
+            None => Ok(Newest { value: self.get(key)?, ticket: None }),
+        }
     }
 
     /// Reads durable records of any tables, all as of one moment; in the order asked for. May wait for the disk.

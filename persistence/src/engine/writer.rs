@@ -11,7 +11,8 @@ use crate::error::CommitError;
 use crate::fold::GroupFold;
 use crate::ids::{Group, Position};
 use crate::journal::{CHUNK_HEADER_BYTES, Journal};
-use crate::queue::{Ending, Mark, Taken, Work};
+use crate::overlay::Held;
+use crate::queue::{Ending, Mark, Work};
 use crate::slots::Promise;
 use crate::statistics::add;
 
@@ -49,11 +50,10 @@ impl Writer {
     /// Runs until the store ends; how. After a clean end everything submitted is in the journal, and this thread has
     /// nothing left to commit.
     pub(crate) fn run(&mut self) -> Result<Ending, CommitError> {
-        let mut taken = Taken::default();
         loop {
-            match self.shared.queue.wait(&mut taken) {
+            match self.shared.queue.wait() {
                 Work::Submissions => {
-                    if !self.write_all(&mut taken)? {
+                    if !self.write_all()? {
                         return Ok(Ending::Abandon);
                     }
                 }
@@ -73,20 +73,27 @@ impl Writer {
         self.journal.finish()
     }
 
-    /// Writes everything that was taken, group by group. False if the store is abandoned on the way.
-    fn write_all(&mut self, taken: &mut Taken) -> Result<bool, CommitError> {
+    /// Writes everything that is in flight, group by group. False if the store is abandoned on the way.
+    fn write_all(&mut self) -> Result<bool, CommitError> {
+        let shared = Arc::clone(&self.shared);
         let (mut turns, mut changes) = (0, 0);
-        while turns < taken.marks.len() {
-            if self.shared.queue.is_abandoned() {
+        loop {
+            if shared.queue.is_abandoned() {
                 return Ok(false);
             }
-            let prefix = self.prefix(&taken.marks[turns..], changes);
-            self.write_group(&mut taken.changes[changes..changes + prefix.changes], &prefix)?;
+            let in_flight = shared.queue.in_flight();
+            if turns == in_flight.marks.len() {
+                break;
+            }
+            let prefix = self.prefix(&in_flight.marks[turns..], changes);
+            let records = self.encode(&in_flight.changes[changes..changes + prefix.changes], &prefix);
+            // Whoever waits to move on what is in flight would keep out all others.
+            drop(in_flight);
+            self.write_group(&prefix, records)?;
             turns += prefix.turns;
             changes += prefix.changes;
         }
-        taken.marks.clear();
-        taken.changes.clear();
+        shared.queue.in_flight_to_change().clear();
         Ok(true)
     }
 
@@ -110,25 +117,18 @@ impl Writer {
         prefix
     }
 
-    fn write_group(&mut self, changes: &mut [Change], prefix: &Prefix) -> Result<(), CommitError> {
-        let (group, first, last) = (self.journal.next(), self.last.next(), prefix.last);
-        self.fold.fold(first, last, changes);
-        let records = self.encode(group, first, last, changes);
+    /// Commits what is in the buffer, and lets everybody see it.
+    fn write_group(&mut self, prefix: &Prefix, records: usize) -> Result<(), CommitError> {
+        let (group, last) = (self.journal.next(), prefix.last);
         self.make_room(self.buffer.len())?;
         let (_, applied) = self.shared.checkpoints.progress();
         self.journal.append(group, &mut self.buffer, applied)?;
         // A file that nobody can open again takes every write all the same.
         self.shared.witness.look_at_journal()?;
-        self.last = last;
         // Before anybody is told, so that whoever was told of it can be contradicted by nobody.
         self.promise.keep(group);
-
-        let fold = &self.fold;
-        let left = changes.iter_mut().enumerate().filter(|(index, _)| fold.is_left(*index));
-        // Moves the values over; the places that they leave are cleared with the vector.
-        let moved = left.map(|(_, change)| Change { key: change.key, value: change.value.take() });
-        let chain = self.journal.origin().before;
-        let held = self.shared.overlay.update(|active| active.absorb(group, first, last, chain, moved));
+        let held = self.land(group, prefix);
+        self.last = last;
         self.shared.admission.set_overlay(held);
         self.shared.publish(last);
         self.shared.admission.release(prefix.turns, prefix.units);
@@ -150,8 +150,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Fills the buffer; how many changes are in it.
-    fn encode(&mut self, group: Group, first: Position, last: Position, changes: &[Change]) -> usize {
+    /// Moves what was committed to where everybody reads it; how much is there then.
+    fn land(&self, group: Group, prefix: &Prefix) -> Held {
+        let mut in_flight = self.shared.queue.in_flight_to_change();
+        let changes = in_flight.land(prefix.changes).iter_mut().enumerate();
+        let left = changes.filter(|(index, _)| self.fold.is_left(*index));
+        // Moves the values over; the places that they leave are cleared with the vector.
+        let moved = left.map(|(_, change)| Change { key: change.key, value: change.value.take() });
+        let (first, chain) = (self.last.next(), self.journal.origin().before);
+        self.shared.overlay.update(|active| active.absorb(group, first, prefix.last, chain, moved))
+    }
+
+    /// Folds a group, and fills the buffer with it; how many changes are in it.
+    fn encode(&mut self, changes: &[Change], prefix: &Prefix) -> usize {
+        let (group, first, last) = (self.journal.next(), self.last.next(), prefix.last);
+        self.fold.fold(first, last, changes);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         self.buffer.resize(CHUNK_HEADER_BYTES, 0);

@@ -37,8 +37,8 @@ fn positions_and_tickets_are_consecutive() {
         .submit(permit(&admission), |stage| stage.enqueue(&declared::OUTBOX, Partition(3), Bytes::from_static(b"y")));
     assert_eq!((record, ticket), (Position(5), Position(6)), "over both tables");
 
-    let mut taken = Taken::default();
-    assert_eq!(queue.wait(&mut taken), Work::Submissions);
+    assert_eq!(queue.wait(), Work::Submissions);
+    let taken = queue.in_flight();
     let marks: Vec<_> = taken.marks.iter().map(|mark| (mark.ticket.0, mark.changes)).collect();
     assert_eq!(marks, [(3, 2), (4, 2), (6, 3)]);
     assert_eq!(taken.marks[0].bytes, 2 * (CHANGE_BYTES + 1));
@@ -56,8 +56,8 @@ fn a_panic_in_a_stage_submits_nothing() {
     assert!(panicked.is_err(), "the store has partitions 0 to 3");
     let (ticket, record) = queue.submit(permit(&admission), enqueue);
     assert_eq!((record, ticket), (Position(1), Position(2)));
-    let mut taken = Taken::default();
-    queue.wait(&mut taken);
+    queue.wait();
+    let taken = queue.in_flight();
     assert_eq!((taken.marks.len(), taken.changes.len()), (1, 1));
 }
 
@@ -91,13 +91,12 @@ fn after_the_end_submissions_are_dropped_with_their_room() {
     let (queue, admission) = setup();
     queue.end(Ending::Clean);
     queue.submit(permit(&admission), enqueue);
-    let mut taken = Taken::default();
-    assert_eq!(queue.wait(&mut taken), Work::Submissions, "what was submitted before comes first");
-    taken.changes.clear();
-    for mark in taken.marks.drain(..) {
-        admission.release(1, mark.units as usize);
-    }
-    assert_eq!(queue.wait(&mut taken), Work::End(Ending::Clean));
+    assert_eq!(queue.wait(), Work::Submissions, "what was submitted before comes first");
+    let mut taken = queue.in_flight_to_change();
+    taken.marks.iter().for_each(|mark| admission.release(1, mark.units as usize));
+    taken.clear();
+    drop(taken);
+    assert_eq!(queue.wait(), Work::End(Ending::Clean));
     assert!(queue.shut(false));
     for _ in 0..10 {
         let (ticket, record) = queue.submit(permit(&admission), enqueue);

@@ -1,6 +1,7 @@
 //! Reads against a map that saw every change, wherever commits, checkpoints and restarts fall; and a commit that
 //! fails.
 
+mod newest;
 mod ranges;
 
 use std::sync::mpsc;
@@ -68,32 +69,7 @@ impl Run {
 
     fn turn(&self, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
         let permit = self.store.try_reserve(Class::Turn { growth: 0 }, 0).unwrap();
-        let (ticket, ()) = self.store.submit(permit, |stage| {
-            for step in steps {
-                let (key, value) = match *step {
-                    Step::Enqueue { partition, value: byte } => {
-                        let (partition, value) = (Partition(partition), value(byte));
-                        (declared::inbox(partition, stage.enqueue(&declared::INBOX, partition, value.clone())), value)
-                    }
-                    Step::Dispatch { partition, value: byte } => {
-                        let (partition, value) = (Partition(partition), value(byte));
-                        (declared::outbox(partition, stage.enqueue(&declared::OUTBOX, partition, value.clone())), value)
-                    }
-                    _ => {
-                        if let Some(change) = caller.change(step) {
-                            oracle.apply(&change);
-                            match change.value {
-                                Some(value) => stage.put(change.key, value),
-                                None => stage.delete(change.key),
-                            }
-                        }
-                        continue;
-                    }
-                };
-                caller.queued.push(key);
-                oracle.records.insert(key, value);
-            }
-        });
+        let (ticket, ()) = self.store.submit(permit, |stage| stage_all(stage, steps, caller, oracle));
         self.settle(ticket);
     }
 
@@ -145,6 +121,29 @@ impl Run {
         let found = self.store.records(&caller.queued).unwrap();
         let expected: Vec<_> = caller.queued.iter().map(|key| oracle.records.get(key).cloned()).collect();
         assert_eq!(found, expected, "{:?}", caller.queued);
+    }
+}
+
+/// Stages what a caller does, and notes what it amounts to.
+fn stage_all(stage: &mut Stage<'_>, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
+    for step in steps {
+        let (table, partition, byte) = match *step {
+            Step::Enqueue { partition, value } => (declared::INBOX, partition, value),
+            Step::Dispatch { partition, value } => (declared::OUTBOX, partition, value),
+            _ => {
+                let Some(change) = caller.change(step) else { continue };
+                oracle.apply(&change);
+                match change.value {
+                    Some(value) => stage.put(change.key, value),
+                    None => stage.delete(change.key),
+                }
+                continue;
+            }
+        };
+        let position = stage.enqueue(&table, Partition(partition), value(byte));
+        let key = Key::queued(table.id(), Partition(partition), position);
+        caller.queued.push(key);
+        oracle.records.insert(key, value(byte));
     }
 }
 

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::error::BatchError;
 use crate::hash::Chain;
 use crate::ids::{Group, Position};
 use crate::integers::{take_count, take_u32, take_u64};
@@ -21,40 +22,44 @@ pub struct Change {
     pub value: Option<Bytes>,
 }
 
-/// The changes of one group, in the order in which they apply.
+/// What a group is made of: whole submissions that were committed together, folded. What they amount to is the same
+/// wherever it is applied to the same records, so it can be shipped to a replica as it is.
+///
+/// Changes apply in their order. Setting a record overwrites it, deleting one that is not there does nothing, and deleting
+/// a record of a queue deletes what its companion has under its key. What a group has made and deleted again is not in
+/// it, so a batch may have no changes: it still holds the positions that were used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) group: Group,
-    /// The first position that the group took, whatever took it.
-    pub(crate) first: Position,
+#[non_exhaustive]
+pub struct Batch {
+    /// The number of the group.
+    pub group: Group,
+    /// The first position that the group took, whatever took it. That of the group before is lower.
+    pub first: Position,
     /// The last one: that of the ticket of its last submission.
-    pub(crate) last: Position,
-    /// None where an older build has written it.
+    pub last: Position,
+    /// What it follows on; `None` where a program of format 4 or older has written it.
+    pub origin: Option<Origin>,
+    /// What it changes.
+    pub changes: Vec<Change>,
+}
+
+/// What a batch says before its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) group: Group,
+    first: Position,
+    last: Position,
     pub(crate) origin: Option<Origin>,
-    pub(crate) changes: Vec<Change>,
+    count: usize,
 }
 
 /// What a group follows on, so that it follows on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// Of all groups before it.
-    pub(crate) before: Chain,
-    /// The nonce of the run that wrote it.
-    pub(crate) run: u64,
-}
-
-/// Why bytes are no batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Undecodable {
-    Malformed(&'static str),
-    /// A table with this number is not declared.
-    UnknownTable(u8),
-}
-
-impl From<&'static str> for Undecodable {
-    fn from(reason: &'static str) -> Self {
-        Self::Malformed(reason)
-    }
+pub struct Origin {
+    /// The hash of all groups before it.
+    pub before: Chain,
+    /// The nonce of the [`Epoch`](crate::Epoch) that wrote it.
+    pub run: u64,
 }
 
 /// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since
@@ -114,28 +119,45 @@ impl<'a> Encoder<'a> {
     }
 }
 
-impl Batch {
-    /// Reads a batch that takes all of `bytes`. Its values share memory with them.
-    pub(crate) fn decode(bytes: &Bytes, schema: &Schema) -> Result<Self, Undecodable> {
-        let mut rest: &[u8] = bytes;
-        let version = take_u8(&mut rest).ok_or("the batch is empty")?;
+impl Header {
+    /// Reads the header of a batch.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        Self::take(&mut &*bytes)
+    }
+
+    /// Takes it off the front.
+    fn take(rest: &mut &[u8]) -> Result<Self, &'static str> {
+        let version = take_u8(rest).ok_or("the batch is empty")?;
         if !matches!(version, VERSION | VERSION_WITHOUT_ORIGIN) {
-            return Err("the batch has an unknown version".into());
+            return Err("the batch has an unknown version");
         }
-        let mut count = || take_count(&mut rest).ok_or("the batch ends within its header, or a number in it is none");
+        let mut count = || take_count(rest).ok_or("the batch ends within its header, or a number in it is none");
         let (group, first, last) = (Group(count()?), Position(count()?), Position(count()?));
-        let mut word = || take_u64(&mut rest).ok_or("the batch ends within its header");
+        let mut word = || take_u64(rest).ok_or("the batch ends within its header");
         let origin = match version {
             VERSION => Some(Origin { before: Chain(word()?), run: word()? }),
             _ => None,
         };
-        let count = take_u32(&mut rest).ok_or("the batch ends within its header")? as usize;
+        let count = take_u32(rest).ok_or("the batch ends within its header")? as usize;
         if group.0 == 0 || first.0 == 0 || last < first {
-            return Err("the positions of the batch are not in order".into());
+            return Err("the positions of the batch are not in order");
         }
         if count > rest.len() / CHANGE_BYTES_MIN {
-            return Err("the batch announces more changes than it can hold".into());
+            return Err("the batch announces more changes than it can hold");
         }
+        Ok(Self { group, first, last, origin, count })
+    }
+}
+
+impl Batch {
+    /// Reads a batch that takes all of `bytes`. Its values share memory with them.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold; never a panic, whatever the bytes are.
+    pub fn decode(bytes: &Bytes, schema: &Schema) -> Result<Self, BatchError> {
+        let mut rest: &[u8] = bytes;
+        let Header { group, first, last, origin, count } = Header::take(&mut rest)?;
         let mut changes = Vec::with_capacity(count);
         for _ in 0..count {
             changes.push(decode_change(bytes, schema, &mut rest)?);
@@ -147,10 +169,10 @@ impl Batch {
     }
 }
 
-fn decode_change(bytes: &Bytes, schema: &Schema, rest: &mut &[u8]) -> Result<Change, Undecodable> {
+fn decode_change(bytes: &Bytes, schema: &Schema, rest: &mut &[u8]) -> Result<Change, BatchError> {
     const ENDS: &str = "the batch ends within a change";
     let tag = take_u8(rest).ok_or(ENDS)?;
-    let table = schema.of_number(tag & !PUT).ok_or(Undecodable::UnknownTable(tag & !PUT))?;
+    let table = schema.of_number(tag & !PUT).ok_or(BatchError::UnknownTable { number: tag & !PUT })?;
     let (key, after) = rest.split_at_checked(table.key_bytes()).ok_or(ENDS)?;
     *rest = after;
     let key = Key::decode(table, key).ok_or("a change has a malformed key")?;
@@ -203,7 +225,7 @@ pub(crate) mod tests {
         buffer.split_off(b"before".len())
     }
 
-    fn decode(bytes: &Bytes) -> Result<Batch, Undecodable> {
+    fn decode(bytes: &Bytes) -> Result<Batch, BatchError> {
         Batch::decode(bytes, &declared::SCHEMA)
     }
 

@@ -2,6 +2,7 @@
 //! do next.
 
 mod admission;
+mod batch;
 mod commit;
 mod damage;
 mod environment;
@@ -10,6 +11,7 @@ mod open;
 mod read;
 
 pub use self::admission::AdmissionError;
+pub use self::batch::BatchError;
 pub use self::commit::CommitError;
 pub use self::damage::{Damage, KeyBytes};
 pub use self::environment::Environment;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::error::{Damage, OpenError, ReadError};
 use crate::files::Folder;
 use crate::ids::{Position, StoreId};
-use crate::journal::Journal;
 use crate::key::Key;
+use crate::log::Journal;
 use crate::meta::Identity;
 use crate::opening::{Found, Replayed, find, is_new, refuse_unmade, replay};
 use crate::overlay::Overlay;
@@ -105,7 +105,9 @@ impl Inspection {
             .ok_or_else(|| Damage::new("meta", b"store", "a store has at least one partition"))?;
         let formats = [journal.format()?, tables.format()?];
         let format = formats.into_iter().flatten().min().expect("halves with an identity have a format");
-        let Replayed { tail, last: durable, .. } = replay(&folder, schema, identity, &mut journal, &tables)?;
+        let applied = tables.applied()?;
+        journal.verify(applied)?;
+        let Replayed { tail, last: durable, .. } = replay(&folder, schema, identity, &journal, applied)?;
         Ok(Self { overlay: Overlay::new(tables, tail), id, partitions, format, durable, _folder: folder })
     }
 

@@ -64,10 +64,10 @@ mod hash;
 mod ids;
 mod inspection;
 mod integers;
-mod journal;
 mod key;
 mod limits;
 mod lmdb;
+mod log;
 mod meta;
 mod opening;
 mod overlay;
@@ -82,15 +82,17 @@ mod table;
 mod tables;
 
 pub use self::admission::{Class, Permit};
-pub use self::batch::Change;
+pub use self::batch::{Batch, Change, Origin};
 pub use self::config::Config;
 pub use self::error::{
-    AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit, ProcessLimits,
-    ReadError,
+    AdmissionError, BatchError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit,
+    ProcessLimits, ReadError,
 };
+pub use self::hash::Chain;
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
 pub use self::inspection::Inspection;
 pub use self::key::{Fields, Key, KeyBuilder};
+pub use self::log::{Log, LogEntry};
 pub use self::opening::Opened;
 pub use self::queue::Stage;
 pub use self::range::{Range, RangeStep};

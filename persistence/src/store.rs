@@ -10,12 +10,13 @@ use bytes::Bytes;
 
 use crate::admission::{Admission, Class, Permit};
 use crate::config::Config;
-use crate::engine::{Running, Shared, Upkeep};
+use crate::engine::{Running, Shared, Upkeep, Watermarks};
 use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError, failed};
 use crate::files::{Folder, Reserve};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::meta::Identity;
 use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
@@ -82,22 +83,22 @@ impl Store {
         Self::start(folder, recovered, &config, schema, Box::new(on_progress))
     }
 
-    fn start(
+    fn start<L: Log + Send + 'static>(
         folder: Folder,
-        recovered: Recovered,
+        recovered: Recovered<L>,
         config: &Config,
         schema: Schema,
         on_progress: Box<dyn Fn() + Send + Sync>,
     ) -> Result<(Self, Opened), OpenError> {
-        let Recovered { journal, tables, identity, epoch, applied, tail, last, opened } = recovered;
+        let Recovered { log, journal_file, page_bytes, tables, identity, epoch, applied, tail, last, opened } =
+            recovered;
 
-        let limits = Limits::new(config, journal.page_bytes());
+        let limits = Limits::new(config, page_bytes);
         let admission = Admission::new(limits.clone(), folder.path().to_path_buf(), config.disk_headroom_bytes);
-        admission.set_journal_used(journal.used_bytes());
+        admission.set_journal_used(log.used_bytes());
         admission
             .set_tables_used(tables.used_bytes().map_err(|error| OpenError::storage(Environment::Tables, &error))?);
         let half = |environment| move |error| OpenError::storage(environment, &error);
-        let journal_file = journal.file().map_err(half(Environment::Journal))?;
         let tables_file = tables.file().map_err(half(Environment::Tables))?;
         let witness = folder.watch(&journal_file, &tables_file)?;
         let upkeep = Upkeep::new(
@@ -113,7 +114,7 @@ impl Store {
             Arc::new(admission),
             Queue::new(identity.partitions, schema, last.next()),
             overlay,
-            last,
+            Watermarks::new(log.last(), last),
             witness,
             on_progress,
         ));
@@ -122,9 +123,9 @@ impl Store {
             shared.checkpoints.want(false);
         }
         let path = folder.path().to_path_buf();
-        let promise = Promise::open(&path, identity.store, journal.last())?;
+        let promise = Promise::open(&path, identity.store, log.last())?;
         upkeep.renew(&shared.admission);
-        let running = Running::start(folder, &shared, journal, tables, upkeep, last, promise)?;
+        let running = Running::start(folder, &shared, log, tables, upkeep, last, promise)?;
         let inner = Inner { shared, schema, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;
@@ -214,7 +215,7 @@ impl Store {
     /// Everything up to this position is durable, and can be read. One atomic load; it only grows.
     #[must_use]
     pub fn durable(&self) -> Position {
-        self.inner.shared.durable()
+        self.inner.shared.watermarks.durable()
     }
 
     /// Why the store has stopped, if it has failed. Nothing becomes durable any more then; reads still work.

@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::checkpoints::Checkpoints;
+use super::watermarks::Watermarks;
 use crate::admission::Admission;
 use crate::error::CommitError;
 use crate::files::Witness;
-use crate::ids::Position;
 use crate::limits::Limits;
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue};
@@ -22,7 +21,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) counters: Counters,
     pub(crate) witness: Witness,
-    durable: AtomicU64,
+    pub(crate) watermarks: Watermarks,
     on_progress: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -32,7 +31,7 @@ impl Shared {
         admission: Arc<Admission>,
         queue: Queue,
         overlay: Overlay,
-        durable: Position,
+        watermarks: Watermarks,
         witness: Witness,
         on_progress: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
@@ -44,19 +43,9 @@ impl Shared {
             checkpoints: Checkpoints::default(),
             counters: Counters::default(),
             witness,
-            durable: AtomicU64::new(durable.0),
+            watermarks,
             on_progress,
         }
-    }
-
-    pub(crate) fn durable(&self) -> Position {
-        Position(self.durable.load(Ordering::Acquire))
-    }
-
-    /// Moves the watermark. The caller has seen the commit of everything up to `position`.
-    pub(crate) fn publish(&self, position: Position) {
-        let before = self.durable.swap(position.0, Ordering::Release);
-        assert!(before < position.0, "the durable watermark only moves forward");
     }
 
     pub(crate) fn announce(&self) {
@@ -76,6 +65,6 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Shared").field("durable", &self.durable()).finish_non_exhaustive()
+        formatter.debug_struct("Shared").field("watermarks", &self.watermarks).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use super::writer::Writer;
 use crate::error::{CommitError, OpenError};
 use crate::files::Folder;
 use crate::ids::Position;
-use crate::journal::Journal;
+use crate::log::Log;
 use crate::queue::Ending;
 use crate::slots::Promise;
 use crate::tables::Tables;
@@ -24,10 +24,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(
+    pub(crate) fn start<L: Log + Send + 'static>(
         folder: Folder,
         shared: &Arc<Shared>,
-        journal: Journal,
+        log: L,
         tables: Tables,
         upkeep: Upkeep,
         last: Position,
@@ -43,7 +43,7 @@ impl Running {
         let writer = spawn("everpost-writer", {
             let (shared, folder) = (Arc::clone(shared), Arc::clone(&folder));
             move || {
-                write(&shared, Writer::new(Arc::clone(&shared), journal, last, promise), checkpointer);
+                write(&shared, Writer::new(Arc::clone(&shared), log, last, promise), checkpointer);
                 drop(folder);
             }
         });
@@ -73,7 +73,7 @@ impl Running {
 }
 
 /// The life of the writer's thread: write, and after a clean end let the checkpointer finish and mark it.
-fn write(shared: &Arc<Shared>, mut writer: Writer, checkpointer: JoinHandle<()>) {
+fn write(shared: &Arc<Shared>, mut writer: Writer<impl Log>, checkpointer: JoinHandle<()>) {
     let ending = guard(shared, "writer", || writer.run());
     // Nothing that is submitted from here on would be written.
     shared.queue.shut(true);

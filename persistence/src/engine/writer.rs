@@ -1,7 +1,7 @@
 //! The thread that makes submissions durable: one group, one journal record, one commit.
 //!
 //! While one group syncs, the next one gathers in the queue. The order of steps is what everything else relies on:
-//! commit, then the overlay, then the watermark. So whoever sees the watermark can read what it covers.
+//! flush, then the overlay, then the watermark of what is committed. So whoever sees that can read what it covers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::batch::{Change, Encoder};
 use crate::error::CommitError;
 use crate::fold::GroupFold;
 use crate::ids::{Group, Position};
-use crate::journal::{CHUNK_HEADER_BYTES, Journal};
+use crate::log::Log;
 use crate::overlay::Held;
 use crate::queue::{Ending, Mark, Work};
 use crate::slots::Promise;
@@ -22,11 +22,11 @@ const REFRESH_GROUPS: u64 = 64;
 const BUFFER_BYTES_KEPT: usize = 16 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct Writer<L> {
     shared: Arc<Shared>,
-    journal: Journal,
+    log: L,
     fold: GroupFold,
-    /// The chunk header of a group, then its batch.
+    /// Room for what the log puts before a group, then its batch.
     buffer: Vec<u8>,
     /// The last position of the last group.
     last: Position,
@@ -42,9 +42,9 @@ struct Prefix {
     last: Position,
 }
 
-impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, journal: Journal, last: Position, promise: Promise) -> Self {
-        Self { shared, journal, fold: GroupFold::default(), buffer: Vec::new(), last, promise }
+impl<L: Log> Writer<L> {
+    pub(crate) fn new(shared: Arc<Shared>, log: L, last: Position, promise: Promise) -> Self {
+        Self { shared, log, fold: GroupFold::default(), buffer: Vec::new(), last, promise }
     }
 
     /// Runs until the store ends; how. After a clean end everything submitted is in the journal, and this thread has
@@ -70,7 +70,7 @@ impl Writer {
 
     /// Marks a clean end, after the last checkpoint.
     pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
-        self.journal.finish()
+        self.log.finish()
     }
 
     /// Writes everything that is in flight, group by group. False if the store is abandoned on the way.
@@ -117,26 +117,43 @@ impl Writer {
         prefix
     }
 
-    /// Commits what is in the buffer, and lets everybody see it.
+    /// Puts what is in the buffer on the medium, and commits it.
     fn write_group(&mut self, prefix: &Prefix, records: usize) -> Result<(), CommitError> {
-        let (group, last) = (self.journal.next(), prefix.last);
+        let group = self.log.next();
         self.make_room(self.buffer.len())?;
+        self.flush(group)?;
+        // Nobody else has a say in what is committed.
+        self.commit(group, prefix, records);
+        Ok(())
+    }
+
+    /// Puts what is in the buffer on the medium.
+    fn flush(&mut self, group: Group) -> Result<(), CommitError> {
         let (_, applied) = self.shared.checkpoints.progress();
-        self.journal.append(group, &mut self.buffer, applied)?;
+        self.log.cut_front(applied);
+        self.log.append(group, &mut self.buffer)?;
+        self.log.flush()?;
+        assert_eq!(self.log.flushed(), group, "a log that was flushed has everything");
         // A file that nobody can open again takes every write all the same.
         self.shared.witness.look_at_journal()?;
+        self.shared.watermarks.flush_to(group);
+        Ok(())
+    }
+
+    /// Lets everybody see a group that nobody can take back any more.
+    fn commit(&mut self, group: Group, prefix: &Prefix, records: usize) {
         // Before anybody is told, so that whoever was told of it can be contradicted by nobody.
         self.promise.keep(group);
         let held = self.land(group, prefix);
-        self.last = last;
+        self.last = prefix.last;
         self.shared.admission.set_overlay(held);
-        self.shared.publish(last);
+        self.shared.watermarks.commit_to(group, prefix.last);
         self.shared.admission.release(prefix.turns, prefix.units);
         self.count(prefix, records);
         self.shared.announce();
 
         let limits = &self.shared.limits;
-        let used = self.journal.used_bytes();
+        let used = self.log.used_bytes();
         self.shared.admission.set_journal_used(used);
         let urgent = held.bytes >= limits.checkpoint_bytes
             || held.changes >= limits.checkpoint_changes(self.shared.admission.tables_used())
@@ -145,9 +162,7 @@ impl Writer {
         self.shared.checkpoints.want(urgent);
         if group.0.is_multiple_of(REFRESH_GROUPS) {
             self.shared.admission.refresh_disk();
-            self.journal.clear_stale_readers();
         }
-        Ok(())
     }
 
     /// Moves what was committed to where everybody reads it; how much is there then.
@@ -157,18 +172,18 @@ impl Writer {
         let left = changes.filter(|(index, _)| self.fold.is_left(*index));
         // Moves the values over; the places that they leave are cleared with the vector.
         let moved = left.map(|(_, change)| Change { key: change.key, value: change.value.take() });
-        let (first, chain) = (self.last.next(), self.journal.origin().before);
+        let (first, chain) = (self.last.next(), self.log.origin().before);
         self.shared.overlay.update(|active| active.absorb(group, first, prefix.last, chain, moved))
     }
 
     /// Folds a group, and fills the buffer with it; how many changes are in it.
     fn encode(&mut self, changes: &[Change], prefix: &Prefix) -> usize {
-        let (group, first, last) = (self.journal.next(), self.last.next(), prefix.last);
+        let (group, first, last) = (self.log.next(), self.last.next(), prefix.last);
         self.fold.fold(first, last, changes);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
-        self.buffer.resize(CHUNK_HEADER_BYTES, 0);
-        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last, self.journal.origin());
+        self.buffer.resize(L::HEADROOM, 0);
+        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last, self.log.origin());
         let mut records = 0;
         for (index, change) in changes.iter().enumerate() {
             if self.fold.is_left(index) {
@@ -194,9 +209,9 @@ impl Writer {
             let held = self.shared.overlay.read().held();
             let changes_max = 2 * limits.checkpoint_changes(self.shared.admission.tables_used());
             let overlay_full = held.bytes > limits.overlay_bytes || held.changes > changes_max;
-            let journal_full = self.journal.used_bytes() + bytes as u64 > limits.journal_wait();
-            if journal_full && self.journal.can_cut(applied) {
-                self.journal.cut(applied)?;
+            let journal_full = self.log.used_bytes() + bytes as u64 > limits.journal_wait();
+            self.log.cut_front(applied);
+            if journal_full && self.log.trim()? {
                 continue;
             }
             if held.nothing || !(overlay_full || journal_full) {
@@ -211,12 +226,11 @@ impl Writer {
     /// Cuts the journal while nothing is submitted, a step at a time, so that a full store finds its room again.
     fn cut_idle(&mut self) -> Result<(), CommitError> {
         let (_, applied) = self.shared.checkpoints.progress();
-        if self.journal.can_cut(applied) {
-            self.journal.cut(applied)?;
-            self.shared.admission.set_journal_used(self.journal.used_bytes());
-            if self.journal.can_cut(applied) {
-                self.shared.queue.request_cut();
-            }
+        self.log.cut_front(applied);
+        if self.log.trim()? {
+            self.shared.admission.set_journal_used(self.log.used_bytes());
+            // There may be more; this ends with a step that finds nothing.
+            self.shared.queue.request_cut();
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The two halves of a store, and whether they belong together.
 
 use crate::error::{Environment, OpenError};
-use crate::journal::Journal;
+use crate::log::Journal;
 use crate::meta::Identity;
 use crate::tables::Tables;
 

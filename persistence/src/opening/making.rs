@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::{OpenError, failed};
 use crate::files::{DATA_FILE, Folder, HALVES, JOURNAL, LMDB_LOCK_FILE, TABLES};
 use crate::ids::{Group, StoreId};
-use crate::journal::Journal;
+use crate::log::Journal;
 use crate::meta::Identity;
 use crate::slots::Promise;
 use crate::table::Schema;

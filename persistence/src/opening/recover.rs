@@ -5,6 +5,8 @@
 //! the run raises its format, then the tables follow. A crash in between leaves two formats, which the next opening
 //! accepts and completes; nothing of the new format can have been written before both are raised.
 
+use std::fs::File;
+
 use super::halves::{Found, find};
 use super::making::make_unless_there;
 use super::random::random;
@@ -14,15 +16,19 @@ use crate::error::OpenError;
 use crate::files::Folder;
 use crate::fold::Folded;
 use crate::ids::{Epoch, Group, Position};
-use crate::journal::Journal;
+use crate::log::Journal;
 use crate::meta::Identity;
 use crate::table::Schema;
 use crate::tables::Tables;
 
 /// A store that is whole again, with a durable epoch, before its threads run.
 #[derive(Debug)]
-pub(crate) struct Recovered {
-    pub(crate) journal: Journal,
+pub(crate) struct Recovered<L> {
+    pub(crate) log: L,
+    /// The file that the log lies in.
+    pub(crate) journal_file: File,
+    /// Of LMDB.
+    pub(crate) page_bytes: u32,
     pub(crate) tables: Tables,
     pub(crate) identity: Identity,
     pub(crate) epoch: Epoch,
@@ -50,7 +56,7 @@ pub struct Opened {
 }
 
 /// Opens both halves of the store, checks that they belong together, and raises the epoch.
-pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Result<Recovered<Journal>, OpenError> {
     let created = make_unless_there(folder, config, schema)?;
     let mut journal = Journal::open(&folder.journal(), config.journal_map_bytes, schema)?;
     let (tables, sums) = Tables::open(&folder.tables(), config.tables_map_bytes, schema)?;
@@ -61,7 +67,9 @@ pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Resul
     if identity.partitions != configured {
         return Err(OpenError::PartitionCount { stored: identity.partitions, configured });
     }
-    let Replayed { applied, tail, groups, last } = replay(folder, schema, identity, &mut journal, &tables)?;
+    let applied = tables.applied()?;
+    journal.verify(applied)?;
+    let Replayed { applied, tail, groups, last } = replay(folder, schema, identity, &journal, applied)?;
     let clean = journal.is_clean()?;
     let opened = Opened { clean, created, replayed_groups: groups, durable: last };
 
@@ -77,7 +85,8 @@ pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Resul
             "the store was brought to a newer format, which older programs refuse"
         );
     }
-    Ok(Recovered { journal, tables, identity, epoch, applied, tail, last, opened })
+    let (journal_file, page_bytes) = (journal.file()?, journal.page_bytes());
+    Ok(Recovered { log: journal, journal_file, page_bytes, tables, identity, epoch, applied, tail, last, opened })
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! What the journal holds beyond the tables.
 
+use std::ops::ControlFlow;
+
 use crate::batch::{Batch, Change};
-use crate::error::{Damage, OpenError};
+use crate::error::{BatchError, Damage, Environment, OpenError, ReadError};
 use crate::files::Folder;
 use crate::fold::Folded;
 use crate::ids::{Group, Position};
-use crate::journal::Journal;
-use crate::meta::Identity;
+use crate::log::{Log, LogEntry, damage};
+use crate::meta::{Applied, Identity};
 use crate::reach::Reach;
 use crate::slots::Promise;
 use crate::table::Schema;
-use crate::tables::Tables;
 
 /// What a store holds beyond its tables.
 #[derive(Debug)]
@@ -30,26 +31,64 @@ pub(crate) fn replay(
     folder: &Folder,
     schema: Schema,
     identity: Identity,
-    journal: &mut Journal,
-    tables: &Tables,
+    log: &impl Log,
+    applied: Applied,
 ) -> Result<Replayed, OpenError> {
-    let applied = tables.applied()?;
-    let (mut tail, mut groups) = (Folded::default(), 0);
-    journal.replay(applied, |batch, chain| {
-        refuse_impossible(&batch, schema, identity)?;
-        tail.absorb(batch.group, batch.first, batch.last, chain, batch.changes.into_iter());
-        groups += 1;
-        Ok(())
-    })?;
-    let journal_last = journal.last();
+    let mut tail = Tail { folded: Folded::default(), groups: 0, last: applied.position };
+    let mut refused = None;
+    let read = log.read(applied.group.next(), |entry| match tail.add(entry, schema, identity) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            refused = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    read.map_err(unreadable)?;
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let journal_last = log.last();
     if let Some((store, acknowledged)) = Promise::read(folder.path())?
         && store == identity.store
         && acknowledged > journal_last
     {
         return Err(OpenError::Shorter { journal_last, acknowledged });
     }
-    let last = if tail.is_empty() { applied.position } else { tail.last_position };
+    let Tail { folded: tail, groups, last } = tail;
     Ok(Replayed { applied: applied.group, tail, groups, last })
+}
+
+/// What was read so far.
+struct Tail {
+    folded: Folded,
+    groups: u64,
+    /// The last position.
+    last: Position,
+}
+
+impl Tail {
+    fn add(&mut self, entry: LogEntry, schema: Schema, identity: Identity) -> Result<(), OpenError> {
+        let LogEntry { group, batch, chain } = entry;
+        let batch = Batch::decode(&batch, &schema).map_err(|error| match error {
+            BatchError::Malformed { reason } => OpenError::from(damage(group, reason)),
+            BatchError::UnknownTable { number } => OpenError::UnknownTable { table: format!("number {number}") },
+        })?;
+        if batch.group != group || batch.first <= self.last {
+            return Err(damage(group, "the batch is of another group").into());
+        }
+        refuse_impossible(&batch, schema, identity)?;
+        self.last = batch.last;
+        self.groups += 1;
+        self.folded.absorb(group, batch.first, batch.last, chain, batch.changes.into_iter());
+        Ok(())
+    }
+}
+
+fn unreadable(error: ReadError) -> OpenError {
+    match error {
+        ReadError::Damaged { table, key, reason } => OpenError::Damaged { table, key, reason },
+        other => OpenError::Storage { environment: Environment::Journal, reason: other.to_string() },
+    }
 }
 
 /// Refuses a group with a record that nobody can have written in it.

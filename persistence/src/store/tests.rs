@@ -1,6 +1,7 @@
 //! Reads against a map that saw every change, wherever commits, checkpoints and restarts fall; and a commit that
 //! fails.
 
+mod faults;
 mod newest;
 mod ranges;
 
@@ -219,7 +220,7 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     let (send, progress) = mpsc::channel();
     let folder = Folder::lock(temporary.path()).unwrap();
     let mut recovered = recover(&folder, &config(), declared::SCHEMA).unwrap();
-    recovered.journal.fail_commit_of = Some(Group(3));
+    recovered.log.fail_commit_of = Some(Group(3));
     let (store, _) = Store::start(
         folder,
         recovered,

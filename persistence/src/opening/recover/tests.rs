@@ -10,8 +10,8 @@ use crate::batch::{Change, Encoder};
 use crate::declared;
 use crate::hash::Chain;
 use crate::ids::{COUNT_END, MailboxId, Partition};
-use crate::journal::CHUNK_HEADER_BYTES;
 use crate::key::Key;
+use crate::log::Log;
 use crate::meta::Applied;
 use crate::store::Store;
 use crate::tables::Scrub;
@@ -35,7 +35,7 @@ fn halves(folder: &Path) -> (Folder, Journal, Tables) {
     let folder = Folder::lock(folder).unwrap();
     let mut journal = Journal::open(&folder.journal(), MAP_BYTES, declared::SCHEMA).unwrap();
     let (tables, _) = Tables::open(&folder.tables(), MAP_BYTES, declared::SCHEMA).unwrap();
-    journal.replay(tables.applied().unwrap(), |_, _| Ok(())).unwrap();
+    journal.verify(tables.applied().unwrap()).unwrap();
     (folder, journal, tables)
 }
 
@@ -58,11 +58,11 @@ fn write_to_tables(folder: &Path, change: Change) {
 /// Writes it as a group that follows on the last one, with these numbers.
 fn write_to_journal(folder: &Path, change: &Change, first: Position, last: Position) {
     let mut halves = halves(folder);
-    let (group, mut buffer) = (halves.1.next(), vec![0; CHUNK_HEADER_BYTES]);
+    let (group, mut buffer) = (halves.1.next(), vec![0; Journal::HEADROOM]);
     let mut encoder = Encoder::begin(&mut buffer, group, first, last, halves.1.origin());
     encoder.push(change);
     encoder.finish();
-    halves.1.append(group, &mut buffer, Group(0)).unwrap();
+    halves.1.append(group, &mut buffer).unwrap();
     close(halves);
 }
 

@@ -1,30 +1,32 @@
-//! The append-only log of groups. A commit here is the moment of truth: what is in the journal is durable, the tables
-//! only follow.
+//! The log of groups in LMDB. A commit here is the moment of truth: what is in the journal is flushed, the tables only
+//! follow.
 //!
 //! One tree holds everything, since a commit writes every page of the tree that it touches and the roots above:
 //! `meta` records sort first, next to the oldest groups, so that a commit which appends at one end and cuts at the
 //! other touches two leaves. A group is kept in chunks that fill runs of 16 pages exactly, so that freed runs fit the
 //! next groups.
-//!
-//! Kept behind a few methods, so that a plain file can take its place should measurements ask for it.
 
 mod chunk;
+mod collected;
+mod cut;
 mod read;
+mod verify;
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use heed::{CommitOrAbort, PutFlags, RoTxn, RwTxn};
 
-pub(crate) use self::chunk::HEADER_BYTES as CHUNK_HEADER_BYTES;
-use self::chunk::{PAYLOAD_BYTES_MAX, record_key};
+use self::chunk::{HEADER_BYTES as CHUNK_HEADER_BYTES, PAYLOAD_BYTES_MAX, record_key};
+use super::contract::{Log, LogEntry};
 use crate::batch::Origin;
-use crate::error::{CommitError, Environment, OpenError};
+use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
 use crate::hash::Chain;
 use crate::ids::{Epoch, Group};
 use crate::lmdb::{self, Env, RawDatabase, Settings};
-use crate::meta::{self, Cut, Identity, Meta};
+use crate::meta::{self, Identity, Meta};
 use crate::table::Schema;
 
 /// What damage in the journal is reported under.
@@ -32,6 +34,8 @@ const TABLE: &str = "journal";
 /// How many old chunks a commit removes at least, if there are so many; more if it writes more, so that cutting keeps
 /// up.
 const CUT_CHUNKS: usize = 64;
+/// How often the slots of readers that are gone are freed, in groups.
+const CLEAR_GROUPS: u64 = 64;
 
 /// The journal, open for appending. Used by one thread at a time.
 #[derive(Debug)]
@@ -43,8 +47,10 @@ pub(crate) struct Journal {
     first: Group,
     /// The groups held, oldest first.
     held: VecDeque<Held>,
-    /// Of all groups up to the last one.
-    chain: Chain,
+    /// Of all groups that were cut off.
+    cut: Chain,
+    /// Nobody needs groups up to this one.
+    needless: Group,
     /// The nonce of this run.
     run: u64,
     #[cfg(test)]
@@ -71,7 +77,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Opens the environment. The groups that it holds become known by [`replay`](Self::replay).
+    /// Opens the environment. The groups that it holds become known by [`verify`](Self::verify).
     pub(crate) fn open(folder: &Path, map_bytes: u64, schema: Schema) -> Result<Self, OpenError> {
         let settings = Settings { environment: Environment::Journal, map_bytes, databases: 0 };
         let env = lmdb::open(folder, settings, &mut |_, _, _| Ok(()))?;
@@ -94,7 +100,8 @@ impl Journal {
             schema,
             first: Group(1),
             held: VecDeque::new(),
-            chain: Chain::default(),
+            cut: Chain::default(),
+            needless: Group(0),
             run: 0,
             #[cfg(test)]
             fail_commit_of: None,
@@ -102,8 +109,8 @@ impl Journal {
     }
 
     /// The file with the data, as it is open.
-    pub(crate) fn file(&self) -> heed::Result<File> {
-        self.env.try_clone_inner_file()
+    pub(crate) fn file(&self) -> Result<File, OpenError> {
+        self.env.try_clone_inner_file().map_err(storage)
     }
 
     pub(crate) fn page_bytes(&self) -> u32 {
@@ -138,6 +145,12 @@ impl Journal {
         Ok(self.meta(&*self.env.read_txn().map_err(storage)?, meta::CLEAN)?.unwrap_or(true))
     }
 
+    /// How far the journal was cut off.
+    #[cfg(test)]
+    pub(crate) fn cut(&self) -> Result<meta::Cut, OpenError> {
+        Ok(self.meta(&*self.env.read_txn().map_err(storage)?, meta::CUT)?.unwrap_or_default())
+    }
+
     /// Waits until every handle is gone, and with them the files are closed.
     pub(crate) fn close(self) {
         self.env.prepare_for_closing().wait();
@@ -168,119 +181,15 @@ impl Journal {
         write().map_err(|error| self.failed(error))
     }
 
-    /// Appends a group and commits. `buffer` is [`CHUNK_HEADER_BYTES`] of any content, then the batch; the header of
-    /// each chunk is written over the bytes before it, which LMDB has copied by then, so that nothing is moved.
-    ///
-    /// Cuts off old groups up to `applied` in the same commit, a bounded number of them.
-    pub(crate) fn append(&mut self, group: Group, buffer: &mut [u8], applied: Group) -> Result<(), CommitError> {
-        assert_eq!(group, self.next(), "groups are appended in order");
-        #[cfg(test)]
-        if self.fail_commit_of == Some(group) {
-            return Err(self.failed(heed::Error::Io(std::io::Error::other("injected"))));
-        }
-        let payload = buffer.len() - CHUNK_HEADER_BYTES;
-        let chunks = payload.div_ceil(PAYLOAD_BYTES_MAX).max(1);
-        let total = u32::try_from(chunks).expect("a group is far below 2^32 chunks");
-        let mut write = || {
-            let (mut txn, mut chain) = (self.env.write_txn()?, self.chain);
-            for number in 0..total {
-                let start = number as usize * PAYLOAD_BYTES_MAX;
-                let end = buffer.len().min(start + CHUNK_HEADER_BYTES + PAYLOAD_BYTES_MAX);
-                let key = record_key(group, number);
-                chain = chain.with(chunk::seal(&key, total, &mut buffer[start..end]));
-                // `APPEND` fills pages instead of halving them, and refuses a key out of order.
-                self.log.put_with_flags(&mut txn, PutFlags::APPEND, &key, &buffer[start..end])?;
-            }
-            let cut = self.cut_within(&mut txn, applied, CUT_CHUNKS + 2 * chunks)?;
-            txn.commit()?;
-            Ok((cut, chain))
-        };
-        let (cut, chain) = write().map_err(|error| self.failed(error))?;
-        self.chain = chain;
-        self.held.push_back(Held { chunks: total, chain });
-        self.forget(cut);
-        Ok(())
-    }
-
-    /// Cuts off old groups up to `applied` in a commit of its own, a bounded number of them. False if there was none.
-    pub(crate) fn cut(&mut self, applied: Group) -> Result<bool, CommitError> {
-        let write = || {
-            let mut txn = self.env.write_txn()?;
-            let cut = self.cut_within(&mut txn, applied, 4 * CUT_CHUNKS)?;
-            txn.commit()?;
-            Ok(cut)
-        };
-        let cut = write().map_err(|error| self.failed(error))?;
-        self.forget(cut);
-        Ok(cut > 0)
-    }
-
-    /// Marks the run as closed; cuts off everything, which the caller has seen in the tables.
-    pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
-        let all = self.last();
-        while self.cut(all)? {}
-        let write = || {
-            let mut txn = self.env.write_txn()?;
-            self.put_meta(&mut txn, meta::CLEAN, &true)?;
-            txn.commit()
-        };
-        write().map_err(|error| self.failed(error))
-    }
-
-    /// The group that comes next.
-    pub(crate) fn next(&self) -> Group {
-        Group(self.first.0 + self.held.len() as u64)
-    }
-
-    /// The last group, held or cut off.
-    pub(crate) fn last(&self) -> Group {
-        Group(self.next().0 - 1)
-    }
-
-    /// What the next group follows on.
-    pub(crate) fn origin(&self) -> Origin {
-        Origin { before: self.chain, run: self.run }
-    }
-
-    /// Whether a group up to `applied` is still held.
-    pub(crate) fn can_cut(&self, applied: Group) -> bool {
-        !self.held.is_empty() && self.first <= applied
-    }
-
-    /// Bytes of the pages in use.
-    pub(crate) fn used_bytes(&self) -> u64 {
-        self.env.unnamed_database_stat().non_free_page_size() as u64
+    /// Of all groups up to the last one.
+    fn chain(&self) -> Chain {
+        self.held.back().map_or(self.cut, |held| held.chain)
     }
 
     /// Frees the reader slots of processes that are gone.
-    pub(crate) fn clear_stale_readers(&self) {
+    fn clear_stale_readers(&self) {
         // A slot that stays only costs pages, until the next time.
         let _ = self.env.clear_stale_readers();
-    }
-
-    /// Removes whole groups from the front; how many.
-    fn cut_within(&self, txn: &mut RwTxn<'_>, applied: Group, chunks_max: usize) -> heed::Result<usize> {
-        let (mut groups, mut removed, mut cut) = (0, 0, Cut::default());
-        for (group, &Held { chunks, chain }) in (self.first.0..=applied.0).zip(&self.held) {
-            if removed > 0 && removed + chunks as usize > chunks_max {
-                break;
-            }
-            for number in 0..chunks {
-                self.log.delete(txn, &record_key(Group(group), number))?;
-            }
-            removed += chunks as usize;
-            groups += 1;
-            cut = Cut { group: Group(group), chain: Some(chain) };
-        }
-        if groups > 0 {
-            self.put_meta(txn, meta::CUT, &cut)?;
-        }
-        Ok(groups)
-    }
-
-    fn forget(&mut self, groups: usize) {
-        self.held.drain(..groups);
-        self.first = Group(self.first.0 + groups as u64);
     }
 
     fn failed(&self, error: heed::Error) -> CommitError {
@@ -301,6 +210,98 @@ impl Journal {
         let key = meta_key(name);
         self.log.put(txn, &key, &value.encode(&key))
     }
+}
+
+impl Log for Journal {
+    const HEADROOM: usize = CHUNK_HEADER_BYTES;
+
+    /// The header of each chunk is written over the bytes before it, which LMDB has copied by then, so that nothing is
+    /// moved. Old groups are cut off in the same commit, a bounded number of them.
+    fn append(&mut self, group: Group, buffer: &mut [u8]) -> Result<(), CommitError> {
+        assert_eq!(group, self.next(), "groups are appended in order");
+        #[cfg(test)]
+        if self.fail_commit_of == Some(group) {
+            return Err(self.failed(heed::Error::Io(std::io::Error::other("injected"))));
+        }
+        let payload = buffer.len() - CHUNK_HEADER_BYTES;
+        let chunks = payload.div_ceil(PAYLOAD_BYTES_MAX).max(1);
+        let total = u32::try_from(chunks).expect("a group is far below 2^32 chunks");
+        let mut write = || {
+            let (mut txn, mut chain) = (self.env.write_txn()?, self.chain());
+            for number in 0..total {
+                let start = number as usize * PAYLOAD_BYTES_MAX;
+                let end = buffer.len().min(start + CHUNK_HEADER_BYTES + PAYLOAD_BYTES_MAX);
+                let key = record_key(group, number);
+                chain = chain.with(chunk::seal(&key, total, &mut buffer[start..end]));
+                // `APPEND` fills pages instead of halving them, and refuses a key out of order.
+                self.log.put_with_flags(&mut txn, PutFlags::APPEND, &key, &buffer[start..end])?;
+            }
+            let cut = self.cut_within(&mut txn, CUT_CHUNKS + 2 * chunks)?;
+            txn.commit()?;
+            Ok((cut, chain))
+        };
+        let (cut, chain) = write().map_err(|error| self.failed(error))?;
+        self.held.push_back(Held { chunks: total, chain });
+        self.forget(cut);
+        if group.0.is_multiple_of(CLEAR_GROUPS) {
+            self.clear_stale_readers();
+        }
+        Ok(())
+    }
+
+    /// A commit flushes.
+    fn flush(&mut self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn flushed(&self) -> Group {
+        self.last()
+    }
+
+    fn last(&self) -> Group {
+        Group(self.first.0 + self.held.len() as u64 - 1)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { before: self.chain(), run: self.run }
+    }
+
+    fn read(&self, from: Group, visit: impl FnMut(LogEntry) -> ControlFlow<()>) -> Result<(), ReadError> {
+        self.read_from(from, visit)
+    }
+
+    fn cut_front(&mut self, to: Group) {
+        self.needless = to;
+    }
+
+    fn trim(&mut self) -> Result<bool, CommitError> {
+        self.cut_some()
+    }
+
+    fn cut_back(&mut self, from: Group) -> Result<(), CommitError> {
+        self.cut_from(from)
+    }
+
+    /// The bytes of the pages in use.
+    fn used_bytes(&self) -> u64 {
+        self.env.unnamed_database_stat().non_free_page_size() as u64
+    }
+
+    fn finish(&mut self) -> Result<(), CommitError> {
+        self.cut_front(self.last());
+        while self.trim()? {}
+        let write = || {
+            let mut txn = self.env.write_txn()?;
+            self.put_meta(&mut txn, meta::CLEAN, &true)?;
+            txn.commit()
+        };
+        write().map_err(|error| self.failed(error))
+    }
+}
+
+/// What is wrong with a group of the journal.
+pub(crate) fn damage(group: Group, reason: &'static str) -> Damage {
+    Damage::new(TABLE, &record_key(group, 0), reason)
 }
 
 /// `meta` records sort before all groups.

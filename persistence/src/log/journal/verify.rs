@@ -1,41 +1,37 @@
-//! Reads the journal back, once, when it is opened.
+//! Looks through the whole journal, once, when it is opened.
 
 use std::ops::Bound;
 
-use bytes::Bytes;
 use heed::RoTxn;
 
 use super::chunk::{self, Chunk};
+use super::collected::Collected;
 use super::{Held, Journal, TABLE, meta_key, storage};
-use crate::batch::{Batch, Undecodable};
+use crate::batch::Header;
 use crate::error::{Damage, OpenError};
 use crate::hash::Chain;
 use crate::ids::Group;
+use crate::log::contract::Log;
 use crate::meta::{self, Applied, Cut};
 
 const OTHER_HISTORY: &str =
     "the two are of different histories that had one beginning, or the journal is put together of two";
 
 impl Journal {
-    /// Checks every chunk, hands every batch after `applied` to `visit` in order, with the hash of all groups up to it,
-    /// and notes which groups are held.
+    /// Checks every chunk, and notes which groups are held.
     ///
     /// # Errors
     ///
     /// Damage, with the key of the chunk; a gap between what the tables include and what is held, or within it; a group
-    /// that follows on another history than that before it, or that of the tables; and what `visit` finds.
-    pub(crate) fn replay(
-        &mut self,
-        tables: Applied,
-        mut visit: impl FnMut(Batch, Chain) -> Result<(), Damage>,
-    ) -> Result<(), OpenError> {
-        let Applied { group: applied, position: mut last, chain: in_tables } = tables;
+    /// that follows on another history than that before it, or that of the tables.
+    pub(crate) fn verify(&mut self, tables: Applied) -> Result<(), OpenError> {
+        let Applied { group: applied, chain: in_tables, .. } = tables;
         let env = self.env.clone();
         let txn = env.read_txn().map_err(storage)?;
         self.check_names(&txn)?;
         let cut: Cut = self.meta(&txn, meta::CUT)?.unwrap_or_default();
         self.first = cut.group.next();
-        self.chain = cut.chain.unwrap_or_default();
+        self.cut = cut.chain.unwrap_or_default();
         self.held.clear();
         let is_other = |group: Group, chain: Option<Chain>| {
             group == applied && in_tables.zip(chain).is_some_and(|(in_tables, chain)| in_tables != chain)
@@ -58,27 +54,16 @@ impl Journal {
             }
             group.add(total, checksum, payload);
             if group.is_complete() {
-                let (bytes, checksums) = group.take();
-                let batch = Batch::decode(&bytes, &self.schema).map_err(|reason| match reason {
-                    Undecodable::Malformed(reason) => OpenError::from(damaged(reason)),
-                    Undecodable::UnknownTable(number) => OpenError::UnknownTable { table: format!("number {number}") },
-                })?;
-                let (before, chain) = (self.chain, checksums.into_iter().fold(self.chain, Chain::with));
-                if batch.group != number {
+                let before = self.chain();
+                let (bytes, chain) = group.take(before);
+                let header = Header::decode(&bytes).map_err(damaged)?;
+                if header.group != number {
                     return Err(damaged("the batch is of another group").into());
                 }
-                if batch.origin.is_some_and(|origin| origin.before != before) || is_other(number, Some(chain)) {
+                if header.origin.is_some_and(|origin| origin.before != before) || is_other(number, Some(chain)) {
                     return Err(self.gap(applied, OTHER_HISTORY));
                 }
-                self.chain = chain;
                 self.held.push_back(Held { chunks: total, chain });
-                if number > applied {
-                    if batch.first <= last {
-                        return Err(damaged("the batch is of another group").into());
-                    }
-                    last = batch.last;
-                    visit(batch, chain)?;
-                }
             }
         }
         if group.parts > 0 {
@@ -108,32 +93,5 @@ impl Journal {
 
     fn gap(&self, tables_last: Group, reason: &'static str) -> OpenError {
         OpenError::Gap { tables_last, journal_first: self.first, journal_last: self.last(), reason }
-    }
-}
-
-/// The chunks of one group so far.
-#[derive(Default)]
-struct Collected {
-    bytes: Vec<u8>,
-    checksums: Vec<u32>,
-    parts: u32,
-    total: u32,
-}
-
-impl Collected {
-    fn add(&mut self, total: u32, checksum: u32, payload: &[u8]) {
-        self.bytes.extend_from_slice(payload);
-        self.checksums.push(checksum);
-        self.total = total;
-        self.parts += 1;
-    }
-
-    fn is_complete(&self) -> bool {
-        self.parts == self.total
-    }
-
-    fn take(&mut self) -> (Bytes, Vec<u32>) {
-        let Self { bytes, checksums, .. } = std::mem::take(self);
-        (bytes.into(), checksums)
     }
 }

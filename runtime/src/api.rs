@@ -2,8 +2,8 @@
 
 pub(crate) mod ask;
 pub(crate) mod handle;
-pub(crate) mod letter;
 pub(crate) mod pause;
 pub(crate) mod post;
 pub(crate) mod query;
 pub(crate) mod receipt;
+pub(crate) mod sending;

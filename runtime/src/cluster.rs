@@ -60,15 +60,6 @@ struct Residence {
     peers: Vec<Option<Arc<Peer>>>,
 }
 
-/// Where an address lives.
-#[derive(Clone, Debug)]
-pub(crate) enum Owner {
-    /// On this node.
-    Here,
-    /// On another one, which is reached through this lane.
-    Away(Arc<Peer>, Lane),
-}
-
 impl Cluster {
     /// A node by itself: it owns everything.
     pub(crate) fn alone(node: &str, partitions: u16) -> Self {
@@ -106,17 +97,13 @@ impl Cluster {
         }
     }
 
-    /// Where an address lives.
-    pub(crate) fn owner(&self, address: &Address, partition: Partition) -> Owner {
+    /// The peer where an address lives, and the lane to it; none if it lives on this node.
+    pub(crate) fn remote(&self, address: &Address, partition: Partition) -> Option<(Arc<Peer>, Lane)> {
         if self.peers.is_empty() {
-            return Owner::Here;
+            return None;
         }
-        match &self.residence(address.actor_type()).peers[usize::from(partition.0)] {
-            None => Owner::Here,
-            Some(peer) => {
-                Owner::Away(Arc::clone(peer), Lane { line: line_of(address.actor_type()), partition: partition.0 })
-            }
-        }
+        let peer = self.residence(address.actor_type()).peers[usize::from(partition.0)].as_ref()?;
+        Some((Arc::clone(peer), Lane { line: line_of(address.actor_type()), partition: partition.0 }))
     }
 
     /// The name of the node that owns a partition of an actor type.

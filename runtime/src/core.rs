@@ -1,24 +1,14 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
-mod acknowledge;
 mod activate;
-mod arrive;
-mod commit;
-mod depart;
 mod end;
-mod enqueue;
-mod expire;
-mod fail;
+mod kept_replies;
 mod load;
-mod locked;
-mod outlive;
 mod read;
 mod recall;
-mod settle;
+mod room;
+mod route;
 mod size;
-mod supervise;
-mod tick;
-mod withdraw;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,31 +17,23 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position, Store};
-use everpost_transport::link::Lane;
 use rustc_hash::FxHashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-pub(crate) use self::acknowledge::Acknowledged;
-pub(crate) use self::arrive::{ArrivalError, Arriving, Producer};
-pub(crate) use self::commit::Finished;
-pub(crate) use self::depart::Outward;
-pub(crate) use self::enqueue::{Accepted, Bound, Incoming};
-pub(crate) use self::fail::{Burial, ERRORS_MAX, TakenBack, notice_of, shortened};
+pub(crate) use self::kept_replies::{KeptReplies, KeptReply, RepliesInStep};
 use self::load::{Counters, Load};
-pub(crate) use self::outlive::Outlived;
 pub(crate) use self::recall::{KEY_QUESTION, Recalled};
-pub(crate) use self::withdraw::{LeftOutbox, OutwardBurial};
+pub(crate) use self::route::{Remote, Route, Routed};
 use crate::activations::Activations;
 use crate::actor::Actor;
 use crate::actor::state::Nearness;
-use crate::api::ask::KeptReplies;
 use crate::api::query::{self, Open};
 use crate::base::alarm::Alarms;
 use crate::base::clock::Clock;
 use crate::base::own_runtime::OwnRuntime;
 use crate::base::recurring::{OfActors, Recurring};
-use crate::cluster::{Cluster, Owner, Peer};
+use crate::cluster::{Cluster, Peer};
 use crate::config::NodeConfig;
 use crate::dead_letters::Shelf;
 use crate::engine::quarantine::Quarantine;
@@ -78,8 +60,8 @@ use crate::window::Window;
 /// Of how many states it is told at a time that they are large.
 const LARGE_STATES: usize = 64;
 
-/// What leaves through the gate.
-pub(crate) enum Effect {
+/// What leaves the node only when something is durable.
+pub(crate) enum Release {
     /// The head of a mailbox is durable, so that it may be seen.
     Ring(Arc<Mailbox>),
     /// What became of a message.
@@ -106,7 +88,7 @@ pub(crate) struct Core {
     pub(crate) config: NodeConfig,
     pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
-    pub(crate) gate: Gate<Effect>,
+    pub(crate) gate: Gate<Release>,
     pub(crate) cluster: Cluster,
     pub(crate) directory: Directory,
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
@@ -147,19 +129,11 @@ pub(crate) struct Core {
     pub(crate) programs_runtime: Handle,
 }
 
-/// Where a message goes.
-pub(crate) enum Target<'a> {
-    /// To an actor of this node.
-    Here(&'a Arc<Kind>),
-    /// To another node.
-    Away(Arc<Peer>, Lane),
-}
-
 /// What the opening of a store has brought.
 pub(crate) struct OpenedStore {
     pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
-    pub(crate) gate: Gate<Effect>,
+    pub(crate) gate: Gate<Release>,
     pub(crate) hands: Hands,
     /// The first position that this run of the store gives out.
     pub(crate) first: Position,
@@ -218,41 +192,30 @@ impl Core {
         address: &Address,
         origin: Origin<'_>,
         message: &M,
-    ) -> Result<(Target<'_>, Bytes), Refusal> {
-        let target = match self.owner(address) {
-            Owner::Here => {
-                let kind = self.kinds.get(A::TYPE).filter(|kind| kind.handles(M::NAME));
-                Target::Here(kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME })?)
-            }
-            Owner::Away(peer, lane) => Target::Away(peer, lane),
-        };
+    ) -> Result<(Route, Bytes), Refusal> {
         address.check_length()?;
+        let route = self.route(address, |kind| match kind.is_some_and(|kind| kind.handles(M::NAME)) {
+            true => Ok(()),
+            false => Err(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME }),
+        })?;
         let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
-        self.check_size(&target, envelope.len())?;
-        Ok((target, envelope))
+        self.check_size(route.remote(), envelope.len())?;
+        Ok((route, envelope))
     }
 
     /// Whether a message of so many bytes is taken here, and by the node where it goes.
-    pub(crate) fn check_size(&self, target: &Target<'_>, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn check_size(&self, remote: Option<&Remote>, bytes: usize) -> Result<(), Refusal> {
         let bytes_max = self.config.message_bytes_max;
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max });
         }
-        match target {
-            Target::Away(peer, _) if bytes > peer.message_bytes_max() => {
+        match remote {
+            Some(Remote { peer, .. }) if bytes > peer.message_bytes_max() => {
                 let (node, bytes_max) = (peer.name.to_string(), peer.message_bytes_max());
                 Err(Refusal::TooLargeForNode { node, bytes, bytes_max })
             }
-            Target::Here(_) | Target::Away(..) => Ok(()),
+            Some(_) | None => Ok(()),
         }
-    }
-
-    /// Where an address lives.
-    pub(crate) fn owner(&self, address: &Address) -> Owner {
-        if self.cluster.is_alone() {
-            return Owner::Here;
-        }
-        self.cluster.owner(address, address.partition(self.store.partitions()))
     }
 
     pub(crate) fn sweeps(&self) -> u64 {
@@ -291,33 +254,33 @@ impl Core {
         inner.ring(&mailbox);
     }
 
-    /// Lets an effect out of the gate.
-    pub(crate) fn release(&self, effect: Effect) {
-        match effect {
-            Effect::Ring(mailbox) => {
+    /// Lets something out of the gate.
+    pub(crate) fn release(&self, release: Release) {
+        match release {
+            Release::Ring(mailbox) => {
                 let mut inner = mailbox.lock();
                 inner.gated = false;
                 inner.ring(&mailbox);
             }
-            Effect::Tell(waiter, outcome) => waiter.tell(outcome),
-            Effect::Depart(peer) => {
+            Release::Tell(waiter, outcome) => waiter.tell(outcome),
+            Release::Depart(peer) => {
                 peer.outgoing().gated = false;
                 peer.departures.notify_one();
             }
-            Effect::Acknowledge(peer) => peer.news.notify_one(),
-            Effect::Forget(peer, id, address) => {
+            Release::Acknowledge(peer) => peer.news.notify_one(),
+            Release::Forget(peer, id, address) => {
                 peer.tell(Note::Forget { id: id.0, destination: address.to_string() });
             }
-            Effect::Answer(answer) => answer(),
-            Effect::ReplyStored(request) => self.kept_replies.stored(request),
-            Effect::RequestStored(key) => self.requests.stored(&key),
-            Effect::Log(committed) => committed.log(&self.name),
+            Release::Answer(answer) => answer(),
+            Release::ReplyStored(request) => self.kept_replies.stored(request),
+            Release::RequestStored(key) => self.requests.stored(&key),
+            Release::Log(committed) => committed.log(&self.name),
         }
     }
 
-    pub(crate) fn release_after(&self, after: Position, effect: Effect) {
-        if let Some(effect) = self.gate.hold(after, effect) {
-            self.release(effect);
+    pub(crate) fn release_after(&self, after: Position, release: Release) {
+        if let Some(release) = self.gate.hold(after, release) {
+            self.release(release);
         }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::decide::{DeadLetterError, DeadLetters};
 pub(crate) use self::record::{DeadLetterRecord, envelope_of, known_of, outcome_of};
 pub use self::shelf::WhenFull;
-pub(crate) use self::shelf::{Letters, Shelf, Slot};
+pub(crate) use self::shelf::{LettersInStep, Shelf, Slot};
 pub(crate) use self::whereabouts::Whereabouts;
 use crate::base::clock::Micros;
 use crate::message::address::Address;

@@ -7,7 +7,7 @@ mod sweep;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::index::{Expiries, Expiring, Waits};
-pub(crate) use self::outward::{expire_in_outbox, outbox_key};
+pub(crate) use self::outward::{expire_in_outbox, not_sent, outbox_key};
 pub(crate) use self::sweep::{expire_messages, look_again};
 use crate::base::clock::Steady;
 use crate::message::envelope::{Header, Origin};

@@ -4,6 +4,7 @@
 
 mod answers;
 mod arrivals;
+mod arriving;
 mod control;
 mod conversation;
 mod departures;
@@ -35,8 +36,9 @@ pub(crate) use self::seat::{Holder, Seat};
 pub(crate) use self::supervision::{LinkOrder, NAME as SUPERVISOR_NAME, supervise};
 pub(crate) use self::troubles::Troubles;
 use crate::config::LinkConfig;
-use crate::core::{ArrivalError, Core};
+use crate::core::Core;
 use crate::gate::NodeEnded;
+use crate::link::arriving::ArrivalError;
 
 /// What all links of a node share.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use crate::tables;
 use everpost_persistence::{Key, MailboxId, Partition, Position, Stage};
 
 pub(crate) use self::register::{AskingTurns, Register};
+use crate::core::Remote;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -62,6 +63,18 @@ impl Asked {
     pub(crate) fn bytes_max(&self) -> usize {
         RECORD_BYTES_MAX + self.to.as_str().len() + self.message.len() + self.node.as_ref().map_or(0, String::len)
     }
+}
+
+/// A question that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
+/// no record of what it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Older {
+    pub(crate) id: MessageId,
+    pub(crate) to: Address,
+    /// Where the store has the reply, or that another node was asked.
+    pub(crate) key: Key,
+    /// The node that was asked, and by which message; none for this one.
+    pub(crate) away: Option<(Remote, Position)>,
 }
 
 /// A question on its way: what was asked is stored in the step that submits it.

@@ -131,16 +131,9 @@ impl Requests {
         self.lock().keep(key, expires);
     }
 
-    /// Forgets that a request was kept before, whose record is about to be overwritten: nobody deletes it any more.
-    pub(crate) fn supersede(&self, key: &RequestKey) {
-        self.lock().forget(key);
-    }
-
-    /// A request was answered, in a submission that is not durable yet.
-    pub(crate) fn answered(&self, key: RequestKey, answered: Answered) {
-        let mut kept = self.lock();
-        kept.keep(key, answered.expires);
-        kept.recent.insert(key, answered);
+    /// For a step that submits what it decides here.
+    pub(crate) fn in_step(&self) -> RequestsInStep<'_> {
+        RequestsInStep { requests: self, locked: None }
     }
 
     /// The store has it.
@@ -148,21 +141,46 @@ impl Requests {
         self.lock().recent.remove(key);
     }
 
-    /// Takes out what need not be kept any more, at most `count`. The caller deletes the records in the same step: `delete`
-    /// is called under the lock, so that a new answer under the same key comes after it.
-    pub(crate) fn expire(&self, now: Steady, count: usize, delete: impl FnOnce(&[RequestKey])) -> usize {
-        let mut kept = self.lock();
-        let expired = kept.by_expiry.iter().take_while(|(expires, _)| *expires <= now).take(count);
-        let expired: Vec<RequestKey> = expired.map(|(_, key)| *key).collect();
-        expired.iter().for_each(|key| kept.forget(key));
-        if !expired.is_empty() {
-            delete(&expired);
-        }
-        expired.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The requests, in one step that submits a change of them: locked when they are first looked at, until it is over, so that a
+/// new answer under a key comes after the deletion of the old one.
+pub(crate) struct RequestsInStep<'a> {
+    requests: &'a Requests,
+    locked: Option<MutexGuard<'a, Kept>>,
+}
+
+impl<'a> RequestsInStep<'a> {
+    /// Forgets that a request was kept before, whose record is about to be overwritten: nobody deletes it any more.
+    pub(crate) fn supersede(&mut self, key: &RequestKey) {
+        self.kept().forget(key);
+    }
+
+    /// A request was answered, in a submission that is not durable yet.
+    pub(crate) fn answered(&mut self, key: RequestKey, answered: Answered) {
+        let kept = self.kept();
+        kept.keep(key, answered.expires);
+        kept.recent.insert(key, answered);
+    }
+
+    /// Up to `count` of those that need not be kept any more.
+    pub(crate) fn expired(&mut self, now: Steady, count: usize) -> Vec<RequestKey> {
+        let expired = self.kept().by_expiry.iter().take_while(|(expires, _)| *expires <= now).take(count);
+        expired.map(|(_, key)| *key).collect()
+    }
+
+    /// They were deleted.
+    pub(crate) fn forget(&mut self, keys: &[RequestKey]) {
+        let kept = self.kept();
+        keys.iter().for_each(|key| kept.forget(key));
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        let requests: &'a Requests = self.requests;
+        self.locked.get_or_insert_with(|| requests.lock())
     }
 }
 
@@ -210,16 +228,18 @@ mod tests {
     #[test]
     fn a_request_is_known_until_it_expires_and_kept_until_it_was_taken_out() {
         let requests = Requests::new(2);
-        requests.answered(key(1), answered(10));
+        requests.in_step().answered(key(1), answered(10));
         assert_eq!(requests.look_up(&key(1), Steady(5)), Known::Answered(answered(10)));
         requests.stored(&key(1));
         assert_eq!(requests.look_up(&key(1), Steady(9)), Known::Stored);
         assert_eq!(requests.look_up(&key(1), Steady(10)), Known::No);
         requests.recovered(key(2), Steady(20));
         assert_eq!(requests.look_up(&key(3), Steady(5)), Known::Full);
-        let mut deleted = Vec::new();
-        assert_eq!(requests.expire(Steady(15), 9, |keys| deleted.extend_from_slice(keys)), 1);
-        assert_eq!(deleted, [key(1)]);
+        let mut step = requests.in_step();
+        let expired = step.expired(Steady(15), 9);
+        assert_eq!(expired, [key(1)]);
+        step.forget(&expired);
+        drop(step);
         assert_eq!(requests.look_up(&key(3), Steady(5)), Known::No);
     }
 
@@ -227,8 +247,8 @@ mod tests {
     fn an_answer_that_was_given_anew_is_not_deleted_with_the_old_one() {
         let requests = Requests::new(9);
         requests.recovered(key(1), Steady(10));
-        requests.supersede(&key(1));
-        requests.answered(key(1), answered(30));
-        assert_eq!(requests.expire(Steady(20), 9, |_| panic!("nothing has expired")), 0);
+        requests.in_step().supersede(&key(1));
+        requests.in_step().answered(key(1), answered(30));
+        assert_eq!(requests.in_step().expired(Steady(20), 9), [], "nothing has expired");
     }
 }

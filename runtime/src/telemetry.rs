@@ -20,8 +20,9 @@ use tracing_subscriber::util::TryInitError;
 
 use self::output::Output;
 use crate::actor::failure::Failure;
-use crate::core::{Core, shortened};
+use crate::core::Core;
 use crate::dead_letters::Reason;
+use crate::engine::failing::shortened;
 use crate::mailbox::{Failures, Mailbox};
 use crate::message::MessageId;
 use crate::message::address::Address;

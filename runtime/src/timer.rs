@@ -20,7 +20,7 @@ mod schedule;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{Position, Stage};
+use everpost_persistence::Position;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
@@ -57,29 +57,17 @@ struct State {
     last_submitted: Position,
 }
 
-/// Changes on their way into one submission; nobody else sees or changes a timer meanwhile.
-pub(crate) struct Changing<'a> {
+/// The timers, in one step that submits a change of them: locked when they are first looked at, until it is over. Nobody else
+/// sees or changes any meanwhile.
+pub(crate) struct TimersInStep<'a> {
     timers: &'a KeptTimers,
-    /// None when there is nothing to change.
-    state: Option<MutexGuard<'a, State>>,
-    changes: TimerChanges,
+    locked: Option<MutexGuard<'a, State>>,
 }
 
 impl KeptTimers {
-    /// Begins a submission that makes these changes.
-    pub(crate) fn change(&self, changes: TimerChanges) -> Changing<'_> {
-        if changes.is_empty() {
-            return Changing { timers: self, state: None, changes };
-        }
-        self.begin(self.lock(), changes)
-    }
-
-    /// As [`KeptTimers::change`], unless there would be more timers then than these; then how many there are.
-    fn change_within(&self, changes: TimerChanges, timers_max: usize) -> Result<Changing<'_>, usize> {
-        let state = self.lock();
-        let timers = state.index.len();
-        let more = changes.set.iter().filter(|new| state.index.get(new.timer).is_none()).count();
-        if more > 0 && timers + more > timers_max { Err(timers) } else { Ok(self.begin(state, changes)) }
+    /// For a step that submits what it decides here.
+    pub(crate) fn in_step(&self) -> TimersInStep<'_> {
+        TimersInStep { timers: self, locked: None }
     }
 
     /// What must be durable for these timers to be set, if they are there already as they would be set.
@@ -88,11 +76,9 @@ impl KeptTimers {
         changes.set.iter().all(|new| state.is_there(&mut new.clone())).then_some(state.last_submitted)
     }
 
-    fn begin<'a>(&'a self, mut state: MutexGuard<'a, State>, mut changes: TimerChanges) -> Changing<'a> {
-        // Those that have fired, or were cancelled before, are not in the store any more.
-        changes.cancelled.retain(|timer| state.remove(*timer));
-        changes.set.retain_mut(|new| !state.is_there(new));
-        Changing { timers: self, state: Some(state), changes }
+    /// The newest submission that changed a timer.
+    fn last_submitted(&self) -> Position {
+        self.lock().last_submitted
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -111,9 +97,9 @@ impl KeptTimers {
 }
 
 impl State {
-    fn remove(&mut self, timer: TimerId) -> bool {
+    fn remove(&mut self, timer: TimerId) {
         self.named.remove(&timer);
-        self.index.remove(timer)
+        self.index.remove(timer);
     }
 
     /// Whether the very same timer is there, so that nothing changes. One with another message takes over when the one in
@@ -138,44 +124,47 @@ impl State {
     }
 }
 
-impl Changing<'_> {
-    /// Whether anything is to be changed.
-    fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+impl<'a> TimersInStep<'a> {
+    /// Leaves of these changes those that change anything.
+    pub(crate) fn narrow(&mut self, changes: &mut TimerChanges) {
+        let state = self.state();
+        // Those that have fired, or were cancelled before, are not in the store any more.
+        changes.cancelled.retain(|timer| state.index.get(*timer).is_some());
+        let TimerChanges { set, cancelled } = changes;
+        set.retain_mut(|new| cancelled.contains(&new.timer) || !state.is_there(new));
     }
 
-    /// The newest submission before this one that changed a timer.
-    fn last_submitted(&self) -> Position {
-        self.state.as_ref().map_or(Position(0), |state| state.last_submitted)
+    /// Whether there are no more timers than these after the changes, or no more than before; else how many there are.
+    pub(crate) fn keep_within(&mut self, changes: &TimerChanges, timers_max: usize) -> Result<(), usize> {
+        let state = self.state();
+        let timers = state.index.len();
+        let more = changes.set.iter().filter(|new| state.index.get(new.timer).is_none()).count();
+        if more > 0 && timers + more > timers_max { Err(timers) } else { Ok(()) }
     }
 
-    /// Puts the changes into the submission.
-    pub(crate) fn stage(&self, stage: &mut Stage<'_>) {
-        for timer in &self.changes.cancelled {
-            stage.delete(timer.key());
-        }
-        for new in &self.changes.set {
-            stage.put(new.timer.key(), new.encoded.clone());
-        }
-    }
-
-    /// The submission has this ticket.
-    pub(crate) fn submitted(self, ticket: Position) {
-        let Some(mut state) = self.state.filter(|_| !self.changes.is_empty()) else {
+    /// These changes were submitted with this ticket.
+    pub(crate) fn changed(&mut self, changes: TimerChanges, ticket: Position) {
+        if changes.is_empty() {
             return;
-        };
+        }
+        let state = self.state();
         state.last_submitted = ticket;
+        changes.cancelled.into_iter().for_each(|timer| state.remove(timer));
         let mut earlier = false;
-        for new in self.changes.set {
+        for new in changes.set {
             earlier |= state.index.set(new.timer, Entry::new(new.due(), ticket));
             if let (Identity::Named { .. }, Some(digests)) = (&new.record.identity, new.digests) {
                 state.named.insert(new.timer, digests);
             }
         }
-        drop(state);
         if earlier {
             self.timers.earlier.notify_one();
         }
+    }
+
+    fn state(&mut self) -> &mut State {
+        let timers: &'a KeptTimers = self.timers;
+        self.locked.get_or_insert_with(|| timers.lock())
     }
 }
 
@@ -197,6 +186,14 @@ mod tests {
         set(new_timer(name, 9, Schedule::after(Duration::ZERO), 1, KnownBy::Itself))
     }
 
+    /// Commits these changes. Returns what they changed.
+    fn commit(timers: &KeptTimers, mut changes: TimerChanges, ticket: u64) -> TimerChanges {
+        let mut step = timers.in_step();
+        step.narrow(&mut changes);
+        step.changed(changes.clone(), Position(ticket));
+        changes
+    }
+
     fn named(due: u64, seconds: u64, number: u32) -> TimerChanges {
         let every = Schedule::every(Duration::from_secs(seconds)).unwrap();
         set(new_timer(7, due, every, number, KnownBy::Name("nightly")))
@@ -205,45 +202,44 @@ mod tests {
     #[test]
     fn a_bound_counts_what_would_be_there() {
         let timers = KeptTimers::default();
-        timers.change_within(once(1), 1).unwrap_or_else(|_| panic!("there is room")).submitted(Position(1));
-        assert_eq!(timers.change_within(once(2), 1).err(), Some(1));
-        timers.change(once(3)).submitted(Position(2));
+        assert_eq!(timers.in_step().keep_within(&once(1), 1), Ok(()));
+        commit(&timers, once(1), 1);
+        assert_eq!(timers.in_step().keep_within(&once(2), 1), Err(1));
+        commit(&timers, once(3), 2);
         assert_eq!(timers.len(), 2, "a turn is not held back");
-        timers.change(named(5, 1, 1)).submitted(Position(3));
-        let again = timers.change_within(named(6, 1, 1), 1);
-        assert!(again.is_ok_and(|changing| changing.is_empty()), "one that is there needs no room");
+        commit(&timers, named(5, 1, 1), 3);
+        let mut again = named(6, 1, 1);
+        timers.in_step().narrow(&mut again);
+        assert!(again.is_empty() && timers.in_step().keep_within(&again, 1).is_ok(), "one that is there needs no room");
     }
 
     #[test]
     fn a_timer_is_cancelled_once() {
         let timers = KeptTimers::default();
-        timers.change(once(1)).submitted(Position(1));
+        commit(&timers, once(1), 1);
         let mut cancel = TimerChanges::default();
         cancel.cancel(timer(1));
-        let changing = timers.change(cancel.clone());
-        assert_eq!(changing.changes.cancelled.len(), 1);
-        changing.submitted(Position(2));
-        assert_eq!(timers.change(cancel).changes.cancelled, [], "it is not there any more");
+        assert_eq!(commit(&timers, cancel.clone(), 2).cancelled.len(), 1);
+        assert_eq!(commit(&timers, cancel, 3).cancelled, [], "it is not there any more");
     }
 
     #[test]
     fn a_name_that_is_set_again_changes_what_is_new_about_it_and_nothing_else() {
         let timers = KeptTimers::default();
         let due = || timers.lock().index.get(timer(7)).unwrap();
-        timers.change(named(50, 1, 1)).submitted(Position(1));
-        let again = timers.change(named(90, 1, 1));
-        assert!(again.is_empty() && again.last_submitted() == Position(1));
-        again.submitted(Position(0));
+        commit(&timers, named(50, 1, 1), 1);
+        assert!(commit(&timers, named(90, 1, 1), 9).is_empty());
+        assert_eq!(timers.last_submitted(), Position(1), "nothing was changed");
         assert_eq!(due(), Entry::new(Due::Steady(Steady(50)), Position(1)));
         // Another message, at the moments that were there.
-        timers.change(named(90, 1, 2)).submitted(Position(2));
+        commit(&timers, named(90, 1, 2), 2);
         assert_eq!(due(), Entry::new(Due::Steady(Steady(50)), Position(2)));
         // Another schedule begins anew, and so does one that was cancelled.
-        timers.change(named(95, 2, 2)).submitted(Position(3));
+        commit(&timers, named(95, 2, 2), 3);
         assert_eq!(due(), Entry::new(Due::Steady(Steady(95)), Position(3)));
         let mut changes = named(97, 2, 2);
         changes.cancelled.push(timer(7));
-        timers.change(changes).submitted(Position(4));
+        commit(&timers, changes, 4);
         assert_eq!((due(), timers.len()), (Entry::new(Due::Steady(Steady(97)), Position(4)), 1));
     }
 
@@ -251,10 +247,10 @@ mod tests {
     fn timers_without_a_name_that_do_the_same_are_one() {
         let timers = KeptTimers::default();
         let every = || Schedule::every(Duration::from_secs(1)).unwrap();
-        timers.change(set(new_timer(8, 50, every(), 1, KnownBy::Content))).submitted(Position(1));
-        assert!(timers.change(set(new_timer(8, 90, every(), 1, KnownBy::Content))).is_empty());
+        commit(&timers, set(new_timer(8, 50, every(), 1, KnownBy::Content)), 1);
+        assert!(commit(&timers, set(new_timer(8, 90, every(), 1, KnownBy::Content)), 2).is_empty());
         // What this build could not fire is set anew.
         timers.lock().index.set(timer(8), Entry::new(Due::Never, Position(1)));
-        assert!(!timers.change(set(new_timer(8, 90, every(), 1, KnownBy::Content))).is_empty());
+        assert!(!commit(&timers, set(new_timer(8, 90, every(), 1, KnownBy::Content)), 2).is_empty());
     }
 }

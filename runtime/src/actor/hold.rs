@@ -11,7 +11,9 @@ use everpost_persistence::Position;
 
 use crate::actor::failure::Failure;
 use crate::actor::{Actor, Receives};
-use crate::core::{Acknowledged, Core, TakenBack};
+use crate::core::Core;
+use crate::engine::acknowledge::acknowledge;
+use crate::engine::failing::{TakenBack, take_back};
 use crate::gate::NodeEnded;
 use crate::mailbox::Mailbox;
 use crate::message::address::Address;
@@ -103,13 +105,6 @@ pub enum HoldError {
     /// start.
     #[error("the node ended while the decision was being written, so that it is unknown whether it counts: {0}")]
     OutcomeUnknown(#[from] NodeEnded),
-}
-
-impl Held {
-    /// Whether the message was sent under an idempotency key.
-    pub(crate) fn is_keyed(&self) -> bool {
-        self.root != self.id
-    }
 }
 
 impl<A: Actor> Hold<A> {
@@ -222,19 +217,15 @@ impl<A: Actor> Hold<A> {
 
     async fn acknowledge(&mut self, send: Option<bytes::Bytes>) -> Result<(), HoldError> {
         let held = self.held().clone();
-        match held.core.acknowledge(&held, send).await? {
-            Acknowledged::Submitted(ticket) => {
-                // It is decided from here on, durable or not.
-                self.held = None;
-                Ok(held.core.gate.durable(ticket).await?)
-            }
-            Acknowledged::TakenBack => Err(HoldError::TakenBack),
-        }
+        let ticket = acknowledge(&held, send).await?;
+        // It is decided from here on, durable or not.
+        self.held = None;
+        Ok(held.core.gate.durable(ticket).await?)
     }
 
     async fn give_back(mut self, failure: Failure) -> Result<(), HoldError> {
         let Held { core, mailbox, position, attempt, .. } = self.held.take().expect("it is decided once");
-        match core.take_back(&mailbox, position, Some(attempt), failure).await {
+        match take_back(&core, &mailbox, position, Some(attempt), failure).await {
             TakenBack::Before => Err(HoldError::TakenBack),
             TakenBack::Now(Some(ticket)) => Ok(core.gate.durable(ticket).await?),
             TakenBack::Now(None) => Err(core.gate.ended().into()),
@@ -256,7 +247,7 @@ impl<A> Drop for Hold<A> {
         // it, which is no failure of the message: it comes back with the next start.
         let taking = Arc::clone(&core);
         core.begin_beside_handlers("a hold that was dropped", async move {
-            taking.take_back(&mailbox, position, Some(attempt), dropped()).await;
+            take_back(&taking, &mailbox, position, Some(attempt), dropped()).await;
         });
     }
 }

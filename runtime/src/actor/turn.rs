@@ -7,27 +7,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use everpost_persistence::Position;
-use everpost_transport::link::Lane;
 
-pub(crate) use self::ask::Older;
 use crate::actor::failure::Failure;
 use crate::actor::hold::{Held, Hold};
 use crate::actor::{Actor, Receives};
 use crate::api::post::Options;
 use crate::base::clock::Micros;
 use crate::base::time_limit::Progress;
-use crate::cluster::Peer;
-use crate::core::{Core, Target};
+use crate::core::{Core, Routed};
 use crate::expiry::{Expiry, Handling};
 use crate::mailbox::{Handover, Mailbox};
 use crate::message::address::{Address, AddressOf};
 use crate::message::envelope::{Header, Origin};
 use crate::message::priority::Priority;
 use crate::message::{Message, MessageId};
+use crate::questions::Older;
 use crate::request::RequestId;
-use crate::supervise::supervision::Kind;
 use crate::timer::TimerChanges;
 
 /// The handling of one message. What a handler sends through it leaves when the turn commits, or never.
@@ -48,7 +44,7 @@ pub struct Turn<'a> {
 /// What a turn has staged so far.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    pub(crate) sends: Vec<StagedSend>,
+    pub(crate) sends: Vec<Routed>,
     /// The places of the questions that this attempt has asked.
     pub(crate) asked: Vec<u32>,
     /// What this turn has asked under an older build.
@@ -89,32 +85,6 @@ impl Numbers {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct StagedSend {
-    pub(crate) address: Address,
-    pub(crate) to: Recipient,
-    pub(crate) handling: Handling,
-    pub(crate) envelope: Bytes,
-}
-
-/// Where a staged message goes.
-#[derive(Debug)]
-pub(crate) enum Recipient {
-    /// To an actor of this node.
-    Here(Arc<Kind>),
-    /// To another node.
-    Away(Arc<Peer>, Lane),
-}
-
-impl From<Target<'_>> for Recipient {
-    fn from(target: Target<'_>) -> Self {
-        match target {
-            Target::Here(kind) => Self::Here(Arc::clone(kind)),
-            Target::Away(peer, lane) => Self::Away(peer, lane),
-        }
-    }
-}
-
 impl<'a> Turn<'a> {
     pub(crate) fn new(
         core: &'a Arc<Core>,
@@ -147,10 +117,7 @@ impl<'a> Turn<'a> {
         let origin = options.apply(self.origin(id, now.wall), now);
         let handling = Handling::said_by(&origin);
         match self.core.seal::<A, M>(to.address(), origin, message) {
-            Ok((target, envelope)) => {
-                let address = to.address().clone();
-                self.staged.sends.push(StagedSend { address, to: target.into(), handling, envelope });
-            }
+            Ok((route, envelope)) => self.staged.sends.push(Routed { route, handling, envelope }),
             Err(refusal) => {
                 self.staged.refuse(|| Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME)));
             }

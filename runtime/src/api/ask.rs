@@ -1,35 +1,23 @@
 //! Ask: a durable message with a reply. From outside the reply lives as long as the one who waits; from inside a turn
 //! it is stored, because the turn may run, and ask, again.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use everpost_persistence::{Key, Position};
-use everpost_transport::link::Flagged;
-use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
 use crate::api::post::Options;
 use crate::base::clock::Deadline;
-use crate::cluster::{Awaited, Inquiry, Peer};
-use crate::core::{Core, Effect, LeftOutbox};
 use crate::expiry::Expiry;
-use crate::link::flags;
-use crate::mailbox::Mailbox;
-use crate::mailbox::waiter::{Outcome, Waiter};
-use crate::message::address::Address;
+use crate::mailbox::waiter::Outcome;
+use crate::message::Message;
 use crate::message::decode::decode_reply;
 use crate::message::priority::Priority;
 use crate::message::refusal::{AskError, Refusal};
-use crate::message::{Message, MessageId};
-use crate::tables;
 
 /// An ask that has not been sent yet; `.await` sends it. Made by [`ActorHandle::ask`].
 ///
@@ -138,176 +126,6 @@ impl<A, M> fmt::Debug for Ask<'_, A, M> {
     }
 }
 
-/// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
-/// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its dead letter.
-pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
-    let Inquiry { id, address, lane, mut position, reply } = inquiry;
-    let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
-    let delivered = {
-        // In one step: what expires meanwhile finds who waits, or was found out to have expired.
-        let mut outgoing = peer.outgoing();
-        let mut flagged = outgoing.flag(lane, position, flags);
-        if flagged == Flagged::Acknowledged {
-            match core.left_outbox(id, position) {
-                LeftOutbox::Over(outcome, left) => {
-                    let waiter = Waiter::Here { told: waiter, reply: false };
-                    return core.release_after(left, Effect::Tell(waiter, outcome));
-                }
-                LeftOutbox::Replayed(again) => {
-                    position = again;
-                    flagged = outgoing.flag(lane, position, flags);
-                }
-                LeftOutbox::Arrived => {}
-            }
-        }
-        peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
-        match flagged {
-            Flagged::Set => return,
-            Flagged::UnderWay => outgoing.wait_for_delivery(lane, position),
-            Flagged::Acknowledged => None,
-        }
-    };
-    if let Some(delivered) = delivered {
-        // A node that ends before leaves the waiter to its end.
-        let _ = delivered.await;
-    }
-    peer.inquire(id);
-}
-
-/// Where the store of the actor that is asked keeps the reply.
-pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
-    let partition = asked.partition(core.store.partitions());
-    tables::reply(partition, asked.mailbox(), id.0)
-}
-
-/// What is known of an earlier question of a turn to an actor of this node.
-pub(crate) enum Recalled {
-    /// It was handled, and this is its reply.
-    Stored(Bytes),
-    /// It waits or is in hand, and the waiter was put to it.
-    Waiting,
-    /// Nothing: it was never asked, or given up on.
-    Unknown(Waiter),
-}
-
-/// Looks for a question of a turn that may have been asked before.
-pub(crate) async fn recall(
-    core: &Core,
-    asked: &Address,
-    id: MessageId,
-    waiter: Waiter,
-) -> Result<Recalled, ActorProcessingErr> {
-    let Some(waiter) = join_waiting(core, asked, id, waiter).await? else { return Ok(Recalled::Waiting) };
-    let stored = core.read(reply_key(core, asked, id)).await?;
-    Ok(stored.map_or(Recalled::Unknown(waiter), Recalled::Stored))
-}
-
-/// Puts the waiter to a question of a turn that waits or is in hand. Hands it back when there is none: then the store has the
-/// reply, or nobody has asked.
-pub(crate) async fn join_waiting(
-    core: &Core,
-    asked: &Address,
-    id: MessageId,
-    waiter: Waiter,
-) -> Result<Option<Waiter>, ActorProcessingErr> {
-    loop {
-        match core.kept_replies.get(id) {
-            Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
-                let mut inner = mailbox.lock();
-                if inner.rules.contains(position) {
-                    inner.asks.add(&core.gate, position, waiter);
-                    core.quarantine.admit(mailbox.id(), position);
-                    inner.await_message(position);
-                    inner.ring(&mailbox);
-                    return Ok(None);
-                }
-                // It was finished between the two looks: look again.
-            }
-            Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
-            Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => return Ok(Some(waiter)),
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
-/// asked.
-#[derive(Debug, Default)]
-pub(crate) struct KeptReplies {
-    by_id: Mutex<HashMap<u128, KeptReply>>,
-}
-
-/// The same in one step that submits something to the store: what is found here and what is submitted because of it are
-/// one. Otherwise a question could be handled while the turn that asked ends without it, and neither would delete the
-/// reply; or what is deleted because that turn is over could be durable before it is over. Locked from the first look
-/// until it is dropped; after dead letters, and before timers and the store's queue.
-#[derive(Debug)]
-pub(crate) struct RepliesInStep<'a> {
-    replies: &'a KeptReplies,
-    locked: Option<MutexGuard<'a, HashMap<u128, KeptReply>>>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum KeptReply {
-    /// Not handled yet.
-    Waiting { mailbox: Arc<Mailbox>, position: Position },
-    /// Not handled yet, and nobody wants the reply any more. Where the store of the turn that asked says what was asked, if that
-    /// is this one.
-    Abandoned(Option<Key>),
-    /// Handled; the reply is in the store once this is durable.
-    Submitted(Position),
-}
-
-impl KeptReplies {
-    pub(crate) fn waiting(&self, id: MessageId, mailbox: &Arc<Mailbox>, position: Position) {
-        lock(&self.by_id).insert(id.0, KeptReply::Waiting { mailbox: Arc::clone(mailbox), position });
-    }
-
-    pub(crate) fn stored(&self, id: u128) {
-        lock(&self.by_id).remove(&id);
-    }
-
-    pub(crate) fn get(&self, id: MessageId) -> Option<KeptReply> {
-        lock(&self.by_id).get(&id.0).cloned()
-    }
-
-    /// For a step that submits what it decides here.
-    pub(crate) fn in_step(&self) -> RepliesInStep<'_> {
-        RepliesInStep { replies: self, locked: None }
-    }
-}
-
-impl<'a> RepliesInStep<'a> {
-    /// The turn that asked has ended without the reply. False when the question is not waiting any more.
-    pub(crate) fn abandon(&mut self, id: MessageId, note: Option<Key>) -> bool {
-        match self.by_id().get_mut(&id.0) {
-            Some(kept @ KeptReply::Waiting { .. }) => {
-                *kept = KeptReply::Abandoned(note);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    pub(crate) fn submitted(&mut self, id: MessageId, ticket: Position) {
-        self.by_id().insert(id.0, KeptReply::Submitted(ticket));
-    }
-
-    /// The question was given up on, so that there will be no reply.
-    pub(crate) fn take(&mut self, id: MessageId) -> Option<KeptReply> {
-        self.by_id().remove(&id.0)
-    }
-
-    pub(crate) fn get(&mut self, id: MessageId) -> Option<KeptReply> {
-        self.by_id().get(&id.0).cloned()
-    }
-
-    fn by_id(&mut self) -> &mut HashMap<u128, KeptReply> {
-        let replies: &'a KeptReplies = self.replies;
-        self.locked.get_or_insert_with(|| lock(&replies.by_id))
-    }
-}
-
 pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, AskError> {
     match outcome {
         Some(Outcome::Replied(reply)) => decode_reply(&reply).map_err(AskError::Reply),
@@ -318,8 +136,4 @@ pub(crate) fn outcome<M: Message>(outcome: Option<Outcome>) -> Result<M::Reply, 
         Some(Outcome::Expired) => Err(AskError::Expired),
         None => Err(AskError::Stopped),
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

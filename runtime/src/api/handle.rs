@@ -5,19 +5,20 @@ mod timers;
 use std::fmt;
 use std::sync::Arc;
 
-use everpost_persistence::Class;
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Answer, Receives};
 use crate::api::ask::Ask;
-use crate::api::letter::{Letter, Posted};
 use crate::api::post::{Options, Post};
 use crate::api::query::{Answered, Query, Question};
 use crate::api::receipt::Receipt;
+use crate::api::sending::{has_room, no_room, sending, try_send};
 use crate::base::clock::Deadline;
-use crate::cluster::{Owner, Peer};
-use crate::core::{Core, Incoming, Outward, Target};
+use crate::cluster::Peer;
+use crate::commit::{Committed, NotCommitted};
+use crate::core::{Core, Remote, Route, Routed};
 use crate::expiry::Handling;
 use crate::link::{NoAnswer, Note};
 use crate::mailbox::room::Waits;
@@ -131,7 +132,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        match self.toss(&message) {
+        match self.try_post_volatile(&message) {
             Ok(()) => Ok(()),
             Err(reason) => Err(SendError::not_accepted(message, reason)),
         }
@@ -173,7 +174,7 @@ impl<A: Actor> ActorHandle<A> {
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
         address.check_length()?;
-        if let Owner::Away(peer, _) = self.core.owner(address) {
+        if let Some(Remote { peer, .. }) = self.core.remote(address) {
             return self.answer_from(&peer, question).await;
         }
         let kind = self.core.kinds.get(A::TYPE).filter(|kind| kind.answers(Q::NAME));
@@ -215,43 +216,47 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Waits for room, then submits in one step.
+    /// Waits for room, then commits in one step.
     pub(crate) async fn post<M: Message>(
         &self,
         message: &M,
         options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Receipt, Refusal> {
-        let (id, mut letter) = self.prepare(message, options, told)?;
+        let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
         if options.request.is_some() {
             // In a box, since most messages have none.
-            Box::pin(self.check_key(&letter)).await?;
+            Box::pin(self.check_key(&route, &envelope)).await?;
         }
+        let bytes = envelope.len();
+        let mut transaction = sending(&self.core, &route, id, handling, envelope, told);
         let (mut deadline, mut waits) = (None, Waits::default());
         loop {
-            let permit = self.core.store.reserve(Class::Outside, letter.bytes()).await?;
-            let full = match self.core.submit(permit, letter, &mut waits) {
-                Ok(accepted) => return Ok(self.receipt::<M>(id, accepted)),
+            let permit = transaction.reserve().await?;
+            let full = match transaction.commit_within(permit, &mut waits) {
+                Ok(committed) => return Ok(self.receipt::<M>(id, &route, committed)),
                 Err(full) => full,
             };
+            let NotCommitted { why, transaction: again } = *full;
             let deadline = *deadline.get_or_insert_with(|| Deadline::after(self.core.config.send_timeout));
-            if deadline.wait_for(self.runtime(), full.room(&self.core, &mut waits)).await.is_err() {
-                return Err(full.refusal(&self.core));
+            let room = has_room(&self.core, &why, bytes, &mut waits);
+            if deadline.wait_for(self.runtime(), room).await.is_err() {
+                return Err(no_room(&self.core, &why));
             }
             self.core.check_intake()?;
-            letter = full.letter;
+            transaction = again;
         }
     }
 
     /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
     /// again.
-    async fn check_key(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
-        let contradicts = match letter {
+    async fn check_key(&self, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
+        let contradicts = match route {
             // What cannot be read now is found out by the turn.
-            Letter::Here(Incoming { kind, address, envelope, .. }) => {
-                self.core.contradicts(kind, address, envelope.clone()).await.unwrap_or_default()
+            Route::Local(mailbox) => {
+                self.core.contradicts(&mailbox.kind, &mailbox.address, envelope.clone()).await.unwrap_or_default()
             }
-            Letter::Away(outward) => self.core.contradicts_away(outward).await,
+            Route::Remote(remote) => self.core.contradicts_away(remote, envelope).await,
         };
         if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
     }
@@ -262,55 +267,41 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
-        let (id, letter) = self.prepare(message, options, None)?;
-        let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
-        match self.core.submit(permit, letter, &mut Waits::default()) {
-            Ok(accepted) => Ok(self.receipt::<M>(id, accepted)),
-            Err(full) => Err(full.refusal(&self.core)),
-        }
+        let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
+        let committed = try_send(&self.core, &route, id, handling, envelope)?;
+        Ok(self.receipt::<M>(id, &route, committed))
     }
 
-    fn toss<M: Message>(&self, message: &M) -> Result<(), Refusal> {
-        let (_, letter) = self.prepare(message, &Options::default(), None)?;
-        match letter {
-            Letter::Here(_) => {
-                let permit = self.core.store.try_reserve(Class::Outside, letter.bytes())?;
-                let submitted = self.core.submit(permit, letter, &mut Waits::default());
-                submitted.map(drop).map_err(|full| full.refusal(&self.core))
-            }
-            Letter::Away(outward) => {
-                let Outward { peer, lane, address, envelope, .. } = outward;
-                let mut outgoing = peer.outgoing();
-                if outgoing.is_told_full(address.mailbox()) {
-                    return Err(Refusal::MailboxFull);
-                }
-                let taken = outgoing.push_volatile(lane.partition, envelope);
-                drop(outgoing);
-                peer.departures.notify_one();
-                if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
-            }
+    /// Sends a message that is stored nowhere on this node when it goes to another one.
+    fn try_post_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
+        let (id, Routed { route, handling, envelope }) = self.prepare(message, &Options::default())?;
+        let Route::Remote(Remote { peer, lane, address }) = &route else {
+            return try_send(&self.core, &route, id, handling, envelope).map(drop);
+        };
+        let mut outgoing = peer.outgoing();
+        if outgoing.is_told_full(address.mailbox()) {
+            return Err(Refusal::MailboxFull);
         }
+        let taken = outgoing.push_volatile(lane.partition, envelope);
+        drop(outgoing);
+        peer.departures.notify_one();
+        if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
     }
 
-    fn prepare<M: Message>(
-        &self,
-        message: &M,
-        options: &Options,
-        told: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<(MessageId, Letter<'_>), Refusal> {
+    fn prepare<M: Message>(&self, message: &M, options: &Options) -> Result<(MessageId, Routed), Refusal> {
         self.core.check_intake()?;
         let id = MessageId::random();
         let now = self.core.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
         let handling = Handling::said_by(&origin);
         let address = self.address.address();
-        let (target, envelope) = self.core.seal::<A, M>(address, origin, message)?;
-        if let (Target::Here(_), Some(request)) = (&target, options.request)
+        let (route, envelope) = self.core.seal::<A, M>(address, origin, message)?;
+        if let (Route::Local(_), Some(request)) = (&route, options.request)
             && !self.core.admits(address, request)
         {
             return Err(Refusal::TooManyKeys);
         }
-        Ok((id, Letter::new(target, address, id, handling, envelope, told)))
+        Ok((id, Routed { route, handling, envelope }))
     }
 
     /// Names what is sent to this actor under an idempotency key.
@@ -318,9 +309,9 @@ impl<A: Actor> ActorHandle<A> {
         RequestId::new(self.address.address(), key)
     }
 
-    fn receipt<M: Message>(&self, id: MessageId, posted: Posted) -> Receipt {
-        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, posted.accepted.position);
-        Receipt::new(&self.core, self.address.address(), id, posted)
+    fn receipt<M: Message>(&self, id: MessageId, route: &Route, committed: Committed) -> Receipt {
+        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, committed.position);
+        Receipt::new(&self.core, route, id, committed)
     }
 }
 

@@ -7,7 +7,8 @@ use everpost_persistence::AdmissionError;
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
 use crate::base::clock::Micros;
-use crate::cluster::Owner;
+use crate::core::Remote;
+use crate::engine::pausing;
 use crate::gate::NodeEnded;
 use crate::message::address::Address;
 use crate::message::refusal::Refusal;
@@ -54,7 +55,7 @@ impl<A: Actor> ActorHandle<A> {
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
         let (address, kind) = self.supervised_here()?;
-        let ticket = self.core.pause(address, kind, asked(reason, self.core.clock.wall())).await?;
+        let ticket = pausing::pause(&self.core, address, kind, asked(reason, self.core.clock.wall())).await?;
         Ok(self.core.gate.durable(ticket).await?)
     }
 
@@ -70,7 +71,7 @@ impl<A: Actor> ActorHandle<A> {
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume(&self) -> Result<(), PauseError> {
         let (address, _) = self.supervised_here()?;
-        let ticket = self.core.resume(address).await?;
+        let ticket = pausing::resume(&self.core, address).await?;
         Ok(self.core.gate.durable(ticket).await?)
     }
 
@@ -86,7 +87,7 @@ impl<A: Actor> ActorHandle<A> {
     fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {
         self.core.check_intake()?;
         let address = self.address.address();
-        if let Owner::Away(peer, _) = self.core.owner(address) {
+        if let Some(Remote { peer, .. }) = self.core.remote(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
         }
         let kind = self.core.kinds.get(A::TYPE);
@@ -138,7 +139,7 @@ impl Node {
     async fn set_type_paused<A: Actor>(&self, paused: Option<Paused>) -> Result<(), PauseError> {
         self.core.check_intake()?;
         let kind = self.core.kinds.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
-        let ticket = self.core.set_type_paused(kind, paused).await?;
+        let ticket = pausing::set_type_paused(&self.core, kind, paused).await?;
         Ok(self.core.gate.durable(ticket).await?)
     }
 }

@@ -16,7 +16,8 @@ use crate::base::caught::caught;
 use crate::base::clock::Deadline;
 use crate::base::recurring::Recurring;
 use crate::cluster::Peer;
-use crate::core::{Effect, shortened};
+use crate::core::Release;
+use crate::engine::failing::shortened;
 use crate::link::{NoAnswer, Note};
 use crate::message::Message;
 use crate::message::address::Address;
@@ -85,7 +86,7 @@ pub(crate) struct Question<A: Actor> {
 }
 
 /// Makes the answer of what it is shown, and says what is left to be done when the turns before it are durable.
-type AnswerFrom<A> = dyn FnOnce(Shown<'_, A>, Position) -> Option<Effect> + Send;
+type AnswerFrom<A> = dyn FnOnce(Shown<'_, A>, Position) -> Option<Release> + Send;
 
 /// The actor and its state, or why there will be no answer.
 type Shown<'a, A> = Result<(&'a A, &'a <A as Actor>::State), &'a str>;
@@ -142,7 +143,7 @@ impl<A: Actor> Question<A> {
             };
             let AwayQuestion { answer, permit, .. } = question;
             let made = answer.made(reply);
-            Some(Effect::Answer(Box::new(move || {
+            Some(Release::Answer(Box::new(move || {
                 made.release();
                 drop(permit);
             })))
@@ -151,14 +152,14 @@ impl<A: Actor> Question<A> {
     }
 
     /// Returns what is left to be done when the turns before it are durable, up to `after`.
-    pub(crate) fn answer(self, actor: &A, state: &A::State, after: Position) -> Option<Effect> {
+    pub(crate) fn answer(self, actor: &A, state: &A::State, after: Position) -> Option<Release> {
         (self.answer)(Ok((actor, state)), after)
     }
 }
 
 impl<A: Actor> Open for Question<A> {
     fn refuse(self: Box<Self>, why: &str) {
-        if let Some(Effect::Answer(answer)) = (self.answer)(Err(why), Position(0)) {
+        if let Some(Release::Answer(answer)) = (self.answer)(Err(why), Position(0)) {
             answer();
         }
     }

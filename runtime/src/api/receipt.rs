@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use everpost_persistence::Position;
+use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
-use crate::api::ask::inquire;
-use crate::api::letter::{Place, Posted};
 use crate::base::inside::is_in_turn;
-use crate::cluster::{Delivery, Inquiry};
-use crate::core::{Core, LeftOutbox};
+use crate::cluster::{Delivery, Inquiry, Peer};
+use crate::commit::Committed;
+use crate::core::{Core, Route};
 use crate::dead_letters::{Whereabouts, outcome_of};
+use crate::engine::inquiry::{LeftOutbox, inquire, left_outbox};
 use crate::gate::NodeEnded;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::{Outcome, Waiter};
@@ -52,7 +53,8 @@ pub struct Receipt {
     id: MessageId,
     position: Position,
     ticket: Position,
-    place: Place,
+    /// The outbox that it lies in; none for a mailbox of this node.
+    outbox: Option<(Arc<Peer>, Lane)>,
 }
 
 /// Why it is not known that a message was processed.
@@ -93,10 +95,10 @@ pub enum DeliveredError {
 }
 
 impl Receipt {
-    pub(crate) fn new(core: &Arc<Core>, address: &Address, id: MessageId, posted: Posted) -> Self {
-        let Posted { accepted, place } = posted;
-        let (core, address) = (Arc::clone(core), address.clone());
-        Self { core, address, id, position: accepted.position, ticket: accepted.ticket, place }
+    pub(crate) fn new(core: &Arc<Core>, route: &Route, id: MessageId, committed: Committed) -> Self {
+        let Committed { position, ticket, .. } = committed;
+        let outbox = route.remote().map(|remote| (Arc::clone(&remote.peer), remote.lane));
+        Self { core: Arc::clone(core), address: route.address().clone(), id, position, ticket, outbox }
     }
 
     /// The identity of the message.
@@ -138,12 +140,12 @@ impl Receipt {
     ///
     /// As [`Receipt::accepted`].
     pub async fn delivered(&self) -> Result<(), DeliveredError> {
-        let Place::Outbox(peer, lane) = &self.place else { return Ok(self.accepted().await?) };
+        let Some((peer, lane)) = &self.outbox else { return Ok(self.accepted().await?) };
         let waits = {
             // In one step: what expires meanwhile finds who waits, or was found out to have expired.
             let mut outgoing = peer.outgoing();
             match outgoing.wait_for_delivery(*lane, self.position) {
-                None => match self.core.left_outbox(self.id, self.position) {
+                None => match left_outbox(&self.core, self.id, self.position) {
                     LeftOutbox::Arrived => return Ok(()),
                     LeftOutbox::Over(_, left) => Err(left),
                     LeftOutbox::Replayed(again) => Ok(outgoing.wait_for_delivery(*lane, again)),
@@ -182,9 +184,9 @@ impl Receipt {
         if is_in_turn() {
             return Err(NodeEnded::InsideTurn.into());
         }
-        let outcome = match &self.place {
-            Place::Mailbox => self.outcome_here().await?,
-            Place::Outbox(peer, lane) => {
+        let outcome = match &self.outbox {
+            None => self.outcome_here().await?,
+            Some((peer, lane)) => {
                 let (told, outcome) = oneshot::channel();
                 let Self { id, position, .. } = self;
                 let inquiry = Inquiry { id, address: self.address.clone(), lane: *lane, position, reply: false };

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::base::clock::Steady;
 use crate::base::count;
 use crate::config::NodeConfig;
-use crate::expiry::{Expires, Expiring};
+use crate::expiry::Expiring;
 use crate::mailbox::room::{Amount, Line, Room, WaitingSender};
 
 /// How many bytes of volatile messages wait for the link at most; more are dropped, which is what volatile means.
@@ -63,8 +63,6 @@ pub(crate) struct Departure {
     pub(crate) lane: Lane,
     pub(crate) position: Position,
     pub(crate) flags: u8,
-    /// That it expires.
-    pub(crate) expires: Option<Expires>,
     pub(crate) envelope: Bytes,
 }
 
@@ -142,7 +140,7 @@ impl Outgoing {
 
     /// Adds a message that was submitted to the store.
     pub(crate) fn push(&mut self, departure: Departure) {
-        let Departure { lane, position, flags, envelope, .. } = departure;
+        let Departure { lane, position, flags, envelope } = departure;
         self.sending.push(lane, Sequence(position.0), flags, envelope);
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use everpost_persistence::Position;
 
-use super::{Core, Effect, shortened};
+use super::{Core, Release};
 use crate::actor::Delivery;
 use crate::actor::hold;
 use crate::api::query;
-use crate::growth;
+use crate::commit::{Supervision, SupervisionChange, Transaction};
+use crate::engine::failing;
 use crate::mailbox::{Mailbox, Next, Presence};
 use crate::wheel::Due;
 
@@ -20,7 +21,7 @@ impl Core {
             return;
         }
         inner.gated = true;
-        if self.gate.hold(position, Effect::Ring(Arc::clone(mailbox))).is_some() {
+        if self.gate.hold(position, Release::Ring(Arc::clone(mailbox))).is_some() {
             inner.gated = false;
             inner.ring(mailbox);
         }
@@ -63,7 +64,7 @@ impl Core {
             // The handler was cut off where it stood, and its hold went with it.
             let (core, mailbox) = (Arc::clone(self), Arc::clone(&mailbox));
             self.begin_beside_handlers("a hold that was dropped", async move {
-                core.take_back(&mailbox, held.position, Some(held.attempt), hold::dropped()).await;
+                failing::take_back(&core, &mailbox, held.position, Some(held.attempt), hold::dropped()).await;
             });
         }
         if !inner.has_work(&mailbox) {
@@ -89,18 +90,13 @@ impl Core {
         }
         let core = Arc::clone(self);
         self.begin("the restart of an activation", async move {
-            let error = shortened(error);
+            let error = failing::shortened(error);
+            let restarting = Supervision::new(&mailbox, SupervisionChange::Restarts(error));
+            let transaction = Transaction::node(&core).with(restarting);
             // Without room for the record the store has failed, and there is no next time.
-            let Ok(permit) = core.store.reserve(growth::record(error.len()), error.len()).await else { return };
-            let wait = {
-                let mut inner = mailbox.lock();
-                inner.presence = Presence::Starting;
-                inner.restarts = inner.restarts.saturating_add(1);
-                let (key, record) = core.count_against_budget(&mut inner, &mailbox, &error);
-                let (ticket, ()) = core.store.submit(permit, |stage| stage.put(key, record));
-                inner.last_submitted = ticket;
-                core.config.backoff.delay(inner.restarts, rand::random())
-            };
+            let Ok(permit) = transaction.reserve().await else { return };
+            transaction.commit_in_any_case(permit);
+            let wait = core.config.backoff.delay(mailbox.lock().restarts, rand::random());
             core.wheel.set(None, core.clock.steady().plus(wait), Due::Restart(mailbox));
         });
     }

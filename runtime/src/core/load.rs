@@ -11,7 +11,7 @@ pub(crate) struct Load {
     /// Bytes of bodies in the windows of all mailboxes.
     pub(crate) window_bytes: Count,
     /// Messages that wait or are in hand, over all mailboxes.
-    pub(super) waiting: Count,
+    pub(crate) waiting: Count,
     /// Turns that were submitted.
     pub(crate) handled: AtomicU64,
     /// Bytes of bodies that are in the store only.

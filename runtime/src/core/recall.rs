@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, Mark, Position, ReadError};
+use everpost_persistence::{Mark, Position, ReadError};
 use ractor::ActorProcessingErr;
 
-use super::{Core, Outward};
+use super::{Core, Remote};
 use crate::api::query::AwayAnswer;
 use crate::base::alarm::Said;
 use crate::base::clock::{Deadline, Steady};
+use crate::commit::{RequestsExpired, Transaction};
 use crate::link::{NoAnswer, Note};
 use crate::mailbox::{Inner, Mailbox, NEVER};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
-use crate::request::{Answered, Known, RequestId, RequestKey};
+use crate::request::{Answered, Content, Known, RequestId, RequestKey};
 use crate::supervise::supervision::Kind;
 use crate::tables;
 
@@ -46,6 +47,12 @@ pub(crate) enum Recalled {
 }
 
 impl Core {
+    /// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no lock is
+    /// held.
+    pub(crate) fn content(&self, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
+        header.extension.request().map(|_| Content::of(mailbox.kind.message(header.message), header, payload))
+    }
+
     /// Looks whether the request of this message was answered.
     pub(crate) async fn recall(
         &self,
@@ -138,8 +145,8 @@ impl Core {
 
     /// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the answer
     /// takes too long, it is found out when the message is handled there.
-    pub(crate) async fn contradicts_away(&self, outward: &Outward<'_>) -> bool {
-        let Outward { peer, address, envelope, .. } = outward;
+    pub(crate) async fn contradicts_away(&self, remote: &Remote, envelope: &[u8]) -> bool {
+        let Remote { peer, address, .. } = remote;
         if envelope.len() > CHECKED_BYTES_MAX {
             return false;
         }
@@ -198,10 +205,9 @@ impl Core {
     /// Forgets requests whose time is over.
     pub(crate) async fn expire_requests(&self) {
         loop {
-            let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, 0).await else { return };
-            let expired = self.requests.expire(self.clock.steady(), EXPIRE_AT_A_TIME, |keys| {
-                self.store.submit(permit, |stage| keys.iter().for_each(|key| stage.delete(Key::from(*key))));
-            });
+            let transaction = Transaction::upkeep(self).with(RequestsExpired::new(EXPIRE_AT_A_TIME));
+            let Ok(permit) = transaction.reserve().await else { return };
+            let expired = transaction.commit(permit).map_or(0, |committed| committed.removed);
             let (let_in, is_over) = self.requests.let_in();
             if let Some(Said { times, lasts }) = is_over {
                 tracing::info!(node = %self.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");

@@ -6,12 +6,9 @@ use tokio::time::Instant;
 
 use super::Core;
 use crate::actor::state::nearness;
-use crate::growth;
+use crate::commit::{Supervision, SupervisionChange, Transaction};
 use crate::mailbox::Mailbox;
-use crate::record::supervised::{PauseReason, Paused};
-
-/// About what a record of supervision takes.
-const RECORD_BYTES: usize = 1024;
+use crate::record::supervised::PauseReason;
 
 impl Core {
     /// Warns early of a state that has become large. Most states are far below.
@@ -36,24 +33,15 @@ impl Core {
         bytes_max: usize,
         setting: &'static str,
     ) {
-        let permit = self.store.reserve(growth::record(RECORD_BYTES), RECORD_BYTES).await;
-        let mut inner = mailbox.lock();
-        inner.rules.interrupted();
+        let (bytes, bytes_max) = (bytes as u64, bytes_max as u64);
+        let reason = PauseReason::StateTooLarge { bytes, bytes_max, setting: setting.to_owned() };
+        let pausing = Supervision::new(mailbox, SupervisionChange::StateTooLarge(reason));
+        let transaction = Transaction::node(self).with(pausing);
         // Without room for a record the store has failed, and nothing runs any more.
-        let Ok(permit) = permit else { return };
-        let supervised = inner.supervised.get_or_insert_default();
-        if supervised.paused.is_some() {
-            return;
+        if let Ok(permit) = transaction.reserve().await {
+            // It may be paused already.
+            let _ = transaction.commit(permit);
         }
-        let reason = PauseReason::StateTooLarge {
-            bytes: bytes as u64,
-            bytes_max: bytes_max as u64,
-            setting: setting.to_owned(),
-        };
-        if let Some(times) = self.of_actors.pauses.met(mailbox.id()) {
-            tracing::error!(node = %self.name, actor = %mailbox.address, bytes, bytes_max, setting, times, event = "paused", "{reason}");
-        }
-        supervised.paused = Some(Paused { reason, since: self.clock.wall().into() });
-        self.keep_supervised(&mut inner, mailbox, permit);
+        mailbox.lock().rules.interrupted();
     }
 }

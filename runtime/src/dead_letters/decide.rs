@@ -4,19 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Permit, Position, ReadError};
-use everpost_transport::link::Lane;
+use everpost_persistence::{AdmissionError, Key, Position, ReadError};
 
 use super::DeadLetter;
 use super::record::DeadLetterRecord;
-use crate::cluster::{Departure, Owner, Peer};
-use crate::core::{Core, Outlived};
+use crate::commit::{Removed, Replayed, Send, Transaction};
+use crate::core::Core;
 use crate::expiry::Handling;
 use crate::gate::NodeEnded;
-use crate::growth;
-use crate::link::flags;
 use crate::message::address::Address;
-use crate::message::envelope::{Extension, Header, Origin, id_of, request_of, seal, without_expiry};
+use crate::message::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
 use crate::tables;
@@ -218,8 +215,9 @@ impl DeadLetters {
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
         self.core.check_intake()?;
         let letter = Position(sequence);
-        let permit = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await?;
-        let dropped = self.core.discard_letter(permit, letter);
+        let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
+        let permit = transaction.reserve().await?;
+        let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
         self.decided(letter, dropped).await
     }
 
@@ -238,9 +236,32 @@ impl DeadLetters {
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
         let address = Address::parse(header.destination).ok_or_else(unreadable)?;
         let envelope = make(&header, record.envelope)?;
-        let class = growth::turn([envelope.len()], [letter_bytes]);
-        let revived = self.core.revive(letter, class, &address, envelope).await?;
-        self.decided(letter, revived).await
+        let replayed = self.replay_as(letter, letter_bytes, &address, envelope).await?;
+        self.decided(letter, replayed).await
+    }
+
+    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to count; none
+    /// when the letter is not there any more.
+    async fn replay_as(
+        &self,
+        letter: Position,
+        letter_bytes: usize,
+        address: &Address,
+        envelope: Bytes,
+    ) -> Result<Option<Position>, DeadLetterError> {
+        let (id, message, handling) = match Header::decode(&envelope) {
+            Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
+            Err(_) => (MessageId(0), String::new(), Handling::default()),
+        };
+        let route = self.core.route(address, |kind| match kind.is_some_and(|kind| kind.handles(&message)) {
+            true => Ok(()),
+            false => Err(DeadLetterError::NotHandled { address: address.to_string(), message: message.clone() }),
+        })?;
+        let transaction = Transaction::node(&self.core)
+            .with(Send::new(&route, handling, envelope))
+            .with(Replayed::new(letter, letter_bytes, id, &route));
+        let permit = transaction.reserve().await?;
+        Ok(transaction.commit(permit).ok().map(|committed| committed.ticket))
     }
 
     /// Completes when what was decided on a letter is durable: by this call, with this ticket, or by another one.
@@ -264,103 +285,6 @@ impl DeadLetters {
             return Ok(None);
         }
         self.core.read(tables::dead_letter(position)).await
-    }
-}
-
-impl Core {
-    /// Deletes a letter, in one step. Returns its ticket; none when the letter is not there.
-    fn discard_letter(&self, permit: Permit<'_>, letter: Position) -> Option<Position> {
-        let mut letters = self.shelf.letters();
-        if !letters.has(letter) {
-            return None;
-        }
-        let mut replies = self.kept_replies.in_step();
-        let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
-        let (ticket, ()) = self.store.submit(permit, |stage| {
-            stage.delete(tables::dead_letter(letter));
-            outlived.stage(stage);
-        });
-        letters.removed(letter, ticket);
-        drop((letters, replies));
-        self.outlived(outlived, ticket);
-        Some(ticket)
-    }
-
-    /// Moves a letter back into its mailbox, as this envelope. Returns what must be durable for that to count; none when the
-    /// letter is not there any more.
-    async fn revive(
-        &self,
-        letter: Position,
-        class: Class,
-        address: &Address,
-        envelope: Bytes,
-    ) -> Result<Option<Position>, DeadLetterError> {
-        if let Owner::Away(peer, lane) = self.owner(address) {
-            return self.revive_outward(letter, class, &peer, lane, envelope).await;
-        }
-        let (id, message, handling) = match Header::decode(&envelope) {
-            Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
-            Err(_) => (MessageId(0), String::new(), Handling::default()),
-        };
-        let kind = self.kinds.get(address.actor_type()).filter(|kind| kind.handles(&message));
-        let kind = kind.ok_or_else(|| DeadLetterError::NotHandled { address: address.to_string(), message })?;
-        let permit = self.store.reserve(class, envelope.len()).await?;
-        let mailbox = self.directory.mailbox(address, kind);
-        let mut inner = mailbox.lock();
-        let mut letters = self.shelf.letters();
-        if !letters.has(letter) {
-            return Ok(None);
-        }
-        self.add_waiting(1);
-        // What its turn has asked before is known to its next attempt; another message begins anew.
-        let is_another = letters.get(letter).flatten().is_some_and(|known| known.id != id);
-        let mut replies = self.kept_replies.in_step();
-        let outlived = match is_another {
-            true => self.outlive_letters(&letters, &mut replies, &[letter]),
-            false => Outlived::default(),
-        };
-        let (ticket, position) = self.store.submit(permit, |stage| {
-            stage.delete(tables::dead_letter(letter));
-            outlived.stage(stage);
-            stage.enqueue(&tables::INBOX, mailbox.partition, envelope.clone())
-        });
-        letters.revived(letter, id, position, ticket);
-        drop((letters, replies));
-        self.asked.waits(&mailbox, id);
-        self.outlived(outlived, ticket);
-        self.place(&mut inner, &mailbox, position, handling, envelope);
-        Ok(Some(ticket))
-    }
-
-    /// The same of a letter whose actor lives on another node: it goes into the outbox.
-    async fn revive_outward(
-        &self,
-        letter: Position,
-        class: Class,
-        peer: &Arc<Peer>,
-        lane: Lane,
-        envelope: Bytes,
-    ) -> Result<Option<Position>, DeadLetterError> {
-        let permit = self.store.reserve(class, envelope.len()).await?;
-        let mut outgoing = peer.outgoing();
-        let mut letters = self.shelf.letters();
-        if !letters.has(letter) {
-            return Ok(None);
-        }
-        // The other node does not know what its turn has asked here.
-        let mut replies = self.kept_replies.in_step();
-        let outlived = self.outlive_letters(&letters, &mut replies, &[letter]);
-        let (ticket, position) = self.store.submit(permit, |stage| {
-            stage.delete(tables::dead_letter(letter));
-            outlived.stage(stage);
-            stage.enqueue(&tables::OUTBOX, Partition(lane.partition), envelope.clone())
-        });
-        letters.revived(letter, id_of(&envelope).unwrap_or(MessageId(0)), position, ticket);
-        drop((letters, replies));
-        self.outlived(outlived, ticket);
-        let flags = if request_of(&envelope).is_some() { flags::CONTRADICTION } else { 0 };
-        self.departs(&mut outgoing, peer, Departure { lane, position, flags, expires: None, envelope });
-        Ok(Some(ticket))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{Class, Position, ReadError, Store};
+use everpost_persistence::{Position, ReadError, Store};
 use tokio::time::Instant;
 
 use super::index::{Index, Known};
@@ -14,6 +14,7 @@ use super::whereabouts::Whereabouts;
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::Steady;
 use crate::base::newest::Newest;
+use crate::commit::{Removed, Transaction};
 use crate::core::Core;
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -80,7 +81,12 @@ impl Shelf {
         Self { letters: Mutex::new(letters), promised: AtomicUsize::new(0), letters_max, when_full }
     }
 
-    /// The letters, for the step that submits a change of them.
+    /// The letters, for a step that submits a change of them: locked when they are first looked at, until it is over.
+    pub(crate) fn in_step(&self) -> LettersInStep<'_> {
+        LettersInStep { shelf: self, locked: None }
+    }
+
+    /// The letters.
     pub(crate) fn letters(&self) -> MutexGuard<'_, Letters> {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,6 +205,19 @@ impl Shelf {
     }
 }
 
+/// The letters, in one step that submits a change of them.
+pub(crate) struct LettersInStep<'a> {
+    shelf: &'a Shelf,
+    locked: Option<MutexGuard<'a, Letters>>,
+}
+
+impl<'a> LettersInStep<'a> {
+    pub(crate) fn get(&mut self) -> &mut Letters {
+        let shelf: &'a Shelf = self.shelf;
+        self.locked.get_or_insert_with(|| shelf.letters())
+    }
+}
+
 impl Letters {
     /// A letter was put here, where there was room for it, by the submission with this ticket.
     pub(crate) fn added(&mut self, slot: Slot<'_>, letter: Position, known: Option<Known>, ticket: Position) {
@@ -229,13 +248,13 @@ impl Letters {
     }
 
     /// Up to `max` of the oldest letters, as many as there are beyond those that may be.
-    fn excess(&self, max: usize) -> Vec<Position> {
+    pub(crate) fn excess(&self, max: usize) -> Vec<Position> {
         let excess = self.drops_from.map_or(0, |letters_max| self.index.len().saturating_sub(letters_max));
         self.index.until(Steady(u64::MAX), excess.min(max))
     }
 
     /// Up to `max` letters that were given up on at that moment or before, the oldest first.
-    fn older_than(&self, moment: Steady, max: usize) -> Vec<Position> {
+    pub(crate) fn older_than(&self, moment: Steady, max: usize) -> Vec<Position> {
         self.index.until(moment, max)
     }
 
@@ -246,13 +265,13 @@ impl Letters {
     }
 
     /// Whether a letter is here, for the step that takes it away.
-    pub(super) fn has(&self, letter: Position) -> bool {
+    pub(crate) fn has(&self, letter: Position) -> bool {
         self.index.contains(letter)
     }
 
     /// A letter went back to its mailbox, or on its way there, at this position and as the message with this id, by the submission
     /// with this ticket.
-    pub(super) fn revived(&mut self, letter: Position, id: MessageId, position: Position, ticket: Position) {
+    pub(crate) fn revived(&mut self, letter: Position, id: MessageId, position: Position, ticket: Position) {
         let known = self.get(letter).flatten();
         self.removed(letter, ticket);
         if known.is_some_and(|known| known.id == id) {
@@ -262,7 +281,7 @@ impl Letters {
     }
 
     /// A letter was taken away by the submission with this ticket.
-    pub(super) fn removed(&mut self, letter: Position, ticket: Position) {
+    pub(crate) fn removed(&mut self, letter: Position, ticket: Position) {
         if let Some(known) = self.get(letter).flatten() {
             self.note_gone(letter, known);
         }
@@ -306,35 +325,20 @@ impl Core {
     /// How many were dropped.
     async fn drop_all(&self, over: Over) -> usize {
         let mut total = 0;
-        while !self.over(&self.shelf.letters(), over, 1).is_empty() {
-            let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, 0).await else { break };
-            let mut letters = self.shelf.letters();
-            let dropped = self.over(&letters, over, DROPPED_AT_A_TIME);
-            if dropped.is_empty() {
-                break;
+        loop {
+            let removed = match over {
+                Over::Number => Removed::excess(DROPPED_AT_A_TIME),
+                Over::Age => match self.clock.steady().before(self.config.dead_letter_retention) {
+                    Some(moment) => Removed::older_than(moment, DROPPED_AT_A_TIME),
+                    None => return total,
+                },
+            };
+            let transaction = Transaction::upkeep(self).with(removed);
+            let Ok(permit) = transaction.reserve().await else { return total };
+            match transaction.commit(permit) {
+                Ok(committed) => total += committed.removed,
+                Err(_) => return total,
             }
-            let mut replies = self.kept_replies.in_step();
-            let outlived = self.outlive_letters(&letters, &mut replies, &dropped);
-            let (ticket, ()) = self.store.submit(permit, |stage| {
-                dropped.iter().for_each(|position| stage.delete(tables::dead_letter(*position)));
-                outlived.stage(stage);
-            });
-            dropped.iter().for_each(|letter| letters.dropped(*letter, ticket));
-            drop((letters, replies));
-            self.outlived(outlived, ticket);
-            total += dropped.len();
-        }
-        total
-    }
-
-    /// Up to `max` letters that are not to be kept, the oldest first.
-    fn over(&self, letters: &Letters, over: Over, max: usize) -> Vec<Position> {
-        match over {
-            Over::Age => match self.clock.steady().before(self.config.dead_letter_retention) {
-                Some(moment) => letters.older_than(moment, max),
-                None => Vec::new(),
-            },
-            Over::Number => letters.excess(max),
         }
     }
 }

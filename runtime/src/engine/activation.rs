@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Mark, Position};
+use everpost_persistence::{AdmissionError, Mark, Position};
 use ractor::{ActorProcessingErr, ActorRef};
 use tracing::Instrument;
 
@@ -22,10 +22,11 @@ use crate::actor::turn::{Staged, Turn};
 use crate::actor::{Actor, Delivery, Handlers, Payload};
 use crate::api::query::{Open, Question};
 use crate::base::time_limit::{Progress, TimeSpent, within};
-use crate::core::{Core, Finished, Recalled};
+use crate::commit::{Answered, Done, Expired, Over, Send, StateChange, Timers, Transaction};
+use crate::core::{Core, Recalled, Route, Routed};
 use crate::dead_letters::Reason;
+use crate::engine::failing::{fail, take_back};
 use crate::expiry::{EXPIRED, Expires, Expiring, Expiry};
-use crate::growth;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox, Next, Presence};
 use crate::message::envelope::Header;
@@ -174,8 +175,7 @@ impl<A: Actor> Activation<A> {
                 }
                 Step::Follow(Next::Load(positions), _) => self.core.load(&self.mailbox, positions).await?,
                 Step::Follow(Next::Overdue(position), _) => {
-                    self.core
-                        .take_back(&self.mailbox, position, None, Failure::retry("it was held for too long"))
+                    take_back(&self.core, &self.mailbox, position, None, Failure::retry("it was held for too long"))
                         .await;
                 }
                 Step::Follow(Next::Durable(position), _) => {
@@ -255,7 +255,7 @@ impl<A: Actor> Activation<A> {
         let (header, payload) = match Header::decode(body) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.core.fail(&self.mailbox, position, Failure::reject(error)).await;
+                fail(&self.core, &self.mailbox, position, Failure::reject(error)).await;
                 return Ok(());
             }
         };
@@ -291,7 +291,7 @@ impl<A: Actor> Activation<A> {
             Ok(_) if staged.is_held => {
                 let held = self.mailbox.lock().holding.take();
                 if held.is_some_and(|held| held.is_dropped) {
-                    self.core.take_back(&self.mailbox, position, Some(attempt), hold::dropped()).await;
+                    take_back(&self.core, &self.mailbox, position, Some(attempt), hold::dropped()).await;
                 }
                 Ok(())
             }
@@ -303,8 +303,8 @@ impl<A: Actor> Activation<A> {
                 self.roll_back(loaded).await?;
                 let held = self.mailbox.lock().holding.take();
                 match held {
-                    Some(_) => _ = self.core.take_back(&self.mailbox, position, Some(attempt), failure).await,
-                    None => _ = self.core.fail(&self.mailbox, position, failure).await,
+                    Some(_) => _ = take_back(&self.core, &self.mailbox, position, Some(attempt), failure).await,
+                    None => _ = fail(&self.core, &self.mailbox, position, failure).await,
                 }
                 Ok(())
             }
@@ -316,18 +316,22 @@ impl<A: Actor> Activation<A> {
         let expiring = Expiring::new(&self.mailbox, position, expires, body);
         match expiring.then {
             Expiry::Bury => {
-                self.core.fail(&self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
+                fail(&self.core, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
             }
-            Expiry::Drop => match self.core.store.reserve(Class::Turn { growth: 0 }, 0).await {
-                Ok(permit) => {
-                    self.core.expiries.remove(expires.at, position);
-                    self.core.drop_locked(&mut self.mailbox.lock(), &self.mailbox, permit, &mut [expiring]);
+            Expiry::Drop => {
+                let expired = Expired::in_hand(&self.mailbox, expiring);
+                let transaction = Transaction::upkeep(&self.core).with(expired);
+                match transaction.reserve().await {
+                    Ok(permit) => {
+                        self.core.expiries.remove(expires.at, position);
+                        transaction.commit_in_any_case(permit);
+                    }
+                    Err(error) => {
+                        self.mailbox.lock().rules.interrupted();
+                        return Err(error.into());
+                    }
                 }
-                Err(error) => {
-                    self.mailbox.lock().rules.interrupted();
-                    return Err(error.into());
-                }
-            },
+            }
         }
         Ok(())
     }
@@ -352,7 +356,7 @@ impl<A: Actor> Activation<A> {
             Recalled::Other => {
                 let failure = "another message was sent under its idempotency key before";
                 let failure = Failure::condemn(Reason::KeyReused, failure);
-                self.core.fail(&self.mailbox, position, failure).await;
+                fail(&self.core, &self.mailbox, position, failure).await;
             }
             Recalled::Held(request) => self.core.wait_for_key(&self.mailbox, position, request),
             Recalled::Full => self.core.wait_for_room_for_keys(&self.mailbox, position),
@@ -399,7 +403,7 @@ impl<A: Actor> Activation<A> {
         handled: Handled,
         staged: &mut Staged,
     ) -> Result<(), ActorProcessingErr> {
-        let Message { position, header, payload, bytes: message_bytes } = message;
+        let Message { position, header, payload, .. } = message;
         let Handled { reply, record, forget, is_repeated } = handled;
         // Reads the message once more, where it has an idempotency key.
         let content = || self.core.content(&self.mailbox, header, payload);
@@ -413,23 +417,23 @@ impl<A: Actor> Activation<A> {
             timers: staged.timers.bytes(),
             reply: reply.as_ref().map_or(0, Bytes::len) + content.as_ref().map_or(0, Content::bytes),
         };
-        let kept_reply = (header.keep_reply || content.is_some()).then_some(bytes.reply);
-        let records = record.as_ref().map(Bytes::len).into_iter().chain(kept_reply).chain(staged.timers.sizes());
-        let puts = records.chain(staged.sends.iter().map(|send| send.envelope.len()));
-        let replaced = record.as_ref().map(|_| loaded.record.bytes).filter(|bytes| *bytes > 0);
-        let class = growth::message(position, puts, replaced.into_iter().chain([message_bytes]));
-        let permit = match self.core.store.reserve(class, bytes.all()).await {
+        let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
+        let handled = Handled { reply, record, forget, is_repeated };
+        let transaction = self.transaction(loaded, &message, handled, content, staged);
+        let permit = match transaction.reserve().await {
             Ok(permit) => permit,
             Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {
+                drop(transaction);
                 self.roll_back(loaded).await?;
                 self.core.state_too_large(&self.mailbox, bytes.state, limit, setting).await;
                 return Ok(());
             }
             Err(error @ AdmissionError::TooLarge { .. }) => {
+                drop(transaction);
                 self.roll_back(loaded).await?;
                 let failure =
                     Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
-                self.core.fail(&self.mailbox, position, failure).await;
+                fail(&self.core, &self.mailbox, position, failure).await;
                 return Ok(());
             }
             Err(error) => {
@@ -438,20 +442,52 @@ impl<A: Actor> Activation<A> {
                 return Err(error.into());
             }
         };
-        let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
-        let finished = Finished { position, header, content, staged, record, forget, reply, is_repeated };
-        let (ticket, forgotten) = self.core.commit(&self.mailbox, permit, finished);
+        let committed = transaction.commit_in_any_case(permit);
         loaded.state_mut().mark_clean();
-        if forgotten {
+        if committed.forgotten {
             loaded.forget();
         } else if let Some(summary) = summary {
             loaded.record = summary;
             self.core.watch_state(&self.mailbox, summary.bytes);
         }
         if self.core.quarantine.is_active() {
-            self.core.gate.durable(ticket).await?;
+            self.core.gate.durable(committed.ticket).await?;
         }
         Ok(())
+    }
+
+    /// All that a turn does, as one transaction. Takes what was staged.
+    fn transaction<'t>(
+        &'t self,
+        loaded: &Loaded<A>,
+        message: &Message<'t>,
+        handled: Handled,
+        content: Option<Content>,
+        staged: &'t mut Staged,
+    ) -> Transaction<'t> {
+        let (core, mailbox) = (&self.core, &self.mailbox);
+        let Message { position, header, bytes, .. } = *message;
+        let Handled { reply, record, forget, is_repeated } = handled;
+        let mut transaction = Transaction::turn(core, position);
+        let Staged { sends, older, timers, .. } = staged;
+        let mut sends_to_itself = false;
+        for Routed { route, handling, envelope } in sends {
+            sends_to_itself |= matches!(route, Route::Local(receiver) if Arc::ptr_eq(receiver, mailbox));
+            transaction.add(Send::new(route, *handling, std::mem::take(envelope)));
+        }
+        let answered = match is_repeated {
+            true => None,
+            false => Answered::of(core, mailbox, header, content, reply.as_ref()),
+        };
+        transaction.add(Done::new(mailbox, position, header, bytes, reply));
+        let replaced = loaded.record.bytes;
+        if record.is_some() || forget {
+            transaction.add(StateChange { mailbox, record, replaced, forget, sends_to_itself });
+        }
+        transaction.add_if(answered);
+        transaction.add_if(Over::of_turn(mailbox, header.id(), std::mem::take(older)));
+        transaction.add_if(Timers::of_turn(std::mem::take(timers)));
+        transaction
     }
 
     /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the sake

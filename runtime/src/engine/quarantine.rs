@@ -12,10 +12,12 @@ use bytes::Bytes;
 use everpost_persistence::{MailboxId, Position};
 use tokio::sync::Notify;
 
-use crate::core::{Burial, Core, ERRORS_MAX};
+use crate::commit::{Attempts, Transaction};
+use crate::core::{Core, Route};
 use crate::dead_letters::{DeadLetterRecord, Reason};
+use crate::engine::failing::{Burial, ERRORS_MAX};
+use crate::engine::pausing::{acquit_state, suspect_state};
 use crate::gate::NodeEnded;
-use crate::growth;
 use crate::mailbox::{Failures, Mailbox};
 
 /// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each start after an
@@ -137,7 +139,7 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
     let mut trials = Trials::default();
     let mut ticket = Position(0);
     for SuspectState { mailbox, in_hand } in suspects.states {
-        let Some((suspected, is_paused)) = core.suspect_state(&mailbox, in_hand).await else { break };
+        let Some((suspected, is_paused)) = suspect_state(core, &mailbox, in_hand).await else { break };
         ticket = suspected;
         if !is_paused {
             trials.states.push(mailbox);
@@ -213,7 +215,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
         match &unfinished {
             Some((busy, position)) if busy.id() == mailbox.id() => acquit_state_after(core, mailbox, *position),
             _ => {
-                if let Some(ticket) = core.acquit_state(&mailbox).await {
+                if let Some(ticket) = acquit_state(core, &mailbox).await {
                     core.gate.durable(ticket).await?;
                 }
             }
@@ -235,7 +237,7 @@ fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Positio
             !is_in_hand && inner.last_submitted <= node.store.durable()
         };
         if node.gate.until(is_over).await.is_ok() {
-            node.acquit_state(&mailbox).await;
+            acquit_state(&node, &mailbox).await;
         }
     });
 }
@@ -267,7 +269,7 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
 
 /// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that stayed
 /// would blame it for a later death in company.
-async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<(), NodeEnded> {
+async fn acquit(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
     let bytes = {
         let mut inner = mailbox.lock();
         if !inner.rules.is_suspect(position) {
@@ -275,41 +277,35 @@ async fn acquit(core: &Core, mailbox: &Mailbox, position: Position) -> Result<()
         }
         inner.rules.acquit(position).map_or(0, |failures| failures.encode().len())
     };
-    let Ok(permit) = core.store.reserve(growth::TRIAL, bytes).await else {
-        return Ok(());
-    };
-    let ticket = {
-        let mut inner = mailbox.lock();
-        // Looked at again in the step that submits: a message that was handled meanwhile must get no record any more.
-        let Some(record) = inner.rules.acquit(position).map(Failures::encode) else {
-            return Ok(());
-        };
-        let (ticket, ()) = core.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
-        inner.last_submitted = ticket;
-        ticket
-    };
-    core.gate.durable(ticket).await
+    let transaction = Transaction::upkeep(core).with(Attempts::acquitted(mailbox, position, bytes));
+    let Ok(permit) = transaction.reserve().await else { return Ok(()) };
+    match transaction.commit(permit) {
+        Ok(committed) => core.gate.durable(committed.ticket).await,
+        // It was handled meanwhile.
+        Err(_) => Ok(()),
+    }
 }
 
 /// None when the store takes nothing any more.
-async fn submit_attempts(core: &Core, mailbox: &Mailbox, position: Position, record: Bytes) -> Option<Position> {
-    let permit = core.store.reserve(growth::TRIAL, record.len()).await.ok()?;
-    let mut inner = mailbox.lock();
-    let (ticket, ()) = core.store.submit(permit, |stage| stage.put(mailbox.attempts_key(position), record));
-    inner.last_submitted = ticket;
-    Some(ticket)
+async fn submit_attempts(core: &Core, mailbox: &Arc<Mailbox>, position: Position, record: Bytes) -> Option<Position> {
+    let transaction = Transaction::upkeep(core).with(Attempts::noted(mailbox, position, record));
+    let permit = transaction.reserve().await.ok()?;
+    Some(transaction.commit_in_any_case(permit).ticket)
 }
 
 async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
-    let permit = core.store.reserve(growth::TRIAL, record.len()).await.ok()?;
+    // It cannot stay: it would be the next thing that the process dies of.
+    let slot = core.shelf.slot_in_any_case();
+    let route = Route::Local(Arc::clone(mailbox));
+    let (envelope, must_wait) = (&*envelope, false);
+    let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
+    let transaction = burial.with_its_effects(Transaction::upkeep(core));
+    let permit = transaction.reserve().await.ok()?;
     if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
         tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     }
-    // It cannot stay: it would be the next thing that the process dies of.
-    let slot = core.shelf.slot_in_any_case();
-    let burial = Burial { slot, position, record, envelope: &envelope, reason, error: error.to_owned() };
-    Some(core.bury(mailbox, permit, burial))
+    Some(transaction.commit_in_any_case(permit).ticket)
 }

@@ -70,6 +70,11 @@ impl Expiries {
         }
     }
 
+    /// A message that expires waits in a mailbox from here on.
+    pub(crate) fn add_waiting(&self, mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) {
+        self.add(expires.at, Expiring::new(mailbox, position, expires, envelope));
+    }
+
     /// A message does not wait any more. Nothing happens if it is not here, or was put off.
     pub(crate) fn remove(&self, at: Steady, position: Position) {
         self.lock().index.by_moment.remove(&(at, position));

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Key, Partition, Position};
+use everpost_persistence::{AdmissionError, Key, Partition, Position};
 use everpost_transport::link::{Lane, Standing};
 use rustc_hash::FxHashMap;
 
 use super::sweep::look_again;
-use super::{EXPIRED, Expires, Expiring, Expiry, Waits};
+use super::{EXPIRED, Expires, Expiring, Expiry, Handling, Waits};
 use crate::cluster::{Outgoing, Peer};
-use crate::core::{Core, ERRORS_MAX, OutwardBurial, notice_of};
+use crate::commit::{Added, Send, Transaction, Withdrawn};
+use crate::core::{Core, Remote, Route};
 use crate::dead_letters::{DeadLetter, DeadLetterRecord, Reason};
-use crate::growth;
+use crate::engine::failing::{ERRORS_MAX, notice_of, tell_of_expired_letter, tell_of_too_large_a_letter};
 use crate::mailbox::Failures;
 use crate::message::Message;
 use crate::message::address::Address;
@@ -36,11 +36,13 @@ pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Opt
 }
 
 async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<Expiring>) -> Option<()> {
-    let expired = core.not_sent(&mut peer.outgoing(), lane, expired);
+    let expired = not_sent(core, &mut peer.outgoing(), lane, expired);
     let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
     if !dropped.is_empty() {
-        let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.ok()?;
-        core.drop_outward(permit, peer, lane, dropped);
+        let transaction = Transaction::upkeep(core).with(Withdrawn::dropped(peer, lane, dropped));
+        let permit = transaction.reserve().await.ok()?;
+        // They may all have been sent meanwhile.
+        let _ = transaction.commit(permit);
     }
     for expiring in buried {
         bury(core, peer, lane, expiring).await?;
@@ -79,20 +81,31 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
         |address: &Address| core.kinds.get(address.actor_type()).is_some_and(|kind| kind.handles(DeadLetter::NAME));
     let notice = address.as_ref().filter(|address| wants_notice(address));
     let notice = notice.and_then(|address| notice_of(address, position, &record));
-    let bytes = record.len() + notice.as_ref().map_or(0, Bytes::len);
-    let permit = match core.store.reserve(growth::turn([bytes], [envelope.len()]), bytes).await {
+    let route = address.clone().map(|address| Route::Remote(Remote { peer: Arc::clone(peer), lane, address }));
+    let mut transaction = Transaction::node(core).with(Withdrawn::given_up(peer, lane, expiring.clone(), EXPIRED));
+    if let Some((route, notice)) = route.as_ref().zip(notice) {
+        transaction.add(Send::new(route, Handling::default(), notice));
+    }
+    transaction.add(Added::new(slot, position, record, address.as_ref()));
+    let permit = match transaction.reserve().await {
         Ok(permit) => permit,
         Err(error) => {
             if matches!(error, AdmissionError::TooLarge { .. }) {
-                let actor = address.as_ref().map_or_else(|| format!("on {}", peer.name), ToString::to_string);
-                core.tell_of_too_large_a_letter(&actor, position, &error);
+                tell_of_too_large_a_letter(core, &whose(peer, address.as_ref()), position, &error);
             }
             look_again(core, [expiring]);
             return core.store.failure().is_none().then_some(());
         }
     };
-    core.bury_outward(permit, OutwardBurial { slot, peer, lane, expiring, record, address, notice });
+    if transaction.commit(permit).is_ok() {
+        tell_of_expired_letter(core, &whose(peer, address.as_ref()), position);
+    }
     Some(())
+}
+
+/// Whose message it is, as far as that is known.
+fn whose(peer: &Peer, address: Option<&Address>) -> String {
+    address.map_or_else(|| format!("on {}", peer.name), ToString::to_string)
 }
 
 impl Core {
@@ -115,23 +128,23 @@ impl Core {
         let request = request_of(envelope);
         self.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
     }
+}
 
-    /// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
-    /// became of them.
-    pub(crate) fn not_sent(&self, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
-        let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
-        for expiring in expired {
-            match outgoing.standing(lane, expiring.position) {
-                Standing::NotSent => not_sent.push(expiring),
-                Standing::MayHaveArrived => undecided.push(expiring),
-                Standing::NotOwed => {}
-            }
+/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
+/// became of them.
+pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
+    let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
+    for expiring in expired {
+        match outgoing.standing(lane, expiring.position) {
+            Standing::NotSent => not_sent.push(expiring),
+            Standing::MayHaveArrived => undecided.push(expiring),
+            Standing::NotOwed => {}
         }
-        if !undecided.is_empty() {
-            look_again(self, outgoing.leave_undecided(undecided, lane));
-        }
-        not_sent
     }
+    if !undecided.is_empty() {
+        look_again(core, outgoing.leave_undecided(undecided, lane));
+    }
+    not_sent
 }
 
 pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {

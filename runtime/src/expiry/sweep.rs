@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_persistence::{AdmissionError, Class, MailboxId, Position};
+use everpost_persistence::{AdmissionError, MailboxId, Position};
 use rustc_hash::FxHashMap;
 
 use super::outward::expire_in_outbox;
 use super::{EXPIRED, Expiring, Expiry, Waits};
-use crate::core::{Burial, Core};
+use crate::commit::{Expired, Refused, Transaction};
+use crate::core::{Core, Route};
 use crate::dead_letters::{DeadLetterRecord, Reason};
-use crate::growth;
-use crate::mailbox::Mailbox;
+use crate::engine::failing::{Burial, ERRORS_MAX, tell_of_expired_letter, tell_of_too_large_a_letter};
+use crate::mailbox::{Failures, Mailbox};
 
 /// How many messages leave in one step at most.
 const AT_A_TIME: usize = 1024;
@@ -56,8 +57,13 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         }
     }
     for (mailbox, expired) in dropped {
-        let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.ok()?;
-        look_again(core, core.drop_expired(permit, mailbox, expired));
+        // Without a mailbox in memory nothing waits there.
+        if let Some(mailbox) = core.directory.find(mailbox) {
+            let transaction = Transaction::upkeep(core).with(Expired::waiting(&mailbox, expired));
+            let permit = transaction.reserve().await.ok()?;
+            // They may all be done by now, or in hand.
+            let _ = transaction.commit(permit);
+        }
     }
     expire_in_outbox(core, outward).await
 }
@@ -93,38 +99,34 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     };
     let failures = condemned(&mailbox, position);
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
-    let notice = core.notice(&mailbox, position, &record).map_or(0, |notice| notice.len());
-    let class = growth::turn([record.len(), notice], [envelope.len()]);
-    let permit = match core.store.reserve(class, record.len() + notice).await {
+    let route = Route::Local(Arc::clone(&mailbox));
+    let (envelope, reason, error, must_wait) = (&*envelope, Reason::Expired, EXPIRED, true);
+    let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
+    let transaction = burial.with_its_effects(Transaction::node(core));
+    let permit = match transaction.reserve().await {
         Ok(permit) => permit,
         Err(error) => {
             if matches!(error, AdmissionError::TooLarge { .. }) {
-                core.tell_of_too_large_a_letter(&mailbox.address, position, &error);
+                tell_of_too_large_a_letter(core, &mailbox.address, position, &error);
             }
             later();
             return core.store.failure().is_none().then_some(());
         }
     };
-    let mut inner = mailbox.lock();
-    if !inner.rules.contains(position) {
-        return Some(());
+    match transaction.commit(permit).map_err(|refused| refused.why) {
+        Ok(_) => {
+            tell_of_expired_letter(core, &mailbox.address, position);
+            mailbox.lock().ring(&mailbox);
+        }
+        Err(Refused::Taken) => later(),
+        Err(_) => {}
     }
-    if inner.rules.taken(position).is_some() {
-        drop(inner);
-        later();
-        return Some(());
-    }
-    let error = EXPIRED.to_owned();
-    let burial = Burial { slot, position, record, envelope: &envelope, reason: Reason::Expired, error };
-    core.bury_locked(&mut inner, &mailbox, permit, burial);
-    core.tell_of_expired_letter(&mailbox.address, position);
-    inner.ring(&mailbox);
     Some(())
 }
 
 /// What is known of a message, and that its time is over.
-fn condemned(mailbox: &Mailbox, position: Position) -> crate::mailbox::Failures {
+fn condemned(mailbox: &Mailbox, position: Position) -> Failures {
     let mut failures = mailbox.lock().rules.failures(position).cloned().unwrap_or_default();
-    failures.note(EXPIRED.to_owned(), crate::core::ERRORS_MAX);
+    failures.note(EXPIRED.to_owned(), ERRORS_MAX);
     failures
 }

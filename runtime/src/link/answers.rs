@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{NoAnswer, Note};
 use crate::api::query::{AwayAnswer, AwayQuestion};
-use crate::cluster::{Owner, Peer};
+use crate::cluster::Peer;
 use crate::core::{Core, KEY_QUESTION};
 use crate::message::address::Address;
 
@@ -66,7 +66,7 @@ pub(super) fn put_again(core: &Core, peer: &Peer) {
 fn put(core: &Core, question: AwayQuestion) {
     let address = question.address.clone();
     match core.kinds.get(address.actor_type()) {
-        Some(kind) if matches!(core.owner(&address), Owner::Here) && kind.answers(&question.name) => {
+        Some(kind) if core.remote(&address).is_none() && kind.answers(&question.name) => {
             core.put_question(&address, kind, kind.question(question));
         }
         _ => question.answer.give(Err(NoAnswer::NotHandled)),

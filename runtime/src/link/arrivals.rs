@@ -7,9 +7,11 @@ use everpost_transport::{DataReader, Frame};
 use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
+use super::arriving::{self, ArrivalError, Producer};
 use super::{Ended, Note};
 use crate::base::alarm::Said;
-use crate::core::{ArrivalError, Arriving, Core, Producer};
+use crate::commit::Arriving;
+use crate::core::Core;
 
 /// How many bytes of a reason are told to the peer.
 const WHY_BYTES_MAX: usize = 256;
@@ -37,7 +39,7 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
                 Ok(None) => {}
                 Ok(Some(message)) => {
                     if !arriving.is_empty() && bytes + message.bytes() > bytes_max {
-                        core.arrive(from, &mut arriving).await?;
+                        arriving::arrive(core, from, &mut arriving).await?;
                         bytes = 0;
                     }
                     bytes += message.bytes();
@@ -49,7 +51,7 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
                 }
             }
         }
-        core.arrive(from, &mut arriving).await?;
+        arriving::arrive(core, from, &mut arriving).await?;
         if let Some(error) = broken {
             return Err(error);
         }
@@ -64,7 +66,7 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
             if stopped.contains(&lane) {
                 return Ok(None);
             }
-            match core.arriving(from, data) {
+            match arriving::arriving(core, from, data) {
                 Err(error) if error.stops_its_lane_only() => {
                     if stopped.len() >= STOPPED_MAX {
                         return Err(Ended::Protocol(format!(
@@ -78,7 +80,7 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
                 arriving => Ok(Some(arriving?)),
             }
         }
-        Frame::Volatile(envelope) => match core.arriving_volatile(from, envelope) {
+        Frame::Volatile(envelope) => match arriving::arriving_volatile(core, from, envelope) {
             // As volatile messages may be.
             Err(error) if error.stops_its_lane_only() => {
                 tracing::debug!(node = %core.name, peer = %from.peer.name, %error, event = "volatile message dropped", "it is not taken here");

@@ -13,7 +13,9 @@ use everpost_transport::{ControlReader, ControlWriter, Frame};
 use super::desk::{Desk, Request};
 use super::{Ended, Fate, NoAnswer, Note, answers, departures};
 use crate::cluster::{Peer, ToTell};
-use crate::core::{Core, Producer};
+use crate::commit::{Delivered, Transaction};
+use crate::core::Core;
+use crate::link::arriving::Producer;
 use crate::message::MessageId;
 use crate::message::address::Address;
 
@@ -141,7 +143,8 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     // Also what came before a wrong one: memory holds it no more.
     if !settled.is_empty() {
         core.forget_expiries(&mut outgoing, &settled);
-        core.settle(permit, producer.store, &settled, None);
+        let delivered = Delivered::new(producer.store, &settled, Vec::new());
+        Transaction::upkeep(core).with(delivered).commit_in_any_case(permit);
     }
     drop(outgoing);
     outcome.map_err(|error| Ended::Protocol(error.to_string()))?;

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::Ended;
 use crate::base::alarm::Said;
-use crate::cluster::Peer;
-use crate::core::Core;
+use crate::cluster::{Outgoing, Peer};
+use crate::core::{Core, Release};
 use crate::tables;
 
 /// How many bytes are gathered before they are handed to the connection.
@@ -74,7 +74,7 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
                 }
                 Next::Nothing => {
                     if let Some(position) = outgoing.next_commit() {
-                        core.ring_departures(&mut outgoing, peer, position);
+                        ring_when_durable(core, &mut outgoing, peer, position);
                     }
                     return Gathered::All;
                 }
@@ -83,6 +83,18 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
         bytes += stream_of(buffers, partition).len() - before;
     }
     Gathered::Full
+}
+
+/// Rings the link when what it waits for is durable.
+fn ring_when_durable(core: &Core, outgoing: &mut Outgoing, peer: &Arc<Peer>, position: Position) {
+    if outgoing.gated {
+        return;
+    }
+    outgoing.gated = true;
+    if core.gate.hold(position, Release::Depart(Arc::clone(peer))).is_some() {
+        outgoing.gated = false;
+        peer.departures.notify_one();
+    }
 }
 
 /// The peer says that it does not take a message.

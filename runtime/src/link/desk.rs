@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use everpost_persistence::{Class, Key, Position};
+use everpost_persistence::{Key, Position};
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::{Fate, Note};
-use crate::api::ask::{join_waiting, reply_key};
-use crate::cluster::{Owner, Peer};
-use crate::core::{Core, Outlived};
+use crate::cluster::Peer;
+use crate::commit::{Over, Transaction};
+use crate::core::Core;
 use crate::dead_letters::{Whereabouts, outcome_of};
+use crate::engine::inquiry::{join_waiting, reply_key};
 use crate::gate::NodeEnded;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Inner, Mailbox};
@@ -72,7 +73,7 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
                         inquiries.entry(address.mailbox()).or_insert_with(|| (address, Wanted::default()));
                     *wanted.entry(id).or_default() |= reply;
                 }
-                Request::Forget { id, address } => forgotten.push(core.outlive_question(&address, id)),
+                Request::Forget { id, address } => forgotten.push((address, id)),
             }
         }
         // What was forgotten is not said again; what was asked is, in the next conversation.
@@ -106,13 +107,13 @@ enum Unanswered {
 }
 
 /// Deletes what is kept for questions, in one submission.
-async fn forget(core: &Core, questions: Vec<Outlived>) -> Result<(), NodeEnded> {
+async fn forget(core: &Core, questions: Vec<(Address, MessageId)>) -> Result<(), NodeEnded> {
     if questions.is_empty() {
         return Ok(());
     }
-    let permit = core.store.reserve(Class::Turn { growth: 0 }, 0).await.map_err(|_| core.gate.ended())?;
-    let (ticket, ()) = core.store.submit(permit, |stage| questions.iter().for_each(|outlived| outlived.stage(stage)));
-    questions.into_iter().for_each(|outlived| core.outlived(outlived, ticket));
+    let transaction = Transaction::upkeep(core).with(Over::elsewhere(questions));
+    let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
+    transaction.commit_in_any_case(permit);
     Ok(())
 }
 
@@ -121,7 +122,7 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
     let mut wanted = questions_of_turns(core, peer, address, wanted).await?;
     while !wanted.is_empty() {
         let revived = core.shelf.revived();
-        if let Owner::Here = core.owner(address)
+        if core.remote(address).is_none()
             && let Some(mailbox) = core.directory.find(address.mailbox())
         {
             leave_waiters(core, peer, &mailbox, &mut wanted).await?;

@@ -1,11 +1,12 @@
 //! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing, so it may run beside
 //! a conversation that goes on until the newcomer has proved itself.
 
+use crate::commit::{Record, Transaction};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
-use everpost_persistence::{Class, StoreId};
+use everpost_persistence::StoreId;
 use everpost_transport::hello::{Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, Line, PROTOCOL_VERSION, Refusal, Run};
 use everpost_transport::link::Sequence;
 use everpost_transport::{CloseCode, Connection, ControlReader, Frame, Streams};
@@ -14,8 +15,9 @@ use rustc_hash::FxHashSet;
 use super::{Ended, Holder, Links, Process};
 use crate::base::clock::{ClockSkew, Micros, Steady, Timelines};
 use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
-use crate::core::{ArrivalError, Core, Producer};
+use crate::core::Core;
 use crate::gate::NodeEnded;
+use crate::link::arriving::{ArrivalError, Producer};
 use crate::tables;
 
 /// A connection whose peer has said who it is, and was believed.
@@ -167,13 +169,10 @@ impl Core {
         let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(self.first.0) };
         let earlier = self.cluster.earlier_runs();
         let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
-        let record = encode_runs(&runs);
-        let Ok(permit) = self.store.reserve(Class::Turn { growth: 0 }, record.len()).await else {
-            return Err(self.gate.ended());
-        };
-        let key = tables::peer(self.store.id());
-        let (ticket, ()) = self.store.submit(permit, |stage| stage.put(key, record));
-        self.gate.durable(ticket).await
+        let record = Record::put(tables::peer(self.store.id()), encode_runs(&runs));
+        let transaction = Transaction::upkeep(self).with(record);
+        let permit = transaction.reserve().await.map_err(|_| self.gate.ended())?;
+        self.gate.durable(transaction.commit_in_any_case(permit).ticket).await
     }
 
     /// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.

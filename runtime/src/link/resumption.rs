@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
-use everpost_persistence::{Class, Key, Partition, Permit, Position, StoreId};
+use everpost_persistence::{Key, Partition, Permit, Position, StoreId};
 use everpost_transport::hello::{Acquaintance, Hello, Resume, Run};
 use everpost_transport::link::{Flagged, Lane, Sequence, Terms};
 use everpost_transport::{ControlWriter, Frame};
@@ -11,10 +11,12 @@ use rustc_hash::FxHashMap;
 
 use super::Ended;
 use super::introduction::{Introduced, next_frame};
-use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance, encode_cursor};
-use crate::core::{Core, Producer};
+use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance};
+use crate::commit::{Delivered, Record, Transaction};
+use crate::core::Core;
 use crate::expiry::{Expiring, expire_in_outbox, look_again};
 use crate::gate::NodeEnded;
+use crate::link::arriving::Producer;
 use crate::tables;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
@@ -79,7 +81,9 @@ fn go_on(
         let mut apart = core.cluster.apart();
         let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode(core.store.epoch().counter)));
         let changes = remembered.into_iter().chain(met).map(|(key, record)| (key, Some(record)));
-        core.settle(permit, producer.store, &settled, changes.chain(forgotten.into_iter().map(|key| (key, None))))
+        let changes = changes.chain(forgotten.into_iter().map(|key| (key, None))).collect();
+        let delivered = Delivered::new(producer.store, &settled, changes);
+        Transaction::upkeep(core).with(delivered).commit_in_any_case(permit).ticket
     };
     // Also if this conversation ends before it comes to them.
     look_again(core, undecided.iter().cloned());
@@ -144,35 +148,6 @@ impl Core {
         keys
     }
 
-    /// Takes what a peer has out of the outbox, and notes how far its store has come, and `changes` to what is remembered. Together, and in
-    /// one step with what memory holds: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
-    pub(super) fn settle(
-        &self,
-        permit: Permit<'_>,
-        receiver: StoreId,
-        settled: &[(Lane, Sequence)],
-        changes: impl IntoIterator<Item = (Key, Option<Bytes>)>,
-    ) -> Position {
-        let progress: FxHashMap<Lane, Sequence> = settled.iter().copied().collect();
-        let (ticket, ()) = self.store.submit(permit, |stage| {
-            for (key, record) in changes {
-                match record {
-                    Some(record) => stage.put(key, record),
-                    None => stage.delete(key),
-                }
-            }
-            for (lane, sequence) in settled {
-                let (partition, position) = (Partition(lane.partition), Position(sequence.0));
-                stage.delete(tables::outbox(partition, position));
-            }
-            for (Lane { line, partition }, through) in progress {
-                let key = tables::acknowledged(Partition(partition), receiver, line);
-                stage.put(key, encode_cursor(through));
-            }
-        });
-        ticket
-    }
-
     /// Messages that the peer has do not expire here any more.
     pub(super) fn forget_expiries(&self, outgoing: &mut Outgoing, settled: &[(Lane, Sequence)]) {
         for (_, sequence) in settled {
@@ -199,9 +174,10 @@ impl Core {
 
     /// Without room for the note, the next start takes what it does not say for sent.
     fn write_apart(&self, apart: &Apart) {
-        let record = apart.encode(self.store.epoch().counter);
-        if let Ok(permit) = self.store.try_reserve(Class::Turn { growth: 0 }, record.len()) {
-            self.store.submit(permit, |stage| stage.put(Apart::KEY, record));
+        let record = Record::put(Apart::KEY, apart.encode(self.store.epoch().counter));
+        let transaction = Transaction::upkeep(self).with(record);
+        if let Ok(permit) = transaction.try_reserve() {
+            transaction.commit_in_any_case(permit);
         }
     }
 
@@ -211,7 +187,6 @@ impl Core {
         // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
         // more room than it takes; room is what paces it.
         let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(self.config.store.submission_bytes_max());
-        let permit = self.store.reserve(Class::Turn { growth: 0 }, bytes).await;
-        permit.map_err(|_| self.gate.ended())
+        Transaction::room_for_upkeep(self, bytes).await.map_err(|_| self.gate.ended())
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Ended;
 use crate::base::alarm::{Alarm, Alarms, Said};
 use crate::base::clock::{ClockSkew, SKEW_MAX};
-use crate::core::ArrivalError;
+use crate::link::arriving::ArrivalError;
 use crate::telemetry::brief;
 
 /// How many reasons are told at a time for which a peer is refused.

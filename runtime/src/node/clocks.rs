@@ -3,11 +3,12 @@
 
 mod told;
 
+use crate::commit::{Record, Transaction};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everpost_persistence::{Class, Key, Position, ReadError, Store};
+use everpost_persistence::{Key, Position, ReadError, Store};
 use tokio::time::Instant;
 
 use self::told::{Line, Told};
@@ -63,10 +64,10 @@ pub(super) async fn resume(
 
 /// Writes down what the next run is to go on from. Returns its ticket; none when there is no room for it now.
 pub(super) fn note(core: &Core) -> Option<Position> {
-    let record = core.clock.note().encode();
-    let permit = core.store.try_reserve(Class::Turn { growth: 0 }, record.len()).ok()?;
-    let (ticket, ()) = core.store.submit(permit, |stage| stage.put(TIME, record.into()));
-    Some(ticket)
+    let record = Record::put(TIME, core.clock.note().encode().into());
+    let transaction = Transaction::upkeep(core).with(record);
+    let permit = transaction.try_reserve().ok()?;
+    Some(transaction.commit_in_any_case(permit).ticket)
 }
 
 /// Watches for as long as the node runs.

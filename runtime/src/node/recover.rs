@@ -5,6 +5,7 @@ mod questions;
 mod stranded;
 mod unhandled;
 
+use crate::engine::pausing::recover_supervision;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Re
     core.recover_requests()?;
     let kept = questions::recover(core)?;
     core.shelf.recover(&core.store)?;
-    core.recover_supervision()?;
+    recover_supervision(core)?;
     timer::recover(core)?;
     let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
     let unhandled = unhandled.check(core)?;
@@ -158,7 +159,7 @@ impl Recovery<'_> {
         }
         self.core.asked.waits(&mailbox, header.id());
         if let Some(expires) = header.expires() {
-            self.core.expires(&mailbox, position, expires, envelope);
+            self.core.expiries.add_waiting(&mailbox, position, expires, envelope);
         }
         let mut inner = mailbox.lock();
         let queue = Queue { priority: header.priority(), is_for_holds: mailbox.kind.holds(header.message) };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Core;
+use crate::engine::pausing::{forget_budget, has_whole_budget};
 use crate::mailbox::{Mailbox, Presence};
 
 /// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
@@ -31,7 +32,11 @@ fn rhythm(idle_after: Duration) -> (Duration, u64) {
 
 fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
     let mut inner = mailbox.lock();
-    core.forget_budget(&mut inner, &mailbox);
+    if has_whole_budget(core, &inner, &mailbox) {
+        drop(inner);
+        forget_budget(core, &mailbox);
+        inner = mailbox.lock();
+    }
     if matches!(inner.presence, Presence::Absent) {
         drop(inner);
         core.retire(mailbox);

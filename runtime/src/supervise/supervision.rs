@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -18,6 +18,7 @@ use crate::actor::{Actor, Delivery, Handlers, Order as MessageOrder};
 use crate::api::query::{AwayQuestion, Open};
 use crate::core::Core;
 use crate::engine::activation::{Activation, Begin, Loaded};
+use crate::engine::failing::{fail, take_back};
 use crate::expiry::Expiry;
 use crate::mailbox::{Mailbox, Presence};
 use crate::message::envelope::Header;
@@ -133,12 +134,12 @@ impl Kind {
         self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Pauses or resumes the type; `submit` writes it down in the same step.
-    pub(crate) fn set_paused<T>(&self, paused: Option<Paused>, submit: impl FnOnce() -> T) -> T {
+    /// Pauses or resumes the type. Nobody else does while what is returned is held.
+    pub(crate) fn set_paused(&self, paused: Option<Paused>) -> MutexGuard<'_, Option<Paused>> {
         let mut current = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_paused.store(paused.is_some(), Ordering::Relaxed);
         *current = paused;
-        submit()
+        current
     }
 
     /// Has an activation started when there is a place for one, or in any case. There is none when there is no supervisor: before the
@@ -345,9 +346,9 @@ impl<A: Actor> Supervisor<A> {
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         self.core.begin("the failure of an activation", async move {
             match (in_hand, held) {
-                (Some(position), _) => _ = core.fail(&mailbox, position, failure).await,
+                (Some(position), _) => _ = fail(&core, &mailbox, position, failure).await,
                 (None, Some(held)) => {
-                    _ = core.take_back(&mailbox, held.position, Some(held.attempt), failure).await;
+                    _ = take_back(&core, &mailbox, held.position, Some(held.attempt), failure).await;
                 }
                 (None, None) => {}
             }

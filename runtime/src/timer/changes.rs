@@ -1,6 +1,7 @@
 //! What a turn, or a call from outside, changes about timers: set and cancelled in the commit of everything else.
 
 use bytes::Bytes;
+use everpost_persistence::Stage;
 
 use super::id::TimerId;
 use super::identity::{Digests, KnownBy, check_name, id_of_name};
@@ -11,7 +12,7 @@ use crate::actor::Actor;
 use crate::base::clock::Now;
 use crate::core::Core;
 use crate::message::address::Address;
-use crate::message::envelope::{Origin, TICK_BYTES};
+use crate::message::envelope::{Origin, TICK_BYTES, seal};
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
 
@@ -78,6 +79,12 @@ impl TimerChanges {
         self.set.is_empty() && self.cancelled.is_empty()
     }
 
+    /// Puts the changes into the submission.
+    pub(crate) fn stage(&self, stage: &mut Stage<'_>) {
+        self.cancelled.iter().for_each(|timer| stage.delete(timer.key()));
+        self.set.iter().for_each(|new| stage.put(new.timer.key(), new.encoded.clone()));
+    }
+
     /// How many bytes each of the records has that they leave behind.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
         self.set.iter().map(|timer| timer.encoded.len() + MOMENT_BYTES_MAX)
@@ -114,8 +121,14 @@ impl Core {
                 (self.timer_of_name(name), identity, Some(digests))
             }
         };
-        let (target, envelope) = self.seal::<A, M>(address, Origin { id: timer.message(), ..origin }, message)?;
-        self.check_size(&target, envelope.len() + TICK_BYTES)?;
+        address.check_length()?;
+        let remote = self.remote(address);
+        if remote.is_none() && !self.kinds.get(A::TYPE).is_some_and(|kind| kind.handles(M::NAME)) {
+            return Err(Refusal::NotHandled { actor_type: A::TYPE, message: M::NAME });
+        }
+        let origin = Origin { id: timer.message(), ..origin };
+        let envelope = seal(address.as_str(), origin, message).map_err(Refusal::Encode)?;
+        self.check_size(remote.as_ref(), envelope.len() + TICK_BYTES)?;
         let now = Now { wall: origin.sent_at, ..self.clock.now() };
         let due = plan.beat().ok().and_then(|beat| plan.first(&beat, now)).unwrap_or(u64::MAX);
         let present = plan.present(now);

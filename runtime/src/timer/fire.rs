@@ -2,7 +2,7 @@
 //! once wherever the process dies.
 
 use std::borrow::Cow;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,16 +15,19 @@ use super::plan::{Due, PUT_BACK_MAX};
 use super::record::TimerRecord;
 use super::recover::{NO_ZONE, UNREADABLE, set_right};
 use super::schedule::Missed;
-use super::{KeptTimers, State};
-use crate::actor::turn::StagedSend;
+use super::{KeptTimers, TimersInStep};
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::{Micros, Now, Steady};
-use crate::core::Core;
+use crate::cluster::OutboxFull;
+use crate::commit::{Fired, Transaction};
+use crate::core::{Core, Remote, Route, Routed};
 use crate::expiry::Handling;
-use crate::growth;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::{Header, as_tick};
+use crate::message::refusal::Refusal;
+use crate::supervise::supervision::Kind;
+use crate::unhandled::Unhandled;
 
 /// How long the clock is trusted: one that was set is noticed within this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +48,7 @@ pub(crate) struct Firing {
     timer: TimerId,
     /// What was known when this was made: nothing of it holds if that has changed.
     entry: Entry,
-    pub(crate) sends: Vec<StagedSend>,
+    pub(crate) sends: Vec<Routed>,
     then: Then,
     /// How many ticks are left out that were to be sent, however late.
     left_out: u64,
@@ -183,21 +186,17 @@ async fn fire(core: &Arc<Core>, due: Vec<(TimerId, Entry)>, watch: &mut Watch) -
         }
         return true;
     }
-    let bytes = firings.iter().map(Firing::bytes).sum();
-    let sizes = firings.iter().flat_map(|firing| firing.sends.iter().map(|send| send.envelope.len()));
-    // A timer that goes on takes the place of itself; one that is gone made room for its last message.
-    let is_gone = |firing: &&Firing| matches!(firing.then, Then::Gone);
-    let gone = firings.iter().filter(is_gone).filter_map(|firing| firing.sends.last());
-    let class = growth::turn(sizes, gone.map(|send| send.envelope.len()));
-    match core.store.reserve(class, bytes).await {
+    let transaction = Transaction::node(core).with(Fired::new(&firings));
+    match transaction.reserve().await {
         Ok(permit) => {
             watch.leave_out(core, &firings);
-            core.submit_ticks(permit, &firings);
+            // Nothing happens where all of them were cancelled or set anew meanwhile.
+            let _ = transaction.commit(permit);
         }
         // Whoever is too large alone is found alone, and takes nobody with it.
         Err(AdmissionError::TooLarge { .. }) if !is_single(&firings) => watch.is_alone = true,
         Err(error @ AdmissionError::TooLarge { .. }) => {
-            for firing in firings {
+            for firing in &firings {
                 core.timers.set_apart(core, firing.timer, firing.entry, &error.to_string());
             }
         }
@@ -284,7 +283,7 @@ fn firing(
     };
     let sends = round.ticks.iter().map(send).collect::<Result<Vec<_>, _>>()?;
     // A timer that fires once is counted by `timers_max`, and leaves room when it has fired. What repeats would fill the node.
-    if plan.repeats() && sends.first().is_some_and(|send| core.check_room(send).is_err()) {
+    if plan.repeats() && sends.first().is_some_and(|send| check_room(core, send).is_err()) {
         return Ok(None);
     }
     let left_out = if plan.catch_up.missed == Missed::All { round.missed } else { 0 };
@@ -297,15 +296,62 @@ fn firing(
 }
 
 /// The message of a timer, ready to be sent under this id.
-fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<StagedSend, Cow<'static, str>> {
+fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Result<Routed, Cow<'static, str>> {
     let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
-    let to = core.recipient(&address, &header).map_err(|unhandled| unhandled.to_string())?;
+    let route = route_of(core, &address, &header).map_err(|unhandled| unhandled.to_string())?;
     let envelope = as_tick(envelope, id, sent_at).map_err(|_| UNREADABLE)?;
-    Ok(StagedSend { address, to, handling: Handling::of(&header), envelope })
+    Ok(Routed { route, handling: Handling::of(&header), envelope })
+}
+
+/// Where the message of a timer goes, if something handles it there; what lives on another node is judged there.
+fn route_of(core: &Core, address: &Address, header: &Header<'_>) -> Result<Route, Unhandled> {
+    core.route(address, |kind| is_read_by(kind, address, header))
+}
+
+/// The same without a mailbox for it.
+pub(super) fn judge(core: &Core, address: &Address, header: &Header<'_>) -> Result<(), Unhandled> {
+    match core.remote(address) {
+        Some(_) => Ok(()),
+        None => is_read_by(core.kinds.get(address.actor_type()), address, header),
+    }
+}
+
+fn is_read_by(kind: Option<&Arc<Kind>>, address: &Address, header: &Header<'_>) -> Result<(), Unhandled> {
+    let (message, version) = (header.message, header.message_version);
+    let kind = kind.ok_or_else(|| Unhandled::no_actor(address.actor_type(), message, version))?;
+    kind.reader(message, version).map(drop)
+}
+
+/// Whether there is room for the tick of a timer that may send any number of them: in the node, and in the mailbox or outbox
+/// that it goes to.
+pub(super) fn check_room(core: &Core, send: &Routed) -> Result<(), Refusal> {
+    match &send.route {
+        Route::Local(_) if core.is_full() => {
+            Err(Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() })
+        }
+        Route::Local(mailbox) if core.is_mailbox_full(&mailbox.lock()) => Err(Refusal::MailboxFull),
+        Route::Local(_) => Ok(()),
+        Route::Remote(Remote { peer, address, .. }) => {
+            let outgoing = peer.outgoing();
+            match outgoing.is_full_for(address.mailbox(), None) {
+                None => Ok(()),
+                Some(OutboxFull::Mailbox(_)) => Err(Refusal::MailboxFull),
+                Some(OutboxFull::Outbox) => {
+                    let (owed, node) = (outgoing.owed(), peer.name.to_string());
+                    Err(Refusal::OutboxFull { node, messages: owed.messages, bytes: owed.bytes })
+                }
+            }
+        }
+    }
 }
 
 impl Firing {
+    /// Whether the timer is gone afterwards.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self.then, Then::Gone)
+    }
+
     /// One tick on top of what the timer does, asked for now.
     pub(super) fn on_top(
         core: &Core,
@@ -328,20 +374,13 @@ impl Firing {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let sends: usize = self.sends.iter().map(|send| send.envelope.len()).sum();
         sends + if let Then::Again(_, record) = &self.then { record.len() } else { 0 }
     }
 }
 
-/// The timers while some of them fire in one submission; nobody else sees or changes any meanwhile.
-pub(crate) struct FiringTimers<'a>(MutexGuard<'a, State>);
-
 impl KeptTimers {
-    pub(crate) fn begin_firing(&self) -> FiringTimers<'_> {
-        FiringTimers(self.lock())
-    }
-
     /// A timer that cannot fire is kept, and can be cancelled; it is tried again after the next start.
     fn set_apart(&self, core: &Core, timer: TimerId, entry: Entry, reason: &str) {
         {
@@ -368,10 +407,10 @@ impl KeptTimers {
     }
 }
 
-impl FiringTimers<'_> {
+impl TimersInStep<'_> {
     /// Whether the timer is as it was when this was made: neither cancelled nor set anew.
-    pub(crate) fn are_unchanged(&self, firing: &Firing) -> bool {
-        let now = self.0.index.get(firing.timer);
+    pub(crate) fn are_unchanged(&mut self, firing: &Firing) -> bool {
+        let now = self.state().index.get(firing.timer);
         match firing.then {
             // That it has fired meanwhile does not matter.
             Then::AsItIs => now.is_some_and(|entry| entry.set == firing.entry.set),
@@ -380,14 +419,17 @@ impl FiringTimers<'_> {
     }
 
     /// What these timers do was submitted.
-    pub(crate) fn submitted<'f>(mut self, firings: impl Iterator<Item = &'f Firing>, ticket: Position) {
-        self.0.last_submitted = ticket;
+    pub(crate) fn fired<'f>(&mut self, firings: impl Iterator<Item = &'f Firing>, ticket: Position) {
+        let state = self.state();
+        state.last_submitted = ticket;
         for Firing { timer, entry, then, .. } in firings {
             match then {
-                Then::Again(due, _) => self.0.index.set(*timer, Entry { due: *due, since: ticket, ..*entry }),
-                Then::Gone => self.0.remove(*timer),
-                Then::AsItIs => false,
-            };
+                Then::Again(due, _) => {
+                    state.index.set(*timer, Entry { due: *due, since: ticket, ..*entry });
+                }
+                Then::Gone => state.remove(*timer),
+                Then::AsItIs => {}
+            }
         }
     }
 }

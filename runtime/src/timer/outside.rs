@@ -6,15 +6,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Class, Position, ReadError};
+use everpost_persistence::{AdmissionError, Position, ReadError};
 
 use super::changes::TimerChanges;
-use super::fire::Firing;
+use super::fire::{Firing, check_room};
 use super::id::TimerId;
 use super::identity::KnownBy;
 use super::list::{Timer, TimerRef};
 use super::schedule::Schedule;
 use crate::actor::Actor;
+use crate::commit::{Fired, Refused, Timers as TimerEffect, Transaction};
 use crate::core::Core;
 use crate::gate::NodeEnded;
 use crate::message::address::Address;
@@ -212,42 +213,35 @@ impl Core {
         self.check_intake()?;
         let origin = Origin::plain(id, self.clock.wall());
         let new = self.new_timer::<A, M>(address, origin, message, schedule, known_by)?;
-        let (timer, bytes) = (new.timer, new.bytes());
+        let timer = new.timer;
         let mut changes = TimerChanges::default();
         changes.set(new);
         // One that is there is found there although the store is full.
         if let Some(set) = self.timers.is_set(&changes) {
             return Ok((timer, set));
         }
-        let permit = self.store.reserve(Class::Outside, bytes).await?;
         let timers_max = self.config.timers_max;
-        let changing = self.timers.change_within(changes, timers_max);
-        let changing = changing.map_err(|timers| Refusal::TimersFull { timers, timers_max })?;
-        if changing.is_empty() {
+        let transaction = Transaction::outside(self).with(TimerEffect::from_outside(changes, timers_max));
+        let permit = transaction.reserve().await?;
+        match transaction.commit(permit).map_err(|refused| refused.why) {
+            Ok(committed) => Ok((timer, committed.ticket)),
+            Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
             // It was set meanwhile.
-            return Ok((timer, changing.last_submitted()));
+            Err(_) => Ok((timer, self.timers.last_submitted())),
         }
-        let (ticket, ()) = self.store.submit(permit, |stage| changing.stage(stage));
-        changing.submitted(ticket);
-        Ok((timer, ticket))
     }
 
     /// Cancels a timer. Whether it was there; either way that is durable when this returns.
     async fn cancel_timer(&self, timer: TimerId) -> Result<bool, CancelError> {
         self.check_intake()?;
-        let permit = self.store.reserve(Class::Turn { growth: 0 }, 0).await.map_err(Refusal::Store)?;
         let mut changes = TimerChanges::default();
         changes.cancel(timer);
-        let (was_there, ticket) = {
-            let changing = self.timers.change(changes);
-            if changing.is_empty() {
-                // What took it away may have to be written yet.
-                (false, changing.last_submitted())
-            } else {
-                let (ticket, ()) = self.store.submit(permit, |stage| changing.stage(stage));
-                changing.submitted(ticket);
-                (true, ticket)
-            }
+        let transaction = Transaction::upkeep(self).with(TimerEffect::from_outside(changes, self.config.timers_max));
+        let permit = transaction.reserve().await.map_err(Refusal::Store)?;
+        let (was_there, ticket) = match transaction.commit(permit) {
+            Ok(committed) => (true, committed.ticket),
+            // What took it away may have to be written yet.
+            Err(_) => (false, self.timers.last_submitted()),
         };
         self.gate.durable(ticket).await?;
         Ok(was_there)
@@ -267,11 +261,13 @@ impl Core {
                 }
             };
             let tick = Firing::on_top(self, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
-            tick.sends.iter().try_for_each(|send| self.check_room(send))?;
-            let permit = self.store.reserve(Class::Outside, tick.bytes()).await?;
+            tick.sends.iter().try_for_each(|send| check_room(self, send))?;
+            let tick = [tick];
+            let transaction = Transaction::outside(self).with(Fired::new(&tick));
+            let permit = transaction.reserve().await?;
             // If it was cancelled or set anew meanwhile, it is looked at again.
-            if let Some(ticket) = self.submit_ticks(permit, &[tick]) {
-                self.gate.durable(ticket).await?;
+            if let Ok(committed) = transaction.commit(permit) {
+                self.gate.durable(committed.ticket).await?;
                 return Ok(id);
             }
         }

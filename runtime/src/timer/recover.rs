@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use everpost_persistence::{Position, ReadError};
 
+use super::fire::judge;
 use super::id::TimerId;
 use super::identity::Digests;
 use super::index::Entry;
@@ -70,7 +71,7 @@ fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, Cow<'static, str>> {
     let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
     let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
-    core.recipient(&address, &header).map_err(|unhandled| unhandled.to_string())?;
+    judge(core, &address, &header).map_err(|unhandled| unhandled.to_string())?;
     let beat = record.plan.beat().map_err(|_| NO_ZONE)?;
     let due = record.plan.due_after_all(&beat, record.due, record.newest, now);
     Ok(record.plan.due(due))

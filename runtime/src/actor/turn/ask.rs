@@ -1,22 +1,21 @@
 //! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the turn
 //! gets the reply to the same question, and one that asks something else at its place is refused.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Key, MailboxId, Position};
-use everpost_transport::link::Lane;
+use everpost_persistence::{MailboxId, Position};
 use tokio::sync::oneshot;
 
 use super::Turn;
 use crate::actor::Receives;
 use crate::actor::failure::Failure;
-use crate::api::ask::{Recalled, inquire, lock, outcome, recall, reply_key};
-use crate::cluster::{Inquiry, Owner, Peer, decode_cursor};
-use crate::core::{Bound, Core, Incoming, Outward, Target};
+use crate::api::ask::outcome;
+use crate::cluster::{Inquiry, decode_cursor};
+use crate::commit::{Record, Send, Transaction};
+use crate::core::{Core, Remote, Route};
+use crate::engine::inquiry::{Recalled, inquire, recall, reply_key};
 use crate::expiry::Handling;
-use crate::growth;
-use crate::link::flags;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::{Outcome, Waiter};
 use crate::message::address::{Address, AddressOf};
@@ -24,7 +23,7 @@ use crate::message::envelope::{Header, Origin};
 use crate::message::identity::{Identity, bytes_of};
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
-use crate::questions::{Asked, Asking, Difference};
+use crate::questions::{Asked, Asking, Difference, Older};
 use crate::tables;
 
 impl Turn<'_> {
@@ -60,8 +59,8 @@ impl Turn<'_> {
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
         let id = self.message_id().question(place);
         let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
-        let (target, envelope) = self.core.seal::<A, M>(to, origin, &message)?;
-        let node = if let Target::Away(peer, _) = &target { Some(peer.name.to_string()) } else { None };
+        let (route, envelope) = self.core.seal::<A, M>(to, origin, &message)?;
+        let node = route.remote().map(|remote| remote.peer.name.to_string());
         let asked = Asked {
             turn: self.message_id(),
             place,
@@ -84,7 +83,7 @@ impl Turn<'_> {
         self.staged.asked.push(place);
         let _waiting = WaitsFor::new(self.core, self.mailbox, to, &callers)?;
         let asking = TurnAsk { core: self.core, mailbox: self.mailbox, to, older: &mut self.staged.older };
-        let question = Question { target, asked, handling: Handling::said_by(&origin), envelope };
+        let question = Question { route, asked, handling: Handling::said_by(&origin), envelope };
         let timeout = self.core.config.ask_timeout;
         let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
         outcome::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
@@ -110,7 +109,7 @@ impl<'a> WaitsFor<'a> {
         if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
             return Err(would_deadlock());
         }
-        let mut waits_for = lock(&core.waits_for);
+        let mut waits_for = core.waits_for.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Some(to.mailbox());
         while let Some(mailbox) = next {
             if mailbox == asking.id() {
@@ -125,28 +124,16 @@ impl<'a> WaitsFor<'a> {
 
 impl Drop for WaitsFor<'_> {
     fn drop(&mut self) {
-        lock(&self.core.waits_for).remove(&self.asking);
+        self.core.waits_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.asking);
     }
 }
 
 /// A question that is ready to leave.
-struct Question<'a> {
-    target: Target<'a>,
+struct Question {
+    route: Route,
     asked: Asked,
     handling: Handling,
     envelope: Bytes,
-}
-
-/// A question that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
-/// no record of what it was.
-#[derive(Clone, Debug)]
-pub(crate) struct Older {
-    pub(crate) id: MessageId,
-    pub(crate) to: Address,
-    /// Where the store has the reply, or that another node was asked.
-    pub(crate) key: Key,
-    /// The node that was asked, and by which message; none for this one.
-    pub(crate) away: Option<(Arc<Peer>, Lane, Position)>,
 }
 
 /// Waits for what comes of a question of a turn.
@@ -160,12 +147,12 @@ struct TurnAsk<'a> {
 
 impl TurnAsk<'_> {
     /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
-    async fn ask(self, before: Option<Asked>, older: MessageId, question: Question<'_>) -> Result<Told, AskError> {
+    async fn ask(self, before: Option<Asked>, older: MessageId, question: Question) -> Result<Told, AskError> {
         match before {
-            Some(Asked { node: None, .. }) => self.ask_here(question, true).await,
-            Some(Asked { node: Some(node), position, .. }) => match &question.target {
-                Target::Away(peer, lane) if *peer.name == *node => {
-                    self.wait_for_away(peer, *lane, question.asked.id(), position).await
+            Some(Asked { node: None, .. }) => self.ask_again(question).await,
+            Some(Asked { node: Some(node), position, .. }) => match &question.route {
+                Route::Remote(remote) if *remote.peer.name == *node => {
+                    self.wait_for_away(remote, question.asked.id(), position).await
                 }
                 // Its actor has moved since, and the reply is where it was.
                 _ => Ok(Some(Outcome::Handled)),
@@ -175,80 +162,59 @@ impl TurnAsk<'_> {
                     self.older.push(older.clone());
                     self.wait_for_older(older, question).await
                 }
-                None => match &question.target {
-                    Target::Here(_) => self.ask_here(question, false).await,
-                    Target::Away(..) => self.ask_away(question).await,
-                },
+                None => self.ask_anew(question).await,
             },
         }
     }
 
-    /// `again` when an earlier attempt has asked: one that was given up on since is asked anew.
-    async fn ask_here(&self, question: Question<'_>, again: bool) -> Result<Told, AskError> {
-        let (mut waiter, reply) = Waiter::for_reply();
-        if again {
-            match recall(self.core, self.to, question.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
-                Recalled::Stored(reply) => return Ok(Some(Outcome::Replied(reply))),
-                Recalled::Waiting => return Ok(reply.await.ok()),
-                Recalled::Unknown(unknown) => waiter = unknown,
-            }
+    /// An earlier attempt has asked an actor of this node; what was given up on since is asked anew.
+    async fn ask_again(&self, question: Question) -> Result<Told, AskError> {
+        let (waiter, reply) = Waiter::for_reply();
+        match recall(self.core, self.to, question.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
+            Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
+            Recalled::Waiting => Ok(reply.await.ok()),
+            Recalled::Unknown => self.ask_anew(question).await,
         }
-        let Question { target, asked, handling, envelope } = question;
-        let Target::Here(kind) = target else {
-            return self.ask_away(Question { target, asked, handling, envelope }).await;
-        };
-        let bytes = envelope.len() + asked.bytes_max();
-        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
-        let question = Some(Asking { mailbox: self.mailbox, asked });
-        let incoming = Incoming { kind, address: self.to, handling, envelope, waiter: Some(waiter), question };
-        self.core.enqueue(permit, Bound::Turn, incoming).expect("a turn is not bound by a full mailbox");
-        Ok(reply.await.ok())
     }
 
-    async fn ask_away(&self, question: Question<'_>) -> Result<Told, AskError> {
-        let Question { target, asked, envelope, .. } = question;
-        let Target::Away(peer, lane) = target else { unreachable!("asked of another node") };
-        let (waiter, reply) = oneshot::channel();
-        let bytes = envelope.len() + asked.bytes_max();
-        let permit = self.core.store.reserve(growth::record(bytes), bytes).await.map_err(Refusal::Store)?;
+    async fn ask_anew(&self, question: Question) -> Result<Told, AskError> {
+        let Question { route, asked, handling, envelope } = question;
+        let (told, reply) = oneshot::channel();
         let id = asked.id();
-        let outward = Outward {
-            peer,
-            lane,
-            address: self.to,
-            envelope,
-            expires: None,
-            flags: flags::TELL | flags::REPLY,
-            told: Some((id, waiter)),
-            question: Some(Asking { mailbox: self.mailbox, asked }),
-        };
-        self.core.depart(permit, Bound::Turn, outward).expect("a turn is not bound by a full outbox");
-        Ok(self.unless_given_up(id, reply.await.ok()).await)
+        {
+            let asking = Asking { mailbox: self.mailbox, asked };
+            let send = Send::new(&route, handling, envelope).told(id, told).asking(asking);
+            let transaction = Transaction::node(self.core).with(send);
+            let permit = transaction.reserve().await.map_err(Refusal::Store)?;
+            transaction.commit_in_any_case(permit);
+        }
+        let told = reply.await.ok();
+        match route {
+            Route::Local(_) => Ok(told),
+            Route::Remote(_) => Ok(self.unless_given_up(id, told).await),
+        }
     }
 
     /// Waits for what comes of a question that an earlier attempt has asked of another node.
-    async fn wait_for_away(
-        &self,
-        peer: &Arc<Peer>,
-        lane: Lane,
-        id: MessageId,
-        position: Position,
-    ) -> Result<Told, AskError> {
+    async fn wait_for_away(&self, remote: &Remote, id: MessageId, position: Position) -> Result<Told, AskError> {
         let (waiter, reply) = oneshot::channel();
-        inquire(self.core, peer, Inquiry { id, address: self.to.clone(), lane, position, reply: true }, waiter).await;
+        let Remote { peer, lane, .. } = remote;
+        let inquiry = Inquiry { id, address: self.to.clone(), lane: *lane, position, reply: true };
+        inquire(self.core, peer, inquiry, waiter).await;
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 
     /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
     /// reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
-        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told
-            && let Ok(permit) = self.core.store.reserve(Class::Turn { growth: 0 }, 0).await
-        {
+        if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {
             let Mailbox { partition, .. } = *self.mailbox;
             let key = tables::reply(partition, self.mailbox.id(), id.0);
-            self.core.store.submit(permit, |stage| stage.delete(key));
-            self.core.asked.given_up(id);
+            let transaction = Transaction::upkeep(self.core).with(Record::delete(key));
+            if let Ok(permit) = transaction.reserve().await {
+                transaction.commit_in_any_case(permit);
+                self.core.asked.given_up(id);
+            }
         }
         told
     }
@@ -256,31 +222,31 @@ impl TurnAsk<'_> {
     /// What an older build has asked under this id.
     async fn older(&self, id: MessageId) -> Result<Option<Older>, AskError> {
         let Mailbox { partition, .. } = *self.mailbox;
-        match self.core.owner(self.to) {
-            Owner::Here if self.core.asked.is_older(self.to.mailbox(), id) => {
+        match self.core.remote(self.to) {
+            None if self.core.asked.is_older(self.to.mailbox(), id) => {
                 Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), away: None }))
             }
-            Owner::Away(peer, lane) if self.core.asked.is_older(self.mailbox.id(), id) => {
+            Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
                 let key = tables::reply(partition, self.mailbox.id(), id.0);
                 let cursor = self.core.read(key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
-                Ok(position.map(|position| Older { id, to, key, away: Some((peer, lane, position)) }))
+                Ok(position.map(|position| Older { id, to, key, away: Some((remote, position)) }))
             }
             _ => Ok(None),
         }
     }
 
-    async fn wait_for_older(&self, older: Older, question: Question<'_>) -> Result<Told, AskError> {
-        if let Some((peer, lane, position)) = older.away {
-            return self.wait_for_away(&peer, lane, older.id, position).await;
+    async fn wait_for_older(&self, older: Older, question: Question) -> Result<Told, AskError> {
+        if let Some((remote, position)) = older.away {
+            return self.wait_for_away(&remote, older.id, position).await;
         }
         let (waiter, reply) = Waiter::for_reply();
         match recall(self.core, self.to, older.id, waiter).await.map_err(|_| AskError::Stopped)? {
             Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
             Recalled::Waiting => Ok(reply.await.ok()),
             // It was given up on.
-            Recalled::Unknown(_) => self.ask_here(question, false).await,
+            Recalled::Unknown => self.ask_anew(question).await,
         }
     }
 }
@@ -290,7 +256,7 @@ type Told = Option<Outcome>;
 
 #[cfg(test)]
 mod tests {
-    use everpost_persistence::{Config, Store};
+    use everpost_persistence::{Class, Config, Key, Store};
     use serde::{Deserialize, Serialize};
 
     use super::*;

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use self::trail::Trail;
 use crate::actor::state::StoredState;
 use crate::base::caught::caught;
-use crate::cluster::{Cluster, Owner};
+use crate::cluster::Cluster;
 use crate::dead_letters;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
@@ -79,8 +79,8 @@ impl Check<'_> {
         let Some(address) = Address::parse(header.destination) else {
             return Some((StoredKind::new(stored, "", name, version), Err(Unhandled::no_address().to_string())));
         };
-        let owner = self.cluster.owner(&address, address.partition(self.store.partitions()));
-        if stored == Stored::Timer && matches!(owner, Owner::Away(..)) {
+        let remote = self.cluster.remote(&address, address.partition(self.store.partitions()));
+        if stored == Stored::Timer && remote.is_some() {
             return None;
         }
         let kind = StoredKind::new(stored, address.actor_type(), name, version);

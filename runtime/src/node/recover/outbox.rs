@@ -8,8 +8,8 @@ use everpost_persistence::{Position, ReadError};
 use everpost_transport::link::Lane;
 
 use super::ELSEWHERE;
-use crate::cluster::{Apart, Owner, decode_acquaintance, decode_cursor, decode_runs};
-use crate::core::Core;
+use crate::cluster::{Apart, decode_acquaintance, decode_cursor, decode_runs};
+use crate::core::{Core, Remote};
 use crate::message::address::Address;
 use crate::message::envelope::Header;
 use crate::tables;
@@ -111,12 +111,12 @@ fn owed(core: &Core) -> Result<(), ReadError> {
     core.store.scan(&tables::OUTBOX, |key, envelope| {
         let (partition, position) = tables::queued_of(key);
         let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
-        match address.map(|address| core.owner(&address)) {
-            Some(Owner::Away(_, lane)) if lane.partition != partition.0 => {
+        match address.and_then(|address| core.remote(&address)) {
+            Some(Remote { lane, .. }) if lane.partition != partition.0 => {
                 misplaced = Some(tables::OUTBOX.damage(key, ELSEWHERE));
                 return ControlFlow::Break(());
             }
-            Some(Owner::Away(peer, lane)) => {
+            Some(Remote { peer, lane, .. }) => {
                 let sent_through = core.cluster.apart().sent_through(&peer.name);
                 let may_have_arrived = sent_through.is_none_or(|sent_through| position <= sent_through);
                 let mut outgoing = peer.outgoing();
@@ -125,7 +125,7 @@ fn owed(core: &Core) -> Result<(), ReadError> {
                     core.expires_outward(&mut outgoing, &peer, lane, position, expires, envelope);
                 }
             }
-            Some(Owner::Here) | None => {
+            None => {
                 tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
             }
         }

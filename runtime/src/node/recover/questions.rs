@@ -1,12 +1,13 @@
 //! What turns have asked before the process ended.
 
+use crate::commit::{Over, Transaction};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use everpost_persistence::{Class, Key, MailboxId, ReadError};
+use everpost_persistence::{Key, MailboxId, ReadError};
 
-use crate::api::ask::KeptReply;
 use crate::core::Core;
+use crate::core::KeptReply;
 use crate::dead_letters::DeadLetter;
 use crate::message::MessageId;
 use crate::message::envelope::Header;
@@ -63,14 +64,11 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     // another build.
     let there = messages(core)?;
     over.retain(|(_, asked)| !there.contains(&asked.turn) && !core.asked.is_asked(asked.turn));
-    let permit = core.store.try_reserve(Class::Turn { growth: 0 }, 0);
-    let Ok(permit) = permit else { return Ok(()) };
-    let asked = over.into_iter().map(|(key, asked)| (key, asked.clone()));
-    let mut replies = core.kept_replies.in_step();
-    let outlived = core.outlive_all(&mut replies, asked);
-    let (ticket, ()) = core.store.submit(permit, |stage| outlived.stage(stage));
-    drop(replies);
-    core.outlived(outlived, ticket);
+    let over = over.into_iter().map(|(key, asked)| (key, asked.clone())).collect();
+    let transaction = Transaction::upkeep(core).with(Over::these(over));
+    if let Ok(permit) = transaction.try_reserve() {
+        transaction.commit_in_any_case(permit);
+    }
     Ok(())
 }
 

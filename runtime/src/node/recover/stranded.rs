@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use everpost_persistence::{ReadError, Table};
 
 use crate::actor::state::address_of;
-use crate::cluster::Owner;
 use crate::core::Core;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
@@ -38,7 +37,7 @@ fn misplaced(
     core.store.scan(&table, |_, record| {
         // What cannot be read is reported where it is read.
         if let Some(address) = address_of(record)
-            && matches!(core.owner(&address), Owner::Here) != belongs_here
+            && core.remote(&address).is_none() != belongs_here
         {
             let partition = address.partition(core.store.partitions());
             let owner = core.cluster.owner_name(address.actor_type(), partition).to_owned();

@@ -1,17 +1,16 @@
 //! Messages that wait in the store, and that nothing in this build handles: the node refuses to start, or gives up on them
 //! before anything runs.
 
+use crate::commit::{Added, Record, Transaction};
+use crate::engine::failing::{ERRORS_MAX, reserve_with_texts};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Partition, Permit, Position};
+use everpost_persistence::{Partition, Position};
 use tokio::time::timeout;
 
-use crate::core::{Core, ERRORS_MAX};
-use crate::dead_letters::{DeadLetterRecord, Reason, known_of};
-use crate::growth;
+use crate::core::Core;
+use crate::dead_letters::{DeadLetterRecord, Reason};
 use crate::mailbox::Failures;
 use crate::node::StartError;
 use crate::tables;
@@ -93,42 +92,23 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(kind.to_string(), ERRORS_MAX);
-    let (permit, record) = reserve(core, failures, &envelope).await?;
-    let known = known_of(&record);
-    // Whether there is for all of them was looked at before the first one moved.
-    let slot = core.shelf.slot_in_any_case();
-    let mut letters = core.shelf.letters();
-    let (ticket, ()) = core.store.submit(permit, |stage| {
-        stage.delete(key);
-        stage.put(tables::dead_letter(*position), record);
-    });
-    letters.added(slot, *position, known, ticket);
-    drop(letters);
-    core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-    core.shelf.warn(&core.name);
-    Ok(ticket)
-}
-
-/// Room for the record of a message; without the texts of its failures where it would be too large with them.
-async fn reserve<'a>(core: &'a Core, failures: Failures, envelope: &[u8]) -> Result<(Permit<'a>, Bytes), StartError> {
-    let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
-    match room(core, record.len(), envelope.len()).await {
-        Err(AdmissionError::TooLarge { .. }) => {
-            let failures = Failures { errors: Vec::new(), ..failures };
-            let record = DeadLetterRecord::encode(Reason::NotHandled, &failures, core.clock.now(), envelope);
-            Ok((room(core, record.len(), envelope.len()).await?, record))
+    let moving = |failures: &Failures| {
+        let record = DeadLetterRecord::encode(Reason::NotHandled, failures, core.clock.now(), &envelope);
+        // Whether there is room for all of them was looked at before the first one moved.
+        let slot = core.shelf.slot_in_any_case();
+        Transaction::node(core)
+            .with(Record::delete_of(key, envelope.len()))
+            .with(Added::new(slot, *position, record, None))
+    };
+    let reserved = match timeout(ROOM_TIMEOUT, reserve_with_texts(&failures, moving)).await {
+        Ok(reserved) => reserved?,
+        Err(_) => {
+            let transaction = moving(&Failures { errors: Vec::new(), ..failures.clone() });
+            (transaction.try_reserve()?, transaction)
         }
-        permit => Ok((permit?, record)),
-    }
-}
-
-/// `removed` is what the message has in its mailbox.
-async fn room(core: &Core, bytes: usize, removed: usize) -> Result<Permit<'_>, AdmissionError> {
-    let class = growth::turn([bytes], [removed]);
-    match timeout(ROOM_TIMEOUT, core.store.reserve(class, bytes)).await {
-        Ok(permit) => permit,
-        Err(_) => core.store.try_reserve(class, bytes),
-    }
+    };
+    let (permit, transaction) = reserved;
+    Ok(transaction.commit_in_any_case(permit).ticket)
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use super::SuperviseError;
 use super::child::ChildContext;
 use super::plan::Plan;
 use crate::actor::failure::Failure;
-use crate::cluster::Owner;
-use crate::core::Core;
+use crate::core::{Core, Remote};
 use crate::mailbox::{Inner, Mailbox, Presence, Standing};
 use crate::message::address::Address;
 use crate::supervise::supervision::{Kind, Order};
@@ -42,7 +41,7 @@ impl ActorChild {
         if !Arc::ptr_eq(&self.core, core) {
             return Err(elsewhere(&self.core.name));
         }
-        if let Owner::Away(peer, _) = core.owner(&self.address) {
+        if let Some(Remote { peer, .. }) = core.remote(&self.address) {
             return Err(elsewhere(&peer.name));
         }
         let kind = self.kind().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;

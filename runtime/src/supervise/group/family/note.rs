@@ -11,9 +11,9 @@ use super::super::plan::Plan;
 use super::super::record;
 use super::Order;
 use crate::base::clock::Steady;
+use crate::commit::{Record, Transaction};
 use crate::core::Core;
 use crate::gate::NodeEnded;
-use crate::growth;
 
 /// What is to be stored.
 pub(super) struct Note {
@@ -45,12 +45,9 @@ impl Note {
 
     async fn store(self, core: &Core) -> Result<(), NodeEnded> {
         let Self { key, record, anew } = self;
-        let permit = core.store.reserve(growth::record(record.len()), record.len()).await;
-        let permit = permit.map_err(|_| core.gate.ended())?;
-        let (ticket, ()) = core.store.submit(permit, |stage| {
-            stage.put(key, record);
-            anew.into_iter().for_each(|key| stage.delete(key));
-        });
-        core.gate.durable(ticket).await
+        let mut transaction = Transaction::node(core).with(Record::put(key, record));
+        anew.into_iter().for_each(|key| transaction.add(Record::delete(key)));
+        let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
+        core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
     }
 }

@@ -1,4 +1,4 @@
-//! Several mailboxes, and what is owed to several peers, locked at once: for a turn that touches them all in one step.
+//! Several mailboxes, and the outboxes to several peers, locked at once: for a commit that touches them all in one step.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -7,24 +7,25 @@ use smallvec::SmallVec;
 use crate::cluster::{Outgoing, Peer};
 use crate::mailbox::{Inner, Mailbox};
 
-/// Most turns touch their own mailbox and a few others; these need no allocation.
+/// Most commits touch one mailbox and a few others; these need no allocation.
 const USUAL: usize = 4;
 
 /// The locks of a set of mailboxes.
-pub(super) struct Locked<'a> {
+pub(super) struct MailboxLocks<'a> {
     mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>,
     inner: SmallVec<[MutexGuard<'a, Inner>; USUAL]>,
 }
 
-impl<'a> Locked<'a> {
+impl<'a> MailboxLocks<'a> {
     /// Locks each of them once.
     ///
-    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other. Two with
-    /// one id are the same: the directory sees to that.
-    pub(super) fn all(mailboxes: impl IntoIterator<Item = &'a Arc<Mailbox>>) -> Self {
-        let mut mailboxes: SmallVec<[_; USUAL]> = mailboxes.into_iter().collect();
-        mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
-        mailboxes.dedup_by_key(|mailbox| mailbox.id());
+    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other. Two
+    /// with one id are the same: the directory sees to that.
+    pub(super) fn lock(mut mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>) -> Self {
+        if mailboxes.len() > 1 {
+            mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
+            mailboxes.dedup_by_key(|mailbox| mailbox.id());
+        }
         let inner = mailboxes.iter().map(|mailbox| mailbox.lock()).collect();
         Self { mailboxes, inner }
     }
@@ -36,15 +37,14 @@ impl<'a> Locked<'a> {
     }
 }
 
-/// The locks of what is owed to a set of peers. Taken after those of mailboxes.
-pub(super) struct LockedPeers<'a> {
+/// The locks of the outboxes to a set of peers. Taken after those of mailboxes.
+pub(super) struct PeerLocks<'a> {
     peers: SmallVec<[(&'a str, MutexGuard<'a, Outgoing>); 1]>,
 }
 
-impl<'a> LockedPeers<'a> {
+impl<'a> PeerLocks<'a> {
     /// Locks each of them once, in the order of their names.
-    pub(super) fn all(peers: impl IntoIterator<Item = &'a Arc<Peer>>) -> Self {
-        let mut peers: SmallVec<[_; 4]> = peers.into_iter().collect();
+    pub(super) fn lock(mut peers: SmallVec<[&'a Arc<Peer>; USUAL]>) -> Self {
         peers.sort_unstable_by_key(|peer| &*peer.name);
         peers.dedup_by_key(|peer| &*peer.name);
         Self { peers: peers.into_iter().map(|peer| (&*peer.name, peer.outgoing())).collect() }
@@ -55,4 +55,11 @@ impl<'a> LockedPeers<'a> {
         let locked = self.peers.iter_mut().find(|(name, _)| *name == &*peer.name);
         &mut locked.expect("it was locked").1
     }
+}
+
+/// What a commit has to lock, as its effects say.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>,
+    pub(super) peers: SmallVec<[&'a Arc<Peer>; USUAL]>,
 }

@@ -1,0 +1,94 @@
+//! A message from outside on its way to the store: into a mailbox of this node, or into the outbox. Either may be full.
+
+use bytes::Bytes;
+use everpost_persistence::AdmissionError;
+use tokio::sync::oneshot;
+
+use crate::base::inside::is_in_turn;
+use crate::commit::{Committed, Refused, Send, Transaction};
+use crate::core::{Core, Route};
+use crate::expiry::Handling;
+use crate::gate::NodeEnded;
+use crate::mailbox::room::{Full, WaitingSender, Waits};
+use crate::mailbox::waiter::Outcome;
+use crate::message::MessageId;
+use crate::message::refusal::Refusal;
+
+/// The transaction that sends a message from outside.
+pub(super) fn sending<'a>(
+    core: &'a Core,
+    route: &'a Route,
+    id: MessageId,
+    handling: Handling,
+    envelope: Bytes,
+    told: Option<oneshot::Sender<Outcome>>,
+) -> Transaction<'a> {
+    let send = Send::new(route, handling, envelope);
+    Transaction::outside(core).with(match told {
+        Some(told) => send.told(id, told),
+        None => send,
+    })
+}
+
+/// Sends a message if there is room now.
+pub(super) fn try_send(
+    core: &Core,
+    route: &Route,
+    id: MessageId,
+    handling: Handling,
+    envelope: Bytes,
+) -> Result<Committed, Refusal> {
+    let transaction = sending(core, route, id, handling, envelope, None);
+    let permit = transaction.try_reserve()?;
+    let sent = transaction.commit_within(permit, &mut Waits::default());
+    sent.map_err(|full| no_room(core, &full.why))
+}
+
+/// Completes when there is room for a sender that was refused, with a message of this size, or the node is stopping.
+pub(super) async fn has_room<'c>(core: &'c Core, why: &Refused, bytes: usize, waits: &mut Waits<'c>) {
+    let join = |full: &Full| WaitingSender::join(core, full.clone(), bytes);
+    match why {
+        Refused::Full(full @ Full::Mailbox(_)) => waits.mailbox.get_or_insert_with(|| join(full)).has_room().await,
+        Refused::Full(full) => waits.beyond.get_or_insert_with(|| join(full)).has_room().await,
+        Refused::FullThere(opening) => {
+            // Room in the outbox is for those who can use it.
+            waits.beyond = None;
+            if !core.is_stopping() {
+                // It has no permits: it only ends.
+                let _ = opening.acquire().await;
+            }
+        }
+        Refused::Gone | Refused::Taken | Refused::TimersFull(_) => unreachable!("a send is refused for want of room"),
+    }
+}
+
+/// What the sender is told when it does not wait.
+pub(super) fn no_room(core: &Core, why: &Refused) -> Refusal {
+    match why {
+        Refused::Full(Full::Node) => Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() },
+        Refused::Full(Full::Outbox(peer)) => {
+            let owed = peer.outgoing().owed();
+            Refusal::OutboxFull { node: peer.name.to_string(), messages: owed.messages, bytes: owed.bytes }
+        }
+        Refused::Full(Full::Mailbox(_)) | Refused::FullThere(_) => Refusal::MailboxFull,
+        Refused::Gone | Refused::Taken | Refused::TimersFull(_) => unreachable!("a send is refused for want of room"),
+    }
+}
+
+impl Core {
+    /// Whether a send from outside may be taken.
+    pub(crate) fn check_intake(&self) -> Result<(), Refusal> {
+        if is_in_turn() {
+            return Err(Refusal::InsideTurn);
+        }
+        if self.is_stopping() {
+            return Err(match self.gate.ended() {
+                NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
+                NodeEnded::RuntimeGone => Refusal::RuntimeGone,
+                NodeEnded::Panicked { .. } => Refusal::Panicked,
+                NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,464 @@
+//! Messages that leave their mailbox, or stay there for another attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Position, Stage};
+
+use super::Phases;
+use super::question::{Outlived, of_gone, of_waiting};
+use crate::base::clock::Steady;
+use crate::base::count;
+use crate::commit::locks::Wanted;
+use crate::commit::size::Size;
+use crate::commit::transaction::{Refused, Step};
+use crate::core::{Core, KeptReply, Release};
+use crate::expiry::{Expiring, look_again};
+use crate::mailbox::waiter::Outcome;
+use crate::mailbox::{Failures, Inner, Mailbox};
+use crate::message::MessageId;
+use crate::message::envelope::Header;
+use crate::telemetry::Committed;
+
+/// The message in hand was handled.
+pub(crate) struct Done<'a> {
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) position: Position,
+    pub(crate) header: &'a Header<'a>,
+    /// What it has in the mailbox, headers included.
+    pub(crate) bytes: usize,
+    /// For whoever waits for it.
+    pub(crate) reply: Option<Bytes>,
+    /// The store holds a record of its attempts.
+    recorded: bool,
+}
+
+impl<'a> Done<'a> {
+    pub(crate) fn new(
+        mailbox: &'a Arc<Mailbox>,
+        position: Position,
+        header: &'a Header<'a>,
+        bytes: usize,
+        reply: Option<Bytes>,
+    ) -> Self {
+        Self { mailbox, position, header, bytes, reply, recorded: false }
+    }
+}
+
+impl<'a> Phases<'a> for Done<'a> {
+    fn size(&self, size: &mut Size) {
+        size.remove(self.bytes);
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        let core = step.core;
+        // Before it is taken off: whoever sees that nothing waits sees what was handled.
+        core.load.handled.fetch_add(1, Ordering::Relaxed);
+        let inner = step.mailbox(self.mailbox);
+        let done = inner.rules.finished();
+        assert_eq!(done.position, self.position, "the message in hand is the one that was handled");
+        let bytes = done.body.len();
+        core.load.window_bytes.take(bytes);
+        inner.remove_key(&done.body);
+        taken_out(core, inner, self.mailbox, bytes);
+        self.recorded = done.recorded;
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        stage.delete(self.mailbox.inbox_key(self.position));
+        if self.recorded {
+            stage.delete(self.mailbox.attempts_key(self.position));
+        }
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let Self { mailbox, position, header, reply, .. } = self;
+        left(step, mailbox, position, header, || reply.map_or(Outcome::Handled, Outcome::Replied));
+        if Committed::is_wanted() {
+            step.release_committed(Release::Log(Committed::new(&mailbox.address, header, position)));
+        }
+    }
+}
+
+/// A held message was acknowledged. Nothing happens if it was taken back before.
+pub(crate) struct Acknowledged<'a> {
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) position: Position,
+    pub(crate) attempt: u32,
+    pub(crate) header: &'a Header<'a>,
+    pub(crate) body: &'a Bytes,
+}
+
+impl<'a> Phases<'a> for Acknowledged<'a> {
+    fn size(&self, size: &mut Size) {
+        size.remove(self.body.len());
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        match step.mailbox(self.mailbox).rules.held(self.position, self.attempt) {
+            Some(_) => Ok(()),
+            None => Err(Refused::Gone),
+        }
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        step.core.load.handled.fetch_add(1, Ordering::Relaxed);
+        discard(step, self.mailbox, self.position, self.body);
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        stage.delete(self.mailbox.inbox_key(self.position));
+        stage.delete(self.mailbox.attempts_key(self.position));
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let Self { mailbox, position, header, .. } = self;
+        // Every reply of a message that may be held is `()`, which takes no bytes.
+        left(step, mailbox, position, header, || Outcome::Replied(Bytes::new()));
+        // There is room for another hold.
+        step.mailbox(mailbox).ring(mailbox);
+    }
+}
+
+/// A message was given up on.
+pub(crate) struct Left<'a> {
+    mailbox: &'a Arc<Mailbox>,
+    position: Position,
+    envelope: &'a [u8],
+    outcome: Outcome,
+    /// It is not given up on while it is in hand or held.
+    must_wait: bool,
+    /// The question of a turn that it is.
+    question: Option<MessageId>,
+    /// What says here that it was asked goes with it.
+    note: Option<Key>,
+    outlived: Outlived,
+}
+
+impl<'a> Left<'a> {
+    pub(crate) fn new(
+        mailbox: &'a Arc<Mailbox>,
+        position: Position,
+        envelope: &'a [u8],
+        outcome: Outcome,
+        must_wait: bool,
+    ) -> Self {
+        let question = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
+        let question = question.map(|(header, _)| header.id());
+        let outlived = Outlived::default();
+        Self { mailbox, position, envelope, outcome, must_wait, question, note: None, outlived }
+    }
+}
+
+impl<'a> Phases<'a> for Left<'a> {
+    fn size(&self, size: &mut Size) {
+        size.remove(self.envelope.len());
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        let rules = &step.mailbox(self.mailbox).rules;
+        if self.must_wait && !rules.contains(self.position) {
+            return Err(Refused::Gone);
+        }
+        if self.must_wait && rules.taken(self.position).is_some() {
+            return Err(Refused::Taken);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        if self.mailbox.asking.is_any()
+            && let Ok((header, _)) = Header::decode(self.envelope)
+        {
+            step.core.asked.buried(self.mailbox, header.id());
+        }
+        discard(step, self.mailbox, self.position, self.envelope);
+        if let Some(id) = self.question
+            && let Some(KeptReply::Abandoned(note)) = step.replies.take(id)
+        {
+            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was
+            // asked.
+            self.note = note;
+            self.outlived = of_gone(step, self.mailbox.id(), id);
+        }
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        stage.delete(self.mailbox.inbox_key(self.position));
+        stage.delete(self.mailbox.attempts_key(self.position));
+        if let Some(note) = self.note {
+            stage.delete(note);
+        }
+        self.outlived.stage(stage);
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let Self { mailbox, position, envelope, outcome, question, outlived, .. } = self;
+        outlived.apply(step);
+        match Header::decode(envelope) {
+            Ok((header, _)) => left(step, mailbox, position, &header, || outcome),
+            Err(_) => left_unread(step, mailbox, position, || outcome),
+        }
+        if let Some(question) = question {
+            // Without a reply in the store the turn that asked may ask again.
+            step.core.asked.given_up(question);
+        }
+    }
+}
+
+/// A message that failed waits for its next attempt.
+pub(crate) struct Postponed<'a> {
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) position: Position,
+    pub(crate) body: &'a Bytes,
+    pub(crate) until: Steady,
+    /// Others may pass it.
+    pub(crate) aside: bool,
+    pub(crate) record: Bytes,
+}
+
+impl Postponed<'_> {
+    /// Puts it back in memory alone.
+    pub(crate) fn put_back(&self, inner: &mut Inner) {
+        if self.aside {
+            inner.rules.set_aside(self.position, self.until);
+            inner.release_key(self.body);
+        } else {
+            inner.rules.postpone(self.position, self.until);
+        }
+    }
+}
+
+impl<'a> Phases<'a> for Postponed<'a> {
+    fn size(&self, size: &mut Size) {
+        size.put(self.record.len());
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        self.put_back(step.mailbox(self.mailbox));
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        stage.put(self.mailbox.attempts_key(self.position), self.record.clone());
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let ticket = step.ticket;
+        step.mailbox(self.mailbox).last_submitted = ticket;
+    }
+}
+
+/// What is known of the attempts at a message that may have killed the process.
+pub(crate) struct Attempts<'a> {
+    mailbox: &'a Arc<Mailbox>,
+    position: Position,
+    /// None for what is known when its suspicion is taken off it, in the step itself: a message that was handled meanwhile
+    /// must get no record any more.
+    record: Option<Bytes>,
+    bytes: usize,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn noted(mailbox: &'a Arc<Mailbox>, position: Position, record: Bytes) -> Self {
+        Self { mailbox, position, bytes: record.len(), record: Some(record) }
+    }
+
+    /// It is suspected no more. Its record has so many bytes then.
+    pub(crate) fn acquitted(mailbox: &'a Arc<Mailbox>, position: Position, bytes: usize) -> Self {
+        Self { mailbox, position, record: None, bytes }
+    }
+}
+
+impl<'a> Phases<'a> for Attempts<'a> {
+    fn size(&self, size: &mut Size) {
+        size.put(self.bytes);
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        if self.record.is_none() {
+            let acquitted = step.mailbox(self.mailbox).rules.acquit(self.position).map(Failures::encode);
+            self.record = Some(acquitted.ok_or(Refused::Gone)?);
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        if let Some(record) = self.record.take() {
+            stage.put(self.mailbox.attempts_key(self.position), record);
+        }
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let ticket = step.ticket;
+        step.mailbox(self.mailbox).last_submitted = ticket;
+    }
+}
+
+/// Messages of one mailbox have expired, wherever they wait there.
+pub(crate) struct Expired<'a> {
+    mailbox: &'a Arc<Mailbox>,
+    /// In the order of their positions.
+    expired: Vec<Expiring>,
+    in_hand: Option<Position>,
+    recorded: Vec<Position>,
+    outlived: Outlived,
+}
+
+impl<'a> Expired<'a> {
+    /// Messages that wait.
+    pub(crate) fn waiting(mailbox: &'a Arc<Mailbox>, mut expired: Vec<Expiring>) -> Self {
+        expired.sort_unstable_by_key(|expiring| expiring.position);
+        Self { mailbox, expired, in_hand: None, recorded: Vec::new(), outlived: Outlived::default() }
+    }
+
+    /// The message in hand, by its own turn.
+    pub(crate) fn in_hand(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
+        Self { in_hand: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
+    }
+}
+
+impl<'a> Phases<'a> for Expired<'a> {
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    /// What somebody else has in hand or holds is looked at again in a while: what becomes of it is not known yet.
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        let (core, rules) = (step.core, &step.mailbox(self.mailbox).rules);
+        let in_hand = self.in_hand;
+        let taken = |position| in_hand != Some(position) && rules.taken(position).is_some();
+        let later = self.expired.extract_if(.., |expiring| taken(expiring.position));
+        look_again(core, later);
+        // What is not there was finished.
+        self.expired.retain(|expiring| rules.contains(expiring.position));
+        if self.expired.is_empty() { Err(Refused::Gone) } else { Ok(()) }
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        let Self { mailbox, expired, recorded, outlived, .. } = self;
+        let core = step.core;
+        let inner = step.mailbox(mailbox);
+        let positions: Vec<_> = expired.iter().map(|expiring| expiring.position).collect();
+        let mut index = 0;
+        inner.rules.discard_all(&positions, |position, body, was_recorded| {
+            // They come in any order, but nearly always in that of their positions.
+            if expired.get(index).is_none_or(|expiring| expiring.position != position) {
+                index = positions.binary_search(&position).expect("only what was asked for is discarded");
+            }
+            let counted = if body.is_some() { &core.load.window_bytes } else { &core.load.beyond_bytes };
+            counted.take(expired[index].bytes);
+            if was_recorded {
+                recorded.push(position);
+            }
+            index += 1;
+        });
+        for expiring in &*expired {
+            taken_out(core, inner, mailbox, expiring.bytes);
+        }
+        expired.iter().filter_map(|expiring| expiring.request).for_each(|request| inner.remove_request(request));
+        if mailbox.asking.is_any() {
+            for expiring in &*expired {
+                let of_waiting = of_waiting(step, mailbox, expiring.id);
+                outlived.add(of_waiting);
+            }
+        }
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        self.outlived.stage(stage);
+        for Expiring { position, .. } in &self.expired {
+            stage.delete(self.mailbox.inbox_key(*position));
+        }
+        self.recorded.iter().for_each(|position| stage.delete(self.mailbox.attempts_key(*position)));
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let Self { mailbox, expired, outlived, .. } = self;
+        let (core, ticket) = (step.core, step.ticket);
+        step.mailbox(mailbox).last_submitted = ticket;
+        outlived.apply(step);
+        for Expiring { position, id, .. } in &expired {
+            core.expiries.note_dropped(*id, ticket);
+            if let Some(waiter) = step.mailbox(mailbox).asks.take(*position) {
+                step.release_committed(Release::Tell(waiter, Outcome::Expired));
+            }
+        }
+        core.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
+        step.mailbox(mailbox).ring(mailbox);
+        tracing::debug!(node = %core.name, actor = %mailbox.address, messages = expired.len(), event = "expired", "dropped, as their sender or their actor type wants it");
+    }
+}
+
+/// A message has left its mailbox for good: whoever waits for it is told when that is durable.
+fn left(
+    step: &mut Step<'_, '_>,
+    mailbox: &Mailbox,
+    position: Position,
+    header: &Header<'_>,
+    outcome: impl FnOnce() -> Outcome,
+) {
+    if let Some(expires) = header.expires() {
+        step.core.expiries.remove(expires.at, position);
+    }
+    left_unread(step, mailbox, position, outcome);
+}
+
+/// The same of one whose headers cannot be read.
+fn left_unread(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, outcome: impl FnOnce() -> Outcome) {
+    let ticket = step.ticket;
+    let inner = step.mailbox(mailbox);
+    inner.last_submitted = ticket;
+    inner.restarts = 0;
+    if let Some(waiter) = inner.asks.take(position) {
+        step.release_committed(Release::Tell(waiter, outcome()));
+    }
+}
+
+/// Takes a message out of its mailbox, wherever it is there.
+fn discard(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, envelope: &[u8]) {
+    let (core, inner) = (step.core, step.mailbox(mailbox));
+    let counted =
+        if inner.rules.discard(position).is_some() { &core.load.window_bytes } else { &core.load.beyond_bytes };
+    counted.take(envelope.len());
+    taken_out(core, inner, mailbox, envelope.len());
+    inner.remove_key(envelope);
+}
+
+/// A message of this size has left its mailbox: whoever waits for room is told.
+fn taken_out(core: &Core, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
+    count::take(&mut inner.bytes, bytes);
+    core.load.waiting.take(1);
+    core.made_room_in_window();
+    if !inner.line.is_empty() {
+        let room = core.mailbox_room(inner);
+        inner.line.give(room);
+    }
+    core.give_room();
+    let has_room =
+        inner.rules.len() <= core.config.mailbox_messages_max / 2 && inner.bytes <= core.config.mailbox_bytes_max / 2;
+    if inner.told_full && has_room {
+        inner.told_full = false;
+        core.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
+    }
+}

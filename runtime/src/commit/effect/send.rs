@@ -1,0 +1,263 @@
+//! A message on its way: into a mailbox of this node, or into the outbox. Its position, its place in the store's queue and
+//! what its receiver sees are decided together, so that a send that is cancelled leaves no hole.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{Position, Stage};
+use tokio::sync::oneshot;
+
+use super::Phases;
+use super::question::Question;
+use crate::actor::Delivery;
+use crate::cluster::{Awaited, Departure, OutboxFull};
+use crate::commit::locks::Wanted;
+use crate::commit::size::Size;
+use crate::commit::transaction::{Refused, Step};
+use crate::core::{Core, Release, Remote, Route};
+use crate::expiry::Handling;
+use crate::link::flags;
+use crate::mailbox::room::{Full, WaitingSender};
+use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::mailbox::{Mailbox, Queue};
+use crate::message::MessageId;
+use crate::message::envelope::request_of;
+use crate::questions::Asking;
+
+/// One message. From outside it may be refused for want of room; from a turn or the node itself it never is, or two actors
+/// that send to each other's full mailbox would wait for ever.
+pub(crate) struct Send<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) envelope: Bytes,
+    handling: Handling,
+    /// Who waits for what becomes of it.
+    told: Option<(MessageId, oneshot::Sender<Outcome>)>,
+    /// That it is the question of a turn of this node.
+    question: Option<Box<Question<'a>>>,
+    position: Position,
+}
+
+impl<'a> Send<'a> {
+    pub(crate) fn new(route: &'a Route, handling: Handling, envelope: Bytes) -> Self {
+        Self { route, envelope, handling, told: None, question: None, position: Position(0) }
+    }
+
+    /// Whoever this is wants to know what becomes of it, with the reply.
+    pub(crate) fn told(mut self, id: MessageId, waiter: oneshot::Sender<Outcome>) -> Self {
+        self.told = Some((id, waiter));
+        self
+    }
+
+    /// It is the question of a turn.
+    pub(crate) fn asking(mut self, asking: Asking<'a>) -> Self {
+        self.question = Some(Box::new(Question::new(asking)));
+        self
+    }
+}
+
+impl<'a> Phases<'a> for Send<'a> {
+    fn size(&self, size: &mut Size) {
+        size.put(self.envelope.len());
+        if let Some(question) = &self.question {
+            size.put(question.bytes_max());
+        }
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        lock(self.route, wanted);
+    }
+
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        match self.route {
+            Route::Local(mailbox) => is_admitted(step, mailbox, self.envelope.len()),
+            Route::Remote(remote) => is_admitted_to_outbox(step, remote),
+        }
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        // One from outside was counted when it was admitted.
+        if let (Route::Local(_), None) = (self.route, &step.waits) {
+            step.core.add_waiting(1);
+        }
+        if let Some(question) = &mut self.question {
+            question.take(step);
+        }
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        self.position = self.route.stage(stage, self.envelope.clone());
+        if let Some(question) = &mut self.question {
+            question.stage(stage, self.position);
+        }
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let Self { route, envelope, handling, told, question, position } = self;
+        step.position = position;
+        match route {
+            Route::Local(mailbox) => {
+                if let Some((_, told)) = told {
+                    let gate = &step.core.gate;
+                    step.mailbox(mailbox).asks.add(gate, position, Waiter::Here { told, reply: true });
+                }
+                if let Some(question) = question {
+                    question.waits_in(step, mailbox, position);
+                }
+                place(step, mailbox, position, handling, envelope);
+            }
+            Route::Remote(remote) => {
+                if let Some(question) = question {
+                    question.left(step);
+                }
+                let flags = flags_of(&envelope, told.is_some());
+                if let Some((id, waiter)) = told {
+                    let Remote { peer, lane, address } = remote;
+                    let awaited = Awaited { waiter, address: address.clone(), lane: *lane, position, reply: true };
+                    peer.pending.wait(id, awaited);
+                }
+                depart(step, remote, position, handling, flags, envelope);
+            }
+        }
+        if let Some(sender) = step.passed.take() {
+            enter(step.core, sender);
+        }
+    }
+}
+
+/// What a route has to have locked.
+pub(super) fn lock<'a>(route: &'a Route, wanted: &mut Wanted<'a>) {
+    match route {
+        Route::Local(mailbox) => wanted.mailboxes.push(mailbox),
+        Route::Remote(remote) => wanted.peers.push(&remote.peer),
+    }
+}
+
+/// Makes a submitted message visible to its receiver, or to the link to it.
+pub(super) fn deliver<'a>(
+    step: &mut Step<'_, 'a>,
+    route: &'a Route,
+    position: Position,
+    handling: Handling,
+    envelope: Bytes,
+) {
+    match route {
+        Route::Local(mailbox) => place(step, mailbox, position, handling, envelope),
+        Route::Remote(remote) => {
+            let flags = flags_of(&envelope, false);
+            depart(step, remote, position, handling, flags, envelope);
+        }
+    }
+}
+
+/// Makes a submitted message visible in its mailbox: at once, or when it is durable.
+pub(super) fn place<'a>(
+    step: &mut Step<'_, 'a>,
+    mailbox: &'a Arc<Mailbox>,
+    position: Position,
+    handling: Handling,
+    envelope: Bytes,
+) {
+    let (core, inner) = (step.core, step.mailbox(mailbox));
+    let Handling { priority, expires } = handling;
+    let bytes = envelope.len();
+    inner.bytes += bytes;
+    inner.add_key(&envelope);
+    if let Some(expires) = expires {
+        core.expiries.add_waiting(mailbox, position, expires, &envelope);
+    }
+    let queue = Queue { priority, is_for_holds: mailbox.kind.holds_what_is_in(&envelope) };
+    let kept = inner.rules.enqueued(position, queue, envelope, core.window_has_room(bytes));
+    let counted = if kept { &core.load.window_bytes } else { &core.load.beyond_bytes };
+    counted.add(bytes);
+    if mailbox.kind.delivery == Delivery::Pipelined && !core.quarantine.is_active() {
+        inner.ring(mailbox);
+    } else if !inner.gated {
+        inner.gated = true;
+        step.release(position, Release::Ring(Arc::clone(mailbox)));
+    }
+}
+
+/// Makes a submitted message known to the link: it leaves when it is durable.
+fn depart<'a>(
+    step: &mut Step<'_, 'a>,
+    remote: &'a Remote,
+    position: Position,
+    handling: Handling,
+    flags: u8,
+    envelope: Bytes,
+) {
+    let Remote { peer, lane, .. } = remote;
+    let (core, outgoing) = (step.core, step.outgoing(peer));
+    if let Some(expires) = handling.expires {
+        core.expires_outward(outgoing, peer, *lane, position, expires, &envelope);
+    }
+    outgoing.push(Departure { lane: *lane, position, flags, envelope });
+    ring_departures(step, peer, position);
+}
+
+/// Rings the link, if there is one, when `position` is durable.
+pub(super) fn ring_departures<'a>(step: &mut Step<'_, 'a>, peer: &'a Arc<crate::cluster::Peer>, position: Position) {
+    let outgoing = step.outgoing(peer);
+    if outgoing.is_connected() && !outgoing.gated {
+        outgoing.gated = true;
+        step.release(position, Release::Depart(Arc::clone(peer)));
+    }
+}
+
+/// What is to be told of a message that leaves.
+fn flags_of(envelope: &[u8], is_awaited: bool) -> u8 {
+    match is_awaited {
+        true => flags::TELL | flags::REPLY,
+        false if request_of(envelope).is_some() => flags::CONTRADICTION,
+        false => 0,
+    }
+}
+
+/// Whether a message may go into this mailbox. One from outside is counted then.
+fn is_admitted<'a>(step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, bytes: usize) -> Result<(), Refused> {
+    let core = step.core;
+    let Some((inner, waits)) = step.mailbox_and_waits(mailbox) else { return Ok(()) };
+    if !core.mailbox_admits(inner, waits.mailbox.as_ref()) {
+        return Err(Refused::Full(Full::Mailbox(Arc::clone(mailbox))));
+    }
+    // Counted before it is compared: to look first at what all threads write would fetch it twice.
+    core.add_waiting(1);
+    if !core.node_admits(waits.beyond.as_ref()) {
+        core.load.waiting.take(1);
+        // Who waits for room, or until nothing waits, may have seen this one, and no commit comes of it.
+        core.give_room();
+        core.gate.look_again();
+        waits.mailbox.get_or_insert_with(|| {
+            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), &mut inner.line, bytes)
+        });
+        return Err(Refused::Full(Full::Node));
+    }
+    if let Some(sender) = waits.mailbox.take() {
+        sender.enter(&mut inner.line);
+    }
+    step.passed = waits.beyond.take();
+    Ok(())
+}
+
+/// The same of the outbox.
+fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Result<(), Refused> {
+    let Some((outgoing, waits)) = step.outgoing_and_waits(&remote.peer) else { return Ok(()) };
+    match outgoing.is_full_for(remote.address.mailbox(), waits.beyond.as_ref()) {
+        Some(OutboxFull::Outbox) => return Err(Refused::Full(Full::Outbox(Arc::clone(&remote.peer)))),
+        Some(OutboxFull::Mailbox(opening)) => return Err(Refused::FullThere(opening)),
+        None => {}
+    }
+    if let Some(sender) = waits.beyond.take() {
+        sender.enter(&mut outgoing.line);
+    }
+    Ok(())
+}
+
+/// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as using it, so
+/// that room which was made meanwhile was not given.
+fn enter(core: &Core, sender: WaitingSender<'_>) {
+    core.in_line(&Full::Node, |line, room| {
+        sender.enter(line);
+        line.give(room);
+    });
+}

@@ -1,0 +1,193 @@
+//! Pausing, and the restart budgets of keyed actors, as the store keeps them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{Partition, Stage};
+
+use super::Phases;
+use crate::commit::locks::Wanted;
+use crate::commit::size::Size;
+use crate::commit::transaction::{Refused, Step};
+use crate::core::Core;
+use crate::mailbox::{Inner, Mailbox, Presence};
+use crate::message::address::mailbox_id;
+use crate::record::supervised::{PauseReason, Paused, Supervised};
+use crate::supervise::supervision::Kind;
+use crate::tables;
+use crate::telemetry::brief;
+
+/// About what a record of supervision takes beside what is new in it.
+const RECORD_BYTES: usize = 1024;
+
+/// How a supervised actor fares from now on.
+pub(crate) struct Supervision<'a> {
+    mailbox: &'a Arc<Mailbox>,
+    change: SupervisionChange,
+    /// None when it is not worth a record any more.
+    record: Option<Bytes>,
+}
+
+/// What changes about it.
+#[derive(Debug)]
+pub(crate) enum SupervisionChange {
+    /// It is paused by somebody.
+    Pause(Paused),
+    /// Its next state is one that no commit takes.
+    StateTooLarge(PauseReason),
+    /// It is resumed.
+    Resume,
+    /// It has failed itself, or could not handle a message: that counts against its budget.
+    Failed(String),
+    /// Its activation has failed: another one starts after a wait.
+    Restarts(String),
+    /// Its state is suspected of having killed the process, `in_hand` while it was alone.
+    Suspect { in_hand: bool },
+    /// Its state has had its trial.
+    Acquit,
+    /// Its budget is whole again.
+    Forget,
+}
+
+impl<'a> Supervision<'a> {
+    pub(crate) fn new(mailbox: &'a Arc<Mailbox>, change: SupervisionChange) -> Self {
+        Self { mailbox, change, record: None }
+    }
+}
+
+impl<'a> Phases<'a> for Supervision<'a> {
+    fn size(&self, size: &mut Size) {
+        let more = match &self.change {
+            SupervisionChange::Pause(paused) => {
+                Supervised::paused(paused.clone()).encode(self.mailbox.address.as_str()).len()
+            }
+            SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => error.len(),
+            _ => 0,
+        };
+        size.put(RECORD_BYTES + more);
+    }
+
+    fn locks(&self, wanted: &mut Wanted<'a>) {
+        wanted.mailboxes.push(self.mailbox);
+    }
+
+    fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
+        let core = step.core;
+        let supervised = step.mailbox(self.mailbox).supervised.as_deref();
+        let holds = match &self.change {
+            SupervisionChange::StateTooLarge(_) => supervised.is_none_or(|supervised| supervised.paused.is_none()),
+            SupervisionChange::Pause(_) => supervised.is_none_or(|supervised| supervised.barred().is_none()),
+            SupervisionChange::Resume => supervised.is_some_and(|supervised| supervised.paused.is_some()),
+            SupervisionChange::Acquit => supervised.is_some_and(|supervised| supervised.suspicion.is_some()),
+            SupervisionChange::Forget => {
+                supervised.is_some_and(|supervised| supervised.is_over(core.clock.steady(), &self.mailbox.kind.budget))
+            }
+            SupervisionChange::Failed(_) | SupervisionChange::Restarts(_) | SupervisionChange::Suspect { .. } => true,
+        };
+        if holds { Ok(()) } else { Err(Refused::Gone) }
+    }
+
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        let core = step.core;
+        let inner = step.mailbox(self.mailbox);
+        if matches!(self.change, SupervisionChange::Restarts(_)) {
+            inner.presence = Presence::Starting;
+            inner.restarts = inner.restarts.saturating_add(1);
+        }
+        if let Some(why) = change(core, inner, self.mailbox, &self.change)
+            && let Some(times) = core.of_actors.pauses.met(self.mailbox.id())
+        {
+            tracing::error!(node = %core.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused", "the actor keeps accepting and handles nothing until it is resumed");
+        }
+        inner.supervised.take_if(|supervised| supervised.is_plain());
+        let address = self.mailbox.address.as_str();
+        self.record = inner.supervised.as_ref().map(|supervised| supervised.encode(address));
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        match self.record.take() {
+            Some(record) => stage.put(self.mailbox.supervision_key(), record),
+            None => stage.delete(self.mailbox.supervision_key()),
+        }
+    }
+
+    fn apply(self, step: &mut Step<'_, 'a>) {
+        let ticket = step.ticket;
+        let inner = step.mailbox(self.mailbox);
+        inner.last_submitted = ticket;
+        if matches!(self.change, SupervisionChange::Resume) && !inner.is_idle() {
+            inner.ring(self.mailbox);
+        }
+    }
+}
+
+/// Makes the change in memory. Why the node itself has paused the actor by it, if it has.
+fn change(core: &Core, inner: &mut Inner, mailbox: &Mailbox, change: &SupervisionChange) -> Option<String> {
+    let supervised = inner.supervised.get_or_insert_default();
+    let is_paused = match change {
+        SupervisionChange::Pause(paused) => {
+            supervised.pause(paused.clone());
+            false
+        }
+        SupervisionChange::Resume => {
+            supervised.resume();
+            false
+        }
+        SupervisionChange::Acquit => {
+            supervised.suspicion = None;
+            false
+        }
+        SupervisionChange::Forget => {
+            **supervised = Supervised::default();
+            false
+        }
+        SupervisionChange::StateTooLarge(reason) => {
+            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall().into() });
+            true
+        }
+        SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {
+            supervised.failed(core.clock.now(), &mailbox.kind.budget, error)
+        }
+        SupervisionChange::Suspect { in_hand } => {
+            supervised.suspect(*in_hand, core.config.attempts_max, core.clock.wall())
+        }
+    };
+    is_paused.then(|| supervised.paused.as_ref().map_or_else(String::new, |paused| paused.reason.to_string()))
+}
+
+/// An actor type is paused or resumed.
+pub(crate) struct TypePaused<'a> {
+    kind: &'a Kind,
+    paused: Option<Paused>,
+}
+
+impl<'a> TypePaused<'a> {
+    pub(crate) fn new(kind: &'a Kind, paused: Option<Paused>) -> Self {
+        Self { kind, paused }
+    }
+
+    fn record(&self) -> Option<Bytes> {
+        self.paused.clone().map(|paused| Supervised::paused(paused).encode(self.kind.name))
+    }
+}
+
+impl<'a> Phases<'a> for TypePaused<'a> {
+    fn size(&self, size: &mut Size) {
+        if let Some(record) = self.record() {
+            size.put(record.len());
+        }
+    }
+
+    /// It is locked to the end of the step, so that two who pause and resume it are stored in the order in which memory has them.
+    fn take(&mut self, step: &mut Step<'_, 'a>) {
+        step.paused_type = Some(self.kind.set_paused(self.paused.clone()));
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) {
+        let key = tables::supervision(Partition(0), mailbox_id(self.kind.name));
+        match self.record() {
+            Some(record) => stage.put(key, record),
+            None => stage.delete(key),
+        }
+    }
+}

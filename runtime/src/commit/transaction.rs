@@ -1,0 +1,300 @@
+//! One transaction: effects that become durable together or not at all.
+
+use std::sync::{Arc, MutexGuard};
+
+use everpost_persistence::{AdmissionError, Permit, Position};
+use smallvec::SmallVec;
+use tokio::sync::Semaphore;
+
+use super::effect::{Effect, Letter};
+use super::locks::{MailboxLocks, PeerLocks, Wanted};
+use super::size::{Origin, Size};
+use crate::cluster::{Outgoing, Peer};
+use crate::core::{Core, Release, RepliesInStep};
+use crate::dead_letters::LettersInStep;
+use crate::mailbox::room::{Full, WaitingSender, Waits};
+use crate::mailbox::{Inner, Mailbox};
+use crate::record::supervised::Paused;
+use crate::request::RequestsInStep;
+use crate::timer::TimersInStep;
+
+/// Most transactions have no more effects than these, and need no allocation for them.
+const USUAL: usize = 4;
+
+type Effects<'a> = SmallVec<[Effect<'a>; USUAL]>;
+
+/// Effects that commit together. Its life: effects are added; room for them is reserved, which is the only wait; and
+/// [`Transaction::commit`] does the rest in one step that nothing interrupts. Until then dropping it does nothing.
+///
+/// In that step everything that is touched is locked, in one order for all transactions: mailboxes by their ids, what peers
+/// are owed by their names, dead letters, timers, idempotency keys, kept replies, and the store's queue last. Then each effect looks whether it
+/// still holds; takes out of memory what leaves; says what the store is told; and puts into memory what has come in. What may
+/// leave the node only when this is durable goes to the gate, after everything was unlocked.
+#[must_use = "nothing happens before it is committed"]
+pub(crate) struct Transaction<'a> {
+    core: &'a Core,
+    origin: Origin,
+    effects: Effects<'a>,
+}
+
+/// What a commit has decided. All of it counts when `ticket` is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    /// Durable up to here, and everything of it is.
+    pub(crate) ticket: Position,
+    /// What the last message got that was sent; the ticket where none was.
+    pub(crate) position: Position,
+    /// The state of the actor was forgotten.
+    pub(crate) forgotten: bool,
+    /// How many records were removed because their time was over, or they were too many.
+    pub(crate) removed: usize,
+}
+
+/// Why nothing was committed. Nothing has happened then.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// What it is about is not there any more, or is as it would be.
+    Gone,
+    /// The message is in hand or held: what becomes of it is being decided.
+    Taken,
+    /// There is no room for a message from outside.
+    Full(Full),
+    /// The mailbox on the other node is full, by its word; closed when that is over.
+    FullThere(Arc<Semaphore>),
+    /// There are as many timers as may be: so many.
+    TimersFull(usize),
+}
+
+/// A refusal, and the transaction as it was, so that it can be committed later.
+pub(crate) struct NotCommitted<'a> {
+    pub(crate) why: Refused,
+    pub(crate) transaction: Transaction<'a>,
+}
+
+impl<'a> Transaction<'a> {
+    /// For whoever sends from outside.
+    pub(crate) fn outside(core: &'a Core) -> Self {
+        Self::new(core, Origin::Outside)
+    }
+
+    /// For the turn of a message.
+    pub(crate) fn turn(core: &'a Core, message: Position) -> Self {
+        Self::new(core, Origin::Turn(message))
+    }
+
+    /// For the node itself.
+    pub(crate) fn node(core: &'a Core) -> Self {
+        Self::new(core, Origin::Node)
+    }
+
+    /// For what removes more than it adds, or must be written before anything can be removed: it passes in a full store.
+    pub(crate) fn upkeep(core: &'a Core) -> Self {
+        Self::new(core, Origin::Upkeep)
+    }
+
+    fn new(core: &'a Core, origin: Origin) -> Self {
+        Self { core, origin, effects: Effects::new() }
+    }
+
+    pub(crate) fn add(&mut self, effect: impl Into<Effect<'a>>) {
+        self.effects.push(effect.into());
+    }
+
+    pub(crate) fn add_if<E: Into<Effect<'a>>>(&mut self, effect: Option<E>) {
+        if let Some(effect) = effect {
+            self.add(effect);
+        }
+    }
+
+    pub(crate) fn with(mut self, effect: impl Into<Effect<'a>>) -> Self {
+        self.add(effect);
+        self
+    }
+
+    /// Room for the submission, as soon as there is some.
+    ///
+    /// # Errors
+    ///
+    /// It is larger than the store ever takes, or the store takes nothing any more.
+    pub(crate) async fn reserve(&self) -> Result<Permit<'a>, AdmissionError> {
+        let size = self.size();
+        self.core.store.reserve(self.origin.class(size), size.bytes).await
+    }
+
+    /// The same if there is room now.
+    pub(crate) fn try_reserve(&self) -> Result<Permit<'a>, AdmissionError> {
+        let size = self.size();
+        self.core.store.try_reserve(self.origin.class(size), size.bytes)
+    }
+
+    /// Room for effects of the node that are known only when something is locked: they put values of these sizes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Transaction::reserve`].
+    pub(crate) async fn room(
+        core: &'a Core,
+        puts: impl IntoIterator<Item = usize>,
+    ) -> Result<Permit<'a>, AdmissionError> {
+        let mut size = Size::default();
+        puts.into_iter().for_each(|bytes| size.put(bytes));
+        core.store.reserve(Origin::Node.class(size), size.bytes).await
+    }
+
+    /// The same for upkeep.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Transaction::reserve`].
+    pub(crate) async fn room_for_upkeep(core: &'a Core, bytes: usize) -> Result<Permit<'a>, AdmissionError> {
+        core.store.reserve(Origin::Upkeep.class(Size::default()), bytes).await
+    }
+
+    fn size(&self) -> Size {
+        let mut size = Size::default();
+        self.effects.iter().for_each(|effect| effect.size(&mut size));
+        size
+    }
+
+    /// Commits in one step.
+    pub(crate) fn commit(self, permit: Permit<'_>) -> Result<Committed, Box<NotCommitted<'a>>> {
+        self.commit_in_one_step(permit, None)
+    }
+
+    /// The same for effects that cannot be refused.
+    pub(crate) fn commit_in_any_case(self, permit: Permit<'_>) -> Committed {
+        match self.commit(permit) {
+            Ok(committed) => committed,
+            Err(refused) => unreachable!("these effects hold whatever happens, and were refused: {:?}", refused.why),
+        }
+    }
+
+    /// The same for a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
+    /// stands in line, if it has waited before.
+    pub(crate) fn commit_within(
+        self,
+        permit: Permit<'_>,
+        waits: &mut Waits<'a>,
+    ) -> Result<Committed, Box<NotCommitted<'a>>> {
+        self.commit_in_one_step(permit, Some(waits))
+    }
+
+    fn commit_in_one_step(
+        mut self,
+        permit: Permit<'_>,
+        waits: Option<&mut Waits<'a>>,
+    ) -> Result<Committed, Box<NotCommitted<'a>>> {
+        let mut step = Step::begin(self.core, &self.effects, waits);
+        for effect in &mut self.effects {
+            if let Err(why) = effect.check(&mut step) {
+                drop(step);
+                return Err(Box::new(NotCommitted { why, transaction: self }));
+            }
+        }
+        self.effects.iter_mut().for_each(|effect| effect.take(&mut step));
+        let effects = &mut self.effects;
+        let (ticket, ()) =
+            self.core.store.submit(permit, |stage| effects.iter_mut().for_each(|effect| effect.stage(stage)));
+        step.ticket = ticket;
+        step.position = ticket;
+        self.effects.into_iter().for_each(|effect| effect.apply(&mut step));
+        Ok(step.end())
+    }
+}
+
+/// The step of a commit: everything that its effects touch, locked.
+pub(super) struct Step<'s, 'a> {
+    pub(super) core: &'a Core,
+    mailboxes: MailboxLocks<'a>,
+    peers: PeerLocks<'a>,
+    /// These are locked when they are first looked at, by the effects that change them. No transaction has effects of which
+    /// one would lock them in another order than this.
+    pub(super) letters: LettersInStep<'a>,
+    pub(super) timers: TimersInStep<'a>,
+    pub(super) requests: RequestsInStep<'a>,
+    pub(super) replies: RepliesInStep<'a>,
+    /// The actor type that is paused or resumed.
+    pub(super) paused_type: Option<MutexGuard<'a, Option<Paused>>>,
+    /// Where a sender from outside stands in line.
+    pub(super) waits: Option<&'s mut Waits<'a>>,
+    /// The sender had waited for room in the node, and goes in.
+    pub(super) passed: Option<WaitingSender<'a>>,
+    /// When this is durable, so is what was submitted.
+    pub(super) ticket: Position,
+    /// What the last message got.
+    pub(super) position: Position,
+    pub(super) forgotten: bool,
+    pub(super) removed: usize,
+    /// The dead letter that was added.
+    pub(super) letter: Option<Letter<'a>>,
+    releases: SmallVec<[(Position, Release); USUAL]>,
+}
+
+impl<'s, 'a> Step<'s, 'a> {
+    fn begin(core: &'a Core, effects: &Effects<'a>, waits: Option<&'s mut Waits<'a>>) -> Self {
+        let mut wanted = Wanted::default();
+        effects.iter().for_each(|effect| effect.locks(&mut wanted));
+        Self {
+            core,
+            mailboxes: MailboxLocks::lock(wanted.mailboxes),
+            peers: PeerLocks::lock(wanted.peers),
+            letters: core.shelf.in_step(),
+            timers: core.timers.in_step(),
+            requests: core.requests.in_step(),
+            replies: core.kept_replies.in_step(),
+            paused_type: None,
+            waits,
+            passed: None,
+            ticket: Position(0),
+            position: Position(0),
+            forgotten: false,
+            removed: 0,
+            letter: None,
+            releases: SmallVec::new(),
+        }
+    }
+
+    pub(super) fn mailbox(&mut self, mailbox: &Mailbox) -> &mut Inner {
+        self.mailboxes.of(mailbox)
+    }
+
+    pub(super) fn outgoing(&mut self, peer: &Peer) -> &mut Outgoing {
+        self.peers.of(peer)
+    }
+
+    /// The contents of a mailbox, and where a sender from outside stands in line for it.
+    pub(super) fn mailbox_and_waits(&mut self, mailbox: &Mailbox) -> Option<(&mut Inner, &mut Waits<'a>)> {
+        let waits = self.waits.as_deref_mut()?;
+        Some((self.mailboxes.of(mailbox), waits))
+    }
+
+    /// What a peer is owed, and where a sender from outside stands in line for it.
+    pub(super) fn outgoing_and_waits(&mut self, peer: &Peer) -> Option<(&mut Outgoing, &mut Waits<'a>)> {
+        let waits = self.waits.as_deref_mut()?;
+        Some((self.peers.of(peer), waits))
+    }
+
+    /// Lets this leave when `after` is durable.
+    pub(super) fn release(&mut self, after: Position, release: Release) {
+        self.releases.push((after, release));
+    }
+
+    /// Lets this leave when everything that was submitted is durable.
+    pub(super) fn release_committed(&mut self, release: Release) {
+        self.release(self.ticket, release);
+    }
+
+    /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
+    fn end(self) -> Committed {
+        let Self { core, ticket, position, forgotten, removed, letter, releases, .. } = self;
+        let Self { mailboxes, peers, letters, timers, requests, replies, paused_type, .. } = self;
+        drop((mailboxes, peers, letters, timers, requests, replies, paused_type));
+        for (after, release) in releases {
+            core.release_after(after, release);
+        }
+        if let Some(letter) = letter {
+            letter.tell(core);
+        }
+        Committed { ticket, position, forgotten, removed }
+    }
+}

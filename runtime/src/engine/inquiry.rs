@@ -1,0 +1,143 @@
+//! What becomes of a message that was sent before: asked of whoever has it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everpost_persistence::{Key, Position};
+use everpost_transport::link::Flagged;
+use ractor::ActorProcessingErr;
+use tokio::sync::oneshot;
+
+use crate::cluster::{Awaited, Inquiry, Peer};
+use crate::core::{Core, KeptReply, Release};
+use crate::dead_letters::Whereabouts;
+use crate::expiry::EXPIRED;
+use crate::link::flags;
+use crate::mailbox::waiter::{Outcome, Waiter};
+use crate::message::MessageId;
+use crate::message::address::Address;
+use crate::tables;
+
+/// Why a message is not owed any more.
+#[derive(Debug)]
+pub(crate) enum LeftOutbox {
+    /// Its peer has acknowledged it.
+    Arrived,
+    /// It has expired here, which is the end of it once this is durable.
+    Over(Outcome, Position),
+    /// It has expired here, and was replayed from its dead letter since: this is its number now.
+    Replayed(Position),
+}
+
+/// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
+/// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its dead letter.
+pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
+    let Inquiry { id, address, lane, mut position, reply } = inquiry;
+    let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
+    let delivered = {
+        // In one step: what expires meanwhile finds who waits, or was found out to have expired.
+        let mut outgoing = peer.outgoing();
+        let mut flagged = outgoing.flag(lane, position, flags);
+        if flagged == Flagged::Acknowledged {
+            match left_outbox(core, id, position) {
+                LeftOutbox::Over(outcome, left) => {
+                    let waiter = Waiter::Here { told: waiter, reply: false };
+                    return core.release_after(left, Release::Tell(waiter, outcome));
+                }
+                LeftOutbox::Replayed(again) => {
+                    position = again;
+                    flagged = outgoing.flag(lane, position, flags);
+                }
+                LeftOutbox::Arrived => {}
+            }
+        }
+        peer.pending.wait(id, Awaited { waiter, address, lane, position, reply });
+        match flagged {
+            Flagged::Set => return,
+            Flagged::UnderWay => outgoing.wait_for_delivery(lane, position),
+            Flagged::Acknowledged => None,
+        }
+    };
+    if let Some(delivered) = delivered {
+        // A node that ends before leaves the waiter to its end.
+        let _ = delivered.await;
+    }
+    peer.inquire(id);
+}
+
+/// Where the store of the actor that is asked keeps the reply.
+pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
+    let partition = asked.partition(core.store.partitions());
+    tables::reply(partition, asked.mailbox(), id.0)
+}
+
+/// What is known of an earlier question of a turn to an actor of this node.
+pub(crate) enum Recalled {
+    /// It was handled, and this is its reply.
+    Stored(Bytes),
+    /// It waits or is in hand, and the waiter was put to it.
+    Waiting,
+    /// Nothing: it was never asked, or given up on.
+    Unknown,
+}
+
+/// Looks for a question of a turn that may have been asked before.
+pub(crate) async fn recall(
+    core: &Core,
+    asked: &Address,
+    id: MessageId,
+    waiter: Waiter,
+) -> Result<Recalled, ActorProcessingErr> {
+    if join_waiting(core, asked, id, waiter).await?.is_none() {
+        return Ok(Recalled::Waiting);
+    }
+    let stored = core.read(reply_key(core, asked, id)).await?;
+    Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
+}
+
+/// Puts the waiter to a question of a turn that waits or is in hand. Hands it back when there is none: then the store has the
+/// reply, or nobody has asked.
+pub(crate) async fn join_waiting(
+    core: &Core,
+    asked: &Address,
+    id: MessageId,
+    waiter: Waiter,
+) -> Result<Option<Waiter>, ActorProcessingErr> {
+    loop {
+        match core.kept_replies.get(id) {
+            Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
+                let mut inner = mailbox.lock();
+                if inner.rules.contains(position) {
+                    inner.asks.add(&core.gate, position, waiter);
+                    core.quarantine.admit(mailbox.id(), position);
+                    inner.await_message(position);
+                    inner.ring(&mailbox);
+                    return Ok(None);
+                }
+                // It was finished between the two looks: look again.
+            }
+            Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
+            Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => return Ok(Some(waiter)),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Why a message that had this position is not owed any more.
+pub(crate) fn left_outbox(core: &Core, id: MessageId, position: Position) -> LeftOutbox {
+    if let Some(ticket) = core.expiries.dropped(id) {
+        return LeftOutbox::Over(Outcome::Expired, ticket);
+    }
+    let letters = core.shelf.letters();
+    match letters.whereabouts(id) {
+        // A letter of another number is of a question that lay here before its actor moved.
+        Whereabouts::Letter(letter) if letter == position => {
+            LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned()), letters.newest())
+        }
+        Whereabouts::Gone(letter, reason) if letter == position => {
+            LeftOutbox::Over(Whereabouts::outcome(reason), letters.newest())
+        }
+        Whereabouts::Replayed(again) => LeftOutbox::Replayed(again),
+        Whereabouts::Unknown | Whereabouts::Letter(_) | Whereabouts::Gone(..) => LeftOutbox::Arrived,
+    }
+}

@@ -1,0 +1,115 @@
+//! Pausing, and the restart budgets of keyed actors, as the store keeps them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use everpost_persistence::{AdmissionError, Position, ReadError};
+
+use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
+use crate::core::Core;
+use crate::mailbox::{Inner, Mailbox};
+use crate::message::address::Address;
+use crate::record::supervised::{Paused, Supervised};
+use crate::supervise::supervision::Kind;
+use crate::tables;
+
+/// Pauses an actor of this node. Returns what must be durable for that to count.
+pub(crate) async fn pause(
+    core: &Core,
+    address: &Address,
+    kind: &Arc<Kind>,
+    paused: Paused,
+) -> Result<Position, AdmissionError> {
+    let mailbox = core.directory.mailbox(address, kind);
+    let pausing = Supervision::new(&mailbox, SupervisionChange::Pause(paused));
+    let transaction = Transaction::node(core).with(pausing);
+    let permit = transaction.reserve().await?;
+    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted, |committed| committed.ticket))
+}
+
+/// Resumes an actor of this node. Returns what must be durable for that to count.
+pub(crate) async fn resume(core: &Core, address: &Address) -> Result<Position, AdmissionError> {
+    // What is paused is in memory; what is not has nothing that is not durable.
+    let Some(mailbox) = core.directory.find(address.mailbox()) else { return Ok(Position(0)) };
+    let transaction = Transaction::upkeep(core).with(Supervision::new(&mailbox, SupervisionChange::Resume));
+    let permit = transaction.reserve().await?;
+    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted, |committed| committed.ticket))
+}
+
+/// Pauses or resumes an actor type on this node.
+pub(crate) async fn set_type_paused(
+    core: &Arc<Core>,
+    kind: &Arc<Kind>,
+    paused: Option<Paused>,
+) -> Result<Position, AdmissionError> {
+    let resumes = paused.is_none();
+    let transaction = Transaction::node(core).with(TypePaused::new(kind, paused));
+    let permit = transaction.reserve().await?;
+    let ticket = transaction.commit_in_any_case(permit).ticket;
+    if resumes {
+        let mut waiting = Vec::new();
+        core.directory.for_each(|mailbox| {
+            if Arc::ptr_eq(&mailbox.kind, kind) && !mailbox.lock().is_idle() {
+                waiting.push(mailbox);
+            }
+        });
+        let waking = Arc::clone(core);
+        core.begin("waker of a resumed type", async move { waking.rouse_all(waiting).await });
+    }
+    Ok(ticket)
+}
+
+/// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
+/// paused now; none when it could not be written down.
+pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_hand: bool) -> Option<(Position, bool)> {
+    let suspecting = Supervision::new(mailbox, SupervisionChange::Suspect { in_hand });
+    let transaction = Transaction::upkeep(core).with(suspecting);
+    let permit = transaction.reserve().await.ok()?;
+    let ticket = transaction.commit_in_any_case(permit).ticket;
+    Some((ticket, mailbox.lock().barred().is_some()))
+}
+
+/// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
+/// down, or was not suspected.
+pub(crate) async fn acquit_state(core: &Core, mailbox: &Arc<Mailbox>) -> Option<Position> {
+    let transaction = Transaction::upkeep(core).with(Supervision::new(mailbox, SupervisionChange::Acquit));
+    let permit = transaction.reserve().await.ok()?;
+    transaction.commit(permit).ok().map(|committed| committed.ticket)
+}
+
+/// Whether the budget of an actor is whole again, and nothing else is to be said of it.
+pub(crate) fn has_whole_budget(core: &Core, inner: &Inner, mailbox: &Mailbox) -> bool {
+    let is_over = |supervised: &Supervised| supervised.is_over(core.clock.steady(), &mailbox.kind.budget);
+    inner.supervised.as_deref().is_some_and(is_over)
+}
+
+/// Forgets a budget that is whole again. Without room for that now it is forgotten later.
+pub(crate) fn forget_budget(core: &Core, mailbox: &Arc<Mailbox>) {
+    let transaction = Transaction::upkeep(core).with(Supervision::new(mailbox, SupervisionChange::Forget));
+    if let Ok(permit) = transaction.try_reserve() {
+        // It may have been spent again meanwhile.
+        let _ = transaction.commit(permit);
+    }
+}
+
+/// Reads what is paused, and what the budgets of actors are. Blocks.
+pub(crate) fn recover_supervision(core: &Core) -> Result<(), ReadError> {
+    core.store.scan(&tables::SUPERVISION, |_, record| {
+        match Supervised::decode(record) {
+            Some((name, supervised)) => recover_supervised(core, name, supervised),
+            None => tracing::error!(node = %core.name, event = "record unreadable", "a record of supervision cannot be read by this build; start the build that wrote it"),
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+fn recover_supervised(core: &Core, name: &str, supervised: Supervised) {
+    if let Some(kind) = core.kinds.get(name) {
+        drop(kind.set_paused(supervised.paused));
+    } else if let Some(address) = Address::parse(name)
+        && let Some(kind) = core.kinds.get(address.actor_type())
+        && core.remote(&address).is_none()
+    {
+        core.directory.mailbox(&address, kind).lock().supervised = Some(Box::new(supervised));
+    }
+}

@@ -1,0 +1,170 @@
+//! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one commit.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use everpost_persistence::{AdmissionError, MailboxId, StoreId};
+use everpost_transport::link::{Arrival, Break, Data, Lane, Receiving};
+use rustc_hash::FxHashMap;
+
+use crate::base::clock::Timelines;
+use crate::cluster::{Peer, line_of};
+use crate::commit::{Arrivals, Arriving, Transaction};
+use crate::core::{Core, Remote};
+use crate::expiry::Handling;
+use crate::mailbox::Mailbox;
+use crate::mailbox::room::Amount;
+use crate::message::address::{Address, mailbox_id};
+use crate::message::envelope::{EnvelopeError, Header, expiring};
+
+/// Why a message of a peer is not taken. It and what came after it was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ArrivalError {
+    #[error("a message cannot be read: {0}")]
+    Envelope(#[from] EnvelopeError),
+    #[error("a message for {address} came on lane {lane}, which is not its own")]
+    WrongLane { address: Address, lane: Lane },
+    #[error("a message for {address} came here, but that lives on node `{owner}`")]
+    NotOurs { address: Address, owner: Arc<str> },
+    #[error("a message for {0} came here, but its actor type is not part of this node")]
+    NotHandled(Address),
+    #[error("`{0}` is no address")]
+    NoAddress(String),
+    #[error(transparent)]
+    Break(#[from] Break),
+    #[error("the store takes nothing: {0}")]
+    Store(#[from] AdmissionError),
+}
+
+impl ArrivalError {
+    /// Whether it is the message that is not taken, and not the peer: one of a later build, or for an actor that is not here. It
+    /// stops its own lane, where whatever follows it waits; everything else of the link goes on.
+    pub(crate) const fn stops_its_lane_only(&self) -> bool {
+        matches!(self, Self::Envelope(_) | Self::NotOurs { .. } | Self::NotHandled(_))
+    }
+}
+
+/// Where the messages of a peer come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Producer {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) store: StoreId,
+    /// Locked before any mailbox.
+    pub(crate) receiving: Arc<Mutex<Receiving>>,
+    /// How its timeline lies to that of this store, in this conversation.
+    pub(crate) timelines: Timelines,
+}
+
+/// Reads the headers of a message that came on a lane.
+pub(crate) fn arriving(core: &Core, from: &Producer, data: Data) -> Result<Arriving, ArrivalError> {
+    let Data { lane, previous, sequence, flags, body } = data;
+    let arriving = arriving_volatile(core, from, body)?;
+    let Mailbox { address, partition, .. } = &*arriving.mailbox;
+    if lane.partition != partition.0 || lane.line != line_of(address.actor_type()) {
+        return Err(ArrivalError::WrongLane { address: address.clone(), lane });
+    }
+    Ok(Arriving { place: Some((lane, previous, sequence)), flags, ..arriving })
+}
+
+/// Reads the headers of a message that is stored nowhere yet.
+pub(crate) fn arriving_volatile(core: &Core, from: &Producer, envelope: Bytes) -> Result<Arriving, ArrivalError> {
+    let (header, _) = Header::decode(&envelope)?;
+    let (id, keep_reply, mut handling) = (header.id(), header.keep_reply, Handling::of(&header));
+    let mailbox = match core.directory.find(mailbox_id(header.destination)) {
+        Some(mailbox) => mailbox,
+        None => mailbox_of(core, header.destination)?,
+    };
+    let envelope = match &mut handling.expires {
+        Some(expires) => {
+            expires.at = from.timelines.here(expires.at);
+            expiring(&envelope, expires.at)?
+        }
+        None => envelope,
+    };
+    Ok(Arriving { place: None, flags: 0, id, keep_reply, handling, mailbox, envelope })
+}
+
+/// The mailbox of an address of this node that is not in memory.
+fn mailbox_of(core: &Core, destination: &str) -> Result<Arc<Mailbox>, ArrivalError> {
+    let address = Address::parse(destination);
+    let address = address.ok_or_else(|| ArrivalError::NoAddress(destination.to_owned()))?;
+    if let Some(Remote { peer, .. }) = core.remote(&address) {
+        return Err(ArrivalError::NotOurs { address, owner: Arc::clone(&peer.name) });
+    }
+    match core.kinds.get(address.actor_type()) {
+        Some(kind) => Ok(core.directory.mailbox(&address, kind)),
+        None => Err(ArrivalError::NotHandled(address)),
+    }
+}
+
+/// Stores what arrived, in the order in which it came. Waits for room in the store, which is what holds the sender
+/// back; a full mailbox does not.
+///
+/// Takes everything out of `arriving`, whose memory is used again for what arrives next.
+pub(crate) async fn arrive(core: &Core, from: &Producer, arriving: &mut Vec<Arriving>) -> Result<(), ArrivalError> {
+    let permit = Transaction::room(core, arriving.iter().map(Arriving::bytes)).await?;
+    let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
+    let broken = keep_new(&mut receiving, arriving);
+    drop_without_room(core, &from.peer, arriving);
+    if !arriving.is_empty() {
+        let mailboxes: Vec<Arc<Mailbox>> = arriving.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
+        let arrivals = Arrivals::new(&from.peer, from.store, &mut receiving, arriving, &mailboxes);
+        Transaction::node(core).with(arrivals).commit_in_any_case(permit);
+    }
+    broken.map_or(Ok(()), |broken| Err(broken.into()))
+}
+
+/// Drops volatile messages that their mailbox or this node has no room for: it has granted none. What came with them counts as if
+/// it were there.
+fn drop_without_room(core: &Core, peer: &Peer, arriving: &mut Vec<Arriving>) {
+    if arriving.iter().all(|arriving| arriving.place.is_some()) {
+        return;
+    }
+    let (mut coming, mut total) = (FxHashMap::<MailboxId, Amount>::default(), Amount::default());
+    arriving.retain(|arriving| {
+        let beside = coming.entry(arriving.mailbox.id()).or_default();
+        let is_kept = arriving.place.is_some() || has_room_for(core, peer, &arriving.mailbox, *beside, total);
+        if is_kept {
+            for amount in [beside, &mut total] {
+                amount.messages += 1;
+                amount.bytes += arriving.envelope.len();
+            }
+        } else {
+            core.counters.volatile_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_kept
+    });
+}
+
+/// Whether there is room beside what is coming. The peer is told of a mailbox that has none.
+fn has_room_for(core: &Core, peer: &Peer, mailbox: &Mailbox, beside: Amount, total: Amount) -> bool {
+    let mut inner = mailbox.lock();
+    if core.mailbox_room(&inner).has_some(beside) {
+        return core.room().has_some(total);
+    }
+    // Something waits in it, or is about to: it will be told of room when that has gone.
+    inner.told_full = true;
+    peer.tell_full(&mailbox.address);
+    false
+}
+
+/// Keeps what is new of a batch, up to the first message that does not follow.
+fn keep_new(receiving: &mut Receiving, arriving: &mut Vec<Arriving>) -> Option<Break> {
+    let mut broken = None;
+    arriving.retain(|arriving| {
+        if broken.is_some() {
+            return false;
+        }
+        let Some((lane, previous, sequence)) = arriving.place else { return true };
+        match receiving.receive(lane, previous, sequence) {
+            Ok(arrival) => arrival == Arrival::New,
+            Err(error) => {
+                broken = Some(error);
+                false
+            }
+        }
+    });
+    broken
+}

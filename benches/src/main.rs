@@ -10,6 +10,7 @@ mod child;
 mod clock;
 mod disk;
 mod flood;
+mod growth;
 mod latency;
 mod limits;
 mod local;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::child::ChildTask;
+use crate::growth::Growth;
 use crate::local::Local;
 use crate::remote::{Member, Remote};
 
@@ -48,20 +50,27 @@ enum Command {
     Local(Local),
     /// Measures two nodes, in two processes on loopback, and `ractor_cluster` beside them.
     Remote(Remote),
+    /// Measures how the cost of a message grows with the number and size of what is there.
+    Growth(Growth),
     /// A part of a measurement that needs a process of its own; started by the others.
     #[command(hide = true)]
     Child(ChildTask),
     /// One of the two nodes; started by `remote`.
     #[command(hide = true)]
     Member(Member),
+    /// One point of a series; started by `growth`.
+    #[command(hide = true)]
+    Point,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Local(local) => local.measure(),
         Command::Remote(remote) => remote.measure(),
+        Command::Growth(growth) => growth.measure(),
         Command::Child(task) => task.run(),
         Command::Member(member) => member.run(),
+        Command::Point => growth::obey(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,6 +22,11 @@ impl Memory {
     }
 }
 
+/// The most that was resident so far, pages of files included.
+pub(crate) fn peak_bytes() -> Result<u64, Problem> {
+    status_bytes("VmHWM")
+}
+
 fn status_bytes(key: &str) -> Result<u64, Problem> {
     let unreadable = || Problem::new(format!("/proc/self/status does not say `{key}` in kB"));
     let value = value_of("/proc/self/status", key).ok_or_else(unreadable)?;

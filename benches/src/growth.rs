@@ -22,7 +22,7 @@ use serde::Serialize;
 use self::load::Bounds;
 use self::order::{Figures, Order, Step};
 pub(crate) use self::point::obey;
-use self::report::{GrowthReport, figure_name};
+use self::report::{GrowthReport, figure_name, point_name};
 use self::series::Series;
 use self::subject::PAYLOAD_BYTES;
 use crate::disk;
@@ -92,8 +92,8 @@ impl Growth {
             load_messages_max: measuring.bounds.messages,
             quick: self.quick,
         };
-        let Measuring { series, up_to, samples, disk, .. } = &measuring;
-        let report = GrowthReport::new(machine, settings, notes(self.quick), series, *up_to, samples, disk);
+        let Measuring { series, up_to, samples, .. } = &measuring;
+        let report = GrowthReport::new(machine, settings, notes(self.quick), series, *up_to, samples);
         report.print(self.json)
     }
 }
@@ -109,8 +109,6 @@ struct Measuring {
     baseline: Duration,
     checkpoint_age: Option<Duration>,
     samples: Samples,
-    /// What the disk does without Everpost.
-    disk: Samples,
     progress: ProgressBar,
 }
 
@@ -123,7 +121,7 @@ impl Measuring {
         let (bounds, baseline) = if growth.quick {
             (Bounds { time: Duration::from_millis(100), messages: 2_000 }, Duration::from_millis(20))
         } else {
-            (Bounds { time: Duration::from_secs(2), messages: 1_000_000 }, Duration::from_millis(200))
+            (Bounds { time: Duration::from_secs(2), messages: 1_000_000 }, Duration::from_millis(100))
         };
         let points: usize = series.iter().map(|series| series.amounts(up_to).len()).sum();
         Ok(Self {
@@ -136,7 +134,6 @@ impl Measuring {
             baseline,
             checkpoint_age: growth.quick.then_some(Duration::from_millis(20)),
             samples: Samples::default(),
-            disk: Samples::default(),
             progress: progress(u64::from(rounds) * points as u64),
         })
     }
@@ -153,10 +150,11 @@ impl Measuring {
 
     fn series(&mut self, series: Series, round: u32) -> Result<(), Problem> {
         let name = series.name();
-        disk::baseline(&mut self.disk, &self.folder, &name, "before", self.baseline)?;
         for amount in series.amounts(self.up_to) {
             let point = format!("{name} {}", thousands(amount as f64));
             self.progress.set_message(format!("{point}, round {round} of {}", self.rounds));
+            let figures_of = point_name(series, amount);
+            disk::baseline(&mut self.samples, &self.folder, &figures_of, "before", self.baseline)?;
             let measured = self.point(series, amount, &point);
             let figures = measured.map_err(|problem| Problem::new(format!("{point}: {problem}")))?;
             for (quantity, value) in figures {
@@ -164,7 +162,7 @@ impl Measuring {
             }
             self.progress.inc(1);
         }
-        disk::baseline(&mut self.disk, &self.folder, &name, "after", self.baseline)
+        Ok(())
     }
 
     /// Makes a store in a folder of its own, measures, and removes the folder.

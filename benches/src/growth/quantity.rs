@@ -39,6 +39,8 @@ pub(super) enum Quantity {
     MailboxMemory,
     /// From the beginning of a start until everything that it found is handled.
     Handled,
+    /// What the disk does without Everpost, right before the point.
+    Syncs,
 }
 
 impl Quantity {
@@ -62,6 +64,8 @@ impl Quantity {
             Self::Started => "started",
             Self::MailboxMemory => "memory",
             Self::Handled => "handled",
+            // As the baseline of the disk calls it.
+            Self::Syncs => "fdatasync_before",
         }
     }
 
@@ -74,6 +78,7 @@ impl Quantity {
             Self::P99ToIdle | Self::FullP99ToIdle | Self::KnownToNew => "times",
             Self::Started | Self::Handled => "s",
             Self::MailboxMemory => "bytes/mailbox",
+            Self::Syncs => "syncs/s",
         }
     }
 
@@ -97,12 +102,15 @@ impl Quantity {
             Self::Started => "started s",
             Self::MailboxMemory => "bytes/mailbox",
             Self::Handled => "handled s",
+            Self::Syncs => "syncs/s",
         }
     }
 
-    /// Whether it is compared with the first of its series: what is a ratio already is not, nor what is there to
-    /// compare with.
+    /// Whether it is compared with the first of its series: what is a ratio already is not, nor what there is to compare
+    /// with.
     pub(super) fn is_compared(self) -> bool {
-        !matches!(self, Self::IdleP50 | Self::IdleP99 | Self::P99ToIdle | Self::FullP99ToIdle | Self::KnownToNew)
+        let ratios = [Self::P99ToIdle, Self::FullP99ToIdle, Self::KnownToNew];
+        let baselines = [Self::IdleP50, Self::IdleP99, Self::Syncs];
+        !ratios.contains(&self) && !baselines.contains(&self)
     }
 }

@@ -14,9 +14,14 @@ use crate::problem::Problem;
 use crate::report::{short, thousands};
 use crate::samples::{Figure, Samples};
 
+/// What the names of the figures of a point begin with.
+pub(super) fn point_name(series: Series, amount: u64) -> String {
+    format!("{}.{amount}", series.name())
+}
+
 /// The name of a figure among the samples.
 pub(super) fn figure_name(series: Series, amount: u64, quantity: Quantity) -> String {
-    format!("{}.{amount}.{}", series.name(), quantity.name())
+    format!("{}.{}", point_name(series, amount), quantity.name())
 }
 
 /// What is hoped for.
@@ -60,15 +65,7 @@ pub(super) struct GrowthReport<S> {
 struct Grown {
     #[serde(rename = "name", serialize_with = "as_name")]
     series: Series,
-    disk: Disk,
     points: Vec<Point>,
-}
-
-/// Syncs a second of the disk alone, before and after the series: medians.
-#[derive(Debug, Serialize)]
-struct Disk {
-    fdatasync_before: f64,
-    fdatasync_after: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,9 +94,8 @@ impl<S: Serialize> GrowthReport<S> {
         series: &[Series],
         up_to: u64,
         samples: &Samples,
-        disk: &Samples,
     ) -> Self {
-        let series = series.iter().map(|&series| Grown::new(series, up_to, samples, disk)).collect();
+        let series = series.iter().map(|&series| Grown::new(series, up_to, samples)).collect();
         Self { machine, settings, notes, series, aims: aims(samples) }
     }
 
@@ -119,27 +115,16 @@ impl<S: Serialize> GrowthReport<S> {
         for note in &self.notes {
             writeln!(output, "{note}")?;
         }
-        for grown in &self.series {
-            let Disk { fdatasync_before, fdatasync_after } = grown.disk;
-            let [before, after] = [fdatasync_before, fdatasync_after].map(short);
-            writeln!(
-                output,
-                "\n{}: the disk did {before} syncs a second before, {after} after.\n",
-                grown.series.name()
-            )?;
-            for (number, table) in grown.tables().enumerate() {
-                if number > 0 {
-                    writeln!(output)?;
-                }
-                table.print(output)?;
-            }
+        for table in self.series.iter().flat_map(Grown::tables) {
+            writeln!(output)?;
+            table.print(output)?;
         }
         print_aims(output, &self.aims)
     }
 }
 
 impl Grown {
-    fn new(series: Series, up_to: u64, samples: &Samples, disk: &Samples) -> Self {
+    fn new(series: Series, up_to: u64, samples: &Samples) -> Self {
         let amounts = series.amounts(up_to);
         let compared = |amount, quantity: Quantity| {
             let find = |amount| {
@@ -155,12 +140,7 @@ impl Grown {
             let figures = quantities.map(|&quantity| compared(amount, quantity)).collect();
             Point { amount, figures }
         };
-        let syncs = |when| {
-            let syncs = disk.median(&format!("{}.fdatasync_{when}", series.name()));
-            syncs.expect("the disk is measured around each series")
-        };
-        let disk = Disk { fdatasync_before: syncs("before"), fdatasync_after: syncs("after") };
-        Self { series, disk, points: amounts.iter().map(point).collect() }
+        Self { series, points: amounts.iter().map(point).collect() }
     }
 
     fn tables(&self) -> impl Iterator<Item = Table> {
@@ -236,19 +216,14 @@ mod tests {
     #[test]
     fn a_figure_is_beside_its_ratio_to_the_first() {
         let samples = samples(Series::Backlog, 1_000, 5.0);
-        let mut disk = Samples::default();
-        for when in ["before", "after"] {
-            disk.add(format!("backlog.fdatasync_{when}"), "syncs/s", 9_000.0);
-        }
         let machine = Machine::describe(&std::env::temp_dir()).unwrap();
-        let report = GrowthReport::new(machine, (), Vec::new(), &[Series::Backlog], 1_000, &samples, &disk);
+        let report = GrowthReport::new(machine, (), Vec::new(), &[Series::Backlog], 1_000, &samples);
         let mut text = Vec::new();
         report.print_tables(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         let row = text.lines().last().unwrap();
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells, ["", "1,000", "5.000", "2.50", "5.000", "2.50", "5.000", "2.50", ""]);
-        assert!(text.contains("backlog: the disk did 9,000 syncs a second before, 9,000 after."));
+        assert_eq!(cells, ["", "1,000", "5.000", "2.50", "5.000", "2.50", "5.000", "2.50", "5.000", ""]);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["series"][0]["name"], "backlog");
         assert_eq!(json["series"][0]["points"][1]["figures"]["processor"]["to_first"], 2.5);

@@ -77,12 +77,14 @@ impl Series {
         use Quantity::*;
         match self {
             Self::Actors => &[
-                &[Processor, Rate, PeakRss],
+                &[Processor, Rate, PeakRss, Syncs],
                 &[IdleP50, IdleP99, P50, P99, P99ToIdle, FullP50, FullP99, FullP99ToIdle],
             ],
-            Self::Backlog | Self::Message | Self::State | Self::FanOut | Self::Timers => &[&[Processor, Rate, PeakRss]],
-            Self::Keys => &[&[Processor, Rate, KnownProcessor, KnownRate, KnownToNew, PeakRss]],
-            Self::Start => &[&[Started, MailboxMemory, Handled, Processor, Rate, PeakRss]],
+            Self::Backlog | Self::Message | Self::State | Self::FanOut | Self::Timers => {
+                &[&[Processor, Rate, PeakRss, Syncs]]
+            }
+            Self::Keys => &[&[Processor, Rate, KnownProcessor, KnownRate, KnownToNew, PeakRss, Syncs]],
+            Self::Start => &[&[Started, MailboxMemory, Handled, Processor, Rate, PeakRss, Syncs]],
         }
     }
 }

@@ -98,7 +98,7 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "std::env",
     ];
     const PURE_FOLDERS: [&str; 2] = ["transport/src/policy", "transport/src/protocol"];
-    const PURE: [&str; 37] = [
+    const PURE: [&str; 36] = [
         "runtime/src/core/activations/line.rs",
         "runtime/src/base/allowance.rs",
         "runtime/src/record/budget.rs",
@@ -111,8 +111,8 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/supervise/group/rules/member.rs",
         "runtime/src/supervise/group/rules/note.rs",
         "runtime/src/mailbox/rules.rs",
-        "runtime/src/questions.rs",
-        "runtime/src/questions/record.rs",
+        "runtime/src/record/asked.rs",
+        "runtime/src/record/asked/record.rs",
         "runtime/src/record/state_size.rs",
         "runtime/src/base/backoff.rs",
         "runtime/src/timer/beat.rs",
@@ -123,7 +123,6 @@ fn pure_modules_name_no_clock_no_disk_no_task_and_no_chance() {
         "runtime/src/timer/identity.rs",
         "runtime/src/timer/index.rs",
         "runtime/src/timer/plan.rs",
-        "runtime/src/growth.rs",
         "runtime/src/cluster/acquaintances.rs",
         "runtime/src/cluster/asked.rs",
         "runtime/src/cluster/notes.rs",

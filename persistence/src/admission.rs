@@ -14,13 +14,12 @@ use std::task::Poll;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use self::growers::{Grower, Growers};
-use crate::chunk;
+use self::growers::{Grower, Growers, Room};
 use crate::error::{AdmissionError, CommitError, Environment};
 use crate::ids::Position;
 use crate::limits::{GROWING, LAST, Limits, OUTSIDE, Share, UNIT_BYTES};
 use crate::overlay::Held;
-use crate::queue::CHANGE_BYTES;
+use crate::record::{CHANGE_BYTES, overhead};
 
 /// What a submission is, which decides when it has to stand back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -237,7 +236,7 @@ impl Admission {
     async fn wait_for_store<'a>(
         &'a self,
         class: Class,
-        waiting: &mut Option<Grower<'a>>,
+        waiting: &mut Option<Grower<'a, Self>>,
     ) -> Result<bool, AdmissionError> {
         let (growth, position) = match class {
             Class::Turn { growth: growth @ 1.. } => (growth, Position(0)),
@@ -260,7 +259,7 @@ impl Admission {
             let Some(grower) = &waiting else { return Poll::Ready(store().map(|()| false)) };
             grower.listen(context);
             match store() {
-                Err(AdmissionError::StoreFull { .. }) if grower.goes(self.room_to_grow()) => Poll::Ready(Ok(true)),
+                Err(AdmissionError::StoreFull { .. }) if grower.goes() => Poll::Ready(Ok(true)),
                 Err(AdmissionError::StoreFull { .. }) => Poll::Pending,
                 outcome => Poll::Ready(outcome.map(|()| false)),
             }
@@ -304,20 +303,6 @@ impl Admission {
         Ok(())
     }
 
-    /// By how much one turn may grow the store. Without a limit below 93 %; above, a part of what is left, so that those who need
-    /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
-    /// ever shrink otherwise.
-    fn room_to_grow(&self) -> usize {
-        if self.check_maps(GROWING, Own::NOTHING).is_ok() {
-            return usize::MAX;
-        }
-        // A submission counts with a page of its own.
-        let used = |used: u64| used.saturating_add(self.limits.page_bytes);
-        let left = |usage: Usage| self.limits.usable(usage.map, LAST).saturating_sub(used(usage.used));
-        let left = self.usage(LAST, Own::NOTHING).map(left).into_iter().min().unwrap_or(0);
-        usize::try_from(left).unwrap_or(usize::MAX) / LAST_PARTS
-    }
-
     /// How full the maps are. What is on its way counts in both: first it goes into the journal, then into the tables, where each
     /// change may cost a page of its own. For turns a map is no larger than the disk allows.
     fn usage(&self, share: Share, own: Own) -> [Usage; 2] {
@@ -340,9 +325,7 @@ impl Admission {
 
     /// Lets go whoever may, of those that wait to grow the store.
     fn wake(&self) {
-        if self.growers.is_used() {
-            self.growers.wake(self.room_to_grow());
-        }
+        self.growers.wake_next(self);
     }
 
     fn units_of(&self, bytes: usize) -> Result<u32, AdmissionError> {
@@ -352,12 +335,32 @@ impl Admission {
             return Err(AdmissionError::TooLarge { bytes, limit, setting });
         }
         // As if it were one value: how many there are is not known yet.
-        let units = (bytes + chunk::overhead(bytes) + CHANGE_BYTES).div_ceil(UNIT_BYTES);
+        let units = (bytes + overhead(bytes) + CHANGE_BYTES).div_ceil(UNIT_BYTES);
         Ok(u32::try_from(units).unwrap_or(u32::MAX).min(self.limits.queue_units))
     }
 
     fn gone(&self) -> AdmissionError {
         self.failure().map_or(AdmissionError::Closed, |error| AdmissionError::Failed(error.clone()))
+    }
+}
+
+impl Room for Admission {
+    fn growers(&self) -> &Growers {
+        &self.growers
+    }
+
+    /// By how much one turn may grow the store. Without a limit below 93 %; above, a part of what is left, so that those who need
+    /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
+    /// ever shrink otherwise.
+    fn room_to_grow(&self) -> usize {
+        if self.check_maps(GROWING, Own::NOTHING).is_ok() {
+            return usize::MAX;
+        }
+        // A submission counts with a page of its own.
+        let used = |used: u64| used.saturating_add(self.limits.page_bytes);
+        let left = |usage: Usage| self.limits.usable(usage.map, LAST).saturating_sub(used(usage.used));
+        let left = self.usage(LAST, Own::NOTHING).map(left).into_iter().min().unwrap_or(0);
+        usize::try_from(left).unwrap_or(usize::MAX) / LAST_PARTS
     }
 }
 

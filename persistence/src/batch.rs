@@ -6,9 +6,12 @@
 
 use bytes::Bytes;
 
+use crate::error::BatchError;
 use crate::hash::Chain;
 use crate::ids::{Group, Position};
-use crate::key::{Key, Table, take_count, take_u32, take_u64};
+use crate::integers::{take_count, take_u32, take_u64};
+use crate::key::Key;
+use crate::table::{KEY_BYTES_MIN, Schema};
 
 /// One record set or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,26 +22,44 @@ pub struct Change {
     pub value: Option<Bytes>,
 }
 
-/// The changes of one group, in the order in which they apply.
+/// What a group is made of: whole submissions that were committed together, folded. What they amount to is the same
+/// wherever it is applied to the same records, so it can be shipped to a replica as it is.
+///
+/// Changes apply in their order. Setting a record overwrites it, deleting one that is not there does nothing, and deleting
+/// a record of a queue deletes what its companion has under its key. What a group has made and deleted again is not in
+/// it, so a batch may have no changes: it still holds the positions that were used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) group: Group,
-    /// The first position that the group took, whatever took it.
-    pub(crate) first: Position,
+#[non_exhaustive]
+pub struct Batch {
+    /// The number of the group.
+    pub group: Group,
+    /// The first position that the group took, whatever took it. That of the group before is lower.
+    pub first: Position,
     /// The last one: that of the ticket of its last submission.
-    pub(crate) last: Position,
-    /// None where an older build has written it.
+    pub last: Position,
+    /// What it follows on; `None` where a program of format 4 or older has written it.
+    pub origin: Option<Origin>,
+    /// What it changes.
+    pub changes: Vec<Change>,
+}
+
+/// What a batch says before its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) group: Group,
+    first: Position,
+    last: Position,
     pub(crate) origin: Option<Origin>,
-    pub(crate) changes: Vec<Change>,
+    count: usize,
 }
 
 /// What a group follows on, so that it follows on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// Of all groups before it.
-    pub(crate) before: Chain,
-    /// The nonce of the run that wrote it.
-    pub(crate) run: u64,
+pub struct Origin {
+    /// The hash of all groups before it.
+    pub before: Chain,
+    /// The nonce of the [`Epoch`](crate::Epoch) that wrote it.
+    pub run: u64,
 }
 
 /// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since
@@ -51,7 +72,7 @@ const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 16 + 4;
 /// Set in the tag of a change that puts; the rest of the tag is the table.
 const PUT: u8 = 0x80;
 /// Tag and the shortest key: what the smallest change takes, a removal.
-const CHANGE_BYTES_MIN: usize = 1 + Table::KEY_BYTES_MIN;
+const CHANGE_BYTES_MIN: usize = 1 + KEY_BYTES_MIN;
 
 /// Starts a batch at the end of `buffer`; `push` adds its changes, `finish` completes it.
 pub(crate) struct Encoder<'a> {
@@ -81,8 +102,8 @@ impl<'a> Encoder<'a> {
 
     pub(crate) fn push(&mut self, change: &Change) {
         let put = if change.value.is_some() { PUT } else { 0 };
-        self.buffer.push(put | change.key.table().tag());
-        self.buffer.extend_from_slice(&change.key.encode());
+        self.buffer.push(put | change.key.table().number());
+        self.buffer.extend_from_slice(change.key.bytes());
         if let Some(value) = &change.value {
             let len = u32::try_from(value.len())
                 .expect("a submission is far below 4 GiB: checked at admission and in `Stage`");
@@ -98,43 +119,60 @@ impl<'a> Encoder<'a> {
     }
 }
 
-impl Batch {
-    /// Reads a batch that takes all of `bytes`. Its values share memory with them.
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, &'static str> {
-        let mut rest: &[u8] = bytes;
-        let version = take_u8(&mut rest).ok_or("the batch is empty")?;
+impl Header {
+    /// Reads the header of a batch.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        Self::take(&mut &*bytes)
+    }
+
+    /// Takes it off the front.
+    fn take(rest: &mut &[u8]) -> Result<Self, &'static str> {
+        let version = take_u8(rest).ok_or("the batch is empty")?;
         if !matches!(version, VERSION | VERSION_WITHOUT_ORIGIN) {
             return Err("the batch has an unknown version");
         }
-        let mut count = || take_count(&mut rest).ok_or("the batch ends within its header, or a number in it is none");
+        let mut count = || take_count(rest).ok_or("the batch ends within its header, or a number in it is none");
         let (group, first, last) = (Group(count()?), Position(count()?), Position(count()?));
-        let mut word = || take_u64(&mut rest).ok_or("the batch ends within its header");
+        let mut word = || take_u64(rest).ok_or("the batch ends within its header");
         let origin = match version {
             VERSION => Some(Origin { before: Chain(word()?), run: word()? }),
             _ => None,
         };
-        let count = take_u32(&mut rest).ok_or("the batch ends within its header")? as usize;
+        let count = take_u32(rest).ok_or("the batch ends within its header")? as usize;
         if group.0 == 0 || first.0 == 0 || last < first {
             return Err("the positions of the batch are not in order");
         }
         if count > rest.len() / CHANGE_BYTES_MIN {
             return Err("the batch announces more changes than it can hold");
         }
+        Ok(Self { group, first, last, origin, count })
+    }
+}
+
+impl Batch {
+    /// Reads a batch that takes all of `bytes`. Its values share memory with them.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold; never a panic, whatever the bytes are.
+    pub fn decode(bytes: &Bytes, schema: &Schema) -> Result<Self, BatchError> {
+        let mut rest: &[u8] = bytes;
+        let Header { group, first, last, origin, count } = Header::take(&mut rest)?;
         let mut changes = Vec::with_capacity(count);
         for _ in 0..count {
-            changes.push(decode_change(bytes, &mut rest)?);
+            changes.push(decode_change(bytes, schema, &mut rest)?);
         }
         if !rest.is_empty() {
-            return Err("the batch goes on after its last change");
+            return Err("the batch goes on after its last change".into());
         }
         Ok(Self { group, first, last, origin, changes })
     }
 }
 
-fn decode_change(bytes: &Bytes, rest: &mut &[u8]) -> Result<Change, &'static str> {
+fn decode_change(bytes: &Bytes, schema: &Schema, rest: &mut &[u8]) -> Result<Change, BatchError> {
     const ENDS: &str = "the batch ends within a change";
     let tag = take_u8(rest).ok_or(ENDS)?;
-    let table = Table::of_tag(tag & !PUT).ok_or("a change names an unknown table")?;
+    let table = schema.of_number(tag & !PUT).ok_or(BatchError::UnknownTable { number: tag & !PUT })?;
     let (key, after) = rest.split_at_checked(table.key_bytes()).ok_or(ENDS)?;
     *rest = after;
     let key = Key::decode(table, key).ok_or("a change has a malformed key")?;
@@ -158,6 +196,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::declared;
     use crate::ids::COUNT_END;
     use crate::key::tests::any_key;
 
@@ -186,6 +225,10 @@ pub(crate) mod tests {
         buffer.split_off(b"before".len())
     }
 
+    fn decode(bytes: &Bytes) -> Result<Batch, BatchError> {
+        Batch::decode(bytes, &declared::SCHEMA)
+    }
+
     fn empty() -> Batch {
         let origin = Some(Origin { before: Chain(2), run: 3 });
         Batch { group: Group(1), first: Position(1), last: Position(1), origin, changes: Vec::new() }
@@ -194,23 +237,23 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn batches_survive_encoding(batch in any_batch()) {
-            prop_assert_eq!(Batch::decode(&encode(&batch).into()), Ok(batch));
+            prop_assert_eq!(decode(&encode(&batch).into()), Ok(batch));
         }
 
         #[test]
         fn a_shorter_or_longer_batch_is_refused(batch in any_batch(), cut in any::<proptest::sample::Index>()) {
             let mut bytes = encode(&batch);
-            prop_assert!(Batch::decode(&bytes[..cut.index(bytes.len())].to_vec().into()).is_err());
+            prop_assert!(decode(&bytes[..cut.index(bytes.len())].to_vec().into()).is_err());
             bytes.push(0);
-            prop_assert!(Batch::decode(&bytes.into()).is_err());
+            prop_assert!(decode(&bytes.into()).is_err());
         }
 
         #[test]
         fn no_bytes_make_decoding_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Batch::decode(&bytes.clone().into());
+            let _ = decode(&bytes.clone().into());
             if let Some(version) = bytes.first_mut() {
                 *version = VERSION - *version % 2;
-                let _ = Batch::decode(&bytes.into());
+                let _ = decode(&bytes.into());
             }
         }
 
@@ -219,18 +262,18 @@ pub(crate) mod tests {
             let mut bytes = encode(&batch);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let _ = Batch::decode(&bytes.into());
+            let _ = decode(&bytes.into());
         }
     }
 
     /// A batch that removes records of one table alone is the shortest for its number of changes.
     #[test]
     fn a_removal_from_any_table_is_read() {
-        for table in Table::ALL {
+        for table in declared::SCHEMA.tables() {
             let key = Key::decode(table, &vec![0; table.key_bytes()]).unwrap();
             let changes = vec![Change { key, value: None }];
             let batch = Batch { changes, ..empty() };
-            assert_eq!(Batch::decode(&encode(&batch).into()), Ok(batch));
+            assert_eq!(decode(&encode(&batch).into()), Ok(batch));
         }
     }
 
@@ -239,13 +282,13 @@ pub(crate) mod tests {
         let mut bytes = encode(&empty());
         bytes[0] = VERSION_WITHOUT_ORIGIN;
         bytes.drain(HEADER_BYTES - 4 - 16..HEADER_BYTES - 4);
-        assert_eq!(Batch::decode(&bytes.into()), Ok(Batch { origin: None, ..empty() }));
+        assert_eq!(decode(&bytes.into()), Ok(Batch { origin: None, ..empty() }));
     }
 
     #[test]
     fn a_huge_count_does_not_allocate() {
         let mut bytes = encode(&empty());
         bytes[HEADER_BYTES - 4..].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert_eq!(Batch::decode(&bytes.into()), Err("the batch announces more changes than it can hold"));
+        assert_eq!(decode(&bytes.into()), Err("the batch announces more changes than it can hold".into()));
     }
 }

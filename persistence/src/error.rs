@@ -2,69 +2,20 @@
 //! do next.
 
 mod admission;
+mod batch;
 mod commit;
+mod damage;
+mod environment;
 mod limit;
 mod open;
 mod read;
 
-use std::fmt;
-
 pub use self::admission::AdmissionError;
+pub use self::batch::BatchError;
 pub use self::commit::CommitError;
+pub use self::damage::{Damage, KeyBytes};
+pub use self::environment::Environment;
 pub use self::limit::{ProcessLimit, ProcessLimits};
+pub(crate) use self::open::failed;
 pub use self::open::{ConfigError, OpenError};
 pub use self::read::ReadError;
-
-/// One of the two LMDB environments of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Environment {
-    /// The append-only log of groups.
-    Journal,
-    /// The same facts, materialized by the checkpointer.
-    Tables,
-}
-
-/// A key as it is stored; shown as hexadecimal digits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyBytes(pub Box<[u8]>);
-
-/// A record that is not what was written.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {key} of table `{table}` is damaged: {reason}")]
-pub struct Damage {
-    /// The table, or `journal`, or the `meta` table of either environment.
-    pub table: &'static str,
-    /// The key of the record.
-    pub key: KeyBytes,
-    /// What does not hold.
-    pub reason: &'static str,
-}
-
-impl Damage {
-    pub(crate) fn new(table: &'static str, key: &[u8], reason: &'static str) -> Self {
-        Self { table, key: KeyBytes(key.into()), reason }
-    }
-}
-
-impl fmt::Display for Environment {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Journal => "journal",
-            Self::Tables => "tables",
-        })
-    }
-}
-
-impl fmt::Display for KeyBytes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for KeyBytes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "KeyBytes({self})")
-    }
-}
-
-crate::error_text::debug_as_text!(Damage);

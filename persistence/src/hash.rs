@@ -9,9 +9,9 @@ pub(crate) const fn mixed(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Of every group up to one: journals that have the same there have the same history.
+/// A hash of every group up to one: logs that have the same there have the same history. That of none is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Chain(pub(crate) u64);
+pub struct Chain(pub u64);
 
 impl Chain {
     /// Together with the next chunk, of which this is the checksum.

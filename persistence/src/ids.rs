@@ -44,7 +44,8 @@ pub(crate) const COUNT_END: u64 = 1 << 62;
 
 impl Group {
     /// The group that follows.
-    pub(crate) const fn next(self) -> Self {
+    #[must_use]
+    pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }

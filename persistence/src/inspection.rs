@@ -8,15 +8,16 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::error::{Damage, OpenError, ReadError};
-use crate::folder::Folder;
+use crate::files::Folder;
 use crate::ids::{Position, StoreId};
-use crate::journal::Journal;
-use crate::key::{Key, Table};
-use crate::making;
+use crate::key::Key;
+use crate::log::Journal;
 use crate::meta::Identity;
+use crate::opening::{Found, Replayed, find, is_new, refuse_unmade, replay};
 use crate::overlay::Overlay;
-use crate::recover::{Found, Replayed, find, replay};
+use crate::range::{Range, RangeStep};
 use crate::store::Store;
+use crate::table::{Schema, Table};
 use crate::tables::Tables;
 
 /// A store opened to be read: every durable record, those of the journal's tail included. It has no epoch of its own, and
@@ -26,16 +27,19 @@ use crate::tables::Tables;
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use everpost_persistence::{Config, Store, Table};
+/// use everpost_persistence::{Config, Schema, Store, Table};
+///
+/// const INBOX: Table = Table::queue(1, "inbox", 1);
+/// const TABLES: Schema = Schema::new(&[INBOX]);
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
-/// Store::open(folder, Config::default(), || ())?.0.close()?;
+/// Store::open(folder, Config::default(), TABLES, || ())?.0.close()?;
 ///
-/// let inspection = Store::inspect(folder)?;
+/// let inspection = Store::inspect(folder, TABLES)?;
 /// let mut waiting = 0;
-/// inspection.scan(Table::Inbox, |_, _| {
+/// inspection.scan(&INBOX, |_, _| {
 ///     waiting += 1;
 ///     ControlFlow::Continue(())
 /// })?;
@@ -63,21 +67,23 @@ impl Store {
     ///
     /// As [`open`](Self::open), where it would refuse for what lies there; [`OpenError::NoStore`] and
     /// [`OpenError::Unfinished`] where it would make or complete a store.
-    pub fn inspect(folder: &Path) -> Result<Inspection, OpenError> {
-        Inspection::open(folder)
+    pub fn inspect(folder: &Path, schema: Schema) -> Result<Inspection, OpenError> {
+        Inspection::open(folder, schema)
     }
 }
 
 impl Inspection {
-    fn open(path: &Path) -> Result<Self, OpenError> {
+    fn open(path: &Path, schema: Schema) -> Result<Self, OpenError> {
         let folder = Folder::lock_to_read(path)?;
-        making::refuse_unmade(&folder)?;
-        let journal = Journal::open_to_read(&folder.journal())?;
-        let tables = Tables::open_to_read(&folder.tables())?;
+        refuse_unmade(&folder)?;
+        let journal = Journal::open_to_read(&folder.journal(), schema)?;
+        let tables = Tables::open_to_read(&folder.tables(), schema)?;
         match (find(journal.as_ref(), tables.as_ref())?, journal, tables) {
-            (Found::Store(identity), Some(journal), Some(tables)) => Self::read(folder, journal, tables, identity),
+            (Found::Store(identity), Some(journal), Some(tables)) => {
+                Self::read(folder, schema, journal, tables, identity)
+            }
             (found, ..) => {
-                making::is_new(&folder)?;
+                is_new(&folder)?;
                 let folder = path.to_path_buf();
                 Err(match found {
                     Found::Unfinished => OpenError::Unfinished { folder },
@@ -87,13 +93,21 @@ impl Inspection {
         }
     }
 
-    fn read(folder: Folder, mut journal: Journal, tables: Tables, identity: Identity) -> Result<Self, OpenError> {
+    fn read(
+        folder: Folder,
+        schema: Schema,
+        mut journal: Journal,
+        tables: Tables,
+        identity: Identity,
+    ) -> Result<Self, OpenError> {
         let Identity { store: id, partitions } = identity;
         let partitions = NonZeroU16::new(partitions)
             .ok_or_else(|| Damage::new("meta", b"store", "a store has at least one partition"))?;
         let formats = [journal.format()?, tables.format()?];
         let format = formats.into_iter().flatten().min().expect("halves with an identity have a format");
-        let Replayed { tail, last: durable, .. } = replay(&folder, identity, &mut journal, &tables)?;
+        let applied = tables.applied()?;
+        journal.verify(applied)?;
+        let Replayed { tail, last: durable, .. } = replay(&folder, schema, identity, &journal, applied)?;
         Ok(Self { overlay: Overlay::new(tables, tail), id, partitions, format, durable, _folder: folder })
     }
 
@@ -135,8 +149,17 @@ impl Inspection {
     /// # Errors
     ///
     /// Damage to a record, after those before it were visited.
-    pub fn scan(&self, table: Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+    pub fn scan(&self, table: &Table, visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
         self.overlay.scan(table, visit)
+    }
+
+    /// Reads a step of a range, as [`Store::range`].
+    ///
+    /// # Errors
+    ///
+    /// Damage to one of these records.
+    pub fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
+        self.overlay.range(range, records_max, bytes_max)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Durable records that commit together.
 //!
-//! A store keeps opaque records in LMDB. It knows partitions, mailbox ids, ids of other stores, positions and bytes; it
-//! does not know actors, messages or links. What is submitted together becomes durable together or not at all, everything in one
-//! order, and what is on disk after any crash is a prefix of that order.
+//! A store keeps opaque records in LMDB. It knows partitions, positions and bytes; it does not know actors, messages or
+//! links. What is submitted together becomes durable together or not at all, everything in one order, and what is on disk
+//! after any crash is a prefix of that order.
 //!
+//! - Whoever opens a store declares its tables ([`Schema`]): their names, what their keys are made of, and whether
+//!   records are enqueued in them or set by their keys.
 //! - Everything goes through a *journal*: one record a group of submissions, one commit a record. A position at or
 //!   below [`Store::durable`] is on disk.
 //! - A *checkpointer* brings the *tables* up to date behind it, folded over everything since the last time, and the
@@ -17,21 +19,24 @@
 //!
 //! ```
 //! use std::path::Path;
-//! use everpost_persistence::{Class, Config, Key, Partition, Store};
+//! use everpost_persistence::{Class, Config, Partition, Schema, Store, Table};
+//!
+//! const INBOX: Table = Table::queue(1, "inbox", 1);
+//! const TABLES: Schema = Schema::new(&[INBOX]);
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! let (progress, moved) = std::sync::mpsc::sync_channel(1);
-//! let (store, _) = Store::open(folder, Config::default(), move || drop(progress.try_send(())))?;
+//! let (store, _) = Store::open(folder, Config::default(), TABLES, move || drop(progress.try_send(())))?;
 //!
 //! let value = bytes::Bytes::from_static(b"hello");
 //! let permit = store.try_reserve(Class::Outside, value.len())?;
-//! let (ticket, position) = store.submit(permit, |stage| stage.enqueue(Partition(3), value));
+//! let (ticket, position) = store.submit(permit, |stage| stage.enqueue(&INBOX, Partition(3), value));
 //! while store.durable() < ticket {
 //!     moved.recv()?;
 //! }
-//! let key = Key::Inbox { partition: Partition(3), position };
+//! let key = INBOX.key().partition(Partition(3)).position(position).end();
 //! assert_eq!(store.get(&key)?.as_deref(), Some(&b"hello"[..]));
 //! store.close()?;
 //! # Ok(()) }
@@ -39,53 +44,60 @@
 //!
 //! The bytes on disk are specified in `docs/FORMAT.md`.
 
+// What the tests inside and outside of this crate declare is written once.
+#[cfg(test)]
+extern crate self as everpost_persistence;
+
 mod admission;
 mod batch;
-mod check;
-mod checkpointer;
-mod chunk;
 mod config;
-mod env;
+#[cfg(test)]
+#[path = "../tests/it/declared.rs"]
+mod declared;
+mod engine;
 mod error;
 mod error_text;
+mod files;
 mod fold;
-mod folder;
+mod format;
 mod hash;
 mod ids;
-mod in_place;
 mod inspection;
-mod journal;
+mod integers;
 mod key;
 mod limits;
-mod making;
+mod lmdb;
+mod log;
 mod meta;
+mod opening;
 mod overlay;
 mod queue;
+mod range;
 mod reach;
 mod record;
-mod recover;
-mod reserve;
-mod shared;
 mod slots;
 mod statistics;
 mod store;
+mod table;
 mod tables;
-mod witness;
-mod writer;
 
 pub use self::admission::{Class, Permit};
-pub use self::batch::Change;
-pub use self::chunk::footprint;
+pub use self::batch::{Batch, Change, Origin};
 pub use self::config::Config;
 pub use self::error::{
-    AdmissionError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit, ProcessLimits,
-    ReadError,
+    AdmissionError, BatchError, CommitError, ConfigError, Damage, Environment, KeyBytes, OpenError, ProcessLimit,
+    ProcessLimits, ReadError,
 };
+pub use self::hash::Chain;
 pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
 pub use self::inspection::Inspection;
-pub use self::key::{Key, Table};
+pub use self::key::{Fields, Key, KeyBuilder};
+pub use self::log::{Log, LogEntry};
+pub use self::opening::Opened;
 pub use self::queue::Stage;
-pub use self::recover::Opened;
+pub use self::range::{Range, RangeStep};
+pub use self::record::footprint;
 pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
-pub use self::store::Store;
+pub use self::store::{Newest, Store};
+pub use self::table::{Field, Schema, Table, TableId};

@@ -1,18 +1,11 @@
 //! The few records about the store itself, and the checks that join its two halves.
 
 use crate::error::{Damage, Environment, OpenError};
+use crate::format::FORMAT_VERSION_OLDEST;
 use crate::hash::Chain;
 use crate::ids::{Epoch, Group, Position, StoreId};
-use crate::key::{take_count, take_u16, take_u64, take_u128};
+use crate::integers::{take_count, take_u16, take_u64, take_u128};
 use crate::record;
-
-/// The format of everything that `docs/FORMAT.md` describes. A store of an older one is brought up to it when it is
-/// opened.
-pub(crate) const FORMAT_VERSION: u32 = 5;
-/// The format that brought the sums over the tables.
-pub(crate) const FORMAT_SUMS: u32 = 5;
-/// The oldest format that this crate reads.
-const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// Four bytes without a header, so that every version of this crate can read it.
 pub(crate) const FORMAT: &str = "format";
@@ -137,17 +130,18 @@ impl Meta for bool {
     }
 }
 
-/// The stored format, one that this crate reads. Refuses any other, before anything else is read.
+/// The stored format, one up to that which is `supported`. Refuses any other, before anything else is read.
 pub(crate) fn format(
     environment: Environment,
     table: &'static str,
     key: &[u8],
     stored: &[u8],
+    supported: u32,
 ) -> Result<u32, OpenError> {
     let bytes: [u8; 4] = stored.try_into().map_err(|_| Damage::new(table, key, "its length does not fit"))?;
     match u32::from_be_bytes(bytes) {
-        known @ FORMAT_VERSION_OLDEST..=FORMAT_VERSION => Ok(known),
-        found => Err(OpenError::FormatVersion { environment, found, supported: FORMAT_VERSION }),
+        known if (FORMAT_VERSION_OLDEST..=supported).contains(&known) => Ok(known),
+        found => Err(OpenError::FormatVersion { environment, found, supported }),
     }
 }
 
@@ -176,7 +170,7 @@ mod tests {
 
     #[test]
     fn another_format_says_both_versions() {
-        let read = |stored: &[u8]| format(Environment::Tables, "meta", b"format", stored);
+        let read = |stored: &[u8]| format(Environment::Tables, "meta", b"format", stored, 5);
         for known in [1_u32, 2, 3, 4, 5] {
             assert_eq!(read(&known.to_be_bytes()).unwrap(), known);
         }

@@ -4,6 +4,8 @@
 //! it only after that commit. A reader looks here first and opens its snapshot of the tables afterwards, so a record
 //! that leaves in between is in the snapshot.
 
+mod changes;
+mod merged;
 mod scan;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};

@@ -4,34 +4,19 @@
 //! the changes of all submissions in one vector, with a mark where each ends, so that a submission allocates nothing
 //! and the writer takes everything by swapping two vectors.
 
+mod index;
 mod stage;
+mod submissions;
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::stage::Stage;
+pub(crate) use self::submissions::{Mark, Newest, Submissions};
 use crate::admission::Permit;
 use crate::batch::Change;
 use crate::ids::Position;
-
-/// What a change costs beyond its value, in every account of bytes: its key, and its entry in memory and on a page.
-pub(crate) const CHANGE_BYTES: usize = 64;
-
-/// Where a submission ends in the vector of changes, and what it holds.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    pub(crate) ticket: Position,
-    pub(crate) changes: usize,
-    pub(crate) bytes: usize,
-    /// The room that is free again when the submission is durable.
-    pub(crate) units: u32,
-}
-
-/// The submissions that the writer took, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) marks: Vec<Mark>,
-}
+use crate::key::Key;
+use crate::table::Schema;
 
 /// How the writer is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +41,16 @@ pub(crate) enum Work {
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// What the writer has taken. Locked after the state.
+    in_flight: RwLock<Submissions>,
     arrived: Condvar,
     partitions: u16,
+    schema: Schema,
 }
 
 #[derive(Debug)]
 struct State {
-    waiting: Taken,
+    waiting: Submissions,
     next: Position,
     /// The writer sleeps and wants to be woken. Without it a submission would pay for a system call each time.
     asleep: bool,
@@ -73,9 +61,10 @@ struct State {
 }
 
 impl Queue {
-    pub(crate) fn new(partitions: u16, next: Position) -> Self {
-        let state = State { waiting: Taken::default(), next, asleep: false, cut: false, ending: None, open: true };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), partitions }
+    pub(crate) fn new(partitions: u16, schema: Schema, next: Position) -> Self {
+        let state =
+            State { waiting: Submissions::default(), next, asleep: false, cut: false, ending: None, open: true };
+        Self { state: Mutex::new(state), in_flight: RwLock::default(), arrived: Condvar::new(), partitions, schema }
     }
 
     /// Appends one submission, or drops it if the writer has ended.
@@ -85,7 +74,7 @@ impl Queue {
         let open = state.open;
         // If the closure panics, nothing of this submission is left behind, not even a position.
         let mut rollback = Rollback { before: state.waiting.changes.len(), changes: &mut state.waiting.changes };
-        let mut staged = Stage::new(rollback.changes, state.next, self.partitions);
+        let mut staged = Stage::new(rollback.changes, state.next, self.partitions, self.schema);
         let result = stage(&mut staged);
         let (ticket, bytes) = staged.end();
         if open {
@@ -105,17 +94,18 @@ impl Queue {
         (ticket, result)
     }
 
-    /// Waits for work. Submissions are swapped into `taken`, which must be empty; its memory is reused for the next
-    /// ones.
-    pub(crate) fn wait(&self, taken: &mut Taken) -> Work {
-        assert!(taken.marks.is_empty() && taken.changes.is_empty(), "what was taken is committed before more is taken");
+    /// Waits for work. Submissions are in flight from then on; nothing must be in flight before.
+    pub(crate) fn wait(&self) -> Work {
         let mut state = self.lock();
         loop {
             if state.ending == Some(Ending::Abandon) {
                 return Work::End(Ending::Abandon);
             }
             if !state.waiting.marks.is_empty() {
-                std::mem::swap(&mut state.waiting, taken);
+                let mut in_flight = self.in_flight_to_change();
+                assert!(in_flight.is_empty(), "what was taken is committed before more is taken");
+                // Its memory is used again for the next ones.
+                std::mem::swap(&mut state.waiting, &mut in_flight);
                 return Work::Submissions;
             }
             if let Some(ending) = state.ending {
@@ -128,6 +118,25 @@ impl Queue {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = false;
         }
+    }
+
+    /// What the writer has taken. Whoever holds it keeps the writer from going on.
+    pub(crate) fn in_flight(&self) -> RwLockReadGuard<'_, Submissions> {
+        self.in_flight.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be moved on: whoever looks for a record finds it here until it is there.
+    pub(crate) fn in_flight_to_change(&self) -> RwLockWriteGuard<'_, Submissions> {
+        self.in_flight.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the newest submission that has not landed says of a record; `None` if there is none.
+    ///
+    /// Submissions go from here into flight, and from there into memory that everybody reads, and each step is one under
+    /// the locks of both ends. So whoever looks in this order misses none.
+    pub(crate) fn newest(&self, key: &Key) -> Option<Newest> {
+        let waiting = self.lock().waiting.newest(key);
+        waiting.or_else(|| self.in_flight().newest(key))
     }
 
     /// Asks the writer to end; the first wish wins, except that abandoning is always possible.
@@ -159,7 +168,8 @@ impl Queue {
             return false;
         }
         state.open = false;
-        state.waiting = Taken::default();
+        state.waiting = Submissions::default();
+        self.in_flight_to_change().clear();
         true
     }
 

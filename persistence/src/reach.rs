@@ -4,20 +4,26 @@
 use crate::error::Damage;
 use crate::ids::{Partition, Position};
 use crate::key::Key;
+use crate::table::Schema;
 
 /// Of the records that were looked at, those that reach furthest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Reach {
+    schema: Schema,
     position: Option<(Position, Key)>,
     partition: Option<(Partition, Key)>,
 }
 
 impl Reach {
+    pub(crate) const fn new(schema: Schema) -> Self {
+        Self { schema, position: None, partition: None }
+    }
+
     /// Looks at the key of a record. Refuses the position that means "none".
     pub(crate) fn note(&mut self, key: &Key) -> Result<(), Damage> {
         if let Some(position) = key.position() {
             if position == Position(0) {
-                return Err(key.damage("no record has this position"));
+                return Err(self.damage(key, "no record has this position"));
             }
             further(&mut self.position, position, key);
         }
@@ -30,12 +36,16 @@ impl Reach {
     /// Refuses a record beyond what there is: so many partitions, and positions up to `last`.
     pub(crate) fn check(&self, partitions: u16, last: Position) -> Result<(), Damage> {
         match (self.position, self.partition) {
-            (Some((position, key)), _) if position > last => Err(key.damage("its position was never given out")),
+            (Some((position, key)), _) if position > last => Err(self.damage(&key, "its position was never given out")),
             (_, Some((partition, key))) if partition.0 >= partitions => {
-                Err(key.damage("the store has no such partition"))
+                Err(self.damage(&key, "the store has no such partition"))
             }
             _ => Ok(()),
         }
+    }
+
+    fn damage(&self, key: &Key, reason: &'static str) -> Damage {
+        self.schema.table(key.table()).damage(key, reason)
     }
 }
 
@@ -48,9 +58,10 @@ fn further<N: PartialOrd>(furthest: &mut Option<(N, Key)>, number: N, key: &Key)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declared;
 
     fn reach(keys: &[Key]) -> Result<(), Damage> {
-        let mut reach = Reach::default();
+        let mut reach = Reach::new(declared::SCHEMA);
         keys.iter().try_for_each(|key| reach.note(key))?;
         reach.check(4, Position(9))
     }
@@ -59,21 +70,24 @@ mod tests {
     fn the_record_that_reaches_too_far_is_named() {
         let (partition, position) = (Partition(3), Position(9));
         let within = [
-            Key::Inbox { partition, position },
-            Key::Outbox { partition, position: Position(1) },
-            Key::Attempts { partition: Partition(0), position },
-            Key::Note { name: u32::MAX },
+            declared::inbox(partition, position),
+            declared::outbox(partition, Position(1)),
+            declared::attempts(Partition(0), position),
+            declared::note(u32::MAX),
         ];
         assert_eq!(reach(&within), Ok(()));
         let never = "its position was never given out";
         for (key, reason) in [
-            (Key::Inbox { partition, position: Position(10) }, never),
-            (Key::Outbox { partition, position: Position(u64::MAX) }, never),
-            (Key::Attempts { partition, position: Position(10) }, never),
-            (Key::Attempts { partition, position: Position(0) }, "no record has this position"),
-            (Key::Timer { partition: Partition(4), timer: 1 }, "the store has no such partition"),
+            (declared::inbox(partition, Position(10)), never),
+            (declared::outbox(partition, Position(u64::MAX)), never),
+            (declared::attempts(partition, Position(10)), never),
+            (declared::attempts(partition, Position(0)), "no record has this position"),
+            (declared::timer(Partition(4), 1), "the store has no such partition"),
         ] {
-            assert_eq!(reach(&[&within[..], &[key]].concat()), Err(key.damage(reason)));
+            assert_eq!(
+                reach(&[&within[..], &[key]].concat()),
+                Err(declared::SCHEMA.table(key.table()).damage(&key, reason))
+            );
         }
     }
 }

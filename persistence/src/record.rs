@@ -1,129 +1,14 @@
-//! The header of every record in the tables and of every `meta` record: a version and a checksum, so that what is
-//! read is what was written.
+//! Records as bytes: what guards each, how a large value is cut, and what both cost. Pure.
 
-use crate::chunk::Whole;
-use crate::error::Damage;
+mod chunk_key;
+mod cost;
+mod header;
+mod stored;
+mod whole;
 
-/// The version of a record that holds its value.
-const VERSION: u8 = 1;
-/// The version of a record whose value lies in chunks.
-const VERSION_CHUNKED: u8 = 2;
-/// Version and CRC32C.
-pub(crate) const HEADER_BYTES: usize = 1 + 4;
-
-/// What a record of a table holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored<'a> {
-    Value(&'a [u8]),
-    Chunked(Whole),
-}
-
-/// The header of the record; the value follows it. The checksum covers key and value, so that a record under another
-/// key is damaged too.
-pub(crate) fn header(key: &[u8], value: &[u8]) -> [u8; HEADER_BYTES] {
-    header_of(VERSION, key, value)
-}
-
-/// Header and value in one vector; for small records.
-pub(crate) fn encode(key: &[u8], value: &[u8]) -> Vec<u8> {
-    [&header(key, value), value].concat()
-}
-
-/// The record of a value that lies in chunks.
-pub(crate) fn encode_chunked(key: &[u8], whole: Whole) -> Vec<u8> {
-    let whole = whole.encode();
-    [&header_of(VERSION_CHUNKED, key, &whole)[..], &whole].concat()
-}
-
-/// The value of a stored record that holds it.
-pub(crate) fn value<'a>(table: &'static str, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Damage> {
-    match open(table, key, stored)? {
-        (VERSION, value) => Ok(value),
-        _ => Err(Damage::new(table, key, "its version is unknown")),
-    }
-}
-
-/// What a stored record of a table holds.
-pub(crate) fn read<'a>(table: &'static str, key: &[u8], stored: &'a [u8]) -> Result<Stored<'a>, Damage> {
-    match open(table, key, stored)? {
-        (VERSION, value) => Ok(Stored::Value(value)),
-        (VERSION_CHUNKED, whole) => {
-            let whole = Whole::decode(whole).ok_or_else(|| Damage::new(table, key, "its length does not fit"))?;
-            Ok(Stored::Chunked(whole))
-        }
-        _ => Err(Damage::new(table, key, "its version is unknown")),
-    }
-}
-
-fn header_of(version: u8, key: &[u8], rest: &[u8]) -> [u8; HEADER_BYTES] {
-    let mut header = [version, 0, 0, 0, 0];
-    header[1..].copy_from_slice(&checksum(key, rest).to_be_bytes());
-    header
-}
-
-/// The version of a record, and what follows the header, checked.
-fn open<'a>(table: &'static str, key: &[u8], stored: &'a [u8]) -> Result<(u8, &'a [u8]), Damage> {
-    let (header, rest) = stored
-        .split_first_chunk::<HEADER_BYTES>()
-        .ok_or_else(|| Damage::new(table, key, "it is shorter than its header"))?;
-    let [version, checksum @ ..] = header;
-    // Before the checksum, which another version may compute in another way.
-    if !matches!(*version, VERSION | VERSION_CHUNKED) {
-        return Err(Damage::new(table, key, "its version is unknown"));
-    }
-    if u32::from_be_bytes(*checksum) != self::checksum(key, rest) {
-        return Err(Damage::new(table, key, "its checksum does not match"));
-    }
-    Ok((*version, rest))
-}
-
-fn checksum(key: &[u8], value: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), value)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn records_survive_and_any_flipped_bit_is_found(
-            key in proptest::collection::vec(any::<u8>(), 1..40),
-            stored in proptest::collection::vec(any::<u8>(), 0..100),
-            at in any::<proptest::sample::Index>(),
-            bit in 0..8_u8,
-        ) {
-            let mut record = encode(&key, &stored);
-            prop_assert_eq!(value("inbox", &key, &record), Ok(&stored[..]));
-            prop_assert_eq!(read("inbox", &key, &record), Ok(Stored::Value(&stored)));
-            let at = at.index(record.len());
-            record[at] ^= 1 << bit;
-            prop_assert!(value("inbox", &key, &record).is_err());
-            prop_assert!(read("inbox", &key, &record).is_err());
-        }
-
-        #[test]
-        fn chunked_records_survive_and_any_flipped_bit_is_found(
-            key in proptest::collection::vec(any::<u8>(), 1..40),
-            (length, chunks, checksum) in any::<(u32, u32, u32)>(),
-            at in any::<proptest::sample::Index>(),
-            bit in 0..8_u8,
-        ) {
-            let whole = Whole { length, chunks, checksum };
-            let mut record = encode_chunked(&key, whole);
-            prop_assert_eq!(read("inbox", &key, &record), Ok(Stored::Chunked(whole)));
-            prop_assert!(value("meta", &key, &record).is_err(), "only tables have such records");
-            let at = at.index(record.len());
-            record[at] ^= 1 << bit;
-            prop_assert!(read("inbox", &key, &record).is_err());
-        }
-
-        #[test]
-        fn no_bytes_make_reading_panic(stored in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = value("inbox", b"key", &stored);
-            let _ = read("inbox", b"key", &stored);
-        }
-    }
-}
+pub(crate) use self::chunk_key::ChunkKey;
+pub use self::cost::footprint;
+pub(crate) use self::cost::{CHANGE_BYTES, overhead};
+pub(crate) use self::header::{HEADER_BYTES, header};
+pub(crate) use self::stored::{Stored, encode, encode_chunked, read, value};
+pub(crate) use self::whole::{VALUE_BYTES_MAX, Whole};

@@ -1,7 +1,5 @@
 //! The handle of a store: what callers use, and what starts and ends the threads.
 
-mod threads;
-
 use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
@@ -10,23 +8,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use self::threads::Running;
 use crate::admission::{Admission, Class, Permit};
-use crate::checkpointer::Upkeep;
 use crate::config::Config;
-use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError};
-use crate::folder::{Folder, failed};
+use crate::engine::{Running, Shared, Upkeep, Watermarks};
+use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError, failed};
+use crate::files::{Folder, Reserve};
 use crate::ids::{Epoch, Position, StoreId};
-use crate::key::{Key, Table};
+use crate::key::Key;
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::meta::Identity;
+use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
-use crate::recover::{Opened, Recovered, recover};
-use crate::reserve::Reserve;
-use crate::shared::Shared;
+use crate::range::{Range, RangeStep};
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
+use crate::table::{Schema, Table};
 use crate::tables::Scrub;
 
 /// An open store. Cheap to clone; all clones are the same store.
@@ -38,8 +36,20 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// What is newest of a record, see [`Store::newest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Newest {
+    /// Its value; `None` if there is no such record, or it was deleted.
+    pub value: Option<Bytes>,
+    /// The ticket of the submission that says so, while that is not durable; `None` if it is. If the store fails before,
+    /// it never was so.
+    pub ticket: Option<Position>,
+}
+
 struct Inner {
     shared: Arc<Shared>,
+    schema: Schema,
     path: PathBuf,
     identity: Identity,
     epoch: Epoch,
@@ -51,6 +61,9 @@ impl Store {
     /// Opens the store in `folder`, and makes it if there is none. The folder must be on a local file system. Blocks
     /// for as long as recovery takes: reading the journal.
     ///
+    /// `schema` says which tables the store has. One that was declared differently when the store was written is
+    /// refused by its name, and so is a table with records that is not declared.
+    ///
     /// `on_progress` is called on the writer's thread after every move of the durable watermark, and once when the
     /// store fails or ends. It must be short, must not block and must not panic; it should hold the store weakly if
     /// at all, or the store is never dropped.
@@ -61,35 +74,37 @@ impl Store {
     pub fn open(
         folder: &Path,
         config: Config,
+        schema: Schema,
         on_progress: impl Fn() + Send + Sync + 'static,
     ) -> Result<(Self, Opened), OpenError> {
         config.validate()?;
         let folder = Folder::lock(folder)?;
-        let recovered = recover(&folder, &config)?;
-        Self::start(folder, recovered, &config, Box::new(on_progress))
+        let recovered = recover(&folder, &config, schema)?;
+        Self::start(folder, recovered, &config, schema, Box::new(on_progress))
     }
 
-    fn start(
+    fn start<L: Log + Send + 'static>(
         folder: Folder,
-        recovered: Recovered,
+        recovered: Recovered<L>,
         config: &Config,
+        schema: Schema,
         on_progress: Box<dyn Fn() + Send + Sync>,
     ) -> Result<(Self, Opened), OpenError> {
-        let Recovered { journal, tables, identity, epoch, applied, tail, last, opened } = recovered;
+        let Recovered { log, journal_file, page_bytes, tables, identity, epoch, applied, tail, last, opened } =
+            recovered;
 
-        let limits = Limits::new(config, journal.page_bytes());
+        let limits = Limits::new(config, page_bytes);
         let admission = Admission::new(limits.clone(), folder.path().to_path_buf(), config.disk_headroom_bytes);
-        admission.set_journal_used(journal.used_bytes());
+        admission.set_journal_used(log.used_bytes());
         admission
             .set_tables_used(tables.used_bytes().map_err(|error| OpenError::storage(Environment::Tables, &error))?);
         let half = |environment| move |error| OpenError::storage(environment, &error);
-        let journal_file = journal.file().map_err(half(Environment::Journal))?;
         let tables_file = tables.file().map_err(half(Environment::Tables))?;
         let witness = folder.watch(&journal_file, &tables_file)?;
         let upkeep = Upkeep::new(
             Reserve::new(journal_file, config.reserve_disk_bytes, config.journal_map_bytes),
             Reserve::new(tables_file, config.reserve_disk_bytes, config.tables_map_bytes),
-            Scrub::new(identity.partitions),
+            Scrub::new(schema, identity.partitions),
         );
         let behind = !tail.is_empty();
         let overlay = Overlay::new(tables.clone(), tail);
@@ -97,9 +112,9 @@ impl Store {
         let shared = Arc::new(Shared::new(
             limits,
             Arc::new(admission),
-            Queue::new(identity.partitions, last.next()),
+            Queue::new(identity.partitions, schema, last.next()),
             overlay,
-            last,
+            Watermarks::new(log.last(), last),
             witness,
             on_progress,
         ));
@@ -108,10 +123,10 @@ impl Store {
             shared.checkpoints.want(false);
         }
         let path = folder.path().to_path_buf();
-        let promise = Promise::open(&path, identity.store, journal.last())?;
+        let promise = Promise::open(&path, identity.store, log.last())?;
         upkeep.renew(&shared.admission);
-        let running = Running::start(folder, &shared, journal, tables, upkeep, last, promise)?;
-        let inner = Inner { shared, path, identity, epoch, running: Mutex::new(Some(running)) };
+        let running = Running::start(folder, &shared, log, tables, upkeep, last, promise)?;
+        let inner = Inner { shared, schema, path, identity, epoch, running: Mutex::new(Some(running)) };
         let store = Self { inner: Arc::new(inner) };
         store.check_place()?;
         Ok((store, opened))
@@ -200,7 +215,7 @@ impl Store {
     /// Everything up to this position is durable, and can be read. One atomic load; it only grows.
     #[must_use]
     pub fn durable(&self) -> Position {
-        self.inner.shared.durable()
+        self.inner.shared.watermarks.durable()
     }
 
     /// Why the store has stopped, if it has failed. Nothing becomes durable any more then; reads still work.
@@ -217,6 +232,23 @@ impl Store {
     pub fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
         add(&self.inner.shared.counters.records_read, 1);
         self.inner.shared.overlay.get(key)
+    }
+
+    /// Reads what a record becomes by everything that this store was given so far, durable or not: what a turn sees
+    /// that builds on earlier ones. What it does with it must not become known to anybody before that is durable, see
+    /// [`Newest::ticket`]; a submission of its own becomes durable after it. May wait for the disk.
+    ///
+    /// Whoever never calls this pays nothing for it; each change that waits is looked at once for all calls.
+    ///
+    /// # Errors
+    ///
+    /// Damage to this record, or a store that is closed.
+    pub fn newest(&self, key: &Key) -> Result<Newest, ReadError> {
+        self.inner.schema.table(key.table());
+        match self.inner.shared.queue.newest(key) {
+            Some(submitted) => Ok(Newest { value: submitted.value, ticket: Some(submitted.ticket) }),
+            None => Ok(Newest { value: self.get(key)?, ticket: None }),
+        }
     }
 
     /// Reads durable records of any tables, all as of one moment; in the order asked for. May wait for the disk.
@@ -252,7 +284,7 @@ impl Store {
     /// # Errors
     ///
     /// Damage to a record, after those before it were visited; or a store that is closed.
-    pub fn scan(&self, table: Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
+    pub fn scan(&self, table: &Table, mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>) -> Result<(), ReadError> {
         let mut passed = 0;
         let scanned = self.inner.shared.overlay.scan(table, |key, record| {
             passed += 1;
@@ -260,6 +292,38 @@ impl Store {
         });
         add(&self.inner.shared.counters.records_read, passed);
         scanned
+    }
+
+    /// Reads a step of a range: so many durable records at most, and so many bytes of values, but one record in any case
+    /// where the step comes to one. All as of one moment; nothing is held between two steps, so what is committed
+    /// meanwhile is seen by the next one. May wait for the disk.
+    ///
+    /// A step looks at all changes of the table that are not in the tables yet, and at `records_max` of them closely.
+    ///
+    /// ```
+    /// # use everpost_persistence::{Config, Range, Schema, Store, Table};
+    /// # const LETTERS: Table = Table::queue(1, "letters", 1);
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (store, _) = Store::open(folder.path(), Config::default(), Schema::new(&[LETTERS]), || ())?;
+    /// let mut rest = Some(Range::of(&LETTERS));
+    /// while let Some(range) = rest {
+    ///     let step = store.range(&range, 100, 1 << 20)?;
+    ///     for (key, letter) in step.records {
+    ///         println!("{key:?}: {} bytes", letter.len());
+    ///     }
+    ///     rest = step.rest;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Damage to one of these records, or a store that is closed.
+    pub fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
+        let step = self.inner.shared.overlay.range(range, records_max, bytes_max)?;
+        add(&self.inner.shared.counters.records_read, step.records.len());
+        Ok(step)
     }
 
     /// What the store has done and holds.

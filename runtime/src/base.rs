@@ -1,8 +1,6 @@
 //! What everything else stands on: clocks, alarms, counts, wakers, caught panics. Nothing here knows of actors, messages or stores.
 
 pub(crate) mod alarm;
-pub(crate) mod allowance;
-pub(crate) mod backoff;
 pub(crate) mod caught;
 pub(crate) mod clock;
 pub(crate) mod count;
@@ -13,9 +11,7 @@ pub(crate) mod hand;
 pub(crate) mod inside;
 pub(crate) mod own_runtime;
 pub(crate) mod recurring;
-pub(crate) mod room;
+pub(crate) mod rules;
 pub(crate) mod text;
 pub(crate) mod time_limit;
-pub(crate) mod wakers;
-pub(crate) mod wheel;
 pub(crate) mod words;

@@ -1,22 +1,18 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
-mod acquaintances;
 mod apart;
-mod asked;
 pub(crate) mod away;
 pub(crate) mod ended;
 pub(crate) mod expiring;
 pub(crate) mod flags;
 pub(crate) mod introduced;
 pub(crate) mod note;
-mod notes;
 mod outgoing;
 mod peer;
-mod placement;
 pub(crate) mod producer;
 mod questions;
 mod records;
-pub(crate) mod seat;
+pub(crate) mod rules;
 pub(crate) mod troubles;
 mod waiting;
 
@@ -30,15 +26,15 @@ use everpost_transport::hello::{EarlierRun, ReceiverType};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
-pub(crate) use self::acquaintances::Acquaintances;
 pub(crate) use self::apart::Apart;
-pub(crate) use self::notes::ToTell;
 pub(crate) use self::outgoing::{Delivery, Departure, OutboxFull, Outgoing};
 pub(crate) use self::peer::Peer;
-pub(crate) use self::placement::{Placement, line_of};
 pub(crate) use self::records::{
     CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, decode_runs, encode_acquaintance, encode_cursor, encode_runs,
 };
+pub(crate) use self::rules::acquaintances::Acquaintances;
+pub(crate) use self::rules::notes::ToTell;
+pub(crate) use self::rules::placement::{Placement, line_of};
 pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
 use crate::config::{ClusterConfig, NodeConfig};
 use crate::message::address::Address;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::backoff::Backoff;
+use crate::base::rules::backoff::Backoff;
 use crate::config::when_full::WhenFull;
 
 /// The default of [`NodeConfig::message_bytes_max`].

@@ -13,6 +13,7 @@ pub(crate) mod questions;
 pub(crate) mod requests;
 mod room;
 mod route;
+pub(crate) mod rules;
 pub(crate) mod senders;
 pub(crate) mod tasks;
 pub(crate) mod wheel;

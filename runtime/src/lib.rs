@@ -97,6 +97,8 @@ mod message;
 mod node;
 mod record;
 mod supervise;
+#[doc(hidden)]
+pub mod tables;
 mod telemetry;
 pub(crate) mod timer;
 
@@ -119,9 +121,9 @@ pub use crate::api::query::Query;
 pub use crate::api::receipt::{DeliveredError, ProcessedError, Receipt};
 pub use crate::api::timer_list::Timer;
 pub use crate::api::timers::{CancelError, Timers, TriggerError};
-pub use crate::base::backoff::Backoff;
 pub use crate::base::clock::{ClockSkew, Micros};
 pub use crate::base::ended::NodeEnded;
+pub use crate::base::rules::backoff::Backoff;
 pub use crate::config::when_full::WhenFull;
 pub use crate::config::{ClusterConfig, ConfigError, IdentityFiles, LinkConfig, NodeConfig};
 pub use crate::engine::holding::HoldError;

@@ -1,7 +1,6 @@
 //! A mailbox in memory: what waits for one address, who handles it, and who rings whom. The durable queue is the
 //! store's; this is its index. It must never wait: every method is one short step under one lock.
 
-mod alternation;
 pub(crate) mod asking;
 mod attendance;
 pub(crate) mod directory;
@@ -19,20 +18,21 @@ use std::task::Waker;
 use bytes::Bytes;
 use everpost_persistence::{Key, MailboxId, Partition, Position};
 
-use self::alternation::Alternation;
 use self::attendance::Attendance;
 pub(crate) use self::attendance::Standing;
 use self::keys::Keys;
+use self::rules::alternation::Alternation;
 pub(crate) use self::rules::{NEVER, Next, Queue, Rules};
 use crate::base::clock::Steady;
-use crate::base::room::Line;
-use crate::base::wheel::Entry;
+use crate::base::rules::room::Line;
+use crate::base::rules::wheel::Entry;
 use crate::mailbox::asking::AskingTurns;
 use crate::mailbox::kind::Kind;
 use crate::mailbox::question::Open;
 use crate::mailbox::waiter::Waiters;
 use crate::message::address::Address;
 use crate::record::supervised::{PauseReason, Supervised};
+use crate::tables;
 
 /// One mailbox. There is at most one in memory for an address; the directory sees to that.
 pub(crate) struct Mailbox {
@@ -148,16 +148,16 @@ impl Mailbox {
 
     /// Where the store keeps the state.
     pub(crate) fn state_key(&self) -> Key {
-        Key::Mailbox { partition: self.partition, mailbox: self.id() }
+        tables::mailbox(self.partition, self.id())
     }
 
     pub(crate) fn inbox_key(&self, position: Position) -> Key {
-        Key::Inbox { partition: self.partition, position }
+        tables::inbox(self.partition, position)
     }
 
     /// Where the store keeps its restart budget, and whether it is paused.
     pub(crate) fn supervision_key(&self) -> Key {
-        Key::Supervision { partition: self.partition, subject: self.id() }
+        tables::supervision(self.partition, self.id())
     }
 
     /// Whether it, or its whole type, handles nothing for now.
@@ -168,7 +168,7 @@ impl Mailbox {
     }
 
     pub(crate) fn attempts_key(&self, position: Position) -> Key {
-        Key::Attempts { partition: self.partition, position }
+        tables::attempts(self.partition, position)
     }
 }
 

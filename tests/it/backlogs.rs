@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use everpost::Node;
-use everpost_persistence::Table;
+use everpost::tables;
 use everpost_tests::bulk::{Blob, Bulk, Fetch};
 use everpost_tests::child::Child;
 use everpost_tests::net::{Net, stop};
@@ -286,7 +286,7 @@ async fn of_stores_that_a_peer_invents_few_are_remembered_and_never_in_place_of_
     // Over a restart too.
     stop([node]).await;
     records::free(&net.seat(west).folder).await;
-    let remembered = records::count(&net.seat(west).folder, Table::Peers);
+    let remembered = records::count(&net.seat(west).folder, tables::PEERS);
     assert!(remembered <= REMEMBERED_MAX + 1, "{remembered} stores, its own among them");
     let node = net.start(west, &probe).await;
     puppet.hello.run = true_store;

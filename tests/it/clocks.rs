@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use everpost::tables;
 use everpost::{Micros, Node};
 use everpost_persistence::{Class, Key, Store};
 use everpost_tests::child::Child;
@@ -401,8 +402,8 @@ type TimeNote = (u8, Option<u128>, u64, u64, u64);
 
 /// Lets the last run of a store have been so long ago, in another boot of the machine.
 async fn boot_after(folder: &Path, off: Duration) {
-    const NOTE: Key = Key::Note { name: 1 };
-    let (store, _) = Store::open(folder, everpost_tests::config().store, || ()).unwrap();
+    const NOTE: Key = tables::note(1);
+    let (store, _) = Store::open(folder, everpost_tests::config().store, tables::SCHEMA, || ()).unwrap();
     let note = store.get(&NOTE).unwrap().expect("each run leaves one");
     let (version, boot_id, boot, steady, _): TimeNote = postcard::from_bytes(&note).unwrap();
     assert!(boot_id.is_some(), "boots can be told apart");

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use everpost::tables;
 use everpost::{CommitError, NodeConfig, NodeEnded, OpenError, ReadError, StartError, StoreConfig};
-use everpost_persistence::{Key, Store, Table};
+use everpost_persistence::{Key, Store};
 use everpost_tests::child::Child;
 use everpost_tests::load;
 use everpost_tests::probe::Probe;
@@ -59,8 +60,8 @@ async fn a_state_that_is_lost_while_the_node_runs_is_missed() {
         keys.push(*key);
         ControlFlow::Continue(())
     };
-    Store::inspect(folder.path()).unwrap().scan(Table::Mailboxes, &mut note).unwrap();
-    let Key::Mailbox { partition, mailbox } = keys[1] else { panic!("{keys:?}") };
+    Store::inspect(folder.path(), tables::SCHEMA).unwrap().scan(&tables::MAILBOXES, &mut note).unwrap();
+    let (partition, mailbox) = tables::mailbox_of(&keys[1]);
     let key = [&partition.0.to_be_bytes()[..], &mailbox.0.to_be_bytes()].concat();
 
     let node = workers(folder.path(), &probe).start().await.unwrap();

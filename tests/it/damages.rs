@@ -9,9 +9,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{
-    Class, Config, Key, MailboxId, OpenError, Partition, Position, ReadError, Store, StoreId, Table,
-};
+use everpost::tables;
+use everpost_persistence::{Class, Config, Key, MailboxId, OpenError, Partition, Position, ReadError, Store, StoreId};
 use everpost_tests::seeds::{Random, seeds};
 
 const PAGE: usize = 4096;
@@ -80,7 +79,7 @@ fn config() -> Config {
 }
 
 fn open(folder: &Path) -> Result<Store, OpenError> {
-    Ok(Store::open(folder, config(), || ())?.0)
+    Ok(Store::open(folder, config(), tables::SCHEMA, || ())?.0)
 }
 
 /// Submits changes of all kinds, in groups of a few.
@@ -95,31 +94,33 @@ fn change(store: &Store, random: &mut Random, content: &mut Content) {
                 let value = Bytes::from(vec![random.below(256) as u8; length as usize]);
                 let key = match random.below(12) {
                     0 | 1 => {
-                        let position = stage.enqueue(partition, value.clone());
-                        content.insert(Key::Inbox { partition, position }, value);
+                        let position = stage.enqueue(&tables::INBOX, partition, value.clone());
+                        content.insert(tables::inbox(partition, position), value);
                         continue;
                     }
                     2 => {
-                        let position = stage.dispatch(partition, value.clone());
-                        content.insert(Key::Outbox { partition, position }, value);
+                        let position = stage.enqueue(&tables::OUTBOX, partition, value.clone());
+                        content.insert(tables::outbox(partition, position), value);
                         continue;
                     }
                     3 => {
-                        let queued =
-                            content.keys().rev().find(|key| matches!(key, Key::Inbox { .. } | Key::Outbox { .. }));
+                        let queued = content
+                            .keys()
+                            .rev()
+                            .find(|key| [tables::INBOX.id(), tables::OUTBOX.id()].contains(&key.table()));
                         if let Some(&key) = queued {
                             stage.delete(key);
                             content.remove(&key);
                         }
                         continue;
                     }
-                    4 => Key::DeadLetter { position: Position(1 + random.below(40)) },
-                    5 => Key::Reply { partition, mailbox: MailboxId(id), request: id },
-                    6 => Key::Received { partition, producer: StoreId(id), line },
-                    7 => Key::Peer { store: StoreId(id % 5) },
-                    8 => Key::Timer { partition, timer: id },
-                    9 => Key::Note { name: random.below(4) as u32 },
-                    _ => Key::Mailbox { partition, mailbox: MailboxId(id) },
+                    4 => tables::dead_letter(Position(1 + random.below(40))),
+                    5 => tables::reply(partition, MailboxId(id), id),
+                    6 => tables::received(partition, StoreId(id), line),
+                    7 => tables::peer(StoreId(id % 5)),
+                    8 => tables::timer(partition, id),
+                    9 => tables::note(random.below(4) as u32),
+                    _ => tables::mailbox(partition, MailboxId(id)),
                 };
                 if random.below(4) == 0 {
                     stage.delete(key);
@@ -217,7 +218,7 @@ fn harmed(harm: Harm, random: &mut Random) -> Files {
 /// Everything that can be read; the first damage that is named ends it.
 fn read(store: &Store) -> Result<Content, ReadError> {
     let mut content = Content::new();
-    for table in Table::ALL {
+    for table in tables::SCHEMA.tables() {
         store.scan(table, |key, value| {
             content.insert(*key, Bytes::copy_from_slice(value));
             ControlFlow::Continue(())

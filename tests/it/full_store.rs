@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everpost::tables;
 use everpost::{
     Actor, AdmissionError, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Refusal, SendError,
     StoreConfig, Turn,
 };
-use everpost_persistence::{Key, Mark, Slots, Store, Table};
+use everpost_persistence::{Key, Mark, Slots, Store};
 use everpost_tests::probe::Probe;
 use everpost_tests::records;
 use everpost_tests::wait::{eventually, soon};
@@ -108,12 +109,11 @@ async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_no
 fn die_with_one_in_hand(folder: &Path) {
     let mut first = None;
     let noting = |key: &Key, _: &[u8]| {
-        if let Key::Inbox { position, .. } = key {
-            first = Some(*position);
-        }
+        let (_, position) = tables::queued_of(key);
+        first = Some(position);
         ControlFlow::Break(())
     };
-    Store::inspect(folder).unwrap().scan(Table::Inbox, noting).unwrap();
+    Store::inspect(folder, tables::SCHEMA).unwrap().scan(&tables::INBOX, noting).unwrap();
     let (slots, _) = Slots::open(folder).unwrap();
     let mut slot = slots.claim().unwrap();
     let _before = slot.set(Mark::Record(first.expect("messages wait")));

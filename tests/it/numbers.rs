@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everpost::tables;
 use everpost::{NodeConfig, ReadError, Schedule, StartError};
 use everpost_persistence::{Class, Config, Key, Partition, Position, Store, Table};
 use everpost_tests::net::{Net, linked, settled, stop};
@@ -26,8 +27,8 @@ type Records = BTreeMap<Key, Bytes>;
 /// What is in a store.
 fn records(folder: &Path) -> Records {
     let mut records = Records::new();
-    let inspection = Store::inspect(folder).unwrap();
-    for table in Table::ALL {
+    let inspection = Store::inspect(folder, tables::SCHEMA).unwrap();
+    for table in tables::SCHEMA.tables() {
         let note = |key: &Key, record: &[u8]| {
             records.insert(*key, Bytes::copy_from_slice(record));
             ControlFlow::Continue(())
@@ -39,7 +40,7 @@ fn records(folder: &Path) -> Records {
 
 /// Writes to a store as a build would that has its own mind.
 fn write(folder: &Path, change: impl FnOnce(&mut everpost_persistence::Stage<'_>)) {
-    let (store, _) = Store::open(folder, Config::default(), || ()).unwrap();
+    let (store, _) = Store::open(folder, Config::default(), tables::SCHEMA, || ()).unwrap();
     let permit = store.try_reserve(Class::Turn { growth: 0 }, 100_000).unwrap();
     store.submit(permit, change);
     store.close().unwrap();
@@ -65,13 +66,14 @@ async fn a_message_in_the_partition_of_another_address_or_a_letter_beyond_all_po
         node.stop().await.unwrap();
         free(folder.path()).await;
         let records = records(folder.path());
-        let mut waiting = records.iter().filter(|(key, _)| key.table() == Table::Inbox);
-        let (Key::Inbox { partition, .. }, envelope) = waiting.next().unwrap() else { panic!("it waits") };
+        let mut waiting = records.iter().filter(|(key, _)| key.table() == tables::INBOX.id());
+        let (key, envelope) = waiting.next().expect("it waits");
+        let (partition, _) = tables::queued_of(key);
         // Before and behind it in the order of the table.
         for other in [(partition.0 + 1) % 64, (partition.0 + 63) % 64] {
             write(folder.path(), |stage| match is_letter {
-                true => stage.put(Key::DeadLetter { position: Position(1 << 40) }, envelope.clone()),
-                false => drop(stage.enqueue(Partition(other), envelope.clone())),
+                true => stage.put(tables::dead_letter(Position(1 << 40)), envelope.clone()),
+                false => drop(stage.enqueue(&tables::INBOX, Partition(other), envelope.clone())),
             });
             let refused = soon("the start ends", workers(folder.path(), &Probe::new()).start()).await.unwrap_err();
             let expected =
@@ -95,7 +97,7 @@ async fn a_peer_that_acknowledges_what_was_never_sent_is_named_at_the_start() {
     let folder = &net.seat("east").folder;
     free(folder).await;
     let records = records(folder);
-    let acknowledged = *records.keys().find(|key| key.table() == Table::Acknowledged).unwrap();
+    let acknowledged = *records.keys().find(|key| key.table() == tables::ACKNOWLEDGED.id()).unwrap();
     // The version, and the largest number that can be written.
     let record = [&[1][..], &[0xff; 9], &[1]].concat();
     write(folder, |stage| stage.put(acknowledged, record.into()));
@@ -171,13 +173,15 @@ async fn no_number_in_a_record_makes_a_node_panic_or_hang() {
             std::fs::copy(original.path().join(&data), folder.path().join(&data)).unwrap();
         }
         // Those of the two queues are written once; each table as often as the others.
-        let tables: Vec<Table> = Table::ALL
-            .into_iter()
-            .filter(|table| !matches!(table, Table::Inbox | Table::Outbox))
-            .filter(|table| all.keys().any(|key| key.table() == *table))
+        let tables: Vec<Table> = tables::SCHEMA
+            .tables()
+            .iter()
+            .copied()
+            .filter(|table| ![tables::INBOX.id(), tables::OUTBOX.id()].contains(&table.id()))
+            .filter(|table| all.keys().any(|key| key.table() == table.id()))
             .collect();
         let table = tables[seed.value() as usize % tables.len()];
-        let of_table: Vec<_> = all.iter().filter(|(key, _)| key.table() == table).collect();
+        let of_table: Vec<_> = all.iter().filter(|(key, _)| key.table() == table.id()).collect();
         let (key, record) = of_table[random.below(of_table.len() as u64) as usize];
         let spoilt = spoilt(record, &mut random);
         write(folder.path(), |stage| stage.put(*key, spoilt.clone()));
@@ -189,7 +193,7 @@ async fn no_number_in_a_record_makes_a_node_panic_or_hang() {
             Ok(node) => {
                 *started.entry(table.name()).or_insert(0) += 1;
                 node.actor::<Worker>("five").ask(Script::new([Step::Append(6)])).await.unwrap();
-                if table == Table::Attempts {
+                if table.id() == tables::ATTEMPTS.id() {
                     // It is handled soon, or never, by what its record says now.
                     let _ = timeout(PATIENCE, node.actor::<Worker>("four").ask(Script::new([Step::Append(7)]))).await;
                 }

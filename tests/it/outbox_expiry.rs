@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use everpost::tables;
 use everpost::{AskError, DeliveredError, Expiry, Node, NodeConfig, ProcessedError, Reason};
-use everpost_persistence::{Config, Store, Table};
+use everpost_persistence::{Config, Store};
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::puppet::{Conversation, Puppet};
@@ -36,13 +37,13 @@ fn append(number: u32) -> Script {
 /// How many messages the store of the east holds in its outbox, when that is not running.
 fn stored(net: &Net) -> usize {
     let copy = net.seat("east").copy_of_store();
-    let (store, _) = Store::open(copy.path(), Config::default(), || ()).unwrap();
+    let (store, _) = Store::open(copy.path(), Config::default(), tables::SCHEMA, || ()).unwrap();
     let mut messages = 0;
     let count = |_: &_, _: &[u8]| {
         messages += 1;
         ControlFlow::Continue(())
     };
-    store.scan(Table::Outbox, count).unwrap();
+    store.scan(&tables::OUTBOX, count).unwrap();
     store.close().unwrap();
     messages
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use everpost_persistence::{Store, Table};
 
 use crate::wait::eventually;
+use everpost::tables;
 
 /// Waits until nobody has the store open any more.
 ///
@@ -13,7 +14,7 @@ use crate::wait::eventually;
 ///
 /// When that takes too long.
 pub async fn free(folder: &Path) {
-    eventually("the store is free again", || Store::inspect(folder).is_ok()).await;
+    eventually("the store is free again", || Store::inspect(folder, tables::SCHEMA).is_ok()).await;
 }
 
 /// How many records a table holds.
@@ -24,12 +25,12 @@ pub async fn free(folder: &Path) {
 #[must_use]
 pub fn count(folder: &Path, table: Table) -> usize {
     let mut records = 0;
-    let inspection = Store::inspect(folder).expect("the store can be read");
+    let inspection = Store::inspect(folder, tables::SCHEMA).expect("the store can be read");
     let counting = |_: &_, _: &_| {
         records += 1;
         ControlFlow::Continue(())
     };
-    inspection.scan(table, counting).expect("the table can be read");
+    inspection.scan(&table, counting).expect("the table can be read");
     records
 }
 
@@ -40,5 +41,5 @@ pub fn count(folder: &Path, table: Table) -> usize {
 /// When the store cannot be read.
 #[must_use]
 pub fn replies_left(folder: &Path) -> usize {
-    count(folder, Table::Replies)
+    count(folder, tables::REPLIES)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost::StoreConfig;
-use everpost_persistence::{Class, Key, MailboxId, Partition, Position, Store};
+use everpost_persistence::{Class, MailboxId, Partition, Position, Store};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -15,6 +15,7 @@ use crate::clock::{now, per_second};
 use crate::flood::WINDOW;
 use crate::problem::Problem;
 use crate::throughput::ACTORS;
+use everpost::tables;
 
 /// A payload of 128 bytes with the headers that the measured actors' messages get.
 const ENVELOPE_BYTES: usize = 184;
@@ -34,7 +35,7 @@ pub(super) fn messages_per_second(folder: &Path, messages: u64, order: Order) ->
     }
     let progress = Arc::new(Notify::new());
     let moved = Arc::clone(&progress);
-    let (store, _) = Store::open(folder, StoreConfig::default(), move || moved.notify_one())?;
+    let (store, _) = Store::open(folder, StoreConfig::default(), tables::SCHEMA, move || moved.notify_one())?;
     // One turn of everything before the clock starts: the files get their size.
     Handle::current().block_on(flow(&store, &progress, messages / 4, order))?;
     let start = now();
@@ -52,7 +53,8 @@ async fn flow(store: &Store, progress: &Notify, messages: u64, order: Order) -> 
     for number in 0..messages {
         let permit = store.reserve(Class::Outside, envelope.len()).await?;
         let enqueue = envelope.clone();
-        let (_, position) = store.submit(permit, |stage| stage.enqueue(partition(store, number), enqueue));
+        let (_, position) =
+            store.submit(permit, |stage| stage.enqueue(&tables::INBOX, partition(store, number), enqueue));
         waiting.push_back((number, position));
         while waiting.len() >= WINDOW && order == Order::AfterCommit && waiting[0].1 > store.durable() {
             wait(store, progress).await?;
@@ -82,8 +84,8 @@ async fn finish(store: &Store, number: u64, position: Position, state: &Bytes) -
     let (partition, state) = (partition(store, number), state.clone());
     let mailbox = MailboxId(u128::from(number % ACTORS as u64));
     let (ticket, ()) = store.submit(permit, |stage| {
-        stage.delete(Key::Inbox { partition, position });
-        stage.put(Key::Mailbox { partition, mailbox }, state);
+        stage.delete(tables::inbox(partition, position));
+        stage.put(tables::mailbox(partition, mailbox), state);
     });
     Ok(ticket)
 }

@@ -7,8 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use super::Admission;
 use crate::ids::Position;
+
+/// What there is to grow into, and who waits for it.
+pub(super) trait Room {
+    /// Who waits.
+    fn growers(&self) -> &Growers;
+
+    /// By how much one turn may grow the store.
+    fn room_to_grow(&self) -> usize;
+}
 
 /// Who waits.
 #[derive(Debug, Default)]
@@ -36,21 +44,25 @@ struct Waiting {
 }
 
 /// A place in line. Dropped, it is left, and somebody else may go.
-pub(super) struct Grower<'a> {
-    admission: &'a Admission,
+pub(super) struct Grower<'a, R: Room> {
+    room: &'a R,
     place: Place,
 }
 
 impl Growers {
     /// Whether somebody waits who has to be woken. In the one order of all such steps, either this sees whoever waits, or they see
     /// what was changed before.
-    pub(super) fn is_used(&self) -> bool {
+    fn is_used(&self) -> bool {
         fence(Ordering::SeqCst);
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Wakes whoever may go while there is so much room for one.
-    pub(super) fn wake(&self, room: usize) {
+    /// Lets go whoever may, of those that wait.
+    pub(super) fn wake_next(&self, room: &impl Room) {
+        if !self.is_used() {
+            return;
+        }
+        let room = room.room_to_grow();
         let waker = self.lock().next(room).and_then(|(_, waiting)| waiting.waker.take());
         if let Some(waker) = waker {
             waker.wake();
@@ -80,28 +92,30 @@ impl Line {
     }
 }
 
-impl<'a> Grower<'a> {
+impl<'a, R: Room> Grower<'a, R> {
     /// Stands in line with a submission that grows the store by so much, of the turn of this message.
-    pub(super) fn join(admission: &'a Admission, position: Position, growth: usize) -> Self {
-        let mut line = admission.growers.lock();
+    pub(super) fn join(room: &'a R, position: Position, growth: usize) -> Self {
+        let growers = room.growers();
+        let mut line = growers.lock();
         line.numbers += 1;
         let place = (position, Reverse(line.numbers));
         line.waiting.insert(place, Waiting { growth, waker: None });
-        admission.growers.is_used.store(true, Ordering::Relaxed);
-        Self { admission, place }
+        growers.is_used.store(true, Ordering::Relaxed);
+        Self { room, place }
     }
 
     /// Is woken from here on. Before it looks whether it may go: then it misses no change.
     pub(super) fn listen(&self, context: &Context<'_>) {
-        if let Some(waiting) = self.admission.growers.lock().waiting.get_mut(&self.place) {
+        if let Some(waiting) = self.room.growers().lock().waiting.get_mut(&self.place) {
             waiting.waker = Some(context.waker().clone());
         }
         fence(Ordering::SeqCst);
     }
 
-    /// Whether nobody goes before it while there is so much room for one. Then nobody does until it has left the line.
-    pub(super) fn goes(&self, room: usize) -> bool {
-        let mut line = self.admission.growers.lock();
+    /// Whether nobody goes before it into the room that there is for one. Then nobody does until it has left the line.
+    pub(super) fn goes(&self) -> bool {
+        let room = self.room.room_to_grow();
+        let mut line = self.room.growers().lock();
         if line.next(room).is_some_and(|(place, _)| place == self.place) {
             line.going = Some(self.place);
         }
@@ -109,19 +123,19 @@ impl<'a> Grower<'a> {
     }
 }
 
-impl Drop for Grower<'_> {
+impl<R: Room> Drop for Grower<'_, R> {
     fn drop(&mut self) {
-        let growers = &self.admission.growers;
+        let growers = self.room.growers();
         let mut line = growers.lock();
         line.waiting.remove(&self.place);
         line.going.take_if(|going| *going == self.place);
         growers.is_used.store(!line.waiting.is_empty(), Ordering::Relaxed);
         drop(line);
-        self.admission.wake();
+        growers.wake_next(self.room);
     }
 }
 
-impl fmt::Debug for Grower<'_> {
+impl<R: Room> fmt::Debug for Grower<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Grower").field(&self.place).finish()
     }

@@ -99,7 +99,7 @@ fn the_chunks_of_a_large_value_count_before_they_are_written() {
     let large = 200_000;
     let room = |bytes: usize| admission.units_of(bytes).unwrap() as usize * UNIT_BYTES;
     assert_eq!(room(1000), 1280, "a small one costs its change");
-    assert!(room(large) >= large + chunk::overhead(large), "a large one its chunks too");
+    assert!(room(large) >= large + overhead(large), "a large one its chunks too");
     // Just below the limit without them.
     admission.set_tables_used(16 * MIB / 100 * 80 - 4096 - large as u64 - 2000);
     drop(admission.try_reserve(Class::Outside, 10).unwrap());

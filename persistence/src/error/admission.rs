@@ -1,6 +1,7 @@
 //! Why there is no room.
 
-use super::{CommitError, Environment};
+use super::commit::CommitError;
+use super::environment::Environment;
 
 /// Why there is no room for a submission. Nothing was taken and nothing was stored.
 #[derive(Clone, thiserror::Error)]

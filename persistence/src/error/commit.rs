@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Environment;
+use super::environment::Environment;
 
 /// Why the store stopped. Final: what was reported durable is on disk, the outcome of everything else is unknown
 /// until the store is reopened.

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CommitError, Damage, Environment, KeyBytes, ProcessLimits};
+use super::commit::CommitError;
+use super::damage::{Damage, KeyBytes};
+use super::environment::Environment;
+use super::limit::ProcessLimits;
 use crate::ids::{Group, StoreId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
@@ -141,6 +144,28 @@ pub enum OpenError {
         /// The name of the table, or of the database that holds what is too large for a table.
         table: &'static str,
     },
+    /// The store has a table with records that was not declared.
+    #[error(
+        "the store has a table `{table}`, which this program does not know: nothing was changed; use the program that \
+         wrote it, or a newer one"
+    )]
+    UnknownTable {
+        /// The name of the table; its number, where only that is known.
+        table: String,
+    },
+    /// A table was declared with other keys than those that are in it.
+    #[error(
+        "the keys of table `{table}` have {found} bytes in the store, and this program declares them with {declared}: \
+         nothing was changed; use the program that wrote it"
+    )]
+    TableLayout {
+        /// The name of the table.
+        table: &'static str,
+        /// The length of a key in the store.
+        found: usize,
+        /// The length of those that were declared.
+        declared: usize,
+    },
     /// There is no store, where one was to be read.
     #[error("there is no store in {}: nothing was made; check the path", folder.display())]
     NoStore {
@@ -272,6 +297,12 @@ impl OpenError {
     pub(crate) fn storage(environment: Environment, error: &heed::Error) -> Self {
         Self::Storage { environment, reason: error.to_string() }
     }
+}
+
+/// Makes an error of what the system said of a file or folder.
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_path_buf();
+    move |source| OpenError::at(&path, source)
 }
 
 crate::error_text::debug_as_text!(OpenError, ConfigError);

@@ -1,6 +1,6 @@
 //! Why a record could not be read.
 
-use super::{Damage, KeyBytes};
+use super::damage::{Damage, KeyBytes};
 
 /// Why a record could not be read. Reading changes nothing.
 #[derive(thiserror::Error)]

@@ -1,12 +1,13 @@
-//! The inbox and outbox records that were made within a fold, by position. Positions are dense and most records live
+//! The records of queues that were made within a fold, by position. Positions are dense and most records live
 //! briefly, oldest first, so they lie in blocks in order of position instead of in a hash map.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Queued;
+use super::queued::Queued;
 use crate::ids::{Partition, Position};
+use crate::table::TableId;
 
 /// How many positions share a block. A block is there as long as one of its records is: more slots would keep more empty
 /// ones beside a record that stays, fewer would be more to allocate.
@@ -30,14 +31,14 @@ struct Block {
 #[derive(Debug)]
 struct Record {
     partition: Partition,
-    outbox: bool,
+    table: TableId,
     value: Bytes,
 }
 
 impl Born {
     /// Adds a record; returns what was at its position.
     pub(super) fn insert(&mut self, queued: Queued, value: Bytes) -> Option<Bytes> {
-        let Queued { position, partition, outbox } = queued;
+        let Queued { position, partition, table } = queued;
         let (number, slot) = place(position);
         if self.blocks.is_empty() {
             self.front = number;
@@ -51,7 +52,7 @@ impl Born {
             self.blocks.push_back(None);
         }
         let block = self.blocks[index].get_or_insert_with(Block::empty);
-        let old = block.slots[slot].replace(Record { partition, outbox, value });
+        let old = block.slots[slot].replace(Record { partition, table, value });
         if old.is_none() {
             block.len += 1;
             self.len += 1;
@@ -93,8 +94,8 @@ impl Born {
             let first = number * BLOCK_SLOTS as u64;
             let slots = block.slots.iter().zip(first..);
             slots.filter_map(|(slot, position)| {
-                let Record { partition, outbox, value } = slot.as_ref()?;
-                let queued = Queued { position: Position(position), partition: *partition, outbox: *outbox };
+                let Record { partition, table, value } = slot.as_ref()?;
+                let queued = Queued { position: Position(position), partition: *partition, table: *table };
                 Some((queued, value))
             })
         })
@@ -114,7 +115,7 @@ impl Block {
 impl Record {
     /// A position that is asked for in another partition or table is not this record.
     fn is(&self, queued: Queued) -> bool {
-        self.partition == queued.partition && self.outbox == queued.outbox
+        self.partition == queued.partition && self.table == queued.table
     }
 }
 
@@ -131,9 +132,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::declared;
 
     fn queued(position: u64, partition: u16) -> Queued {
-        Queued { position: Position(position), partition: Partition(partition), outbox: partition == 1 }
+        Queued {
+            position: Position(position),
+            partition: Partition(partition),
+            table: if partition == 1 { declared::OUTBOX.id() } else { declared::INBOX.id() },
+        }
     }
 
     proptest! {

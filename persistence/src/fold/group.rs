@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::batch::Change;
 use crate::ids::Position;
-use crate::key::{Key, Table};
+use crate::key::Key;
 
 /// Folds one group after another; its memory is reused.
 #[derive(Debug, Default)]
@@ -16,7 +16,8 @@ pub(crate) struct GroupFold {
     latest: FxHashMap<Key, u32>,
     /// Whether the change at an index was overtaken.
     gone: Vec<bool>,
-    attempts: bool,
+    /// Whether anything that goes with a record of a queue was changed.
+    companions: bool,
 }
 
 impl GroupFold {
@@ -24,7 +25,7 @@ impl GroupFold {
     /// [`is_left`](Self::is_left) says which changes remain; in their old order they amount to the same as all of
     /// them.
     ///
-    /// A deletion of an older inbox or outbox record that is repeated stays repeated: finding that out would cost more than it
+    /// A deletion of an older record of a queue that is repeated stays repeated: finding that out would cost more than it
     /// saves.
     pub(crate) fn fold(&mut self, first: Position, last: Position, changes: &[Change]) {
         let positions =
@@ -34,15 +35,12 @@ impl GroupFold {
         self.gone.clear();
         self.gone.resize(changes.len(), false);
         self.latest.clear();
-        self.attempts = false;
+        self.companions = false;
         for (index, change) in (0_u32..).zip(changes) {
-            match change.key {
-                Key::Inbox { position, .. } | Key::Outbox { position, .. } if position >= first => {
-                    self.change_born(first, position, index, changes);
-                }
-                Key::Inbox { .. } => self.drop_attempts(change.key),
-                Key::Outbox { .. } => {}
-                key => self.change_rest(index, key),
+            match change.key.position().filter(|_| change.key.table().is_queue()) {
+                Some(position) if position >= first => self.change_born(first, position, index, changes),
+                Some(_) => self.drop_companion(&change.key),
+                None => self.change_rest(index, change.key),
             }
         }
     }
@@ -68,21 +66,21 @@ impl GroupFold {
             self.gone[*born as usize - 1] = true;
             *born = 0;
         }
-        self.drop_attempts(change.key);
+        self.drop_companion(&change.key);
     }
 
     fn change_rest(&mut self, index: u32, key: Key) {
-        self.attempts |= key.table() == Table::Attempts;
+        self.companions |= key.table().is_companion();
         if let Some(old) = self.latest.insert(key, index) {
             self.gone[old as usize] = true;
         }
     }
 
-    /// The deletion of an inbox record takes its attempts along; that of an outbox record takes nothing.
-    fn drop_attempts(&mut self, deleted: Key) {
-        if self.attempts
-            && let Key::Inbox { partition, position } = deleted
-            && let Some(old) = self.latest.remove(&Key::Attempts { partition, position })
+    /// The deletion of a record of a queue takes its companion along.
+    fn drop_companion(&mut self, deleted: &Key) {
+        if self.companions
+            && let Some(companion) = deleted.companion()
+            && let Some(old) = self.latest.remove(&companion)
         {
             self.gone[old as usize] = true;
         }

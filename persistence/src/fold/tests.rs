@@ -4,10 +4,17 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 pub(crate) use self::steps::{Caller, Step, any_turn, attempts, value};
+use super::folded::cost;
 use super::*;
+use crate::batch::Change;
+use crate::declared;
+use crate::hash::Chain;
+use crate::ids::{Group, Partition, Position};
+use crate::key::Key;
 
 /// What all changes amount to, the slow way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +28,8 @@ impl Oracle {
             Some(value) => drop(self.records.insert(change.key, value.clone())),
             None => {
                 self.records.remove(&change.key);
-                if let Key::Inbox { partition, position } = change.key {
-                    self.records.remove(&Key::Attempts { partition, position });
+                if let Some(companion) = change.key.companion() {
+                    self.records.remove(&companion);
                 }
             }
         }
@@ -30,8 +37,8 @@ impl Oracle {
 
     /// As the checkpointer does it: table by table, in key order.
     fn apply_folded(&mut self, folded: &Folded) {
-        for table in Table::ALL {
-            let mut changes: Vec<_> = folded.changes(table).collect();
+        for table in declared::SCHEMA.tables() {
+            let mut changes: Vec<_> = folded.changes(table.id()).collect();
             changes.sort_by_key(|&(key, _)| key);
             for (key, value) in changes {
                 self.apply(&Change { key, value: value.cloned() });
@@ -54,12 +61,8 @@ fn groups(history: &[Vec<Vec<Step>>]) -> Vec<TestGroup> {
         for turn in turns {
             for step in turn {
                 let (key, byte) = match *step {
-                    Step::Enqueue { partition, value: byte } => {
-                        (Key::Inbox { partition: Partition(partition), position: next }, byte)
-                    }
-                    Step::Dispatch { partition, value: byte } => {
-                        (Key::Outbox { partition: Partition(partition), position: next }, byte)
-                    }
+                    Step::Enqueue { partition, value: byte } => (declared::inbox(Partition(partition), next), byte),
+                    Step::Dispatch { partition, value: byte } => (declared::outbox(Partition(partition), next), byte),
                     _ => {
                         changes.extend(caller.change(step));
                         continue;
@@ -133,9 +136,7 @@ proptest! {
             left.iter().for_each(|change| folded.apply(change));
             prop_assert_eq!(&all, &folded);
             for change in left {
-                if let Key::Inbox { position, .. } | Key::Outbox { position, .. } = change.key
-                    && position >= group.first
-                {
+                if change.key.table().is_queue() && change.key.position() >= Some(group.first) {
                     prop_assert!(change.value.is_some() && all.records.contains_key(&change.key));
                 }
             }
@@ -148,7 +149,7 @@ proptest! {
         let (mut fold, mut active) = (GroupFold::default(), Folded::default());
         for (number, group) in groups(&history).iter().enumerate() {
             active.absorb(Group(number as u64 + 1), group.first, group.last, Chain::default(), left(&mut fold, group).into_iter());
-            let changes = Table::ALL.iter().flat_map(|&table| active.changes(table));
+            let changes = declared::SCHEMA.tables().iter().flat_map(|table| active.changes(table.id()));
             let held: usize = changes.map(|(_, value)| cost(value)).sum();
             prop_assert_eq!(active.bytes(), held);
         }
@@ -166,8 +167,7 @@ fn delete(key: Key) -> Change {
 #[test]
 fn a_record_that_comes_and_goes_leaves_nothing() {
     let partition = Partition(0);
-    let (inbox, outbox) =
-        (Key::Inbox { partition, position: Position(1) }, Key::Outbox { partition, position: Position(2) });
+    let (inbox, outbox) = (declared::inbox(partition, Position(1)), declared::outbox(partition, Position(2)));
     let mut active = Folded::default();
     let made = [put(inbox), put(attempts(inbox)), put(outbox)];
     active.absorb(Group(1), Position(1), Position(3), Chain::default(), made.into_iter());
@@ -184,7 +184,7 @@ fn a_record_that_comes_and_goes_leaves_nothing() {
 #[test]
 fn the_end_of_an_older_record_is_kept_for_its_table_alone() {
     let (partition, position) = (Partition(0), Position(1));
-    let (inbox, outbox) = (Key::Inbox { partition, position }, Key::Outbox { partition, position });
+    let (inbox, outbox) = (declared::inbox(partition, position), declared::outbox(partition, position));
     let changes = vec![put(attempts(inbox)), delete(outbox)];
     let group = TestGroup { first: Position(5), last: Position(5), changes: changes.clone() };
     assert_eq!(left(&mut GroupFold::default(), &group), changes, "attempts belong to the inbox");

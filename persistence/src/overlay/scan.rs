@@ -4,54 +4,102 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Layers, Overlay};
+use super::Overlay;
+use super::changes::{Changes, changes_of};
+use super::merged::{Found, Merged};
 use crate::error::ReadError;
 use crate::fold::Known;
-use crate::key::{Key, Table};
+use crate::key::Key;
+use crate::range::{Range, RangeStep};
+use crate::record::Stored;
+use crate::table::Table;
 use crate::tables::Tables;
+
+/// A value that was not copied yet.
+enum Value<'s> {
+    Here(Bytes),
+    Stored(Stored<'s>),
+}
+
+impl Value<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Here(value) => value.len(),
+            Self::Stored(stored) => stored.value_bytes(),
+        }
+    }
+}
 
 impl Overlay {
     /// Visits every record of a table in key order, as of one moment, until `visit` breaks.
     pub(crate) fn scan(
         &self,
-        table: Table,
+        table: &Table,
         mut visit: impl FnMut(&Key, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let (tables, changes);
+        let range = Range::of(table);
         let snapshot = {
             // Both under one guard: a checkpoint in between would be in neither or in both.
             let layers = self.read();
             tables = layers.tables()?.clone();
-            changes = changes_of(&layers, table);
+            changes = changes_of(&layers, &range, usize::MAX).changes;
             tables.snapshot()?
         };
-        let mut changes = changes.into_iter().peekable();
-        for record in snapshot.iterate(table)? {
-            let (key, stored) = record?;
-            while let Some((key, change)) = changes.next_if(|(change, _)| *change < key) {
-                if let Some(value) = change
-                    && visit(&key, &value).is_break()
-                {
-                    return Ok(());
-                }
-            }
-            let flow = match changes.next_if(|(change, _)| *change == key) {
-                Some((_, Some(value))) => visit(&key, &value),
-                Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(&key, &snapshot.value(&key, stored)?),
+        for record in Merged::new(changes, snapshot.range(&range)?, range.is_backwards()) {
+            let flow = match record? {
+                (key, Found::Changed(Some(value))) => visit(&key, &value),
+                (_, Found::Changed(None)) => ControlFlow::Continue(()),
+                (key, Found::Stored(stored)) => visit(&key, &snapshot.value(&key, snapshot.checked(&key, stored)?)?),
             };
             if flow.is_break() {
                 return Ok(());
             }
         }
-        for (key, change) in changes {
-            if let Some(value) = change
-                && visit(&key, &value).is_break()
-            {
-                return Ok(());
-            }
-        }
         Ok(())
+    }
+
+    /// Reads so many records of a range, and so many bytes of values, at most; one record in any case, if there is one
+    /// before the work of a step is done. All as of one moment.
+    pub(crate) fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
+        let records_max = records_max.max(1);
+        let (tables, Changes { changes, reaches });
+        let snapshot = {
+            let layers = self.read();
+            tables = layers.tables()?.clone();
+            Changes { changes, reaches } = changes_of(&layers, range, records_max);
+            tables.snapshot()?
+        };
+        let mut step = RangeStep { records: Vec::new(), rest: None };
+        let mut bytes = 0;
+        let is_beyond = |key: &Key| match reaches {
+            Some(reaches) if range.is_backwards() => *key < reaches,
+            Some(reaches) => *key > reaches,
+            None => false,
+        };
+        for record in Merged::new(changes, snapshot.range(range)?, range.is_backwards()) {
+            let (key, found) = record?;
+            if is_beyond(&key) {
+                break;
+            }
+            let found = match found {
+                Found::Changed(None) => continue,
+                Found::Changed(Some(value)) => Value::Here(value),
+                Found::Stored(stored) => Value::Stored(snapshot.checked(&key, stored)?),
+            };
+            bytes += found.bytes();
+            if step.records.len() == records_max || (bytes > bytes_max && !step.records.is_empty()) {
+                step.rest = Some(range.from(key));
+                return Ok(step);
+            }
+            let value = match found {
+                Value::Here(value) => value,
+                Value::Stored(stored) => snapshot.value(&key, stored)?.into_owned().into(),
+            };
+            step.records.push((key, value));
+        }
+        step.rest = reaches.map(|reaches| range.after(reaches));
+        Ok(step)
     }
 
     /// Reads records as of one moment, up to the first that `admit` refuses by its size; the tables are opened only if something is
@@ -86,24 +134,4 @@ impl Overlay {
         }
         Ok(found)
     }
-}
-
-/// What both layers say about a table, in key order; the active layer over the frozen one.
-fn changes_of(layers: &Layers, table: Table) -> Vec<(Key, Option<Bytes>)> {
-    let mut changes: Vec<(Key, Option<Bytes>)> = Vec::new();
-    let newest_first = [Some(&layers.active), layers.frozen.as_deref()].into_iter().flatten();
-    for layer in newest_first {
-        changes.extend(layer.changes(table).map(|(key, value)| (key, value.cloned())));
-        if table == Table::Attempts {
-            // Attempts that came after the deletion of their record are before this in the vector, and stay.
-            let deleted = layer.changes(Table::Inbox).filter(|(_, value)| value.is_none());
-            changes.extend(deleted.filter_map(|(key, _)| match key {
-                Key::Inbox { partition, position } => Some((Key::Attempts { partition, position }, None)),
-                _ => None,
-            }));
-        }
-    }
-    changes.sort_by_key(|&(key, _)| key);
-    changes.dedup_by_key(|&mut (key, _)| key);
-    changes
 }

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::CHANGE_BYTES;
 use crate::batch::Change;
 use crate::ids::{Partition, Position};
 use crate::key::Key;
+use crate::record::CHANGE_BYTES;
+use crate::table::{Schema, Table};
 
 /// The values of one submission together; far above what admission lets in, and within what a length field can say.
 const STAGED_BYTES_MAX: usize = 0xF000_0000;
@@ -17,34 +18,26 @@ pub struct Stage<'a> {
     next: Position,
     bytes: usize,
     partitions: u16,
+    schema: Schema,
 }
 
 impl<'a> Stage<'a> {
     /// Collects into `changes`; the first position to give out is `next`.
-    pub(super) fn new(changes: &'a mut Vec<Change>, next: Position, partitions: u16) -> Self {
-        Self { changes, next, bytes: 0, partitions }
+    pub(super) fn new(changes: &'a mut Vec<Change>, next: Position, partitions: u16, schema: Schema) -> Self {
+        Self { changes, next, bytes: 0, partitions, schema }
     }
 
-    /// Adds a record to the inbox of the partition, and returns its position.
+    /// Adds a record to a queue, in the partition, and returns its position.
     ///
     /// # Panics
     ///
-    /// If the store has no such partition, or the values of the submission exceed 3.75 GiB: defects of the caller.
-    pub fn enqueue(&mut self, partition: Partition, value: Bytes) -> Position {
+    /// If the table is no queue, or the store has no such table or partition, or the values of the submission exceed
+    /// 3.75 GiB: defects of the caller.
+    #[inline]
+    pub fn enqueue(&mut self, table: &Table, partition: Partition, value: Bytes) -> Position {
+        assert!(table.id().is_queue(), "only queues have records that are enqueued");
         let position = self.next;
-        self.push(Key::Inbox { partition, position }, Some(value));
-        self.next = position.next();
-        position
-    }
-
-    /// Adds a record to the outbox of the partition, and returns its position.
-    ///
-    /// # Panics
-    ///
-    /// As [`enqueue`](Self::enqueue) does.
-    pub fn dispatch(&mut self, partition: Partition, value: Bytes) -> Position {
-        let position = self.next;
-        self.push(Key::Outbox { partition, position }, Some(value));
+        self.push(Key::queued(table.id(), partition, position), Some(value));
         self.next = position.next();
         position
     }
@@ -53,20 +46,18 @@ impl<'a> Stage<'a> {
     ///
     /// # Panics
     ///
-    /// If the key is [`Key::Inbox`] or [`Key::Outbox`], whose records are made by [`enqueue`](Self::enqueue) and
-    /// [`dispatch`](Self::dispatch) and never overwritten; if its position was not given out yet; and as `enqueue`
-    /// does.
+    /// If the table is a queue, whose records are made by [`enqueue`](Self::enqueue) and never overwritten; if its
+    /// position was not given out yet; and as `enqueue` does.
     pub fn put(&mut self, key: Key, value: Bytes) {
-        let given_out = matches!(key, Key::Inbox { .. } | Key::Outbox { .. });
-        assert!(!given_out, "inbox and outbox records are made by `enqueue` and `dispatch`, and never overwritten");
+        assert!(!key.table().is_queue(), "the records of queues are made by `enqueue`, and never overwritten");
         self.push(key, Some(value));
     }
 
-    /// Removes a record, if it exists. Removing an inbox record also removes the attempts record of its position.
+    /// Removes a record, if it exists. Removing one of a queue also removes its companion.
     ///
     /// # Panics
     ///
-    /// If the store has no such partition, or the position in the key was not given out yet.
+    /// If the store has no such table or partition, or the position in the key was not given out yet.
     pub fn delete(&mut self, key: Key) {
         self.push(key, None);
     }
@@ -77,6 +68,7 @@ impl<'a> Stage<'a> {
     }
 
     fn push(&mut self, key: Key, value: Option<Bytes>) {
+        self.schema.table(key.table());
         if let Some(partition) = key.partition() {
             assert!(partition.0 < self.partitions, "partition {} of a store with {}", partition.0, self.partitions);
         }

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use super::*;
 use crate::admission::{Admission, Class};
 use crate::config::Config;
+use crate::declared;
 use crate::ids::{Partition, StoreId};
-use crate::key::Key;
 use crate::limits::Limits;
+use crate::record::CHANGE_BYTES;
 
 fn setup() -> (Queue, Arc<Admission>) {
     let limits = Limits::new(&Config { queue_turns_max: 3, ..Config::default() }, 4096);
-    (Queue::new(4, Position(1)), Arc::new(Admission::new(limits, "/".into(), 0)))
+    (Queue::new(4, declared::SCHEMA, Position(1)), Arc::new(Admission::new(limits, "/".into(), 0)))
 }
 
 fn permit(admission: &Arc<Admission>) -> Permit<'_> {
@@ -22,7 +23,7 @@ fn permit(admission: &Arc<Admission>) -> Permit<'_> {
 }
 
 fn enqueue(stage: &mut Stage<'_>) -> Position {
-    stage.enqueue(Partition(1), Bytes::from_static(b"x"))
+    stage.enqueue(&declared::INBOX, Partition(1), Bytes::from_static(b"x"))
 }
 
 #[test]
@@ -32,12 +33,12 @@ fn positions_and_tickets_are_consecutive() {
     assert_eq!((records, ticket), ((Position(1), Position(2)), Position(3)));
     let (ticket, ()) = queue.submit(permit(&admission), |_| ());
     assert_eq!(ticket, Position(4));
-    let (ticket, record) =
-        queue.submit(permit(&admission), |stage| stage.dispatch(Partition(3), Bytes::from_static(b"y")));
+    let (ticket, record) = queue
+        .submit(permit(&admission), |stage| stage.enqueue(&declared::OUTBOX, Partition(3), Bytes::from_static(b"y")));
     assert_eq!((record, ticket), (Position(5), Position(6)), "over both tables");
 
-    let mut taken = Taken::default();
-    assert_eq!(queue.wait(&mut taken), Work::Submissions);
+    assert_eq!(queue.wait(), Work::Submissions);
+    let taken = queue.in_flight();
     let marks: Vec<_> = taken.marks.iter().map(|mark| (mark.ticket.0, mark.changes)).collect();
     assert_eq!(marks, [(3, 2), (4, 2), (6, 3)]);
     assert_eq!(taken.marks[0].bytes, 2 * (CHANGE_BYTES + 1));
@@ -49,14 +50,14 @@ fn a_panic_in_a_stage_submits_nothing() {
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         queue.submit(permit(&admission), |stage| {
             enqueue(stage);
-            stage.enqueue(Partition(4), Bytes::new())
+            stage.enqueue(&declared::INBOX, Partition(4), Bytes::new())
         })
     }));
     assert!(panicked.is_err(), "the store has partitions 0 to 3");
     let (ticket, record) = queue.submit(permit(&admission), enqueue);
     assert_eq!((record, ticket), (Position(1), Position(2)));
-    let mut taken = Taken::default();
-    queue.wait(&mut taken);
+    queue.wait();
+    let taken = queue.in_flight();
     assert_eq!((taken.marks.len(), taken.changes.len()), (1, 1));
 }
 
@@ -66,24 +67,22 @@ fn what_cannot_be_is_refused_where_it_happens() {
     let refuses =
         |wrong: fn(&mut Stage<'_>)| catch_unwind(AssertUnwindSafe(|| queue.submit(permit(&admission), wrong))).is_err();
     let partition = Partition(0);
-    assert!(refuses(|stage| stage.put(Key::Inbox { partition: Partition(0), position: Position(1) }, Bytes::new())));
-    assert!(refuses(|stage| stage.delete(Key::Inbox { partition: Partition(0), position: Position(1) })));
-    assert!(refuses(|stage| stage.put(Key::Outbox { partition: Partition(0), position: Position(1) }, Bytes::new())));
-    assert!(refuses(|stage| stage.delete(Key::Outbox { partition: Partition(0), position: Position(1) })));
+    assert!(refuses(|stage| stage.put(declared::inbox(Partition(0), Position(1)), Bytes::new())));
+    assert!(refuses(|stage| stage.delete(declared::inbox(Partition(0), Position(1)))));
+    assert!(refuses(|stage| stage.put(declared::outbox(Partition(0), Position(1)), Bytes::new())));
+    assert!(refuses(|stage| stage.delete(declared::outbox(Partition(0), Position(1)))));
     assert!(refuses(|stage| {
-        stage.dispatch(Partition(4), Bytes::new());
+        stage.enqueue(&declared::OUTBOX, Partition(4), Bytes::new());
     }));
-    assert!(refuses(
-        |stage| stage.put(Key::Received { partition: Partition(4), producer: StoreId(1), line: 0 }, Bytes::new())
-    ));
-    assert!(refuses(|stage| stage.put(Key::Attempts { partition: Partition(0), position: Position(9) }, Bytes::new())));
+    assert!(refuses(|stage| stage.put(declared::received(Partition(4), StoreId(1), 0), Bytes::new())));
+    assert!(refuses(|stage| stage.put(declared::attempts(Partition(0), Position(9)), Bytes::new())));
     queue.submit(permit(&admission), |stage| {
-        let position = stage.enqueue(partition, Bytes::new());
-        stage.put(Key::Attempts { partition, position }, Bytes::new());
-        stage.delete(Key::Inbox { partition, position });
-        let position = stage.dispatch(partition, Bytes::new());
-        stage.delete(Key::Outbox { partition, position });
-        stage.put(Key::Peer { store: StoreId(1) }, Bytes::new());
+        let position = stage.enqueue(&declared::INBOX, partition, Bytes::new());
+        stage.put(declared::attempts(partition, position), Bytes::new());
+        stage.delete(declared::inbox(partition, position));
+        let position = stage.enqueue(&declared::OUTBOX, partition, Bytes::new());
+        stage.delete(declared::outbox(partition, position));
+        stage.put(declared::peer(StoreId(1)), Bytes::new());
     });
 }
 
@@ -92,13 +91,12 @@ fn after_the_end_submissions_are_dropped_with_their_room() {
     let (queue, admission) = setup();
     queue.end(Ending::Clean);
     queue.submit(permit(&admission), enqueue);
-    let mut taken = Taken::default();
-    assert_eq!(queue.wait(&mut taken), Work::Submissions, "what was submitted before comes first");
-    taken.changes.clear();
-    for mark in taken.marks.drain(..) {
-        admission.release(1, mark.units as usize);
-    }
-    assert_eq!(queue.wait(&mut taken), Work::End(Ending::Clean));
+    assert_eq!(queue.wait(), Work::Submissions, "what was submitted before comes first");
+    let mut taken = queue.in_flight_to_change();
+    taken.marks.iter().for_each(|mark| admission.release(1, mark.units as usize));
+    taken.clear();
+    drop(taken);
+    assert_eq!(queue.wait(), Work::End(Ending::Clean));
     assert!(queue.shut(false));
     for _ in 0..10 {
         let (ticket, record) = queue.submit(permit(&admission), enqueue);

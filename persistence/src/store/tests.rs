@@ -1,16 +1,21 @@
 //! Reads against a map that saw every change, wherever commits, checkpoints and restarts fall; and a commit that
 //! fails.
 
+mod faults;
+mod newest;
+mod ranges;
+
 use std::sync::mpsc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::VALUE_BYTES_MAX;
+use crate::declared;
 use crate::fold::Folded;
 use crate::fold::tests::{Caller, Oracle, Step, any_turn, attempts, value};
 use crate::ids::{Group, Partition};
+use crate::record::VALUE_BYTES_MAX;
 use crate::tables::Tables;
 
 /// What happens between two looks. A checkpoint is taken apart, so that reads fall into each of its gaps.
@@ -50,7 +55,7 @@ fn folder() -> tempfile::TempDir {
 impl Run {
     fn open(folder: &Path) -> Self {
         let (send, progress) = mpsc::sync_channel(1);
-        let (store, _) = Store::open(folder, config(), move || {
+        let (store, _) = Store::open(folder, config(), declared::SCHEMA, move || {
             let _ = send.try_send(());
         })
         .unwrap();
@@ -65,32 +70,7 @@ impl Run {
 
     fn turn(&self, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
         let permit = self.store.try_reserve(Class::Turn { growth: 0 }, 0).unwrap();
-        let (ticket, ()) = self.store.submit(permit, |stage| {
-            for step in steps {
-                let (key, value) = match *step {
-                    Step::Enqueue { partition, value: byte } => {
-                        let (partition, value) = (Partition(partition), value(byte));
-                        (Key::Inbox { partition, position: stage.enqueue(partition, value.clone()) }, value)
-                    }
-                    Step::Dispatch { partition, value: byte } => {
-                        let (partition, value) = (Partition(partition), value(byte));
-                        (Key::Outbox { partition, position: stage.dispatch(partition, value.clone()) }, value)
-                    }
-                    _ => {
-                        if let Some(change) = caller.change(step) {
-                            oracle.apply(&change);
-                            match change.value {
-                                Some(value) => stage.put(change.key, value),
-                                None => stage.delete(change.key),
-                            }
-                        }
-                        continue;
-                    }
-                };
-                caller.queued.push(key);
-                oracle.records.insert(key, value);
-            }
-        });
+        let (ticket, ()) = self.store.submit(permit, |stage| stage_all(stage, steps, caller, oracle));
         self.settle(ticket);
     }
 
@@ -109,7 +89,7 @@ impl Run {
         if let Some(frozen) = &self.frozen
             && !self.applied
         {
-            self.tables().apply(frozen, &mut Scrub::new(1)).unwrap();
+            self.tables().apply(frozen, &mut Scrub::new(declared::SCHEMA, 1)).unwrap();
             self.applied = true;
         }
     }
@@ -122,7 +102,7 @@ impl Run {
 
     fn check(&self, caller: &Caller, oracle: &Oracle) {
         let mut scanned = Vec::new();
-        for table in Table::ALL {
+        for table in declared::SCHEMA.tables() {
             let visit = |key: &Key, value: &[u8]| {
                 scanned.push((*key, Bytes::copy_from_slice(value)));
                 ControlFlow::Continue(())
@@ -145,11 +125,34 @@ impl Run {
     }
 }
 
+/// Stages what a caller does, and notes what it amounts to.
+fn stage_all(stage: &mut Stage<'_>, steps: &[Step], caller: &mut Caller, oracle: &mut Oracle) {
+    for step in steps {
+        let (table, partition, byte) = match *step {
+            Step::Enqueue { partition, value } => (declared::INBOX, partition, value),
+            Step::Dispatch { partition, value } => (declared::OUTBOX, partition, value),
+            _ => {
+                let Some(change) = caller.change(step) else { continue };
+                oracle.apply(&change);
+                match change.value {
+                    Some(value) => stage.put(change.key, value),
+                    None => stage.delete(change.key),
+                }
+                continue;
+            }
+        };
+        let position = stage.enqueue(&table, Partition(partition), value(byte));
+        let key = Key::queued(table.id(), Partition(partition), position);
+        caller.queued.push(key);
+        oracle.records.insert(key, value(byte));
+    }
+}
+
 /// Looks at the store between two runs.
 fn inspect(folder: &Path, oracle: &Oracle) {
-    let inspection = Store::inspect(folder).unwrap();
+    let inspection = Store::inspect(folder, declared::SCHEMA).unwrap();
     let mut scanned = Vec::new();
-    for table in Table::ALL {
+    for table in declared::SCHEMA.tables() {
         let visit = |key: &Key, value: &[u8]| {
             scanned.push((*key, Bytes::copy_from_slice(value)));
             ControlFlow::Continue(())
@@ -216,12 +219,13 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     let temporary = folder();
     let (send, progress) = mpsc::channel();
     let folder = Folder::lock(temporary.path()).unwrap();
-    let mut recovered = recover(&folder, &config()).unwrap();
-    recovered.journal.fail_commit_of = Some(Group(3));
+    let mut recovered = recover(&folder, &config(), declared::SCHEMA).unwrap();
+    recovered.log.fail_commit_of = Some(Group(3));
     let (store, _) = Store::start(
         folder,
         recovered,
         &config(),
+        declared::SCHEMA,
         Box::new(move || {
             let _ = send.send(());
         }),
@@ -229,7 +233,7 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     .unwrap();
     let enqueue = |value: &'static [u8]| {
         let permit = store.try_reserve(Class::Outside, 1).unwrap();
-        store.submit(permit, |stage| stage.enqueue(Partition(0), Bytes::from_static(value)))
+        store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), Bytes::from_static(value)))
     };
     for value in [&b"a"[..], b"b"] {
         let (ticket, _) = enqueue(value);
@@ -246,27 +250,29 @@ fn after_a_failed_commit_nothing_is_durable_and_everyone_is_told() {
     assert!(matches!(store.try_reserve(Class::Outside, 1), Err(AdmissionError::Failed(_))));
     let (later, ()) = store.submit(held, |_| ());
     assert!(later > ticket, "a permit is honoured, without effect");
-    assert_eq!(store.get(&Key::Inbox { partition: Partition(0), position: lost }).unwrap(), None, "reads still work");
+    assert_eq!(store.get(&declared::inbox(Partition(0), lost)).unwrap(), None, "reads still work");
     assert!(store.close().is_err());
     assert!(store.close().is_err());
 
-    let (store, opened) = Store::open(temporary.path(), config(), || ()).unwrap();
+    let (store, opened) = Store::open(temporary.path(), config(), declared::SCHEMA, || ()).unwrap();
     assert!(!opened.clean);
     assert_eq!(opened.durable, durable);
-    let keys = [Position(1), Position(3), lost].map(|position| Key::Inbox { partition: Partition(0), position });
+    let keys = [Position(1), Position(3), lost].map(|position| declared::inbox(Partition(0), position));
     assert_eq!(store.records(&keys).unwrap(), [Some("a".into()), Some("b".into()), None]);
 }
 
 #[test]
 fn a_panic_in_on_progress_stops_the_store() {
     let folder = folder();
-    let (store, _) = Store::open(folder.path(), config(), || panic!("a defect of the caller")).unwrap();
+    let (store, _) =
+        Store::open(folder.path(), config(), declared::SCHEMA, || panic!("a defect of the caller")).unwrap();
     let permit = store.try_reserve(Class::Outside, 1).unwrap();
-    let (ticket, _) = store.submit(permit, |stage| stage.enqueue(Partition(0), Bytes::from_static(b"x")));
+    let (ticket, _) =
+        store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), Bytes::from_static(b"x")));
     assert!(matches!(store.close(), Err(CommitError::Panicked { thread: "writer" })));
     assert_eq!(store.durable(), ticket, "it was durable when the panic came");
     drop(store);
-    let (store, _) = Store::open(folder.path(), config(), || ()).unwrap();
-    let key = Key::Inbox { partition: Partition(0), position: Position(1) };
+    let (store, _) = Store::open(folder.path(), config(), declared::SCHEMA, || ()).unwrap();
+    let key = declared::inbox(Partition(0), Position(1));
     assert_eq!(store.get(&key).unwrap(), Some(Bytes::from_static(b"x")));
 }

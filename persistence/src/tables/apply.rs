@@ -7,15 +7,17 @@ use bytes::Bytes;
 use heed::RwTxn;
 
 use super::chunks::{Chunked, put_record};
+use super::databases::{SUMS, Tables, WRITTEN};
+use super::scrub::Scrub;
 use super::sums::{Place, Sum};
-use super::{SUMS, Scrub, Tables, WRITTEN};
-use crate::chunk::{VALUE_BYTES_MAX, Whole};
-use crate::env::RawDatabase;
 use crate::error::CommitError;
 use crate::fold::Folded;
-use crate::key::{EncodedKey, Key, Table};
+use crate::key::Key;
+use crate::lmdb::RawDatabase;
 use crate::meta::Applied;
 use crate::record;
+use crate::record::{VALUE_BYTES_MAX, Whole};
+use crate::table::TableId;
 
 /// Everybody who counts what the tables hold.
 struct Counts<'s> {
@@ -33,16 +35,16 @@ struct Count<'c> {
 
 impl Count<'_> {
     /// A record was written, or is to be.
-    fn add(&mut self, key: &EncodedKey, stored: &[u8]) {
-        self.sum.add(key, stored);
-        self.scrub.added(self.place, key, stored);
+    fn add(&mut self, key: &Key, stored: &[u8]) {
+        self.sum.add(key.bytes(), stored);
+        self.scrub.added(self.place, key.bytes(), stored);
     }
 
     /// Takes what is under a key off, before that is deleted or written anew.
-    fn remove(&mut self, database: &RawDatabase, txn: &RwTxn<'_>, key: &EncodedKey) -> heed::Result<()> {
-        if let Some(stored) = database.get(txn, key)? {
-            self.sum.remove(key, stored);
-            self.scrub.removed(self.place, key, stored);
+    fn remove(&mut self, database: &RawDatabase, txn: &RwTxn<'_>, key: &Key) -> heed::Result<()> {
+        if let Some(stored) = database.get(txn, key.bytes())? {
+            self.sum.remove(key.bytes(), stored);
+            self.scrub.removed(self.place, key.bytes(), stored);
         }
         Ok(())
     }
@@ -55,8 +57,8 @@ impl Tables {
         let mut write = || {
             let mut txn = self.env.write_txn()?;
             let mut counts = Counts { changed: BTreeMap::new(), scrub };
-            for table in Table::ALL {
-                self.apply_table(&mut txn, folded, table, &mut counts)?;
+            for table in self.schema.tables() {
+                self.apply_table(&mut txn, folded, table.id(), &mut counts)?;
             }
             for (place, sum) in counts.changed {
                 self.put_sum(&mut txn, place, sum)?;
@@ -74,48 +76,59 @@ impl Tables {
         &self,
         txn: &mut RwTxn<'_>,
         folded: &Folded,
-        table: Table,
+        table: TableId,
         counts: &mut Counts<'_>,
     ) -> heed::Result<()> {
         let mut changes: Vec<(Key, Option<&Bytes>)> = folded.changes(table).collect();
         changes.sort_unstable_by_key(|&(key, _)| key);
-        let database = self.written(table);
-        let mut chunked = self.chunked(table);
-        // `Table::ALL` has the inbox before the attempts, so attempts that came later are written after this.
-        let mut attempts = self.chunked(Table::Attempts);
+        let mut chunked = self.chunked();
+        // A companion comes after its queue, so what came after a deletion is written after this.
+        let mut chunked_companions = self.chunked();
         for (key, value) in changes {
-            let encoded = key.encode();
-            chunked.remove(txn, &encoded)?;
-            let mut count = self.count(txn, &key, counts)?;
-            // The two queues are written once, and never over what is there.
-            if value.is_none() || !matches!(table, Table::Inbox | Table::Outbox) {
-                count.remove(database, txn, &encoded)?;
-            }
+            chunked.remove(txn, &key)?;
             match value {
-                Some(value) if value.len() > VALUE_BYTES_MAX => {
-                    chunked.put(txn, &encoded, value)?;
-                    let stored = record::encode_chunked(&encoded, Whole::of(value));
-                    count.add(&encoded, &stored);
-                    database.put(txn, &encoded, &stored)?;
-                }
-                Some(value) => {
-                    count.add(&encoded, &record::header(&encoded, value));
-                    put_record(database, txn, &encoded, value)?;
-                }
+                Some(value) => self.put(txn, &key, value, &chunked, counts)?,
                 None => {
-                    database.delete(txn, &encoded)?;
-                    if let Key::Inbox { partition, position } = key {
-                        let key = Key::Attempts { partition, position };
-                        let encoded = key.encode();
-                        let database = self.written(Table::Attempts);
-                        self.count(txn, &key, counts)?.remove(database, txn, &encoded)?;
-                        database.delete(txn, &encoded)?;
-                        attempts.remove(txn, &encoded)?;
+                    self.delete(txn, &key, counts)?;
+                    if let Some(companion) = key.companion() {
+                        self.delete(txn, &companion, counts)?;
+                        chunked_companions.remove(txn, &companion)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Writes a record, whose chunks are gone.
+    fn put(
+        &self,
+        txn: &mut RwTxn<'_>,
+        key: &Key,
+        value: &Bytes,
+        chunked: &Chunked,
+        counts: &mut Counts<'_>,
+    ) -> heed::Result<()> {
+        let database = self.written(key.table());
+        let mut count = self.count(txn, key, counts)?;
+        // The records of queues are written once, and never over what is there.
+        if !key.table().is_queue() {
+            count.remove(database, txn, key)?;
+        }
+        if value.len() > VALUE_BYTES_MAX {
+            chunked.put(txn, key, value)?;
+            let stored = record::encode_chunked(key.bytes(), Whole::of(value));
+            count.add(key, &stored);
+            return database.put(txn, key.bytes(), &stored);
+        }
+        count.add(key, &record::header(key.bytes(), value));
+        put_record(database, txn, key.bytes(), value)
+    }
+
+    fn delete(&self, txn: &mut RwTxn<'_>, key: &Key, counts: &mut Counts<'_>) -> heed::Result<()> {
+        let database = self.written(key.table());
+        self.count(txn, key, counts)?.remove(database, txn, key)?;
+        database.delete(txn, key.bytes()).map(drop)
     }
 
     /// What counts the records of the place that a record has.
@@ -135,11 +148,11 @@ impl Tables {
         Ok(Count { place, sum, scrub: counts.scrub })
     }
 
-    fn written(&self, table: Table) -> &RawDatabase {
+    fn written(&self, table: TableId) -> &RawDatabase {
         self.database(table).expect(WRITTEN)
     }
 
-    fn chunked(&self, table: Table) -> Chunked {
-        Chunked::new(self.databases.chunks.expect(WRITTEN), table)
+    fn chunked(&self) -> Chunked {
+        Chunked::new(self.databases.chunks.expect(WRITTEN))
     }
 }

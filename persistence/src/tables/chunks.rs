@@ -5,10 +5,10 @@ use std::ops::Bound;
 
 use heed::RwTxn;
 
-use crate::chunk::{ChunkKey, VALUE_BYTES_MAX};
-use crate::env::RawDatabase;
-use crate::key::{EncodedKey, Table};
+use crate::key::Key;
+use crate::lmdb::RawDatabase;
 use crate::record;
+use crate::record::{ChunkKey, VALUE_BYTES_MAX};
 
 /// The large values of one table, gone through in the order of their keys beside the changes of the table.
 ///
@@ -17,7 +17,6 @@ use crate::record;
 /// record that tells of them: so what a damaged record leaves goes as well.
 pub(super) struct Chunked {
     database: RawDatabase,
-    table: Table,
     next: Next,
 }
 
@@ -31,13 +30,13 @@ enum Next {
 }
 
 impl Chunked {
-    pub(super) fn new(database: RawDatabase, table: Table) -> Self {
-        Self { database, table, next: Next::Unknown }
+    pub(super) fn new(database: RawDatabase) -> Self {
+        Self { database, next: Next::Unknown }
     }
 
     /// Removes the chunks of a value, if it has some. To be called with growing keys.
-    pub(super) fn remove(&mut self, txn: &mut RwTxn<'_>, key: &EncodedKey) -> heed::Result<()> {
-        let first = ChunkKey::new(self.table, key, 0);
+    pub(super) fn remove(&mut self, txn: &mut RwTxn<'_>, key: &Key) -> heed::Result<()> {
+        let first = ChunkKey::new(key, 0);
         let passed = match &self.next {
             Next::Unknown => true,
             Next::Key(next) => next[..] < first[..],
@@ -49,7 +48,7 @@ impl Chunked {
         if let Next::Key(next) = &self.next
             && next.starts_with(first.owner())
         {
-            let last = ChunkKey::new(self.table, key, u32::MAX);
+            let last = ChunkKey::new(key, u32::MAX);
             self.database.delete_range(txn, &(Bound::Included(&first[..]), Bound::Included(&last[..])))?;
             self.next = Next::Unknown;
         }
@@ -57,9 +56,9 @@ impl Chunked {
     }
 
     /// Writes the chunks of a value that has none.
-    pub(super) fn put(&self, txn: &mut RwTxn<'_>, key: &EncodedKey, value: &[u8]) -> heed::Result<()> {
+    pub(super) fn put(&self, txn: &mut RwTxn<'_>, key: &Key, value: &[u8]) -> heed::Result<()> {
         for (number, part) in (0..).zip(value.chunks(VALUE_BYTES_MAX)) {
-            put_record(&self.database, txn, &ChunkKey::new(self.table, key, number), part)?;
+            put_record(&self.database, txn, &ChunkKey::new(key, number), part)?;
         }
         Ok(())
     }

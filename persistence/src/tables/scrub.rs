@@ -6,11 +6,12 @@ use std::ops::Bound;
 
 use heed::{RoTxn, WithoutTls};
 
+use super::databases::{SUMS, Tables, WRITTEN};
 use super::sums::{Place, Sum};
-use super::{SUMS, Tables, WRITTEN};
 use crate::error::{CommitError, Damage};
 use crate::key::Key;
 use crate::record;
+use crate::table::Schema;
 
 /// After how many records it is asked whether to go on: each may lie on two pages of a slow disk.
 const LOOK_EVERY_RECORDS: u32 = 8;
@@ -18,6 +19,7 @@ const LOOK_EVERY_RECORDS: u32 = 8;
 /// How far the comparison is. It goes round for as long as the store is open.
 #[derive(Debug)]
 pub(crate) struct Scrub {
+    schema: Schema,
     partitions: u16,
     place: Place,
     /// The last key of the place that was read.
@@ -27,8 +29,8 @@ pub(crate) struct Scrub {
 }
 
 impl Scrub {
-    pub(crate) fn new(partitions: u16) -> Self {
-        Self { partitions, place: Place::FIRST, reached: None, sum: Sum::default() }
+    pub(crate) fn new(schema: Schema, partitions: u16) -> Self {
+        Self { schema, partitions, place: Place::first(&schema), reached: None, sum: Sum::default() }
     }
 
     /// A record was written, or is to be written anew.
@@ -51,7 +53,7 @@ impl Scrub {
 
     /// Goes on to the next place; returns the sum over this one.
     fn pass(&mut self) -> Sum {
-        self.place = self.place.next(self.partitions).unwrap_or(Place::FIRST);
+        self.place = self.place.next(&self.schema, self.partitions).unwrap_or_else(|| Place::first(&self.schema));
         self.reached = None;
         std::mem::take(&mut self.sum)
     }
@@ -72,7 +74,7 @@ impl Tables {
     fn scrub_in_one_transaction(&self, scrub: &mut Scrub, goes_on: &mut dyn FnMut() -> bool) -> Result<(), Trouble> {
         let txn = self.env.read_txn()?;
         loop {
-            if !self.scrub_place(&txn, scrub, goes_on)? || scrub.place == Place::FIRST || !goes_on() {
+            if !self.scrub_place(&txn, scrub, goes_on)? || scrub.place == Place::first(&self.schema) || !goes_on() {
                 return Ok(());
             }
         }
@@ -104,7 +106,9 @@ impl Tables {
         };
         let found = scrub.pass();
         if found != noted {
-            return Err(Trouble::Damage(CommitError::Damaged { what: place.difference(found, noted).into() }));
+            return Err(Trouble::Damage(CommitError::Damaged {
+                what: place.difference(&self.schema, found, noted).into(),
+            }));
         }
         Ok(true)
     }
@@ -118,11 +122,11 @@ impl Tables {
         last: &mut Option<&'t [u8]>,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool, Trouble> {
-        let table = scrub.place.table();
+        let table = self.schema.table(scrub.place.table());
         let (from, to) = scrub.place.range();
         let from = scrub.reached.clone().map_or(from, Bound::Excluded);
         let range = (as_slice(&from), as_slice(&to));
-        for (number, entry) in (1..).zip(self.database(table).expect(WRITTEN).range(txn, &range)?) {
+        for (number, entry) in (1..).zip(self.database(table.id()).expect(WRITTEN).range(txn, &range)?) {
             let (key, stored) = entry?;
             let wrong = |reason| Damage::new(table.name(), key, reason);
             Key::decode(table, key).ok_or_else(|| wrong("the key is malformed"))?;
@@ -174,6 +178,7 @@ mod tests {
 
     use super::*;
     use crate::batch::Change;
+    use crate::declared;
     use crate::fold::Folded;
     use crate::hash::Chain;
     use crate::ids::{Group, MailboxId, Partition, Position, StoreId};
@@ -182,7 +187,7 @@ mod tests {
     const MAP_BYTES: u64 = 32 << 20;
 
     fn state(number: u64) -> Key {
-        Key::Mailbox { partition: Partition((number % 2) as u16), mailbox: MailboxId(u128::from(number) << 64) }
+        declared::mailbox(Partition((number % 2) as u16), MailboxId(u128::from(number) << 64))
     }
 
     /// New tables, what is written to them, and what compares them.
@@ -198,9 +203,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let identity = Identity { store: StoreId(7), partitions: 2 };
             let path = folder.path().join("tables");
-            Tables::make(&path, MAP_BYTES, identity).unwrap();
-            let (tables, _) = Tables::open(&path, MAP_BYTES).unwrap();
-            Self { _folder: folder, tables, scrub: Scrub::new(identity.partitions), groups: 0 }
+            Tables::make(&path, MAP_BYTES, declared::SCHEMA, identity).unwrap();
+            let (tables, _) = Tables::open(&path, MAP_BYTES, declared::SCHEMA).unwrap();
+            Self { _folder: folder, tables, scrub: Scrub::new(declared::SCHEMA, identity.partitions), groups: 0 }
         }
 
         fn apply(&mut self, changes: impl IntoIterator<Item = (Key, Option<Bytes>)>) {
@@ -222,7 +227,7 @@ mod tests {
                     looks += 1;
                     looks < 100
                 })?;
-                if self.scrub.place == Place::FIRST && self.scrub.reached.is_none() {
+                if self.scrub.place == Place::first(&declared::SCHEMA) && self.scrub.reached.is_none() {
                     return Ok(slices);
                 }
                 meanwhile(self);
@@ -253,7 +258,7 @@ mod tests {
         // Nothing was compared with itself: a record that goes unseen is missed.
         let tables = scene.tables.clone();
         let mut txn = tables.env.write_txn().unwrap();
-        tables.database(crate::key::Table::Mailboxes).unwrap().delete(&mut txn, &state(4001).encode()).unwrap();
+        tables.database(declared::MAILBOXES.id()).unwrap().delete(&mut txn, state(4001).bytes()).unwrap();
         txn.commit().unwrap();
         let missed = scene.go_round(|_| ()).map(drop).unwrap_err();
         let is_named = |what: &str| what.contains("table `mailboxes`") && what.contains("in partition 1");
@@ -263,11 +268,11 @@ mod tests {
     #[test]
     fn every_place_is_compared() {
         let keys = [
-            Key::Inbox { partition: Partition(0), position: Position(1) },
-            Key::Attempts { partition: Partition(1), position: Position(1) },
-            Key::DeadLetter { position: Position(1) },
-            Key::Peer { store: StoreId(1) },
-            Key::Note { name: 3 },
+            declared::inbox(Partition(0), Position(1)),
+            declared::attempts(Partition(1), Position(1)),
+            declared::dead_letter(Position(1)),
+            declared::peer(StoreId(1)),
+            declared::note(3),
             state(1),
         ];
         for key in keys {
@@ -279,7 +284,8 @@ mod tests {
             tables.database(key.table()).unwrap().clear(&mut txn).unwrap();
             txn.commit().unwrap();
             let missed = scene.go_round(|_| ()).map(drop).unwrap_err();
-            let is_named = |what: &str| what.contains(&format!("table `{}` holds 0", key.table().name()));
+            let is_named =
+                |what: &str| what.contains(&format!("table `{}` holds 0", declared::SCHEMA.table(key.table()).name()));
             assert!(matches!(&missed, CommitError::Damaged { what } if is_named(what)), "{missed}");
         }
     }

@@ -6,11 +6,13 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
 
-use super::Tables;
-use crate::chunk::{ChunkKey, Whole};
+use super::databases::Tables;
 use crate::error::{Damage, ReadError};
-use crate::key::{EncodedKey, Key, Table};
+use crate::key::Key;
+use crate::range::Range;
 use crate::record::{self, Stored};
+use crate::record::{ChunkKey, Whole};
+use crate::table::TableId;
 
 /// The tables at one moment. To be dropped soon: pages that are freed after it was taken cannot be reused before.
 pub(crate) struct Snapshot<'a> {
@@ -18,16 +20,21 @@ pub(crate) struct Snapshot<'a> {
     txn: RoTxn<'a, WithoutTls>,
 }
 
-impl<'a> Snapshot<'a> {
-    pub(super) fn new(tables: &'a Tables, txn: RoTxn<'a, WithoutTls>) -> Self {
-        Self { tables, txn }
-    }
+/// Records of a table, one after another.
+pub(crate) type Entries<'s> = Box<dyn Iterator<Item = Result<(Key, &'s [u8]), ReadError>> + 's>;
 
+impl Tables {
+    /// The tables as they are now.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, ReadError> {
+        Ok(Snapshot { tables: self, txn: self.env.read_txn()? })
+    }
+}
+
+impl Snapshot<'_> {
     /// Reads a record.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
-        let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
-        let stored = database.get(&self.txn, &key.encode())?;
-        stored.map(|stored| Ok(self.value(key, stored)?.into_owned().into())).transpose()
+        let Some(stored) = self.find(key)? else { return Ok(None) };
+        Ok(Some(self.value(key, self.checked(key, stored)?)?.into_owned().into()))
     }
 
     /// Reads a record, unless `admit` refuses it by its size; asked before it is copied.
@@ -36,66 +43,75 @@ impl<'a> Snapshot<'a> {
         key: &Key,
         admit: impl FnOnce(usize) -> bool,
     ) -> Result<ControlFlow<(), Option<Bytes>>, ReadError> {
-        let Some(database) = self.tables.database(key.table()) else { return Ok(ControlFlow::Continue(None)) };
-        let (table, encoded) = (key.table(), key.encode());
-        let Some(stored) = database.get(&self.txn, &encoded)? else { return Ok(ControlFlow::Continue(None)) };
-        let stored = record::read(table.name(), &encoded, stored)?;
-        let bytes = match &stored {
-            Stored::Value(value) => value.len(),
-            Stored::Chunked(whole) => whole.length as usize,
-        };
-        if !admit(bytes) {
+        let Some(stored) = self.find(key)? else { return Ok(ControlFlow::Continue(None)) };
+        let stored = self.checked(key, stored)?;
+        if !admit(stored.value_bytes()) {
             return Ok(ControlFlow::Break(()));
         }
-        let value = match stored {
-            Stored::Value(value) => value.to_vec(),
-            Stored::Chunked(whole) => self.join(table, &encoded, whole)?,
-        };
-        Ok(ControlFlow::Continue(Some(value.into())))
+        Ok(ControlFlow::Continue(Some(self.value(key, stored)?.into_owned().into())))
     }
 
-    /// The records of a table in key order; what is stored there is for [`value`](Self::value) to read.
-    pub(crate) fn iterate(
-        &self,
-        table: Table,
-    ) -> Result<impl Iterator<Item = Result<(Key, &[u8]), ReadError>>, ReadError> {
-        let everything: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.tables.database(table).map(|database| database.range(&self.txn, &everything)).transpose()?;
-        Ok(entries.into_iter().flatten().map(move |entry| {
+    /// The records of a range; what is stored there is for [`checked`](Self::checked) to read.
+    pub(crate) fn range(&self, range: &Range) -> Result<Entries<'_>, ReadError> {
+        let Some(database) = self.tables.database(range.table().id()) else { return Ok(Box::new(std::iter::empty())) };
+        let (least, greatest) = range.bounds();
+        let bounds = (least.as_ref().map(Key::bytes), greatest.as_ref().map(Key::bytes));
+        let table = self.tables.schema.table(range.table().id());
+        let read = move |entry: heed::Result<_>| {
             let (key, stored) = entry?;
             let parsed =
                 Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
             Ok((parsed, stored))
-        }))
-    }
-
-    /// The value of a record, from what is stored in its table.
-    pub(crate) fn value<'s>(&self, key: &Key, stored: &'s [u8]) -> Result<Cow<'s, [u8]>, ReadError> {
-        let (table, encoded) = (key.table(), key.encode());
-        Ok(match record::read(table.name(), &encoded, stored)? {
-            Stored::Value(value) => Cow::Borrowed(value),
-            Stored::Chunked(whole) => Cow::Owned(self.join(table, &encoded, whole)?),
+        };
+        Ok(if range.is_backwards() {
+            Box::new(database.rev_range(&self.txn, &bounds)?.map(read))
+        } else {
+            Box::new(database.range(&self.txn, &bounds)?.map(read))
         })
     }
 
+    /// What is stored of a record, once its checksum was looked at.
+    pub(crate) fn checked<'s>(&self, key: &Key, stored: &'s [u8]) -> Result<Stored<'s>, ReadError> {
+        Ok(record::read(self.name(key.table()), key.bytes(), stored)?)
+    }
+
+    /// The value of a record.
+    pub(crate) fn value<'s>(&self, key: &Key, stored: Stored<'s>) -> Result<Cow<'s, [u8]>, ReadError> {
+        Ok(match stored {
+            Stored::Value(value) => Cow::Borrowed(value),
+            Stored::Chunked(whole) => Cow::Owned(self.join(key, whole)?),
+        })
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<&[u8]>, ReadError> {
+        let Some(database) = self.tables.database(key.table()) else { return Ok(None) };
+        Ok(database.get(&self.txn, key.bytes())?)
+    }
+
     /// Reads a value that lies in chunks. What is wrong with them is wrong with the record that they belong to.
-    fn join(&self, table: Table, key: &EncodedKey, whole: Whole) -> Result<Vec<u8>, ReadError> {
-        let damaged = |reason| Damage::new(table.name(), key, reason);
-        let [first, last] = [0, u32::MAX].map(|number| ChunkKey::new(table, key, number));
+    fn join(&self, key: &Key, whole: Whole) -> Result<Vec<u8>, ReadError> {
+        let name = self.name(key.table());
+        let damaged = |reason| Damage::new(name, key.bytes(), reason);
+        let [first, last] = [0, u32::MAX].map(|number| ChunkKey::new(key, number));
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
         let mut chunks = Vec::new();
         let entries = self.tables.databases.chunks.map(|chunks| chunks.range(&self.txn, &range)).transpose()?;
         for (number, entry) in (0..).zip(entries.into_iter().flatten()) {
             let (chunk, stored) = entry?;
-            if *chunk != *ChunkKey::new(table, key, number) {
+            if *chunk != *ChunkKey::new(key, number) {
                 return Err(damaged("a chunk of the value is missing").into());
             }
-            let part = record::value(table.name(), chunk, stored);
+            let part = record::value(name, chunk, stored);
             chunks.push(part.map_err(|_| damaged("a chunk of the value is damaged"))?);
         }
         if chunks.len() < whole.chunks as usize {
             return Err(damaged("a chunk of the value is missing").into());
         }
         Ok(whole.join(&chunks).ok_or_else(|| damaged("its chunks do not belong together"))?)
+    }
+
+    /// What damage in a table is reported under.
+    fn name(&self, table: TableId) -> &'static str {
+        self.tables.schema.table(table).name()
     }
 }

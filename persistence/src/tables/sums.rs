@@ -8,13 +8,15 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Damage, OpenError};
 use crate::hash::mixed;
-use crate::key::{Key, Table, take_u64};
+use crate::integers::take_u64;
+use crate::key::Key;
 use crate::record::HEADER_BYTES;
+use crate::table::{Schema, Table, TableId};
 
 /// Of which table, and of which partition; 0 where a table has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
-    table: Table,
+    table: TableId,
     partition: u16,
 }
 
@@ -34,19 +36,22 @@ impl Place {
     pub(super) const BYTES: usize = 1 + 2;
 
     /// From which on [`next`](Self::next) comes to every place.
-    pub(super) const FIRST: Self = Self { table: Table::ALL[0], partition: 0 };
+    pub(super) fn first(schema: &Schema) -> Self {
+        let first = schema.tables().first().expect("a store has tables");
+        Self { table: first.id(), partition: 0 }
+    }
 
     /// The next one of a store with so many partitions, if there is one.
-    pub(super) fn next(self, partitions: u16) -> Option<Self> {
+    pub(super) fn next(self, schema: &Schema, partitions: u16) -> Option<Self> {
         let Self { table, partition } = self;
         if table.is_partitioned() && partition + 1 < partitions {
             return Some(Self { table, partition: partition + 1 });
         }
-        let table = *Table::ALL.get(table as usize + 1)?;
-        Some(Self { table, partition: 0 })
+        let next = schema.tables().iter().find(|next| next.id() > table)?;
+        Some(Self { table: next.id(), partition: 0 })
     }
 
-    pub(super) const fn table(self) -> Table {
+    pub(super) const fn table(self) -> TableId {
         self.table
     }
 
@@ -61,8 +66,9 @@ impl Place {
     }
 
     /// How it does not hold what was noted.
-    pub(super) fn difference(self, found: Sum, noted: Sum) -> String {
+    pub(super) fn difference(self, schema: &Schema, found: Sum, noted: Sum) -> String {
         let Self { table, partition } = self;
+        let table = schema.table(table);
         format!(
             "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is another \
              one",
@@ -78,12 +84,12 @@ impl Place {
 
     pub(super) fn encode(self) -> [u8; Self::BYTES] {
         let [high, low] = self.partition.to_be_bytes();
-        [self.table.tag(), high, low]
+        [self.table.number(), high, low]
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let &[tag, high, low] = bytes else { return None };
-        Some(Self { table: Table::of_tag(tag)?, partition: u16::from_be_bytes([high, low]) })
+    fn decode(schema: &Schema, bytes: &[u8]) -> Option<Self> {
+        let &[number, high, low] = bytes else { return None };
+        Some(Self { table: schema.of_number(number)?.id(), partition: u16::from_be_bytes([high, low]) })
     }
 }
 
@@ -119,15 +125,15 @@ impl Sum {
 
 impl Sums {
     /// Adds a record that was found in a table, and returns its key. One whose key is none of that table belongs to nothing.
-    pub(crate) fn note(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<Key, Damage> {
+    pub(crate) fn note(&mut self, table: &Table, key: &[u8], stored: &[u8]) -> Result<Key, Damage> {
         let parsed = Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
         self.0.entry(Place::of(&parsed)).or_default().add(key, stored);
         Ok(parsed)
     }
 
     /// Adds what was noted of a place.
-    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
-        self.0.insert(Place::decode(key)?, Sum::decode(value)?);
+    pub(super) fn insert(&mut self, schema: &Schema, key: &[u8], value: &[u8]) -> Option<()> {
+        self.0.insert(Place::decode(schema, key)?, Sum::decode(value)?);
         Some(())
     }
 
@@ -136,7 +142,7 @@ impl Sums {
     }
 
     /// Refuses tables that hold something else than what was `noted` of them.
-    pub(super) fn compare(&self, noted: &Self) -> Result<(), OpenError> {
+    pub(super) fn compare(&self, schema: &Schema, noted: &Self) -> Result<(), OpenError> {
         if self == noted {
             return Ok(());
         }
@@ -144,7 +150,7 @@ impl Sums {
         let other = places.min_by_key(|place| (self.get(place) == noted.get(place), **place));
         let place = *other.expect("two that are not equal differ somewhere");
         let (found, noted) = (self.get(&place).records, noted.get(&place).records);
-        Err(OpenError::Records { table: place.table.name(), partition: place.partition, found, noted })
+        Err(OpenError::Records { table: schema.table(place.table).name(), partition: place.partition, found, noted })
     }
 
     fn get(&self, place: &Place) -> Sum {
@@ -164,6 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::declared;
     use crate::ids::{MailboxId, Partition};
     use crate::key::tests::any_key;
     use crate::record;
@@ -174,23 +181,23 @@ mod tests {
             keys in proptest::collection::btree_set(any_key(), 1..20),
             gone in any_key(),
         ) {
-            let stored = |key: &Key| record::encode(&key.encode(), b"value");
+            let stored = |key: &Key| record::encode(key.bytes(), b"value");
             let mut sums = Sums::default();
             for key in &keys {
-                sums.note(key.table(), &key.encode(), &stored(key)).unwrap();
+                sums.note(declared::SCHEMA.table(key.table()), key.bytes(), &stored(key)).unwrap();
             }
             let mut other = Sums::default();
             for key in keys.iter().rev() {
-                other.note(key.table(), &key.encode(), &stored(key)).unwrap();
+                other.note(declared::SCHEMA.table(key.table()), key.bytes(), &stored(key)).unwrap();
             }
             let sum = other.0.entry(Place::of(&gone)).or_default();
-            sum.add(&gone.encode(), &stored(&gone));
-            sum.remove(&gone.encode(), &stored(&gone));
+            sum.add(gone.bytes(), &stored(&gone));
+            sum.remove(gone.bytes(), &stored(&gone));
             other.0.retain(|_, sum| !sum.is_nothing());
-            prop_assert!(sums.compare(&other).is_ok());
+            prop_assert!(sums.compare(&declared::SCHEMA, &other).is_ok());
             let mut read = Sums::default();
             for (place, sum) in sums.iter() {
-                prop_assert_eq!(read.insert(&place.encode(), &sum.encode()), Some(()));
+                prop_assert_eq!(read.insert(&declared::SCHEMA, &place.encode(), &sum.encode()), Some(()));
             }
             prop_assert_eq!(&read, &sums);
         }
@@ -198,12 +205,13 @@ mod tests {
 
     #[test]
     fn a_record_that_is_missing_added_older_or_under_another_key_is_named_by_its_place() {
-        let mailbox = |mailbox| Key::Mailbox { partition: Partition(3), mailbox: MailboxId(mailbox) };
+        let mailbox = |mailbox| declared::mailbox(Partition(3), MailboxId(mailbox));
         let sums = |records: &[(u128, &[u8])]| {
             let mut sums = Sums::default();
             for (id, value) in records {
-                let key = mailbox(*id).encode();
-                sums.note(Table::Mailboxes, &key, &record::encode(&key, value)).unwrap();
+                let key = mailbox(*id);
+                let stored = record::encode(key.bytes(), value);
+                sums.note(&declared::MAILBOXES, key.bytes(), &stored).unwrap();
             }
             sums
         };
@@ -216,7 +224,7 @@ mod tests {
             (sums(&[(1, b"one"), (4, b"two")]), 2),
         ];
         for (found, records) in cases {
-            let refused = found.compare(&noted).unwrap_err();
+            let refused = found.compare(&declared::SCHEMA, &noted).unwrap_err();
             let OpenError::Records { table: "mailboxes", partition: 3, found, noted: 2 } = refused else {
                 panic!("{refused}")
             };

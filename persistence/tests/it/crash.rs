@@ -6,8 +6,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use everpost_persistence::{Class, Config, Key, Partition, Position, Table};
+use everpost_persistence::{Class, Config, Key, Partition, Position};
 
+use crate::declared;
 use crate::support::{TestStore, config, folder};
 
 const CHILD: &str = "EVERPOST_TEST_CRASH";
@@ -53,12 +54,12 @@ fn what_was_reported_durable_survives_a_kill_and_is_a_prefix() {
 /// mailbox, and deletes an old record of each kind.
 fn child(folder: &std::path::Path) {
     let (store, _) = TestStore::open(folder, settings());
-    let mailbox = Key::Mailbox { partition: Partition(0), mailbox: everpost_persistence::MailboxId(1) };
+    let mailbox = declared::mailbox(Partition(0), everpost_persistence::MailboxId(1));
     let number = |value: &[u8]| u64::from_be_bytes(value[..8].try_into().unwrap());
     let mut next = store.store.get(&mailbox).unwrap().map_or(0, |value| number(&value)) + 1;
     let waiting = |table| store.records(table).into_iter().map(|(key, _)| key).collect::<Vec<Key>>();
     let mut queue: std::collections::VecDeque<(Key, Key)> =
-        waiting(Table::Inbox).into_iter().zip(waiting(Table::Outbox)).collect();
+        waiting(declared::INBOX).into_iter().zip(waiting(declared::OUTBOX)).collect();
     std::thread::spawn({
         let store = store.clone();
         move || {
@@ -76,8 +77,8 @@ fn child(folder: &std::path::Path) {
             let value = [&next.to_be_bytes()[..], &vec![next as u8; filling(next)]].concat();
             let value = bytes::Bytes::from(value);
             let partition = Partition(0);
-            let inbox = Key::Inbox { partition, position: stage.enqueue(partition, value.clone()) };
-            let outbox = Key::Outbox { partition, position: stage.dispatch(partition, value) };
+            let inbox = declared::inbox(partition, stage.enqueue(&declared::INBOX, partition, value.clone()));
+            let outbox = declared::outbox(partition, stage.enqueue(&declared::OUTBOX, partition, value));
             stage.put(mailbox, next.to_be_bytes().to_vec().into());
             if queue.len() as u64 >= WAITING {
                 let (inbox, outbox) = queue.pop_front().unwrap();
@@ -101,10 +102,10 @@ fn filling(number: u64) -> usize {
 fn verify(folder: &std::path::Path, reported: u64) -> u64 {
     let (store, opened) = TestStore::open(folder, settings());
     assert!(opened.durable.0 >= reported, "reported {reported}, found {}", opened.durable);
-    let mailbox = Key::Mailbox { partition: Partition(0), mailbox: everpost_persistence::MailboxId(1) };
+    let mailbox = declared::mailbox(Partition(0), everpost_persistence::MailboxId(1));
     let kept = store.store.get(&mailbox).unwrap().expect("reports come after the first turn");
     let last = u64::from_be_bytes(kept[..].try_into().unwrap());
-    for table in [Table::Inbox, Table::Outbox] {
+    for table in [declared::INBOX, declared::OUTBOX] {
         let records = store.records(table);
         assert_eq!(records.len() as u64, last.min(WAITING), "as many as a prefix of the turns leaves");
         for (expected, (key, value)) in (last + 1 - records.len() as u64..=last).zip(&records) {

@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use everpost_persistence::{Key, KeyBytes, OpenError, Partition, Position, ReadError, Table};
+use everpost_persistence::{KeyBytes, OpenError, Partition, Position, ReadError};
 
+use crate::declared;
 use crate::support::{TestStore, config, edit, flip_bit, folder};
 
 #[test]
@@ -23,7 +24,7 @@ fn a_damaged_journal_record_refuses_to_open() {
     // The same bit once more, and everything is there.
     flip_bit(&folder.path().join("journal"), None, &key);
     let (store, _) = TestStore::open(folder.path(), config());
-    assert_eq!(store.records(Table::Inbox).len(), 5);
+    assert_eq!(store.records(declared::INBOX).len(), 5);
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_damaged_table_record_is_named_and_others_are_not_affected() {
     flip_bit(&folder.path().join("tables"), Some("inbox"), &key);
 
     let (store, _) = TestStore::open(folder.path(), config());
-    let read = |position| store.store.get(&Key::Inbox { partition: Partition(3), position });
+    let read = |position| store.store.get(&declared::inbox(Partition(3), position));
     for (number, &position) in positions.iter().enumerate() {
         match read(position) {
             Ok(value) if number != 2 => assert_eq!(value, Some(vec![number as u8; 100].into())),
@@ -63,16 +64,16 @@ fn a_damaged_table_record_is_named_and_others_are_not_affected() {
         }
     }
     let mut visited = 0;
-    let scanned = store.store.scan(Table::Inbox, |_, _| {
+    let scanned = store.store.scan(&declared::INBOX, |_, _| {
         visited += 1;
         ControlFlow::Continue(())
     });
     assert!(matches!(scanned, Err(ReadError::Damaged { .. })) && visited == 2);
     // It can still be deleted, which is how an operator gets rid of it.
-    store.submit(|stage| stage.delete(Key::Inbox { partition: Partition(3), position: positions[2] }));
+    store.submit(|stage| stage.delete(declared::inbox(Partition(3), positions[2])));
     store.store.close().unwrap();
     let (store, _) = TestStore::open(folder.path(), config());
-    assert_eq!(store.records(Table::Inbox).len(), 4);
+    assert_eq!(store.records(declared::INBOX).len(), 4);
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_damaged_or_lost_chunk_names_its_record_and_goes_with_it() {
         }
 
         let (store, _) = TestStore::open(folder.path(), config());
-        let of = |at: usize| Key::Inbox { partition: Partition(3), position: positions[at] };
+        let of = |at: usize| declared::inbox(Partition(3), positions[at]);
         for (at, number) in [(0, 0_u8), (2, 2)] {
             assert_eq!(store.store.get(&of(at)).unwrap(), Some(vec![number; 10_000].into()));
         }
@@ -114,7 +115,7 @@ fn a_damaged_or_lost_chunk_names_its_record_and_goes_with_it() {
         let ReadError::Damaged { table: "inbox", key: KeyBytes(named), .. } = &refused else { panic!("{refused}") };
         assert_eq!(**named, *key(1));
         let mut visited = 0;
-        let scanned = store.store.scan(Table::Inbox, |_, _| {
+        let scanned = store.store.scan(&declared::INBOX, |_, _| {
             visited += 1;
             ControlFlow::Continue(())
         });
@@ -123,7 +124,7 @@ fn a_damaged_or_lost_chunk_names_its_record_and_goes_with_it() {
         store.submit(|stage| stage.delete(of(1)));
         store.store.close().unwrap();
         let (store, _) = TestStore::open(folder.path(), config());
-        assert_eq!(store.records(Table::Inbox).len(), 2);
+        assert_eq!(store.records(declared::INBOX).len(), 2);
         store.store.close().unwrap();
         edit(&tables, Some("chunks"), |chunks, txn| assert_eq!(chunks.len(txn).unwrap(), 6, "of the other two"));
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use everpost_persistence::{
-    AdmissionError, Class, CommitError, Config, Environment, Key, OpenError, Partition, Position, Slots, Store, Table,
+    AdmissionError, Class, CommitError, Config, Environment, Key, OpenError, Partition, Position, Slots, Store,
 };
 
+use crate::declared;
 use crate::support::{TestStore, block_on, config, folder};
 
 fn tiny() -> Config {
@@ -23,7 +24,9 @@ fn fill(store: &TestStore, bytes: usize) -> (Vec<Position>, AdmissionError) {
         match block_on(store.store.reserve(Class::Outside, bytes)) {
             Ok(permit) => {
                 let value = vec![positions.len() as u8; bytes];
-                positions.push(store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into())).1);
+                positions.push(
+                    store.store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), value.into())).1,
+                );
                 settled = false;
             }
             Err(refused) if at_rest => return (positions, refused),
@@ -37,7 +40,7 @@ fn fill(store: &TestStore, bytes: usize) -> (Vec<Position>, AdmissionError) {
 
 fn delete(store: &TestStore, position: Position) {
     let permit = store.reserve(Class::Turn { growth: 0 }, 0);
-    store.store.submit(permit, |stage| stage.delete(Key::Inbox { partition: Partition(0), position }));
+    store.store.submit(permit, |stage| stage.delete(declared::inbox(Partition(0), position)));
 }
 
 #[test]
@@ -56,7 +59,9 @@ fn full_tables_refuse_outside_work_and_recover() {
         // Turns go on to 95 %, and then wait.
         while let Ok(permit) = store.store.try_reserve(Class::Turn { growth: 1 }, bytes) {
             let value = vec![0; bytes];
-            waiting.push(store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into())).1);
+            waiting.push(
+                store.store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), value.into())).1,
+            );
             store.settle();
         }
         // Deletions that touch every page go through; then there is room again.
@@ -65,8 +70,8 @@ fn full_tables_refuse_outside_work_and_recover() {
         }
         store.settle();
         let left: Vec<Position> = waiting.iter().copied().skip(1).step_by(2).collect();
-        let key = |&position: &Position| Key::Inbox { partition: Partition(0), position };
-        let found: Vec<Key> = store.records(Table::Inbox).into_iter().map(|(key, _)| key).collect();
+        let key = |&position: &Position| declared::inbox(Partition(0), position);
+        let found: Vec<Key> = store.records(declared::INBOX).into_iter().map(|(key, _)| key).collect();
         assert_eq!(found, left.iter().map(key).collect::<Vec<_>>(), "{bytes}");
         for &position in waiting.iter().skip(1).step_by(2) {
             delete(&store, position);
@@ -77,7 +82,7 @@ fn full_tables_refuse_outside_work_and_recover() {
         let (again, _) = fill(&store, bytes);
         store.settle();
         assert!(again.len() * 10 > waiting.len() * 7, "{bytes}: {} after {}", again.len(), waiting.len());
-        assert_eq!(store.records(Table::Inbox).len(), again.len());
+        assert_eq!(store.records(declared::INBOX).len(), again.len());
         store.store.close().unwrap();
     }
 }
@@ -104,13 +109,13 @@ fn large_values_find_room_where_free_pages_lie_apart() {
 
     let (store, _) = TestStore::open(folder.path(), config());
     for (number, &position) in large.iter().enumerate() {
-        let value = store.store.get(&Key::Inbox { partition: Partition(0), position }).unwrap().unwrap();
+        let value = store.store.get(&declared::inbox(Partition(0), position)).unwrap().unwrap();
         assert!(value.len() == bytes && value.iter().all(|&byte| byte == number as u8), "{number}");
         delete(&store, position);
     }
     store.store.close().unwrap();
     let (store, _) = TestStore::open(folder.path(), config());
-    assert_eq!(store.records(Table::Inbox).len(), small.len() / 2);
+    assert_eq!(store.records(declared::INBOX).len(), small.len() / 2);
     let free_again = (64 << 20) - store.store.statistics().tables_used_bytes;
     assert!(free_again + (1 << 20) > free, "{free_again} of {free}: their chunks are gone with them");
 }
@@ -126,7 +131,9 @@ fn room_comes_back_without_a_restart() {
             let store = store.clone();
             move || {
                 while let Ok(permit) = store.store.try_reserve(Class::Turn { growth: 1 }, 1000) {
-                    store.store.submit(permit, |stage| stage.enqueue(Partition(1), vec![0; 1000].into()));
+                    store
+                        .store
+                        .submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(1), vec![0; 1000].into()));
                     store.settle();
                 }
                 full.send(()).unwrap();
@@ -137,7 +144,7 @@ fn room_comes_back_without_a_restart() {
         is_full.recv().unwrap();
         waiting.iter().for_each(|&position| delete(&store, position));
         turn.join().unwrap();
-        for (key, _) in store.records(Table::Inbox) {
+        for (key, _) in store.records(declared::INBOX) {
             store.submit(|stage| stage.delete(key));
         }
         store.settle();
@@ -157,12 +164,12 @@ fn the_journal_never_fills_up_before_the_tables() {
     for round in 0..400_u32 {
         let permit = store.reserve(Class::Outside, 50_000);
         let value = vec![round as u8; 50_000];
-        store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into()));
+        store.store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), value.into()));
     }
     store.settle();
     let statistics = store.store.statistics();
     assert!(statistics.waits_for_checkpoint > 0 || statistics.checkpoints > 10, "{statistics:?}");
-    assert_eq!(store.records(Table::Inbox).len(), 400);
+    assert_eq!(store.records(declared::INBOX).len(), 400);
     store.store.close().unwrap();
 }
 
@@ -211,11 +218,12 @@ fn a_full_disk_is_a_typed_failure_and_loses_nothing() {
         let Ok(permit) = block_on(store.store.reserve(Class::Turn { growth: 0 }, 0)) else {
             break store.store.failure().unwrap();
         };
-        let (ticket, position) = store.store.submit(permit, |stage| stage.enqueue(Partition(0), value.into()));
+        let (ticket, position) =
+            store.store.submit(permit, |stage| stage.enqueue(&declared::INBOX, Partition(0), value.into()));
         if !store.wait_durable(ticket) {
             break store.store.failure().unwrap();
         }
-        durable.push(Key::Inbox { partition: Partition(0), position });
+        durable.push(declared::inbox(Partition(0), position));
     };
     assert!(matches!(failure, CommitError::DiskFull { .. }), "{failure}");
     assert!(durable.len() > 20);
@@ -273,7 +281,7 @@ fn a_disk_without_headroom_refuses_outside_work_until_there_is_some() {
 fn a_store_is_made_on_a_disk_of_any_size_or_refused_by_name() {
     const CHILD: &str = "EVERPOST_TEST_MAKE";
     if let Some(folder) = std::env::var_os(CHILD) {
-        let made = Store::open(folder.as_ref(), config(), || ()).and_then(|(store, _)| {
+        let made = Store::open(folder.as_ref(), config(), declared::SCHEMA, || ()).and_then(|(store, _)| {
             Slots::open(folder.as_ref())?;
             Ok(store.close()?)
         });

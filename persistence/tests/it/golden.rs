@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use everpost_persistence::{Config, Epoch, Key, MailboxId, Opened, Partition, Position, StoreId, Table};
 
+use crate::declared;
 use crate::support::{TestStore, config, folder};
 
 const PARTITION: Partition = Partition(0x0102 % 64);
@@ -39,13 +40,13 @@ pub(crate) fn copy(version: u32, folder: &Path) {
 pub(crate) fn records_v1() -> Vec<(Key, Bytes)> {
     let (partition, mailbox) = (PARTITION, MAILBOX);
     vec![
-        (Key::Inbox { partition, position: Position(1) }, "in the tables".into()),
-        (Key::Inbox { partition, position: Position(8) }, "in the journal".into()),
-        (Key::Inbox { partition: Partition(63), position: Position(2) }, vec![0x5A; 5000].into()),
-        (Key::Mailbox { partition, mailbox }, "changed".into()),
-        (Key::Attempts { partition, position: Position(1) }, "twice".into()),
-        (Key::DeadLetter { position: Position(3) }, "given up".into()),
-        (Key::Reply { partition, mailbox, request: 0x77 }, Bytes::new()),
+        (declared::inbox(partition, Position(1)), "in the tables".into()),
+        (declared::inbox(partition, Position(8)), "in the journal".into()),
+        (declared::inbox(Partition(63), Position(2)), vec![0x5A; 5000].into()),
+        (declared::mailbox(partition, mailbox), "changed".into()),
+        (declared::attempts(partition, Position(1)), "twice".into()),
+        (declared::dead_letter(Position(3)), "given up".into()),
+        (declared::reply(partition, mailbox, 0x77), Bytes::new()),
     ]
 }
 
@@ -53,18 +54,18 @@ pub(crate) fn records_v1() -> Vec<(Key, Bytes)> {
 fn records_v2() -> Vec<(Key, Bytes)> {
     let (partition, mailbox) = (PARTITION, MAILBOX);
     vec![
-        (Key::Inbox { partition, position: Position(1) }, "in the tables".into()),
-        (Key::Inbox { partition, position: Position(9) }, "in the journal".into()),
-        (Key::Inbox { partition: Partition(63), position: Position(2) }, vec![0x5A; 5000].into()),
-        (Key::Mailbox { partition, mailbox }, "changed".into()),
-        (Key::Attempts { partition, position: Position(1) }, "twice".into()),
-        (Key::DeadLetter { position: Position(3) }, "given up".into()),
-        (Key::Reply { partition, mailbox, request: 0x77 }, Bytes::new()),
-        (Key::Outbox { partition, position: Position(4) }, "on its way".into()),
-        (Key::Outbox { partition, position: Position(11) }, "on its way, in the journal".into()),
-        (Key::Received { partition, producer: PEER, line: 0x88 }, "received".into()),
-        (Key::Acknowledged { partition, receiver: PEER, line: 0x99 }, "acknowledged further".into()),
-        (Key::Peer { store: PEER }, "known".into()),
+        (declared::inbox(partition, Position(1)), "in the tables".into()),
+        (declared::inbox(partition, Position(9)), "in the journal".into()),
+        (declared::inbox(Partition(63), Position(2)), vec![0x5A; 5000].into()),
+        (declared::mailbox(partition, mailbox), "changed".into()),
+        (declared::attempts(partition, Position(1)), "twice".into()),
+        (declared::dead_letter(Position(3)), "given up".into()),
+        (declared::reply(partition, mailbox, 0x77), Bytes::new()),
+        (declared::outbox(partition, Position(4)), "on its way".into()),
+        (declared::outbox(partition, Position(11)), "on its way, in the journal".into()),
+        (declared::received(partition, PEER, 0x88), "received".into()),
+        (declared::acknowledged(partition, PEER, 0x99), "acknowledged further".into()),
+        (declared::peer(PEER), "known".into()),
     ]
 }
 
@@ -73,10 +74,10 @@ fn records_v3() -> Vec<(Key, Bytes)> {
     let (partition, mailbox) = (PARTITION, MAILBOX);
     let mut records = records_v2();
     records.extend([
-        (Key::Timer { partition, timer: 0xAA }, "later".into()),
-        (Key::Timer { partition, timer: 0xBB }, "later, in the journal".into()),
-        (Key::Request { partition, mailbox, request: 0xCC }, "what came of it".into()),
-        (Key::Supervision { partition, subject: mailbox }, "paused".into()),
+        (declared::timer(partition, 0xAA), "later".into()),
+        (declared::timer(partition, 0xBB), "later, in the journal".into()),
+        (declared::request(partition, mailbox, 0xCC), "what came of it".into()),
+        (declared::supervision(partition, mailbox), "paused".into()),
     ]);
     // Three chunks, of which the last is short. That of 5,000 bytes has two.
     records[4].1 = (0..10_000_u32).map(|index| (index / 40) as u8).collect();
@@ -86,7 +87,7 @@ fn records_v3() -> Vec<(Key, Bytes)> {
 /// The records of the golden stores of format 4 and 5, written out.
 fn records_v4() -> Vec<(Key, Bytes)> {
     let mut records = records_v3();
-    records.push((Key::Note { name: 0xDD }, "about the node".into()));
+    records.push((declared::note(0xDD), "about the node".into()));
     records
 }
 
@@ -96,42 +97,42 @@ fn write(folder: &Path) {
     let records = records_v4();
     let value = |index: usize| records[index].1.clone();
     let (partition, mailbox) = (PARTITION, MAILBOX);
-    let acknowledged = Key::Acknowledged { partition, receiver: PEER, line: 0x99 };
+    let acknowledged = declared::acknowledged(partition, PEER, 0x99);
     let (store, _) = TestStore::open(folder, settings());
     store.submit(|stage| {
-        let first = stage.enqueue(partition, value(0));
-        stage.enqueue(Partition(63), value(2));
-        let gone = stage.enqueue(partition, "deleted in the next group".into());
-        stage.dispatch(partition, value(7));
-        stage.put(Key::Attempts { partition, position: first }, value(4));
-        stage.put(Key::Mailbox { partition, mailbox }, "first".into());
-        stage.put(Key::DeadLetter { position: gone }, value(5));
-        stage.put(Key::Received { partition, producer: PEER, line: 0x88 }, value(9));
+        let first = stage.enqueue(&declared::INBOX, partition, value(0));
+        stage.enqueue(&declared::INBOX, Partition(63), value(2));
+        let gone = stage.enqueue(&declared::INBOX, partition, "deleted in the next group".into());
+        stage.enqueue(&declared::OUTBOX, partition, value(7));
+        stage.put(declared::attempts(partition, first), value(4));
+        stage.put(declared::mailbox(partition, mailbox), "first".into());
+        stage.put(declared::dead_letter(gone), value(5));
+        stage.put(declared::received(partition, PEER, 0x88), value(9));
         stage.put(acknowledged, "acknowledged".into());
-        stage.put(Key::Timer { partition, timer: 0xAA }, value(12));
-        stage.put(Key::Timer { partition, timer: 0xDD }, "cancelled".into());
-        stage.put(Key::Supervision { partition, subject: mailbox }, value(15));
+        stage.put(declared::timer(partition, 0xAA), value(12));
+        stage.put(declared::timer(partition, 0xDD), "cancelled".into());
+        stage.put(declared::supervision(partition, mailbox), value(15));
     });
     store.settle();
-    store.submit(|stage| stage.delete(Key::Inbox { partition, position: Position(3) }));
+    store.submit(|stage| stage.delete(declared::inbox(partition, Position(3))));
     store.store.close().unwrap();
 
     let (store, _) = TestStore::open(folder, settings());
     let (_, positions) = store.submit(|stage| {
-        stage.put(Key::Mailbox { partition, mailbox }, value(3));
-        stage.put(Key::Reply { partition, mailbox, request: 0x77 }, value(6));
+        stage.put(declared::mailbox(partition, mailbox), value(3));
+        stage.put(declared::reply(partition, mailbox, 0x77), value(6));
         stage.put(acknowledged, value(10));
-        stage.put(Key::Peer { store: PEER }, value(11));
-        stage.put(Key::Timer { partition, timer: 0xBB }, value(13));
-        stage.delete(Key::Timer { partition, timer: 0xDD });
-        stage.put(Key::Request { partition, mailbox, request: 0xCC }, value(14));
-        stage.put(Key::Note { name: 0xDD }, value(16));
-        let gone = stage.enqueue(partition, "folded away".into());
-        stage.delete(Key::Inbox { partition, position: gone });
-        let inbox = stage.enqueue(partition, value(1));
-        let gone = stage.dispatch(partition, "folded away too".into());
-        stage.delete(Key::Outbox { partition, position: gone });
-        (inbox, stage.dispatch(partition, value(8)))
+        stage.put(declared::peer(PEER), value(11));
+        stage.put(declared::timer(partition, 0xBB), value(13));
+        stage.delete(declared::timer(partition, 0xDD));
+        stage.put(declared::request(partition, mailbox, 0xCC), value(14));
+        stage.put(declared::note(0xDD), value(16));
+        let gone = stage.enqueue(&declared::INBOX, partition, "folded away".into());
+        stage.delete(declared::inbox(partition, gone));
+        let inbox = stage.enqueue(&declared::INBOX, partition, value(1));
+        let gone = stage.enqueue(&declared::OUTBOX, partition, "folded away too".into());
+        stage.delete(declared::outbox(partition, gone));
+        (inbox, stage.enqueue(&declared::OUTBOX, partition, value(8)))
     });
     assert_eq!(positions, (Position(9), Position(11)), "the literals above");
     store.settle();
@@ -139,7 +140,7 @@ fn write(folder: &Path) {
 
 /// Every record of a store, in the order of the tables and the keys.
 pub(crate) fn all_records(store: &TestStore) -> Vec<(Key, Bytes)> {
-    Table::ALL.iter().flat_map(|&table| store.records(table)).collect()
+    declared::SCHEMA.tables().iter().flat_map(|table| store.records(*table)).collect()
 }
 
 /// A golden store, and what is in it.
@@ -217,7 +218,7 @@ fn the_golden_store_of_format_5_reads_as_written() {
         }
     }
     let [.., golden] = stores();
-    let has = |table| golden.records.iter().any(|(key, _)| key.table() == table);
-    assert!(Table::ALL.into_iter().all(has), "one of every table");
+    let has = |table: &Table| golden.records.iter().any(|(key, _)| key.table() == table.id());
+    assert!(declared::SCHEMA.tables().iter().all(has), "one of every table");
     check(golden);
 }

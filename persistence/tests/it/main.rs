@@ -4,12 +4,15 @@
 
 mod crash;
 mod damage;
+mod declared;
 mod full;
 mod golden;
 mod inspect;
+mod layers;
 mod making;
 mod open;
 mod order;
 mod support;
+mod tables;
 mod throughput;
 mod upgrade;

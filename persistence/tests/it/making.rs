@@ -6,6 +6,7 @@ use std::path::Path;
 
 use everpost_persistence::{OpenError, Position, Store, StoreId, Table};
 
+use crate::declared;
 use crate::support::{TestStore, config, edit, files, folder};
 
 const HALVES: [&str; 2] = ["journal", "tables"];
@@ -37,20 +38,20 @@ fn move_half(folder: &Path, half: &str, from: &str, to: &str) {
 fn works(folder: &Path, created: bool) -> StoreId {
     let (store, opened) = TestStore::open(folder, config());
     assert!(opened.created == created && opened.clean, "{opened:?}");
-    assert_eq!((opened.durable, store.records(Table::Inbox)), (Position(0), Vec::new()));
+    assert_eq!((opened.durable, store.records(declared::INBOX)), (Position(0), Vec::new()));
     assert_eq!(store.enqueue(0, "works"), Position(1));
     store.settle();
     assert!(!folder.join("making").exists());
     let id = store.store.id();
     store.store.close().unwrap();
     drop(store);
-    assert_eq!(TestStore::open(folder, config()).0.records(Table::Inbox).len(), 1);
+    assert_eq!(TestStore::open(folder, config()).0.records(declared::INBOX).len(), 1);
     id
 }
 
 fn is_unfinished(folder: &Path) {
     let before = files(folder);
-    let refused = Store::inspect(folder);
+    let refused = Store::inspect(folder, declared::SCHEMA);
     assert!(matches!(refused, Err(OpenError::Unfinished { .. })), "{refused:?}");
     assert!(files(folder) == before, "looking changes nothing");
 }
@@ -88,7 +89,7 @@ fn a_store_of_which_one_half_is_in_its_place_is_completed() {
     }
     let (folder, id) = being_made();
     HALVES.iter().for_each(|half| move_half(folder.path(), half, "making", ""));
-    Store::inspect(folder.path()).unwrap();
+    Store::inspect(folder.path(), declared::SCHEMA).unwrap();
     assert_eq!(works(folder.path(), false), id);
 }
 
@@ -115,9 +116,10 @@ fn no_store_is_made_where_one_was_that_had_acknowledged_something() {
         store.store.close().unwrap();
         drop(store);
         HALVES.iter().for_each(|half| harm(&folder.path().join(half)));
-        for refused in
-            [TestStore::try_open(folder.path(), config()).map(|_| ()), Store::inspect(folder.path()).map(|_| ())]
-        {
+        for refused in [
+            TestStore::try_open(folder.path(), config()).map(|_| ()),
+            Store::inspect(folder.path(), declared::SCHEMA).map(|_| ()),
+        ] {
             assert!(matches!(refused, Err(OpenError::Shorter { .. })), "{refused:?}");
         }
         fs::remove_file(folder.path().join("slots")).unwrap();
@@ -151,7 +153,7 @@ fn a_torn_creation_of_an_older_build_is_made_again() {
 /// The table was made anew, and everything that had been in it was gone without a word.
 #[test]
 fn a_table_that_was_lost_is_named() {
-    let names = Table::ALL.map(Table::name);
+    let names = declared::SCHEMA.tables().iter().map(Table::name);
     for name in names.into_iter().chain(["chunks", "meta"]) {
         let folder = folder();
         let (store, _) = TestStore::open(folder.path(), config());
@@ -175,7 +177,7 @@ fn a_table_that_was_lost_is_named() {
             OpenError::Pages { .. } => true,
             _ => false,
         };
-        let refused = Store::inspect(folder.path()).unwrap_err();
+        let refused = Store::inspect(folder.path(), declared::SCHEMA).unwrap_err();
         assert!(is_named(&refused), "{name}: {refused}");
         assert!(files(folder.path()) == before);
         let refused = TestStore::try_open(folder.path(), config()).unwrap_err();

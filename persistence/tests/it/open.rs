@@ -1,7 +1,8 @@
 //! Opening: who may, what is refused, and what is completed.
 
-use everpost_persistence::{Environment, Key, MailboxId, OpenError, Partition, Position, Store, Table};
+use everpost_persistence::{Environment, MailboxId, OpenError, Partition, Position, Store};
 
+use crate::declared;
 use crate::support::{TestStore, config, edit, folder};
 
 #[test]
@@ -20,7 +21,7 @@ fn a_second_handle_is_refused_until_the_first_is_gone() {
 fn another_process_is_refused() {
     const CHILD: &str = "EVERPOST_TEST_OPEN";
     if let Some(folder) = std::env::var_os(CHILD) {
-        let refused = Store::open(folder.as_ref(), config(), || ());
+        let refused = Store::open(folder.as_ref(), config(), declared::SCHEMA, || ());
         assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
         return;
     }
@@ -37,7 +38,7 @@ fn another_process_is_refused() {
 #[test]
 fn a_closed_store_is_clean_and_complete() {
     let folder = folder();
-    let mailbox = Key::Mailbox { partition: Partition(2), mailbox: MailboxId(9) };
+    let mailbox = declared::mailbox(Partition(2), MailboxId(9));
     let (store, _) = TestStore::open(folder.path(), config());
     let (id, epoch) = (store.store.id(), store.store.epoch());
     let position = store.enqueue(1, "kept");
@@ -53,7 +54,7 @@ fn a_closed_store_is_clean_and_complete() {
     assert_eq!(store.store.id(), id);
     assert_eq!(store.store.epoch().counter, epoch.counter + 1);
     assert_ne!(store.store.epoch().nonce, epoch.nonce);
-    assert_eq!(store.records(Table::Inbox), [(Key::Inbox { partition: Partition(1), position }, "kept".into())]);
+    assert_eq!(store.records(declared::INBOX), [(declared::inbox(Partition(1), position), "kept".into())]);
     assert_eq!(store.store.get(&mailbox).unwrap().as_deref(), Some(&b"state"[..]));
     assert!(store.enqueue(1, "later") > durable, "positions go on");
 }
@@ -69,7 +70,7 @@ fn a_dropped_store_is_not_clean_and_loses_nothing_durable() {
     assert!(!opened.clean);
     assert!(opened.replayed_groups > 0);
     for (number, &position) in (0..).zip(&positions) {
-        let found = store.store.get(&Key::Inbox { partition: Partition(number), position }).unwrap();
+        let found = store.store.get(&declared::inbox(Partition(number), position)).unwrap();
         assert_eq!(found, Some(vec![number as u8; 100].into()));
     }
 }
@@ -160,14 +161,15 @@ fn an_older_copy_of_the_whole_store_is_refused_until_it_is_said_to_be_wanted() {
             std::fs::remove_dir_all(folder.path().join(half)).unwrap();
             copy(&aside.join(half), &folder.path().join(half));
         }
-        for refused in
-            [TestStore::try_open(folder.path(), config()).map(|_| ()), Store::inspect(folder.path()).map(|_| ())]
-        {
+        for refused in [
+            TestStore::try_open(folder.path(), config()).map(|_| ()),
+            Store::inspect(folder.path(), declared::SCHEMA).map(|_| ()),
+        ] {
             assert!(matches!(refused, Err(OpenError::Shorter { .. })), "{refused:?}");
             assert!(refused.unwrap_err().to_string().contains("remove the file `slots`"));
         }
         std::fs::remove_file(folder.path().join("slots")).unwrap();
-        assert_eq!(TestStore::open(folder.path(), config()).0.records(Table::Inbox).len(), 1);
+        assert_eq!(TestStore::open(folder.path(), config()).0.records(declared::INBOX).len(), 1);
     }
 }
 
@@ -214,7 +216,7 @@ fn a_map_below_its_data_is_refused() {
     let small = everpost_persistence::Config { tables_map_bytes: 1 << 20, ..config() };
     let refused = TestStore::try_open(folder.path(), small);
     assert!(matches!(refused, Err(OpenError::MapTooSmall { environment: Environment::Tables, .. })), "{refused:?}");
-    assert_eq!(TestStore::open(folder.path(), config()).0.records(Table::Inbox).len(), 40);
+    assert_eq!(TestStore::open(folder.path(), config()).0.records(declared::INBOX).len(), 40);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use everpost_persistence::{Class, Config, Key, Partition, Position, Table};
+use everpost_persistence::{Class, Config, Key, Partition, Position};
 
+use crate::declared;
 use crate::support::{TestStore, config, folder};
 
 #[test]
@@ -19,8 +20,9 @@ fn positions_follow_the_order_of_submission_over_many_threads() {
                 scope.spawn(move || {
                     let submit = |number: u8| {
                         let value = vec![thread, number];
-                        let (ticket, position) =
-                            store.submit(|stage| stage.enqueue(Partition(u16::from(thread)), value.clone().into()));
+                        let (ticket, position) = store.submit(|stage| {
+                            stage.enqueue(&declared::INBOX, Partition(u16::from(thread)), value.clone().into())
+                        });
                         (position, ticket, value)
                     };
                     (0..200).map(submit).collect()
@@ -33,7 +35,7 @@ fn positions_follow_the_order_of_submission_over_many_threads() {
     let mut positions = Vec::new();
     for (thread, records) in (0..).zip(&submitted) {
         assert!(records.is_sorted_by_key(|&(position, ..)| position));
-        let key = |&(position, ..): &(Position, _, _)| Key::Inbox { partition: Partition(thread), position };
+        let key = |&(position, ..): &(Position, _, _)| declared::inbox(Partition(thread), position);
         let asked: Vec<Key> = records.iter().map(key).collect();
         let found = store.store.records(&asked).unwrap();
         for ((position, ticket, value), found) in records.iter().zip(found) {
@@ -55,7 +57,8 @@ fn a_cancelled_reserve_leaves_no_hole() {
         let mut waiting = pin!(store.store.reserve(Class::Outside, 10));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
-    let (ticket, position) = store.store.submit(held, |stage| stage.enqueue(Partition(0), "first".into()));
+    let (ticket, position) =
+        store.store.submit(held, |stage| stage.enqueue(&declared::INBOX, Partition(0), "first".into()));
     assert_eq!((position, ticket), (Position(1), Position(2)));
     assert!(store.wait_durable(ticket));
     assert_eq!(store.enqueue(0, "second"), Position(3));
@@ -70,17 +73,20 @@ fn what_is_durable_can_be_read() {
     let checking = std::thread::spawn(move || {
         for position in receive {
             assert!(reader.wait_durable(position));
-            let key = Key::Inbox { partition: Partition(5), position };
+            let key = declared::inbox(Partition(5), position);
             assert_eq!(reader.store.get(&key).unwrap().as_deref(), Some(&position.0.to_be_bytes()[..]));
         }
     });
     for _ in 0..3000 {
         let (_, position) = store.submit(|stage| {
             // The next position is not known before; it is the one that a record enqueued now would get.
-            let position = stage.enqueue(Partition(5), bytes::Bytes::new());
-            stage.delete(Key::Inbox { partition: Partition(5), position });
+            let position = stage.enqueue(&declared::INBOX, Partition(5), bytes::Bytes::new());
+            stage.delete(declared::inbox(Partition(5), position));
             let expected = Position(position.0 + 1);
-            assert_eq!(stage.enqueue(Partition(5), expected.0.to_be_bytes().to_vec().into()), expected);
+            assert_eq!(
+                stage.enqueue(&declared::INBOX, Partition(5), expected.0.to_be_bytes().to_vec().into()),
+                expected
+            );
             expected
         });
         send.send(position).unwrap();
@@ -88,7 +94,7 @@ fn what_is_durable_can_be_read() {
     drop(send);
     checking.join().unwrap();
     assert!(store.store.statistics().checkpoints > 3);
-    assert_eq!(store.records(Table::Inbox).len(), 3000);
+    assert_eq!(store.records(declared::INBOX).len(), 3000);
 }
 
 #[test]
@@ -99,10 +105,10 @@ fn the_journal_stays_small_under_a_steady_queue() {
     let mut most = 0;
     for round in 0..3000 {
         let (_, position) = store.submit(|stage| {
-            let position = stage.enqueue(Partition(1), vec![round as u8; 1000].into());
+            let position = stage.enqueue(&declared::INBOX, Partition(1), vec![round as u8; 1000].into());
             if waiting.len() > 50 {
                 let position = waiting.pop_front().unwrap();
-                stage.delete(Key::Inbox { partition: Partition(1), position });
+                stage.delete(declared::inbox(Partition(1), position));
             }
             position
         });
@@ -134,9 +140,9 @@ fn a_waiting_reserve_ends_with_the_store() {
     let told = waiting.join().unwrap();
     assert!(matches!(told, Err(everpost_persistence::AdmissionError::Closed)), "{told:?}");
     let (ticket, ()) = store.store.submit(held, |stage| {
-        stage.enqueue(Partition(0), "too late".into());
+        stage.enqueue(&declared::INBOX, Partition(0), "too late".into());
     });
     assert!(store.store.durable() < ticket);
     drop(store);
-    assert_eq!(TestStore::open(folder.path(), config()).0.records(Table::Inbox), []);
+    assert_eq!(TestStore::open(folder.path(), config()).0.records(declared::INBOX), []);
 }

@@ -11,6 +11,8 @@ use everpost_persistence::{Class, Config, Key, OpenError, Opened, Partition, Pos
 use heed::types;
 use heed::{CommitOrAbort, EnvOpenOptions, RwTxn};
 
+use crate::declared;
+
 /// How long anything may take before a test gives up; far more than it takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,7 @@ impl TestStore {
     pub(crate) fn try_open(folder: &Path, config: Config) -> Result<(Self, Opened), OpenError> {
         let bell = Arc::new(Bell::default());
         let ring = Arc::clone(&bell);
-        let (store, opened) = Store::open(folder, config, move || {
+        let (store, opened) = Store::open(folder, config, declared::SCHEMA, move || {
             *ring.rings.lock().unwrap() += 1;
             ring.rang.notify_all();
         })?;
@@ -69,12 +71,12 @@ impl TestStore {
     /// Submits one record, and returns its position.
     pub(crate) fn enqueue(&self, partition: u16, value: impl Into<Bytes>) -> Position {
         let value = value.into();
-        self.submit(|stage| stage.enqueue(Partition(partition), value)).1
+        self.submit(|stage| stage.enqueue(&declared::INBOX, Partition(partition), value)).1
     }
 
     /// Submits one record, in a group of its own, and waits for it.
     pub(crate) fn enqueue_alone(&self, value: Vec<u8>) {
-        let (ticket, _) = self.submit(|stage| stage.enqueue(Partition(0), value.into()));
+        let (ticket, _) = self.submit(|stage| stage.enqueue(&declared::INBOX, Partition(0), value.into()));
         assert!(self.wait_durable(ticket));
     }
 
@@ -113,7 +115,7 @@ impl TestStore {
             records.push((*key, Bytes::copy_from_slice(value)));
             ControlFlow::Continue(())
         };
-        self.store.scan(table, visit).unwrap();
+        self.store.scan(&table, visit).unwrap();
         records
     }
 }

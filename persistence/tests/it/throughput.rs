@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everpost_persistence::{Class, Config, Key, Partition, Position};
+use everpost_persistence::{Class, Config, Partition, Position};
 
+use crate::declared;
 use crate::support::TestStore;
 
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
@@ -115,9 +116,9 @@ fn run(store: &TestStore, load: &Load) -> (u64, f64) {
         let old = if kept.len() >= load.kept_turns { kept.pop_front() } else { None };
         let (ticket, positions) = store.store.submit(permit, |stage| {
             for &position in old.iter().flatten() {
-                stage.delete(Key::Inbox { partition: Partition(1), position });
+                stage.delete(declared::inbox(Partition(1), position));
             }
-            (0..load.records).map(|_| stage.enqueue(Partition(1), value.clone())).collect::<Vec<_>>()
+            (0..load.records).map(|_| stage.enqueue(&declared::INBOX, Partition(1), value.clone())).collect::<Vec<_>>()
         });
         kept.push_back(positions);
         tickets.push_back(ticket);

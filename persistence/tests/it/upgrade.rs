@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId, Table};
+use everpost_persistence::{Config, MailboxId, OpenError, Partition, StoreId, Table};
 
+use crate::declared;
 use crate::golden::{all_records, copy, records_v1};
 use crate::support::{TestStore, config, edit, flip_bit, folder};
 
@@ -47,7 +48,7 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         set_formats(folder.path(), found);
         // Tables are of the newest format only once they have all of its databases.
         let all = found[1] == 4;
-        let names = Table::ALL.map(Table::name).into_iter().chain(["chunks"]);
+        let names = declared::SCHEMA.tables().iter().map(Table::name).chain(["chunks"]);
         for name in names.filter(|&name| all || (made && name == "outbox")) {
             edit(&folder.path().join("tables"), Some(name), |_, _| ());
         }
@@ -57,25 +58,25 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         let mut expected = records_v1();
         let value = || bytes::Bytes::from_static(b"new");
         let (_, position) = store.submit(|stage| {
-            let position = stage.dispatch(partition, value());
-            stage.put(Key::Received { partition, producer: StoreId(7), line: 1 }, value());
-            stage.put(Key::Acknowledged { partition, receiver: StoreId(7), line: 1 }, value());
-            stage.put(Key::Peer { store: StoreId(7) }, value());
-            stage.put(Key::Timer { partition, timer: 7 }, value());
-            stage.put(Key::Request { partition, mailbox: MailboxId(7), request: 7 }, value());
-            stage.put(Key::Supervision { partition, subject: MailboxId(7) }, value());
-            stage.put(Key::Note { name: 7 }, value());
+            let position = stage.enqueue(&declared::OUTBOX, partition, value());
+            stage.put(declared::received(partition, StoreId(7), 1), value());
+            stage.put(declared::acknowledged(partition, StoreId(7), 1), value());
+            stage.put(declared::peer(StoreId(7)), value());
+            stage.put(declared::timer(partition, 7), value());
+            stage.put(declared::request(partition, MailboxId(7), 7), value());
+            stage.put(declared::supervision(partition, MailboxId(7)), value());
+            stage.put(declared::note(7), value());
             position
         });
         let added = [
-            Key::Outbox { partition, position },
-            Key::Received { partition, producer: StoreId(7), line: 1 },
-            Key::Acknowledged { partition, receiver: StoreId(7), line: 1 },
-            Key::Peer { store: StoreId(7) },
-            Key::Timer { partition, timer: 7 },
-            Key::Request { partition, mailbox: MailboxId(7), request: 7 },
-            Key::Supervision { partition, subject: MailboxId(7) },
-            Key::Note { name: 7 },
+            declared::outbox(partition, position),
+            declared::received(partition, StoreId(7), 1),
+            declared::acknowledged(partition, StoreId(7), 1),
+            declared::peer(StoreId(7)),
+            declared::timer(partition, 7),
+            declared::request(partition, MailboxId(7), 7),
+            declared::supervision(partition, MailboxId(7)),
+            declared::note(7),
         ];
         expected.extend(added.map(|key| (key, value())));
         store.store.close().unwrap();

@@ -17,6 +17,7 @@ use crate::message::expiry::Handling;
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId};
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
+use crate::tables;
 
 /// How many letters are read at a time for a list.
 const LIST_LETTERS: usize = 256;
@@ -116,7 +117,7 @@ impl DeadLetters {
             let positions = self.core.shelf.after(last, LIST_LETTERS);
             let Some(newest) = positions.last() else { return Ok(letters) };
             last = Some(*newest);
-            let keys: Vec<Key> = positions.iter().map(|&position| Key::DeadLetter { position }).collect();
+            let keys: Vec<Key> = positions.iter().map(|&position| tables::dead_letter(position)).collect();
             let records = reading::read_all(&self.core, keys).await?;
             // One that is not there was decided on meanwhile.
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
@@ -284,7 +285,7 @@ impl DeadLetters {
         if !self.core.shelf.contains(position) {
             return Ok(None);
         }
-        reading::read(&self.core, Key::DeadLetter { position }).await
+        reading::read(&self.core, tables::dead_letter(position)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position};
+use everpost_persistence::Position;
 use everpost_transport::link::Lane;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::outcome::Outcome;
 use crate::record::dead_letter::outcome_of;
+use crate::tables;
 
 /// Proof that a message was submitted: it tells how far the message has come. Whoever does not ask pays nothing.
 ///
@@ -217,9 +218,8 @@ impl Receipt {
                 }
                 Whereabouts::Letter(letter) => {
                     core.gate.durable(core.shelf.newest()).await?;
-                    let record = reading::read(core, Key::DeadLetter { position: letter })
-                        .await
-                        .map_err(|_| core.gate.ended())?;
+                    let record =
+                        reading::read(core, tables::dead_letter(letter)).await.map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {
                         return Ok(outcome_of(letter, &record));
                     }

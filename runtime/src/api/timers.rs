@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{AdmissionError, Key, Position, ReadError, Table};
+use everpost_persistence::{AdmissionError, Position, ReadError};
 
 use crate::actor::Actor;
 use crate::api::sending;
@@ -21,6 +21,7 @@ use crate::message::address::Address;
 use crate::message::envelope::Origin;
 use crate::message::refusal::{Refusal, SendError};
 use crate::message::{Message, MessageId};
+use crate::tables;
 use crate::timer::changes::TimerChanges;
 use crate::timer::id::TimerId;
 use crate::timer::identity::KnownBy;
@@ -167,12 +168,11 @@ impl fmt::Debug for Timers {
 fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
     let now = core.clock.now();
     let mut timers = Vec::new();
-    core.store.scan(Table::Timers, |key, record| {
-        if let Key::Timer { partition, timer } = key {
-            let id = TimerId::new(*partition, MessageId(*timer));
-            let entry = core.timers.lock().index.get(id);
-            timers.extend(Timer::decode(id, record, entry, now));
-        }
+    core.store.scan(&tables::TIMERS, |key, record| {
+        let (partition, timer) = tables::timer_of(key);
+        let id = TimerId::new(partition, MessageId(timer));
+        let entry = core.timers.lock().index.get(id);
+        timers.extend(Timer::decode(id, record, entry, now));
         ControlFlow::Continue(())
     })?;
     timers.sort_by(|one, other| (one.name.is_none(), &one.name).cmp(&(other.name.is_none(), &other.name)));

@@ -2,11 +2,9 @@
 //! timeline, on which every wait runs. Pure modules are handed moments; only what is in here asks the machine.
 
 mod deadline;
-mod distance;
 mod machine;
 mod micros;
-mod resume;
-mod settled;
+pub(crate) mod rules;
 mod steady;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,13 +12,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) use self::deadline::Deadline;
-pub use self::distance::ClockSkew;
-pub(crate) use self::distance::{SKEW_MAX, Timelines};
 pub use self::micros::Micros;
-pub(crate) use self::resume::Note;
-use self::resume::{Reading, Resuming};
-use self::settled::Settled;
-pub(crate) use self::settled::{News, SETTLE};
+pub use self::rules::distance::ClockSkew;
+pub(crate) use self::rules::distance::{SKEW_MAX, Timelines};
+pub(crate) use self::rules::resume::Note;
+use self::rules::resume::{Reading, Resuming};
+use self::rules::settled::Settled;
+pub(crate) use self::rules::settled::{News, SETTLE};
 pub(crate) use self::steady::Steady;
 
 /// The clock of one node. Reading it takes no lock.

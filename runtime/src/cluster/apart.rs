@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::tables;
 use bytes::Bytes;
 use everpost_persistence::{Key, Position};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ struct ApartRecord {
 
 impl Apart {
     /// Where the store keeps it.
-    pub(crate) const KEY: Key = Key::Note { name: 2 };
+    pub(crate) const KEY: Key = tables::note(2);
 
     /// Nothing is sent to this peer from here on. Returns whether that is news.
     pub(crate) fn parted(&mut self, peer: &str, sent_through: Position) -> bool {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use crate::base::clock::Micros;
 use crate::cluster::producer::Producer;
-use crate::cluster::seat::Holder;
+use crate::cluster::rules::seat::Holder;
 
 /// A connection whose peer has said who it is, and was believed.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::clock::Steady;
 use crate::base::count;
-use crate::base::room::{Amount, Line, Room};
+use crate::base::rules::room::{Amount, Line, Room};
 use crate::cluster::expiring::Expiring;
 use crate::config::NodeConfig;
 

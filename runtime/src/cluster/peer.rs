@@ -10,24 +10,24 @@ use everpost_transport::link::Lane;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use super::asked::Asked;
-use super::notes::{Notes, ToTell};
 use super::questions::{Answer, Questions};
+use super::rules::asked::Asked;
+use super::rules::notes::{Notes, ToTell};
 use super::{Outgoing, Pending};
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::{ClockSkew, Micros};
 use crate::cluster::away::AwayQuestion;
 use crate::cluster::introduced::{Contest, Introduced, Process};
 use crate::cluster::note::Note;
-use crate::cluster::seat::Seat;
+use crate::cluster::rules::seat::Seat;
 use crate::cluster::troubles::Troubles;
 use crate::config::{LinkConfig, NodeConfig};
 use crate::message::MessageId;
 use crate::message::address::Address;
 
 /// How many bytes of questions to one peer are open at a time; more wait. Half of what it keeps of them
-/// ([`super::asked::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
-const ASKING_BYTES_MAX: usize = super::asked::ASKED_BYTES_MAX / 2;
+/// ([`super::rules::asked::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
+const ASKING_BYTES_MAX: usize = super::rules::asked::ASKED_BYTES_MAX / 2;
 
 /// One other node.
 pub(crate) struct Peer {

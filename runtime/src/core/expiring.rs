@@ -12,6 +12,7 @@ use crate::cluster::{Outgoing, Peer};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, id_of, request_of};
 use crate::message::expiry::{Expires, Expiry};
+use crate::tables;
 
 /// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired
 }
 
 pub(crate) fn outbox_key(lane: Lane, position: Position) -> Key {
-    Key::Outbox { partition: Partition(lane.partition), position }
+    tables::outbox(Partition(lane.partition), position)
 }
 
 pub(crate) fn destination(envelope: &[u8]) -> Option<Address> {

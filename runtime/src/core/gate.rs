@@ -13,7 +13,7 @@ use everpost_persistence::{Position, Store};
 use tokio::sync::Notify;
 
 use crate::base::ended::NodeEnded;
-use crate::base::wakers::{Place, Wakers};
+use crate::base::rules::wakers::{Place, Wakers};
 
 /// How much the store's own thread lets out. It takes some microseconds; to wake the task for it would take as long.
 const AT_ONCE_MAX: usize = 32;

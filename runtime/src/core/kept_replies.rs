@@ -9,6 +9,7 @@ use super::Core;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::tables;
 
 /// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
 /// asked.
@@ -96,7 +97,7 @@ impl<'a> RepliesInStep<'a> {
 /// Where the store of the actor that is asked keeps the reply.
 pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
     let partition = asked.partition(core.store.partitions());
-    Key::Reply { partition, mailbox: asked.mailbox(), request: id.0 }
+    tables::reply(partition, asked.mailbox(), id.0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

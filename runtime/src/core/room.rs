@@ -1,7 +1,7 @@
 //! Room for messages from outside: in a mailbox, and in the node over all of its mailboxes.
 
 use super::Core;
-use crate::base::room::{Amount, Room};
+use crate::base::rules::room::{Amount, Room};
 use crate::config::NodeConfig;
 use crate::core::senders::{Full, WaitingSender};
 use crate::mailbox::Inner;

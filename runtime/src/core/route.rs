@@ -12,6 +12,7 @@ use crate::mailbox::Mailbox;
 use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
 use crate::message::expiry::Handling;
+use crate::tables;
 
 /// Where a message goes.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ impl Route {
     /// Puts a message on this way into the submission. Returns its position.
     pub(crate) fn stage(&self, stage: &mut Stage<'_>, envelope: Bytes) -> Position {
         match self {
-            Self::Local(mailbox) => stage.enqueue(mailbox.partition, envelope),
-            Self::Remote(remote) => stage.dispatch(Partition(remote.lane.partition), envelope),
+            Self::Local(mailbox) => stage.enqueue(&tables::INBOX, mailbox.partition, envelope),
+            Self::Remote(remote) => stage.enqueue(&tables::OUTBOX, Partition(remote.lane.partition), envelope),
         }
     }
 }

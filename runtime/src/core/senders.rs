@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::room::Line;
-use crate::base::room::Room;
+use crate::base::rules::room::Line;
+use crate::base::rules::room::Room;
 use crate::cluster::Peer;
 use crate::core::Core;
 use crate::mailbox::Mailbox;

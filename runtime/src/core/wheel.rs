@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::base::clock::{Clock, Steady};
-use crate::base::wheel::{Entry, Index};
+use crate::base::rules::wheel::{Entry, Index};
 use crate::core::Core;
 use crate::mailbox::Mailbox;
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::base::allowance::Allowance;
 use crate::base::count::Count;
+use crate::base::rules::allowance::Allowance;
 use crate::core::Core;
 
 /// How long it is waited for room. What it is used for may wait for what has none.

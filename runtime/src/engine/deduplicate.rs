@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Mark, Position, ReadError};
+use everpost_persistence::{Mark, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use crate::base::alarm::Said;
@@ -21,6 +21,7 @@ use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
 use crate::message::request::{RequestId, RequestKey};
 use crate::record::answered::{Answered, Content};
+use crate::tables;
 
 /// How many requests are forgotten in one commit.
 const EXPIRE_AT_A_TIME: usize = 1024;
@@ -192,13 +193,12 @@ async fn answered(core: &Core, key: &RequestKey, now: Steady) -> Result<Option<A
 
 /// Reads the requests that are kept. Blocks.
 pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
-    core.store.scan(everpost_persistence::Table::Requests, |key, record| {
-        if let Key::Request { partition, mailbox, request } = *key {
-            let key = RequestKey { partition, mailbox, request: RequestId(request) };
-            match Answered::decode(record) {
-                Some(answered) => core.requests.recovered(key, answered.expires),
-                None => tracing::error!(node = %core.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
-            }
+    core.store.scan(&tables::REQUESTS, |key, record| {
+        let (partition, mailbox, request) = tables::request_of(key);
+        let key = RequestKey { partition, mailbox, request: RequestId(request) };
+        match Answered::decode(record) {
+            Some(answered) => core.requests.recovered(key, answered.expires),
+            None => tracing::error!(node = %core.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
         }
         std::ops::ControlFlow::Continue(())
     })

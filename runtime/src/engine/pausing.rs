@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use everpost_persistence::{AdmissionError, Position, ReadError, Table};
+use everpost_persistence::{AdmissionError, Position, ReadError};
 
 use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
 use crate::core::Core;
@@ -12,6 +12,7 @@ use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::record::supervised::{Paused, Supervised};
+use crate::tables;
 
 /// Pauses an actor of this node. Returns what must be durable for that to count.
 pub(crate) async fn pause(
@@ -94,7 +95,7 @@ pub(crate) fn forget_budget(core: &Core, mailbox: &Arc<Mailbox>) {
 
 /// Reads what is paused, and what the budgets of actors are. Blocks.
 pub(crate) fn recover_supervision(core: &Core) -> Result<(), ReadError> {
-    core.store.scan(Table::Supervision, |_, record| {
+    core.store.scan(&tables::SUPERVISION, |_, record| {
         match Supervised::decode(record) {
             Some((name, supervised)) => recover_supervised(core, name, supervised),
             None => tracing::error!(node = %core.name, event = "record unreadable", "a record of supervision cannot be read by this build; start the build that wrote it"),

@@ -10,6 +10,7 @@ use crate::base::caught::joined;
 use crate::core::Core;
 use crate::core::window::Room;
 use crate::mailbox::Mailbox;
+use crate::tables;
 
 /// What was read.
 struct Bodies {
@@ -80,7 +81,7 @@ fn read_bodies(
     mut room: Room,
     in_any_case: bool,
 ) -> Result<(Bodies, Vec<Position>, Room), ReadError> {
-    let keys: Vec<Key> = positions.iter().map(|&position| Key::Inbox { partition, position }).collect();
+    let keys: Vec<Key> = positions.iter().map(|&position| tables::inbox(partition, position)).collect();
     let (mut refused, mut is_first) = (None, true);
     let records = core.store.records_while(&keys, |bytes| {
         let is_taken = if !std::mem::take(&mut is_first) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position, ReadError, Table};
+use everpost_persistence::{Position, ReadError};
 
 use crate::base::clock::Now;
 use crate::core::Core;
@@ -13,6 +13,7 @@ use crate::engine::timers::judge;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::tables;
 use crate::timer::id::TimerId;
 use crate::timer::identity::Digests;
 use crate::timer::index::Entry;
@@ -58,10 +59,9 @@ pub(crate) fn set_right(core: &Arc<Core>, durable: Position) -> Result<(), ReadE
 
 /// The name of a record, and the timer in it.
 fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadError> {
-    core.store.scan(Table::Timers, |key, record| {
-        if let Key::Timer { partition, timer } = key {
-            found(TimerId::new(*partition, MessageId(*timer)), record);
-        }
+    core.store.scan(&tables::TIMERS, |key, record| {
+        let (partition, timer) = tables::timer_of(key);
+        found(TimerId::new(partition, MessageId(timer)), record);
         ControlFlow::Continue(())
     })
 }

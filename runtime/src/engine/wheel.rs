@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::base::wheel::Entry;
+use crate::base::rules::wheel::Entry;
 use crate::core::Core;
 use crate::core::wheel::{Due, LOOK_EVERY};
 use crate::engine::activating::restart;

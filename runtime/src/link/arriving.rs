@@ -8,7 +8,7 @@ use everpost_persistence::MailboxId;
 use everpost_transport::link::{Arrival, Break, Data, Receiving};
 use rustc_hash::FxHashMap;
 
-use crate::base::room::Amount;
+use crate::base::rules::room::Amount;
 use crate::cluster::ended::ArrivalError;
 use crate::cluster::producer::Producer;
 use crate::cluster::{Peer, line_of};

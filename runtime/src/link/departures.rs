@@ -15,6 +15,7 @@ use crate::cluster::ended::Ended;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, Release};
 use crate::engine::reading;
+use crate::tables;
 
 /// How many bytes are gathered before they are handed to the connection.
 const BATCH_BYTES: usize = 256 << 10;
@@ -132,7 +133,7 @@ fn stream_of(buffers: &mut [BytesMut], partition: u16) -> &mut BytesMut {
 async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) -> Result<(), Ended> {
     let key = |sequence: &Sequence| {
         let (partition, position) = (Partition(lane.partition), Position(sequence.0));
-        Key::Outbox { partition, position }
+        tables::outbox(partition, position)
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
     let bodies = match reading::read_all(core, keys).await {

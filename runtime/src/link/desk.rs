@@ -23,6 +23,7 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::id_of;
 use crate::record::dead_letter::outcome_of;
+use crate::tables;
 
 /// How many requests wait at most. While as many do the peer is not heard: until one look has answered all of them.
 const WAITING_MAX: usize = 65_536;
@@ -230,7 +231,7 @@ async fn leave_waiters(
 async fn tell_of_letters(core: &Core, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
     let letters = wanted.keys().filter_map(|id| Some((*id, core.shelf.find(*id)?)));
     let letters: Vec<(MessageId, Position)> = letters.collect();
-    let keys: Vec<Key> = letters.iter().map(|(_, position)| Key::DeadLetter { position: *position }).collect();
+    let keys: Vec<Key> = letters.iter().map(|(_, position)| tables::dead_letter(*position)).collect();
     let mut read = 0;
     while read < keys.len() {
         core.gate.durable(core.shelf.newest()).await?;

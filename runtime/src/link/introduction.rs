@@ -3,11 +3,12 @@
 
 use crate::cluster::introduced::Introduced;
 use crate::commit::{Record, Transaction};
+use crate::tables;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
-use everpost_persistence::{Key, StoreId};
+use everpost_persistence::StoreId;
 use everpost_transport::frame::Frame;
 use everpost_transport::hello::{
     Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Refusal, Run,
@@ -151,7 +152,7 @@ pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
     let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(core.first.0) };
     let earlier = core.cluster.earlier_runs();
     let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
-    let record = Record::put(Key::Peer { store: core.store.id() }, encode_runs(&runs));
+    let record = Record::put(tables::peer(core.store.id()), encode_runs(&runs));
     let transaction = Transaction::upkeep(core).with(record);
     let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
     core.gate.durable(transaction.commit_in_any_case(permit).ticket).await

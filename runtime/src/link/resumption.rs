@@ -22,6 +22,7 @@ use crate::core::Core;
 use crate::core::expiring::look_again;
 use crate::engine::outbox_expiry::expire_in_outbox;
 use crate::link::introduction;
+use crate::tables;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
@@ -109,7 +110,7 @@ fn get_acquainted(core: &Core, peer: &Peer, hello: &Hello, acquaintances: &mut A
     if known.is_none() && acquaintances.know_node(&hello.node) {
         peer.troubles().new_store(&core.name, &peer.name, StoreId(store));
     }
-    let record = is_news.then(|| (Key::Peer { store: StoreId(store) }, encode_acquaintance(&acquaintance)));
+    let record = is_news.then(|| (tables::peer(StoreId(store)), encode_acquaintance(&acquaintance)));
     acquaintances.meet(store, acquaintance);
     record
 }
@@ -139,19 +140,16 @@ fn forget_stores(
         core.cluster.forget_producer(store);
         let (producer, receiver) = (StoreId(store), StoreId(store));
         let lanes = received.get(&store).into_iter().flatten();
-        let received = lanes.map(|Lane { receiver_type: line, partition }| Key::Received {
-            partition: Partition(*partition),
-            producer,
-            line: *line,
-        });
-        keys.push(Key::Peer { store: StoreId(store) });
+        let received = lanes
+            .map(|Lane { receiver_type: line, partition }| tables::received(Partition(*partition), producer, *line));
+        keys.push(tables::peer(StoreId(store)));
         keys.extend(received);
         let acknowledged = outgoing.forget_store(store);
-        keys.extend(acknowledged.map(|Lane { receiver_type: line, partition }| Key::Acknowledged {
-            partition: Partition(partition),
-            receiver,
-            line,
-        }));
+        keys.extend(
+            acknowledged.map(|Lane { receiver_type: line, partition }| {
+                tables::acknowledged(Partition(partition), receiver, line)
+            }),
+        );
     }
     keys
 }

@@ -559,5 +559,6 @@ impl<B: Clone> Rules<B> {
     }
 }
 
+pub(crate) mod alternation;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use everpost_persistence::{Key, MailboxId, Partition};
 
 use crate::message::address::Address;
 use crate::message::first_half;
+use crate::tables;
 
 /// Names what is sent to one address under one idempotency key. Keys of two addresses never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +30,7 @@ pub(crate) struct RequestKey {
 impl From<RequestKey> for Key {
     fn from(key: RequestKey) -> Self {
         let RequestKey { partition, mailbox, request } = key;
-        Self::Request { partition, mailbox, request: request.0 }
+        tables::request(partition, mailbox, request.0)
     }
 }
 

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use crate::tables;
 use everpost_persistence::{OpenError, Position, Slots, Store};
 use everpost_transport::{Endpoint, Identity, Settings};
 use rustc_hash::FxHashMap;
@@ -168,7 +169,7 @@ impl NodeBuilder {
         let kinds = kinds(&self.parts)?;
         let (name, folder, config, cluster) = (name.clone(), folder.clone(), config.clone(), cluster.clone());
         let inspected = folder.clone();
-        let store = once_free(move || Store::inspect(&inspected), || false).await?;
+        let store = once_free(move || Store::inspect(&inspected, tables::SCHEMA), || false).await?;
         blocking(move || {
             let cluster = peers(&name, cluster.as_ref(), &config, store.partitions().get());
             Ok(check::check(&store, &folder, &kinds, &cluster)?)
@@ -241,7 +242,7 @@ impl NodeBuilder {
                     core.committed();
                 }
             };
-            let (store, opened) = Store::open(&folder, store_config.clone(), committed)?;
+            let (store, opened) = Store::open(&folder, store_config.clone(), tables::SCHEMA, committed)?;
             let (slots, in_hand) = Slots::open(&folder)?;
             store.watch(Slots::FILE_NAME)?;
             Ok((store, opened, slots, in_hand))

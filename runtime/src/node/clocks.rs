@@ -15,9 +15,10 @@ use self::told::{Line, Told};
 use crate::base::alarm::Said;
 use crate::base::clock::{Clock, News, Note, ResumingClock, SETTLE};
 use crate::core::Core;
+use crate::tables;
 
 /// Where the store keeps the note.
-const TIME: Key = Key::Note { name: 1 };
+const TIME: Key = tables::note(1);
 /// How often the wall clock is looked at. A step is noticed within this; less often, and what is shown of the clock lags behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After how many looks the note is written anew, if anything was stored meanwhile. Only a start after another boot of the machine

@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use everpost_persistence::{Key, MailboxId, Mark, Partition, Position, ReadError, Table};
+use crate::tables;
+use everpost_persistence::{MailboxId, Mark, Partition, Position, ReadError};
 
 pub(super) use self::unhandled::UnhandledMessages;
 use crate::core::Core;
@@ -64,15 +65,15 @@ fn recover_mailboxes(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Rec
         Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
     let mut misplaced = None;
-    core.store.scan(Table::Inbox, |key, envelope| {
-        let Key::Inbox { partition, position } = *key else { return ControlFlow::Continue(()) };
+    core.store.scan(&tables::INBOX, |key, envelope| {
+        let (partition, position) = tables::queued_of(key);
         match recovery.found(partition, position, envelope) {
             Ok(()) => return ControlFlow::Continue(()),
             Err(Unplaced::Unhandled(kind)) => {
                 unhandled.add(partition, position, recovery.failures.remove(&position), kind);
                 return ControlFlow::Continue(());
             }
-            Err(Unplaced::Elsewhere) => misplaced = Some(key.damage(ELSEWHERE)),
+            Err(Unplaced::Elsewhere) => misplaced = Some(tables::INBOX.damage(key, ELSEWHERE)),
         }
         ControlFlow::Break(())
     })?;
@@ -97,16 +98,15 @@ pub(super) async fn wake_all(core: &Arc<Core>) {
 
 fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> {
     let mut failures = HashMap::new();
-    core.store.scan(Table::Attempts, |key, record| {
-        if let Key::Attempts { position, .. } = key {
-            match Failures::decode(record) {
-                Some(known) => drop(failures.insert(*position, known)),
-                None => tracing::warn!(
-                    seq = position.0,
-                    event = "record unreadable",
-                    "the attempts of a message cannot be read by this build; they are counted from zero"
-                ),
-            }
+    core.store.scan(&tables::ATTEMPTS, |key, record| {
+        let (_, position) = tables::queued_of(key);
+        match Failures::decode(record) {
+            Some(known) => drop(failures.insert(position, known)),
+            None => tracing::warn!(
+                seq = position.0,
+                event = "record unreadable",
+                "the attempts of a message cannot be read by this build; they are counted from zero"
+            ),
         }
         ControlFlow::Continue(())
     })?;
@@ -215,7 +215,7 @@ impl Recovery<'_> {
             return Ok(found);
         }
         let partition = partition_of(id, self.core.store.partitions());
-        let record = self.core.store.get(&Key::Mailbox { partition, mailbox: id })?;
+        let record = self.core.store.get(&tables::mailbox(partition, id))?;
         let address = record.as_deref().and_then(address_of);
         let kind = address.as_ref().and_then(|address| self.core.kinds.get(address.actor_type()));
         Ok(address.as_ref().zip(kind).map(|(address, kind)| self.core.directory.mailbox(address, kind)))

@@ -8,6 +8,7 @@ use everpost_persistence::{Key, MailboxId, Partition, Position};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::question::{AskedQuestion, Difference};
+use crate::tables;
 
 /// The most bytes of a record, but for its texts.
 const RECORD_BYTES_MAX: usize = 80;
@@ -55,7 +56,7 @@ impl Asked {
 
     /// Where the store keeps what was asked: under the mailbox that asked.
     pub(crate) fn key(&self, partition: Partition, mailbox: MailboxId) -> Key {
-        Key::Reply { partition, mailbox, request: self.id().0 }
+        tables::reply(partition, mailbox, self.id().0)
     }
 
     /// The most bytes that its record has.

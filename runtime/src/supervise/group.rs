@@ -23,7 +23,7 @@ pub(crate) use self::roots::Groups;
 pub use self::roots::Supervised;
 pub use self::strategy::Restart;
 use self::strategy::Strategy;
-use crate::base::backoff::Backoff;
+use crate::base::rules::backoff::Backoff;
 use crate::record::budget::{Budget, RESTARTS_MAX};
 
 /// The most restarts that the budget of a group may have: each that counts is part of a stored record.

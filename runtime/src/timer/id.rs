@@ -7,6 +7,7 @@ use everpost_persistence::{Key, Partition};
 use serde::{Deserialize, Serialize};
 
 use crate::message::MessageId;
+use crate::tables;
 
 /// Names a timer, for as long as it is kept. A turn may keep it in its state, to cancel the timer later.
 ///
@@ -37,7 +38,7 @@ impl TimerId {
 
     /// Where the store keeps the timer.
     pub(crate) fn key(self) -> Key {
-        Key::Timer { partition: Partition(self.partition), timer: u128::from_be_bytes(self.name) }
+        tables::timer(Partition(self.partition), u128::from_be_bytes(self.name))
     }
 }
 
@@ -64,6 +65,6 @@ mod tests {
         assert_eq!(size_of::<TimerId>(), 18);
         let bytes = postcard::to_allocvec(&timer).unwrap();
         assert_eq!(postcard::from_bytes::<TimerId>(&bytes).unwrap(), timer);
-        assert_eq!(timer.key(), Key::Timer { partition: Partition(7), timer: 0xab });
+        assert_eq!(timer.key(), tables::timer(Partition(7), 0xab));
     }
 }

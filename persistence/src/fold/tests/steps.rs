@@ -4,9 +4,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::batch::Change;
-use crate::chunk::VALUE_BYTES_MAX;
-use crate::ids::{MailboxId, Partition, Position, StoreId};
-use crate::key::{Key, Table};
+use crate::declared;
+use crate::key::Key;
+use crate::key::tests::key_of;
+use crate::record::VALUE_BYTES_MAX;
+use crate::table::Table;
 
 /// One thing that a caller does; `pick` chooses among the records enqueued or dispatched so far.
 #[derive(Debug, Clone)]
@@ -46,8 +48,8 @@ pub(crate) enum Step {
 pub(crate) fn any_turn() -> impl Strategy<Value = Vec<Step>> {
     let pick = any::<prop::sample::Index>;
     let named = || {
-        let is_queued = |table: &Table| matches!(table, Table::Inbox | Table::Outbox | Table::Attempts);
-        let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| !is_queued(table)).collect();
+        let tables: Vec<Table> =
+            declared::SCHEMA.tables().iter().copied().filter(|table| !table.id().has_positions()).collect();
         (prop::sample::select(tables), 0..3_u128)
     };
     let step = prop_oneof![
@@ -81,8 +83,8 @@ impl Caller {
             }
             Step::PutAttempts { pick, value: byte } => Change { key: attempts(picked(pick)?), value: value(*byte) },
             Step::DeleteAttempts { pick } => Change { key: attempts(picked(pick)?), value: None },
-            Step::Put { table, name, value: byte } => Change { key: named(*table, *name), value: value(*byte) },
-            Step::Delete { table, name } => Change { key: named(*table, *name), value: None },
+            Step::Put { table, name, value: byte } => Change { key: named(table, *name), value: value(*byte) },
+            Step::Delete { table, name } => Change { key: named(table, *name), value: None },
         })
     }
 }
@@ -99,39 +101,19 @@ pub(crate) fn value(byte: u8) -> Bytes {
     (0..length).map(|index| byte.wrapping_add((index / 1000) as u8)).collect()
 }
 
-/// The key of this position and partition in the other of the two tables.
+/// The key of this position and partition in the other of the two queues.
 fn other(key: Key) -> Key {
-    match key {
-        Key::Inbox { partition, position } => Key::Outbox { partition, position },
-        Key::Outbox { partition, position } => Key::Inbox { partition, position },
-        key => panic!("{key:?} has no position of its own"),
-    }
+    let (partition, position) = (key.partition().unwrap(), key.position().unwrap());
+    let is_inbox = key.table() == declared::INBOX.id();
+    if is_inbox { declared::outbox(partition, position) } else { declared::inbox(partition, position) }
 }
 
 /// The attempts at this position. Only inbox records have such, but nothing keeps a caller from it.
 pub(crate) fn attempts(key: Key) -> Key {
-    match key {
-        Key::Inbox { partition, position } | Key::Outbox { partition, position } => {
-            Key::Attempts { partition, position }
-        }
-        key => panic!("{key:?} has no position of its own"),
-    }
+    declared::attempts(key.partition().unwrap(), key.position().unwrap())
 }
 
 /// A key of a table whose records are not tied to a position.
-fn named(table: Table, name: u128) -> Key {
-    let (partition, mailbox, store) = (Partition((name % 2) as u16), MailboxId(name), StoreId(name));
-    match table {
-        Table::Mailboxes => Key::Mailbox { partition, mailbox },
-        Table::DeadLetters => Key::DeadLetter { position: Position(1 + name as u64) },
-        Table::Replies => Key::Reply { partition, mailbox, request: 7 },
-        Table::Received => Key::Received { partition, producer: store, line: 7 },
-        Table::Acknowledged => Key::Acknowledged { partition, receiver: store, line: 7 },
-        Table::Peers => Key::Peer { store },
-        Table::Timers => Key::Timer { partition, timer: name },
-        Table::Requests => Key::Request { partition, mailbox, request: 7 },
-        Table::Supervision => Key::Supervision { partition, subject: mailbox },
-        Table::Notes => Key::Note { name: name as u32 },
-        table => panic!("records of {table:?} are tied to a position"),
-    }
+fn named(table: &Table, name: u128) -> Key {
+    key_of(table, [name, name, 7, 7])
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::{Key, MailboxId, Position};
+use everpost_persistence::{MailboxId, Position};
 use tokio::sync::oneshot;
 
 use super::Turn;
@@ -29,6 +29,7 @@ use crate::message::outcome::reply_of;
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
 use crate::record::asked::Asked;
+use crate::tables;
 
 impl Turn<'_> {
     /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
@@ -213,7 +214,7 @@ impl TurnAsk<'_> {
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {
             let Mailbox { partition, .. } = *self.mailbox;
-            let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+            let key = tables::reply(partition, self.mailbox.id(), id.0);
             let transaction = Transaction::upkeep(self.core).with(Record::delete(key));
             if let Ok(permit) = transaction.reserve().await {
                 transaction.commit_in_any_case(permit);
@@ -231,7 +232,7 @@ impl TurnAsk<'_> {
                 Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), away: None }))
             }
             Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
-                let key = Key::Reply { partition, mailbox: self.mailbox.id(), request: id.0 };
+                let key = tables::reply(partition, self.mailbox.id(), id.0);
                 let cursor = reading::read(self.core, key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
@@ -260,7 +261,7 @@ type Told = Option<Outcome>;
 
 #[cfg(test)]
 mod tests {
-    use everpost_persistence::{Class, Config, Store, Table};
+    use everpost_persistence::{Class, Config, Key, Store};
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -319,7 +320,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_a_turn_has_asked_under_an_older_build_is_not_asked_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(folder.path(), Config::default(), || ()).unwrap();
+        let (store, _) = Store::open(folder.path(), Config::default(), tables::SCHEMA, || ()).unwrap();
         let turn = MessageId(7);
         let place = |key: &str| {
             let address = Bank::at(key).address().clone();
@@ -329,11 +330,11 @@ mod tests {
         let pay = seal(payer.as_str(), Origin::plain(turn, Micros(5)), &Pay).unwrap();
         // It was asked under the number that it had among all that the turn does, and answered.
         let (asked_in, asked) = place("alice");
-        let reply = Key::Reply { partition: asked_in, mailbox: asked.mailbox(), request: turn.derive(1).0 };
+        let reply = tables::reply(asked_in, asked.mailbox(), turn.derive(1).0);
         let permit = store.reserve(Class::Outside, 1000).await.unwrap();
         store.submit(permit, |stage| {
             stage.put(reply, postcard::to_allocvec(&41_i64).unwrap().into());
-            stage.enqueue(partition, pay)
+            stage.enqueue(&tables::INBOX, partition, pay)
         });
         store.close().unwrap();
         drop(store);
@@ -348,7 +349,7 @@ mod tests {
             left += 1;
             std::ops::ControlFlow::Continue(())
         };
-        node.core.store.scan(Table::Replies, count).unwrap();
+        node.core.store.scan(&tables::REPLIES, count).unwrap();
         assert_eq!(left, 0);
         node.stop().await.unwrap();
     }

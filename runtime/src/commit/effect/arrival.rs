@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Position, Stage, StoreId};
+use everpost_persistence::{Partition, Position, Stage, StoreId};
 use everpost_transport::link::{Lane, Receiving, Sequence, Ticket};
 
 use super::Phases;
@@ -19,6 +19,7 @@ use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::expiry::Handling;
+use crate::tables;
 
 /// A message that another node has sent, and what its headers say.
 #[derive(Debug)]
@@ -87,12 +88,12 @@ impl<'a> Phases<'a> for Arrivals<'a> {
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
         for lane @ Lane { receiver_type: line, partition } in &self.lanes {
-            let key = Key::Received { partition: Partition(*partition), producer: self.store, line: *line };
+            let key = tables::received(Partition(*partition), self.store, *line);
             stage.put(key, encode_cursor(self.receiving.received(*lane)));
         }
         let arrived = self.arrived.iter().zip(self.mailboxes);
         let enqueue = |(arriving, mailbox): (&Arriving, &Arc<Mailbox>)| {
-            stage.enqueue(mailbox.partition, arriving.envelope.clone())
+            stage.enqueue(&tables::INBOX, mailbox.partition, arriving.envelope.clone())
         };
         self.positions.extend(arrived.map(enqueue));
     }

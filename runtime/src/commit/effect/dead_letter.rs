@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Position, Stage};
+use everpost_persistence::{Position, Stage};
 
 use super::Phases;
 use super::question::{Outlived, of_letters};
@@ -14,6 +14,7 @@ use crate::core::dead_letters::{Slot, known_of};
 use crate::core::{Core, Route};
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::tables;
 
 /// A message becomes a dead letter; where there is no room otherwise, the oldest goes for it.
 pub(crate) struct Added<'a> {
@@ -47,9 +48,9 @@ impl<'a> Phases<'a> for Added<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        stage.put(Key::DeadLetter { position: self.position }, self.record.clone());
+        stage.put(tables::dead_letter(self.position), self.record.clone());
         if let Some(position) = self.oldest {
-            stage.delete(Key::DeadLetter { position });
+            stage.delete(tables::dead_letter(position));
         }
         self.outlived.stage(stage);
     }
@@ -135,7 +136,7 @@ impl<'a> Phases<'a> for Removed {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        self.letters.iter().for_each(|position| stage.delete(Key::DeadLetter { position: *position }));
+        self.letters.iter().for_each(|position| stage.delete(tables::dead_letter(*position)));
         self.outlived.stage(stage);
     }
 
@@ -190,7 +191,7 @@ impl<'a> Phases<'a> for Replayed<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        stage.delete(Key::DeadLetter { position: self.letter });
+        stage.delete(tables::dead_letter(self.letter));
         self.outlived.stage(stage);
     }
 

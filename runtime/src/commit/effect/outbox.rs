@@ -18,6 +18,7 @@ use crate::core::Release;
 use crate::core::expiring::{not_sent, outbox_key};
 use crate::mailbox::waiter::Waiter;
 use crate::message::outcome::Outcome;
+use crate::tables;
 
 /// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory holds, which
 /// the caller has locked: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
@@ -48,7 +49,7 @@ impl<'a> Phases<'a> for Delivered<'a> {
         // The last of each lane says how far it has come.
         let progress: HashMap<Lane, Sequence, rustc_hash::FxBuildHasher> = self.settled.iter().copied().collect();
         for (Lane { receiver_type: line, partition }, through) in progress {
-            let key = Key::Acknowledged { partition: Partition(partition), receiver: self.receiver, line };
+            let key = tables::acknowledged(Partition(partition), self.receiver, line);
             stage.put(key, encode_cursor(through));
         }
     }

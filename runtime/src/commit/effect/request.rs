@@ -13,6 +13,7 @@ use crate::message::MessageId;
 use crate::message::envelope::Header;
 use crate::message::request::RequestKey;
 use crate::record::answered::{Answered as Answer, Content};
+use crate::tables;
 
 /// What came of a message is kept.
 pub(crate) struct Answered {
@@ -42,7 +43,7 @@ impl Answered {
     ) -> Option<Self> {
         let question = header.keep_reply.then(|| {
             let id = header.id();
-            let key = Key::Reply { partition: mailbox.partition, mailbox: mailbox.id(), request: id.0 };
+            let key = tables::reply(mailbox.partition, mailbox.id(), id.0);
             Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
         });
         let request = header.extension.request().zip(content).map(|(request, content)| {

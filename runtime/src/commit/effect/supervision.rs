@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Stage};
+use everpost_persistence::{Partition, Stage};
 
 use super::Phases;
 use crate::base::text::brief;
@@ -15,6 +15,7 @@ use crate::mailbox::kind::Kind;
 use crate::mailbox::{Inner, Mailbox, Presence};
 use crate::message::address::mailbox_id;
 use crate::record::supervised::{PauseReason, Paused, Supervised};
+use crate::tables;
 
 /// About what a record of supervision takes beside what is new in it.
 const RECORD_BYTES: usize = 1024;
@@ -183,7 +184,7 @@ impl<'a> Phases<'a> for TypePaused<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        let key = Key::Supervision { partition: Partition(0), subject: mailbox_id(self.kind.name) };
+        let key = tables::supervision(Partition(0), mailbox_id(self.kind.name));
         match self.record() {
             Some(record) => stage.put(key, record),
             None => stage.delete(key),

@@ -5,17 +5,18 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everpost_persistence::{Key, Position, ReadError, Store, Table};
+use everpost_persistence::{Position, ReadError, Store};
 use tokio::time::Instant;
 
-use super::index::{Index, Known, known_of};
 use super::whereabouts::Whereabouts;
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::Steady;
 use crate::config::when_full::WhenFull;
+use crate::core::rules::letters::{Index, Known, known_of};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::newest::Newest;
+use crate::tables;
 
 /// The dead letters of a node.
 #[derive(Debug)]
@@ -175,15 +176,14 @@ impl Shelf {
     /// Learns of the letters that the start finds in the store. Blocks.
     pub(crate) fn recover(&self, store: &Store) -> Result<(), ReadError> {
         let (mut letters, last, mut beyond) = (self.letters(), store.durable(), None);
-        store.scan(Table::DeadLetters, |key, record| {
-            if let Key::DeadLetter { position } = *key {
-                // A later message could become a letter in its place.
-                if position > last {
-                    beyond = Some(key.damage("its position was never given out"));
-                    return ControlFlow::Break(());
-                }
-                letters.index.insert(position, known_of(record));
+        store.scan(&tables::DEAD_LETTERS, |key, record| {
+            let position = tables::dead_letter_of(key);
+            // A later message could become a letter in its place.
+            if position > last {
+                beyond = Some(tables::DEAD_LETTERS.damage(key, "its position was never given out"));
+                return ControlFlow::Break(());
             }
+            letters.index.insert(position, known_of(record));
             ControlFlow::Continue(())
         })?;
         Ok(beyond.map_or(Ok(()), Err)?)

@@ -3,8 +3,8 @@
 
 use everpost_persistence::Position;
 
-use super::index::Known;
 use super::shelf::Letters;
+use crate::core::rules::letters::Known;
 use crate::message::MessageId;
 use crate::message::outcome::Outcome;
 use crate::message::reason::Reason;

@@ -20,6 +20,7 @@ use crate::node::upgrade::{Reading, Stored, StoredKind, UpgradeReport};
 use crate::record::dead_letter;
 use crate::record::schema::Schema;
 use crate::record::state::StoredState;
+use crate::tables;
 use crate::timer;
 
 /// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day. Blocks. Messages on their way to other
@@ -32,10 +33,10 @@ pub(super) fn check(
 ) -> Result<UpgradeReport, ReadError> {
     let trail = Trail::open(folder);
     let mut check = Check { store, kinds, cluster, trail, report: UpgradeReport::default() };
-    check.messages(Stored::Waiting, Table::Inbox, |envelope| Some(envelope))?;
+    check.messages(Stored::Waiting, tables::INBOX, |envelope| Some(envelope))?;
     check.states()?;
-    check.messages(Stored::DeadLetter, Table::DeadLetters, dead_letter::envelope_of)?;
-    check.messages(Stored::Timer, Table::Timers, timer::envelope_of)?;
+    check.messages(Stored::DeadLetter, tables::DEAD_LETTERS, dead_letter::envelope_of)?;
+    check.messages(Stored::Timer, tables::TIMERS, timer::envelope_of)?;
     check.trail.end();
     Ok(check.report)
 }
@@ -56,7 +57,7 @@ impl Check<'_> {
         table: Table,
         envelope_of: for<'r> fn(&'r [u8]) -> Option<&'r [u8]>,
     ) -> Result<(), ReadError> {
-        self.store.scan(table, |key, record| {
+        self.store.scan(&table, |key, record| {
             let unknown =
                 || (StoredKind::unknown(stored), Err("the record has an unknown version or layout".to_owned()));
             let found =
@@ -95,7 +96,7 @@ impl Check<'_> {
     }
 
     fn states(&mut self) -> Result<(), ReadError> {
-        self.store.scan(Table::Mailboxes, |key, record| {
+        self.store.scan(&tables::MAILBOXES, |key, record| {
             match StoredState::read(record) {
                 Ok(state) => {
                     let (kind, reading) = self.state(key, &state);
@@ -143,10 +144,16 @@ fn read<E: std::error::Error>(
 
 /// Names a record, for those who look for it.
 fn place_of(key: &Key) -> String {
-    match key {
-        Key::Inbox { position, .. } | Key::DeadLetter { position } => format!("position {}", position.0),
-        Key::Timer { timer, .. } => format!("timer {timer:032x}"),
-        Key::Mailbox { mailbox, .. } => format!("mailbox {:032x}", mailbox.0),
-        other => format!("{other:?}"),
+    let table = key.table();
+    if table == tables::INBOX.id() {
+        format!("position {}", tables::queued_of(key).1)
+    } else if table == tables::DEAD_LETTERS.id() {
+        format!("position {}", tables::dead_letter_of(key))
+    } else if table == tables::TIMERS.id() {
+        format!("timer {:032x}", tables::timer_of(key).1)
+    } else if table == tables::MAILBOXES.id() {
+        format!("mailbox {:032x}", tables::mailbox_of(key).1.0)
+    } else {
+        format!("{key:?}")
     }
 }

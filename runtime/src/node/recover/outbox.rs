@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
-use everpost_persistence::{Key, Position, ReadError, Table};
+use everpost_persistence::{Position, ReadError};
 use everpost_transport::link::Lane;
 
 use super::ELSEWHERE;
@@ -13,6 +13,7 @@ use crate::core::expiring;
 use crate::core::{Core, Remote};
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::tables;
 
 /// Rebuilds what is owed and what is known of other stores. Blocks.
 pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
@@ -44,22 +45,21 @@ fn apart(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
 fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
     let mut nodes = HashMap::new();
     let own = core.store.id();
-    core.store.scan(Table::Peers, |key, record| {
-        if let Key::Peer { store } = key {
-            if *store == own {
-                match decode_runs(record) {
-                    Some(runs) => core.cluster.recovered_runs(runs),
-                    None => unreadable(core, "the runs of this store"),
-                }
-                return ControlFlow::Continue(());
+    core.store.scan(&tables::PEERS, |key, record| {
+        let store = tables::peer_of(key);
+        if store == own {
+            match decode_runs(record) {
+                Some(runs) => core.cluster.recovered_runs(runs),
+                None => unreadable(core, "the runs of this store"),
             }
-            match decode_acquaintance(record) {
-                Some(acquaintance) => {
-                    nodes.insert(store.0, acquaintance.node.clone());
-                    core.cluster.acquaintances().recovered(store.0, acquaintance);
-                }
-                None => unreadable(core, "what is known of a peer's store"),
+            return ControlFlow::Continue(());
+        }
+        match decode_acquaintance(record) {
+            Some(acquaintance) => {
+                nodes.insert(store.0, acquaintance.node.clone());
+                core.cluster.acquaintances().recovered(store.0, acquaintance);
             }
+            None => unreadable(core, "what is known of a peer's store"),
         }
         ControlFlow::Continue(())
     })?;
@@ -67,17 +67,16 @@ fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
 }
 
 fn received(core: &Core) -> Result<(), ReadError> {
-    core.store.scan(Table::Received, |key, record| {
-        if let Key::Received { partition, producer, line } = key {
-            match decode_cursor(record) {
-                Some(sequence) => {
-                    let lane = Lane { receiver_type: *line, partition: partition.0 };
-                    let receiving = core.cluster.producer(*producer);
-                    core.cluster.know_producer(*producer, &receiving);
-                    receiving.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
-                }
-                None => unreadable(core, "how far a lane was received"),
+    core.store.scan(&tables::RECEIVED, |key, record| {
+        let (partition, producer, line) = tables::lane_of(key);
+        match decode_cursor(record) {
+            Some(sequence) => {
+                let lane = Lane { receiver_type: line, partition: partition.0 };
+                let receiving = core.cluster.producer(producer);
+                core.cluster.know_producer(producer, &receiving);
+                receiving.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
             }
+            None => unreadable(core, "how far a lane was received"),
         }
         ControlFlow::Continue(())
     })
@@ -85,18 +84,18 @@ fn received(core: &Core) -> Result<(), ReadError> {
 
 fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadError> {
     let mut beyond = None;
-    core.store.scan(Table::Acknowledged, |key, record| {
-        if let Key::Acknowledged { partition, receiver, line } = key
-            && let Some(peer) = nodes.get(&receiver.0).and_then(|node| core.cluster.peer(node))
-        {
+    core.store.scan(&tables::ACKNOWLEDGED, |key, record| {
+        let (partition, receiver, line) = tables::lane_of(key);
+        if let Some(peer) = nodes.get(&receiver.0).and_then(|node| core.cluster.peer(node)) {
             match decode_cursor(record) {
                 // Nobody can acknowledge what was never sent, and what is sent next would count as acknowledged.
                 Some(through) if through.0 >= core.first.0 => {
-                    beyond = Some(key.damage("it acknowledges a position that was never given out"));
+                    beyond =
+                        Some(tables::ACKNOWLEDGED.damage(key, "it acknowledges a position that was never given out"));
                     return ControlFlow::Break(());
                 }
                 Some(through) => {
-                    let lane = Lane { receiver_type: *line, partition: partition.0 };
+                    let lane = Lane { receiver_type: line, partition: partition.0 };
                     peer.outgoing().recovered_acknowledgement(receiver.0, lane, through);
                 }
                 None => unreadable(core, "how far a lane was acknowledged"),
@@ -110,26 +109,25 @@ fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadEr
 /// Messages on their way; those that belong nowhere were refused before.
 fn owed(core: &Core) -> Result<(), ReadError> {
     let mut misplaced = None;
-    core.store.scan(Table::Outbox, |key, envelope| {
-        if let Key::Outbox { partition, position } = key {
-            let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
-            match address.and_then(|address| core.remote(&address)) {
-                Some(Remote { lane, .. }) if lane.partition != partition.0 => {
-                    misplaced = Some(key.damage(ELSEWHERE));
-                    return ControlFlow::Break(());
+    core.store.scan(&tables::OUTBOX, |key, envelope| {
+        let (partition, position) = tables::queued_of(key);
+        let address = Header::decode(envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
+        match address.and_then(|address| core.remote(&address)) {
+            Some(Remote { lane, .. }) if lane.partition != partition.0 => {
+                misplaced = Some(tables::OUTBOX.damage(key, ELSEWHERE));
+                return ControlFlow::Break(());
+            }
+            Some(Remote { peer, lane, .. }) => {
+                let sent_through = core.cluster.apart().sent_through(&peer.name);
+                let may_have_arrived = sent_through.is_none_or(|sent_through| position <= sent_through);
+                let mut outgoing = peer.outgoing();
+                outgoing.recovered(lane, position, envelope.len(), may_have_arrived);
+                if let Some(expires) = Header::decode(envelope).ok().and_then(|(header, _)| header.expires()) {
+                    expiring::expires_outward(core, &mut outgoing, &peer, lane, position, expires, envelope);
                 }
-                Some(Remote { peer, lane, .. }) => {
-                    let sent_through = core.cluster.apart().sent_through(&peer.name);
-                    let may_have_arrived = sent_through.is_none_or(|sent_through| *position <= sent_through);
-                    let mut outgoing = peer.outgoing();
-                    outgoing.recovered(lane, *position, envelope.len(), may_have_arrived);
-                    if let Some(expires) = Header::decode(envelope).ok().and_then(|(header, _)| header.expires()) {
-                        expiring::expires_outward(core, &mut outgoing, &peer, lane, *position, expires, envelope);
-                    }
-                }
-                None => {
-                    tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
-                }
+            }
+            None => {
+                tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
             }
         }
         ControlFlow::Continue(())

@@ -1,10 +1,11 @@
 //! What turns have asked before the process ended.
 
 use crate::commit::{Over, Transaction};
+use crate::tables;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use everpost_persistence::{Key, MailboxId, ReadError, Table};
+use everpost_persistence::{Key, MailboxId, ReadError};
 
 use crate::core::Core;
 use crate::core::KeptReply;
@@ -24,17 +25,16 @@ pub(super) struct Kept {
 /// Reads what turns have asked. Blocks.
 pub(super) fn recover(core: &Core) -> Result<Kept, ReadError> {
     let mut kept = Kept::default();
-    core.store.scan(Table::Replies, |key, record| {
-        if let Key::Reply { mailbox, request, .. } = *key {
-            match Asked::decode(request, record) {
-                Some(asked) => {
-                    core.asked.recovered(asked.clone());
-                    kept.asked.push((*key, asked));
-                }
-                None => {
-                    kept.replies.insert((mailbox, request));
-                    core.asked.recovered_older(mailbox, request);
-                }
+    core.store.scan(&tables::REPLIES, |key, record| {
+        let (_, mailbox, request) = tables::request_of(key);
+        match Asked::decode(request, record) {
+            Some(asked) => {
+                core.asked.recovered(asked.clone());
+                kept.asked.push((*key, asked));
+            }
+            None => {
+                kept.replies.insert((mailbox, request));
+                core.asked.recovered_older(mailbox, request);
             }
         }
         ControlFlow::Continue(())
@@ -75,14 +75,13 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
 /// The messages that wait, and those that were given up on.
 fn messages(core: &Core) -> Result<HashSet<MessageId>, ReadError> {
     let mut there = HashSet::new();
-    core.store.scan(Table::Inbox, |_, envelope| {
+    core.store.scan(&tables::INBOX, |_, envelope| {
         there.extend(Header::decode(envelope).map(|(header, _)| header.id()));
         ControlFlow::Continue(())
     })?;
-    core.store.scan(Table::DeadLetters, |key, record| {
-        if let Key::DeadLetter { position } = key {
-            there.extend(DeadLetter::decode(*position, record).map(|letter| letter.id));
-        }
+    core.store.scan(&tables::DEAD_LETTERS, |key, record| {
+        let position = tables::dead_letter_of(key);
+        there.extend(DeadLetter::decode(position, record).map(|letter| letter.id));
         ControlFlow::Continue(())
     })?;
     Ok(there)

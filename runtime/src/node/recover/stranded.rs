@@ -10,6 +10,7 @@ use crate::message::address::Address;
 use crate::message::envelope::Header;
 use crate::node::StartError;
 use crate::record::state::address_of;
+use crate::tables;
 
 /// Refuses a store that holds messages or states of other nodes, or owes messages to this one. Blocks.
 pub(super) fn check(core: &Core) -> Result<(), StartError> {
@@ -18,10 +19,10 @@ pub(super) fn check(core: &Core) -> Result<(), StartError> {
         Address::parse(header.destination)
     };
     if !core.cluster.is_alone() {
-        refuse(core, "waiting messages", misplaced(core, Table::Inbox, true, destination)?)?;
-        refuse(core, "states", misplaced(core, Table::Mailboxes, true, address_of)?)?;
+        refuse(core, "waiting messages", misplaced(core, tables::INBOX, true, destination)?)?;
+        refuse(core, "states", misplaced(core, tables::MAILBOXES, true, address_of)?)?;
     }
-    refuse(core, "messages on their way", misplaced(core, Table::Outbox, false, destination)?)
+    refuse(core, "messages on their way", misplaced(core, tables::OUTBOX, false, destination)?)
 }
 
 /// Counts the records of a table whose address lives here, or does not, against what the table says; by actor type and by
@@ -33,7 +34,7 @@ fn misplaced(
     address_of: impl Fn(&[u8]) -> Option<Address>,
 ) -> Result<BTreeMap<(String, String), usize>, ReadError> {
     let mut found = BTreeMap::new();
-    core.store.scan(table, |_, record| {
+    core.store.scan(&table, |_, record| {
         // What cannot be read is reported where it is read.
         if let Some(address) = address_of(record)
             && core.remote(&address).is_none() != belongs_here

@@ -4,10 +4,11 @@
 use crate::commit::{Added, Record, Transaction};
 use crate::engine::failing::{ERRORS_MAX, reserve_with_texts};
 use crate::engine::reading;
+use crate::tables;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use everpost_persistence::{Key, Partition, Position};
+use everpost_persistence::{Partition, Position};
 use tokio::time::timeout;
 
 use crate::core::Core;
@@ -88,7 +89,7 @@ impl UnhandledMessages {
 
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, kind } = found;
-    let key = Key::Inbox { partition: *partition, position: *position };
+    let key = tables::inbox(*partition, *position);
     let envelope = reading::read(core, key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
@@ -123,9 +124,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_message_whose_headers_cannot_be_read_refuses_the_start_or_is_given_up_on() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(folder.path(), everpost_persistence::Config::default(), || ()).unwrap();
+        let (store, _) =
+            Store::open(folder.path(), everpost_persistence::Config::default(), tables::SCHEMA, || ()).unwrap();
         let permit = store.reserve(Class::Outside, 100).await.unwrap();
-        store.submit(permit, |stage| stage.enqueue(Partition(3), b"\x09from a later build".as_slice().into()));
+        store.submit(permit, |stage| {
+            stage.enqueue(&tables::INBOX, Partition(3), b"\x09from a later build".as_slice().into())
+        });
         store.close().unwrap();
         drop(store);
         let node = || Node::builder("node", folder.path());

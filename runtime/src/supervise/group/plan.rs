@@ -11,7 +11,7 @@ use super::nested::{Level, Starts, surprising};
 use super::rules::Terms;
 use super::strategy::Strategy;
 use super::{Child, GROUP_RESTARTS_MAX, Group, SuperviseError, record};
-use crate::base::backoff::Backoff;
+use crate::base::rules::backoff::Backoff;
 use crate::message::address::is_actor_type;
 use crate::record::budget::Budget;
 

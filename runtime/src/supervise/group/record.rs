@@ -7,6 +7,7 @@ use crate::base::clock::Steady;
 use crate::message::address::mailbox_id;
 use crate::record::budget::Restarts;
 use crate::record::supervised::Supervised;
+use crate::tables;
 
 /// Under which id the store keeps what it knows of the group with this path.
 pub(super) fn subject(path: &str) -> MailboxId {
@@ -15,7 +16,7 @@ pub(super) fn subject(path: &str) -> MailboxId {
 
 /// Where the store keeps it.
 pub(super) fn key(subject: MailboxId) -> Key {
-    Key::Supervision { partition: Partition(0), subject }
+    tables::supervision(Partition(0), subject)
 }
 
 pub(super) fn encode(path: &str, moments: &[Steady]) -> Bytes {

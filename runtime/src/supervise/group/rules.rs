@@ -11,8 +11,8 @@ use std::time::Duration;
 use self::member::{Member, State};
 use self::note::Note;
 use super::strategy::{Restart, Strategy};
-use crate::base::backoff::Backoff;
 use crate::base::clock::Steady;
+use crate::base::rules::backoff::Backoff;
 use crate::record::budget::{Budget, Restarts, Verdict};
 
 /// Which child, by its place in the order of starting.

@@ -86,9 +86,10 @@ mod tests {
     use everpost_persistence::{MailboxId, Partition, Position};
 
     use super::*;
+    use crate::tables;
 
-    const STATE: Key = Key::Mailbox { partition: Partition(1), mailbox: MailboxId(u128::MAX) };
-    const LETTER: Key = Key::DeadLetter { position: Position(u64::MAX) };
+    const STATE: Key = tables::mailbox(Partition(1), MailboxId(u128::MAX));
+    const LETTER: Key = tables::dead_letter(Position(u64::MAX));
 
     #[test]
     fn a_check_passes_what_those_before_it_have_ended_in_and_takes_nothing_else_for_it() {

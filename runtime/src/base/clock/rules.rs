@@ -1,0 +1,5 @@
+//! The rules of this folder: pure, so that they are tested in virtual time, and checked by a tidy test.
+
+pub(crate) mod distance;
+pub(crate) mod resume;
+pub(crate) mod settled;

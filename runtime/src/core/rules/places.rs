@@ -1,0 +1,175 @@
+//! Who is given an activation, and in which order. Pure: no clock, no task, no lock.
+
+use std::collections::VecDeque;
+
+use crate::base::rules::allowance::Allowance;
+
+/// Places for activations, and the line of those that wait for one.
+#[derive(Debug)]
+pub(crate) struct Places<W> {
+    allowance: Allowance,
+    /// Of activations that are there, and of those that are about to be.
+    used: usize,
+    waiting: VecDeque<W>,
+    /// So many were told to leave and have not yet.
+    leaving: usize,
+    /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some may always leave,
+    /// which lets nobody in.
+    moves: u64,
+    /// Nobody is waited for any more.
+    is_over: bool,
+}
+
+impl<W> Places<W> {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
+    }
+
+    /// Whether there is a place for somebody who has just come.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.is_over || (self.waiting.is_empty() && self.allowance.admits(self.used, 1))
+    }
+
+    /// A place is used from here on, whether there was one or not.
+    pub(crate) fn take(&mut self) {
+        self.used += 1;
+    }
+
+    /// A place is free.
+    pub(crate) fn give_back(&mut self) {
+        self.used = self.used.saturating_sub(1);
+        self.leaving = self.leaving.saturating_sub(1);
+    }
+
+    /// Joins the end of the line.
+    pub(crate) fn join(&mut self, waiting: W) {
+        self.waiting.push_back(waiting);
+    }
+
+    /// The first in the line, if there is a place; whoever gets it takes it.
+    pub(crate) fn next(&mut self) -> Option<W> {
+        let next = if self.allowance.admits(self.used, 1) { self.waiting.pop_front() } else { None };
+        self.moves += u64::from(next.is_some());
+        next
+    }
+
+    /// Nobody has gone in for a while: more may be there, since those that are may wait for those that are not.
+    pub(crate) fn raise(&mut self) {
+        self.leaving = 0;
+        self.allowance.raise(self.used, 1);
+    }
+
+    /// How many have to leave who have nothing to do, for all that wait; at least `at_least`, if any.
+    pub(crate) fn too_many(&self, at_least: usize) -> usize {
+        match self.waiting.len().saturating_sub(self.leaving) {
+            0 => 0,
+            wanted => wanted.max(at_least),
+        }
+    }
+
+    /// So many were told to leave.
+    pub(crate) fn told_to_leave(&mut self, told: usize) {
+        self.leaving += told;
+    }
+
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Nobody waits any more, from here on.
+    pub(crate) fn close(&mut self) -> VecDeque<W> {
+        self.is_over = true;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn come(places: &mut Places<u32>, who: u32) -> bool {
+        let has_room = places.has_room();
+        if has_room {
+            places.take()
+        } else {
+            places.join(who)
+        }
+        has_room
+    }
+
+    fn all_next(places: &mut Places<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| places.next().inspect(|_| places.take())).collect()
+    }
+
+    /// Then nobody was let in, and nothing went on.
+    #[test]
+    fn who_starts_and_leaves_in_any_case_is_no_sign_that_something_goes_on() {
+        let mut places = Places::new(1);
+        assert!(come(&mut places, 0) && !come(&mut places, 1));
+        let before = places.moves();
+        for _ in 0..3 {
+            places.take();
+            places.give_back();
+            assert!(all_next(&mut places).is_empty());
+        }
+        assert_eq!(places.moves(), before);
+        places.give_back();
+        assert_eq!((all_next(&mut places), places.moves()), (vec![1], before + 1));
+    }
+
+    #[test]
+    fn whoever_comes_first_goes_in_first_and_no_more_than_may_be() {
+        let mut places = Places::new(2);
+        assert_eq!([0, 1, 2, 3].map(|who| come(&mut places, who)), [true, true, false, false]);
+        assert!(all_next(&mut places).is_empty());
+        places.give_back();
+        assert!(!come(&mut places, 4), "others wait");
+        assert_eq!(all_next(&mut places), [2]);
+        places.give_back();
+        places.give_back();
+        assert_eq!(all_next(&mut places), [3, 4]);
+        assert!(!places.is_waited_for());
+    }
+
+    #[test]
+    fn who_must_not_wait_takes_a_place_that_is_not_there() {
+        let mut places = Places::new(1);
+        places.take();
+        places.take();
+        assert!(!come(&mut places, 1));
+        places.give_back();
+        assert!(all_next(&mut places).is_empty(), "there is one still");
+        places.give_back();
+        assert_eq!(all_next(&mut places), [1]);
+    }
+
+    #[test]
+    fn where_nobody_leaves_more_go_in() {
+        let mut places = Places::new(1);
+        (0..8).for_each(|who| _ = come(&mut places, who));
+        let before = places.moves();
+        places.raise();
+        assert_eq!((all_next(&mut places), places.moves()), (vec![1], before + 1));
+        places.raise();
+        assert_eq!(all_next(&mut places), [2, 3]);
+        places.raise();
+        assert_eq!(all_next(&mut places), [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn as_many_are_told_to_leave_as_wait() {
+        let mut places = Places::new(1);
+        assert_eq!(places.too_many(5), 0, "nobody waits");
+        (0..9).for_each(|who| _ = come(&mut places, who));
+        assert_eq!((places.too_many(5), places.too_many(20)), (8, 20));
+        places.told_to_leave(8);
+        assert_eq!(places.too_many(5), 0, "they are about to");
+        places.give_back();
+        assert_eq!(all_next(&mut places), [1]);
+        assert_eq!(places.too_many(5), 0);
+    }
+}

@@ -16,7 +16,7 @@ fn a_missing_file_and_an_unknown_key_are_one_line() {
     let nodes = Nodes::new();
     let text = fs::read_to_string(nodes.path("east.toml")).unwrap();
     fs::write(nodes.path("east.toml"), text.replace("cluster =", "klusster =")).unwrap();
-    nodes.check("east.toml").failed(&["east.toml, line 8: `klusster` is not a key of a node file"]);
+    nodes.check("east.toml").failed(&["east.toml, line 9: `klusster` is not a key of a node file"]);
 }
 
 #[test]

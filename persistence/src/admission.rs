@@ -303,8 +303,8 @@ impl Admission {
         Ok(())
     }
 
-    /// How full the maps are. What is on its way counts in both: first it goes into the journal, then into the tables, where each
-    /// change may cost a page of its own. For turns a map is no larger than the disk allows.
+    /// How full the maps are. What is on its way counts in both: first it goes into the journal, then into the tables,
+    /// where each change may cost a page of its own. For turns a map is no larger than the disk allows.
     fn usage(&self, share: Share, own: Own) -> [Usage; 2] {
         let Limits { queue_turns, queue_units, page_bytes, journal_map, tables_map, .. } = self.limits;
         let turns = queue_turns.saturating_sub(self.turns.available_permits() + own.turns) as u64;
@@ -349,9 +349,9 @@ impl Room for Admission {
         &self.growers
     }
 
-    /// By how much one turn may grow the store. Without a limit below 93 %; above, a part of what is left, so that those who need
-    /// least can go longest. Should all that is stored be a step of a chain that makes each message a little larger, nothing would
-    /// ever shrink otherwise.
+    /// By how much one turn may grow the store. Without a limit below 93 %; above, a part of what is left, so that
+    /// those who need least can go longest. Should all that is stored be a step of a chain that makes each message a
+    /// little larger, nothing would ever shrink otherwise.
     fn room_to_grow(&self) -> usize {
         if self.check_maps(GROWING, Own::NOTHING).is_ok() {
             return usize::MAX;

@@ -25,9 +25,9 @@ pub struct Change {
 /// What a group is made of: whole submissions that were committed together, folded. What they amount to is the same
 /// wherever it is applied to the same records, so it can be shipped to a replica as it is.
 ///
-/// Changes apply in their order. Setting a record overwrites it, deleting one that is not there does nothing, and deleting
-/// a record of a queue deletes what its companion has under its key. What a group has made and deleted again is not in
-/// it, so a batch may have no changes: it still holds the positions that were used.
+/// Changes apply in their order. Setting a record overwrites it, deleting one that is not there does nothing, and
+/// deleting a record of a queue deletes what its companion has under its key. What a group has made and deleted again
+/// is not in it, so a batch may have no changes: it still holds the positions that were used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Batch {

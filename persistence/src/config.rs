@@ -21,8 +21,8 @@ pub struct Config {
     /// How many submissions may wait for the writer (65,536). Too small: submitters wait although the disk has time;
     /// too large: memory, and a long way to durability under load.
     pub queue_turns_max: usize,
-    /// How many bytes of values may wait for the writer (64 MiB); also the limit of one submission, together with the maps
-    /// ([`Config::submission_bytes_max`]). As for `queue_turns_max`.
+    /// How many bytes of values may wait for the writer (64 MiB); also the limit of one submission, together with the
+    /// maps ([`Config::submission_bytes_max`]). As for `queue_turns_max`.
     pub queue_bytes_max: usize,
     /// How many submissions share a commit at most (16,384). Too small: more syncs than needed; too large: long
     /// commits.
@@ -39,10 +39,11 @@ pub struct Config {
     /// waits for the checkpointer. At least twice `checkpoint_bytes`, so that the one can fill while the other is
     /// written.
     pub overlay_bytes_max: usize,
-    /// Disk that is set aside ahead of the end of each of the two data files, as far as its map (32 MiB; 0: none), so that a store can be
-    /// drained on a disk that others have filled. At least twice `checkpoint_bytes`, since LMDB writes a page anew before it
-    /// frees the old one: the pages of one checkpoint are free after the next. Too small: a store that was stopped by a full disk may
-    /// need some room before it can go on; too large: disk that nobody else can use. No more than the larger map.
+    /// Disk that is set aside ahead of the end of each of the two data files, as far as its map (32 MiB; 0: none), so
+    /// that a store can be drained on a disk that others have filled. At least twice `checkpoint_bytes`, since LMDB
+    /// writes a page anew before it frees the old one: the pages of one checkpoint are free after the next. Too small:
+    /// a store that was stopped by a full disk may need some room before it can go on; too large: disk that nobody else
+    /// can use. No more than the larger map.
     pub reserve_disk_bytes: u64,
     /// How much must be free on the file system for submissions from outside (64 MiB; 0: not looked at). Too small:
     /// the disk fills until a commit fails, and the store with it; too large: sends are refused early.
@@ -100,8 +101,9 @@ impl Config {
 }
 
 impl Config {
-    /// The most that one submission may have, in bytes of values: [`Config::queue_bytes_max`], and no more than a sixteenth of
-    /// either map. What waits may never be more than a small part of a map, or there would be no headroom to keep.
+    /// The most that one submission may have, in bytes of values: [`Config::queue_bytes_max`], and no more than a
+    /// sixteenth of either map. What waits may never be more than a small part of a map, or there would be no headroom
+    /// to keep.
     #[must_use]
     pub fn submission_bytes_max(&self) -> usize {
         let smaller_map = self.journal_map_bytes.min(self.tables_map_bytes);

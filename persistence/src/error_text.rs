@@ -1,4 +1,5 @@
-//! `Debug` of an error is its text and its causes, since that is what a `main` prints that returns it, and what `unwrap` shows.
+//! `Debug` of an error is its text and its causes, since that is what a `main` prints that returns it, and what
+//! `unwrap` shows.
 
 use std::error::Error;
 use std::fmt::{self, Write};

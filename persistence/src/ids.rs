@@ -12,9 +12,9 @@ pub struct MailboxId(pub u128);
 
 /// A place in the one order of everything that was ever submitted to a store.
 ///
-/// Each enqueued or dispatched record takes one, and each submission takes one for itself, its *ticket*. So `store.durable() >=
-/// position` answers both "is this record durable" and "is this submission durable". The first is 1; 0 means "none".
-/// A position that was part of a durable group is never given out again.
+/// Each enqueued or dispatched record takes one, and each submission takes one for itself, its *ticket*. So
+/// `store.durable() >= position` answers both "is this record durable" and "is this submission durable". The first is
+/// 1; 0 means "none". A position that was part of a durable group is never given out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub u64);
 
@@ -38,8 +38,9 @@ pub struct Epoch {
     pub nonce: u64,
 }
 
-/// No number that a store counts comes as far: at a billion a second it would take 146 years. One that is read from the disk and does
-/// was written by nobody; what is below it can be counted on from, and leaves room for the tags of the slots.
+/// No number that a store counts comes as far: at a billion a second it would take 146 years. One that is read from the
+/// disk and does was written by nobody; what is below it can be counted on from, and leaves room for the tags of the
+/// slots.
 pub(crate) const COUNT_END: u64 = 1 << 62;
 
 impl Group {

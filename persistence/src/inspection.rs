@@ -20,8 +20,9 @@ use crate::store::Store;
 use crate::table::{Schema, Table};
 use crate::tables::Tables;
 
-/// A store opened to be read: every durable record, those of the journal's tail included. It has no epoch of its own, and
-/// does not change a byte of what it reads; the store keeps its format, and opens afterwards as if nobody had looked.
+/// A store opened to be read: every durable record, those of the journal's tail included. It has no epoch of its own,
+/// and does not change a byte of what it reads; the store keeps its format, and opens afterwards as if nobody had
+/// looked.
 ///
 /// The store is locked as long as this lives, as by [`Store::open`].
 ///
@@ -57,8 +58,8 @@ pub struct Inspection {
 }
 
 impl Store {
-    /// Opens the store in `folder` to be read only, whatever its map sizes and partition count are. Blocks for as long as
-    /// reading the journal takes.
+    /// Opens the store in `folder` to be read only, whatever its map sizes and partition count are. Blocks for as long
+    /// as reading the journal takes.
     ///
     /// Nothing is made or changed, with one exception: a store without its lock file, which is what a copy of the two
     /// halves is, gets an empty one.

@@ -1,8 +1,8 @@
 //! Durable records that commit together.
 //!
 //! A store keeps opaque records in LMDB. It knows partitions, positions and bytes; it does not know actors, messages or
-//! links. What is submitted together becomes durable together or not at all, everything in one order, and what is on disk
-//! after any crash is a prefix of that order.
+//! links. What is submitted together becomes durable together or not at all, everything in one order, and what is on
+//! disk after any crash is a prefix of that order.
 //!
 //! - Whoever opens a store declares its tables ([`Schema`]): their names, what their keys are made of, and whether
 //!   records are enqueued in them or set by their keys.
@@ -74,6 +74,7 @@ mod overlay;
 mod queue;
 mod range;
 mod reach;
+mod reader;
 mod record;
 mod slots;
 mod statistics;
@@ -96,8 +97,22 @@ pub use self::log::{Log, LogEntry};
 pub use self::opening::Opened;
 pub use self::queue::Stage;
 pub use self::range::{Range, RangeStep};
+pub use self::reader::{Reader, View};
 pub use self::record::footprint;
 pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
 pub use self::store::{Newest, Store};
 pub use self::table::{Field, Schema, Table, TableId};
+
+/// What is shared between threads, or handed from one to another, and must stay so.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<(Store, Permit<'_>, Inspection, Reader, Slots, Slot)>();
+    is_shared::<(Schema, Table, TableId, Field, Key, KeyBuilder, Fields<'_>, Range, RangeStep)>();
+    is_shared::<(Batch, Change, Origin, Chain, LogEntry, Newest, Opened, Statistics, Config)>();
+    is_shared::<(Epoch, Group, MailboxId, Partition, Position, StoreId, Mark, Before, InHand, Class)>();
+    is_shared::<(AdmissionError, BatchError, CommitError, ConfigError, OpenError, ReadError)>();
+    is_shared::<(Damage, KeyBytes, Environment, ProcessLimit, ProcessLimits)>();
+    const fn is_sent<T: Send>() {}
+    is_sent::<(Stage<'_>, View<'_>)>();
+};

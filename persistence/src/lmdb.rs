@@ -3,4 +3,4 @@
 mod check;
 mod env;
 
-pub(crate) use self::env::{Env, RawDatabase, Settings, make, open, open_to_read};
+pub(crate) use self::env::{Env, RawDatabase, Settings, make, open, open_beside, open_to_read};

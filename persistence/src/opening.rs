@@ -10,4 +10,4 @@ pub(crate) use self::halves::{Found, find};
 pub(crate) use self::making::{is_new, refuse_unmade};
 pub use self::recover::Opened;
 pub(crate) use self::recover::{Recovered, recover};
-pub(crate) use self::replay::{Replayed, replay};
+pub(crate) use self::replay::{Replayed, Tail, replay};

@@ -7,11 +7,14 @@
 mod changes;
 mod merged;
 mod scan;
+mod step;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
+pub(crate) use self::changes::changes_of;
+pub(crate) use self::step::{step, visit_all};
 use crate::error::ReadError;
 use crate::fold::{Folded, Known};
 use crate::key::Key;
@@ -105,6 +108,11 @@ impl Layers {
             (Known::Unknown, Some(frozen)) => frozen.get(key),
             (known, _) => known,
         }
+    }
+
+    /// Those in memory, the newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Folded> {
+        [Some(&self.active), self.frozen.as_deref()].into_iter().flatten()
     }
 
     pub(crate) fn tables(&self) -> Result<&Tables, ReadError> {

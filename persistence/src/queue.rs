@@ -132,8 +132,8 @@ impl Queue {
 
     /// What the newest submission that has not landed says of a record; `None` if there is none.
     ///
-    /// Submissions go from here into flight, and from there into memory that everybody reads, and each step is one under
-    /// the locks of both ends. So whoever looks in this order misses none.
+    /// Submissions go from here into flight, and from there into memory that everybody reads, and each step is one
+    /// under the locks of both ends. So whoever looks in this order misses none.
     pub(crate) fn newest(&self, key: &Key) -> Option<Newest> {
         let waiting = self.lock().waiting.newest(key);
         waiting.or_else(|| self.in_flight().newest(key))

@@ -30,8 +30,8 @@ pub struct Range {
 /// What one bounded step through a range has read.
 #[derive(Debug, Clone)]
 pub struct RangeStep {
-    /// The records, in the direction of the range. They may be fewer than were asked for although more follow: none, even, where
-    /// many were deleted.
+    /// The records, in the direction of the range. They may be fewer than were asked for although more follow: none,
+    /// even, where many were deleted.
     pub records: Vec<(Key, Bytes)>,
     /// What is left of the range; `None` at its end.
     pub rest: Option<Range>,

@@ -1,5 +1,6 @@
-//! How far the keys of records reach. What a key names is counted on from: the next position to be given out, the partitions that
-//! there are. So a record that nobody can have written is refused by its key before anything is built on it. Pure.
+//! How far the keys of records reach. What a key names is counted on from: the next position to be given out, the
+//! partitions that there are. So a record that nobody can have written is refused by its key before anything is built
+//! on it. Pure.
 
 use crate::error::Damage;
 use crate::ids::{Partition, Position};

@@ -42,8 +42,8 @@ pub struct Store {
 pub struct Newest {
     /// Its value; `None` if there is no such record, or it was deleted.
     pub value: Option<Bytes>,
-    /// The ticket of the submission that says so, while that is not durable; `None` if it is. If the store fails before,
-    /// it never was so.
+    /// The ticket of the submission that says so, while that is not durable; `None` if it is. If the store fails
+    /// before, it never was so.
     pub ticket: Option<Position>,
 }
 
@@ -132,8 +132,8 @@ impl Store {
         Ok((store, opened))
     }
 
-    /// From here on the store also fails when this file in its folder, which whoever opened the store keeps beside it, is removed
-    /// or replaced.
+    /// From here on the store also fails when this file in its folder, which whoever opened the store keeps beside it,
+    /// is removed or replaced.
     ///
     /// # Errors
     ///
@@ -260,9 +260,9 @@ impl Store {
         self.records_while(keys, |_| true)
     }
 
-    /// As [`Store::records`], up to the first of which `admit` says that there is no room for so many bytes. It is asked for each
-    /// record that there is, in order, before that is copied into memory; what is returned ends before the one that it
-    /// refuses.
+    /// As [`Store::records`], up to the first of which `admit` says that there is no room for so many bytes. It is
+    /// asked for each record that there is, in order, before that is copied into memory; what is returned ends before
+    /// the one that it refuses.
     ///
     /// # Errors
     ///
@@ -294,8 +294,8 @@ impl Store {
         scanned
     }
 
-    /// Reads a step of a range: so many durable records at most, and so many bytes of values, but one record in any case
-    /// where the step comes to one. All as of one moment; nothing is held between two steps, so what is committed
+    /// Reads a step of a range: so many durable records at most, and so many bytes of values, but one record in any
+    /// case where the step comes to one. All as of one moment; nothing is held between two steps, so what is committed
     /// meanwhile is seen by the next one. May wait for the disk.
     ///
     /// A step looks at all changes of the table that are not in the tables yet, and at `records_max` of them closely.
@@ -339,8 +339,8 @@ impl Store {
         }
     }
 
-    /// Takes nothing in from here on: whoever waits for room is told that the store is closed. What was submitted is not
-    /// concerned. Does not block; [`close`](Self::close) has to follow.
+    /// Takes nothing in from here on: whoever waits for room is told that the store is closed. What was submitted is
+    /// not concerned. Does not block; [`close`](Self::close) has to follow.
     pub fn refuse(&self) {
         self.inner.shared.admission.close();
     }

@@ -13,4 +13,4 @@ mod sums;
 
 pub(crate) use self::databases::Tables;
 pub(crate) use self::scrub::Scrub;
-pub(crate) use self::snapshot::Entries;
+pub(crate) use self::snapshot::{Entries, Snapshot};

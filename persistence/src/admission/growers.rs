@@ -31,7 +31,8 @@ struct Line {
     numbers: u64,
     /// By message, and for one message, or none, by the order in which they came: the last one here goes first.
     waiting: BTreeMap<Place, Waiting>,
-    /// Who goes now, but has not taken its room yet: nobody else does before that, or all of them would take the same room.
+    /// Who goes now, but has not taken its room yet: nobody else does before that, or all of them would take the same
+    /// room.
     going: Option<Place>,
 }
 
@@ -50,8 +51,8 @@ pub(super) struct Grower<'a, R: Room> {
 }
 
 impl Growers {
-    /// Whether somebody waits who has to be woken. In the one order of all such steps, either this sees whoever waits, or they see
-    /// what was changed before.
+    /// Whether somebody waits who has to be woken. In the one order of all such steps, either this sees whoever waits,
+    /// or they see what was changed before.
     fn is_used(&self) -> bool {
         fence(Ordering::SeqCst);
         self.is_used.load(Ordering::Relaxed)
@@ -80,9 +81,9 @@ impl Growers {
 }
 
 impl Line {
-    /// Of those that need no more than this the one with the newest message: what a turn has sent is newer than what waited when it ran,
-    /// and is handled before other turns send more. So chains of messages come to an end, where they make room, instead of all of
-    /// them growing by a step.
+    /// Of those that need no more than this the one with the newest message: what a turn has sent is newer than what
+    /// waited when it ran, and is handled before other turns send more. So chains of messages come to an end, where
+    /// they make room, instead of all of them growing by a step.
     fn next(&mut self, room: usize) -> Option<(Place, &mut Waiting)> {
         if self.going.is_some() {
             return None;

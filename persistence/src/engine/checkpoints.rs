@@ -7,7 +7,8 @@ use crate::error::CommitError;
 use crate::ids::Group;
 use crate::queue::Ending;
 
-/// How often the files of the store and their disk are looked at, at least: an idle store, too, notices within this that they are gone.
+/// How often the files of the store and their disk are looked at, at least: an idle store, too, notices within this
+/// that they are gone.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The state of the conversation between the writer and the checkpointer.

@@ -1,6 +1,6 @@
 //! How far a store is. Flushed is what is on the medium of its log; committed is what nobody can take back any more. By
-//! itself a store commits what it has flushed, so the second follows the first at once; where other copies have a say it
-//! waits for them.
+//! itself a store commits what it has flushed, so the second follows the first at once; where other copies have a say
+//! it waits for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,8 +42,8 @@ impl Watermarks {
         assert!(before < group.0, "the flushed watermark only moves forward");
     }
 
-    /// The caller has seen that nobody can take back what is up to this group, which ends with this position, and that it
-    /// can be read.
+    /// The caller has seen that nobody can take back what is up to this group, which ends with this position, and that
+    /// it can be read.
     pub(crate) fn commit_to(&self, group: Group, position: Position) {
         assert!(group <= self.flushed(), "what is committed was flushed");
         let before = self.committed.swap(group.0, Ordering::AcqRel);

@@ -56,9 +56,9 @@ pub enum CommitError {
     /// The folder of the store, or a file in it, was removed, moved or replaced while it was open.
     #[error(
         "{} {found}: the data folder was removed, moved or replaced while it was in use, and nothing more is stored; \
-         what was acknowledged is in the files that this process keeps open, and is lost with the process where they have no \
-         name any more: before it ends, restore the folder, or copy `journal/data.mdb` and `tables/data.mdb` out of /proc/{}/fd \
-         into a new one; then open that",
+         what was acknowledged is in the files that this process keeps open, and is lost with the process where they \
+         have no name any more: before it ends, restore the folder, or copy `journal/data.mdb` and `tables/data.mdb` \
+         out of /proc/{}/fd into a new one; then open that",
         path.display(),
         std::process::id()
     )]

@@ -1,4 +1,5 @@
-//! Which limit of the process is behind what the system refuses. It says "out of memory" of address space, and "try again" of threads.
+//! Which limit of the process is behind what the system refuses. It says "out of memory" of address space, and "try
+//! again" of threads.
 
 use std::fmt;
 use std::io;

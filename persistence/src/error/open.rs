@@ -7,6 +7,7 @@ use super::commit::CommitError;
 use super::damage::{Damage, KeyBytes};
 use super::environment::Environment;
 use super::limit::ProcessLimits;
+use super::read::ReadError;
 use crate::ids::{Group, StoreId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
@@ -21,8 +22,8 @@ pub enum OpenError {
     },
     /// The folder, or a file in it, was removed, moved or replaced while the store was being opened.
     #[error(
-        "{} was removed, moved or replaced while the store was being opened: what was there was not changed; see who does \
-         that, and open it again",
+        "{} was removed, moved or replaced while the store was being opened: what was there was not changed; see who \
+         does that, and open it again",
         path.display()
     )]
     Displaced {
@@ -60,8 +61,8 @@ pub enum OpenError {
     },
     /// A page of LMDB's is damaged: the records on it, and maybe others, could not be found any more.
     #[error(
-        "page {page} of the {environment} is damaged ({reason}): nothing was changed; restore from a backup, or ask for help \
-         with the folder as it is"
+        "page {page} of the {environment} is damaged ({reason}): nothing was changed; restore from a backup, or ask \
+         for help with the folder as it is"
     )]
     Pages {
         /// The environment.
@@ -74,8 +75,8 @@ pub enum OpenError {
     /// The records of a table are not those that were written there: one is missing, or one is there that was not, or
     /// an older one.
     #[error(
-        "table `{table}` holds {found} records in partition {partition}, and {noted} were written there, or one of them is another \
-         one: nothing was changed; restore from a backup, or ask for help with the folder as it is"
+        "table `{table}` holds {found} records in partition {partition}, and {noted} were written there, or one of \
+         them is another one: nothing was changed; restore from a backup, or ask for help with the folder as it is"
     )]
     Records {
         /// The table.
@@ -116,9 +117,9 @@ pub enum OpenError {
     },
     /// The journal ends before a group that was acknowledged.
     #[error(
-        "the journal ends with group {journal_last}, and group {acknowledged} was acknowledged: nothing was changed; the store was \
-         restored from an earlier moment, or the disk has lost what it had synced: restore a newer copy; to go on with this \
-         one, and give up what came after, remove the file `slots` beside it"
+        "the journal ends with group {journal_last}, and group {acknowledged} was acknowledged: nothing was changed; \
+         the store was restored from an earlier moment, or the disk has lost what it had synced: restore a newer copy; \
+         to go on with this one, and give up what came after, remove the file `slots` beside it"
     )]
     Shorter {
         /// The last group that the journal holds or held.
@@ -137,8 +138,8 @@ pub enum OpenError {
     },
     /// The tables lack one that every store of their format has.
     #[error(
-        "table `{table}` of the store is not there any more: nothing was changed; restore from a backup, or ask for help with \
-         the folder as it is"
+        "table `{table}` of the store is not there any more: nothing was changed; restore from a backup, or ask for \
+         help with the folder as it is"
     )]
     TableLost {
         /// The name of the table, or of the database that holds what is too large for a table.
@@ -291,6 +292,14 @@ impl OpenError {
         match ProcessLimits::behind(&source) {
             Some(limits) => Self::Limit { what: "the store got no thread".to_owned(), source, limits },
             None => Self::System(source),
+        }
+    }
+
+    /// What could not be read while the store was opened.
+    pub(crate) fn unread(environment: Environment, error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged { table, key, reason } => Self::Damaged { table, key, reason },
+            other => Self::Storage { environment, reason: other.to_string() },
         }
     }
 

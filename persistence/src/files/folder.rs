@@ -24,7 +24,8 @@ impl Folder {
         Self::take(path, lock)
     }
 
-    /// Locks the folder of a store as it lies; refuses one where there is none. Only a lock file that is missing is made.
+    /// Locks the folder of a store as it lies; refuses one where there is none. Only a lock file that is missing is
+    /// made.
     pub(crate) fn lock_to_read(path: &Path) -> Result<Self, OpenError> {
         let file = path.join(LOCK_FILE);
         let lock = match File::open(&file) {
@@ -54,7 +55,8 @@ impl Folder {
         }
     }
 
-    /// Begins to watch the files of the store, which are open: the data files of its two halves, the lock, and LMDB's own.
+    /// Begins to watch the files of the store, which are open: the data files of its two halves, the lock, and LMDB's
+    /// own.
     pub(crate) fn watch(&self, journal: &File, tables: &File) -> Result<Witness, OpenError> {
         let watch = || -> io::Result<Witness> {
             let witness = Witness::new(self.journal().join(DATA_FILE), journal, tables)?;
@@ -84,8 +86,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Closing the file would not do while a child process that is just being started still has a copy of it. If this fails,
-        // closing it is what is left.
+        // Closing the file would not do while a child process that is just being started still has a copy of it. If
+        // this fails, closing it is what is left.
         let _ = self.lock.unlock();
     }
 }

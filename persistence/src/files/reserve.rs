@@ -1,5 +1,5 @@
-//! Disk that is set aside ahead of the end of a data file, so that a store can still be drained on a disk that others have filled: LMDB
-//! writes a page anew before it frees the old one, so it needs room even to delete.
+//! Disk that is set aside ahead of the end of a data file, so that a store can still be drained on a disk that others
+//! have filled: LMDB writes a page anew before it frees the old one, so it needs room even to delete.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -24,8 +24,8 @@ impl Reserve {
         Self { file, bytes, map_bytes }
     }
 
-    /// Sets aside what is missing, if the disk has it. Returns how far the file can grow without asking the disk for more, in
-    /// bytes; `u64::MAX` where nothing is set aside, or cannot be known.
+    /// Sets aside what is missing, if the disk has it. Returns how far the file can grow without asking the disk for
+    /// more, in bytes; `u64::MAX` where nothing is set aside, or cannot be known.
     pub(crate) fn renew(&self) -> u64 {
         if self.bytes == 0 {
             return u64::MAX;
@@ -46,8 +46,8 @@ impl Reserve {
     }
 }
 
-/// Gives the first `bytes` of a file blocks on the disk, without changing its length, which is how LMDB tells a new file. False if the file
-/// system cannot do that.
+/// Gives the first `bytes` of a file blocks on the disk, without changing its length, which is how LMDB tells a new
+/// file. False if the file system cannot do that.
 pub(crate) fn allocate(file: &File, bytes: u64) -> std::io::Result<bool> {
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         Err(Errno::OPNOTSUPP) => Ok(false),

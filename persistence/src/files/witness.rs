@@ -1,8 +1,9 @@
-//! Whether the files of an open store are still those at their paths. A folder that is removed, moved or replaced leaves the store
-//! with files that nobody can find any more, and its path to whoever comes next; every write to them succeeds all the same.
+//! Whether the files of an open store are still those at their paths. A folder that is removed, moved or replaced
+//! leaves the store with files that nobody can find any more, and its path to whoever comes next; every write to them
+//! succeeds all the same.
 //!
-//! A look costs a system call of about a microsecond for each file. The journal is looked at before each acknowledgement, all
-//! of them once a second.
+//! A look costs a system call of about a microsecond for each file. The journal is looked at before each
+//! acknowledgement, all of them once a second.
 
 use std::ffi::CString;
 use std::fs::File;

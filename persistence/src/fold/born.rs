@@ -9,8 +9,8 @@ use super::queued::Queued;
 use crate::ids::{Partition, Position};
 use crate::table::TableId;
 
-/// How many positions share a block. A block is there as long as one of its records is: more slots would keep more empty
-/// ones beside a record that stays, fewer would be more to allocate.
+/// How many positions share a block. A block is there as long as one of its records is: more slots would keep more
+/// empty ones beside a record that stays, fewer would be more to allocate.
 const BLOCK_SLOTS: usize = 64;
 
 /// Records by position.
@@ -158,9 +158,11 @@ mod tests {
                     prop_assert_eq!(born.remove(key), old);
                 }
                 prop_assert_eq!(born.len(), oracle.len());
-                prop_assert_eq!(born.get(key), oracle.get(&position).filter(|(it, _)| *it == partition).map(|(_, v)| v));
+                let known = oracle.get(&position).filter(|(it, _)| *it == partition);
+                prop_assert_eq!(born.get(key), known.map(|(_, value)| value));
             }
-            let all: Vec<_> = born.iter().map(|(key, value)| (key.position.0, key.partition.0, value.clone())).collect();
+            let all = born.iter().map(|(key, value)| (key.position.0, key.partition.0, value.clone()));
+            let all: Vec<_> = all.collect();
             let expected: Vec<_> = oracle.into_iter().map(|(at, (partition, value))| (at, partition, value)).collect();
             prop_assert_eq!(all, expected);
         }

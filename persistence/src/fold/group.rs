@@ -25,8 +25,8 @@ impl GroupFold {
     /// [`is_left`](Self::is_left) says which changes remain; in their old order they amount to the same as all of
     /// them.
     ///
-    /// A deletion of an older record of a queue that is repeated stays repeated: finding that out would cost more than it
-    /// saves.
+    /// A deletion of an older record of a queue that is repeated stays repeated: finding that out would cost more than
+    /// it saves.
     pub(crate) fn fold(&mut self, first: Position, last: Position, changes: &[Change]) {
         let positions =
             usize::try_from(last.0 - first.0 + 1).expect("a group has far fewer positions than memory has bytes");

@@ -1,5 +1,5 @@
-//! The changes of all tables whose records are set by their keys, each table by itself: whoever reads one table does not
-//! pass the others.
+//! The changes of all tables whose records are set by their keys, each table by itself: whoever reads one table does
+//! not pass the others.
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;

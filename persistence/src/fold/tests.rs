@@ -148,7 +148,8 @@ proptest! {
     fn bytes_are_counted_right(history in any_history()) {
         let (mut fold, mut active) = (GroupFold::default(), Folded::default());
         for (number, group) in groups(&history).iter().enumerate() {
-            active.absorb(Group(number as u64 + 1), group.first, group.last, Chain::default(), left(&mut fold, group).into_iter());
+            let left = left(&mut fold, group).into_iter();
+            active.absorb(Group(number as u64 + 1), group.first, group.last, Chain::default(), left);
             let changes = declared::SCHEMA.tables().iter().flat_map(|table| active.changes(table.id()));
             let held: usize = changes.map(|(_, value)| cost(value)).sum();
             prop_assert_eq!(active.bytes(), held);

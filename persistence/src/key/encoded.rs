@@ -173,8 +173,8 @@ impl Ord for Key {
     }
 }
 
-/// By words as well. A quick hash spreads what differs in the low bits of a word over all others, and what differs in its
-/// high bits over few: so the last word is moved down, and of the others the high half is added to the low one.
+/// By words as well. A quick hash spreads what differs in the low bits of a word over all others, and what differs in
+/// its high bits over few: so the last word is moved down, and of the others the high half is added to the low one.
 impl Hash for Key {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {

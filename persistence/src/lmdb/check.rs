@@ -38,6 +38,28 @@ pub(crate) fn check(path: &Path, environment: Environment, visit: &mut Visit<'_>
     })
 }
 
+/// How often a meta page is read again that seems to be written just then.
+const ATTEMPTS: u32 = 5;
+
+/// The same of one that somebody may write meanwhile, without a lock. What is found wrong then counts only if nothing
+/// was committed: the pages of the last commit stay as they are until there is another one, and whoever commits has
+/// looked at them.
+pub(crate) fn check_beside(path: &Path, environment: Environment) -> Result<(), OpenError> {
+    let last_commit = || -> Result<u64, Stop> { Ok(read_meta(&File::open(path).map_err(Stop::Read)?)?.transaction) };
+    let mut checked = Ok(());
+    for _ in 0..ATTEMPTS {
+        let before = last_commit();
+        checked = check(path, environment, &mut |_, _, _| Ok(()));
+        if !matches!(checked, Err(OpenError::Pages { .. })) {
+            return checked;
+        }
+        if let (Ok(before), Ok(after)) = (before, last_commit()) {
+            return if before == after { checked } else { Ok(()) };
+        }
+    }
+    checked
+}
+
 fn check_pages(pages: &impl Pages, visit: &mut Visit<'_>) -> Result<(), Stop> {
     walk(pages, &read_meta(pages)?, visit)
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use heed::types::Bytes;
 use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
 
-use super::check::{Visit, check};
+use super::check::{Visit, check, check_beside};
 use crate::error::{Environment, OpenError, failed};
 use crate::files::{DATA_FILE, LMDB_LOCK_FILE, allocate, overwrite_in_place};
 
@@ -52,13 +52,7 @@ pub(crate) fn open(folder: &Path, settings: Settings, visit: &mut Visit<'_>) -> 
 
 fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, databases, .. } = settings;
-    // LMDB writes to it through a map: without a block on the disk that ends the process with a signal.
-    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(LMDB_LOCK_FILE));
-    let allocated = lock.and_then(|lock| {
-        overwrite_in_place(&lock);
-        allocate(&lock, LOCK_FILE_BYTES)
-    });
-    allocated.map_err(failed(folder))?;
+    allocate_readers(folder)?;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
@@ -76,8 +70,8 @@ fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     Ok(env)
 }
 
-/// Opens the environment in `folder` to be read, in a map of the size that it was written with; `None` if there is none.
-/// Makes and changes nothing. The caller holds the lock of the store.
+/// Opens the environment in `folder` to be read, in a map of the size that it was written with; `None` if there is
+/// none. Makes and changes nothing. The caller holds the lock of the store.
 pub(crate) fn open_to_read(
     folder: &Path,
     environment: Environment,
@@ -93,6 +87,31 @@ pub(crate) fn open_to_read(
     // Without LMDB's locks, which are files too: the lock of the store keeps every writer out.
     let flags = EnvFlags::READ_ONLY | EnvFlags::NO_LOCK;
     open_mapped(&mut options, folder, flags).map(Some).map_err(|error| refused(environment, folder, error))
+}
+
+/// Opens the environment in `folder` to be read while somebody may have it open to write, in a map of the size that it
+/// has now; `None` if there is none. Makes nothing but LMDB's file of readers, where that is missing.
+pub(crate) fn open_beside(folder: &Path, environment: Environment, databases: u32) -> Result<Option<Env>, OpenError> {
+    if !has_data(folder)? {
+        return Ok(None);
+    }
+    check_beside(&folder.join(DATA_FILE), environment)?;
+    allocate_readers(folder)?;
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.max_readers(READERS_MAX).max_dbs(databases);
+    let opened = open_mapped(&mut options, folder, EnvFlags::READ_ONLY);
+    opened.map(Some).map_err(|error| refused(environment, folder, error))
+}
+
+/// Sees to it that LMDB's file of readers has its blocks: it is written through a map, and without a block on the disk
+/// that ends the process with a signal.
+fn allocate_readers(folder: &Path) -> Result<(), OpenError> {
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(LMDB_LOCK_FILE));
+    let allocated = lock.and_then(|lock| {
+        overwrite_in_place(&lock);
+        allocate(&lock, LOCK_FILE_BYTES)
+    });
+    allocated.map(drop).map_err(failed(folder))
 }
 
 /// Whether there is an environment. LMDB would make an empty file into a new one.
@@ -114,9 +133,11 @@ fn refused(environment: Environment, folder: &Path, error: heed::Error) -> OpenE
 
 #[expect(unsafe_code, reason = "opening a memory map; the first of the two places with unsafe code")]
 fn open_mapped(options: &mut EnvOpenOptions<WithoutTls>, folder: &Path, flags: EnvFlags) -> heed::Result<Env> {
-    // SAFETY: the map is valid as long as nobody else changes the file. The caller holds the exclusive lock of the
-    // store's folder, so no other handle of this crate, in any process, has it open; this crate opens the data file
-    // by no other means while the environment lives; the folder is documented as local. The flags are none, so that
-    // LMDB's own locks hold as well; or those of an environment that is only read, which needs none beside that lock.
+    // SAFETY: the map is valid as long as nobody changes the file but by LMDB's rules. The folder is documented as
+    // local, and this crate opens the data file by no other means while the environment lives. Whoever writes holds the
+    // exclusive lock of the store's folder, so there is one writer in all processes; its flags are none, so that LMDB's
+    // own locks hold as well. Whoever reads without them holds the same lock, so there is no writer; whoever reads
+    // beside a writer has LMDB's locks, by which the writer leaves alone the pages that a transaction of a reader may
+    // look at.
     unsafe { options.flags(flags).open(folder) }
 }

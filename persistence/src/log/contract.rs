@@ -11,16 +11,16 @@ use crate::ids::Group;
 
 /// An ordered log of groups. Each is appended once, as the bytes of its [`Batch`](crate::Batch), after the one before.
 ///
-/// It knows nothing of what is committed: a group that is *flushed* is on the medium of this log, and that is all. Whether
-/// that is enough for it to count is for whoever writes.
+/// It knows nothing of what is committed: a group that is *flushed* is on the medium of this log, and that is all.
+/// Whether that is enough for it to count is for whoever writes.
 ///
 /// An error is final: the outcome of what was not flushed is unknown until the log is opened again.
 pub trait Log {
     /// So many bytes of any content come before a batch in [`append`](Self::append).
     const HEADROOM: usize;
 
-    /// Appends the next group. `buffer` is [`HEADROOM`](Self::HEADROOM), which is written over, then the batch. It may be
-    /// flushed by that, or later.
+    /// Appends the next group. `buffer` is [`HEADROOM`](Self::HEADROOM), which is written over, then the batch. It may
+    /// be flushed by that, or later.
     ///
     /// # Errors
     ///
@@ -62,15 +62,16 @@ pub trait Log {
     /// appended.
     fn cut_front(&mut self, to: Group);
 
-    /// Lets go of some groups that nobody needs, a bounded number, without waiting for another one to be appended; false
-    /// if there were none.
+    /// Lets go of some groups that nobody needs, a bounded number, without waiting for another one to be appended;
+    /// false if there were none.
     ///
     /// # Errors
     ///
     /// Why that failed.
     fn trim(&mut self) -> Result<bool, CommitError>;
 
-    /// Takes back the groups from this one on, which then was never appended. For a log whose end another one overrules.
+    /// Takes back the groups from this one on, which then was never appended. For a log whose end another one
+    /// overrules.
     ///
     /// # Errors
     ///

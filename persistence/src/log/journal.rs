@@ -93,6 +93,14 @@ impl Journal {
         Ok(log.map(|log| Self::new(env, log, schema)))
     }
 
+    /// Opens the environment to be read beside whoever writes it; `None` if there is none. Only its groups can be read,
+    /// and which there are is not known.
+    pub(crate) fn open_beside(folder: &Path, schema: Schema) -> Result<Option<Self>, OpenError> {
+        let Some(env) = lmdb::open_beside(folder, Environment::Journal, 0)? else { return Ok(None) };
+        let log = existing_database(&env).map_err(storage)?;
+        Ok(log.map(|log| Self::new(env, log, schema)))
+    }
+
     fn new(env: Env, log: RawDatabase, schema: Schema) -> Self {
         Self {
             env,

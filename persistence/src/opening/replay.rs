@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::batch::{Batch, Change};
-use crate::error::{BatchError, Damage, Environment, OpenError, ReadError};
+use crate::error::{BatchError, Damage, Environment, OpenError};
 use crate::files::Folder;
 use crate::fold::Folded;
 use crate::ids::{Group, Position};
@@ -34,7 +34,7 @@ pub(crate) fn replay(
     log: &impl Log,
     applied: Applied,
 ) -> Result<Replayed, OpenError> {
-    let mut tail = Tail { folded: Folded::default(), groups: 0, last: applied.position };
+    let mut tail = Tail::after(applied);
     let mut refused = None;
     let read = log.read(applied.group.next(), |entry| match tail.add(entry, schema, identity) {
         Ok(()) => ControlFlow::Continue(()),
@@ -43,7 +43,7 @@ pub(crate) fn replay(
             ControlFlow::Break(())
         }
     });
-    read.map_err(unreadable)?;
+    read.map_err(|error| OpenError::unread(Environment::Journal, error))?;
     if let Some(error) = refused {
         return Err(error);
     }
@@ -58,16 +58,23 @@ pub(crate) fn replay(
     Ok(Replayed { applied: applied.group, tail, groups, last })
 }
 
-/// What was read so far.
-struct Tail {
-    folded: Folded,
+/// What the log holds behind the tables, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub(crate) folded: Folded,
     groups: u64,
-    /// The last position.
-    last: Position,
+    /// The last position, of the tables if there is nothing behind them.
+    pub(crate) last: Position,
 }
 
 impl Tail {
-    fn add(&mut self, entry: LogEntry, schema: Schema, identity: Identity) -> Result<(), OpenError> {
+    /// Nothing behind tables that are so far.
+    pub(crate) fn after(applied: Applied) -> Self {
+        Self { folded: Folded::default(), groups: 0, last: applied.position }
+    }
+
+    /// Adds the next group.
+    pub(crate) fn add(&mut self, entry: LogEntry, schema: Schema, identity: Identity) -> Result<(), OpenError> {
         let LogEntry { group, batch, chain } = entry;
         let batch = Batch::decode(&batch, &schema).map_err(|error| match error {
             BatchError::Malformed { reason } => OpenError::from(damage(group, reason)),
@@ -81,13 +88,6 @@ impl Tail {
         self.groups += 1;
         self.folded.absorb(group, batch.first, batch.last, chain, batch.changes.into_iter());
         Ok(())
-    }
-}
-
-fn unreadable(error: ReadError) -> OpenError {
-    match error {
-        ReadError::Damaged { table, key, reason } => OpenError::Damaged { table, key, reason },
-        other => OpenError::Storage { environment: Environment::Journal, reason: other.to_string() },
     }
 }
 

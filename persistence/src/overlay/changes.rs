@@ -5,12 +5,12 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::Layers;
+use crate::fold::Folded;
 use crate::key::Key;
 use crate::range::{Range, is_between};
 
-/// The changes of a range, those of the active layer over those of the frozen one.
-pub(super) struct Changes {
+/// The changes of a range, those of newer layers over those of older ones.
+pub(crate) struct Changes {
     pub(super) changes: Vec<(Key, Option<Bytes>)>,
     /// The last of them, if there are more behind it.
     pub(super) reaches: Option<Key>,
@@ -58,11 +58,15 @@ impl<'l> First<'l> {
 }
 
 /// The first changes of a range, so many at most: values are not touched but for those. It looks at all changes of the
-/// table, since they are in no order.
-pub(super) fn changes_of(layers: &Layers, range: &Range, changes_max: usize) -> Changes {
+/// table, since they are in no order; those of the first layer are the newest.
+pub(crate) fn changes_of<'l>(
+    layers: impl IntoIterator<Item = &'l Folded>,
+    range: &Range,
+    changes_max: usize,
+) -> Changes {
     let (table, bounds, is_backwards) = (range.table().id(), range.bounds(), range.is_backwards());
     let mut first = First { bounds, is_backwards, max: changes_max, changes: Vec::new(), reaches: None };
-    for layer in [Some(&layers.active), layers.frozen.as_deref()].into_iter().flatten() {
+    for layer in layers {
         layer.changes(table).for_each(|(key, value)| first.note(key, value));
         if let Some(queue) = table.queue() {
             // What came after the deletion of its record is known by now, and stays.

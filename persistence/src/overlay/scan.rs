@@ -5,30 +5,14 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::Overlay;
-use super::changes::{Changes, changes_of};
-use super::merged::{Found, Merged};
+use super::changes::changes_of;
+use super::step::{step, visit_all};
 use crate::error::ReadError;
 use crate::fold::Known;
 use crate::key::Key;
 use crate::range::{Range, RangeStep};
-use crate::record::Stored;
 use crate::table::Table;
 use crate::tables::Tables;
-
-/// A value that was not copied yet.
-enum Value<'s> {
-    Here(Bytes),
-    Stored(Stored<'s>),
-}
-
-impl Value<'_> {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Here(value) => value.len(),
-            Self::Stored(stored) => stored.value_bytes(),
-        }
-    }
-}
 
 impl Overlay {
     /// Visits every record of a table in key order, as of one moment, until `visit` breaks.
@@ -43,67 +27,27 @@ impl Overlay {
             // Both under one guard: a checkpoint in between would be in neither or in both.
             let layers = self.read();
             tables = layers.tables()?.clone();
-            changes = changes_of(&layers, &range, usize::MAX).changes;
+            changes = changes_of(layers.newest_first(), &range, usize::MAX);
             tables.snapshot()?
         };
-        for record in Merged::new(changes, snapshot.range(&range)?, range.is_backwards()) {
-            let flow = match record? {
-                (key, Found::Changed(Some(value))) => visit(&key, &value),
-                (_, Found::Changed(None)) => ControlFlow::Continue(()),
-                (key, Found::Stored(stored)) => visit(&key, &snapshot.value(&key, snapshot.checked(&key, stored)?)?),
-            };
-            if flow.is_break() {
-                return Ok(());
-            }
-        }
-        Ok(())
+        visit_all(changes, &snapshot, &range, &mut visit)
     }
 
     /// Reads so many records of a range, and so many bytes of values, at most; one record in any case, if there is one
     /// before the work of a step is done. All as of one moment.
     pub(crate) fn range(&self, range: &Range, records_max: usize, bytes_max: usize) -> Result<RangeStep, ReadError> {
-        let records_max = records_max.max(1);
-        let (tables, Changes { changes, reaches });
+        let (tables, changes);
         let snapshot = {
             let layers = self.read();
             tables = layers.tables()?.clone();
-            Changes { changes, reaches } = changes_of(&layers, range, records_max);
+            changes = changes_of(layers.newest_first(), range, records_max.max(1));
             tables.snapshot()?
         };
-        let mut step = RangeStep { records: Vec::new(), rest: None };
-        let mut bytes = 0;
-        let is_beyond = |key: &Key| match reaches {
-            Some(reaches) if range.is_backwards() => *key < reaches,
-            Some(reaches) => *key > reaches,
-            None => false,
-        };
-        for record in Merged::new(changes, snapshot.range(range)?, range.is_backwards()) {
-            let (key, found) = record?;
-            if is_beyond(&key) {
-                break;
-            }
-            let found = match found {
-                Found::Changed(None) => continue,
-                Found::Changed(Some(value)) => Value::Here(value),
-                Found::Stored(stored) => Value::Stored(snapshot.checked(&key, stored)?),
-            };
-            bytes += found.bytes();
-            if step.records.len() == records_max || (bytes > bytes_max && !step.records.is_empty()) {
-                step.rest = Some(range.from(key));
-                return Ok(step);
-            }
-            let value = match found {
-                Value::Here(value) => value,
-                Value::Stored(stored) => snapshot.value(&key, stored)?.into_owned().into(),
-            };
-            step.records.push((key, value));
-        }
-        step.rest = reaches.map(|reaches| range.after(reaches));
-        Ok(step)
+        step(changes, &snapshot, range, records_max, bytes_max)
     }
 
-    /// Reads records as of one moment, up to the first that `admit` refuses by its size; the tables are opened only if something is
-    /// missing in memory.
+    /// Reads records as of one moment, up to the first that `admit` refuses by its size; the tables are opened only if
+    /// something is missing in memory.
     pub(crate) fn records_while(
         &self,
         keys: &[Key],

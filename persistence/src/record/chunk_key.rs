@@ -48,7 +48,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_sort_by_table_then_key_then_number(a in any_key(), b in any_key(), n in any::<u32>(), m in any::<u32>()) {
+        fn chunks_sort_by_table_then_key_then_number(
+            (a, b) in (any_key(), any_key()),
+            (n, m) in any::<(u32, u32)>(),
+        ) {
             let (a_key, b_key) = (ChunkKey::new(&a, n), ChunkKey::new(&b, m));
             let order = (a, n).cmp(&(b, m));
             prop_assert_eq!(a_key.cmp(&b_key), order);

@@ -9,8 +9,8 @@ const PAGE_BYTES: usize = 4096;
 /// The entry of a chunk in a leaf: 57 bytes at most, in leaves that may be half empty.
 const ENTRY_BYTES: usize = 128;
 
-/// About what a record with a value of so many bytes takes in a store: with its key, and in chunks where it is large. For a
-/// [`Class::Turn`](crate::Class::Turn), which says by how much it grows the store.
+/// About what a record with a value of so many bytes takes in a store: with its key, and in chunks where it is large.
+/// For a [`Class::Turn`](crate::Class::Turn), which says by how much it grows the store.
 #[must_use]
 pub const fn footprint(value_bytes: usize) -> usize {
     CHANGE_BYTES + value_bytes + overhead(value_bytes)

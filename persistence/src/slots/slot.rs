@@ -62,8 +62,8 @@ impl Slots {
     /// Opens the slots of the store in `folder`, makes the file if there is none, and clears it. Call it once per
     /// run, while the [`Store`](crate::Store) of that folder is open: its lock also guards this file.
     ///
-    /// Returns what was in hand when the last run ended, in order, each once: nothing after a clean end. These are hints,
-    /// which may name records that are long gone.
+    /// Returns what was in hand when the last run ended, in order, each once: nothing after a clean end. These are
+    /// hints, which may name records that are long gone.
     ///
     /// # Errors
     ///

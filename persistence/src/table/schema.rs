@@ -17,8 +17,9 @@ impl Schema {
     ///
     /// # Panics
     ///
-    /// If they are not in the order of their numbers, or two have one name or one that this crate uses; or if a queue or
-    /// its companion is missing, or the companion does not come after it. In a constant that is an error of the compiler.
+    /// If they are not in the order of their numbers, or two have one name or one that this crate uses; or if a queue
+    /// or its companion is missing, or the companion does not come after it. In a constant that is an error of the
+    /// compiler.
     #[must_use]
     pub const fn new(tables: &'static [Table]) -> Self {
         let schema = Self { tables };
@@ -54,7 +55,8 @@ impl Schema {
         self.tables
     }
 
-    /// The format of a store that is opened with these tables: the newest that either this crate or one of them brought.
+    /// The format of a store that is opened with these tables: the newest that either this crate or one of them
+    /// brought.
     #[must_use]
     pub const fn format(&self) -> u32 {
         let (mut format, mut at) = (crate::format::FORMAT_VERSION, 0);

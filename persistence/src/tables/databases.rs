@@ -74,8 +74,8 @@ impl Tables {
         write().map_err(|error| self.failed(error))
     }
 
-    /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them are
-    /// read; databases that were added since were made when the tables were opened. `sums` are those of what is in
+    /// Marks tables of an older format as of that of this crate. Records stay as they are, since older versions of them
+    /// are read; databases that were added since were made when the tables were opened. `sums` are those of what is in
     /// them.
     pub(crate) fn raise_format(&self, sums: &Sums) -> Result<(), OpenError> {
         if self.format()? == Some(self.schema.format()) {

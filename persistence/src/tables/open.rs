@@ -66,8 +66,17 @@ impl Tables {
         Ok(Some(tables))
     }
 
-    /// Refuses tables that lack one, or were declared differently; that lack a record that was written, or have one that
-    /// nobody can have written.
+    /// Opens the environment to be read beside whoever writes it; `None` if there is none, or nothing in it. What is in
+    /// it was compared by whoever has it open.
+    pub(crate) fn open_beside(folder: &Path, schema: Schema) -> Result<Option<Self>, OpenError> {
+        let opened = lmdb::open_beside(folder, Environment::Tables, databases(&schema))?;
+        let Some(env) = opened else { return Ok(None) };
+        let Some(databases) = find(&env, &schema).map_err(storage)? else { return Ok(None) };
+        Ok(Some(Self { env, schema, databases }))
+    }
+
+    /// Refuses tables that lack one, or were declared differently; that lack a record that was written, or have one
+    /// that nobody can have written.
     fn refuse(&self, format: u32, found: &Found) -> Result<(), OpenError> {
         // Which tables one of an older format had is not looked at: their sums are made when it is opened.
         let has_sums = format >= FORMAT_SUMS;

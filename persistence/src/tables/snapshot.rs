@@ -6,9 +6,10 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
 
-use super::databases::Tables;
+use super::databases::{META, Tables};
 use crate::error::{Damage, ReadError};
 use crate::key::Key;
+use crate::meta::{self, Applied, Meta};
 use crate::range::Range;
 use crate::record::{self, Stored};
 use crate::record::{ChunkKey, Whole};
@@ -31,6 +32,14 @@ impl Tables {
 }
 
 impl Snapshot<'_> {
+    /// How far the tables are.
+    pub(crate) fn applied(&self) -> Result<Applied, ReadError> {
+        let key = meta::APPLIED.as_bytes();
+        let stored = self.tables.databases.meta.get(&self.txn, key)?;
+        // Older formats had none before the first checkpoint.
+        Ok(stored.map_or_else(|| Ok(Applied::default()), |stored| Applied::decode(META, key, stored))?)
+    }
+
     /// Reads a record.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, ReadError> {
         let Some(stored) = self.find(key)? else { return Ok(None) };

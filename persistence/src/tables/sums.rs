@@ -70,8 +70,8 @@ impl Place {
         let Self { table, partition } = self;
         let table = schema.table(table);
         format!(
-            "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is another \
-             one",
+            "table `{}` holds {} records in partition {partition}, and {} were written there, or one of them is \
+             another one",
             table.name(),
             found.records,
             noted.records
@@ -124,7 +124,8 @@ impl Sum {
 }
 
 impl Sums {
-    /// Adds a record that was found in a table, and returns its key. One whose key is none of that table belongs to nothing.
+    /// Adds a record that was found in a table, and returns its key. One whose key is none of that table belongs to
+    /// nothing.
     pub(crate) fn note(&mut self, table: &Table, key: &[u8], stored: &[u8]) -> Result<Key, Damage> {
         let parsed = Key::decode(table, key).ok_or_else(|| Damage::new(table.name(), key, "the key is malformed"))?;
         self.0.entry(Place::of(&parsed)).or_default().add(key, stored);

@@ -12,6 +12,7 @@ mod layers;
 mod making;
 mod open;
 mod order;
+mod reader;
 mod support;
 mod tables;
 mod throughput;

@@ -29,7 +29,8 @@ fn set_formats(folder: &Path, formats: [u32; 2]) {
 
 #[test]
 fn an_upgrade_is_completed_wherever_it_stopped() {
-    // Databases are made, then the journal is raised, then the tables; pairs the other way round can only come from a copy.
+    // Databases are made, then the journal is raised, then the tables; pairs the other way round can only come from a
+    // copy.
     let stops = [
         ([1, 1], false),
         ([1, 1], true),

@@ -48,6 +48,7 @@ mod killers;
 mod kills;
 mod large;
 mod large_states;
+mod layers;
 mod letters;
 mod limits;
 mod links;

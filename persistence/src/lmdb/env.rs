@@ -4,7 +4,8 @@
 //! Read transactions are not tied to threads, since any thread may read.
 
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heed::types::Bytes;
 use heed::{EnvFlags, EnvOpenOptions, WithoutTls};
@@ -52,7 +53,7 @@ pub(crate) fn open(folder: &Path, settings: Settings, visit: &mut Visit<'_>) -> 
 
 fn open_to_write(folder: &Path, settings: Settings) -> Result<Env, OpenError> {
     let Settings { environment, map_bytes, databases, .. } = settings;
-    allocate_readers(folder)?;
+    let _alone = prepare_readers(folder)?;
     let configured = map_bytes.next_multiple_of(MAP_UNIT_BYTES);
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
@@ -96,22 +97,34 @@ pub(crate) fn open_beside(folder: &Path, environment: Environment, databases: u3
         return Ok(None);
     }
     check_beside(&folder.join(DATA_FILE), environment)?;
-    allocate_readers(folder)?;
+    let _alone = prepare_readers(folder)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_readers(READERS_MAX).max_dbs(databases);
     let opened = open_mapped(&mut options, folder, EnvFlags::READ_ONLY);
     opened.map(Some).map_err(|error| refused(environment, folder, error))
 }
 
+/// One environment is opened at a time in this process.
+static OPENING: Mutex<()> = Mutex::new(());
+
 /// Sees to it that LMDB's file of readers has its blocks: it is written through a map, and without a block on the disk
-/// that ends the process with a signal.
-fn allocate_readers(folder: &Path) -> Result<(), OpenError> {
+/// that ends the process with a signal. The environment is to be opened while what is returned is held.
+///
+/// LMDB's locks on that file are those of the process, and end when anybody in it closes the file. Without them others
+/// would take its readers for gone, and the file for one that nobody has. So it is not touched where this process has the
+/// environment open.
+fn prepare_readers(folder: &Path) -> Result<MutexGuard<'static, ()>, OpenError> {
+    let alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_open = |path: PathBuf| heed::env_closing_event(path).is_some();
+    if folder.canonicalize().is_ok_and(is_open) {
+        return Err(OpenError::InUse { folder: folder.to_path_buf() });
+    }
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(LMDB_LOCK_FILE));
     let allocated = lock.and_then(|lock| {
         overwrite_in_place(&lock);
         allocate(&lock, LOCK_FILE_BYTES)
     });
-    allocated.map(drop).map_err(failed(folder))
+    allocated.map(|_| alone).map_err(failed(folder))
 }
 
 /// Whether there is an environment. LMDB would make an empty file into a new one.

@@ -34,8 +34,10 @@ const TABLE: &str = "journal";
 /// How many old chunks a commit removes at least, if there are so many; more if it writes more, so that cutting keeps
 /// up.
 const CUT_CHUNKS: usize = 64;
-/// How often the slots of readers that are gone are freed, in groups.
+/// How often the slots of readers that are gone are freed, in groups, and in bytes that are appended: until then what is
+/// freed is not used again.
 const CLEAR_GROUPS: u64 = 64;
+const CLEAR_BYTES: usize = 1 << 20;
 
 /// The journal, open for appending. Used by one thread at a time.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub(crate) struct Journal {
     needless: Group,
     /// The nonce of this run.
     run: u64,
+    /// Bytes that were appended since the slots of readers were looked at.
+    uncleared: usize,
     #[cfg(test)]
     pub(crate) fail_commit_of: Option<Group>,
 }
@@ -111,6 +115,7 @@ impl Journal {
             cut: Chain::default(),
             needless: Group(0),
             run: 0,
+            uncleared: 0,
             #[cfg(test)]
             fail_commit_of: None,
         }
@@ -251,7 +256,9 @@ impl Log for Journal {
         let (cut, chain) = write().map_err(|error| self.failed(error))?;
         self.held.push_back(Held { chunks: total, chain });
         self.forget(cut);
-        if group.0.is_multiple_of(CLEAR_GROUPS) {
+        self.uncleared += payload;
+        if group.0.is_multiple_of(CLEAR_GROUPS) || self.uncleared > CLEAR_BYTES {
+            self.uncleared = 0;
             self.clear_stale_readers();
         }
         Ok(())

@@ -18,12 +18,14 @@ const RING: u32 = 50;
 /// How many records wait.
 const WAITING: u32 = 30;
 /// What the files may have together: far more than what is in them, far less than what is written.
-const FILES_BYTES_MAX: u64 = 8 << 20;
-/// How many turns are written in a part of the test: some 10 MB.
-const TURNS: u32 = 2500;
+const FILES_BYTES_MAX: u64 = 24 << 20;
+/// How many turns are written in a part of the test: some 20 MB.
+const TURNS: u32 = 5000;
 
+/// Little is held in memory, so that the journal stays short whatever the threads are given of the processor.
 fn settings() -> Config {
-    Config { checkpoint_bytes: 100_000, reserve_disk_bytes: 0, ..config() }
+    let (checkpoint_bytes, group_bytes_max, overlay_bytes_max) = (100_000, 200_000, 400_000);
+    Config { checkpoint_bytes, group_bytes_max, overlay_bytes_max, reserve_disk_bytes: 0, ..config() }
 }
 
 /// The value that the turn with this number writes; now and then one that is cut into chunks.
@@ -170,8 +172,9 @@ fn a_process_reads_beside_the_one_that_writes_and_makes_nothing_grow() {
 
     let mut second = Second::start(folder.path(), "read");
     second.wait_seen(1);
-    for _ in 0..5 {
-        writer.write(TURNS / 5);
+    for _ in 0..25 {
+        // What is written during one look cannot take the place of what that sees; it is not much.
+        writer.write(TURNS / 25);
         // What was durable before it looked is seen.
         second.wait_seen(writer.next - 1);
     }
@@ -241,4 +244,40 @@ fn what_is_no_store_is_not_made_into_one() {
     Store::open(folder.path(), config(), declared::SCHEMA, || ()).unwrap().0.close().unwrap();
     let mut reader = Reader::open(folder.path(), declared::SCHEMA).unwrap();
     assert_eq!(reader.view().unwrap().durable().0, 0);
+}
+
+/// How many locks this process has on LMDB's files of readers, as the kernel has them.
+fn locks(folder: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let inodes: Vec<String> = ["journal", "tables"]
+        .map(|half| std::fs::metadata(folder.join(half).join("lock.mdb")).unwrap().ino())
+        .map(|inode| format!(":{inode} "))
+        .into();
+    let own = format!(" {} ", std::process::id());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let is_own = |line: &&str| line.contains("POSIX") && line.contains(&own);
+    locks.lines().filter(is_own).filter(|line| inodes.iter().any(|inode| line.contains(inode))).count()
+}
+
+/// It took LMDB's locks away from the store that was open, so that others took it for gone.
+#[test]
+fn a_reader_that_is_refused_takes_nothing_from_the_store_in_its_process() {
+    let folder = folder();
+    let (store, _) = TestStore::open(folder.path(), config());
+    let before = locks(folder.path());
+    if before == 0 {
+        eprintln!("skipped: the system does not tell of locks");
+    }
+    let refused = Reader::open(folder.path(), declared::SCHEMA);
+    assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
+    assert_eq!(locks(folder.path()), before);
+    drop(store);
+    // The same the other way round: the store is refused by LMDB, which one process opens once.
+    let reader = Reader::open(folder.path(), declared::SCHEMA).unwrap();
+    let before = locks(folder.path());
+    let refused = TestStore::try_open(folder.path(), config());
+    assert!(matches!(refused, Err(OpenError::InUse { .. })), "{refused:?}");
+    assert_eq!(locks(folder.path()), before);
+    drop(reader);
+    drop(TestStore::open(folder.path(), config()));
 }

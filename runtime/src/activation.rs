@@ -298,27 +298,39 @@ impl<A: Actor> Activation<A> {
             Err(Failure::retry(format!("its handler took longer than its time limit of {:?}", A::TIME_LIMIT)))
         });
         match handled {
-            Ok(_) if staged.is_held => {
-                let held = self.mailbox.lock().holding.take();
-                if held.is_some_and(|held| held.is_dropped) {
-                    take_back(&self.core, &self.mailbox, position, Some(attempt), dropped()).await;
-                }
-                Ok(())
-            }
+            Ok(_) if staged.is_held => Box::pin(self.handed_over(position, attempt)).await,
             Ok(handled) => {
                 let message = Message { position, header: &header, payload: payload.bytes, bytes: body.len() };
-                self.submit(loaded, message, handled, &mut staged).await
+                return self.submit(loaded, message, handled, &mut staged).await;
             }
-            Err(failure) => {
-                self.roll_back(loaded).await?;
-                let held = self.mailbox.lock().holding.take();
-                match held {
-                    Some(_) => _ = take_back(&self.core, &self.mailbox, position, Some(attempt), failure).await,
-                    None => _ = fail(&self.core, &self.mailbox, position, failure).await,
-                }
-                Ok(())
-            }
+            Err(failure) => return Box::pin(self.failed(loaded, position, attempt, failure)).await,
         }
+        Ok(())
+    }
+
+    /// The message was handed over to a holder, who decides.
+    async fn handed_over(&self, position: Position, attempt: u32) {
+        let held = self.mailbox.lock().holding.take();
+        if held.is_some_and(|held| held.is_dropped) {
+            take_back(&self.core, &self.mailbox, position, Some(attempt), dropped()).await;
+        }
+    }
+
+    /// The handler has failed.
+    async fn failed(
+        &self,
+        loaded: &mut Loaded<A>,
+        position: Position,
+        attempt: u32,
+        failure: Failure,
+    ) -> Result<(), ActorProcessingErr> {
+        self.roll_back(loaded).await?;
+        let held = self.mailbox.lock().holding.take();
+        match held {
+            Some(_) => _ = take_back(&self.core, &self.mailbox, position, Some(attempt), failure).await,
+            None => _ = fail(&self.core, &self.mailbox, position, failure).await,
+        }
+        Ok(())
     }
 
     /// The message in hand has expired, and those who look for such messages have not come to it.

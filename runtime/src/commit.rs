@@ -4,6 +4,8 @@
 mod effect;
 mod locks;
 mod size;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub(crate) use self::effect::{

@@ -64,7 +64,7 @@ fn used_in(code: &str) -> BTreeSet<String> {
     for (at, path) in code.match_indices("crate::") {
         // `$crate` and `my_crate` are something else.
         let before = code[..at].chars().next_back();
-        if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_') {
+        if before.is_some_and(|letter| letter.is_alphanumeric() || "_$".contains(letter)) {
             continue;
         }
         let rest = code[at + path.len()..].trim_start();

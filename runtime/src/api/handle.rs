@@ -233,7 +233,7 @@ impl<A: Actor> ActorHandle<A> {
             Box::pin(self.check_key(&route, &envelope)).await?;
         }
         let bytes = envelope.len();
-        let mut transaction = sending(&self.core, &route, id, handling, envelope, told);
+        let mut transaction = sending(&self.core, &route, handling, envelope, told);
         let (mut deadline, mut waits) = (None, Waits::default());
         loop {
             let permit = transaction.reserve().await?;
@@ -274,15 +274,15 @@ impl<A: Actor> ActorHandle<A> {
 
     pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
         let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
-        let committed = try_send(&self.core, &route, id, handling, envelope)?;
+        let committed = try_send(&self.core, &route, handling, envelope)?;
         Ok(self.receipt::<M>(id, &route, committed))
     }
 
     /// Sends a message that is stored nowhere on this node when it goes to another one.
     fn try_post_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
-        let (id, Routed { route, handling, envelope }) = self.prepare(message, &Options::default())?;
+        let (_, Routed { route, handling, envelope }) = self.prepare(message, &Options::default())?;
         let Route::Remote(Remote { peer, lane, address }) = &route else {
-            return try_send(&self.core, &route, id, handling, envelope).map(drop);
+            return try_send(&self.core, &route, handling, envelope).map(drop);
         };
         let mut outgoing = peer.outgoing();
         if outgoing.is_told_full(address.mailbox()) {

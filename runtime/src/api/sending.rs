@@ -9,7 +9,6 @@ use crate::base::inside::is_in_turn;
 use crate::commit::{Committed, Refused, Send, Transaction};
 use crate::core::senders::{Full, WaitingSender, Waits};
 use crate::core::{Core, Route};
-use crate::message::MessageId;
 use crate::message::expiry::Handling;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -18,27 +17,20 @@ use crate::message::refusal::Refusal;
 pub(super) fn sending<'a>(
     core: &'a Core,
     route: &'a Route,
-    id: MessageId,
     handling: Handling,
     envelope: Bytes,
     told: Option<oneshot::Sender<Outcome>>,
 ) -> Transaction<'a> {
     let send = Send::new(route, handling, envelope);
     Transaction::outside(core).with(match told {
-        Some(told) => send.told(id, told),
+        Some(told) => send.told(told),
         None => send,
     })
 }
 
 /// Sends a message if there is room now.
-pub(super) fn try_send(
-    core: &Core,
-    route: &Route,
-    id: MessageId,
-    handling: Handling,
-    envelope: Bytes,
-) -> Result<Committed, Refusal> {
-    let transaction = sending(core, route, id, handling, envelope, None);
+pub(super) fn try_send(core: &Core, route: &Route, handling: Handling, envelope: Bytes) -> Result<Committed, Refusal> {
+    let transaction = sending(core, route, handling, envelope, None);
     let permit = transaction.try_reserve()?;
     let sent = transaction.commit_within(permit, &mut Waits::default());
     sent.map_err(|full| no_room(core, &full.why))

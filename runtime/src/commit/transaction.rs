@@ -150,7 +150,7 @@ impl<'a> Transaction<'a> {
         core.store.reserve(Origin::Upkeep.class(Size::default()), bytes).await
     }
 
-    fn size(&self) -> Size {
+    pub(super) fn size(&self) -> Size {
         let mut size = Size::default();
         self.effects.iter().for_each(|effect| effect.size(&mut size));
         size
@@ -180,10 +180,19 @@ impl<'a> Transaction<'a> {
     }
 
     fn commit_in_one_step(
-        mut self,
+        self,
         permit: Permit<'_>,
         waits: Option<&mut Waits<'a>>,
     ) -> Result<Committed, Box<NotCommitted<'a>>> {
+        Ok(self.decide(permit, waits)?.end())
+    }
+
+    /// Everything but the end of the step: decided and submitted, and still locked.
+    pub(super) fn decide<'s>(
+        mut self,
+        permit: Permit<'_>,
+        waits: Option<&'s mut Waits<'a>>,
+    ) -> Result<Step<'s, 'a>, Box<NotCommitted<'a>>> {
         let mut step = Step::begin(self.core, &self.effects, waits);
         for effect in &mut self.effects {
             if let Err(why) = effect.check(&mut step) {
@@ -198,7 +207,7 @@ impl<'a> Transaction<'a> {
         step.ticket = ticket;
         step.position = ticket;
         self.effects.into_iter().for_each(|effect| effect.apply(&mut step));
-        Ok(step.end())
+        Ok(step)
     }
 }
 
@@ -227,7 +236,7 @@ pub(super) struct Step<'s, 'a> {
     pub(super) removed: usize,
     /// The dead letter that was added.
     pub(super) letter: Option<Letter<'a>>,
-    releases: SmallVec<[(Position, Release); USUAL]>,
+    pub(super) releases: SmallVec<[(Position, Release); USUAL]>,
 }
 
 impl<'s, 'a> Step<'s, 'a> {
@@ -285,7 +294,7 @@ impl<'s, 'a> Step<'s, 'a> {
     }
 
     /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
-    fn end(self) -> Committed {
+    pub(super) fn end(self) -> Committed {
         let Self { core, ticket, position, forgotten, removed, letter, releases, .. } = self;
         let Self { mailboxes, peers, letters, timers, requests, replies, paused_type, .. } = self;
         drop((mailboxes, peers, letters, timers, requests, replies, paused_type));

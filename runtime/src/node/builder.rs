@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::tables;
-use everpost_persistence::{OpenError, Position, Slots, Store};
+use everpost_persistence::{OpenError, Opened, Position, Slots, Store};
 use everpost_transport::{Endpoint, Identity, Settings};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
@@ -253,14 +253,7 @@ impl NodeBuilder {
         }
         let gate = Gate::new(store.clone());
         let hands = Hands::new(slots, store.epoch().nonce);
-        tracing::info!(
-            node = name,
-            clean = opened.clean,
-            replayed_groups = opened.replayed_groups,
-            message_bytes_max = config.message_bytes_max,
-            event = "store opened",
-            "what it holds is recovered now"
-        );
+        tell_of_opened(&name, &opened, config.message_bytes_max);
         let partitions = store.partitions().get();
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
         let first = Position(opened.durable.0 + 1);
@@ -281,6 +274,18 @@ impl NodeBuilder {
         let recovered = blocking(recover).await?;
         start(core, parts, recovered, cluster.zip(identity)).await
     }
+}
+
+fn tell_of_opened(node: &str, opened: &Opened, message_bytes_max: usize) {
+    let Opened { clean, replayed_groups, .. } = opened;
+    tracing::info!(
+        node,
+        clean,
+        replayed_groups,
+        message_bytes_max,
+        event = "store opened",
+        "what it holds is recovered now"
+    );
 }
 
 /// Nobody wants the node any more: its store is closed.

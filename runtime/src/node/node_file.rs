@@ -7,11 +7,11 @@
 mod amounts;
 mod error;
 mod reader;
-mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod validation;
 mod values;
 mod variables;
 
@@ -150,7 +150,7 @@ fn parse(
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let file = settings::read(&tree, folder, reader);
     match (reader.first_fault(), file) {
-        (None, Some(file)) => match rules::broken(&file, &tree, reader) {
+        (None, Some(file)) => match validation::broken(&file, &tree, reader) {
             None => Ok(file),
             Some(fault) => Err(fault.in_file(path)),
         },

@@ -188,7 +188,7 @@ impl TurnAsk<'_> {
         let id = asked.id();
         {
             let asking = Asking { mailbox: self.mailbox, asked };
-            let send = Send::new(&route, handling, envelope).told(id, told).asking(asking);
+            let send = Send::new(&route, handling, envelope).told(told).asking(asking);
             let transaction = Transaction::node(self.core).with(send);
             let permit = transaction.reserve().await.map_err(Refusal::Store)?;
             transaction.commit_in_any_case(permit);

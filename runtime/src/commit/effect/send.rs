@@ -20,9 +20,8 @@ use crate::core::senders::{Full, WaitingSender};
 use crate::core::{Core, Release, Remote, Route};
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Mailbox, Queue};
-use crate::message::MessageId;
 use crate::message::delivery::Delivery;
-use crate::message::envelope::request_of;
+use crate::message::envelope::{id_of, request_of};
 use crate::message::expiry::Handling;
 use crate::message::outcome::Outcome;
 
@@ -33,7 +32,7 @@ pub(crate) struct Send<'a> {
     pub(crate) envelope: Bytes,
     handling: Handling,
     /// Who waits for what becomes of it.
-    told: Option<(MessageId, oneshot::Sender<Outcome>)>,
+    told: Option<oneshot::Sender<Outcome>>,
     /// That it is the question of a turn of this node.
     question: Option<Box<Question<'a>>>,
     position: Position,
@@ -45,8 +44,8 @@ impl<'a> Send<'a> {
     }
 
     /// Whoever this is wants to know what becomes of it, with the reply.
-    pub(crate) fn told(mut self, id: MessageId, waiter: oneshot::Sender<Outcome>) -> Self {
-        self.told = Some((id, waiter));
+    pub(crate) fn told(mut self, waiter: oneshot::Sender<Outcome>) -> Self {
+        self.told = Some(waiter);
         self
     }
 
@@ -98,7 +97,7 @@ impl<'a> Phases<'a> for Send<'a> {
         step.position = position;
         match route {
             Route::Local(mailbox) => {
-                if let Some((_, told)) = told {
+                if let Some(told) = told {
                     let is_over = step.core.gate.is_over();
                     step.mailbox(mailbox).asks.add(is_over, position, Waiter::Here { told, reply: true });
                 }
@@ -112,7 +111,7 @@ impl<'a> Phases<'a> for Send<'a> {
                     question.left(step);
                 }
                 let flags = flags_of(&envelope, told.is_some());
-                if let Some((id, waiter)) = told {
+                if let Some((id, waiter)) = id_of(&envelope).zip(told) {
                     let Remote { peer, lane, address } = remote;
                     let awaited = Awaited { waiter, address: address.clone(), lane: *lane, position, reply: true };
                     peer.pending.wait(id, awaited);

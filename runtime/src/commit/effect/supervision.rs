@@ -57,14 +57,19 @@ impl<'a> Supervision<'a> {
 
 impl<'a> Phases<'a> for Supervision<'a> {
     fn size(&self, size: &mut Size) {
-        let more = match &self.change {
+        match &self.change {
             SupervisionChange::Pause(paused) => {
-                Supervised::paused(paused.clone()).encode(self.mailbox.address.as_str()).len()
+                let record = Supervised::paused(paused.clone()).encode(self.mailbox.address.as_str());
+                size.put(record.len() + RECORD_BYTES);
             }
-            SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => error.len(),
-            _ => 0,
-        };
-        size.put(RECORD_BYTES + more);
+            SupervisionChange::Restarts(error) => size.put(error.len()),
+            SupervisionChange::StateTooLarge(_)
+            | SupervisionChange::Resume
+            | SupervisionChange::Suspect { .. }
+            | SupervisionChange::Acquit => size.put(RECORD_BYTES),
+            // A message that is given up on has to fit whatever is known of its actor; a budget that is whole has no record.
+            SupervisionChange::Failed(_) | SupervisionChange::Forget => {}
+        }
     }
 
     fn locks(&self, wanted: &mut Wanted<'a>) {

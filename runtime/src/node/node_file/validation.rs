@@ -106,8 +106,13 @@ impl Rules<'_> {
     }
 
     fn link(&self) -> Result<(), Fault> {
+        self.link_times()?;
+        self.link_windows()
+    }
+
+    fn link_times(&self) -> Result<(), Fault> {
         let link = &self.file.link;
-        let rules = [
+        self.all_hold(&[
             ("link.keep_alive", link.keep_alive >= LinkConfig::WAIT_MIN, "is too short", "write at least `\"1ms\"`"),
             (
                 "link.idle_timeout",
@@ -158,6 +163,12 @@ impl Rules<'_> {
                 "exceeds `link.reconnect_cap`",
                 "write `link.reconnect_cap` or less",
             ),
+        ])
+    }
+
+    fn link_windows(&self) -> Result<(), Fault> {
+        let link = &self.file.link;
+        self.all_hold(&[
             (
                 "link.lane_window_bytes",
                 link.lane_window_bytes >= 4096,
@@ -176,7 +187,11 @@ impl Rules<'_> {
                 "is not from 1 to 64",
                 "write `4`, which is the default",
             ),
-        ];
+        ])
+    }
+
+    /// The first rule that does not hold is the fault: the key, whether it holds, what is wrong otherwise, and what to write.
+    fn all_hold(&self, rules: &[(&str, bool, &str, &str)]) -> Result<(), Fault> {
         match rules.iter().find(|(_, holds, ..)| !holds) {
             Some((key, _, problem, advice)) => Err(self.fault(key, problem, advice)),
             None => Ok(()),

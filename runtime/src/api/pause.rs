@@ -76,7 +76,7 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for which
-    /// there is [`Node::paused`].
+    /// there is [`Node::paused`](crate::Node::paused).
     #[must_use]
     pub fn paused(&self) -> Option<Paused> {
         let mailbox = self.core.directory.find(self.address.address().mailbox())?;

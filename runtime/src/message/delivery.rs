@@ -8,7 +8,7 @@ pub enum Delivery {
     /// At once. Sound, because the store is a prefix of what happened and nothing leaves the node before its commit:
     /// if a crash takes the message, it takes everything that came of it. Faster, because a message that is enqueued
     /// and handled within one commit is never written. For actors whose handlers do nothing outside their turn; such a
-    /// handler calls [`Turn::committed`] before it does.
+    /// handler calls [`Turn::committed`](crate::Turn::committed) before it does.
     Pipelined,
 }
 

@@ -9,7 +9,7 @@ use crate::message::refusal::Refusal;
 use crate::record::supervised::Paused;
 
 impl Node {
-    /// As [`ActorHandle::pause`], for all actors of the type on this node.
+    /// As [`ActorHandle::pause`](crate::ActorHandle::pause), for all actors of the type on this node.
     ///
     /// # Errors
     ///

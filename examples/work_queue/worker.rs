@@ -53,7 +53,7 @@ pub(crate) fn group(workers: u16, desk: mpsc::Receiver<Delivered>, temper: Tempe
             let staff = Arc::clone(&staff);
             async move {
                 tokio::select! {
-                    // What it has in hand comes back, as if it had died.
+                    // What it has in flight comes back, as if it had died.
                     () = context.stopping() => Ok(()),
                     ended = staff.work(usize::from(worker)) => ended,
                 }

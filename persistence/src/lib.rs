@@ -99,7 +99,7 @@ pub use self::queue::Stage;
 pub use self::range::{Range, RangeStep};
 pub use self::reader::{Reader, View};
 pub use self::record::footprint;
-pub use self::slots::{Before, InHand, Mark, SLOTS, Slot, Slots};
+pub use self::slots::{Before, InFlight, Mark, SLOTS, Slot, Slots};
 pub use self::statistics::Statistics;
 pub use self::store::{Newest, Store};
 pub use self::table::{Field, Schema, Table, TableId};
@@ -110,7 +110,7 @@ const _: () = {
     is_shared::<(Store, Permit<'_>, Inspection, Reader, Slots, Slot)>();
     is_shared::<(Schema, Table, TableId, Field, Key, KeyBuilder, Fields<'_>, Range, RangeStep)>();
     is_shared::<(Batch, Change, Origin, Chain, LogEntry, Newest, Opened, Statistics, Config)>();
-    is_shared::<(Epoch, Group, MailboxId, Partition, Position, StoreId, Mark, Before, InHand, Class)>();
+    is_shared::<(Epoch, Group, MailboxId, Partition, Position, StoreId, Mark, Before, InFlight, Class)>();
     is_shared::<(AdmissionError, BatchError, CommitError, ConfigError, OpenError, ReadError)>();
     is_shared::<(Damage, KeyBytes, Environment, ProcessLimit, ProcessLimits)>();
     const fn is_sent<T: Send>() {}

@@ -289,7 +289,7 @@ impl<A: Actor> Activation<A> {
             let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
             // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
             let handling = pin!(Some(self.handle(loaded, turn, payload)));
-            let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.hands.hold(position, handling)));
+            let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.marks.hold(position, handling)));
             // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering a span at every
             // poll is not free, even when nobody listens.
             if span.is_disabled() { handling.await } else { handling.instrument(span).await }
@@ -333,7 +333,7 @@ impl<A: Actor> Activation<A> {
         Ok(())
     }
 
-    /// The message in hand has expired, and those who look for such messages have not come to it.
+    /// The message in flight has expired, and those who look for such messages have not come to it.
     async fn expired(&self, position: Position, expires: Expires, body: &Bytes) -> Result<(), ActorProcessingErr> {
         let expiring = expiring_in(&self.mailbox, position, expires, body);
         match expiring.then {
@@ -341,7 +341,7 @@ impl<A: Actor> Activation<A> {
                 fail(&self.core, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
             }
             Expiry::Drop => {
-                let expired = Expired::in_hand(&self.mailbox, expiring);
+                let expired = Expired::in_flight(&self.mailbox, expiring);
                 let transaction = Transaction::upkeep(&self.core).with(expired);
                 match transaction.reserve().await {
                     Ok(permit) => {
@@ -409,7 +409,7 @@ impl<A: Actor> Activation<A> {
                 }
                 Ok::<_, Failure>(record)
             };
-            let record = self.core.hands.with(Mark::MailboxOf(position), encode)?;
+            let record = self.core.marks.with(Mark::MailboxOf(position), encode)?;
             loaded.reads_back = true;
             Some(record)
         } else {
@@ -430,7 +430,7 @@ impl<A: Actor> Activation<A> {
         // Reads the message once more, where it has an idempotency key.
         let content = || deduplicate::content(&self.core, &self.mailbox, header, payload);
         let content = match header.extension.request() {
-            Some(_) if !is_repeated => self.core.hands.with(Mark::Record(position), content),
+            Some(_) if !is_repeated => self.core.marks.with(Mark::Record(position), content),
             _ => None,
         };
         let bytes = CommitBytes {
@@ -530,7 +530,7 @@ impl<A: Actor> Activation<A> {
         let question: Box<dyn Any> = question;
         let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
         let answer = || question.answer(&self.actor, loaded.state(), after);
-        if let Some(answer) = self.core.hands.with(Mark::Question(self.mailbox.id()), answer) {
+        if let Some(answer) = self.core.marks.with(Mark::Question(self.mailbox.id()), answer) {
             self.core.release_after(after, answer);
         }
     }

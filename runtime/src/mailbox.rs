@@ -47,7 +47,7 @@ pub(crate) struct Mailbox {
 /// What the lock protects.
 pub(crate) struct Inner {
     pub(crate) rules: Rules<Bytes>,
-    /// Of all messages that wait or are in hand.
+    /// Of all messages that wait or are in flight.
     pub(crate) bytes: usize,
     /// The idempotency keys of messages that wait.
     pub(crate) keys: Option<Box<Keys>>,

@@ -42,7 +42,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
 /// Dropping the last clone does not stop it: call [`Node::stop`]. A process that just ends loses nothing either, but
-/// the next start has the tail of the journal to replay, and the messages in hand to suspect.
+/// the next start has the tail of the journal to replay, and the messages in flight to suspect.
 #[derive(Clone)]
 pub struct Node {
     pub(crate) core: Arc<Core>,
@@ -139,7 +139,7 @@ pub struct NodeStatistics {
     pub activations: usize,
     /// Mailboxes in memory.
     pub mailboxes: usize,
-    /// Messages that wait or are in hand.
+    /// Messages that wait or are in flight.
     pub waiting: usize,
     /// Messages that other nodes are owed: accepted here, not on their disk yet, and not expired.
     pub owed: usize,
@@ -241,7 +241,7 @@ impl Node {
             failed: counters.failed.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
             expired: counters.expired.load(Ordering::Relaxed),
-            dead_letters_dropped: self.core.shelf.dropped(),
+            dead_letters_dropped: self.core.dead_letters.dropped(),
             replayed: counters.replayed.load(Ordering::Relaxed),
             volatile_dropped: counters.volatile_dropped.load(Ordering::Relaxed),
             activations: self.core.activations.count(),

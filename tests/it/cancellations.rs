@@ -418,7 +418,7 @@ async fn what_only_watches_a_node_and_its_stop_may_be_dropped() {
         .await
         .unwrap();
     probe.reached(0, 1).await;
-    assert!(run_until(Cut::AtOnce(1), node.drained()).await.is_none(), "it is in hand");
+    assert!(run_until(Cut::AtOnce(1), node.drained()).await.is_none(), "it is in flight");
     probe.open(0);
     cut("Node::drained", || node.drained(), async |_| {}).await.unwrap();
     assert!(run_until(Cut::AtOnce(1), node.failed()).await.is_none());

@@ -12,9 +12,9 @@ use everpost_tests::worker::{Read, Script, Step, Worker, read, workers};
 const GATE: u32 = 0;
 const DONE: u32 = 1;
 
-/// A second stop used to return at once, and to close the store under the turn in hand.
+/// A second stop used to return at once, and to close the store under the turn that runs.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stops_at_once_let_the_turn_in_hand_finish_and_say_the_same() {
+async fn two_stops_at_once_let_the_turn_that_runs_finish_and_say_the_same() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
@@ -27,19 +27,19 @@ async fn two_stops_at_once_let_the_turn_in_hand_finish_and_say_the_same() {
         stops.push(tokio::spawn(async move { node.stop().await }));
     }
     tokio::task::yield_now().await;
-    assert!(!stops.iter().any(tokio::task::JoinHandle::is_finished), "the turn is in hand");
+    assert!(!stops.iter().any(tokio::task::JoinHandle::is_finished), "the turn is in flight");
     probe.open(GATE);
     for stop in stops {
         soon("each stop ends", stop).await.unwrap().unwrap();
     }
-    assert_eq!(soon("the ask ends", asked).await.unwrap().unwrap(), [1], "the turn in hand was to finish and commit");
+    assert_eq!(soon("the ask ends", asked).await.unwrap().unwrap(), [1], "the turn that runs was to finish and commit");
     let node = workers(folder.path(), &probe).start().await.unwrap();
     assert_eq!(node.statistics().replayed, 0);
     node.stop().await.unwrap();
     assert_eq!(probe.seen().times(DONE), 1, "it ran twice");
 }
 
-/// A stop used to end half-way with the future of its caller, and the next one to close the store under the turn in hand.
+/// A stop used to end half-way with the future of its caller, and the next one to close the store under the turn that runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_is_dropped_goes_on_and_the_next_one_waits_for_it() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
@@ -49,9 +49,9 @@ async fn a_stop_that_is_dropped_goes_on_and_the_next_one_waits_for_it() {
     let asked = tokio::spawn(async move { actor.ask(Script::new(steps)).await });
     probe.reached(GATE, 1).await;
     let dropped = tokio::time::timeout(Duration::from_millis(20), node.stop()).await;
-    assert!(dropped.is_err(), "the turn is in hand");
+    assert!(dropped.is_err(), "the turn is in flight");
     let dropped = tokio::time::timeout(Duration::from_millis(20), node.stop()).await;
-    assert!(dropped.is_err(), "the turn is in hand: {dropped:?}");
+    assert!(dropped.is_err(), "the turn is in flight: {dropped:?}");
     probe.open(GATE);
     // Nobody calls it: the node ends by itself, and its store is free.
     soon("the ask ends", asked).await.unwrap().unwrap();

@@ -54,10 +54,10 @@ async fn expired_messages_of_a_paused_mailbox_leave_without_a_turn_and_count_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_message_leaves_behind_a_head_that_backs_off_or_is_in_hand_and_whoever_asked_is_told() {
+async fn an_expired_message_leaves_behind_a_head_that_backs_off_or_is_in_flight_and_whoever_asked_is_told() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
-    for (key, head) in [("backs_off", Step::RetryAfter(1, 3_600_000)), ("in_hand", Step::Wait(GATE))] {
+    for (key, head) in [("backs_off", Step::RetryAfter(1, 3_600_000)), ("in_flight", Step::Wait(GATE))] {
         let actor = node.actor::<Worker>(key);
         actor.send(Script::new([head])).await.unwrap();
         let asked = actor.ask(append(1)).expires_in(SOON).timeout(Duration::from_secs(60)).await;
@@ -69,7 +69,7 @@ async fn an_expired_message_leaves_behind_a_head_that_backs_off_or_is_in_hand_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_was_put_off_or_fails_in_hand_after_its_time_is_dropped_and_the_next_one_goes_on() {
+async fn a_message_that_was_put_off_or_fails_in_flight_after_its_time_is_dropped_and_the_next_one_goes_on() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig { attempts_max: 1_000_000, ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();

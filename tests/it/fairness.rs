@@ -84,7 +84,7 @@ async fn many_questions_let_messages_and_other_tasks_through() {
     for _ in 0..MESSAGES {
         actor.send(Add).await.unwrap();
     }
-    // The first message is in hand; the others and all questions wait.
+    // The first message is in flight; the others and all questions wait.
     let mut asked = Vec::new();
     for _ in 0..QUESTIONS {
         // The budget that tokio gives a task is not what is tested here.

@@ -87,7 +87,7 @@ async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_no
     // The handlers at the gate are cut off, which the error says.
     soon("it stops", node.stop()).await.unwrap_err();
     records::free(folder.path()).await;
-    die_with_one_in_hand(folder.path());
+    die_with_one_in_flight(folder.path());
 
     // A map of which that takes a little more than 95 %.
     let map = (used * 1000 / 954).next_multiple_of(64 << 10);
@@ -105,8 +105,8 @@ async fn after_an_unclean_end_in_a_full_store_a_suspect_has_its_trial_and_the_no
     node.stop().await.unwrap();
 }
 
-/// Leaves the store of a stopped node as a process does that dies while a handler has its first message in hand.
-fn die_with_one_in_hand(folder: &Path) {
+/// Leaves the store of a stopped node as a process does that dies while a handler has its first message in flight.
+fn die_with_one_in_flight(folder: &Path) {
     let mut first = None;
     let noting = |key: &Key, _: &[u8]| {
         let (_, position) = tables::queued_of(key);

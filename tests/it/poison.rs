@@ -125,7 +125,7 @@ async fn a_message_that_overflows_the_stack_ends_in_the_dead_letters_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_poisons_in_two_mailboxes_are_told_apart() {
-    // Both may be in hand at the first death, or the second may show only when the first is gone.
+    // Both may be in flight at the first death, or the second may show only when the first is gone.
     let poisons = [(worker("bad-1"), Step::Abort), (worker("bad-2"), Step::Abort)];
     check(&poisons, |deaths| (1 + 2 * ATTEMPTS_MAX..=2 + 2 * ATTEMPTS_MAX).contains(&deaths)).await;
 }
@@ -139,7 +139,7 @@ async fn twenty_kills_from_outside_dead_letter_nobody() {
         let setup =
             Setup { folder: folder.path().into(), attempts_max: 8, open: true, logs: false, seat: None, waits: false };
         let mut child = Child::up(&setup);
-        // Long turns, so that a kill finds messages in hand; each tells that it runs.
+        // Long turns, so that a kill finds messages in flight; each tells that it runs.
         let turns = |number| vec![Step::Reach(GATE), Step::Work(300_000), Step::Append(number)];
         child.tell(&Command::Send((0..NEIGHBOURS).map(|number| (neighbour(number), turns(number))).collect()));
         for _ in 0..NEIGHBOURS {

@@ -1,4 +1,4 @@
-//! After an unclean end: what was in hand runs alone first, and everything else waits for that.
+//! After an unclean end: what was in flight runs alone first, and everything else waits for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ const SPIN: u32 = 1;
 const HOLD: u32 = 2;
 const BEGUN: u32 = 3;
 
-/// A process dies while it has the message `steps` for the worker `suspect` in hand. The `others` have begun and wait at
-/// their gate by then: not in hand, since nobody polls them.
+/// A process dies while it has the message `steps` for the worker `suspect` in flight. The `others` have begun and wait at
+/// their gate by then: not in flight, since nobody polls them.
 async fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
     let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let mut child = Child::up(&setup);
@@ -25,8 +25,8 @@ async fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, V
     let others: Vec<_> = others.iter().map(|(to, steps)| (to.clone(), begin(steps))).collect();
     send_and_see(&mut child, BEGUN, others);
     child.idle().await;
-    let in_hand = [&[Step::Note, Step::Reach(REACHED), Step::Spin(SPIN)], steps].concat();
-    send_and_see(&mut child, REACHED, vec![(worker("suspect"), in_hand)]);
+    let in_flight = [&[Step::Note, Step::Reach(REACHED), Step::Spin(SPIN)], steps].concat();
+    send_and_see(&mut child, REACHED, vec![(worker("suspect"), in_flight)]);
     child.kill();
 }
 

@@ -1,4 +1,4 @@
-//! Stopping is a protocol: nothing more is taken in, turns in hand finish, and nobody who waits is left hanging.
+//! Stopping is a protocol: nothing more is taken in, turns that run finish, and nobody who waits is left hanging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +29,15 @@ async fn begin_stop(node: &Node) -> tokio::task::JoinHandle<Result<(), StopError
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_lets_the_turn_in_hand_finish_and_keeps_what_waits() {
+async fn a_stop_lets_the_turn_that_runs_finish_and_keeps_what_waits() {
     let folder = everpost_tests::folder();
     let probe = Probe::new();
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
-    let in_hand = [Step::Reach(GATE), Step::Wait(GATE), Step::Append(1)];
+    let in_flight = [Step::Reach(GATE), Step::Wait(GATE), Step::Append(1)];
     let replied = tokio::spawn({
         let actor = actor.clone();
-        async move { actor.ask(Script::new(in_hand)).await }
+        async move { actor.ask(Script::new(in_flight)).await }
     });
     probe.reached(GATE, 1).await;
     actor.send(Script::new([Step::Append(2)])).await.unwrap();

@@ -50,7 +50,7 @@ pub enum Kind {
     Letter,
     /// An actor whose restart budget allows one failure, for a failure to count no more: then it goes on after another.
     Budget,
-    /// A message that was in hand when the process was killed, for its trial.
+    /// A message that was in flight when the process was killed, for its trial.
     Suspect,
 }
 
@@ -70,7 +70,7 @@ pub enum Order {
     /// Let the task of a group fail, which may fail once within the long wait. It says [`Event::Reached`] when it begins, and
     /// [`Event::GaveUp`] when it has failed too often.
     Fail,
-    /// Have a message in hand, and keep it there until the process is killed if this says so.
+    /// Have a message in flight, and keep it there until the process is killed if this says so.
     HaveInHand(bool),
     /// Say [`Event::Believed`] when the wall clock is.
     Believe,
@@ -100,7 +100,7 @@ struct Time;
 static HELD: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::const_new(Vec::new());
 /// Lets the task of the group fail.
 static FAILS: LazyLock<Notify> = LazyLock::new(Notify::new);
-/// Whether [`Kind::Suspect`] stays in hand.
+/// Whether [`Kind::Suspect`] stays in flight.
 static STAYS_IN_HAND: AtomicBool = AtomicBool::new(false);
 
 impl<const LONG: bool> Waiting<LONG> {

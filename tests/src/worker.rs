@@ -67,7 +67,7 @@ pub enum Step {
     Reach(u32),
     /// Waits at a gate of the probe.
     Wait(u32),
-    /// Keeps the thread busy until a gate is open, without ever giving it back: so the message stays in hand.
+    /// Keeps the thread busy until a gate is open, without ever giving it back: so the message stays in flight.
     Spin(u32),
     /// Notes the turn in the probe.
     Note,

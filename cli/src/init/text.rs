@@ -70,7 +70,7 @@ const SETTINGS: &str = r#"
 # The wait after the first failure of a message doubles up to the cap.
 #backoff_first = "200ms"
 #backoff_cap = "30s"
-# How long a stop waits for the turns in hand.
+# How long a stop waits for the turns that run.
 #stop_timeout = "30s"
 
 [store]

@@ -11,14 +11,14 @@ const MAILBOX_OF: u64 = 0b01 << 62;
 const MAILBOX: u64 = 0b10 << 62;
 const QUESTION: u64 = 0b11 << 62;
 
-/// What a thread has in hand.
+/// What a thread has in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mark {
     /// The record at this position.
     Record(Position),
     /// What is kept for the mailbox of the record at this position, while that is worked on.
     MailboxOf(Position),
-    /// What is kept for this mailbox, with no record in hand.
+    /// What is kept for this mailbox, with no record in flight.
     Mailbox(MailboxId),
     /// Something about this mailbox that leaves no trace.
     Question(MailboxId),

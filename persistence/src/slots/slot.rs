@@ -31,9 +31,9 @@ pub struct Before {
     mailbox: Option<[u64; SLOT_WORDS - 1]>,
 }
 
-/// What a thread has in hand at a moment.
+/// What a thread has in flight at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InHand {
+pub struct InFlight {
     /// Which of the slots it is.
     pub slot: usize,
     /// Changes whenever something is noted or put back: two looks that find the same have found the same piece of work.
@@ -62,7 +62,7 @@ impl Slots {
     /// Opens the slots of the store in `folder`, makes the file if there is none, and clears it. Call it once per
     /// run, while the [`Store`](crate::Store) of that folder is open: its lock also guards this file.
     ///
-    /// Returns what was in hand when the last run ended, in order, each once: nothing after a clean end. These are
+    /// Returns what was in flight when the last run ended, in order, each once: nothing after a clean end. These are
     /// hints, which may name records that are long gone.
     ///
     /// # Errors
@@ -88,15 +88,15 @@ impl Slots {
         Some(Slot { shared: Arc::clone(&self.shared), index })
     }
 
-    /// What all threads have in hand now, as far as that can be seen: what changes meanwhile is left out.
+    /// What all threads have in flight now, as far as that can be seen: what changes meanwhile is left out.
     #[must_use]
-    pub fn in_hand(&self) -> Vec<InHand> {
+    pub fn in_flight(&self) -> Vec<InFlight> {
         (0..SLOTS).filter_map(|slot| self.shared.look(slot)).collect()
     }
 }
 
 impl Slot {
-    /// Notes what this thread has in hand from here on; returns what is to be put back when it has not. A few words of
+    /// Notes what this thread has in flight from here on; returns what is to be put back when it has not. A few words of
     /// memory: no lock, no system call.
     #[inline]
     pub fn set(&mut self, mark: Mark) -> Before {
@@ -139,13 +139,13 @@ impl Shared {
         mark(u64::from_be(line[0].swap(0, Ordering::AcqRel)), line)
     }
 
-    fn look(&self, slot: usize) -> Option<InHand> {
+    fn look(&self, slot: usize) -> Option<InFlight> {
         let turn = || self.turns[slot].0.load(Ordering::Acquire);
         let (before, line) = (turn(), self.line(slot));
         let mark = mark(u64::from_be(line[0].load(Ordering::Acquire)), line)?;
         // What was read of the line was read before this.
         fence(Ordering::Acquire);
-        (turn() == before).then_some(InHand { slot, turn: before, mark })
+        (turn() == before).then_some(InFlight { slot, turn: before, mark })
     }
 
     #[inline]

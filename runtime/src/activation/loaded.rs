@@ -33,7 +33,7 @@ impl<A: Actor> Loaded<A> {
         core.gate.durable(before).await?;
         let record = reading::read(core, mailbox.state_key()).await?;
         let decode = || StateRecord::decode::<A::State>(record.as_deref());
-        let (state, record) = core.hands.with(Mark::Mailbox(mailbox.id()), decode)?;
+        let (state, record) = core.marks.with(Mark::Mailbox(mailbox.id()), decode)?;
         let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
         Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, core, mailbox })
     }
@@ -48,7 +48,7 @@ impl<A: Actor> Loaded<A> {
 
     /// The store has forgotten the state.
     pub(super) fn forget(&mut self) {
-        let state = self.core.hands.with(Mark::Mailbox(self.mailbox.id()), A::State::default);
+        let state = self.core.marks.with(Mark::Mailbox(self.mailbox.id()), A::State::default);
         self.drop_state();
         self.state = Some(Durable::new(state));
         self.record = StateSummary::default();
@@ -56,7 +56,7 @@ impl<A: Actor> Loaded<A> {
 
     fn drop_state(&mut self) {
         let state = self.state.take();
-        let dropped = self.core.hands.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
+        let dropped = self.core.marks.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
         if let Err(error) = dropped
             && let Some(times) = self.core.recurring.met("panic in a drop")
         {

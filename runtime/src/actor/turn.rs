@@ -206,7 +206,7 @@ impl<'a> Turn<'a> {
         self.header.message
     }
 
-    /// Hands the message over: from here on it is held, and the holder decides what becomes of it.
+    /// Marks the message over: from here on it is held, and the holder decides what becomes of it.
     pub(crate) fn hold<A: Actor>(&mut self) -> Hold<A> {
         let Self { core, mailbox, header, position, attempt, .. } = self;
         let (id, trace, root) = (header.id(), header.trace(), header.root());

@@ -19,7 +19,7 @@ use crate::message::{Message, MessageId};
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
 use crate::tables;
 
-/// How many letters are read at a time for a list.
+/// How many dead letters are read at a time for a list.
 const LIST_LETTERS: usize = 256;
 
 /// The dead letters of a node. Made by [`Node::dead_letters`](crate::Node::dead_letters).
@@ -35,10 +35,10 @@ const LIST_LETTERS: usize = 256;
 /// ```no_run
 /// # use everpost::*;
 /// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
-/// for letter in node.dead_letters().list().await? {
-///     println!("{} {}: {:?}", letter.sequence, letter.address, letter.errors.last());
-///     if letter.reason == Reason::AttemptsSpent {
-///         node.dead_letters().replay(letter.sequence).await?;
+/// for dead letter in node.dead_letters().list().await? {
+///     println!("{} {}: {:?}", dead letter.sequence, dead letter.address, dead letter.errors.last());
+///     if dead letter.reason == Reason::AttemptsSpent {
+///         node.dead_letters().replay(dead letter.sequence).await?;
 ///     }
 /// }
 /// # Ok(()) }
@@ -96,7 +96,7 @@ impl DeadLetters {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.core.shelf.count()
+        self.core.dead_letters.count()
     }
 
     /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning in the
@@ -111,11 +111,11 @@ impl DeadLetters {
     /// It only reads.
     pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
         self.catch_up().await;
-        let mut letters = Vec::new();
+        let mut dead_letters = Vec::new();
         let mut last = None;
         loop {
-            let positions = self.core.shelf.after(last, LIST_LETTERS);
-            let Some(newest) = positions.last() else { return Ok(letters) };
+            let positions = self.core.dead_letters.after(last, LIST_LETTERS);
+            let Some(newest) = positions.last() else { return Ok(dead_letters) };
             last = Some(*newest);
             let keys: Vec<Key> = positions.iter().map(|&position| tables::dead_letter(position)).collect();
             let records = reading::read_all(&self.core, keys).await?;
@@ -123,7 +123,7 @@ impl DeadLetters {
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
             for (position, record) in there {
                 match DeadLetter::decode(position, &record) {
-                    Some(letter) => letters.push(letter),
+                    Some(dead_letter) => dead_letters.push(dead_letter),
                     None => {
                         if let Some(times) = self.core.recurring.met("record unreadable") {
                             tracing::warn!(node = %self.core.name, seq = position.0, times, event = "record unreadable", "a dead letter cannot be read by this build; it stays in the store");
@@ -155,11 +155,11 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// [`DeadLetterError`]; the letter is where it was.
+    /// [`DeadLetterError`]; the dead letter is where it was.
     ///
     /// # Cancel safety
     ///
-    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the dead letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn replay(&self, sequence: u64) -> Result<(), DeadLetterError> {
         self.send_again(sequence, |header, envelope| {
@@ -176,11 +176,11 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// [`DeadLetterError`]; the letter is where it was.
+    /// [`DeadLetterError`]; the dead letter is where it was.
     ///
     /// # Cancel safety
     ///
-    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the dead letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn edit<M: Message>(&self, sequence: u64, message: &M) -> Result<MessageId, DeadLetterError> {
         let id = MessageId::random();
@@ -207,22 +207,22 @@ impl DeadLetters {
     ///
     /// # Errors
     ///
-    /// [`DeadLetterError`]; the letter is where it was.
+    /// [`DeadLetterError`]; the dead letter is where it was.
     ///
     /// # Cancel safety
     ///
-    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
+    /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the dead letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
-        let letter = Position(sequence);
-        let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
+        let dead_letter = Position(sequence);
+        let transaction = Transaction::upkeep(&self.core).with(Removed::one(dead_letter));
         let permit = transaction.reserve().await?;
         let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
-        self.decided(letter, dropped).await
+        self.decided(dead_letter, dropped).await
     }
 
-    /// Puts what `make` makes of a letter into its mailbox, in the commit that takes the letter off the shelf.
+    /// Puts what `make` makes of a dead letter into its mailbox, in the commit that takes the dead letter out of the queue.
     async fn send_again(
         &self,
         sequence: u64,
@@ -230,22 +230,22 @@ impl DeadLetters {
     ) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
         self.catch_up().await;
-        let letter = Position(sequence);
-        let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
+        let dead_letter = Position(sequence);
+        let Some(record) = self.read(dead_letter).await? else { return self.decided(dead_letter, None).await };
         let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
         let address = Address::parse(header.destination).ok_or_else(unreadable)?;
         let envelope = make(&header, record.envelope)?;
-        let replayed = self.replay_as(letter, letter_bytes, &address, envelope).await?;
-        self.decided(letter, replayed).await
+        let replayed = self.replay_as(dead_letter, letter_bytes, &address, envelope).await?;
+        self.decided(dead_letter, replayed).await
     }
 
-    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to count; none
-    /// when the letter is not there any more.
+    /// Sends a dead letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to count; none
+    /// when the dead letter is not there any more.
     async fn replay_as(
         &self,
-        letter: Position,
+        dead_letter: Position,
         letter_bytes: usize,
         address: &Address,
         envelope: Bytes,
@@ -260,29 +260,29 @@ impl DeadLetters {
         })?;
         let transaction = Transaction::node(&self.core)
             .with(Send::new(&route, handling, envelope))
-            .with(Replayed::new(letter, letter_bytes, id, &route));
+            .with(Replayed::new(dead_letter, letter_bytes, id, &route));
         let permit = transaction.reserve().await?;
         Ok(transaction.commit(permit).ok().map(|committed| committed.ticket))
     }
 
-    /// Completes when what was decided on a letter is durable: by this call, with this ticket, or by another one.
-    async fn decided(&self, letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
-        let newest = ticket.unwrap_or_else(|| self.core.shelf.newest());
+    /// Completes when what was decided on a dead letter is durable: by this call, with this ticket, or by another one.
+    async fn decided(&self, dead_letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
+        let newest = ticket.unwrap_or_else(|| self.core.dead_letters.newest());
         self.core.gate.durable(newest).await?;
         match ticket {
             Some(_) => Ok(()),
-            None => Err(DeadLetterError::NotThere(letter.0)),
+            None => Err(DeadLetterError::NotThere(dead_letter.0)),
         }
     }
 
-    /// Waits until the store has what is known of the letters. A node that has ended shows what its store has.
+    /// Waits until the store has what is known of the dead letters. A node that has ended shows what its store has.
     async fn catch_up(&self) {
-        let _ = self.core.gate.durable(self.core.shelf.newest()).await;
+        let _ = self.core.gate.durable(self.core.dead_letters.newest()).await;
     }
 
-    /// The record of a letter; none when it was decided on.
+    /// The record of a dead letter; none when it was decided on.
     async fn read(&self, position: Position) -> Result<Option<Bytes>, ReadError> {
-        if !self.core.shelf.contains(position) {
+        if !self.core.dead_letters.contains(position) {
             return Ok(None);
         }
         reading::read(&self.core, tables::dead_letter(position)).await

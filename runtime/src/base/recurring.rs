@@ -41,7 +41,7 @@ impl<K: PartialEq> Recurring<K> {
 #[derive(Debug)]
 pub(crate) struct OfActors {
     pub(crate) failures: Recurring<MailboxId>,
-    pub(crate) letters: Recurring<MailboxId>,
+    pub(crate) dead_letters: Recurring<MailboxId>,
     pub(crate) pauses: Recurring<MailboxId>,
     pub(crate) activations: Recurring<MailboxId>,
 }
@@ -50,7 +50,7 @@ impl OfActors {
     pub(crate) const fn new() -> Self {
         Self {
             failures: Recurring::new(),
-            letters: Recurring::new(),
+            dead_letters: Recurring::new(),
             pauses: Recurring::new(),
             activations: Recurring::new(),
         }

@@ -16,7 +16,7 @@ mod timer;
 use everpost_persistence::Stage;
 
 pub(crate) use self::arrival::{Arrivals, Arriving};
-pub(super) use self::dead_letter::Letter;
+pub(super) use self::dead_letter::AddedDeadLetter;
 pub(crate) use self::dead_letter::{Added, Removed, Replayed};
 pub(crate) use self::mailbox::{Acknowledged, Attempts, Done, Expired, Left, Postponed};
 pub(crate) use self::outbox::{Delivered, Withdrawn};

@@ -6,11 +6,11 @@ use everpost_persistence::{AdmissionError, Permit, Position};
 use smallvec::SmallVec;
 use tokio::sync::Semaphore;
 
-use super::effect::{Effect, Letter};
+use super::effect::{Effect, AddedDeadLetter};
 use super::locks::{MailboxLocks, PeerLocks, Wanted};
 use super::size::{Origin, Size};
 use crate::cluster::{Outgoing, Peer};
-use crate::core::dead_letters::LettersInStep;
+use crate::core::dead_letters::DeadLettersInStep;
 use crate::core::requests::RequestsInStep;
 use crate::core::senders::{Full, WaitingSender, Waits};
 use crate::core::{Core, Release, RepliesInStep};
@@ -55,7 +55,7 @@ pub(crate) struct Committed {
 pub(crate) enum Refused {
     /// What it is about is not there any more, or is as it would be.
     Gone,
-    /// The message is in hand or held: what becomes of it is being decided.
+    /// The message is in flight or held: what becomes of it is being decided.
     Taken,
     /// There is no room for a message from outside.
     Full(Full),
@@ -218,7 +218,7 @@ pub(super) struct Step<'s, 'a> {
     peers: PeerLocks<'a>,
     /// These are locked when they are first looked at, by the effects that change them. No transaction has effects of which
     /// one would lock them in another order than this.
-    pub(super) letters: LettersInStep<'a>,
+    pub(super) dead_letters: DeadLettersInStep<'a>,
     pub(super) timers: TimersInStep<'a>,
     pub(super) requests: RequestsInStep<'a>,
     pub(super) replies: RepliesInStep<'a>,
@@ -235,7 +235,7 @@ pub(super) struct Step<'s, 'a> {
     pub(super) forgotten: bool,
     pub(super) removed: usize,
     /// The dead letter that was added.
-    pub(super) letter: Option<Letter<'a>>,
+    pub(super) dead_letter: Option<AddedDeadLetter<'a>>,
     pub(super) releases: SmallVec<[(Position, Release); USUAL]>,
 }
 
@@ -247,7 +247,7 @@ impl<'s, 'a> Step<'s, 'a> {
             core,
             mailboxes: MailboxLocks::lock(wanted.mailboxes),
             peers: PeerLocks::lock(wanted.peers),
-            letters: core.shelf.in_step(),
+            dead_letters: core.dead_letters.in_step(),
             timers: core.timers.in_step(),
             requests: core.requests.in_step(),
             replies: core.kept_replies.in_step(),
@@ -258,7 +258,7 @@ impl<'s, 'a> Step<'s, 'a> {
             position: Position(0),
             forgotten: false,
             removed: 0,
-            letter: None,
+            dead_letter: None,
             releases: SmallVec::new(),
         }
     }
@@ -295,14 +295,14 @@ impl<'s, 'a> Step<'s, 'a> {
 
     /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
     pub(super) fn end(self) -> Committed {
-        let Self { core, ticket, position, forgotten, removed, letter, releases, .. } = self;
-        let Self { mailboxes, peers, letters, timers, requests, replies, paused_type, .. } = self;
-        drop((mailboxes, peers, letters, timers, requests, replies, paused_type));
+        let Self { core, ticket, position, forgotten, removed, dead_letter, releases, .. } = self;
+        let Self { mailboxes, peers, dead_letters, timers, requests, replies, paused_type, .. } = self;
+        drop((mailboxes, peers, dead_letters, timers, requests, replies, paused_type));
         for (after, release) in releases {
             core.release_after(after, release);
         }
-        if let Some(letter) = letter {
-            letter.tell(core);
+        if let Some(dead_letter) = dead_letter {
+            dead_letter.tell(core);
         }
         Committed { ticket, position, forgotten, removed }
     }

@@ -1,8 +1,8 @@
 //! Dead letters: messages that were given up on, with the reason, kept until someone decides. What is known of them in memory.
 
-mod shelf;
-mod whereabouts;
+pub(crate) mod queue;
+pub(crate) mod status;
 
-pub(crate) use self::shelf::{LettersInStep, Shelf, Slot};
-pub(crate) use self::whereabouts::Whereabouts;
-pub(crate) use crate::core::rules::letters::known_of;
+pub(crate) use self::queue::{DeadLettersInStep, DeadLetterQueue, Slot};
+pub(crate) use self::status::DeadLetterStatus;
+pub(crate) use crate::core::rules::dead_letters::known_of;

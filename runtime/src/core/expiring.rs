@@ -14,7 +14,7 @@ use crate::message::envelope::{Header, id_of, request_of};
 use crate::message::expiry::{Expires, Expiry};
 use crate::tables;
 
-/// When to look again at a message that is in hand or held, or that there is no room for among the dead letters.
+/// When to look again at a message that is in flight or held, or that there is no room for among the dead letters.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Looks again at these in a while.

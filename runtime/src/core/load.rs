@@ -10,7 +10,7 @@ use crate::base::count::Count;
 pub(crate) struct Load {
     /// Bytes of bodies in the windows of all mailboxes.
     pub(crate) window_bytes: Count,
-    /// Messages that wait or are in hand, over all mailboxes.
+    /// Messages that wait or are in flight, over all mailboxes.
     pub(crate) waiting: Count,
     /// Turns that were submitted.
     pub(crate) handled: AtomicU64,
@@ -19,7 +19,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The bytes of all messages that wait or are in hand.
+    /// The bytes of all messages that wait or are in flight.
     pub(crate) fn bytes(&self) -> usize {
         self.window_bytes.get().saturating_add(self.beyond_bytes.get())
     }

@@ -62,7 +62,7 @@ struct Known {
 #[derive(Debug, Default)]
 struct OfTurn {
     asked: Vec<Asked>,
-    /// Its message waits, or is in hand, and is counted in its mailbox.
+    /// Its message waits, or is in flight, and is counted in its mailbox.
     waits: bool,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! A body has room before it is read. Whoever finds none waits in a line, first come, first served; while somebody does, messages
 //! that are sent leave their bodies to the store. When that is for long, what fills the windows may not go: it waits behind a handler that
-//! does not end, in a mailbox that is paused, until a moment. Then every body that is not in hand or held is left to the store, which is
-//! read again when it is needed; and what is in hand and does not end lets more in, since it may wait for what is not there.
+//! does not end, in a mailbox that is paused, until a moment. Then every body that is not in flight or held is left to the store, which is
+//! read again when it is needed; and what is in flight and does not end lets more in, since it may wait for what is not there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::core::Core;
 
 /// How long it is waited for room. What it is used for may wait for what has none.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So much there is in any case: what a few turns have in hand, however small the window.
+/// So much there is in any case: what a few turns have in flight, however small the window.
 const BYTES_MIN: usize = 1 << 20;
 
 /// The bound of a node, and who waits for it.
@@ -167,7 +167,7 @@ impl Drop for Waits<'_> {
 }
 
 impl Core {
-    /// Takes out of memory what need not be there: every body that is on the disk, and neither in hand nor held.
+    /// Takes out of memory what need not be there: every body that is on the disk, and neither in flight nor held.
     fn leave_bodies_to_the_store(&self) {
         let durable = self.store.durable();
         self.directory.for_each(|mailbox| {

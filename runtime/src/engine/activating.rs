@@ -56,7 +56,7 @@ pub(crate) fn ended(core: &Arc<Core>, mailbox: Arc<Mailbox>) {
     // One that left found nothing to do, and whatever comes up rings.
     let has_left = matches!(inner.presence, Presence::Stopping) && !inner.rung;
     inner.vacate();
-    if inner.rules.in_hand().is_some() {
+    if inner.rules.in_flight().is_some() {
         // It was ended by a stop, which is no failure of the message.
         inner.rules.interrupted();
     }
@@ -75,7 +75,7 @@ pub(crate) fn ended(core: &Arc<Core>, mailbox: Arc<Mailbox>) {
     }
 }
 
-/// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the
+/// An activation failed with no message in flight (its state cannot be read, say): wait before the next one, if the
 /// budget of the actor allows it. That of a child of a group is left to the group.
 pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: String) {
     {

@@ -77,13 +77,13 @@ pub(crate) async fn recall(
         Some(Answered { content, reply, .. }) => {
             let schema = mailbox.kind.message(header.message);
             // Reads both messages.
-            let is_same = core.hands.with(Mark::Record(position), || content.is_same(schema, header, payload));
+            let is_same = core.marks.with(Mark::Record(position), || content.is_same(schema, header, payload));
             if is_same { Recalled::Same(reply) } else { Recalled::Other }
         }
     })
 }
 
-/// Sets the message in hand aside until whoever holds a message of its request has decided.
+/// Sets the message in flight aside until whoever holds a message of its request has decided.
 pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, request: RequestId) {
     let mut inner = mailbox.lock();
     // The hold may have ended since it was looked at.
@@ -95,7 +95,7 @@ pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, 
     }
 }
 
-/// Sets the message in hand aside until there is room for its request; others pass it.
+/// Sets the message in flight aside until there is room for its request; others pass it.
 pub(crate) fn wait_for_room_for_keys(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
     let mut inner = mailbox.lock();
     if !core.requests.wait_for_room(mailbox, position) {
@@ -138,7 +138,7 @@ pub(crate) async fn contradicts(
     let comparing = core.apart(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
             let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
-            !comparing.hands.with(Mark::Question(mailbox), is_same)
+            !comparing.marks.with(Mark::Question(mailbox), is_same)
         })
     });
     // What it panics of is found out by the turn.

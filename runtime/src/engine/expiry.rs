@@ -64,7 +64,7 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         if let Some(mailbox) = core.directory.find(mailbox) {
             let transaction = Transaction::upkeep(core).with(Expired::waiting(&mailbox, expired));
             let permit = transaction.reserve().await.ok()?;
-            // They may all be done by now, or in hand.
+            // They may all be done by now, or in flight.
             let _ = transaction.commit(permit);
         }
     }
@@ -76,7 +76,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let position = expiring.position;
     let Some(mailbox) = core.directory.find(mailbox) else { return Some(()) };
     let later = || look_again(core, [expiring.clone()]);
-    let Some(slot) = core.shelf.slot() else {
+    let Some(slot) = core.dead_letters.slot() else {
         later();
         return Some(());
     };

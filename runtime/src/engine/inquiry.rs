@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::cluster::flags;
 use crate::cluster::{Awaited, Inquiry, Peer};
-use crate::core::dead_letters::Whereabouts;
+use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::kept_replies::reply_key;
 use crate::core::{Core, KeptReply, Release};
 use crate::engine::reading;
@@ -71,7 +71,7 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
 pub(crate) enum Recalled {
     /// It was handled, and this is its reply.
     Stored(Bytes),
-    /// It waits or is in hand, and the waiter was put to it.
+    /// It waits or is in flight, and the waiter was put to it.
     Waiting,
     /// Nothing: it was never asked, or given up on.
     Unknown,
@@ -91,7 +91,7 @@ pub(crate) async fn recall(
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 
-/// Puts the waiter to a question of a turn that waits or is in hand. Hands it back when there is none: then the store has the
+/// Puts the waiter to a question of a turn that waits or is in flight. Marks it back when there is none: then the store has the
 /// reply, or nobody has asked.
 pub(crate) async fn join_waiting(
     core: &Core,
@@ -124,16 +124,16 @@ pub(crate) fn left_outbox(core: &Core, id: MessageId, position: Position) -> Lef
     if let Some(ticket) = core.expiries.dropped(id) {
         return LeftOutbox::Over(Outcome::Expired, ticket);
     }
-    let letters = core.shelf.letters();
-    match letters.whereabouts(id) {
-        // A letter of another number is of a question that lay here before its actor moved.
-        Whereabouts::Letter(letter) if letter == position => {
-            LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned()), letters.newest())
+    let dead_letters = core.dead_letters.dead_letters();
+    match dead_letters.status(id) {
+        // A dead letter of another number is of a question that lay here before its actor moved.
+        DeadLetterStatus::Here(dead_letter) if dead_letter == position => {
+            LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned()), dead_letters.newest())
         }
-        Whereabouts::Gone(letter, reason) if letter == position => {
-            LeftOutbox::Over(Whereabouts::outcome(reason), letters.newest())
+        DeadLetterStatus::Gone(dead_letter, reason) if dead_letter == position => {
+            LeftOutbox::Over(DeadLetterStatus::outcome(reason), dead_letters.newest())
         }
-        Whereabouts::Replayed(again) => LeftOutbox::Replayed(again),
-        Whereabouts::Unknown | Whereabouts::Letter(_) | Whereabouts::Gone(..) => LeftOutbox::Arrived,
+        DeadLetterStatus::Replayed(again) => LeftOutbox::Replayed(again),
+        DeadLetterStatus::Unknown | DeadLetterStatus::Here(_) | DeadLetterStatus::Gone(..) => LeftOutbox::Arrived,
     }
 }

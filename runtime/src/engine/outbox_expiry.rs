@@ -59,7 +59,7 @@ async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<
 /// Moves one to the dead letters of this node. None when the store takes nothing any more.
 async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
-    let Some(slot) = core.shelf.slot() else {
+    let Some(slot) = core.dead_letters.slot() else {
         look_again(core, [expiring]);
         return Some(());
     };

@@ -62,8 +62,8 @@ pub(crate) async fn set_type_paused(
 
 /// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
 /// paused now; none when it could not be written down.
-pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_hand: bool) -> Option<(Position, bool)> {
-    let suspecting = Supervision::new(mailbox, SupervisionChange::Suspect { in_hand });
+pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_flight: bool) -> Option<(Position, bool)> {
+    let suspecting = Supervision::new(mailbox, SupervisionChange::Suspect { in_flight });
     let transaction = Transaction::upkeep(core).with(suspecting);
     let permit = transaction.reserve().await.ok()?;
     let ticket = transaction.commit_in_any_case(permit).ticket;

@@ -23,7 +23,7 @@ pub(crate) fn watch_state(core: &Core, mailbox: &Mailbox, bytes: usize) {
     }
 }
 
-/// The message in hand would make of the state one that no commit takes: it goes back to where it was, and the actor is paused,
+/// The message in flight would make of the state one that no commit takes: it goes back to where it was, and the actor is paused,
 /// durably, unless it is already. A process that dies before that is durable tries the message again.
 pub(crate) async fn state_too_large(
     core: &Core,

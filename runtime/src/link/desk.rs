@@ -13,7 +13,7 @@ use crate::cluster::note::Fate;
 use crate::cluster::note::Note;
 use crate::commit::{Over, Transaction};
 use crate::core::Core;
-use crate::core::dead_letters::Whereabouts;
+use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::kept_replies::reply_key;
 use crate::engine::inquiry::join_waiting;
 use crate::engine::reading;
@@ -125,7 +125,7 @@ async fn forget(core: &Core, questions: Vec<(Address, MessageId)>) -> Result<(),
 async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<(), Unanswered> {
     let mut wanted = questions_of_turns(core, peer, address, wanted).await?;
     while !wanted.is_empty() {
-        let revived = core.shelf.revived();
+        let revived = core.dead_letters.revived();
         if core.remote(address).is_none()
             && let Some(mailbox) = core.directory.find(address.mailbox())
         {
@@ -135,22 +135,22 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
             core.gate.durable(last).await?;
         }
         tell_of_letters(core, peer, &mut wanted).await?;
-        // So is that letters have gone.
-        core.gate.durable(core.shelf.newest()).await?;
-        if core.shelf.revived() == revived {
+        // So is that dead letters have gone.
+        core.gate.durable(core.dead_letters.newest()).await?;
+        if core.dead_letters.revived() == revived {
             for (id, _) in wanted.drain() {
-                let fate = match (core.expiries.dropped(id), core.shelf.whereabouts(id)) {
+                let fate = match (core.expiries.dropped(id), core.dead_letters.status(id)) {
                     (Some(dropped), _) => {
                         core.gate.durable(dropped).await?;
                         Fate::Expired
                     }
-                    (None, Whereabouts::Gone(_, reason)) => Whereabouts::outcome(reason).into(),
+                    (None, DeadLetterStatus::Gone(_, reason)) => DeadLetterStatus::outcome(reason).into(),
                     (None, _) => Fate::Handled(None),
                 };
                 tell(peer, id, fate);
             }
         }
-        // Otherwise one of them may have gone back from the letters to its mailbox after that was looked through.
+        // Otherwise one of them may have gone back from the dead letters to its mailbox after that was looked through.
     }
     Ok(())
 }
@@ -229,14 +229,14 @@ async fn leave_waiters(
 
 /// Tells of those that were given up on, and takes them out of `wanted`.
 async fn tell_of_letters(core: &Core, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
-    let letters = wanted.keys().filter_map(|id| Some((*id, core.shelf.find(*id)?)));
-    let letters: Vec<(MessageId, Position)> = letters.collect();
-    let keys: Vec<Key> = letters.iter().map(|(_, position)| tables::dead_letter(*position)).collect();
+    let dead_letters = wanted.keys().filter_map(|id| Some((*id, core.dead_letters.find(*id)?)));
+    let dead_letters: Vec<(MessageId, Position)> = dead_letters.collect();
+    let keys: Vec<Key> = dead_letters.iter().map(|(_, position)| tables::dead_letter(*position)).collect();
     let mut read = 0;
     while read < keys.len() {
-        core.gate.durable(core.shelf.newest()).await?;
+        core.gate.durable(core.dead_letters.newest()).await?;
         for record in self::read(core, &keys[read..]).await? {
-            let (id, position) = letters[read];
+            let (id, position) = dead_letters[read];
             read += 1;
             // One that is not there was decided on meanwhile.
             if let Some(record) = record {

@@ -31,13 +31,13 @@ pub(crate) struct Rules<B> {
     apart: Option<Box<Apart<B>>>,
     /// What is known of messages that failed before, or were set aside.
     failures: BTreeMap<Position, Failures>,
-    in_hand: Option<Source>,
+    in_flight: Option<Source>,
     last: Position,
     /// How many messages may be held at a time.
     holds_max: usize,
 }
 
-/// Where the message in hand waited; it stays there until it is decided what becomes of it.
+/// Where the message in flight waited; it stays there until it is decided what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Level(Queue),
@@ -76,7 +76,7 @@ impl<B: Clone> Rules<B> {
             normal: Level::new(),
             apart: None,
             failures: BTreeMap::new(),
-            in_hand: None,
+            in_flight: None,
             last: Position(0),
             holds_max,
         }
@@ -107,7 +107,7 @@ impl<B: Clone> Rules<B> {
     /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is what
     /// the store has on disk, `early` whether messages are visible before they are there.
     pub(crate) fn next(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
-        assert!(self.in_hand.is_none(), "one message at a time");
+        assert!(self.in_flight.is_none(), "one message at a time");
         let sight = Sight { durable, early };
         if self.apart.is_some() {
             return self.next_of_all(now(), sight);
@@ -121,7 +121,7 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// What would happen next, without anything being taken in hand.
+    /// What would happen next, without anything being taken in flight.
     pub(crate) fn peek(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
         let next = self.next(now, durable, early);
         self.interrupted();
@@ -162,7 +162,7 @@ impl<B: Clone> Rules<B> {
                 Some(((moment, position), Some(body))) => {
                     let body = body.clone();
                     apart.aside_was_last = true;
-                    self.in_hand = Some(Source::Aside(moment, position));
+                    self.in_flight = Some(Source::Aside(moment, position));
                     return Next::Deliver { position, body, attempt: self.attempt(position) };
                 }
                 None => {}
@@ -189,9 +189,9 @@ impl<B: Clone> Rules<B> {
         queues.min_by_key(|(first, ..)| *first).map(|(_, queue, level)| (queue, level))
     }
 
-    /// The head of this queue is in hand from here on.
+    /// The head of this queue is in flight from here on.
     fn deliver(&mut self, queue: Queue) -> Next<B> {
-        self.in_hand = Some(Source::Level(queue));
+        self.in_flight = Some(Source::Level(queue));
         let head = self.level(queue).and_then(Level::front).cloned();
         let (position, body) = head.expect("only what is there is ready");
         Next::Deliver { position, body, attempt: self.attempt(position) }
@@ -229,10 +229,10 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Drops the bodies of messages that are in the store, except those that are in hand or held. They are loaded again when it is
+    /// Drops the bodies of messages that are in the store, except those that are in flight or held. They are loaded again when it is
     /// their turn. Tells each body.
     pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
-        let (queue, aside) = match self.in_hand {
+        let (queue, aside) = match self.in_flight {
             Some(Source::Level(queue)) => (Some(queue), None),
             Some(Source::Aside(moment, position)) => (None, Some((moment, position))),
             None => (None, None),
@@ -249,7 +249,7 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// The message in hand is done: its turn, or its move to the dead letters, was submitted.
+    /// The message in flight is done: its turn, or its move to the dead letters, was submitted.
     pub(crate) fn finished(&mut self) -> Finished<B> {
         let (position, body) = self.take_out();
         let recorded = !self.failures.is_empty() && self.failures.remove(&position).is_some();
@@ -257,12 +257,12 @@ impl<B: Clone> Rules<B> {
         Finished { position, body, recorded }
     }
 
-    /// The message in hand goes back to where it was, without a counted attempt.
+    /// The message in flight goes back to where it was, without a counted attempt.
     pub(crate) fn interrupted(&mut self) {
-        self.in_hand = None;
+        self.in_flight = None;
     }
 
-    /// A message in hand or held has failed. Returns what is now known of it. The caller decides whether it is given up on
+    /// A message in flight or held has failed. Returns what is now known of it. The caller decides whether it is given up on
     /// ([`Rules::discard`]), postponed ([`Rules::postpone`]), or set aside ([`Rules::set_aside`]).
     pub(crate) fn failed(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
@@ -270,28 +270,28 @@ impl<B: Clone> Rules<B> {
         failures
     }
 
-    /// A message in hand is given up on for a reason that is no failed attempt. Returns what is now known of it.
+    /// A message in flight is given up on for a reason that is no failed attempt. Returns what is now known of it.
     pub(crate) fn condemned(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
         failures.note(error, errors_max);
         failures
     }
 
-    /// A message in hand or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
+    /// A message in flight or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
     /// unless it has left its queue before: then it is set aside again.
     pub(crate) fn postpone(&mut self, position: Position, until: Steady) {
         if self.has_left_its_queue(position) {
             self.set_aside(position, until);
         } else {
-            self.in_hand = None;
+            self.in_flight = None;
             self.failures.entry(position).or_default().not_before = until;
         }
     }
 
-    /// A message in hand or held waits beside its queue until that moment; others pass it.
+    /// A message in flight or held waits beside its queue until that moment; others pass it.
     pub(crate) fn set_aside(&mut self, position: Position, until: Steady) {
         let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
-        let is_for_holds = held.is_some() || self.is_in_hand_for_holds();
+        let is_for_holds = held.is_some() || self.is_in_flight_for_holds();
         let body = held.map_or_else(|| self.take_out().1, |held| held.body);
         let failures = self.failures.entry(position).or_default();
         failures.aside = true;
@@ -311,10 +311,10 @@ impl<B: Clone> Rules<B> {
 
     /// Whether a failed message goes aside in any case: it has left its queue already.
     pub(crate) fn has_left_its_queue(&self, position: Position) -> bool {
-        matches!(self.in_hand, Some(Source::Aside(_, in_hand)) if in_hand == position) || self.is_held(position)
+        matches!(self.in_flight, Some(Source::Aside(_, in_flight)) if in_flight == position) || self.is_held(position)
     }
 
-    /// The message in hand is held by someone from here on, and the next one may be delivered.
+    /// The message in flight is held by someone from here on, and the next one may be delivered.
     pub(crate) fn hold(&mut self, deadline: Steady) {
         let (position, body) = self.take_out();
         let attempt = Some(self.attempt(position));
@@ -388,7 +388,7 @@ impl<B: Clone> Rules<B> {
     /// Takes out a message that is given up on or was acknowledged by its holder, wherever it is. Returns its body if that
     /// was in memory.
     pub(crate) fn discard(&mut self, position: Position) -> Option<B> {
-        if self.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
+        if self.in_flight().is_some_and(|(in_flight, _)| in_flight == position) {
             return Some(self.finished().body);
         }
         let failures = self.failures.remove(&position);
@@ -408,11 +408,11 @@ impl<B: Clone> Rules<B> {
     /// through long queues once for all. Tells each, its body if that was in memory, and whether the store has a record of its
     /// failures.
     pub(crate) fn discard_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>, bool)) {
-        let in_hand = self.in_hand().map(|(position, _)| position);
+        let in_flight = self.in_flight().map(|(position, _)| position);
         let (mut queued, mut others) = (Vec::with_capacity(positions.len()), Vec::new());
         for &position in positions {
             let is_aside = self.failures.get(&position).is_some_and(|failures| failures.aside);
-            let is_queued = in_hand != Some(position) && !is_aside && !self.is_held(position);
+            let is_queued = in_flight != Some(position) && !is_aside && !self.is_held(position);
             if is_queued { queued.push(position) } else { others.push(position) }
         }
         for position in others {
@@ -460,7 +460,7 @@ impl<B: Clone> Rules<B> {
         self.apart.is_some()
     }
 
-    /// All messages: those that wait, are held or in hand, in no order, with the bodies that are in memory.
+    /// All messages: those that wait, are held or in flight, in no order, with the bodies that are in memory.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Position, Option<&B>)> {
         let levels = || Queue::all().filter_map(|queue| self.level(queue));
         let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
@@ -471,9 +471,9 @@ impl<B: Clone> Rules<B> {
         windows.chain(held).chain(aside).chain(beyond)
     }
 
-    /// The message in hand with its body, if there is one.
-    pub(crate) fn in_hand(&self) -> Option<(Position, &B)> {
-        match self.in_hand? {
+    /// The message in flight with its body, if there is one.
+    pub(crate) fn in_flight(&self) -> Option<(Position, &B)> {
+        match self.in_flight? {
             Source::Level(queue) => {
                 let head = self.level(queue).and_then(Level::front);
                 head.map(|(position, body)| (*position, body))
@@ -485,10 +485,10 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// The body of a message that is in hand or held.
+    /// The body of a message that is in flight or held.
     pub(crate) fn taken(&self, position: Position) -> Option<&B> {
-        let in_hand = self.in_hand().filter(|(in_hand, _)| *in_hand == position).map(|(_, body)| body);
-        in_hand.or_else(|| Some(&self.apart.as_deref()?.held.get(&position)?.body))
+        let in_flight = self.in_flight().filter(|(in_flight, _)| *in_flight == position).map(|(_, body)| body);
+        in_flight.or_else(|| Some(&self.apart.as_deref()?.held.get(&position)?.body))
     }
 
     pub(crate) fn contains(&self, position: Position) -> bool {
@@ -515,10 +515,10 @@ impl<B: Clone> Rules<B> {
         self.last = position;
     }
 
-    /// Takes the message in hand from where it waited.
+    /// Takes the message in flight from where it waited.
     fn take_out(&mut self) -> (Position, B) {
-        match self.in_hand.take().expect("a message is in hand") {
-            Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in hand is the head"),
+        match self.in_flight.take().expect("a message is in flight") {
+            Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in flight is the head"),
             Source::Aside(moment, position) => {
                 let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove((moment, position)));
                 (position, body.flatten().expect("what was delivered from aside is there, with its body"))
@@ -526,9 +526,9 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Whether the message in hand is one that is held.
-    fn is_in_hand_for_holds(&self) -> bool {
-        match self.in_hand {
+    /// Whether the message in flight is one that is held.
+    fn is_in_flight_for_holds(&self) -> bool {
+        match self.in_flight {
             Some(Source::Level(queue)) => queue.is_for_holds,
             Some(Source::Aside(moment, position)) => {
                 self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds((moment, position)))

@@ -121,7 +121,7 @@ pub enum Refusal {
     },
     /// Another message was handled under the same idempotency key. Found out before the send is accepted where the other message was
     /// handled, and its node can be asked; otherwise, and for a [`try_send`](crate::Post::try_send) to another node, this one becomes a dead
-    /// letter, and whoever waits for it is told.
+    /// dead letter, and whoever waits for it is told.
     #[error("another message was sent under this idempotency key before; send it under a key of its own")]
     KeyReused,
     /// As many idempotency keys are kept as may be, and this one is new. A key that is known, or under which a message waits, is never

@@ -30,7 +30,7 @@ use crate::actor::{Actor, Handlers};
 use crate::base::caught::{caught, joined};
 use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
-use crate::base::hand::Hands;
+use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::{Cluster, line_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
@@ -243,16 +243,16 @@ impl NodeBuilder {
                 }
             };
             let (store, opened) = Store::open(&folder, store_config.clone(), tables::SCHEMA, committed)?;
-            let (slots, in_hand) = Slots::open(&folder)?;
+            let (slots, in_flight) = Slots::open(&folder)?;
             store.watch(Slots::FILE_NAME)?;
-            Ok((store, opened, slots, in_hand))
+            Ok((store, opened, slots, in_flight))
         };
-        let (store, opened, slots, in_hand) = once_free(open, is_cut_off).await?;
+        let (store, opened, slots, in_flight) = once_free(open, is_cut_off).await?;
         if is_cut_off() {
             return Err(cut_off(store).await);
         }
         let gate = Gate::new(store.clone());
-        let hands = Hands::new(slots, store.epoch().nonce);
+        let marks = Marks::new(slots, store.epoch().nonce);
         tell_of_opened(&name, &opened, config.message_bytes_max);
         let partitions = store.partitions().get();
         let peers = peers(&name, cluster.as_ref(), &config, partitions);
@@ -265,12 +265,12 @@ impl NodeBuilder {
             // By the clock that is believed: one that was set just now spoils no certificate.
             identity.check(&name, clock.wall().into())?;
         }
-        let opened = OpenedStore { clock, store, gate, hands, first, own_runtime };
+        let opened = OpenedStore { clock, store, gate, marks, first, own_runtime };
         let (told, core) = (core, Arc::new(Core::new(name.into(), config, peers, kinds, opened)));
         told.get_or_init(|| Arc::downgrade(&core));
         // Before anything else holds on to the store, so that it is free again if this fails.
         let recovering = Arc::clone(&core);
-        let recover = move || recover::recover(&recovering, &in_hand, quarantine_unhandled);
+        let recover = move || recover::recover(&recovering, &in_flight, quarantine_unhandled);
         let recovered = blocking(recover).await?;
         start(core, parts, recovered, cluster.zip(identity)).await
     }

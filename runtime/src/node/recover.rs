@@ -40,17 +40,17 @@ pub(super) struct Recovered {
     pub(super) unhandled: UnhandledMessages,
 }
 
-/// Rebuilds what memory holds of the store. `in_hand` is what the last process died with, and `give_up` says what is to
+/// Rebuilds what memory holds of the store. `in_flight` is what the last process died with, and `give_up` says what is to
 /// become of messages that nothing handles: without it they refuse the start. Blocks.
-pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
+pub(super) fn recover(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
     deduplicate::recover_requests(core)?;
     let kept = questions::recover(core)?;
-    core.shelf.recover(&core.store)?;
+    core.dead_letters.recover(&core.store)?;
     recover_supervision(core)?;
     timer_recovery::recover(core)?;
-    let Recovered { suspects, unhandled } = recover_mailboxes(core, in_hand, give_up)?;
+    let Recovered { suspects, unhandled } = recover_mailboxes(core, in_flight, give_up)?;
     let unhandled = unhandled.check(core)?;
     // Only now: a start that is refused changes nothing.
     questions::settle(core, &kept)?;
@@ -58,11 +58,11 @@ pub(super) fn recover(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Re
 }
 
 /// Rebuilds the index of waiting messages with one scan.
-fn recover_mailboxes(core: &Core, in_hand: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
+fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
     let failures = read_failures(core)?;
-    let in_hand = in_hand.iter().copied().collect();
+    let in_flight = in_flight.iter().copied().collect();
     let mut recovery =
-        Recovery { core, failures, in_hand, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
+        Recovery { core, failures, in_flight, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
     let mut misplaced = None;
     core.store.scan(&tables::INBOX, |key, envelope| {
@@ -130,7 +130,7 @@ impl From<Unhandled> for Unplaced {
 struct Recovery<'a> {
     core: &'a Core,
     failures: HashMap<Position, Failures>,
-    in_hand: HashSet<Mark>,
+    in_flight: HashSet<Mark>,
     mailboxes: HashMap<String, Arc<Mailbox>>,
     suspects: Suspects,
     waiting: usize,
@@ -146,15 +146,15 @@ impl Recovery<'_> {
         }
         mailbox.kind.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
-        let in_hand = self.in_hand.contains(&Mark::Record(position));
+        let in_flight = self.in_flight.contains(&Mark::Record(position));
         // Its state was: it may be this message that makes the state one that kills the process, so it is part of the trial.
-        let state_in_hand = self.in_hand.contains(&Mark::MailboxOf(position));
-        if state_in_hand {
+        let state_in_flight = self.in_flight.contains(&Mark::MailboxOf(position));
+        if state_in_flight {
             self.suspect_state(&mailbox, true);
         }
-        if in_hand || state_in_hand || failures.as_ref().is_some_and(|failures| failures.alone) {
+        if in_flight || state_in_flight || failures.as_ref().is_some_and(|failures| failures.alone) {
             let failures = failures.clone().unwrap_or_default();
-            self.suspects.messages.push(Suspect { mailbox: Arc::clone(&mailbox), position, failures, in_hand });
+            self.suspects.messages.push(Suspect { mailbox: Arc::clone(&mailbox), position, failures, in_flight });
         }
         if header.keep_reply {
             self.core.kept_replies.waiting(header.id(), &mailbox, position);
@@ -174,9 +174,9 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// States that were in hand with no message, and those whose trials an earlier death has cut off.
+    /// States that were in flight with no message, and those whose trials an earlier death has cut off.
     fn suspect_states(&mut self) -> Result<(), ReadError> {
-        for mark in std::mem::take(&mut self.in_hand) {
+        for mark in std::mem::take(&mut self.in_flight) {
             match mark {
                 Mark::Mailbox(id) => {
                     if let Some(mailbox) = self.mailbox_by_id(id)? {
@@ -200,11 +200,11 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Each once; whether it was in hand is known of the first.
-    fn suspect_state(&mut self, mailbox: &Arc<Mailbox>, in_hand: bool) {
+    /// Each once; whether it was in flight is known of the first.
+    fn suspect_state(&mut self, mailbox: &Arc<Mailbox>, in_flight: bool) {
         let states = &mut self.suspects.states;
         if !states.iter().any(|suspect| Arc::ptr_eq(&suspect.mailbox, mailbox)) {
-            states.push(SuspectState { mailbox: Arc::clone(mailbox), in_hand });
+            states.push(SuspectState { mailbox: Arc::clone(mailbox), in_flight });
         }
     }
 

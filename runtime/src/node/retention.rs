@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::engine::{deduplicate, letter_retention};
+use crate::engine::{deduplicate, dead_letter_retention};
 
 /// How often. By so much what is over is kept longer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -15,6 +15,6 @@ pub(super) async fn retain(core: Arc<Core>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         deduplicate::expire_requests(&core).await;
-        letter_retention::drop_letters(&core).await;
+        dead_letter_retention::drop_dead_letters(&core).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Stopping is a protocol: take nothing in, finish the turns in hand, commit, close. There is one stop of a node: a task of its own,
+//! Stopping is a protocol: take nothing in, finish the turns that run, commit, close. There is one stop of a node: a task of its own,
 //! which the first call sets off and every call waits for.
 
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub enum StopError {
 
 impl Node {
     /// Stops the node: stops its groups, the last one first, while their tasks can still send (up to the setting `stop_timeout`,
-    /// then kills them), takes in nothing more, lets the turns in hand finish (up to `stop_timeout` again, then cuts
+    /// then kills them), takes in nothing more, lets the turns that run finish (up to `stop_timeout` again, then cuts
     /// them off, which is no failure of their messages), tells the other nodes, commits, takes a last checkpoint and closes the store. What
     /// waits stays in the store.
     ///

@@ -36,7 +36,7 @@ const TROUBLES: [Trouble; 3] = [
     Trouble {
         event: "dead letters full",
         advice: "messages that would be given up on stay in their mailboxes, where others pass them, and are tried again: replay or drop some dead letters, or raise `dead_letters_max`",
-        look: |core| core.shelf.holds_back().then(|| format!("{} are kept", core.shelf.count())),
+        look: |core| core.dead_letters.holds_back().then(|| format!("{} are kept", core.dead_letters.count())),
     },
 ];
 

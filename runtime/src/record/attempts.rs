@@ -32,11 +32,11 @@ pub(crate) struct Failures {
     pub(crate) alone: bool,
     /// It waits beside its queue, and others pass it meanwhile.
     pub(crate) aside: bool,
-    /// So often the process has died while it was in hand and not run alone: of it, of another, or of a kill from outside.
+    /// So often the process has died while it was in flight and not run alone: of it, of another, or of a kill from outside.
     pub(crate) deaths: u32,
 }
 
-/// How often the process may die of who knows what with a message in hand before nothing else runs until that one has ended.
+/// How often the process may die of who knows what with a message in flight before nothing else runs until that one has ended.
 pub(crate) const DEATHS_MAX: u32 = 100;
 
 impl Failures {
@@ -48,7 +48,7 @@ impl Failures {
         self.note(error, errors_max);
     }
 
-    /// The process has died with it in hand. Nothing tells a process how it died, so one that ran alone is to blame, and one that did
+    /// The process has died with it in flight. Nothing tells a process how it died, so one that ran alone is to blame, and one that did
     /// not is only suspected.
     pub(crate) fn died(&mut self, errors_max: usize) {
         if self.alone {

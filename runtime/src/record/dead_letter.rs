@@ -114,13 +114,13 @@ pub(crate) fn envelope_of(record: &[u8]) -> Option<&[u8]> {
 /// What whoever waits for the message of this record is told.
 pub(crate) fn outcome_of(position: Position, record: &[u8]) -> Outcome {
     match DeadLetter::decode(position, record) {
-        Some(letter) => letter.outcome(),
+        Some(dead_letter) => dead_letter.outcome(),
         None => Outcome::GivenUp("its dead letter cannot be read by this build".to_owned()),
     }
 }
 
 impl DeadLetter {
-    /// Reads the record of the letter with this number; none for bytes that this build cannot read.
+    /// Reads the record of the dead letter with this number; none for bytes that this build cannot read.
     pub(crate) fn decode(position: Position, record: &[u8]) -> Option<Self> {
         let record = DeadLetterRecord::decode(record)?;
         let (header, payload) = Header::decode(record.envelope).ok()?;

@@ -23,7 +23,7 @@ struct Found {
     memory: Memory,
 }
 
-/// Fills the mailboxes while their actors are paused. They go on right before the stop, which lets only turns in hand
+/// Fills the mailboxes while their actors are paused. They go on right before the stop, which lets only turns that run
 /// finish: what the start finds waits for nothing.
 pub(super) async fn prepare(order: &Order, node: &Node) -> Result<(), Problem> {
     let messages = order.messages_at_start;

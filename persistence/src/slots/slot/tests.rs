@@ -1,4 +1,4 @@
-//! What is in hand is found once, however a run ends; and what was promised.
+//! What is in flight is found once, however a run ends; and what was promised.
 
 use super::*;
 use crate::ids::{MailboxId, Position};
@@ -7,7 +7,7 @@ use crate::slots::map::{FILE_BYTES, LINE_BYTES, MAGIC};
 const MAILBOX: MailboxId = MailboxId(u128::MAX - 7);
 
 #[test]
-fn what_was_in_hand_is_found_once() {
+fn what_was_in_flight_is_found_once() {
     let folder = tempfile::tempdir().unwrap();
     let (slots, left) = Slots::open(folder.path()).unwrap();
     assert_eq!(left, []);
@@ -74,22 +74,22 @@ fn the_bytes_of_marks_are_fixed_and_a_file_of_version_1_is_read() {
 }
 
 #[test]
-fn looks_see_what_is_in_hand_and_whether_it_is_still_the_same() {
+fn looks_see_what_is_in_flight_and_whether_it_is_still_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (slots, _) = Slots::open(folder.path()).unwrap();
     let mut slot = slots.claim().unwrap();
-    assert_eq!(slots.in_hand(), []);
+    assert_eq!(slots.in_flight(), []);
     let before = slot.set(Mark::Record(Position(7)));
-    let [first] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
-    assert_eq!((first.mark, slots.in_hand()), (Mark::Record(Position(7)), vec![first]), "nothing has changed");
+    let [first] = slots.in_flight()[..] else { panic!("{:?}", slots.in_flight()) };
+    assert_eq!((first.mark, slots.in_flight()), (Mark::Record(Position(7)), vec![first]), "nothing has changed");
     let within = slot.set(Mark::Question(MailboxId(1 << 100 | 5)));
-    let [second] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
+    let [second] = slots.in_flight()[..] else { panic!("{:?}", slots.in_flight()) };
     assert_eq!((second.slot, second.mark), (first.slot, Mark::Question(MailboxId(1 << 100 | 5))));
     slot.put_back(within);
     slot.put_back(before);
-    assert_eq!(slots.in_hand(), []);
+    assert_eq!(slots.in_flight(), []);
     let _before = slot.set(Mark::Record(Position(7)));
-    let [again] = slots.in_hand()[..] else { panic!("{:?}", slots.in_hand()) };
+    let [again] = slots.in_flight()[..] else { panic!("{:?}", slots.in_flight()) };
     assert!(again.mark == first.mark && again.turn != first.turn, "the same message, and another poll");
 }
 

@@ -39,7 +39,7 @@ impl<'a> Phases<'a> for Added<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        self.oldest = step.letters.get().to_make_room();
+        self.oldest = step.dead_letters.get().to_make_room();
         Ok(())
     }
 
@@ -58,28 +58,28 @@ impl<'a> Phases<'a> for Added<'a> {
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { slot, position, record, actor, oldest, outlived } = self;
         let ticket = step.ticket;
-        let letters = step.letters.get();
-        letters.added(slot, position, known_of(&record), ticket);
+        let dead_letters = step.dead_letters.get();
+        dead_letters.added(slot, position, known_of(&record), ticket);
         if let Some(oldest) = oldest {
-            letters.dropped(oldest, ticket);
+            dead_letters.dropped(oldest, ticket);
         }
         outlived.apply(step);
         step.core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-        step.letter = Some(Letter { actor, has_dropped: oldest.is_some() });
+        step.dead_letter = Some(AddedDeadLetter { actor, has_dropped: oldest.is_some() });
     }
 }
 
 /// A dead letter that was added, for those who are told when nothing is locked any more.
-pub(in crate::commit) struct Letter<'a> {
+pub(in crate::commit) struct AddedDeadLetter<'a> {
     actor: Option<&'a Address>,
     has_dropped: bool,
 }
 
-impl Letter<'_> {
+impl AddedDeadLetter<'_> {
     pub(in crate::commit) fn tell(self, core: &Core) {
-        core.shelf.warn(&core.name);
+        core.dead_letters.warn(&core.name);
         if let (true, Some(actor)) = (self.has_dropped, self.actor) {
-            core.shelf.alarm_dropped(&core.name, actor);
+            core.dead_letters.alarm_dropped(&core.name, actor);
         }
     }
 }
@@ -87,7 +87,7 @@ impl Letter<'_> {
 /// Dead letters are deleted. Nothing happens if none of them is there any more.
 pub(crate) struct Removed {
     which: Which,
-    letters: Vec<Position>,
+    dead_letters: Vec<Position>,
     outlived: Outlived,
 }
 
@@ -103,8 +103,8 @@ enum Which {
 }
 
 impl Removed {
-    pub(crate) fn one(letter: Position) -> Self {
-        Self::new(Which::One(letter))
+    pub(crate) fn one(dead_letter: Position) -> Self {
+        Self::new(Which::One(dead_letter))
     }
 
     pub(crate) fn older_than(moment: Steady, max: usize) -> Self {
@@ -116,38 +116,38 @@ impl Removed {
     }
 
     fn new(which: Which) -> Self {
-        Self { which, letters: Vec::new(), outlived: Outlived::default() }
+        Self { which, dead_letters: Vec::new(), outlived: Outlived::default() }
     }
 }
 
 impl<'a> Phases<'a> for Removed {
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let there = step.letters.get();
-        self.letters = match self.which {
-            Which::One(letter) => there.has(letter).then_some(letter).into_iter().collect(),
+        let there = step.dead_letters.get();
+        self.dead_letters = match self.which {
+            Which::One(dead_letter) => there.has(dead_letter).then_some(dead_letter).into_iter().collect(),
             Which::OlderThan(moment, max) => there.older_than(moment, max),
             Which::Excess(max) => there.excess(max),
         };
-        if self.letters.is_empty() { Err(Refused::Gone) } else { Ok(()) }
+        if self.dead_letters.is_empty() { Err(Refused::Gone) } else { Ok(()) }
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        self.outlived = of_letters(step, &self.letters);
+        self.outlived = of_letters(step, &self.dead_letters);
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        self.letters.iter().for_each(|position| stage.delete(tables::dead_letter(*position)));
+        self.dead_letters.iter().for_each(|position| stage.delete(tables::dead_letter(*position)));
         self.outlived.stage(stage);
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let ticket = step.ticket;
-        step.removed += self.letters.len();
-        let there = step.letters.get();
-        for letter in self.letters {
+        step.removed += self.dead_letters.len();
+        let there = step.dead_letters.get();
+        for dead_letter in self.dead_letters {
             match self.which {
-                Which::One(_) => there.removed(letter, ticket),
-                Which::OlderThan(..) | Which::Excess(_) => there.dropped(letter, ticket),
+                Which::One(_) => there.removed(dead_letter, ticket),
+                Which::OlderThan(..) | Which::Excess(_) => there.dropped(dead_letter, ticket),
             }
         }
         self.outlived.apply(step);
@@ -157,7 +157,7 @@ impl<'a> Phases<'a> for Removed {
 /// A dead letter is sent again, in its own envelope or in another one: the message goes with it in the same commit, as the
 /// last one that is sent there. Nothing happens if the dead letter is not there any more.
 pub(crate) struct Replayed<'a> {
-    letter: Position,
+    dead_letter: Position,
     letter_bytes: usize,
     /// The id of the message that is sent in its place.
     id: MessageId,
@@ -166,8 +166,8 @@ pub(crate) struct Replayed<'a> {
 }
 
 impl<'a> Replayed<'a> {
-    pub(crate) fn new(letter: Position, letter_bytes: usize, id: MessageId, route: &'a Route) -> Self {
-        Self { letter, letter_bytes, id, route, outlived: Outlived::default() }
+    pub(crate) fn new(dead_letter: Position, letter_bytes: usize, id: MessageId, route: &'a Route) -> Self {
+        Self { dead_letter, letter_bytes, id, route, outlived: Outlived::default() }
     }
 }
 
@@ -177,27 +177,27 @@ impl<'a> Phases<'a> for Replayed<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        if step.letters.get().has(self.letter) { Ok(()) } else { Err(Refused::Gone) }
+        if step.dead_letters.get().has(self.dead_letter) { Ok(()) } else { Err(Refused::Gone) }
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        let known = step.letters.get().get(self.letter).flatten();
+        let known = step.dead_letters.get().get(self.dead_letter).flatten();
         // What its turn has asked before is known to its next attempt here; another message begins anew, and another node
         // does not know it.
         let is_the_same = known.is_none_or(|known| known.id == self.id);
         if !(is_the_same && matches!(self.route, Route::Local(_))) {
-            self.outlived = of_letters(step, &[self.letter]);
+            self.outlived = of_letters(step, &[self.dead_letter]);
         }
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        stage.delete(tables::dead_letter(self.letter));
+        stage.delete(tables::dead_letter(self.dead_letter));
         self.outlived.stage(stage);
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let (position, ticket) = (step.position, step.ticket);
-        step.letters.get().revived(self.letter, self.id, position, ticket);
+        step.dead_letters.get().revived(self.dead_letter, self.id, position, ticket);
         if let Route::Local(mailbox) = self.route {
             step.core.asked.waits(mailbox, self.id);
         }

@@ -23,7 +23,7 @@ use crate::message::outcome::Outcome;
 use crate::record::attempts::Failures;
 use crate::telemetry::Committed;
 
-/// The message in hand was handled.
+/// The message in flight was handled.
 pub(crate) struct Done<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) position: Position,
@@ -65,7 +65,7 @@ impl<'a> Phases<'a> for Done<'a> {
         core.load.handled.fetch_add(1, Ordering::Relaxed);
         let inner = step.mailbox(self.mailbox);
         let done = inner.rules.finished();
-        assert_eq!(done.position, self.position, "the message in hand is the one that was handled");
+        assert_eq!(done.position, self.position, "the message in flight is the one that was handled");
         let bytes = done.body.len();
         core.load.window_bytes.take(bytes);
         inner.remove_key(&done.body);
@@ -139,7 +139,7 @@ pub(crate) struct Left<'a> {
     position: Position,
     envelope: &'a [u8],
     outcome: Outcome,
-    /// It is not given up on while it is in hand or held.
+    /// It is not given up on while it is in flight or held.
     must_wait: bool,
     /// The question of a turn that it is.
     question: Option<MessageId>,
@@ -324,7 +324,7 @@ pub(crate) struct Expired<'a> {
     mailbox: &'a Arc<Mailbox>,
     /// In the order of their positions.
     expired: Vec<Expiring>,
-    in_hand: Option<Position>,
+    in_flight: Option<Position>,
     recorded: Vec<Position>,
     outlived: Outlived,
 }
@@ -333,12 +333,12 @@ impl<'a> Expired<'a> {
     /// Messages that wait.
     pub(crate) fn waiting(mailbox: &'a Arc<Mailbox>, mut expired: Vec<Expiring>) -> Self {
         expired.sort_unstable_by_key(|expiring| expiring.position);
-        Self { mailbox, expired, in_hand: None, recorded: Vec::new(), outlived: Outlived::default() }
+        Self { mailbox, expired, in_flight: None, recorded: Vec::new(), outlived: Outlived::default() }
     }
 
-    /// The message in hand, by its own turn.
-    pub(crate) fn in_hand(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
-        Self { in_hand: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
+    /// The message in flight, by its own turn.
+    pub(crate) fn in_flight(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
+        Self { in_flight: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
     }
 }
 
@@ -347,11 +347,11 @@ impl<'a> Phases<'a> for Expired<'a> {
         wanted.mailboxes.push(self.mailbox);
     }
 
-    /// What somebody else has in hand or holds is looked at again in a while: what becomes of it is not known yet.
+    /// What somebody else has in flight or holds is looked at again in a while: what becomes of it is not known yet.
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         let (core, rules) = (step.core, &step.mailbox(self.mailbox).rules);
-        let in_hand = self.in_hand;
-        let taken = |position| in_hand != Some(position) && rules.taken(position).is_some();
+        let in_flight = self.in_flight;
+        let taken = |position| in_flight != Some(position) && rules.taken(position).is_some();
         let later = self.expired.extract_if(.., |expiring| taken(expiring.position));
         look_again(core, later);
         // What is not there was finished.

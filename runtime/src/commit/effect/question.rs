@@ -173,8 +173,8 @@ pub(super) fn of_waiting(step: &mut Step<'_, '_>, mailbox: &Mailbox, turn: Messa
 /// it anew, with or without a dead letter, until it is over.
 pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived {
     let mut outlived = Outlived::default();
-    for letter in gone {
-        if let Some(Some(known)) = step.letters.get().get(*letter)
+    for dead_letter in gone {
+        if let Some(Some(known)) = step.dead_letters.get().get(*dead_letter)
             && !known.is_question
         {
             outlived.add(of_gone(step, known.mailbox, known.id));

@@ -41,8 +41,8 @@ pub(crate) enum SupervisionChange {
     Failed(String),
     /// Its activation has failed: another one starts after a wait.
     Restarts(String),
-    /// Its state is suspected of having killed the process, `in_hand` while it was alone.
-    Suspect { in_hand: bool },
+    /// Its state is suspected of having killed the process, `in_flight` while it was alone.
+    Suspect { in_flight: bool },
     /// Its state has had its trial.
     Acquit,
     /// Its budget is whole again.
@@ -153,8 +153,8 @@ fn change(core: &Core, inner: &mut Inner, mailbox: &Mailbox, change: &Supervisio
         SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {
             supervised.failed(core.clock.now(), &mailbox.kind.budget, error)
         }
-        SupervisionChange::Suspect { in_hand } => {
-            supervised.suspect(*in_hand, core.config.attempts_max, core.clock.wall())
+        SupervisionChange::Suspect { in_flight } => {
+            supervised.suspect(*in_flight, core.config.attempts_max, core.clock.wall())
         }
     };
     is_paused.then(|| supervised.paused.as_ref().map_or_else(String::new, |paused| paused.reason.to_string()))

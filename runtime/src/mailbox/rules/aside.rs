@@ -65,10 +65,10 @@ impl<B> Aside<B> {
         self.for_holds.contains_key(&due)
     }
 
-    /// Drops bodies that are in the store, but not that of the message in hand.
-    pub(super) fn leave_to_the_store(&mut self, in_hand: Option<Due>, durable: Position, mut left: impl FnMut(&B)) {
+    /// Drops bodies that are in the store, but not that of the message in flight.
+    pub(super) fn leave_to_the_store(&mut self, in_flight: Option<Due>, durable: Position, mut left: impl FnMut(&B)) {
         for (due, body) in self.for_turns.iter_mut().chain(&mut self.for_holds) {
-            if due.1 <= durable && in_hand != Some(*due) {
+            if due.1 <= durable && in_flight != Some(*due) {
                 body.take().iter().for_each(&mut left);
             }
         }

@@ -82,7 +82,7 @@ impl<B: Clone> Level<B> {
         }
     }
 
-    /// Brings the body of the first message beyond the window. Hands it back when it is another's.
+    /// Brings the body of the first message beyond the window. Marks it back when it is another's.
     pub(super) fn loaded(&mut self, position: Position, body: B) -> Result<(), B> {
         if self.beyond.front() != Some(&position) {
             return Err(body);
@@ -92,11 +92,11 @@ impl<B: Clone> Level<B> {
         Ok(())
     }
 
-    /// Drops bodies that are in the store, but not that of the message in hand, which is the first. Where not all of them are in
+    /// Drops bodies that are in the store, but not that of the message in flight, which is the first. Where not all of them are in
     /// the store yet none is dropped: what has no body is behind what has.
-    pub(super) fn leave_to_the_store(&mut self, in_hand: usize, durable: Position, mut left: impl FnMut(&B)) {
+    pub(super) fn leave_to_the_store(&mut self, in_flight: usize, durable: Position, mut left: impl FnMut(&B)) {
         if self.window.back().is_some_and(|(last, _)| *last <= durable) {
-            for (position, body) in self.window.drain(in_hand..).rev() {
+            for (position, body) in self.window.drain(in_flight..).rev() {
                 left(&body);
                 self.beyond.push_front(position);
             }

@@ -182,18 +182,18 @@ fn check(steps: Vec<Step>, early: bool) {
     }
 }
 
-/// Whatever is on the disk leaves memory, but not what is in hand or held.
+/// Whatever is on the disk leaves memory, but not what is in flight or held.
 fn leave_to_the_store(rules: &mut Rules<u64>, oracle: &Oracle) {
     let bodies = |rules: &Rules<u64>| rules.all().filter(|(_, body)| body.is_some()).count();
-    let (before, in_hand) = (bodies(rules), rules.in_hand().map(|(position, _)| position));
+    let (before, in_flight) = (bodies(rules), rules.in_flight().map(|(position, _)| position));
     let mut left = 0;
     rules.leave_to_the_store(Position(oracle.durable), |body| {
         assert!(*body <= oracle.durable, "it is nowhere else");
-        assert!(in_hand != Some(Position(*body)) && !rules_hold(oracle, *body), "it is in use");
+        assert!(in_flight != Some(Position(*body)) && !rules_hold(oracle, *body), "it is in use");
         left += 1;
     });
     assert_eq!(bodies(rules), before - left);
-    assert_eq!(rules.in_hand().map(|(position, _)| position), in_hand);
+    assert_eq!(rules.in_flight().map(|(position, _)| position), in_flight);
 }
 
 fn rules_hold(oracle: &Oracle, position: u64) -> bool {
@@ -256,7 +256,7 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
     assert!(oracle.may_be_next(&message, early), "{message:?} was delivered");
     assert!(rules.is_reordered() || position.0 == oracle.waiting[0].position, "{message:?} is not the first");
     assert_eq!((body, attempt), (position.0, message.failures.attempts + 1));
-    assert_eq!(rules.in_hand(), Some((position, &body)));
+    assert_eq!(rules.in_flight(), Some((position, &body)));
     if matches!(step, Step::Fail { .. } | Step::Interrupt) {
         leave_to_the_store(rules, oracle);
     }

@@ -81,7 +81,7 @@ fn messages(core: &Core) -> Result<HashSet<MessageId>, ReadError> {
     })?;
     core.store.scan(&tables::DEAD_LETTERS, |key, record| {
         let position = tables::dead_letter_of(key);
-        there.extend(DeadLetter::decode(position, record).map(|letter| letter.id));
+        there.extend(DeadLetter::decode(position, record).map(|dead_letter| dead_letter.id));
         ControlFlow::Continue(())
     })?;
     Ok(there)

@@ -62,7 +62,7 @@ impl UnhandledMessages {
     /// Refuses the start if there is any and nobody said to give up on them, or there is no room for as many dead letters.
     pub(super) fn check(self, core: &Core) -> Result<Self, StartError> {
         let node = core.name.to_string();
-        let (messages, room) = (self.found.len(), core.shelf.room());
+        let (messages, room) = (self.found.len(), core.dead_letters.room());
         if !self.kinds.is_empty() && !self.give_up {
             return Err(StartError::NotHandled { node, messages: self.kinds });
         }
@@ -97,7 +97,7 @@ async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let moving = |failures: &Failures| {
         let record = DeadLetterRecord::encode(Reason::NotHandled, failures, core.clock.now(), &envelope);
         // Whether there is room for all of them was looked at before the first one moved.
-        let slot = core.shelf.slot_in_any_case();
+        let slot = core.dead_letters.slot_in_any_case();
         Transaction::node(core)
             .with(Record::delete_of(key, envelope.len()))
             .with(Added::new(slot, *position, record, None))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use everpost_persistence::{InHand, Mark};
+use everpost_persistence::{InFlight, Mark};
 use tokio::time::Instant;
 
 use crate::base::alarm::{Alarm, Said};
@@ -33,17 +33,17 @@ pub(super) enum News {
 }
 
 impl Looks {
-    /// Looks at what threads have in hand now.
-    pub(super) fn look(&mut self, now: Instant, in_hand: &[InHand]) -> Vec<News> {
+    /// Looks at what threads have in flight now.
+    pub(super) fn look(&mut self, now: Instant, in_flight: &[InFlight]) -> Vec<News> {
         let mut news = Vec::new();
         for (&slot, watched) in &mut self.0 {
-            let is_same = in_hand.iter().any(|seen| seen.slot == slot && seen.turn == watched.turn);
+            let is_same = in_flight.iter().any(|seen| seen.slot == slot && seen.turn == watched.turn);
             let lasts = now.saturating_duration_since(watched.since);
             if !is_same && watched.alarm.clear(now).is_some() {
                 news.push(News::Over { slot, lasts });
             }
         }
-        for &InHand { slot, turn, mark } in in_hand {
+        for &InFlight { slot, turn, mark } in in_flight {
             let new = || Watched { turn, since: now, alarm: Alarm::default() };
             let watched = self.0.entry(slot).or_insert_with(new);
             if watched.turn != turn {
@@ -69,8 +69,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn at(slot: usize, turn: u64) -> InHand {
-        InHand { slot, turn, mark: Mark::Record(Position(turn)) }
+    fn at(slot: usize, turn: u64) -> InFlight {
+        InFlight { slot, turn, mark: Mark::Record(Position(turn)) }
     }
 
     fn blocks(slot: usize, turn: u64, seconds: u32, times: u64) -> News {

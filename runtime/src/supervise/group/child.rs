@@ -18,7 +18,7 @@ use crate::message::failure::Failure;
 /// How long a task may take to stop when it does not say.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a keyed actor may take to load its state when it does not say: longer than the turn that it may have in hand.
+/// How long a keyed actor may take to load its state when it does not say: longer than the turn that it may have in flight.
 const LOADED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A child of a [`Group`]: a task, a keyed actor, or another group.
@@ -85,20 +85,20 @@ impl Child {
     ///
     /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts messages
     /// and handles none, as if it were paused; questions to its state are answered. It is down from the moment at which its
-    /// group is supervised (a turn in hand is finished) until its turn to start comes, between a failure and the restart, and when the group has ended,
+    /// group is supervised (a turn that runs is finished) until its turn to start comes, between a failure and the restart, and when the group has ended,
     /// stopped or given up: then until a group is supervised again that has it as a child, or until
     /// [`Supervised::release`](crate::Supervised::release). Nothing of this is stored: after a start of the node an actor
     /// handles messages until its group is supervised; [`pause`](ActorHandle::pause) it where it must not.
     ///
     /// It has failed when its activation has: a handler panicked, which counts a failed attempt of the message as always, or
-    /// its state could not be read. A restart loads the state again, and goes on with the message in hand. Strategy, backoff
+    /// its state could not be read. A restart loads the state again, and goes on with the message in flight. Strategy, backoff
     /// and budget of the group take the place of the restarts that an actor has without one, so such a failure does not
     /// count for its own budget ([`Actor::BUDGET`]); messages that were given up on do. A handler that returns an error
     /// has not failed the child, nor has the actor by being paused: it stays up, and waits. An actor is never done, so
     /// `Transient` is as `Permanent`; a temporary one stays down once it has failed.
     ///
     /// It counts as started when its state is loaded, which may take 60 seconds unless
-    /// [`waits_until_ready`](Self::waits_until_ready) says otherwise. Told to stop, it finishes the turn in hand; past its
+    /// [`waits_until_ready`](Self::waits_until_ready) says otherwise. Told to stop, it finishes the turn that runs; past its
     /// deadline the turn is cut off at its next await, which is no failed attempt.
     ///
     /// ```

@@ -3,10 +3,10 @@
 use crate::commit::{Removed, Transaction};
 use crate::core::Core;
 
-/// How many letters are dropped in one submission.
+/// How many dead letters are dropped in one submission.
 const DROPPED_AT_A_TIME: usize = 1024;
 
-/// Why the node itself drops letters.
+/// Why the node itself drops dead letters.
 #[derive(Clone, Copy, Debug)]
 enum Over {
     /// They have been kept for as long as they are to be.
@@ -15,21 +15,21 @@ enum Over {
     Number,
 }
 
-/// Drops letters that are not to be kept any longer, in bounded steps.
-pub(crate) async fn drop_letters(core: &Core) {
+/// Drops dead letters that are not to be kept any longer, in bounded steps.
+pub(crate) async fn drop_dead_letters(core: &Core) {
     let old = drop_all(core, Over::Age).await;
     if old > 0
         && let Some(times) = core.recurring.met("old dead letters dropped")
     {
         let retention = core.config.dead_letter_retention;
-        tracing::warn!(node = %core.name, letters = old, ?retention, times, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+        tracing::warn!(node = %core.name, dead_letters = old, ?retention, times, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
     }
     let excess = drop_all(core, Over::Number).await;
     if excess > 0
         && let Some(times) = core.recurring.met("dead letters dropped")
     {
-        let letters_max = core.config.dead_letters_max;
-        tracing::error!(node = %core.name, letters = excess, letters_max, times, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
+        let dead_letters_max = core.config.dead_letters_max;
+        tracing::error!(node = %core.name, dead_letters = excess, dead_letters_max, times, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
     }
 }
 

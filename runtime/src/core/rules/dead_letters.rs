@@ -13,7 +13,7 @@ use crate::message::envelope::Header;
 use crate::message::reason::Reason;
 use crate::record::dead_letter::DeadLetterRecord;
 
-/// What is known of a letter without its record; nothing of one that this build cannot read.
+/// What is known of a dead letter without its record; nothing of one that this build cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) id: MessageId,
@@ -25,7 +25,7 @@ pub(crate) struct Known {
     pub(crate) is_question: bool,
 }
 
-/// What the shelf knows of a record, if the record can be read.
+/// What the queue knows of a record, if the record can be read.
 pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     let DeadLetterRecord { envelope, kept_since, reason, .. } = DeadLetterRecord::decode(record)?;
     let (header, _) = Header::decode(envelope).ok()?;
@@ -33,11 +33,11 @@ pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     Some(Known { id: header.id(), mailbox, buried_at, reason, is_question: header.keep_reply })
 }
 
-/// The letters of a node by their numbers, ids and ages. A letter is here from the step that submits its record to the step
+/// The dead letters of a node by their numbers, ids and ages. A dead letter is here from the step that submits its record to the step
 /// that submits its removal.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    letters: BTreeMap<Position, Option<Known>>,
+    dead_letters: BTreeMap<Position, Option<Known>>,
     by_id: BTreeSet<(MessageId, Position)>,
     by_age: BTreeSet<(Steady, Position)>,
 }
@@ -45,16 +45,16 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn insert(&mut self, position: Position, known: Option<Known>) {
         self.remove(position);
-        self.letters.insert(position, known);
+        self.dead_letters.insert(position, known);
         if let Some(Known { id, buried_at, .. }) = known {
             self.by_id.insert((id, position));
             self.by_age.insert((buried_at, position));
         }
     }
 
-    /// Takes a letter out. False when it is not here.
+    /// Takes a dead letter out. False when it is not here.
     pub(crate) fn remove(&mut self, position: Position) -> bool {
-        let Some(known) = self.letters.remove(&position) else { return false };
+        let Some(known) = self.dead_letters.remove(&position) else { return false };
         if let Some(Known { id, buried_at, .. }) = known {
             self.by_id.remove(&(id, position));
             self.by_age.remove(&(buried_at, position));
@@ -62,20 +62,20 @@ impl Index {
         true
     }
 
-    /// What is known of a letter; none when it is not here.
+    /// What is known of a dead letter; none when it is not here.
     pub(crate) fn get(&self, position: Position) -> Option<Option<Known>> {
-        self.letters.get(&position).copied()
+        self.dead_letters.get(&position).copied()
     }
 
     pub(crate) fn contains(&self, position: Position) -> bool {
-        self.letters.contains_key(&position)
+        self.dead_letters.contains_key(&position)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.letters.len()
+        self.dead_letters.len()
     }
 
-    /// The letter of this message; the newest, should there be more.
+    /// The dead letter of this message; the newest, should there be more.
     pub(crate) fn find(&self, id: MessageId) -> Option<Position> {
         let of_id = self.by_id.range((id, Position(0))..=(id, Position(u64::MAX)));
         of_id.last().map(|(_, position)| *position)
@@ -86,16 +86,16 @@ impl Index {
         self.by_age.first().copied()
     }
 
-    /// Up to `max` letters that were given up on at that moment or before, the oldest first.
+    /// Up to `max` dead letters that were given up on at that moment or before, the oldest first.
     pub(crate) fn until(&self, moment: Steady, max: usize) -> Vec<Position> {
         let old = self.by_age.range(..=(moment, Position(u64::MAX)));
         old.take(max).map(|(_, position)| *position).collect()
     }
 
-    /// Up to `max` letters after this one, in the order in which they were sent.
+    /// Up to `max` dead letters after this one, in the order in which they were sent.
     pub(crate) fn after(&self, last: Option<Position>, max: usize) -> Vec<Position> {
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.letters.range((after, Bound::Unbounded)).take(max).map(|(position, _)| *position).collect()
+        self.dead_letters.range((after, Bound::Unbounded)).take(max).map(|(position, _)| *position).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What this thread has in hand: while code of the user's runs, its message or its mailbox stands in the thread's slot, which
+//! What this thread has in flight: while code of the user's runs, its message or its mailbox stands in the thread's slot, which
 //! survives the process, and the thread is marked, so that handles refuse to be used inside a turn.
 
 use std::cell::RefCell;
@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use everpost_persistence::{Before, InHand, Mark, Position, Slot, Slots};
+use everpost_persistence::{Before, InFlight, Mark, Position, Slot, Slots};
 
 use crate::base::inside::{self, Inside};
 use crate::base::recurring::Recurring;
@@ -21,30 +21,30 @@ const NODES_OF_A_THREAD: usize = 8;
 
 /// The slots of one node.
 #[derive(Debug)]
-pub(crate) struct Hands {
+pub(crate) struct Marks {
     slots: Slots,
     /// Tells the nodes of one process apart: the random part of the boot epoch.
     node: u64,
 }
 
-impl Hands {
+impl Marks {
     pub(crate) fn new(slots: Slots, node: u64) -> Self {
         Self { slots, node }
     }
 
-    /// What threads have in hand now.
-    pub(crate) fn now(&self) -> Vec<InHand> {
-        self.slots.in_hand()
+    /// What threads have in flight now.
+    pub(crate) fn now(&self) -> Vec<InFlight> {
+        self.slots.in_flight()
     }
 
-    /// Runs `handler` with `position` in hand at every poll and when it is dropped, and only then: between polls the thread works
+    /// Runs `handler` with `position` in flight at every poll and when it is dropped, and only then: between polls the thread works
     /// for others. It is left where it is pinned, and taken out of there at its end.
     pub(crate) async fn hold<F: Future>(&self, position: Position, handler: Pin<&mut Option<F>>) -> F::Output {
-        let mut held = Held { hands: self, position, handler };
+        let mut held = Held { marks: self, position, handler };
         std::future::poll_fn(|context| held.poll(context)).await
     }
 
-    /// Runs `code` with this in hand.
+    /// Runs `code` with this in flight.
     pub(crate) fn with<T>(&self, mark: Mark, code: impl FnOnce() -> T) -> T {
         let _marked = Marked::set(self, mark);
         code()
@@ -53,14 +53,14 @@ impl Hands {
 
 /// A handler that runs, or was cut off.
 struct Held<'a, F> {
-    hands: &'a Hands,
+    marks: &'a Marks,
     position: Position,
     handler: Pin<&'a mut Option<F>>,
 }
 
 impl<F: Future> Held<'_, F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
-        let _marked = Marked::set(self.hands, Mark::Record(self.position));
+        let _marked = Marked::set(self.marks, Mark::Record(self.position));
         let handler = self.handler.as_mut().as_pin_mut().expect("it is there until it has ended");
         let polled = handler.poll(context);
         if polled.is_ready() {
@@ -74,7 +74,7 @@ impl<F> Drop for Held<'_, F> {
     fn drop(&mut self) {
         if self.handler.is_some() {
             // What it has on its stack ends here.
-            let _marked = Marked::set(self.hands, Mark::Record(self.position));
+            let _marked = Marked::set(self.marks, Mark::Record(self.position));
             self.handler.set(None);
         }
     }
@@ -88,11 +88,11 @@ struct Marked {
 }
 
 impl Marked {
-    fn set(hands: &Hands, mark: Mark) -> Self {
+    fn set(marks: &Marks, mark: Mark) -> Self {
         let inside = inside::Mark::set(Inside::Turn);
         // A thread that is ending has no slot any more.
-        let slot = SLOTS.try_with(|own| slot_of(&mut own.borrow_mut(), hands).map(|slot| slot.set(mark)));
-        Self { node: hands.node, before: slot.unwrap_or_default(), _inside: inside }
+        let slot = SLOTS.try_with(|own| slot_of(&mut own.borrow_mut(), marks).map(|slot| slot.set(mark)));
+        Self { node: marks.node, before: slot.unwrap_or_default(), _inside: inside }
     }
 }
 
@@ -111,14 +111,14 @@ impl Drop for Marked {
 static UNWATCHED: Recurring = Recurring::new();
 
 /// The thread's slot for this node; claimed on first use. None when all are taken: such a thread works unwatched.
-fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, hands: &Hands) -> Option<&'a mut Slot> {
-    let index = match own.iter().position(|(node, _)| *node == hands.node) {
+fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, marks: &Marks) -> Option<&'a mut Slot> {
+    let index = match own.iter().position(|(node, _)| *node == marks.node) {
         Some(index) => index,
         None => {
             if own.len() == NODES_OF_A_THREAD {
                 own.remove(0);
             }
-            let slot = hands.slots.claim();
+            let slot = marks.slots.claim();
             if slot.is_none()
                 && let Some(times) = UNWATCHED.met("too many threads")
             {
@@ -128,7 +128,7 @@ fn slot_of<'a>(own: &'a mut Vec<(u64, Option<Slot>)>, hands: &Hands) -> Option<&
                     "more threads than slots: a message that kills the process from this thread is not found"
                 );
             }
-            own.push((hands.node, slot));
+            own.push((marks.node, slot));
             own.len() - 1
         }
     };

@@ -34,7 +34,7 @@ pub(crate) use self::records::{
 };
 pub(crate) use self::rules::acquaintances::Acquaintances;
 pub(crate) use self::rules::notes::ToTell;
-pub(crate) use self::rules::placement::{Placement, line_of};
+pub(crate) use self::rules::placement::{Placement, receiver_type_of};
 pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
 use crate::config::{ClusterConfig, NodeConfig};
 use crate::message::address::Address;
@@ -108,7 +108,7 @@ impl Cluster {
             return None;
         }
         let peer = self.residence(address.actor_type()).peers[usize::from(partition.0)].as_ref()?;
-        Some((Arc::clone(peer), Lane { receiver_type: line_of(address.actor_type()), partition: partition.0 }))
+        Some((Arc::clone(peer), Lane { receiver_type: receiver_type_of(address.actor_type()), partition: partition.0 }))
     }
 
     /// The name of the node that owns a partition of an actor type.
@@ -117,7 +117,7 @@ impl Cluster {
     }
 
     /// What a node of this cluster says of where a type lives.
-    pub(crate) fn line(&self, actor_type: &str) -> ReceiverType {
+    pub(crate) fn receiver_type(&self, actor_type: &str) -> ReceiverType {
         ReceiverType { name: actor_type.to_owned(), placement: self.residence(actor_type).placement.digest() }
     }
 

@@ -48,7 +48,7 @@ use crate::core::gate::Gate;
 use crate::core::quarantine::Quarantine;
 use crate::core::questions::Register;
 use crate::core::requests::Requests;
-use crate::core::senders::NodeLine;
+use crate::core::senders::NodeSenders;
 use crate::core::wheel::Wheel;
 use crate::core::window::Window;
 use crate::mailbox::Mailbox;
@@ -125,7 +125,7 @@ pub(crate) struct Core {
     pub(crate) questions: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) load: Load,
-    pub(crate) node_line: NodeLine,
+    pub(crate) node_senders: NodeSenders,
     /// How often idle activations were looked for: a clock that costs nothing to read.
     sweeps: AtomicU64,
     stopping: AtomicBool,
@@ -186,7 +186,7 @@ impl Core {
             waits_for: Mutex::default(),
             counters: Counters::default(),
             load: Load::default(),
-            node_line: NodeLine::default(),
+            node_senders: NodeSenders::default(),
             sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             first,

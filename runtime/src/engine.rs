@@ -3,6 +3,7 @@
 pub(crate) mod acknowledge;
 pub(crate) mod activating;
 pub(crate) mod crowding;
+pub(crate) mod dead_letter_retention;
 pub(crate) mod deduplicate;
 pub(crate) mod expiry;
 pub(crate) mod failing;
@@ -17,4 +18,3 @@ pub(crate) mod state_limit;
 pub(crate) mod timer_recovery;
 pub(crate) mod timers;
 pub(crate) mod wheel;
-pub(crate) mod dead_letter_retention;

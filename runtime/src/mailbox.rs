@@ -24,7 +24,7 @@ use self::keys::Keys;
 use self::rules::alternation::Alternation;
 pub(crate) use self::rules::{NEVER, Next, Queue, Rules};
 use crate::base::clock::Steady;
-use crate::base::rules::room::Line;
+use crate::base::rules::room::SenderQueue;
 use crate::base::rules::wheel::Entry;
 use crate::mailbox::asking::AskingTurns;
 use crate::mailbox::kind::Kind;
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     /// The idempotency keys of messages that wait.
     pub(crate) keys: Option<Box<Keys>>,
     /// Senders that wait for room.
-    pub(crate) line: Line,
+    pub(crate) senders: SenderQueue,
     /// Who waits for what becomes of a message.
     pub(crate) asks: Waiters,
     /// Questions to the state: volatile, answered in between the messages.
@@ -101,7 +101,7 @@ pub(crate) struct Handover {
 /// Whether someone is there to handle messages.
 pub(crate) enum Presence {
     Absent,
-    /// There is no place for an activation yet: it stands in the line for one.
+    /// There is no place for an activation yet: it waits in the queue for one.
     Waiting,
     /// The supervisor was told to start an activation, or will be when a backoff is over.
     Starting,
@@ -116,7 +116,7 @@ impl Mailbox {
             rules: Rules::new(kind.holds_max),
             bytes: 0,
             keys: None,
-            line: Line::default(),
+            senders: SenderQueue::default(),
             asks: Waiters::default(),
             questions: VecDeque::new(),
             alternation: Alternation::default(),
@@ -178,7 +178,7 @@ impl Inner {
         match self.presence {
             Presence::Absent if !self.has_work(mailbox) => {}
             Presence::Absent => self.presence = mailbox.kind.start(mailbox, self.starts_in_any_case()),
-            // What was put into the line is found not to wait any more.
+            // What was put into the queue is found not to wait any more.
             Presence::Waiting if self.starts_in_any_case() => self.presence = mailbox.kind.start(mailbox, true),
             // Of one that is about to end the supervisor sees that it was rung.
             Presence::Running | Presence::Stopping if !self.rung => {

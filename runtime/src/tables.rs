@@ -92,15 +92,15 @@ pub const fn outbox(partition: Partition, position: Position) -> Key {
 /// How far the lane of a producer was received.
 #[must_use]
 #[inline]
-pub const fn received(partition: Partition, producer: StoreId, line: u64) -> Key {
-    RECEIVED.key().partition(partition).u128(producer.0).u64(line).end()
+pub const fn received(partition: Partition, producer: StoreId, receiver_type: u64) -> Key {
+    RECEIVED.key().partition(partition).u128(producer.0).u64(receiver_type).end()
 }
 
 /// How far a receiver has acknowledged a lane.
 #[must_use]
 #[inline]
-pub const fn acknowledged(partition: Partition, receiver: StoreId, line: u64) -> Key {
-    ACKNOWLEDGED.key().partition(partition).u128(receiver.0).u64(line).end()
+pub const fn acknowledged(partition: Partition, receiver: StoreId, receiver_type: u64) -> Key {
+    ACKNOWLEDGED.key().partition(partition).u128(receiver.0).u64(receiver_type).end()
 }
 
 /// What is known of a store.
@@ -162,7 +162,7 @@ pub fn request_of(key: &Key) -> (Partition, MailboxId, u128) {
     (fields.partition(), MailboxId(fields.u128()), fields.u128())
 }
 
-/// The lane of a record of [`RECEIVED`] or [`ACKNOWLEDGED`]: its partition, the other store, its line.
+/// The lane of a record of [`RECEIVED`] or [`ACKNOWLEDGED`]: its partition, the other store, its receiver type.
 #[must_use]
 pub fn lane_of(key: &Key) -> (Partition, StoreId, u64) {
     let mut fields = key.fields();

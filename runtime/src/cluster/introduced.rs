@@ -20,8 +20,8 @@ pub(crate) struct Introduced {
     /// Frames that came with the introduction.
     pub(crate) frames: VecDeque<Frame>,
     pub(crate) producer: Producer,
-    /// The lines that both sides place alike.
-    pub(crate) lines: FxHashSet<u64>,
+    /// The receiver types that both sides place alike.
+    pub(crate) receiver_types: FxHashSet<u64>,
     /// What the peer said.
     pub(crate) hello: Hello,
 }

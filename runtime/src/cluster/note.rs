@@ -36,7 +36,7 @@ pub(crate) enum Note {
         answer: Result<Vec<u8>, NoAnswer>,
     },
     /// This message is not taken: nothing more of its lane is, in this conversation.
-    Stopped { line: u64, partition: u16, sequence: u64, why: String },
+    Stopped { receiver_type: u64, partition: u16, sequence: u64, why: String },
 }
 
 /// What became of a message.
@@ -119,7 +119,7 @@ mod tests {
             Note::Query { number: 3, destination: "a/b".into(), question: "q".into(), version: 1, payload: vec![9] },
             Note::Answer { number: 3, answer: Ok(vec![8]) },
             Note::Answer { number: 3, answer: Err(NoAnswer::Lost) },
-            Note::Stopped { line: 4, partition: 5, sequence: 6, why: "no".into() },
+            Note::Stopped { receiver_type: 4, partition: 5, sequence: 6, why: "no".into() },
             Note::Answer { number: 3, answer: Err(NoAnswer::Failed("no".into())) },
         ];
         let hex = |note: &Note| note.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::clock::Steady;
 use crate::base::count;
-use crate::base::rules::room::{Amount, Line, Room};
+use crate::base::rules::room::{Amount, Room, SenderQueue};
 use crate::cluster::expiring::Expiring;
 use crate::config::NodeConfig;
 
@@ -46,7 +46,7 @@ pub(crate) struct Outgoing {
     /// Mailboxes of the peer that are full, by its own word in this conversation; closed when that is over.
     full: FxHashMap<MailboxId, Arc<Semaphore>>,
     /// Senders that wait for room.
-    pub(crate) line: Line,
+    pub(crate) senders: SenderQueue,
     /// Messages that are stored nowhere.
     volatile: VecDeque<(u16, Bytes)>,
     volatile_bytes: usize,
@@ -96,7 +96,7 @@ impl Outgoing {
             expiring: FxHashMap::default(),
             undecided: BTreeMap::new(),
             full: FxHashMap::default(),
-            line: Line::default(),
+            senders: SenderQueue::default(),
             volatile: VecDeque::new(),
             volatile_bytes: 0,
             is_connected: false,
@@ -115,14 +115,14 @@ impl Outgoing {
         self.acknowledged.entry(store).or_default().insert(lane, through);
     }
 
-    /// Whether a message from outside has to wait. `sender` is its number in the line, if it has waited before.
+    /// Whether a message from outside has to wait. `sender` is its number in the queue, if it has waited before.
     pub(crate) fn is_full_for(&self, mailbox: MailboxId, sender: Option<u64>) -> Option<OutboxFull> {
         if let Some(opening) = self.full.get(&mailbox) {
             return Some(OutboxFull::Mailbox(Arc::clone(opening)));
         }
         let is_admitted = match sender {
-            Some(sender) => self.line.has_given(sender),
-            None => self.line.admits(self.room()),
+            Some(sender) => self.senders.has_given(sender),
+            None => self.senders.admits(self.room()),
         };
         (!is_admitted).then_some(OutboxFull::Outbox)
     }
@@ -208,7 +208,7 @@ impl Outgoing {
         // Of lanes that have not begun nothing is kept, whichever the peer names.
         let begun = cursors.iter().filter(|(_, through)| through.0 > 0);
         self.note_progress(begun.map(|(lane, through)| (*lane, *through)));
-        self.line.give(self.room());
+        self.senders.give(self.room());
         self.open_all();
         self.is_connected = true;
         Ok(())
@@ -219,7 +219,7 @@ impl Outgoing {
         let Self { sending, delivered, .. } = self;
         sending.acknowledged(ack, tell(delivered, settled))?;
         self.note_progress([(ack.lane, ack.through)]);
-        self.line.give(self.room());
+        self.senders.give(self.room());
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl Outgoing {
     /// soon.
     pub(crate) fn leave_undecided(&mut self, expired: Vec<Expiring>, lane: Lane) -> Vec<Expiring> {
         expired.iter().for_each(|expiring| self.sending.expire(lane, Sequence(expiring.position.0)));
-        self.line.give(self.room());
+        self.senders.give(self.room());
         if self.is_connected {
             return expired;
         }
@@ -284,7 +284,7 @@ impl Outgoing {
             let waiting = self.delivered.remove(&sequence);
             waiting.into_iter().flatten().for_each(|waiter| _ = waiter.send(Delivery::Expired(ticket)));
         }
-        self.line.give(self.room());
+        self.senders.give(self.room());
     }
 
     /// The last number that the peer may have: what was accepted after it was never sent.
@@ -345,7 +345,7 @@ impl Outgoing {
 
     /// Nobody need wait for room any more.
     pub(crate) fn dismiss_senders(&mut self) {
-        self.line.dismiss();
+        self.senders.dismiss();
         self.open_all();
     }
 

@@ -6,7 +6,7 @@ use everpost_persistence::{AdmissionError, Permit, Position};
 use smallvec::SmallVec;
 use tokio::sync::Semaphore;
 
-use super::effect::{Effect, AddedDeadLetter};
+use super::effect::{AddedDeadLetter, Effect};
 use super::locks::{MailboxLocks, PeerLocks, Wanted};
 use super::size::{Origin, Size};
 use crate::cluster::{Outgoing, Peer};
@@ -170,7 +170,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The same for a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
-    /// stands in line, if it has waited before.
+    /// waits in the queue, if it has waited before.
     pub(crate) fn commit_within(
         self,
         permit: Permit<'_>,
@@ -224,7 +224,7 @@ pub(super) struct Step<'s, 'a> {
     pub(super) replies: RepliesInStep<'a>,
     /// The actor type that is paused or resumed.
     pub(super) paused_type: Option<MutexGuard<'a, Option<Paused>>>,
-    /// Where a sender from outside stands in line.
+    /// Where a sender from outside waits in the queue.
     pub(super) waits: Option<&'s mut Waits<'a>>,
     /// The sender had waited for room in the node, and goes in.
     pub(super) passed: Option<WaitingSender<'a>>,
@@ -271,13 +271,13 @@ impl<'s, 'a> Step<'s, 'a> {
         self.peers.of(peer)
     }
 
-    /// The contents of a mailbox, and where a sender from outside stands in line for it.
+    /// The contents of a mailbox, and where a sender from outside waits in the queue for it.
     pub(super) fn mailbox_and_waits(&mut self, mailbox: &Mailbox) -> Option<(&mut Inner, &mut Waits<'a>)> {
         let waits = self.waits.as_deref_mut()?;
         Some((self.mailboxes.of(mailbox), waits))
     }
 
-    /// What a peer is owed, and where a sender from outside stands in line for it.
+    /// What a peer is owed, and where a sender from outside waits in the queue for it.
     pub(super) fn outgoing_and_waits(&mut self, peer: &Peer) -> Option<(&mut Outgoing, &mut Waits<'a>)> {
         let waits = self.waits.as_deref_mut()?;
         Some((self.peers.of(peer), waits))

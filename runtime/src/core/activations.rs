@@ -1,6 +1,6 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
-//! There is one line for all that starts activations: messages, moments, questions, and whoever rouses many mailboxes, one after
+//! There is one queue for all that starts activations: messages, moments, questions, and whoever rouses many mailboxes, one after
 //! another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is asked from a turn,
 //! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
 //! a while, more are let in, twice as many each time.
@@ -22,7 +22,7 @@ pub(crate) struct Activations {
     places: Mutex<Places<Waiting>>,
     /// Somebody waits, so that no activation stays idle.
     is_crowded: AtomicBool,
-    /// Rung when somebody joins the line.
+    /// Rung when somebody joins the queue.
     pub(crate) joined: Notify,
 }
 
@@ -45,7 +45,7 @@ impl Activations {
         }
     }
 
-    /// Takes a place for an activation that is to be started, or puts its mailbox, which is locked, into the line and returns false.
+    /// Takes a place for an activation that is to be started, or puts its mailbox, which is locked, into the queue and returns false.
     pub(crate) fn take_place(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> bool {
         let mut places = self.lock();
         if in_any_case || places.has_room() {
@@ -56,7 +56,7 @@ impl Activations {
         false
     }
 
-    /// The place of an activation that was not started after all, or has ended. The next in the line gets it.
+    /// The place of an activation that was not started after all, or has ended. The next in the queue gets it.
     pub(crate) fn give_place_back(&self) {
         self.lock().give_back();
         self.let_in();

@@ -3,6 +3,6 @@
 pub(crate) mod queue;
 pub(crate) mod status;
 
-pub(crate) use self::queue::{DeadLettersInStep, DeadLetterQueue, Slot};
+pub(crate) use self::queue::{DeadLetterQueue, DeadLettersInStep, Slot};
 pub(crate) use self::status::DeadLetterStatus;
 pub(crate) use crate::core::rules::dead_letters::known_of;

@@ -1,7 +1,7 @@
 //! Room for the bodies of messages that are read from the store: those in the windows of all mailboxes, and those on their way there,
 //! together have a bound in bytes.
 //!
-//! A body has room before it is read. Whoever finds none waits in a line, first come, first served; while somebody does, messages
+//! A body has room before it is read. Whoever finds none waits in a queue, first come, first served; while somebody does, messages
 //! that are sent leave their bodies to the store. When that is for long, what fills the windows may not go: it waits behind a handler that
 //! does not end, in a mailbox that is paused, until a moment. Then every body that is not in flight or held is left to the store, which is
 //! read again when it is needed; and what is in flight and does not end lets more in, since it may wait for what is not there.
@@ -30,7 +30,7 @@ pub(crate) struct Window {
     loading: Count,
     /// How many wait for room. Looked at for every message that leaves.
     waiting: AtomicUsize,
-    /// Whoever holds it is the first in the line.
+    /// Whoever holds it is the first in the queue.
     first: tokio::sync::Mutex<()>,
     /// Rung when room was made and somebody waits.
     made: Notify,

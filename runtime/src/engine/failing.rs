@@ -254,7 +254,8 @@ fn decide_fate<'a>(
 
 /// The message that tells an actor of the dead letter in a record; none of one that was such a message itself.
 pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) -> Option<Bytes> {
-    let dead_letter = DeadLetter::decode(position, record).filter(|dead_letter| dead_letter.message != DeadLetter::NAME)?;
+    let dead_letter =
+        DeadLetter::decode(position, record).filter(|dead_letter| dead_letter.message != DeadLetter::NAME)?;
     let id = dead_letter.id.derive(NOTICE_INDEX);
     let origin = Origin { trace: Some(dead_letter.trace), ..Origin::plain(id, dead_letter.died_at) };
     seal(address.as_str(), origin, &dead_letter).ok()

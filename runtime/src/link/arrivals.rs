@@ -102,11 +102,11 @@ fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &Ar
     if let Some(Said { times, lasts }) = peer.troubles().stopped.raise(lane, Instant::now()) {
         tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts, event = "message not taken", "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that takes it");
     }
-    let Lane { receiver_type: line, partition } = lane;
+    let Lane { receiver_type, partition } = lane;
     // An address may be long, and a note has to fit what the peer takes.
     let mut why = error.to_string();
     why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
-    peer.tell(Note::Stopped { line, partition, sequence: sequence.0, why });
+    peer.tell(Note::Stopped { receiver_type, partition, sequence: sequence.0, why });
 }
 
 impl From<ArrivalError> for Ended {

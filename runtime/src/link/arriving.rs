@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::base::rules::room::Amount;
 use crate::cluster::ended::ArrivalError;
 use crate::cluster::producer::Producer;
-use crate::cluster::{Peer, line_of};
+use crate::cluster::{Peer, receiver_type_of};
 use crate::commit::{Arrivals, Arriving, Transaction};
 use crate::core::{Core, Remote};
 use crate::mailbox::Mailbox;
@@ -24,7 +24,7 @@ pub(crate) fn arriving(core: &Core, from: &Producer, data: Data) -> Result<Arriv
     let Data { lane, previous, sequence, flags, body } = data;
     let arriving = arriving_volatile(core, from, body)?;
     let Mailbox { address, partition, .. } = &*arriving.mailbox;
-    if lane.partition != partition.0 || lane.receiver_type != line_of(address.actor_type()) {
+    if lane.partition != partition.0 || lane.receiver_type != receiver_type_of(address.actor_type()) {
         return Err(ArrivalError::WrongLane { address: address.clone(), lane });
     }
     Ok(Arriving { place: Some((lane, previous, sequence)), flags, ..arriving })

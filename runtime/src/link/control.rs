@@ -188,8 +188,8 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
             is_heard(peer)?;
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
-        Note::Stopped { line, partition, sequence, why } => {
-            departures::stopped(core, peer, Lane { receiver_type: line, partition }, Sequence(sequence), &why);
+        Note::Stopped { receiver_type, partition, sequence, why } => {
+            departures::stopped(core, peer, Lane { receiver_type, partition }, Sequence(sequence), &why);
         }
     }
     Ok(())

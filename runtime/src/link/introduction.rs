@@ -23,7 +23,7 @@ use crate::base::ended::NodeEnded;
 use crate::cluster::ended::ArrivalError;
 use crate::cluster::ended::Ended;
 use crate::cluster::producer::Producer;
-use crate::cluster::{Acquaintances, Peer, encode_runs, line_of};
+use crate::cluster::{Acquaintances, Peer, encode_runs, receiver_type_of};
 use crate::core::Core;
 
 /// One is needed; more when packets are lost.
@@ -43,8 +43,8 @@ pub(crate) async fn introduce_in_time(
     let late = |_| Err(Ended::Protocol("it did not introduce itself in time".to_owned()));
     let within = links.config.handshake_cap.saturating_add(connection.rtt().saturating_mul(ROUND_TRIPS));
     match tokio::time::timeout(within, introduction).await.unwrap_or_else(late) {
-        Ok(Introduction { frames, producer, lines, hello }) => {
-            Ok(Introduced { connection, streams, frames, producer, lines, hello })
+        Ok(Introduction { frames, producer, receiver_types, hello }) => {
+            Ok(Introduced { connection, streams, frames, producer, receiver_types, hello })
         }
         Err(ended) => Err(refuse(&connection, ended)),
     }
@@ -54,7 +54,7 @@ pub(crate) async fn introduce_in_time(
 struct Introduction {
     frames: VecDeque<Frame>,
     producer: Producer,
-    lines: FxHashSet<u64>,
+    receiver_types: FxHashSet<u64>,
     hello: Hello,
 }
 
@@ -82,9 +82,9 @@ async fn introduce(
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
     peer.troubles().clocks(&core.name, &peer.name, skew);
-    let (lines, differing) = shared_lines(core, &hello.receiver_types);
+    let (receiver_types, differing) = shared_receiver_types(core, &hello.receiver_types);
     peer.troubles().placement(&core.name, &peer.name, &differing);
-    Ok(Introduction { frames, producer, lines, hello })
+    Ok(Introduction { frames, producer, receiver_types, hello })
 }
 
 /// The next frame of the control stream.
@@ -126,8 +126,9 @@ pub(crate) fn judge(
 
 fn hello(core: &Core) -> Hello {
     let (epoch, now) = (core.store.epoch(), core.clock.now());
-    let mut lines: Vec<ReceiverType> = core.kinds.keys().map(|actor_type| core.cluster.line(actor_type)).collect();
-    lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let mut receiver_types: Vec<ReceiverType> =
+        core.kinds.keys().map(|actor_type| core.cluster.receiver_type(actor_type)).collect();
+    receiver_types.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Hello {
         protocol: PROTOCOL_VERSION,
         cluster: core.cluster.name.clone(),
@@ -140,7 +141,7 @@ fn hello(core: &Core) -> Hello {
             first: Sequence(core.first.0),
         },
         message_bytes_max: core.config.message_bytes_max as u64,
-        receiver_types: lines,
+        receiver_types,
         earlier: core.cluster.earlier_runs().to_vec(),
         clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
     }
@@ -158,9 +159,10 @@ pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
     core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
 }
 
-/// The lines that the peer takes and places as this node does, and the types of the others, whose messages wait.
-fn shared_lines<'l>(core: &Core, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
-    let (shared, differing): (Vec<_>, Vec<_>) = theirs.iter().partition(|line| core.cluster.line(&line.name) == **line);
-    let shared = shared.into_iter().map(|line| line_of(&line.name)).collect();
-    (shared, differing.into_iter().map(|line| line.name.as_str()).collect())
+/// The receiver types that the peer takes and places as this node does, and the types of the others, whose messages wait.
+fn shared_receiver_types<'l>(core: &Core, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
+    let (shared, differing): (Vec<_>, Vec<_>) =
+        theirs.iter().partition(|receiver_type| core.cluster.receiver_type(&receiver_type.name) == **receiver_type);
+    let shared = shared.into_iter().map(|receiver_type| receiver_type_of(&receiver_type.name)).collect();
+    (shared, differing.into_iter().map(|receiver_type| receiver_type.name.as_str()).collect())
 }

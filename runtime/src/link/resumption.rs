@@ -26,7 +26,7 @@ use crate::tables;
 
 /// Tells the peer how far its lanes have come here, and goes on with those to it where it says.
 pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced) -> Result<(), Ended> {
-    let Introduced { connection, streams, frames, producer, lines, hello } = introduced;
+    let Introduced { connection, streams, frames, producer, receiver_types, hello } = introduced;
     // A conversation that was not over at the introduction may have been the first with this store.
     producer.receiving = core.cluster.producer(producer.store);
     say_where(core, credit, producer, &mut streams.control_out).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn resume(core: &Core, credit: u64, introduced: &mut Introduced
         return Err(Ended::Protocol("it did not say where to go on".to_owned()));
     };
     let Resume { credit, lanes } = theirs;
-    let terms = Terms { receiver_types: lines.clone(), credit, message_bytes_max: hello.message_bytes_max };
+    let terms = Terms { receiver_types: receiver_types.clone(), credit, message_bytes_max: hello.message_bytes_max };
     let permit = room_to_settle(core, lanes.len()).await?;
     let (ticket, expired) = go_on(core, permit, connection.peer(), hello, producer, lanes, terms)?;
     core.gate.durable(ticket).await?;
@@ -141,15 +141,13 @@ fn forget_stores(
         let (producer, receiver) = (StoreId(store), StoreId(store));
         let lanes = received.get(&store).into_iter().flatten();
         let received = lanes
-            .map(|Lane { receiver_type: line, partition }| tables::received(Partition(*partition), producer, *line));
+            .map(|Lane { receiver_type, partition }| tables::received(Partition(*partition), producer, *receiver_type));
         keys.push(tables::peer(StoreId(store)));
         keys.extend(received);
         let acknowledged = outgoing.forget_store(store);
-        keys.extend(
-            acknowledged.map(|Lane { receiver_type: line, partition }| {
-                tables::acknowledged(Partition(partition), receiver, line)
-            }),
-        );
+        keys.extend(acknowledged.map(|Lane { receiver_type, partition }| {
+            tables::acknowledged(Partition(partition), receiver, receiver_type)
+        }));
     }
     keys
 }

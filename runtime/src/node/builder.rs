@@ -32,7 +32,7 @@ use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
-use crate::cluster::{Cluster, line_of};
+use crate::cluster::{Cluster, receiver_type_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::gate::Gate;
 use crate::core::{Core, OpenedStore};
@@ -450,8 +450,8 @@ fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartErro
             return Err(StartError::Constant { actor_type: kind.name, constant, reason });
         }
         let mut others = kinds.keys().copied().filter(|other| *other != kind.name);
-        if let Some(other) = others.find(|other| line_of(other) == line_of(kind.name)) {
-            return Err(StartError::SameLine(kind.name, other));
+        if let Some(other) = others.find(|other| receiver_type_of(other) == receiver_type_of(kind.name)) {
+            return Err(StartError::SameReceiverType(kind.name, other));
         }
         if kinds.insert(kind.name, Arc::clone(kind)).is_some() {
             return Err(StartError::TwoActors(kind.name));

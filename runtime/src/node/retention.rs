@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::engine::{deduplicate, dead_letter_retention};
+use crate::engine::{dead_letter_retention, deduplicate};
 
 /// How often. By so much what is over is kept longer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -21,11 +21,11 @@ pub(crate) struct Room {
     pub(crate) max: Amount,
 }
 
-/// One line. Takes no memory while nobody stands in it.
+/// One queue. Takes no memory while nobody waits in it.
 #[derive(Debug, Default)]
-pub(crate) struct Line(Option<Box<Senders>>);
+pub(crate) struct SenderQueue(Option<Box<Senders>>);
 
-/// Those who stand in a line, by the numbers that they were given when they came.
+/// Those who wait in a queue, by the numbers that they were given when they came.
 #[derive(Debug, Default)]
 struct Senders {
     waiting: BTreeMap<u64, Sender>,
@@ -41,7 +41,7 @@ struct Sender {
     waker: Option<Waker>,
 }
 
-impl Line {
+impl SenderQueue {
     /// Whether nobody waits or was given room.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -55,7 +55,7 @@ impl Line {
         }
     }
 
-    /// Joins the end of the line, with a message of this size. Returns the number to be known by.
+    /// Joins the end of the queue, with a message of this size. Returns the number to be known by.
     pub(crate) fn join(&mut self, bytes: usize) -> u64 {
         let senders = self.0.get_or_insert_default();
         let number = senders.next();
@@ -63,7 +63,7 @@ impl Line {
         number
     }
 
-    /// Is given room at once: to somebody whom the line admits, and who has to wait for something else.
+    /// Is given room at once: to somebody whom the queue admits, and who has to wait for something else.
     pub(crate) fn keep(&mut self, bytes: usize) -> u64 {
         let senders = self.0.get_or_insert_default();
         let number = senders.next();
@@ -98,7 +98,7 @@ impl Line {
         }
     }
 
-    /// This one leaves the line: it has gone in, or does not want to any more. In the second case what it was given is room
+    /// This one leaves the queue: it has gone in, or does not want to any more. In the second case what it was given is room
     /// for others, so [`Line::give`] has to follow.
     pub(crate) fn leave(&mut self, number: u64) {
         let Some(senders) = &mut self.0 else { return };

@@ -50,7 +50,7 @@ impl Placement {
 
 /// Names an actor type on the wire and in the keys of lanes: FNV-1a of its name. Names are chosen by developers, not by
 /// strangers, and two types of one node that share a number are refused at its start.
-pub(crate) const fn line_of(actor_type: &str) -> u64 {
+pub(crate) const fn receiver_type_of(actor_type: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let bytes = actor_type.as_bytes();
     let mut index = 0;
@@ -90,7 +90,10 @@ mod tests {
         let placement = Placement::new(&names(&["east", "west", "north"]), 16);
         let owners: String = (0..16).map(|partition| &placement.owner(Partition(partition))[..1]).collect();
         assert_eq!(owners, "eewwewnneeneenew");
-        assert_eq!((placement.digest(), line_of("account")), (886_515_313_920_681_786, 11_691_294_700_937_161_148));
+        assert_eq!(
+            (placement.digest(), receiver_type_of("account")),
+            (886_515_313_920_681_786, 11_691_294_700_937_161_148)
+        );
     }
 
     #[test]

@@ -87,8 +87,8 @@ impl<'a> Phases<'a> for Arrivals<'a> {
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        for lane @ Lane { receiver_type: line, partition } in &self.lanes {
-            let key = tables::received(Partition(*partition), self.store, *line);
+        for lane @ Lane { receiver_type, partition } in &self.lanes {
+            let key = tables::received(Partition(*partition), self.store, *receiver_type);
             stage.put(key, encode_cursor(self.receiving.received(*lane)));
         }
         let arrived = self.arrived.iter().zip(self.mailboxes);

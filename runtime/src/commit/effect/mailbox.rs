@@ -454,9 +454,9 @@ fn taken_out(core: &Core, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
     count::take(&mut inner.bytes, bytes);
     core.load.waiting.take(1);
     core.made_room_in_window();
-    if !inner.line.is_empty() {
+    if !inner.senders.is_empty() {
         let room = core.mailbox_room(inner);
-        inner.line.give(room);
+        inner.senders.give(room);
     }
     core.give_room();
     let has_room =

@@ -48,8 +48,8 @@ impl<'a> Phases<'a> for Delivered<'a> {
         }
         // The last of each lane says how far it has come.
         let progress: HashMap<Lane, Sequence, rustc_hash::FxBuildHasher> = self.settled.iter().copied().collect();
-        for (Lane { receiver_type: line, partition }, through) in progress {
-            let key = tables::acknowledged(Partition(partition), self.receiver, line);
+        for (Lane { receiver_type, partition }, through) in progress {
+            let key = tables::acknowledged(Partition(partition), self.receiver, receiver_type);
             stage.put(key, encode_cursor(through));
         }
     }

@@ -229,12 +229,12 @@ fn is_admitted<'a>(step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, bytes: us
         core.give_room();
         core.gate.look_again();
         waits.mailbox.get_or_insert_with(|| {
-            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), &mut inner.line, bytes)
+            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), &mut inner.senders, bytes)
         });
         return Err(Refused::Full(Full::Node));
     }
     if let Some(sender) = waits.mailbox.take() {
-        sender.enter(&mut inner.line);
+        sender.enter(&mut inner.senders);
     }
     step.passed = waits.beyond.take();
     Ok(())
@@ -249,7 +249,7 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
         None => {}
     }
     if let Some(sender) = waits.beyond.take() {
-        sender.enter(&mut outgoing.line);
+        sender.enter(&mut outgoing.senders);
     }
     Ok(())
 }
@@ -257,8 +257,8 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
 /// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as using it, so
 /// that room which was made meanwhile was not given.
 fn enter(core: &Core, sender: WaitingSender<'_>) {
-    core.in_line(&Full::Node, |line, room| {
-        sender.enter(line);
-        line.give(room);
+    core.with_senders(&Full::Node, |queue, room| {
+        sender.enter(queue);
+        queue.give(room);
     });
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::base::rules::allowance::Allowance;
 
-/// Places for activations, and the line of those that wait for one.
+/// Places for activations, and the queue of those that wait for one.
 #[derive(Debug)]
 pub(crate) struct Places<W> {
     allowance: Allowance,
@@ -41,12 +41,12 @@ impl<W> Places<W> {
         self.leaving = self.leaving.saturating_sub(1);
     }
 
-    /// Joins the end of the line.
+    /// Joins the end of the queue.
     pub(crate) fn join(&mut self, waiting: W) {
         self.waiting.push_back(waiting);
     }
 
-    /// The first in the line, if there is a place; whoever gets it takes it.
+    /// The first in the queue, if there is a place; whoever gets it takes it.
     pub(crate) fn next(&mut self) -> Option<W> {
         let next = if self.allowance.admits(self.used, 1) { self.waiting.pop_front() } else { None };
         self.moves += u64::from(next.is_some());

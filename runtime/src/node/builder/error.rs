@@ -31,7 +31,7 @@ pub enum StartError {
     TwoActors(&'static str),
     /// The names of two actor types have the same number on the wire.
     #[error("the actor types `{0}` and `{1}` have the same number on the wire; rename one of them")]
-    SameLine(&'static str, &'static str),
+    SameReceiverType(&'static str, &'static str),
     /// The node's certificate, its key or the authority's certificate is not right.
     #[error(transparent)]
     Identity(#[from] IdentityError),

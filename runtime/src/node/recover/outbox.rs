@@ -68,10 +68,10 @@ fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
 
 fn received(core: &Core) -> Result<(), ReadError> {
     core.store.scan(&tables::RECEIVED, |key, record| {
-        let (partition, producer, line) = tables::lane_of(key);
+        let (partition, producer, receiver_type) = tables::lane_of(key);
         match decode_cursor(record) {
             Some(sequence) => {
-                let lane = Lane { receiver_type: line, partition: partition.0 };
+                let lane = Lane { receiver_type, partition: partition.0 };
                 let receiving = core.cluster.producer(producer);
                 core.cluster.know_producer(producer, &receiving);
                 receiving.lock().unwrap_or_else(PoisonError::into_inner).recovered(lane, sequence);
@@ -85,7 +85,7 @@ fn received(core: &Core) -> Result<(), ReadError> {
 fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadError> {
     let mut beyond = None;
     core.store.scan(&tables::ACKNOWLEDGED, |key, record| {
-        let (partition, receiver, line) = tables::lane_of(key);
+        let (partition, receiver, receiver_type) = tables::lane_of(key);
         if let Some(peer) = nodes.get(&receiver.0).and_then(|node| core.cluster.peer(node)) {
             match decode_cursor(record) {
                 // Nobody can acknowledge what was never sent, and what is sent next would count as acknowledged.
@@ -95,7 +95,7 @@ fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadEr
                     return ControlFlow::Break(());
                 }
                 Some(through) => {
-                    let lane = Lane { receiver_type: line, partition: partition.0 };
+                    let lane = Lane { receiver_type, partition: partition.0 };
                     peer.outgoing().recovered_acknowledgement(receiver.0, lane, through);
                 }
                 None => unreadable(core, "how far a lane was acknowledged"),

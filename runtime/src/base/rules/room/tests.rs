@@ -1,4 +1,4 @@
-//! The line against an oracle: a plain list of those who wait.
+//! The queue against an oracle: a plain list of those who wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ enum Step {
     Come { bytes: usize },
     /// Comes, and has to wait for something else before it goes in.
     ComeAndKeep { bytes: usize },
-    /// One that stands in the line goes in, if it was given room.
+    /// One that waits in the queue goes in, if it was given room.
     GoIn { pick: usize },
-    /// One that stands in the line does not wait any longer, or does not use what it was given.
+    /// One that waits in the queue does not wait any longer, or does not use what it was given.
     GiveUp { pick: usize },
     /// A message leaves.
     Leave { pick: usize },
@@ -54,8 +54,8 @@ impl Wake for Bell {
 struct Oracle {
     /// Bytes of the messages that are in.
     inside: Vec<usize>,
-    /// Who stands in the line, in the order in which they came: bytes, whether they have room, and their bells.
-    line: BTreeMap<u64, (usize, bool, Arc<Bell>)>,
+    /// Who waits in the queue, in the order in which they came: bytes, whether they have room, and their bells.
+    queue: BTreeMap<u64, (usize, bool, Arc<Bell>)>,
 }
 
 impl Oracle {
@@ -65,7 +65,7 @@ impl Oracle {
     }
 
     fn has_room(&self) -> bool {
-        let given: Vec<usize> = self.line.values().filter(|(_, given, _)| *given).map(|(bytes, ..)| *bytes).collect();
+        let given: Vec<usize> = self.queue.values().filter(|(_, given, _)| *given).map(|(bytes, ..)| *bytes).collect();
         let Room { used, .. } = self.room();
         used.messages + given.len() < MESSAGES_MAX && used.bytes + given.iter().sum::<usize>() < BYTES_MAX
     }
@@ -73,52 +73,52 @@ impl Oracle {
     /// The first of those who wait are given room.
     fn give(&mut self) {
         while self.has_room()
-            && let Some((_, given, _)) = self.line.values_mut().find(|(_, given, _)| !*given)
+            && let Some((_, given, _)) = self.queue.values_mut().find(|(_, given, _)| !*given)
         {
             *given = true;
         }
     }
 
     fn pick(&self, pick: usize) -> Option<u64> {
-        let numbers: Vec<u64> = self.line.keys().copied().collect();
+        let numbers: Vec<u64> = self.queue.keys().copied().collect();
         (!numbers.is_empty()).then(|| numbers[pick % numbers.len()])
     }
 }
 
 fn check(steps: Vec<Step>) {
-    let (mut line, mut oracle) = (Line::default(), Oracle::default());
+    let (mut queue, mut oracle) = (SenderQueue::default(), Oracle::default());
     for step in steps {
         match step {
             Step::Come { bytes } => {
-                let may_enter = oracle.has_room() && oracle.line.values().all(|(_, given, _)| *given);
-                assert_eq!(line.admits(oracle.room()), may_enter, "nobody who comes passes those who wait");
+                let may_enter = oracle.has_room() && oracle.queue.values().all(|(_, given, _)| *given);
+                assert_eq!(queue.admits(oracle.room()), may_enter, "nobody who comes passes those who wait");
                 if may_enter {
                     oracle.inside.push(bytes);
                 } else {
-                    let (number, bell) = (line.join(bytes), Arc::new(Bell::default()));
-                    line.give(oracle.room());
+                    let (number, bell) = (queue.join(bytes), Arc::new(Bell::default()));
+                    queue.give(oracle.room());
                     let waker = Waker::from(Arc::clone(&bell));
-                    let given = line.poll(number, &Context::from_waker(&waker)).is_ready();
+                    let given = queue.poll(number, &Context::from_waker(&waker)).is_ready();
                     assert!(!given, "it was not admitted");
-                    oracle.line.insert(number, (bytes, false, bell));
+                    oracle.queue.insert(number, (bytes, false, bell));
                 }
             }
             Step::ComeAndKeep { bytes } => {
-                if line.admits(oracle.room()) {
-                    oracle.line.insert(line.keep(bytes), (bytes, true, Arc::default()));
+                if queue.admits(oracle.room()) {
+                    oracle.queue.insert(queue.keep(bytes), (bytes, true, Arc::default()));
                 }
             }
             Step::GoIn { pick } => {
-                if let Some(number) = oracle.pick(pick).filter(|number| oracle.line[number].1) {
-                    let (bytes, ..) = oracle.line.remove(&number).expect("it was picked");
-                    line.leave(number);
+                if let Some(number) = oracle.pick(pick).filter(|number| oracle.queue[number].1) {
+                    let (bytes, ..) = oracle.queue.remove(&number).expect("it was picked");
+                    queue.leave(number);
                     oracle.inside.push(bytes);
                 }
             }
             Step::GiveUp { pick } => {
                 if let Some(number) = oracle.pick(pick) {
-                    oracle.line.remove(&number);
-                    line.leave(number);
+                    oracle.queue.remove(&number);
+                    queue.leave(number);
                 }
             }
             Step::Leave { pick } => {
@@ -128,17 +128,17 @@ fn check(steps: Vec<Step>) {
             }
             Step::Turn { bytes } => oracle.inside.push(bytes),
         }
-        line.give(oracle.room());
+        queue.give(oracle.room());
         oracle.give();
-        for (number, (_, given, bell)) in &oracle.line {
-            assert_eq!(line.has_given(*number), *given);
+        for (number, (_, given, bell)) in &oracle.queue {
+            assert_eq!(queue.has_given(*number), *given);
             let waker = Waker::from(Arc::clone(bell));
-            assert_eq!(line.poll(*number, &Context::from_waker(&waker)).is_ready(), *given);
+            assert_eq!(queue.poll(*number, &Context::from_waker(&waker)).is_ready(), *given);
         }
-        assert_eq!(line.is_empty(), oracle.line.is_empty(), "it takes no memory while nobody stands in it");
+        assert_eq!(queue.is_empty(), oracle.queue.is_empty(), "it takes no memory while nobody stands in it");
     }
-    let waiting: Vec<_> = oracle.line.values().filter(|(_, given, _)| !*given).map(|(.., bell)| bell).collect();
-    line.dismiss();
+    let waiting: Vec<_> = oracle.queue.values().filter(|(_, given, _)| !*given).map(|(.., bell)| bell).collect();
+    queue.dismiss();
     assert!(waiting.iter().all(|bell| bell.0.load(Ordering::Relaxed) == 1), "each is told, once");
 }
 

@@ -1,6 +1,5 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
-mod apart;
 pub(crate) mod away;
 pub(crate) mod ended;
 pub(crate) mod expiring;
@@ -9,11 +8,12 @@ pub(crate) mod introduced;
 pub(crate) mod note;
 mod outgoing;
 mod peer;
+pub(crate) mod peer_alarms;
 pub(crate) mod producer;
 mod questions;
 mod records;
 pub(crate) mod rules;
-pub(crate) mod troubles;
+pub(crate) mod unmet;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,15 +26,15 @@ use everpost_transport::hello::{EarlierRun, ReceiverType};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
 
-pub(crate) use self::apart::Apart;
 pub(crate) use self::outgoing::{Delivery, Departure, OutboxFull, Outgoing};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::records::{
-    CURSOR_BYTES_MAX, decode_acquaintance, decode_cursor, decode_runs, encode_acquaintance, encode_cursor, encode_runs,
+    CURSOR_BYTES_MAX, decode_cursor, decode_known_store, decode_runs, encode_cursor, encode_known_store, encode_runs,
 };
-pub(crate) use self::rules::acquaintances::Acquaintances;
+pub(crate) use self::rules::known_stores::KnownStores;
 pub(crate) use self::rules::notes::ToTell;
 pub(crate) use self::rules::placement::{Placement, receiver_type_of};
+pub(crate) use self::unmet::UnmetPeers;
 pub(crate) use self::waiting::{Awaited, Inquiry, Pending};
 use crate::config::{ClusterConfig, NodeConfig};
 use crate::message::address::Address;
@@ -51,11 +51,11 @@ pub(crate) struct Cluster {
     /// How far the lanes of other stores have come.
     producers: Mutex<HashMap<u128, Arc<Mutex<Receiving>>>>,
     /// What is remembered of other stores.
-    acquaintances: Mutex<Acquaintances>,
+    known_stores: Mutex<KnownStores>,
     /// The runs that this store was through before this one.
     earlier_runs: OnceLock<Vec<EarlierRun>>,
     /// What is noted of peers that are not spoken with.
-    apart: Mutex<Apart>,
+    unmet: Mutex<UnmetPeers>,
 }
 
 /// Where the actors of a type live.
@@ -96,9 +96,9 @@ impl Cluster {
             by_type: FxHashMap::default(),
             anywhere,
             producers: Mutex::default(),
-            acquaintances: Mutex::default(),
+            known_stores: Mutex::default(),
             earlier_runs: OnceLock::new(),
-            apart: Mutex::default(),
+            unmet: Mutex::default(),
         }
     }
 
@@ -150,13 +150,13 @@ impl Cluster {
     }
 
     /// What is remembered of other stores. Locked before what peers are owed.
-    pub(crate) fn acquaintances(&self) -> MutexGuard<'_, Acquaintances> {
-        lock(&self.acquaintances)
+    pub(crate) fn known_stores(&self) -> MutexGuard<'_, KnownStores> {
+        lock(&self.known_stores)
     }
 
     /// What is noted of peers that are not spoken with. Locked after what they are owed.
-    pub(crate) fn apart(&self) -> MutexGuard<'_, Apart> {
-        lock(&self.apart)
+    pub(crate) fn unmet(&self) -> MutexGuard<'_, UnmetPeers> {
+        lock(&self.unmet)
     }
 
     /// The runs that this store was through before this one, as far as they are remembered.

@@ -1,6 +1,7 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
 pub(crate) mod activations;
+pub(crate) mod asks;
 pub(crate) mod dead_letters;
 mod end;
 pub(crate) mod expiries;
@@ -9,7 +10,6 @@ pub(crate) mod gate;
 pub(crate) mod kept_replies;
 mod load;
 pub(crate) mod quarantine;
-pub(crate) mod questions;
 pub(crate) mod requests;
 mod room;
 mod route;
@@ -42,11 +42,11 @@ use crate::cluster::note::Note;
 use crate::cluster::{Cluster, Peer};
 use crate::config::NodeConfig;
 use crate::core::activations::Activations;
+use crate::core::asks::Register;
 use crate::core::dead_letters::DeadLetterQueue;
 use crate::core::expiries::Expiries;
 use crate::core::gate::Gate;
 use crate::core::quarantine::Quarantine;
-use crate::core::questions::Register;
 use crate::core::requests::Requests;
 use crate::core::senders::NodeSenders;
 use crate::core::wheel::Wheel;
@@ -80,7 +80,7 @@ pub(crate) enum Release {
     Depart(Arc<Peer>),
     /// Messages of another node are durable, so that they may be acknowledged.
     Acknowledge(Arc<Peer>),
-    /// The answer to this question of a turn has been used; the node that keeps it need not any longer.
+    /// The answer to this ask of a turn has been used; the node that keeps it need not any longer.
     Forget(Arc<Peer>, MessageId, Address),
     /// The answer to a question.
     Answer(Box<dyn FnOnce() + Send>),

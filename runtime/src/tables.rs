@@ -12,7 +12,7 @@ pub const MAILBOXES: Table = Table::keyed(2, "mailboxes", 1, &[InPartition, U128
 pub const ATTEMPTS: Table = Table::companion(3, "attempts", 1, 1);
 /// Messages that were given up on, by the position that they had.
 pub const DEAD_LETTERS: Table = Table::keyed(4, "dead_letters", 1, &[U64]);
-/// Kept replies to questions, and what turns have asked.
+/// Kept replies to asks, and what turns have asked.
 pub const REPLIES: Table = Table::keyed(5, "replies", 1, &[InPartition, U128, U128]);
 /// Messages on their way to another node, in order of departure.
 pub const OUTBOX: Table = Table::queue(6, "outbox", 2);
@@ -75,7 +75,7 @@ pub const fn dead_letter(position: Position) -> Key {
     DEAD_LETTERS.key().u64(position.0).end()
 }
 
-/// The reply to a question, under the mailbox that answered it, or what the turn of a mailbox has asked.
+/// The reply to an ask, under the mailbox that answered it, or what the turn of a mailbox has asked.
 #[must_use]
 #[inline]
 pub const fn reply(partition: Partition, mailbox: MailboxId, request: u128) -> Key {

@@ -302,7 +302,7 @@ const BEGINS: [(&str, &str); 13] = [
     ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
     ("runtime/src/engine/reading.rs", "whoever reads is told of its panic"),
     ("runtime/src/link/dialing.rs", "the link fails of its panic, and is started anew"),
-    ("runtime/src/link/door.rs", "the door fails of its panic, and is opened anew"),
+    ("runtime/src/link/listener.rs", "the door fails of its panic, and is opened anew"),
     ("runtime/src/link/renewal.rs", "whoever waits for it fails of its panic, which ends the node"),
     ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
     ("runtime/src/node/stop.rs", "it lives as long as the program's runtime, and does nothing"),

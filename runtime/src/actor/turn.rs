@@ -14,7 +14,7 @@ use crate::actor::hold::Hold;
 use crate::actor::{Actor, Receives};
 use crate::base::clock::Micros;
 use crate::base::time_limit::Progress;
-use crate::core::questions::Older;
+use crate::core::asks::Older;
 use crate::core::{Core, Routed};
 use crate::engine::holding::Held;
 use crate::mailbox::{Handover, Mailbox};
@@ -206,7 +206,7 @@ impl<'a> Turn<'a> {
         self.header.message
     }
 
-    /// Marks the message over: from here on it is held, and the holder decides what becomes of it.
+    /// Hands the message over: from here on it is held, and the holder decides what becomes of it.
     pub(crate) fn hold<A: Actor>(&mut self) -> Hold<A> {
         let Self { core, mailbox, header, position, attempt, .. } = self;
         let (id, trace, root) = (header.id(), header.trace(), header.root());

@@ -66,7 +66,7 @@ pub enum DeadLetterError {
         /// The name of the message.
         message: String,
     },
-    /// It is the question of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
+    /// It is the ask of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
     #[error(
         "dead letter {0} is the question of a turn, which asks anew by itself; drop it, or replay the turn's own message"
     )]

@@ -168,7 +168,7 @@ impl<A: Actor> ActorHandle<A> {
         Query::new(self, question, self.core.config.ask_timeout)
     }
 
-    /// Marks a question to the activation, and waits for the answer.
+    /// Hands a question to the activation, and waits for the answer.
     pub(crate) async fn answer_to<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
     where
         A: Answer<Q>,

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use crate::base::clock::Micros;
 use crate::cluster::producer::Producer;
-use crate::cluster::rules::seat::Holder;
+use crate::cluster::rules::name_lease::Holder;
 
 /// A connection whose peer has said who it is, and was believed.
 #[derive(Debug)]

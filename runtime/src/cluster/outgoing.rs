@@ -255,7 +255,7 @@ impl Outgoing {
         self.sending.delivery_status(lane, Sequence(position.0))
     }
 
-    /// Messages that have expired may have arrived: they count against no bound. Marks back those of which it will be known
+    /// Messages that have expired may have arrived: they count against no bound. Hands back those of which it will be known
     /// soon.
     pub(crate) fn leave_undecided(&mut self, expired: Vec<Expiring>, lane: Lane) -> Vec<Expiring> {
         expired.iter().for_each(|expiring| self.sending.expire(lane, Sequence(expiring.position.0)));

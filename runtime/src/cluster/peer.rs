@@ -19,8 +19,8 @@ use crate::base::clock::{ClockSkew, Micros};
 use crate::cluster::away::AwayQuestion;
 use crate::cluster::introduced::{Contest, Introduced, Process};
 use crate::cluster::note::Note;
-use crate::cluster::rules::seat::Seat;
-use crate::cluster::troubles::Troubles;
+use crate::cluster::peer_alarms::PeerAlarms;
+use crate::cluster::rules::name_lease::NameLease;
 use crate::config::{LinkConfig, NodeConfig};
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -57,7 +57,7 @@ pub(crate) struct Peer {
     questions: Questions,
     /// Room for more of them, in bytes.
     room_to_ask: Semaphore,
-    troubles: Mutex<Troubles>,
+    alarms: Mutex<PeerAlarms>,
     /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
     contradictions: Mutex<Alarm>,
     /// How its wall clock differed when it last introduced itself.
@@ -68,7 +68,7 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 struct Arrivals {
     /// Which process of its name has the conversation.
-    seat: Seat<Process>,
+    lease: NameLease<Process>,
     /// The newest connection, until its link takes it.
     newest: Option<Introduced>,
 }
@@ -99,7 +99,7 @@ impl Peer {
             questions: Questions::default(),
             room_to_ask: Semaphore::new(ASKING_BYTES_MAX),
             contradictions: Mutex::default(),
-            troubles: Mutex::default(),
+            alarms: Mutex::default(),
             skew: Mutex::new(None),
         }
     }
@@ -120,8 +120,8 @@ impl Peer {
     }
 
     /// What was said of its link. Nothing is locked after it.
-    pub(crate) fn troubles(&self) -> MutexGuard<'_, Troubles> {
-        lock(&self.troubles)
+    pub(crate) fn alarms(&self) -> MutexGuard<'_, PeerAlarms> {
+        lock(&self.alarms)
     }
 
     /// How its wall clock differed when it last introduced itself; none before that.
@@ -258,11 +258,11 @@ impl Peer {
         self.news.notify_one();
     }
 
-    /// The peer has made a connection; the newest wins. Unless another process of its name has the seat with another store: then
+    /// The peer has made a connection; the newest wins. Unless another process of its name has the lease of the name with another store: then
     /// who has it, and the newcomer, who may come again when that one is gone.
     pub(crate) fn arrive(&self, newcomer: Introduced, now: Micros) -> Option<Contest> {
         let mut arrivals = lock(&self.arrivals);
-        if let Err(holder) = arrivals.seat.take(newcomer.holder(now), |process| process.liveness.is_closed()) {
+        if let Err(holder) = arrivals.lease.take(newcomer.holder(now), |process| process.liveness.is_closed()) {
             return Some(Contest { newcomer, holder });
         }
         arrivals.newest = Some(newcomer);

@@ -45,14 +45,14 @@ pub(crate) fn decode_cursor(record: &[u8]) -> Option<Sequence> {
     (record.version == RECORD_VERSION).then_some(Sequence(record.sequence))
 }
 
-pub(crate) fn encode_acquaintance(acquaintance: &KnownStore) -> Bytes {
-    let KnownStore { node, counter, nonce } = acquaintance;
+pub(crate) fn encode_known_store(store: &KnownStore) -> Bytes {
+    let KnownStore { node, counter, nonce } = store;
     let record = PeerRecord { version: RECORD_VERSION, node, counter: *counter, nonce: *nonce };
     postcard::to_allocvec(&record).expect("plain values can be encoded").into()
 }
 
 /// None for bytes that this build cannot read.
-pub(crate) fn decode_acquaintance(record: &[u8]) -> Option<KnownStore> {
+pub(crate) fn decode_known_store(record: &[u8]) -> Option<KnownStore> {
     let record: PeerRecord<'_> = postcard::from_bytes(record).ok()?;
     let PeerRecord { version, node, counter, nonce } = record;
     (version == RECORD_VERSION).then(|| KnownStore { node: node.to_owned(), counter, nonce })
@@ -81,9 +81,9 @@ mod tests {
             assert_eq!(decode_cursor(&record), Some(Sequence(sequence)));
         }
         assert_eq!(decode_cursor(&[2, 7]), None);
-        let acquaintance = KnownStore { node: "west".into(), counter: 3, nonce: 9 };
-        assert_eq!(decode_acquaintance(&encode_acquaintance(&acquaintance)), Some(acquaintance));
-        assert_eq!(decode_acquaintance(&[2, 0, 0, 0]), None);
+        let store = KnownStore { node: "west".into(), counter: 3, nonce: 9 };
+        assert_eq!(decode_known_store(&encode_known_store(&store)), Some(store));
+        assert_eq!(decode_known_store(&[2, 0, 0, 0]), None);
         let runs = vec![EarlierRun { counter: 1, nonce: 2, first: Sequence(3) }];
         assert_eq!(decode_runs(&encode_runs(&runs)), Some(runs));
         assert_eq!(decode_runs(&[2, 0]), None);

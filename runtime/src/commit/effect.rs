@@ -2,10 +2,10 @@
 //! any more, what it tells the store and what it changes in memory; a new feature is a new variant and a file of its own.
 
 mod arrival;
+pub(crate) mod ask;
 mod dead_letter;
 mod mailbox;
 mod outbox;
-mod question;
 mod record;
 mod request;
 mod send;
@@ -16,11 +16,11 @@ mod timer;
 use everpost_persistence::Stage;
 
 pub(crate) use self::arrival::{Arrivals, Arriving};
+pub(crate) use self::ask::Over;
 pub(super) use self::dead_letter::AddedDeadLetter;
 pub(crate) use self::dead_letter::{Added, Removed, Replayed};
 pub(crate) use self::mailbox::{Acknowledged, Attempts, Done, Expired, Left, Postponed};
 pub(crate) use self::outbox::{Delivered, Withdrawn};
-pub(crate) use self::question::Over;
 pub(crate) use self::record::Record;
 pub(crate) use self::request::{Answered, RequestsExpired};
 pub(crate) use self::send::Send;

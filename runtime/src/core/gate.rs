@@ -38,7 +38,7 @@ impl<E> Gate<E> {
         Self { store, waiting: Mutex::default(), progress: Notify::new(), commits: Notify::new(), end: OnceLock::new() }
     }
 
-    /// Lets `effect` out once `after` is durable. Marks it back when that is so already.
+    /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
     pub(crate) fn hold(&self, after: Position, effect: E) -> Option<E> {
         let mut waiting = self.lock();
         // Asked under the lock: a commit that comes later finds the effect in the queue.
@@ -74,7 +74,7 @@ impl<E> Gate<E> {
         }
     }
 
-    /// Marks every effect that is free to `release`, whenever there is much of it, until the store fails or the gate is
+    /// Hands every effect that is free to `release`, whenever there is much of it, until the store fails or the gate is
     /// closed.
     pub(crate) async fn run(&self, mut release: impl FnMut(E)) {
         loop {
@@ -88,7 +88,7 @@ impl<E> Gate<E> {
         }
     }
 
-    /// Marks every effect that is free now to `release`.
+    /// Hands every effect that is free now to `release`.
     pub(crate) fn open(&self, release: impl FnMut(E)) {
         self.let_out(release, self.store.failure().is_some());
     }

@@ -1,4 +1,4 @@
-//! The replies to questions of turns, which are kept until the turn that asked has committed.
+//! The replies to asks of turns, which are kept until the turn that asked has committed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::tables;
 
-/// The questions of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
+/// The asks of turns to actors of this node that are under way, by id. What is not here is in the store, or was never
 /// asked.
 #[derive(Debug, Default)]
 pub(crate) struct KeptReplies {
@@ -19,7 +19,7 @@ pub(crate) struct KeptReplies {
 }
 
 /// The same in one step that submits something to the store: what is found here and what is submitted because of it are
-/// one. Otherwise a question could be handled while the turn that asked ends without it, and neither would delete the
+/// one. Otherwise an ask could be handled while the turn that asked ends without it, and neither would delete the
 /// reply; or what is deleted because that turn is over could be durable before it is over. Locked from the first look
 /// until it is dropped; after dead letters, and before timers and the store's queue.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl KeptReplies {
 }
 
 impl<'a> RepliesInStep<'a> {
-    /// The turn that asked has ended without the reply. False when the question is not waiting any more.
+    /// The turn that asked has ended without the reply. False when the ask is not waiting any more.
     pub(crate) fn abandon(&mut self, id: MessageId, note: Option<Key>) -> bool {
         match self.by_id().get_mut(&id.0) {
             Some(kept @ KeptReply::Waiting { .. }) => {
@@ -70,7 +70,7 @@ impl<'a> RepliesInStep<'a> {
         }
     }
 
-    /// The question waits from here on.
+    /// The ask waits from here on.
     pub(crate) fn waiting(&mut self, id: MessageId, mailbox: &Arc<Mailbox>, position: Position) {
         self.by_id().insert(id.0, KeptReply::Waiting { mailbox: Arc::clone(mailbox), position });
     }
@@ -79,7 +79,7 @@ impl<'a> RepliesInStep<'a> {
         self.by_id().insert(id.0, KeptReply::Submitted(ticket));
     }
 
-    /// The question was given up on, so that there will be no reply.
+    /// The ask was given up on, so that there will be no reply.
     pub(crate) fn take(&mut self, id: MessageId) -> Option<KeptReply> {
         self.by_id().remove(&id.0)
     }

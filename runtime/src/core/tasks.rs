@@ -92,7 +92,7 @@ impl Core {
 
     /// Runs code of the user's in a task of its own on the program's runtime, with the stack that such a task has.
     /// Whoever asks for it sees its panic.
-    pub(crate) async fn apart<T: Send + 'static>(
+    pub(crate) async fn detached<T: Send + 'static>(
         &self,
         code: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
@@ -102,7 +102,7 @@ impl Core {
     /// Waits until the program's runtime has polled a task once more, which it does not while handlers keep its
     /// threads. No when it has gone.
     pub(crate) async fn handlers_go_on(&self) -> bool {
-        self.apart(async {}).await.is_ok()
+        self.detached(async {}).await.is_ok()
     }
 
     /// A part of the node has panicked: nobody does what it did, so the node does nothing more.

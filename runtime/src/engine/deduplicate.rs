@@ -135,7 +135,7 @@ pub(crate) async fn contradicts(
     let Some(answered) = answered(core, &key, core.clock.steady()).await? else { return Ok(false) };
     let (comparing, kind, mailbox) = (Arc::clone(core), Arc::clone(kind), address.mailbox());
     // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
-    let comparing = core.apart(async move {
+    let comparing = core.detached(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
             let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
             !comparing.marks.with(Mark::Question(mailbox), is_same)

@@ -67,7 +67,7 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
     peer.inquire(id);
 }
 
-/// What is known of an earlier question of a turn to an actor of this node.
+/// What is known of an earlier ask of a turn to an actor of this node.
 pub(crate) enum Recalled {
     /// It was handled, and this is its reply.
     Stored(Bytes),
@@ -77,7 +77,7 @@ pub(crate) enum Recalled {
     Unknown,
 }
 
-/// Looks for a question of a turn that may have been asked before.
+/// Looks for an ask of a turn that may have been asked before.
 pub(crate) async fn recall(
     core: &Core,
     asked: &Address,
@@ -91,7 +91,7 @@ pub(crate) async fn recall(
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 
-/// Puts the waiter to a question of a turn that waits or is in flight. Marks it back when there is none: then the store has the
+/// Puts the waiter to an ask of a turn that waits or is in flight. Hands it back when there is none: then the store has the
 /// reply, or nobody has asked.
 pub(crate) async fn join_waiting(
     core: &Core,
@@ -126,7 +126,7 @@ pub(crate) fn left_outbox(core: &Core, id: MessageId, position: Position) -> Lef
     }
     let dead_letters = core.dead_letters.dead_letters();
     match dead_letters.status(id) {
-        // A dead letter of another number is of a question that lay here before its actor moved.
+        // A dead letter of another number is of an ask that lay here before its actor moved.
         DeadLetterStatus::Here(dead_letter) if dead_letter == position => {
             LeftOutbox::Over(Outcome::GivenUp(EXPIRED.to_owned()), dead_letters.newest())
         }

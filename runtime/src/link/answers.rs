@@ -47,7 +47,7 @@ pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, questi
     }
     if name == NAMESAKE_QUESTION {
         let from = &payload[..payload.len().min(NAMESAKE_BYTES_MAX)];
-        peer.troubles().namesake(&core.name, &peer.name, &String::from_utf8_lossy(from));
+        peer.alarms().namesake(&core.name, &peer.name, &String::from_utf8_lossy(from));
         return answer.give(Ok(Vec::new()));
     }
     // The answer that is dropped tells that the question is lost.

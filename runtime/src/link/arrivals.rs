@@ -99,7 +99,7 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
 /// Tells the peer, and the log, that a message is not taken.
 fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &ArrivalError) {
     let peer = &from.peer;
-    if let Some(Said { times, lasts }) = peer.troubles().stopped.raise(lane, Instant::now()) {
+    if let Some(Said { times, lasts }) = peer.alarms().stopped.raise(lane, Instant::now()) {
         tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts, event = "message not taken", "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that takes it");
     }
     let Lane { receiver_type, partition } = lane;

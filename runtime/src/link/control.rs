@@ -10,7 +10,7 @@ use everpost_transport::frame::{Frame, encode_acks, encode_note};
 use everpost_transport::link::{Ack, Lane, Sequence, Ticket};
 use everpost_transport::{ControlReader, ControlWriter};
 
-use super::desk::{Desk, Request};
+use super::outcomes::{OutcomeRequests, Request};
 use super::{answers, departures};
 use crate::cluster::ended::Ended;
 use crate::cluster::note::Fate;
@@ -116,7 +116,7 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
 pub(super) async fn hear(
     core: &Arc<Core>,
     producer: &Producer,
-    desk: &Desk,
+    outcome_requests: &OutcomeRequests,
     mut frames: VecDeque<Frame>,
     reader: &mut ControlReader,
 ) -> Result<Infallible, Ended> {
@@ -126,7 +126,7 @@ pub(super) async fn hear(
         for frame in frames.drain(..) {
             match frame {
                 Frame::Acks(more) => acks.extend(more),
-                Frame::Note(note) => noted(core, producer, desk, &note).await?,
+                Frame::Note(note) => noted(core, producer, outcome_requests, &note).await?,
                 _ => return Err(Ended::Protocol("a frame of another kind came on the control stream".to_owned())),
             }
         }
@@ -160,7 +160,12 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
     Ok(())
 }
 
-async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes) -> Result<(), Ended> {
+async fn noted(
+    core: &Arc<Core>,
+    producer: &Producer,
+    outcome_requests: &OutcomeRequests,
+    note: &Bytes,
+) -> Result<(), Ended> {
     let peer = &producer.peer;
     let note = Note::decode(note).map_err(|error| Ended::Protocol(format!("a note cannot be read: {error}")))?;
     match note {
@@ -175,12 +180,12 @@ async fn noted(core: &Arc<Core>, producer: &Producer, desk: &Desk, note: &Bytes)
         Note::Room { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), false),
         Note::Inquiry { id, destination, reply } => {
             let request = Request::Inquire { id: MessageId(id), address: address(&destination)?, reply };
-            desk.leave(request).await.ok_or_else(|| core.gate.ended())?;
+            outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
             is_heard(peer)?;
         }
         Note::Forget { id, destination } => {
             let request = Request::Forget { id: MessageId(id), address: address(&destination)? };
-            desk.leave(request).await.ok_or_else(|| core.gate.ended())?;
+            outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
         }
         Note::Query { number, destination, question, version, payload } => {
             let question = answers::Question { number, question, version, payload };

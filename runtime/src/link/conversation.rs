@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use everpost_transport::frame::OVERHEAD_BYTES_MAX;
 
-use super::desk::Desk;
 use super::introduction::refuse;
+use super::outcomes::OutcomeRequests;
 use super::{Links, arrivals, control, departures, resumption};
 use crate::cluster::ended::Ended;
 use crate::cluster::introduced::Introduced;
@@ -30,11 +30,11 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
     let note_bytes_max = usize::try_from(hello.message_bytes_max).unwrap_or(usize::MAX);
     let note_bytes_max = note_bytes_max.saturating_add(OVERHEAD_BYTES_MAX);
     let producer = &*producer;
-    let desk = Desk::open(core, &producer.peer);
+    let outcome_requests = OutcomeRequests::open(core, &producer.peer);
     tokio::select! {
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
         ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
         ended = control::tell(core, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
-        ended = control::hear(core, producer, &desk, std::mem::take(frames), &mut streams.control_in) => ended,
+        ended = control::hear(core, producer, &outcome_requests, std::mem::take(frames), &mut streams.control_in) => ended,
     }
 }

@@ -93,7 +93,7 @@ impl Dialing {
             match introduce_in_time(&self.links, &self.peer, connection).await {
                 Ok(introduced) => return introduced,
                 Err(ended) => {
-                    self.peer.troubles().ended(&self.links.core.name, &self.peer.name, &ended);
+                    self.peer.alarms().ended(&self.links.core.name, &self.peer.name, &ended);
                     self.wait_after(&ended).await;
                 }
             }
@@ -173,7 +173,7 @@ impl Dialing {
                     if matches!(error, DialError::TimedOut { .. }) {
                         timeout.exceeded(within);
                     }
-                    self.peer.troubles().not_reached(&self.links.core.name, &self.peer.name, &error);
+                    self.peer.alarms().not_reached(&self.links.core.name, &self.peer.name, &error);
                 }
             }
             if newest == Some(id) {

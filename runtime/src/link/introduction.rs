@@ -23,7 +23,7 @@ use crate::base::ended::NodeEnded;
 use crate::cluster::ended::ArrivalError;
 use crate::cluster::ended::Ended;
 use crate::cluster::producer::Producer;
-use crate::cluster::{Acquaintances, Peer, encode_runs, receiver_type_of};
+use crate::cluster::{KnownStores, Peer, encode_runs, receiver_type_of};
 use crate::core::Core;
 
 /// One is needed; more when packets are lost.
@@ -78,12 +78,12 @@ async fn introduce(
     let receiving = core.cluster.producer(store);
     let timelines = Timelines::new(now.steady, Steady(hello.clocks.steady));
     let producer = Producer { peer: Arc::clone(peer), store, receiving, timelines };
-    judge(core, certified, &hello, &producer, &core.cluster.acquaintances())?;
+    judge(core, certified, &hello, &producer, &core.cluster.known_stores())?;
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
-    peer.troubles().clocks(&core.name, &peer.name, skew);
+    peer.alarms().clocks(&core.name, &peer.name, skew);
     let (receiver_types, differing) = shared_receiver_types(core, &hello.receiver_types);
-    peer.troubles().placement(&core.name, &peer.name, &differing);
+    peer.alarms().placement(&core.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, receiver_types, hello })
 }
 
@@ -118,10 +118,10 @@ pub(crate) fn judge(
     certified: &str,
     theirs: &Hello,
     producer: &Producer,
-    acquaintances: &Acquaintances,
+    known_stores: &KnownStores,
 ) -> Result<(), Refusal> {
     let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-    hello(core).check(theirs, certified, acquaintances.get(theirs.run.store), newest)
+    hello(core).check(theirs, certified, known_stores.get(theirs.run.store), newest)
 }
 
 fn hello(core: &Core) -> Hello {

@@ -35,7 +35,7 @@ async fn wait_and_converse(links: &Links, peer: &Arc<Peer>) {
             }
         };
         let ended = converse(links, introduced, over).await;
-        peer.troubles().ended(&links.core.name, &peer.name, &ended);
+        peer.alarms().ended(&links.core.name, &peer.name, &ended);
     }
 }
 
@@ -46,7 +46,7 @@ async fn arrival(links: &Links, peer: &Peer) -> Option<Introduced> {
             () = links.core.links_stopped() => return None,
             () = peer.has_arrived() => return peer.take_arrival(),
             () = tokio::time::sleep(AWAY_AFTER) => {
-                peer.troubles().down(&links.core.name, &peer.name, &"it has not made a connection; of two nodes the one with the smaller name dials");
+                peer.alarms().down(&links.core.name, &peer.name, &"it has not made a connection; of two nodes the one with the smaller name dials");
             }
         }
     }
@@ -66,7 +66,7 @@ async fn dial_and_converse(links: &Arc<Links>, peer: &Arc<Peer>) {
                 converse(links, introduced, over).await
             }
         };
-        peer.troubles().ended(&links.core.name, &peer.name, &ended);
+        peer.alarms().ended(&links.core.name, &peer.name, &ended);
         tokio::select! {
             () = links.core.links_stopped() => return,
             () = dialing.pause(&ended) => {}

@@ -16,7 +16,7 @@ use crate::cluster::ended::Ended;
 use crate::cluster::expiring::Expiring;
 use crate::cluster::introduced::Introduced;
 use crate::cluster::producer::Producer;
-use crate::cluster::{Acquaintances, Apart, CURSOR_BYTES_MAX, Outgoing, Peer, encode_acquaintance};
+use crate::cluster::{CURSOR_BYTES_MAX, KnownStores, Outgoing, Peer, UnmetPeers, encode_known_store};
 use crate::commit::{Delivered, Record, Transaction};
 use crate::core::Core;
 use crate::core::expiring::look_again;
@@ -70,21 +70,21 @@ fn go_on(
     let cursors: FxHashMap<Lane, Sequence> = lanes.into_iter().collect();
     let mut settled = Vec::new();
     let peer = &producer.peer;
-    let mut acquaintances = core.cluster.acquaintances();
-    introduction::judge(core, certified, hello, producer, &acquaintances)?;
+    let mut known_stores = core.cluster.known_stores();
+    introduction::judge(core, certified, hello, producer, &known_stores)?;
     // Before what the peer is owed is locked.
-    let received = received_of(core, &hello.node, &acquaintances);
+    let received = received_of(core, &hello.node, &known_stores);
     let mut outgoing = peer.outgoing();
     outgoing.resume(producer.store, &cursors, terms, |lane, sequence| settled.push((lane, sequence)))?;
     core.cluster.know_producer(producer.store, &producer.receiving);
-    let remembered = get_acquainted(core, peer, hello, &mut acquaintances);
-    let forgotten = forget_stores(core, hello, received, &mut acquaintances, &mut outgoing);
+    let remembered = remember_store(core, peer, hello, &mut known_stores);
+    let forgotten = forget_stores(core, hello, received, &mut known_stores, &mut outgoing);
     let undecided = outgoing.take_undecided();
     forget_expiries(core, &mut outgoing, &settled);
     let ticket = {
         // Before anything is sent, the note of what was not is gone.
-        let mut apart = core.cluster.apart();
-        let met = apart.met(&peer.name).then(|| (Apart::KEY, apart.encode(core.store.epoch().counter)));
+        let mut unmet = core.cluster.unmet();
+        let met = unmet.met(&peer.name).then(|| (UnmetPeers::KEY, unmet.encode(core.store.epoch().counter)));
         let changes = remembered.into_iter().chain(met).map(|(key, record)| (key, Some(record)));
         let changes = changes.chain(forgotten.into_iter().map(|key| (key, None))).collect();
         let delivered = Delivered::new(producer.store, &settled, changes);
@@ -94,35 +94,35 @@ fn go_on(
     look_again(core, undecided.iter().cloned());
     peer.begin(|lane, position| outgoing.flag(lane, position, 0) == FlagOutcome::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
-    peer.troubles().up(&core.name, &peer.name, outgoing.owed().messages);
-    drop((outgoing, acquaintances));
+    peer.alarms().up(&core.name, &peer.name, outgoing.owed().messages);
+    drop((outgoing, known_stores));
     peer.departures.notify_one();
     Ok((ticket, undecided))
 }
 
 /// Remembers the peer's store and run: an older copy of the store is known as such from here on. Returns the record, if
 /// there is something new.
-fn get_acquainted(core: &Core, peer: &Peer, hello: &Hello, acquaintances: &mut Acquaintances) -> Option<(Key, Bytes)> {
+fn remember_store(core: &Core, peer: &Peer, hello: &Hello, known_stores: &mut KnownStores) -> Option<(Key, Bytes)> {
     let Run { store, counter, nonce, .. } = hello.run;
-    let acquaintance = KnownStore { node: hello.node.clone(), counter, nonce };
-    let known = acquaintances.get(store);
-    let is_news = known != Some(&acquaintance);
-    if known.is_none() && acquaintances.know_node(&hello.node) {
-        peer.troubles().new_store(&core.name, &peer.name, StoreId(store));
+    let known_store = KnownStore { node: hello.node.clone(), counter, nonce };
+    let known = known_stores.get(store);
+    let is_news = known != Some(&known_store);
+    if known.is_none() && known_stores.know_node(&hello.node) {
+        peer.alarms().new_store(&core.name, &peer.name, StoreId(store));
     }
-    let record = is_news.then(|| (tables::peer(StoreId(store)), encode_acquaintance(&acquaintance)));
-    acquaintances.meet(store, acquaintance);
+    let record = is_news.then(|| (tables::peer(StoreId(store)), encode_known_store(&known_store)));
+    known_stores.meet(store, known_store);
     record
 }
 
 /// The lanes that were received from the stores of a node.
-fn received_of(core: &Core, node: &str, acquaintances: &Acquaintances) -> FxHashMap<u128, Vec<Lane>> {
+fn received_of(core: &Core, node: &str, known_stores: &KnownStores) -> FxHashMap<u128, Vec<Lane>> {
     let lanes = |store| {
         let receiving = core.cluster.producer(StoreId(store));
         let receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
         (store, receiving.cursors().map(|(lane, _)| lane).collect())
     };
-    acquaintances.of_node(node).map(lanes).collect()
+    known_stores.of_node(node).map(lanes).collect()
 }
 
 /// Forgets stores of the peer that are more than are remembered. Returns what the store has of them.
@@ -130,13 +130,13 @@ fn forget_stores(
     core: &Core,
     hello: &Hello,
     received: FxHashMap<u128, Vec<Lane>>,
-    acquaintances: &mut Acquaintances,
+    known_stores: &mut KnownStores,
     outgoing: &mut Outgoing,
 ) -> Vec<Key> {
     let was_used =
         |store| received.get(&store).is_some_and(|lanes| !lanes.is_empty()) || outgoing.has_acknowledged(store);
     let mut keys = Vec::new();
-    for store in acquaintances.forget(&hello.node, hello.run.store, was_used) {
+    for store in known_stores.forget(&hello.node, hello.run.store, was_used) {
         core.cluster.forget_producer(store);
         let (producer, receiver) = (StoreId(store), StoreId(store));
         let lanes = received.get(&store).into_iter().flatten();
@@ -165,20 +165,20 @@ pub(crate) fn forget_expiries(core: &Core, outgoing: &mut Outgoing, settled: &[(
 pub(crate) fn part(core: &Core, peer: &Peer) {
     peer.interrupted();
     let outgoing = peer.outgoing();
-    let mut apart = core.cluster.apart();
-    if apart.parted(&peer.name, outgoing.reached()) {
-        write_apart(core, &apart);
+    let mut unmet = core.cluster.unmet();
+    if unmet.parted(&peer.name, outgoing.reached()) {
+        write_apart(core, &unmet);
     }
 }
 
 /// Notes what the runs before this one may have sent.
 pub(crate) fn note_apart(core: &Core) {
-    write_apart(core, &core.cluster.apart());
+    write_apart(core, &core.cluster.unmet());
 }
 
 /// Without room for the note, the next start takes what it does not say for sent.
-fn write_apart(core: &Core, apart: &Apart) {
-    let record = Record::put(Apart::KEY, apart.encode(core.store.epoch().counter));
+fn write_apart(core: &Core, unmet: &UnmetPeers) {
+    let record = Record::put(UnmetPeers::KEY, unmet.encode(core.store.epoch().counter));
     let transaction = Transaction::upkeep(core).with(record);
     if let Ok(permit) = transaction.try_reserve() {
         transaction.commit_in_any_case(permit);

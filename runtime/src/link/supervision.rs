@@ -1,4 +1,4 @@
-//! The supervisor of the links: one ractor actor for each peer and one for the door. One that fails is started anew; the
+//! The supervisor of the links: one ractor actor for each peer and one for the listener. One that fails is started anew; the
 //! messages are in the store, so that a link that dies loses none.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use tokio::task::JoinHandle;
 
-use super::{Links, door, life};
+use super::{Links, life, listener};
 use crate::base::text::brief;
 use crate::cluster::Peer;
 use crate::link::resumption;
@@ -156,7 +156,7 @@ impl ractor::Actor for Child {
 
     async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
         match &self.part {
-            Part::Door => door::watch(&self.links).await,
+            Part::Door => listener::watch(&self.links).await,
             Part::Link(peer) => life::live(&self.links, peer).await,
         }
         myself.stop(None);

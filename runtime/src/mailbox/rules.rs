@@ -1,8 +1,6 @@
 //! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store, no
 //! task; the tests run it against an oracle in virtual time.
 
-mod apart;
-mod aside;
 mod level;
 mod queue;
 
@@ -10,9 +8,9 @@ use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
-use self::apart::{Apart, Held};
 use self::level::{Level, Prospect, Sight};
 pub(crate) use self::queue::Queue;
+use self::unusual::{Held, Unusual};
 use crate::base::clock::Steady;
 use crate::message::priority::Priority;
 use crate::record::attempts::Failures;
@@ -28,7 +26,7 @@ pub(crate) const LOAD_MESSAGES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Rules<B> {
     normal: Level<B>,
-    apart: Option<Box<Apart<B>>>,
+    unusual: Option<Box<Unusual<B>>>,
     /// What is known of messages that failed before, or were set aside.
     failures: BTreeMap<Position, Failures>,
     in_flight: Option<Source>,
@@ -41,7 +39,7 @@ pub(crate) struct Rules<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Level(Queue),
-    Aside(Steady, Position),
+    SetAside(Steady, Position),
 }
 
 /// What the mailbox lets happen next.
@@ -74,7 +72,7 @@ impl<B: Clone> Rules<B> {
     pub(crate) fn new(holds_max: usize) -> Self {
         Self {
             normal: Level::new(),
-            apart: None,
+            unusual: None,
             failures: BTreeMap::new(),
             in_flight: None,
             last: Position(0),
@@ -95,7 +93,7 @@ impl<B: Clone> Rules<B> {
         match &failures {
             Some(failures) if failures.aside => {
                 let moment = failures.not_before;
-                self.apart_mut().aside.insert((moment, position), queue.is_for_holds, None);
+                self.unusual_mut().aside.insert((moment, position), queue.is_for_holds, None);
             }
             _ => self.level_mut(queue).beyond.push_back(position),
         }
@@ -109,7 +107,7 @@ impl<B: Clone> Rules<B> {
     pub(crate) fn next(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
         assert!(self.in_flight.is_none(), "one message at a time");
         let sight = Sight { durable, early };
-        if self.apart.is_some() {
+        if self.unusual.is_some() {
             return self.next_of_all(now(), sight);
         }
         match self.normal.prospect(&self.failures, now, sight) {
@@ -129,12 +127,12 @@ impl<B: Clone> Rules<B> {
     }
 
     fn next_of_all(&mut self, now: Steady, sight: Sight) -> Next<B> {
-        let apart = self.apart.as_deref().expect("asked only when there is one");
-        if let Some(position) = apart.overdue(now) {
+        let unusual = self.unusual.as_deref().expect("asked only when there is one");
+        if let Some(position) = unusual.overdue(now) {
             return Next::Overdue(position);
         }
-        let may_hold = apart.held.len() < self.holds_max;
-        let mut until = apart.next_moment(may_hold);
+        let may_hold = unusual.held.len() < self.holds_max;
+        let mut until = unusual.next_moment(may_hold);
         let mut durable = None;
         let mut ready = [Queue::default(); Priority::COUNT];
         let mut ready_count = 0;
@@ -155,21 +153,21 @@ impl<B: Clone> Rules<B> {
                 Prospect::Empty => {}
             }
         }
-        let apart = self.apart.as_deref_mut().expect("it was there before");
-        if ready_count == 0 || !apart.aside_was_last {
-            match apart.aside.first_due(now, may_hold) {
+        let unusual = self.unusual.as_deref_mut().expect("it was there before");
+        if ready_count == 0 || !unusual.aside_was_last {
+            match unusual.aside.first_due(now, may_hold) {
                 Some(((_, position), None)) => return Next::Load(vec![position]),
                 Some(((moment, position), Some(body))) => {
                     let body = body.clone();
-                    apart.aside_was_last = true;
-                    self.in_flight = Some(Source::Aside(moment, position));
+                    unusual.aside_was_last = true;
+                    self.in_flight = Some(Source::SetAside(moment, position));
                     return Next::Deliver { position, body, attempt: self.attempt(position) };
                 }
                 None => {}
             }
         }
-        apart.aside_was_last = false;
-        match (apart.choose(&ready[..ready_count]), durable, until) {
+        unusual.aside_was_last = false;
+        match (unusual.choose(&ready[..ready_count]), durable, until) {
             (Some(queue), ..) => self.deliver(queue),
             (None, Some(position), _) => Next::Durable(position),
             (None, None, Some(moment)) => Next::Until(moment),
@@ -215,11 +213,11 @@ impl<B: Clone> Rules<B> {
     /// Keeps a body where its message waits. False when it is not the next one there, or has its body.
     fn keep(&mut self, position: Position, body: B) -> bool {
         let Err(body) = self.normal.loaded(position, body) else { return true };
-        let Some(apart) = self.apart.as_deref_mut() else { return false };
-        let aside = apart.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
+        let Some(unusual) = self.unusual.as_deref_mut() else { return false };
+        let aside = unusual.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
         let Some(body) = aside else { return true };
         let moment = self.failures.get(&position).map(|failures| failures.not_before);
-        let waiting = moment.and_then(|moment| apart.aside.get_mut((moment, position)));
+        let waiting = moment.and_then(|moment| unusual.aside.get_mut((moment, position)));
         match waiting.filter(|waiting| waiting.is_none()) {
             Some(waiting) => {
                 *waiting = Some(body);
@@ -234,18 +232,18 @@ impl<B: Clone> Rules<B> {
     pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
         let (queue, aside) = match self.in_flight {
             Some(Source::Level(queue)) => (Some(queue), None),
-            Some(Source::Aside(moment, position)) => (None, Some((moment, position))),
+            Some(Source::SetAside(moment, position)) => (None, Some((moment, position))),
             None => (None, None),
         };
-        let Self { normal, apart, .. } = self;
+        let Self { normal, unusual, .. } = self;
         normal.leave_to_the_store(usize::from(queue == Some(Queue::default())), durable, &mut left);
-        if let Some(apart) = apart.as_deref_mut() {
+        if let Some(unusual) = unusual.as_deref_mut() {
             for of in Queue::all().filter(|of| *of != Queue::default()) {
-                if let Some(level) = apart.made_level_mut(of) {
+                if let Some(level) = unusual.made_level_mut(of) {
                     level.leave_to_the_store(usize::from(queue == Some(of)), durable, &mut left);
                 }
             }
-            apart.aside.leave_to_the_store(aside, durable, &mut left);
+            unusual.aside.leave_to_the_store(aside, durable, &mut left);
         }
     }
 
@@ -290,47 +288,48 @@ impl<B: Clone> Rules<B> {
 
     /// A message in flight or held waits beside its queue until that moment; others pass it.
     pub(crate) fn set_aside(&mut self, position: Position, until: Steady) {
-        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
+        let held = self.unusual.as_deref_mut().and_then(|unusual| unusual.held.remove(&position));
         let is_for_holds = held.is_some() || self.is_in_flight_for_holds();
         let body = held.map_or_else(|| self.take_out().1, |held| held.body);
         let failures = self.failures.entry(position).or_default();
         failures.aside = true;
         failures.not_before = until;
-        self.apart_mut().aside.insert((until, position), is_for_holds, Some(body));
+        self.unusual_mut().aside.insert((until, position), is_for_holds, Some(body));
     }
 
     /// Lets a message go on that was set aside until now: it is delivered when it is its turn again.
     pub(crate) fn release(&mut self, position: Position) {
-        let Some(apart) = self.apart.as_deref_mut() else { return };
-        let is_for_holds = apart.aside.is_for_holds((NEVER, position));
-        if let Some(body) = apart.aside.remove((NEVER, position)) {
-            apart.aside.insert((Steady(0), position), is_for_holds, body);
+        let Some(unusual) = self.unusual.as_deref_mut() else { return };
+        let is_for_holds = unusual.aside.is_for_holds((NEVER, position));
+        if let Some(body) = unusual.aside.remove((NEVER, position)) {
+            unusual.aside.insert((Steady(0), position), is_for_holds, body);
             self.failures.entry(position).or_default().not_before = Steady(0);
         }
     }
 
     /// Whether a failed message goes aside in any case: it has left its queue already.
     pub(crate) fn has_left_its_queue(&self, position: Position) -> bool {
-        matches!(self.in_flight, Some(Source::Aside(_, in_flight)) if in_flight == position) || self.is_held(position)
+        matches!(self.in_flight, Some(Source::SetAside(_, in_flight)) if in_flight == position)
+            || self.is_held(position)
     }
 
     /// The message in flight is held by someone from here on, and the next one may be delivered.
     pub(crate) fn hold(&mut self, deadline: Steady) {
         let (position, body) = self.take_out();
         let attempt = Some(self.attempt(position));
-        self.apart_mut().held.insert(position, Held { body, deadline, attempt });
+        self.unusual_mut().held.insert(position, Held { body, deadline, attempt });
     }
 
     /// The body of a message that is held by this delivery. None when it was taken back.
     pub(crate) fn held(&self, position: Position, attempt: u32) -> Option<&B> {
-        let held = self.apart.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
+        let held = self.unusual.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
         Some(&held.body)
     }
 
     /// Takes a held message back, which the holder cannot decide on any more. It stays among the held ones until it is
     /// discarded or set aside. None when that was done before; without `attempt` whichever delivery holds it.
     pub(crate) fn take_back(&mut self, position: Position, attempt: Option<u32>) -> Option<B> {
-        let held = self.apart.as_deref_mut()?.held.get_mut(&position)?;
+        let held = self.unusual.as_deref_mut()?.held.get_mut(&position)?;
         let is_holder = attempt.is_none_or(|attempt| held.attempt == Some(attempt));
         held.attempt.take_if(|_| is_holder)?;
         Some(held.body.clone())
@@ -338,7 +337,7 @@ impl<B: Clone> Rules<B> {
 
     /// The holder goes on: it is waited for until then. False when it holds the message no more.
     pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Steady) -> bool {
-        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.get_mut(&position));
+        let held = self.unusual.as_deref_mut().and_then(|unusual| unusual.held.get_mut(&position));
         match held.filter(|held| held.attempt == Some(attempt)) {
             Some(held) => {
                 held.deadline = deadline;
@@ -350,16 +349,16 @@ impl<B: Clone> Rules<B> {
 
     /// The bodies of all messages that are held.
     pub(crate) fn all_held(&self) -> impl Iterator<Item = &B> {
-        self.apart.as_deref().into_iter().flat_map(|apart| apart.held.values().map(|held| &held.body))
+        self.unusual.as_deref().into_iter().flat_map(|unusual| unusual.held.values().map(|held| &held.body))
     }
 
     pub(crate) fn is_held(&self, position: Position) -> bool {
-        self.apart.as_deref().is_some_and(|apart| apart.held.contains_key(&position))
+        self.unusual.as_deref().is_some_and(|unusual| unusual.held.contains_key(&position))
     }
 
     /// Whether as many messages are held as may be.
     pub(crate) fn holds_are_full(&self) -> bool {
-        self.apart.as_deref().is_some_and(|apart| apart.held.len() >= self.holds_max)
+        self.unusual.as_deref().is_some_and(|unusual| unusual.held.len() >= self.holds_max)
     }
 
     /// Marks a waiting message: it is to run alone.
@@ -393,12 +392,12 @@ impl<B: Clone> Rules<B> {
         }
         let failures = self.failures.remove(&position);
         let mut removed = self.normal.remove(position);
-        if let Some(apart) = self.apart.as_deref_mut().filter(|_| removed.is_none()) {
+        if let Some(unusual) = self.unusual.as_deref_mut().filter(|_| removed.is_none()) {
             let aside = failures.filter(|failures| failures.aside).map(|failures| (failures.not_before, position));
             removed = aside
-                .and_then(|due| apart.aside.remove(due))
-                .or_else(|| apart.held.remove(&position).map(|held| Some(held.body)))
-                .or_else(|| apart.levels_mut().find_map(|level| level.remove(position)));
+                .and_then(|due| unusual.aside.remove(due))
+                .or_else(|| unusual.held.remove(&position).map(|held| Some(held.body)))
+                .or_else(|| unusual.levels_mut().find_map(|level| level.remove(position)));
             self.drop_empty();
         }
         removed.flatten()
@@ -420,9 +419,9 @@ impl<B: Clone> Rules<B> {
             let body = self.discard(position);
             gone(position, body, recorded);
         }
-        let Self { normal, apart, failures, .. } = self;
-        let apart = apart.as_deref_mut().into_iter().flat_map(Apart::levels_mut);
-        for level in [normal].into_iter().chain(apart) {
+        let Self { normal, unusual, failures, .. } = self;
+        let unusual = unusual.as_deref_mut().into_iter().flat_map(Unusual::levels_mut);
+        for level in [normal].into_iter().chain(unusual) {
             level.remove_all(&queued, |position, body| {
                 let recorded = !failures.is_empty() && failures.remove(&position).is_some();
                 gone(position, body, recorded);
@@ -441,7 +440,7 @@ impl<B: Clone> Rules<B> {
         let may_hold = !self.holds_are_full();
         if let Some(failures) = self.failures.get(&position).filter(|failures| failures.aside) {
             let due = (failures.not_before, position);
-            let is_for_holds = self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds(due));
+            let is_for_holds = self.unusual.as_deref().is_some_and(|unusual| unusual.aside.is_for_holds(due));
             return failures.not_before > now || (is_for_holds && !may_hold);
         }
         let of = |queue: &Queue| self.level(*queue).is_some_and(|level| level.contains(position));
@@ -457,7 +456,7 @@ impl<B: Clone> Rules<B> {
 
     /// Whether messages may be delivered in another order than that of their positions.
     pub(crate) fn is_reordered(&self) -> bool {
-        self.apart.is_some()
+        self.unusual.is_some()
     }
 
     /// All messages: those that wait, are held or in flight, in no order, with the bodies that are in memory.
@@ -465,9 +464,10 @@ impl<B: Clone> Rules<B> {
         let levels = || Queue::all().filter_map(|queue| self.level(queue));
         let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
         let beyond = levels().flat_map(|level| level.beyond.iter().map(|position| (*position, None)));
-        let apart = self.apart.as_deref();
-        let held = apart.into_iter().flat_map(|apart| apart.held.iter().map(|(at, held)| (*at, Some(&held.body))));
-        let aside = apart.into_iter().flat_map(|apart| apart.aside.iter());
+        let unusual = self.unusual.as_deref();
+        let held =
+            unusual.into_iter().flat_map(|unusual| unusual.held.iter().map(|(at, held)| (*at, Some(&held.body))));
+        let aside = unusual.into_iter().flat_map(|unusual| unusual.aside.iter());
         windows.chain(held).chain(aside).chain(beyond)
     }
 
@@ -478,8 +478,8 @@ impl<B: Clone> Rules<B> {
                 let head = self.level(queue).and_then(Level::front);
                 head.map(|(position, body)| (*position, body))
             }
-            Source::Aside(moment, position) => {
-                let body = self.apart.as_deref()?.aside.get((moment, position))?.as_ref()?;
+            Source::SetAside(moment, position) => {
+                let body = self.unusual.as_deref()?.aside.get((moment, position))?.as_ref()?;
                 Some((position, body))
             }
         }
@@ -488,26 +488,26 @@ impl<B: Clone> Rules<B> {
     /// The body of a message that is in flight or held.
     pub(crate) fn taken(&self, position: Position) -> Option<&B> {
         let in_flight = self.in_flight().filter(|(in_flight, _)| *in_flight == position).map(|(_, body)| body);
-        in_flight.or_else(|| Some(&self.apart.as_deref()?.held.get(&position)?.body))
+        in_flight.or_else(|| Some(&self.unusual.as_deref()?.held.get(&position)?.body))
     }
 
     pub(crate) fn contains(&self, position: Position) -> bool {
         let is_aside = || {
             let failures = self.failures.get(&position).filter(|failures| failures.aside);
-            let apart = self.apart.as_deref();
+            let unusual = self.unusual.as_deref();
             let key = failures.map(|failures| (failures.not_before, position));
-            key.zip(apart).is_some_and(|(key, apart)| apart.aside.contains(key))
+            key.zip(unusual).is_some_and(|(key, unusual)| unusual.aside.contains(key))
         };
         let of = |queue: Queue| self.level(queue).is_some_and(|level| level.contains(position));
         Queue::all().any(of) || self.is_held(position) || is_aside()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.normal.len() + self.apart.as_deref().map_or(0, Apart::len)
+        self.normal.len() + self.unusual.as_deref().map_or(0, Unusual::len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.normal.is_empty() && self.apart.is_none()
+        self.normal.is_empty() && self.unusual.is_none()
     }
 
     fn grow(&mut self, position: Position) {
@@ -519,8 +519,8 @@ impl<B: Clone> Rules<B> {
     fn take_out(&mut self) -> (Position, B) {
         match self.in_flight.take().expect("a message is in flight") {
             Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in flight is the head"),
-            Source::Aside(moment, position) => {
-                let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove((moment, position)));
+            Source::SetAside(moment, position) => {
+                let body = self.unusual.as_deref_mut().and_then(|unusual| unusual.aside.remove((moment, position)));
                 (position, body.flatten().expect("what was delivered from aside is there, with its body"))
             }
         }
@@ -530,35 +530,37 @@ impl<B: Clone> Rules<B> {
     fn is_in_flight_for_holds(&self) -> bool {
         match self.in_flight {
             Some(Source::Level(queue)) => queue.is_for_holds,
-            Some(Source::Aside(moment, position)) => {
-                self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds((moment, position)))
+            Some(Source::SetAside(moment, position)) => {
+                self.unusual.as_deref().is_some_and(|unusual| unusual.aside.is_for_holds((moment, position)))
             }
             None => false,
         }
     }
 
     fn drop_empty(&mut self) {
-        if self.apart.as_deref().is_some_and(|apart| apart.len() == 0) {
-            self.apart = None;
+        if self.unusual.as_deref().is_some_and(|unusual| unusual.len() == 0) {
+            self.unusual = None;
         }
     }
 
-    fn apart_mut(&mut self) -> &mut Apart<B> {
-        self.apart.get_or_insert_with(|| Box::new(Apart::new()))
+    fn unusual_mut(&mut self) -> &mut Unusual<B> {
+        self.unusual.get_or_insert_with(|| Box::new(Unusual::new()))
     }
 
     fn level(&self, queue: Queue) -> Option<&Level<B>> {
-        if queue == Queue::default() { Some(&self.normal) } else { self.apart.as_deref()?.level(queue) }
+        if queue == Queue::default() { Some(&self.normal) } else { self.unusual.as_deref()?.level(queue) }
     }
 
     fn level_mut(&mut self, queue: Queue) -> &mut Level<B> {
         if queue == Queue::default() {
             return &mut self.normal;
         }
-        self.apart_mut().level_mut(queue).expect("all queues but the ordinary one are there")
+        self.unusual_mut().level_mut(queue).expect("all queues but the ordinary one are there")
     }
 }
 
 pub(crate) mod alternation;
+pub(crate) mod set_aside;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unusual;

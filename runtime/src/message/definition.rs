@@ -99,8 +99,8 @@ impl MessageId {
         self.nth(1, index)
     }
 
-    /// The identity of its `index`-th question.
-    pub(crate) fn question(self, index: u32) -> Self {
+    /// The identity of its `index`-th ask.
+    pub(crate) fn ask(self, index: u32) -> Self {
         self.nth(2, index)
     }
 
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn derived_ids_repeat_and_differ() {
         let id = MessageId(7);
-        let all = [0, 1].map(|index| [id.sent(index), id.question(index), id.timer(index), id.derive(index)]);
+        let all = [0, 1].map(|index| [id.sent(index), id.ask(index), id.timer(index), id.derive(index)]);
         let all = all.as_flattened();
         assert!(all.iter().enumerate().all(|(place, one)| !all[..place].contains(one)), "{all:?}");
         assert_ne!(id.sent(0), MessageId(8).sent(0));
@@ -181,7 +181,7 @@ mod tests {
     fn derived_ids_are_part_of_the_format() {
         let id = MessageId(7);
         assert_eq!(id.sent(1).to_string(), "3e78615aa7e850b1211a51c7e61187ba");
-        assert_eq!(id.question(1).to_string(), "60bf20defa601b159192e57ab25a4b6f");
+        assert_eq!(id.ask(1).to_string(), "60bf20defa601b159192e57ab25a4b6f");
         assert_eq!(id.timer(1).to_string(), "9f0be242d51cbda8abcbd116d89b4c3b");
         assert_eq!(
             id.derive(1).to_string(),

@@ -12,7 +12,7 @@ use crate::message::{Message, MessageId};
 
 /// The version of the header's layout; a reader refuses any other.
 const ENVELOPE_VERSION: u8 = 1;
-/// The version of a header with callers behind it: that of a question of a turn.
+/// The version of a header with callers behind it: that of an ask of a turn.
 const ENVELOPE_VERSION_CALLED: u8 = 2;
 /// The version of a header with callers and more behind it. Written only where it is needed, so that what does not use it
 /// is read by older builds too.

@@ -1,8 +1,8 @@
-//! Questions of turns, as errors name them.
+//! Asks of turns, as errors name them.
 
 use std::fmt;
 
-/// A question of a turn, as far as it is named in an error.
+/// An ask of a turn, as far as it is named in an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AskedQuestion {
@@ -24,7 +24,7 @@ impl fmt::Display for AskedQuestion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Which question of the turn it is, counted from 1.
+    /// Which ask of the turn it is, counted from 1.
     pub number: u32,
     /// What was asked before, and may have had its effect.
     pub before: AskedQuestion,

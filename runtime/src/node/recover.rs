@@ -1,7 +1,7 @@
 //! What the store holds becomes mailboxes and outboxes again.
 
+pub(crate) mod asks;
 mod outbox;
-mod questions;
 mod stranded;
 mod unhandled;
 
@@ -46,14 +46,14 @@ pub(super) fn recover(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<
     stranded::check(core)?;
     outbox::recover(core)?;
     deduplicate::recover_requests(core)?;
-    let kept = questions::recover(core)?;
+    let kept = asks::recover(core)?;
     core.dead_letters.recover(&core.store)?;
     recover_supervision(core)?;
     timer_recovery::recover(core)?;
     let Recovered { suspects, unhandled } = recover_mailboxes(core, in_flight, give_up)?;
     let unhandled = unhandled.check(core)?;
     // Only now: a start that is refused changes nothing.
-    questions::settle(core, &kept)?;
+    asks::settle(core, &kept)?;
     Ok(Recovered { suspects, unhandled })
 }
 

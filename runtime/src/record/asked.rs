@@ -13,16 +13,16 @@ use crate::tables;
 /// The most bytes of a record, but for its texts.
 const RECORD_BYTES_MAX: usize = 80;
 
-/// A question that a turn has asked.
+/// An ask that a turn has asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     /// The message whose turn it is.
     pub(crate) turn: MessageId,
-    /// Which question of that turn it is, counted from zero.
+    /// Which ask of that turn it is, counted from zero.
     pub(crate) place: u32,
     /// The node that was asked; none for this one.
     pub(crate) node: Option<String>,
-    /// The number of the question in this store.
+    /// The number of the ask in this store.
     pub(crate) position: Position,
     pub(crate) to: Address,
     pub(crate) message: String,
@@ -35,10 +35,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn id(&self) -> MessageId {
-        self.turn.question(self.place)
+        self.turn.ask(self.place)
     }
 
-    /// Whether this is another question than that.
+    /// Whether this is another ask than that.
     pub(crate) fn differs(&self, other: &Self) -> bool {
         (&self.to, &self.message, self.version, &self.digest)
             != (&other.to, &other.message, other.version, &other.digest)
@@ -49,7 +49,7 @@ impl Asked {
         Difference { number: now.place + 1, before: self.told(), now: now.told() }
     }
 
-    /// The question as people are told of it.
+    /// The ask as people are told of it.
     pub(crate) fn told(&self) -> AskedQuestion {
         AskedQuestion { to: self.to.to_string(), message: self.message.clone(), version: self.version }
     }

@@ -1,5 +1,5 @@
-//! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the turn
-//! gets the reply to the same question, and one that asks something else at its place is refused.
+//! An ask from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the turn
+//! gets the reply to the same ask, and one that asks something else at its place is refused.
 
 use std::sync::{Arc, PoisonError};
 
@@ -12,8 +12,8 @@ use crate::actor::Receives;
 use crate::actor::address_of::AddressOf;
 use crate::cluster::{Inquiry, decode_cursor};
 use crate::commit::{Record, Send, Transaction};
+use crate::core::asks::{Asking, Older};
 use crate::core::kept_replies::reply_key;
-use crate::core::questions::{Asking, Older};
 use crate::core::{Core, Remote, Route};
 use crate::engine::inquiry::{Recalled, inquire, recall};
 use crate::engine::reading;
@@ -32,11 +32,11 @@ use crate::record::asked::Asked;
 use crate::tables;
 
 impl Turn<'_> {
-    /// Asks another actor and waits for its reply. The question leaves at once, since this turn waits for the answer;
+    /// Asks another actor and waits for its reply. The ask leaves at once, since this turn waits for the answer;
     /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
     /// effects happen once however often this turn runs.
     ///
-    /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first question of
+    /// So every attempt has to ask the same asks in the same order, as far as an earlier one came: the first ask of
     /// each is the same, the second is, and so on, each with the same destination, message, version and content (compared by value,
     /// see [`Message::identify`]). Branch on the state, the message and replies, not on the attempt, the time, chance or the order of a
     /// `HashMap`. Sends and timers in between may differ.
@@ -44,7 +44,7 @@ impl Turn<'_> {
     /// # Errors
     ///
     /// [`AskError::Differs`] when an earlier attempt asked something else at this place; nothing is asked then, and the turn fails
-    /// whatever the handler makes of the error. So does one that ends without a question that an earlier attempt has asked;
+    /// whatever the handler makes of the error. So does one that ends without an ask that an earlier attempt has asked;
     /// [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not and on whatever node, when
     /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
     /// same moment ends by the timeout);
@@ -52,7 +52,7 @@ impl Turn<'_> {
     ///
     /// # Cancel safety
     ///
-    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds it, or asks it.
+    /// An ask that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds it, or asks it.
     pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
         A: Receives<M, Form>,
@@ -62,7 +62,7 @@ impl Turn<'_> {
         let (place, together) = self.staged.numbers.question();
         let older = self.message_id().derive(together);
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
-        let id = self.message_id().question(place);
+        let id = self.message_id().ask(place);
         let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
         let (route, envelope) = self.core.seal(A::TYPE, to, origin, &message)?;
         let node = route.remote().map(|remote| remote.peer.name.to_string());
@@ -88,14 +88,14 @@ impl Turn<'_> {
         self.staged.asked.push(place);
         let _waiting = WaitsFor::new(self.core, self.mailbox, to, &callers)?;
         let asking = TurnAsk { core: self.core, mailbox: self.mailbox, to, older: &mut self.staged.older };
-        let question = Question { route, asked, handling: Handling::said_by(&origin), envelope };
+        let ask = NewAsk { route, asked, handling: Handling::said_by(&origin), envelope };
         let timeout = self.core.config.ask_timeout;
-        let told = tokio::time::timeout(timeout, asking.ask(before, older, question)).await;
+        let told = tokio::time::timeout(timeout, asking.ask(before, older, ask)).await;
         reply_of::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
     }
 }
 
-/// Of a question whose value cannot be told: of its bytes, which are the same on each attempt as a rule.
+/// Of an ask whose value cannot be told: of its bytes, which are the same on each attempt as a rule.
 fn digest_of(envelope: &[u8]) -> [u8; 16] {
     bytes_of(Header::decode(envelope).map_or(envelope, |(_, payload)| payload))
 }
@@ -133,15 +133,15 @@ impl Drop for WaitsFor<'_> {
     }
 }
 
-/// A question that is ready to leave.
-struct Question {
+/// An ask that is ready to leave.
+struct NewAsk {
     route: Route,
     asked: Asked,
     handling: Handling,
     envelope: Bytes,
 }
 
-/// Waits for what comes of a question of a turn.
+/// Waits for what comes of an ask of a turn.
 struct TurnAsk<'a> {
     core: &'a Arc<Core>,
     mailbox: &'a Mailbox,
@@ -152,12 +152,12 @@ struct TurnAsk<'a> {
 
 impl TurnAsk<'_> {
     /// Asks, unless an earlier attempt of the turn has asked already: then waits for what came of that.
-    async fn ask(self, before: Option<Asked>, older: MessageId, question: Question) -> Result<Told, AskError> {
+    async fn ask(self, before: Option<Asked>, older: MessageId, ask: NewAsk) -> Result<Told, AskError> {
         match before {
-            Some(Asked { node: None, .. }) => self.ask_again(question).await,
-            Some(Asked { node: Some(node), position, .. }) => match &question.route {
+            Some(Asked { node: None, .. }) => self.ask_again(ask).await,
+            Some(Asked { node: Some(node), position, .. }) => match &ask.route {
                 Route::Remote(remote) if *remote.peer.name == *node => {
-                    self.wait_for_away(remote, question.asked.id(), position).await
+                    self.wait_for_away(remote, ask.asked.id(), position).await
                 }
                 // Its actor has moved since, and the reply is where it was.
                 _ => Ok(Some(Outcome::Handled)),
@@ -165,25 +165,25 @@ impl TurnAsk<'_> {
             None => match self.older(older).await? {
                 Some(older) => {
                     self.older.push(older.clone());
-                    self.wait_for_older(older, question).await
+                    self.wait_for_older(older, ask).await
                 }
-                None => self.ask_anew(question).await,
+                None => self.ask_anew(ask).await,
             },
         }
     }
 
     /// An earlier attempt has asked an actor of this node; what was given up on since is asked anew.
-    async fn ask_again(&self, question: Question) -> Result<Told, AskError> {
+    async fn ask_again(&self, ask: NewAsk) -> Result<Told, AskError> {
         let (waiter, reply) = Waiter::for_reply();
-        match recall(self.core, self.to, question.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
+        match recall(self.core, self.to, ask.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
             Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
             Recalled::Waiting => Ok(reply.await.ok()),
-            Recalled::Unknown => self.ask_anew(question).await,
+            Recalled::Unknown => self.ask_anew(ask).await,
         }
     }
 
-    async fn ask_anew(&self, question: Question) -> Result<Told, AskError> {
-        let Question { route, asked, handling, envelope } = question;
+    async fn ask_anew(&self, ask: NewAsk) -> Result<Told, AskError> {
+        let NewAsk { route, asked, handling, envelope } = ask;
         let (told, reply) = oneshot::channel();
         let id = asked.id();
         {
@@ -200,7 +200,7 @@ impl TurnAsk<'_> {
         }
     }
 
-    /// Waits for what comes of a question that an earlier attempt has asked of another node.
+    /// Waits for what comes of an ask that an earlier attempt has asked of another node.
     async fn wait_for_away(&self, remote: &Remote, id: MessageId, position: Position) -> Result<Told, AskError> {
         let (waiter, reply) = oneshot::channel();
         let Remote { peer, lane, .. } = remote;
@@ -209,7 +209,7 @@ impl TurnAsk<'_> {
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 
-    /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
+    /// An ask that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
     /// reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {
@@ -242,7 +242,7 @@ impl TurnAsk<'_> {
         }
     }
 
-    async fn wait_for_older(&self, older: Older, question: Question) -> Result<Told, AskError> {
+    async fn wait_for_older(&self, older: Older, ask: NewAsk) -> Result<Told, AskError> {
         if let Some((remote, position)) = older.away {
             return self.wait_for_away(&remote, older.id, position).await;
         }
@@ -251,12 +251,12 @@ impl TurnAsk<'_> {
             Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
             Recalled::Waiting => Ok(reply.await.ok()),
             // It was given up on.
-            Recalled::Unknown => self.ask_anew(question).await,
+            Recalled::Unknown => self.ask_anew(ask).await,
         }
     }
 }
 
-/// What became of a question; none when the node ended before.
+/// What became of an ask; none when the node ended before.
 type Told = Option<Outcome>;
 
 #[cfg(test)]
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Sends first, so that its question is the second thing that it does.
+    /// Sends first, so that its ask is the second thing that it does.
     impl Handler<Pay> for Bank {
         async fn handle(&self, paid: &mut Durable<i64>, _: Pay, turn: &mut Turn<'_>) -> Result<(), Failure> {
             turn.send(&Self::at("log"), Debit);

@@ -7,7 +7,7 @@ use everpost_persistence::{Partition, Position, Stage, StoreId};
 use everpost_transport::link::{Lane, Receiving, Sequence, Ticket};
 
 use super::Phases;
-use super::question::waits;
+use super::ask::waits;
 use super::send::place;
 use crate::cluster::flags;
 use crate::cluster::{CURSOR_BYTES_MAX, Peer, encode_cursor};

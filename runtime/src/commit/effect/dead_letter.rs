@@ -6,7 +6,7 @@ use bytes::Bytes;
 use everpost_persistence::{Position, Stage};
 
 use super::Phases;
-use super::question::{Outlived, of_letters};
+use super::ask::{Outlived, of_letters};
 use crate::base::clock::Steady;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};

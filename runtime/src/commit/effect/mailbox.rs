@@ -7,7 +7,7 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::Phases;
-use super::question::{Outlived, of_gone, of_waiting};
+use super::ask::{Outlived, of_gone, of_waiting};
 use crate::base::clock::Steady;
 use crate::base::count;
 use crate::cluster::expiring::Expiring;
@@ -141,8 +141,8 @@ pub(crate) struct Left<'a> {
     outcome: Outcome,
     /// It is not given up on while it is in flight or held.
     must_wait: bool,
-    /// The question of a turn that it is.
-    question: Option<MessageId>,
+    /// The ask of a turn that it is.
+    ask: Option<MessageId>,
     /// What says here that it was asked goes with it.
     note: Option<Key>,
     outlived: Outlived,
@@ -156,10 +156,10 @@ impl<'a> Left<'a> {
         outcome: Outcome,
         must_wait: bool,
     ) -> Self {
-        let question = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
-        let question = question.map(|(header, _)| header.id());
+        let ask = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
+        let ask = ask.map(|(header, _)| header.id());
         let outlived = Outlived::default();
-        Self { mailbox, position, envelope, outcome, must_wait, question, note: None, outlived }
+        Self { mailbox, position, envelope, outcome, must_wait, ask, note: None, outlived }
     }
 }
 
@@ -190,10 +190,10 @@ impl<'a> Phases<'a> for Left<'a> {
             step.core.asked.buried(self.mailbox, header.id());
         }
         discard(step, self.mailbox, self.position, self.envelope);
-        if let Some(id) = self.question
+        if let Some(id) = self.ask
             && let Some(KeptReply::Abandoned(note)) = step.replies.take(id)
         {
-            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was
+            // The turn that asked is over, and has left it to whoever ends the ask to delete what says that it was
             // asked.
             self.note = note;
             self.outlived = of_gone(step, self.mailbox.id(), id);
@@ -210,15 +210,15 @@ impl<'a> Phases<'a> for Left<'a> {
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        let Self { mailbox, position, envelope, outcome, question, outlived, .. } = self;
+        let Self { mailbox, position, envelope, outcome, ask, outlived, .. } = self;
         outlived.apply(step);
         match Header::decode(envelope) {
             Ok((header, _)) => left(step, mailbox, position, &header, || outcome),
             Err(_) => left_unread(step, mailbox, position, || outcome),
         }
-        if let Some(question) = question {
+        if let Some(ask) = ask {
             // Without a reply in the store the turn that asked may ask again.
-            step.core.asked.given_up(question);
+            step.core.asked.given_up(ask);
         }
     }
 }

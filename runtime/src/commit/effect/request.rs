@@ -1,4 +1,4 @@
-//! What is kept of the outcome of a message, in the commit that acknowledges it: the reply to the question of a turn, and the
+//! What is kept of the outcome of a message, in the commit that acknowledges it: the reply to the ask of a turn, and the
 //! answer to whatever was sent under an idempotency key.
 
 use bytes::Bytes;
@@ -17,13 +17,13 @@ use crate::tables;
 
 /// What came of a message is kept.
 pub(crate) struct Answered {
-    question: Option<Question>,
+    ask: Option<Ask>,
     /// In a box, since most messages have no idempotency key.
     request: Option<Box<(RequestKey, Answer)>>,
 }
 
-/// It was the question of a turn.
-struct Question {
+/// It was the ask of a turn.
+struct Ask {
     id: MessageId,
     /// The reply, and where it is kept; none where nobody wants it any more.
     reply: Option<(Key, Bytes)>,
@@ -41,24 +41,24 @@ impl Answered {
         content: Option<Content>,
         reply: Option<&Bytes>,
     ) -> Option<Self> {
-        let question = header.keep_reply.then(|| {
+        let ask = header.keep_reply.then(|| {
             let id = header.id();
             let key = tables::reply(mailbox.partition, mailbox.id(), id.0);
-            Question { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
+            Ask { id, reply: reply.map(|reply| (key, reply.clone())), note: None }
         });
         let request = header.extension.request().zip(content).map(|(request, content)| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
             let expires = core.clock.steady().plus(core.config.idempotency_retention);
             Box::new((key, Answer { content, expires, reply: reply.cloned().unwrap_or_default() }))
         });
-        (question.is_some() || request.is_some()).then_some(Self { question, request })
+        (ask.is_some() || request.is_some()).then_some(Self { ask, request })
     }
 }
 
 impl<'a> Phases<'a> for Answered {
     /// The bytes of the reply count with the message that is done, whether or not they are kept.
     fn size(&self, size: &mut Size) {
-        if let Some(Question { reply: Some((_, reply)), .. }) = &self.question {
+        if let Some(Ask { reply: Some((_, reply)), .. }) = &self.ask {
             size.leave(reply.len());
         }
         if let Some(request) = &self.request {
@@ -72,15 +72,15 @@ impl<'a> Phases<'a> for Answered {
         if let Some(request) = &self.request {
             step.requests.supersede(&request.0);
         }
-        if let Some(question) = &mut self.question
-            && let Some(KeptReply::Abandoned(note)) = step.replies.get(question.id)
+        if let Some(ask) = &mut self.ask
+            && let Some(KeptReply::Abandoned(note)) = step.replies.get(ask.id)
         {
-            *question = Question { id: question.id, reply: None, note };
+            *ask = Ask { id: ask.id, reply: None, note };
         }
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        if let Some(Question { reply, note, .. }) = &self.question {
+        if let Some(Ask { reply, note, .. }) = &self.ask {
             if let Some((key, reply)) = reply {
                 stage.put(*key, reply.clone());
             }
@@ -95,7 +95,7 @@ impl<'a> Phases<'a> for Answered {
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        if let Some(Question { id, .. }) = self.question {
+        if let Some(Ask { id, .. }) = self.ask {
             step.replies.submitted(id, step.ticket);
             step.release_committed(Release::ReplyStored(id.0));
         }

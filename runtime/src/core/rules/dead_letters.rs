@@ -21,8 +21,8 @@ pub(crate) struct Known {
     pub(crate) mailbox: MailboxId,
     pub(crate) buried_at: Steady,
     pub(crate) reason: Reason,
-    /// It is the question of a turn, which may ask anew.
-    pub(crate) is_question: bool,
+    /// It is the ask of a turn, which may ask anew.
+    pub(crate) is_ask: bool,
 }
 
 /// What the queue knows of a record, if the record can be read.
@@ -30,7 +30,7 @@ pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     let DeadLetterRecord { envelope, kept_since, reason, .. } = DeadLetterRecord::decode(record)?;
     let (header, _) = Header::decode(envelope).ok()?;
     let (mailbox, buried_at) = (mailbox_id(header.destination), Steady(kept_since));
-    Some(Known { id: header.id(), mailbox, buried_at, reason, is_question: header.keep_reply })
+    Some(Known { id: header.id(), mailbox, buried_at, reason, is_ask: header.keep_reply })
 }
 
 /// The dead letters of a node by their numbers, ids and ages. A dead letter is here from the step that submits its record to the step
@@ -107,7 +107,7 @@ mod tests {
 
     fn known(id: u128, buried_at: u64) -> Option<Known> {
         let (mailbox, buried_at) = (MailboxId(0), Steady(buried_at));
-        Some(Known { id: MessageId(id), mailbox, buried_at, reason: Reason::Rejected, is_question: false })
+        Some(Known { id: MessageId(id), mailbox, buried_at, reason: Reason::Rejected, is_ask: false })
     }
 
     #[test]

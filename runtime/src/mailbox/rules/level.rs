@@ -82,7 +82,7 @@ impl<B: Clone> Level<B> {
         }
     }
 
-    /// Brings the body of the first message beyond the window. Marks it back when it is another's.
+    /// Brings the body of the first message beyond the window. Hands it back when it is another's.
     pub(super) fn loaded(&mut self, position: Position, body: B) -> Result<(), B> {
         if self.beyond.front() != Some(&position) {
             return Err(body);

@@ -8,7 +8,7 @@ use everpost_persistence::{Position, ReadError};
 use everpost_transport::link::Lane;
 
 use super::ELSEWHERE;
-use crate::cluster::{Apart, decode_acquaintance, decode_cursor, decode_runs};
+use crate::cluster::{UnmetPeers, decode_cursor, decode_known_store, decode_runs};
 use crate::core::expiring;
 use crate::core::{Core, Remote};
 use crate::message::address::Address;
@@ -17,32 +17,32 @@ use crate::tables;
 
 /// Rebuilds what is owed and what is known of other stores. Blocks.
 pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
-    let nodes = acquaintances(core)?;
+    let nodes = known_stores(core)?;
     received(core)?;
     acknowledged(core, &nodes)?;
-    apart(core, &nodes.into_values().collect())?;
+    unmet(core, &nodes.into_values().collect())?;
     owed(core)
 }
 
 /// What peers may have been sent by earlier runs: everything, unless it was noted when the last conversation was over. A node
 /// whose store was never met was sent nothing: a store is remembered before anything is sent to it.
-fn apart(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
-    let record = core.store.get(&Apart::KEY)?;
-    let noted = record.and_then(|record| Apart::decode(&record, core.store.epoch().counter));
-    let mut apart = core.cluster.apart();
-    *apart = noted.unwrap_or_default();
+fn unmet(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
+    let record = core.store.get(&UnmetPeers::KEY)?;
+    let noted = record.and_then(|record| UnmetPeers::decode(&record, core.store.epoch().counter));
+    let mut unmet = core.cluster.unmet();
+    *unmet = noted.unwrap_or_default();
     for peer in core.cluster.peers() {
-        if apart.sent_through(&peer.name).is_none() {
+        if unmet.sent_through(&peer.name).is_none() {
             // This run has sent nothing yet.
             let before = Position(core.first.0 - 1);
-            apart.parted(&peer.name, if met.contains(&*peer.name) { before } else { Position(0) });
+            unmet.parted(&peer.name, if met.contains(&*peer.name) { before } else { Position(0) });
         }
     }
     Ok(())
 }
 
 /// The stores that were spoken with, and the nodes that had them.
-fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
+fn known_stores(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
     let mut nodes = HashMap::new();
     let own = core.store.id();
     core.store.scan(&tables::PEERS, |key, record| {
@@ -54,10 +54,10 @@ fn acquaintances(core: &Core) -> Result<HashMap<u128, String>, ReadError> {
             }
             return ControlFlow::Continue(());
         }
-        match decode_acquaintance(record) {
-            Some(acquaintance) => {
-                nodes.insert(store.0, acquaintance.node.clone());
-                core.cluster.acquaintances().recovered(store.0, acquaintance);
+        match decode_known_store(record) {
+            Some(known) => {
+                nodes.insert(store.0, known.node.clone());
+                core.cluster.known_stores().recovered(store.0, known);
             }
             None => unreadable(core, "what is known of a peer's store"),
         }
@@ -118,7 +118,7 @@ fn owed(core: &Core) -> Result<(), ReadError> {
                 return ControlFlow::Break(());
             }
             Some(Remote { peer, lane, .. }) => {
-                let sent_through = core.cluster.apart().sent_through(&peer.name);
+                let sent_through = core.cluster.unmet().sent_through(&peer.name);
                 let may_have_arrived = sent_through.is_none_or(|sent_through| position <= sent_through);
                 let mut outgoing = peer.outgoing();
                 outgoing.recovered(lane, position, envelope.len(), may_have_arrived);

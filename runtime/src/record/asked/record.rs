@@ -1,4 +1,4 @@
-//! What the store keeps of a question that a turn has asked, until that turn has committed; specified in `docs/FORMAT.md`.
+//! What the store keeps of an ask that a turn has asked, until that turn has committed; specified in `docs/FORMAT.md`.
 
 use bytes::Bytes;
 use everpost_persistence::Position;
@@ -8,7 +8,7 @@ use super::Asked;
 use crate::message::MessageId;
 use crate::message::address::Address;
 
-/// Version 1 was a cursor, written for questions to other nodes only.
+/// Version 1 was a cursor, written for asks to other nodes only.
 const RECORD_VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Asked {
         }
         let (record, rest) = postcard::take_from_bytes::<AskedRecord<'_>>(record).ok()?;
         let turn = MessageId(u128::from_be_bytes(record.turn));
-        if !rest.is_empty() || turn.question(record.place).0 != request {
+        if !rest.is_empty() || turn.ask(record.place).0 != request {
             return None;
         }
         Some(Self {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_record_reads_back_and_its_bytes_are_fixed() {
         let asked = asked();
-        let id = asked.turn.question(3).0;
+        let id = asked.turn.ask(3).0;
         let hex: String = asked.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = "020000000000000000000000000000000703010477657374090662616e6b2f61056465626974010808080808080808\
                         0808080808080808";

@@ -16,22 +16,22 @@ const FORGOTTEN_MAX: usize = 16;
 
 /// What is remembered of other stores.
 #[derive(Debug, Default)]
-pub(crate) struct Acquaintances {
+pub(crate) struct KnownStores {
     by_store: HashMap<u128, Known>,
     meetings: u64,
 }
 
 #[derive(Debug)]
 struct Known {
-    acquaintance: KnownStore,
+    store: KnownStore,
     /// Which meeting was the last one; 0 for one that was not met by this run.
     met: u64,
 }
 
-impl Acquaintances {
+impl KnownStores {
     /// What is remembered of a store.
     pub(crate) fn get(&self, store: u128) -> Option<&KnownStore> {
-        self.by_store.get(&store).map(|known| &known.acquaintance)
+        self.by_store.get(&store).map(|known| &known.store)
     }
 
     /// Whether any store of this node is remembered.
@@ -41,18 +41,18 @@ impl Acquaintances {
 
     /// The stores of a node.
     pub(crate) fn of_node<'a>(&'a self, node: &'a str) -> impl Iterator<Item = u128> + 'a {
-        self.by_store.iter().filter(move |(_, known)| known.acquaintance.node == node).map(|(store, _)| *store)
+        self.by_store.iter().filter(move |(_, known)| known.store.node == node).map(|(store, _)| *store)
     }
 
     /// What the start found.
-    pub(crate) fn recovered(&mut self, store: u128, acquaintance: KnownStore) {
-        self.by_store.insert(store, Known { acquaintance, met: 0 });
+    pub(crate) fn recovered(&mut self, store: u128, known: KnownStore) {
+        self.by_store.insert(store, Known { store: known, met: 0 });
     }
 
     /// A store was met and believed.
-    pub(crate) fn meet(&mut self, store: u128, acquaintance: KnownStore) {
+    pub(crate) fn meet(&mut self, store: u128, known: KnownStore) {
         self.meetings += 1;
-        self.by_store.insert(store, Known { acquaintance, met: self.meetings });
+        self.by_store.insert(store, Known { store: known, met: self.meetings });
     }
 
     /// Forgets stores of a node that are too many: never `present`, the one that it has now, and of the others first those that were not
@@ -80,14 +80,14 @@ mod tests {
     }
 
     /// Meets a store of the node as a conversation does. Which are used: the even ones.
-    fn meet(known: &mut Acquaintances, node: &str, store: u128) -> Vec<u128> {
+    fn meet(known: &mut KnownStores, node: &str, store: u128) -> Vec<u128> {
         known.meet(store, of(node));
         known.forget(node, store, |store| store.is_multiple_of(2))
     }
 
     #[test]
     fn those_that_were_used_are_kept_whatever_a_node_invents() {
-        let mut known = Acquaintances::default();
+        let mut known = KnownStores::default();
         known.recovered(2, of("north"));
         known.recovered(1000, of("south"));
         for store in 0..100 {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn of_those_that_were_used_the_newest_are_kept() {
-        let mut known = Acquaintances::default();
+        let mut known = KnownStores::default();
         known.recovered(2, of("north"));
         let forgotten: Vec<u128> = (2..=20).flat_map(|number| meet(&mut known, "north", 2 * number)).collect();
         assert_eq!(forgotten, (1..=12).map(|number| 2 * number).collect::<Vec<_>>());
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_an_older_build_has_left_goes_a_few_at_a_time() {
-        let mut known = Acquaintances::default();
+        let mut known = KnownStores::default();
         (0..100).for_each(|store| known.recovered(2 * store + 1, of("north")));
         assert_eq!(meet(&mut known, "north", 2).len(), FORGOTTEN_MAX);
         (0..10).for_each(|_| _ = meet(&mut known, "north", 2));

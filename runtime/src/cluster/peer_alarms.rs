@@ -25,7 +25,7 @@ const LANES_MAX: usize = 16;
 
 /// The troubles with one peer.
 #[derive(Debug)]
-pub(crate) struct Troubles {
+pub(crate) struct PeerAlarms {
     down: Alarm,
     /// By their words: what an operator changes may well lead to the next one.
     refused: Alarms<String>,
@@ -44,7 +44,7 @@ pub(crate) struct Troubles {
     was_up: bool,
 }
 
-impl Default for Troubles {
+impl Default for PeerAlarms {
     fn default() -> Self {
         Self {
             down: Alarm::default(),
@@ -61,7 +61,7 @@ impl Default for Troubles {
     }
 }
 
-impl Troubles {
+impl PeerAlarms {
     /// A conversation begins.
     pub(crate) fn up(&mut self, node: &str, peer: &str, owed: usize) {
         let now = Instant::now();
@@ -225,17 +225,17 @@ mod tests {
         let writer = kept.clone();
         let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         let _logs = tracing::subscriber::set_default(logs);
-        let mut troubles = Troubles::default();
+        let mut alarms = PeerAlarms::default();
         for _ in 0..360 {
-            troubles.down("east", "west", &"nobody answers");
-            troubles.placement("east", "west", &["worker", "quick"]);
+            alarms.down("east", "west", &"nobody answers");
+            alarms.placement("east", "west", &["worker", "quick"]);
             tokio::time::advance(Duration::from_millis(500)).await;
         }
         assert_eq!(kept.count("event=\"link down\""), 1);
         assert_eq!(kept.count("event=\"peer away\""), 2, "after a minute, and after another");
         assert_eq!(kept.count("event=\"placement differs\""), 6, "each type, once in each of three minutes");
-        troubles.up("east", "west", 0);
-        troubles.placement("east", "west", &[]);
+        alarms.up("east", "west", 0);
+        alarms.placement("east", "west", &[]);
         assert_eq!((kept.count("event=\"link up\""), kept.count("it is over")), (1, 1));
     }
 }

@@ -39,20 +39,20 @@ const READ_BYTES_AT_A_TIME: usize = 1 << 20;
 pub(super) enum Request {
     /// To be told what becomes of a message that it sent and that was acknowledged: now if that is known, or when it is.
     Inquire { id: MessageId, address: Address, reply: bool },
-    /// Nothing more: the stored reply to a question of a turn is not needed any longer.
+    /// Nothing more: the stored reply to an ask of a turn is not needed any longer.
     Forget { id: MessageId, address: Address },
 }
 
 /// Takes the requests of one conversation.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct OutcomeRequests {
     requests: mpsc::Sender<Request>,
 }
 
 /// Messages of one mailbox that are asked about, and whether their replies are wanted.
 type Wanted = FxHashMap<MessageId, bool>;
 
-impl Desk {
+impl OutcomeRequests {
     /// Opens a desk that closes when it is dropped. Whoever still waits then asks again in the next conversation.
     pub(super) fn open(core: &Arc<Core>, peer: &Arc<Peer>) -> Self {
         let (requests, open) = mpsc::channel(WAITING_MAX);
@@ -110,12 +110,12 @@ enum Unanswered {
     Recalled(#[from] ractor::ActorProcessingErr),
 }
 
-/// Deletes what is kept for questions, in one submission.
-async fn forget(core: &Core, questions: Vec<(Address, MessageId)>) -> Result<(), NodeEnded> {
-    if questions.is_empty() {
+/// Deletes what is kept for asks, in one submission.
+async fn forget(core: &Core, asks: Vec<(Address, MessageId)>) -> Result<(), NodeEnded> {
+    if asks.is_empty() {
         return Ok(());
     }
-    let transaction = Transaction::upkeep(core).with(Over::elsewhere(questions));
+    let transaction = Transaction::upkeep(core).with(Over::elsewhere(asks));
     let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
     transaction.commit_in_any_case(permit);
     Ok(())
@@ -155,7 +155,7 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
     Ok(())
 }
 
-/// Answers those that are questions of turns, whose replies are stored. Returns the others.
+/// Answers those that are asks of turns, whose replies are stored. Returns the others.
 async fn questions_of_turns(
     core: &Core,
     peer: &Arc<Peer>,

@@ -90,25 +90,25 @@ impl Introductions {
 async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, number: AdmissionId) -> AdmissionId {
     let core = &links.core;
     match introduce_in_time(&links, &peer, connection).await {
-        Ok(introduced) => seat(core, &peer, introduced).await,
+        Ok(introduced) => lease(core, &peer, introduced).await,
         // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
         Err(ended) if ended.is_passing() => {
             tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced");
         }
-        Err(ended) => peer.troubles().ended(&core.name, &peer.name, &ended),
+        Err(ended) => peer.alarms().ended(&core.name, &peer.name, &ended),
     }
     number
 }
 
 /// Gives the conversation to a newcomer, unless another process of its name has it with another store, and is there.
-async fn seat(core: &Core, peer: &Peer, mut newcomer: Introduced) {
+async fn lease(core: &Core, peer: &Peer, mut newcomer: Introduced) {
     while let Some(contest) = peer.arrive(newcomer, core.clock.wall()) {
         let Process { from, liveness } = contest.holder.process;
         if liveness.confirm().await {
             let ended = Ended::NameTaken { from, since: contest.holder.since.timestamp().unwrap_or(Timestamp::MAX) };
             let connection = &contest.newcomer.connection;
             peer.tell(answers::namesake(connection.remote()));
-            peer.troubles().ended(&core.name, &peer.name, &refuse(connection, ended));
+            peer.alarms().ended(&core.name, &peer.name, &refuse(connection, ended));
             return;
         }
         newcomer = contest.newcomer;

@@ -1,4 +1,4 @@
-//! The questions of all turns of a node that have not committed, in memory. The store has the same, under the mailboxes
+//! The asks of all turns of a node that have not committed, in memory. The store has the same, under the mailboxes
 //! that asked.
 
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use crate::message::address::Address;
 use crate::message::question::AskedQuestion;
 use crate::record::asked::Asked;
 
-/// A question that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
+/// An ask that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
 /// no record of what it was.
 #[derive(Clone, Debug)]
 pub(crate) struct Older {
@@ -26,7 +26,7 @@ pub(crate) struct Older {
     pub(crate) away: Option<(Remote, Position)>,
 }
 
-/// A question on its way: what was asked is stored in the step that submits it.
+/// An ask on its way: what was asked is stored in the step that submits it.
 #[derive(Debug)]
 pub(crate) struct Asking<'a> {
     pub(crate) mailbox: &'a Mailbox,
@@ -34,7 +34,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Adds what is asked to the submission in which the question got this position.
+    /// Adds what is asked to the submission in which the ask got this position.
     pub(crate) fn stage(&mut self, stage: &mut Stage<'_>, position: Position) {
         self.asked.position = position;
         let key = self.asked.key(self.mailbox.partition, self.mailbox.id());
@@ -42,7 +42,7 @@ impl Asking<'_> {
     }
 }
 
-/// What is kept of the questions of turns. A mailbox counts the waiting messages that have asked, so that the turns of a
+/// What is kept of the asks of turns. A mailbox counts the waiting messages that have asked, so that the turns of a
 /// mailbox that never asks do not look here.
 #[derive(Debug, Default)]
 pub(crate) struct Register {
@@ -52,7 +52,7 @@ pub(crate) struct Register {
 #[derive(Debug, Default)]
 struct Known {
     by_turn: HashMap<u128, OfTurn>,
-    /// The turn and the place of a question, by its id.
+    /// The turn and the place of an ask, by its id.
     places: HashMap<u128, (u128, u32)>,
     /// What an older build may have asked: replies and cursors that the start has found, by their mailboxes and ids.
     older: HashSet<(MailboxId, u128)>,
@@ -72,7 +72,7 @@ impl Register {
         self.lock().of(turn).find(|asked| asked.place == place).cloned()
     }
 
-    /// A question was submitted by a turn of this mailbox.
+    /// An ask was submitted by a turn of this mailbox.
     pub(crate) fn asked(&self, mailbox: &Mailbox, asked: Asked) {
         let turn = asked.turn;
         let mut known = self.lock();
@@ -80,7 +80,7 @@ impl Register {
         known.waits(mailbox, turn);
     }
 
-    /// A question became a dead letter, so that it had no effect. Only this node's own turns are known here.
+    /// An ask became a dead letter, so that it had no effect. Only this node's own turns are known here.
     pub(crate) fn given_up(&self, id: MessageId) {
         let mut known = self.lock();
         if let Some((turn, place)) = known.places.get(&id.0).copied()
@@ -90,7 +90,7 @@ impl Register {
         }
     }
 
-    /// The questions that a turn has asked before and not on this attempt, which asked those at the places `used`; one
+    /// The asks that a turn has asked before and not on this attempt, which asked those at the places `used`; one
     /// that was given up on had no effect, and may be left out.
     pub(crate) fn left_out(&self, turn: MessageId, used: &[u32]) -> Vec<AskedQuestion> {
         let known = self.lock();
@@ -116,13 +116,13 @@ impl Register {
         self.lock().waits_no_more(mailbox, turn);
     }
 
-    /// A message waits that may have asked: a dead letter that is replayed, a question that is asked anew, or one that the start
+    /// A message waits that may have asked: a dead letter that is replayed, an ask that is asked anew, or one that the start
     /// has found.
     pub(crate) fn waits(&self, mailbox: &Mailbox, turn: MessageId) {
         self.lock().waits(mailbox, turn);
     }
 
-    /// Whether this is the question of a turn that is not over.
+    /// Whether this is the ask of a turn that is not over.
     pub(crate) fn is_asked(&self, id: MessageId) -> bool {
         self.lock().places.contains_key(&id.0)
     }

@@ -13,19 +13,19 @@ pub(super) type Due = (Steady, Position);
 
 /// Bodies as far as they are in memory.
 #[derive(Debug)]
-pub(super) struct Aside<B> {
+pub(super) struct SetAside<B> {
     for_turns: BTreeMap<Due, Option<B>>,
     /// Those that are held when they are delivered.
     for_holds: BTreeMap<Due, Option<B>>,
 }
 
-impl<B> Default for Aside<B> {
+impl<B> Default for SetAside<B> {
     fn default() -> Self {
         Self { for_turns: BTreeMap::new(), for_holds: BTreeMap::new() }
     }
 }
 
-impl<B> Aside<B> {
+impl<B> SetAside<B> {
     pub(super) fn insert(&mut self, due: Due, is_for_holds: bool, body: Option<B>) {
         let messages = if is_for_holds { &mut self.for_holds } else { &mut self.for_turns };
         messages.insert(due, body);

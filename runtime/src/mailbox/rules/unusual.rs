@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
-use super::aside::Aside;
 use super::level::Level;
 use super::queue::Queue;
+use super::set_aside::SetAside;
 use crate::base::clock::Steady;
 use crate::message::priority::Priority;
 
@@ -16,7 +16,7 @@ use crate::message::priority::Priority;
 const PASSED_MAX: u32 = 64;
 
 #[derive(Debug)]
-pub(super) struct Apart<B> {
+pub(super) struct Unusual<B> {
     urgent: Level<B>,
     high: Level<B>,
     low: Level<B>,
@@ -24,7 +24,7 @@ pub(super) struct Apart<B> {
     for_holds: Option<Box<[Level<B>; Priority::COUNT]>>,
     /// How often each priority was passed in a row although it could have been delivered.
     passed: [u32; Priority::COUNT],
-    pub(super) aside: Aside<B>,
+    pub(super) aside: SetAside<B>,
     /// The last message that was delivered came from aside: the queues are next, if they have one.
     pub(super) aside_was_last: bool,
     pub(super) held: BTreeMap<Position, Held<B>>,
@@ -40,7 +40,7 @@ pub(super) struct Held<B> {
     pub(super) attempt: Option<u32>,
 }
 
-impl<B: Clone> Apart<B> {
+impl<B: Clone> Unusual<B> {
     pub(super) fn new() -> Self {
         Self {
             urgent: Level::new(),
@@ -48,7 +48,7 @@ impl<B: Clone> Apart<B> {
             low: Level::new(),
             for_holds: None,
             passed: [0; Priority::COUNT],
-            aside: Aside::default(),
+            aside: SetAside::default(),
             aside_was_last: false,
             held: BTreeMap::new(),
         }

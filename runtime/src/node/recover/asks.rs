@@ -18,7 +18,7 @@ use crate::record::dead_letter::DeadLetter;
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     replies: HashSet<(MailboxId, u128)>,
-    /// The mailboxes that have asked, with their questions.
+    /// The mailboxes that have asked, with their asks.
     asked: Vec<(Key, Asked)>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn recover(core: &Core) -> Result<Kept, ReadError> {
     Ok(kept)
 }
 
-/// Compares it with the messages that wait: a question that neither waits nor has a reply was given up on, and what was asked
+/// Compares it with the messages that wait: an ask that neither waits nor has a reply was given up on, and what was asked
 /// by a turn that is over goes. Blocks.
 pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     let mut over = Vec::new();
@@ -60,7 +60,7 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     if over.is_empty() {
         return Ok(());
     }
-    // A turn that was given up on may be replayed, a question may be asked anew, and a message that nothing handles may wait for
+    // A turn that was given up on may be replayed, an ask may be asked anew, and a message that nothing handles may wait for
     // another build.
     let there = messages(core)?;
     over.retain(|(_, asked)| !there.contains(&asked.turn) && !core.asked.is_asked(asked.turn));

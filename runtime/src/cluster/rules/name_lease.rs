@@ -10,11 +10,11 @@ use crate::base::clock::Micros;
 
 /// One place for all processes of a name.
 #[derive(Debug)]
-pub(crate) struct Seat<P> {
+pub(crate) struct NameLease<P> {
     holder: Option<Holder<P>>,
 }
 
-/// Who has a seat.
+/// Who has a lease of the name.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder<P> {
     pub(crate) store: StoreId,
@@ -24,14 +24,14 @@ pub(crate) struct Holder<P> {
     pub(crate) process: P,
 }
 
-impl<P> Default for Seat<P> {
+impl<P> Default for NameLease<P> {
     fn default() -> Self {
         Self { holder: None }
     }
 }
 
-impl<P: Clone> Seat<P> {
-    /// Somebody comes, and has the seat from now on. Unless another store has it, whose holder is not known to be gone: that one
+impl<P: Clone> NameLease<P> {
+    /// Somebody comes, and has the lease of the name from now on. Unless another store has it, whose holder is not known to be gone: that one
     /// is returned, and has to show that it is there. If it does not, `newcomer` may come once more.
     pub(crate) fn take(&mut self, newcomer: Holder<P>, is_gone: impl FnOnce(&P) -> bool) -> Result<(), Holder<P>> {
         match &self.holder {
@@ -57,14 +57,14 @@ mod tests {
         Holder { store, since: Micros(since), process: until }
     }
 
-    /// Each second every process that lives and has no seat comes; returns who had the seat when that changed.
+    /// Each second every process that lives and has no lease of the name comes; returns who had the lease of the name when that changed.
     fn course(processes: &[Holder<u64>], seconds: u64) -> Vec<(u64, StoreId)> {
-        let mut seat = Seat::default();
+        let mut lease = NameLease::default();
         let mut changes: Vec<(u64, StoreId)> = Vec::new();
         for now in 0..seconds {
             for process in processes.iter().filter(|process| process.since.0 <= now && now < process.process) {
-                let has_it = seat.holder.as_ref().is_some_and(|holder: &Holder<u64>| holder.store == process.store);
-                if !has_it && seat.take(process.clone(), |until| *until <= now).is_ok() {
+                let has_it = lease.holder.as_ref().is_some_and(|holder: &Holder<u64>| holder.store == process.store);
+                if !has_it && lease.take(process.clone(), |until| *until <= now).is_ok() {
                     changes.push((now, process.store));
                 }
             }
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn a_process_of_the_same_store_takes_its_place_at_once() {
-        let mut seat = Seat::default();
-        seat.take(process(OLD, 0, 100), |_| false).unwrap();
-        seat.take(process(OLD, 1, 100), |_| false).unwrap();
-        let holder = seat.take(process(NEW, 2, 100), |_| false).unwrap_err();
+        let mut lease = NameLease::default();
+        lease.take(process(OLD, 0, 100), |_| false).unwrap();
+        lease.take(process(OLD, 1, 100), |_| false).unwrap();
+        let holder = lease.take(process(NEW, 2, 100), |_| false).unwrap_err();
         assert_eq!((holder.store, holder.since), (OLD, Micros(1)));
     }
 }

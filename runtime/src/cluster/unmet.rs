@@ -14,18 +14,18 @@ const RECORD_VERSION: u8 = 1;
 /// sent everything. Changed in the step that submits the change to the store: before anything is sent to a peer it is durably
 /// out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Apart {
+pub(crate) struct UnmetPeers {
     sent_through: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ApartRecord {
+struct UnmetRecord {
     version: u8,
     counter: u64,
     sent_through: BTreeMap<String, u64>,
 }
 
-impl Apart {
+impl UnmetPeers {
     /// Where the store keeps it.
     pub(crate) const KEY: Key = tables::note(2);
 
@@ -47,14 +47,14 @@ impl Apart {
     /// `counter` is that of the run that writes it: each does, so that it is known whether an older build has run since, which
     /// does not keep it.
     pub(crate) fn encode(&self, counter: u64) -> Bytes {
-        let record = ApartRecord { version: RECORD_VERSION, counter, sent_through: self.sent_through.clone() };
+        let record = UnmetRecord { version: RECORD_VERSION, counter, sent_through: self.sent_through.clone() };
         postcard::to_allocvec(&record).expect("plain values can be encoded").into()
     }
 
     /// What the run before that with this `counter` has left. None for bytes that this build cannot read, and for those of
     /// another run.
     pub(crate) fn decode(record: &[u8], counter: u64) -> Option<Self> {
-        let ApartRecord { version, counter: before, sent_through } = postcard::from_bytes(record).ok()?;
+        let UnmetRecord { version, counter: before, sent_through } = postcard::from_bytes(record).ok()?;
         (version == RECORD_VERSION && before + 1 == counter).then_some(Self { sent_through })
     }
 }
@@ -65,15 +65,15 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_spoken_with_may_have_been_sent_everything() {
-        let mut apart = Apart::default();
-        assert_eq!(apart.sent_through("west"), None);
-        assert!(apart.parted("west", Position(7)) && !apart.parted("west", Position(7)));
-        assert_eq!(apart.sent_through("west"), Some(Position(7)));
-        let record = apart.encode(3);
+        let mut unmet = UnmetPeers::default();
+        assert_eq!(unmet.sent_through("west"), None);
+        assert!(unmet.parted("west", Position(7)) && !unmet.parted("west", Position(7)));
+        assert_eq!(unmet.sent_through("west"), Some(Position(7)));
+        let record = unmet.encode(3);
         assert_eq!(&record[..], b"\x01\x03\x01\x04west\x07", "the bytes are fixed");
-        assert_eq!(Apart::decode(&record, 4), Some(apart.clone()));
-        assert_eq!(Apart::decode(&record, 5), None, "a run in between did not keep it");
-        assert!(apart.met("west") && !apart.met("west"));
-        assert_eq!((apart.sent_through("west"), Apart::decode(&[2, 0, 0], 1)), (None, None));
+        assert_eq!(UnmetPeers::decode(&record, 4), Some(unmet.clone()));
+        assert_eq!(UnmetPeers::decode(&record, 5), None, "a run in between did not keep it");
+        assert!(unmet.met("west") && !unmet.met("west"));
+        assert_eq!((unmet.sent_through("west"), UnmetPeers::decode(&[2, 0, 0], 1)), (None, None));
     }
 }

@@ -1,5 +1,5 @@
-//! The questions of turns. What a turn asks is stored with the question; it goes when the turn has committed, or when its
-//! message is gone for good: what the store says of the questions, and the replies that were kept.
+//! The asks of turns. What a turn asks is stored with the ask; it goes when the turn has committed, or when its
+//! message is gone for good: what the store says of the asks, and the replies that were kept.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use everpost_persistence::{Key, MailboxId, Position, Stage};
 use super::Phases;
 use crate::cluster::Peer;
 use crate::commit::transaction::Step;
+use crate::core::asks::{Asking, Older};
 use crate::core::kept_replies::reply_key;
-use crate::core::questions::{Asking, Older};
 use crate::core::{Core, Release};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
@@ -42,14 +42,14 @@ impl Outlived {
     }
 }
 
-/// The question of a turn on its way: what was asked is stored in the step that submits it.
-pub(super) struct Question<'a> {
+/// The ask of a turn on its way: what was asked is stored in the step that submits it.
+pub(super) struct Ask<'a> {
     asking: Asking<'a>,
-    /// Of another question that was asked in its place before, and given up on: nobody will ask it anew.
+    /// Of another ask that was asked in its place before, and given up on: nobody will ask it anew.
     replaced: Outlived,
 }
 
-impl<'a> Question<'a> {
+impl<'a> Ask<'a> {
     pub(super) fn new(asking: Asking<'a>) -> Self {
         Self { asking, replaced: Outlived::default() }
     }
@@ -87,7 +87,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// A question of a turn waits here from now on, perhaps not for the first time: one that was given up on is asked anew under
+/// An ask of a turn waits here from now on, perhaps not for the first time: one that was given up on is asked anew under
 /// its id, and what its own turn has asked then is known to the next one.
 pub(super) fn waits<'a>(step: &mut Step<'_, 'a>, id: MessageId, mailbox: &'a Arc<Mailbox>, position: Position) {
     step.replies.waiting(id, mailbox, position);
@@ -100,7 +100,7 @@ pub(crate) struct Over<'a> {
     outlived: Outlived,
 }
 
-/// Whose questions go.
+/// Whose asks go.
 enum Whose<'a> {
     /// Of the turn of this message, which waits here: on this attempt, on those before it, and under an older build.
     Turn(&'a Mailbox, MessageId, Vec<Older>),
@@ -117,7 +117,7 @@ impl<'a> Over<'a> {
         has_asked.then(|| Self::new(Whose::Turn(mailbox, turn, older)))
     }
 
-    /// The turns that have asked these questions from other nodes are over: what is kept for them goes.
+    /// The turns that have asked these asks from other nodes are over: what is kept for them goes.
     pub(crate) fn elsewhere(asked: Vec<(Address, MessageId)>) -> Self {
         Self::new(Whose::Elsewhere(asked))
     }
@@ -169,13 +169,13 @@ pub(super) fn of_waiting(step: &mut Step<'_, '_>, mailbox: &Mailbox, turn: Messa
     of_all(step, asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
 }
 
-/// What the turns have asked whose dead letters `gone` are taken away for good. Nothing of the question of a turn: that may ask
+/// What the turns have asked whose dead letters `gone` are taken away for good. Nothing of the ask of a turn: that may ask
 /// it anew, with or without a dead letter, until it is over.
 pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived {
     let mut outlived = Outlived::default();
     for dead_letter in gone {
         if let Some(Some(known)) = step.dead_letters.get().get(*dead_letter)
-            && !known.is_question
+            && !known.is_ask
         {
             outlived.add(of_gone(step, known.mailbox, known.id));
         }
@@ -183,7 +183,7 @@ pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived
     outlived
 }
 
-/// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or a question that nobody
+/// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or an ask that nobody
 /// will ask anew.
 pub(super) fn of_gone(step: &mut Step<'_, '_>, mailbox: MailboxId, turn: MessageId) -> Outlived {
     let partition = partition_of(mailbox, step.core.store.partitions());
@@ -200,13 +200,13 @@ fn of_question(step: &mut Step<'_, '_>, asked: &Address, id: MessageId) -> Outli
     outlived
 }
 
-/// These questions, and where the store says that they were asked.
+/// These asks, and where the store says that they were asked.
 fn of_all(step: &mut Step<'_, '_>, asked: impl IntoIterator<Item = (Key, Asked)>) -> Outlived {
     let mut outlived = Outlived::default();
     for (key, asked) in asked {
         let id = asked.id();
         match &asked.node {
-            // What was asked stays in the store until the question is handled, whose reply is not to be kept.
+            // What was asked stays in the store until the ask is handled, whose reply is not to be kept.
             None if step.replies.abandon(id, Some(key)) => {}
             None => {
                 outlived.keys.extend([key, reply_key(step.core, &asked.to, id)]);

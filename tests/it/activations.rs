@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError, HoldHandler,
-    Message, Node, NodeConfig, Priority, Restart, StopError, Turn,
+    Actor, ActorHandle, Answer, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError,
+    HoldHandler, Message, Node, NodeConfig, Priority, Restart, StopError, Turn,
 };
 use everpost_tests::net::{Net, linked, settled};
 use everpost_tests::probe::Probe;
@@ -238,6 +238,41 @@ async fn dropped_after<F: Future>(polls: u64, future: F) {
 /// what was sent from another.
 type InOrder = BTreeMap<(u64, usize), Vec<u32>>;
 
+/// A message, and whether it is handled in the order in which it was sent.
+fn gust(world: &World, random: &mut Random, address: u64) -> (Gust, bool) {
+    let (how, fate, _) = world.how(random, address);
+    let keeps_its_place = !matches!(how, How::Defer(_) | How::Reject);
+    (Gust { number: world.number(fate), how }, keeps_its_place)
+}
+
+/// A message whose sender does not know what becomes of it.
+fn unknown(world: &World, random: &mut Random, address: u64) -> Gust {
+    let (how, _, caused) = world.how(random, address);
+    caused.into_iter().for_each(|number| world.expect(number, Fate::Unknown));
+    Gust { number: world.number(Fate::Unknown), how }
+}
+
+fn grip(world: &World, random: &mut Random) -> Grip {
+    let number = world.number(Fate::Acknowledged);
+    let how = match random.below(6) {
+        0 => Hands::AcknowledgeAndSend(world.number(Fate::Unknown)),
+        1 => Hands::GiveBackOnce(random.below(20)),
+        2 => Hands::DropOnce,
+        _ => Hands::Acknowledge(random.below(10)),
+    };
+    Grip { number, how }
+}
+
+/// Pauses an actor, and resumes it after a while.
+async fn pause<const EARLY: bool>(actor: ActorHandle<Weather<EARLY>>, millis: u64, resumed: &mut JoinSet<()>) {
+    if actor.pause("for a moment").await.is_ok() {
+        resumed.spawn(async move {
+            takes(millis).await;
+            actor.resume().await.unwrap();
+        });
+    }
+}
+
 /// One client: everything that can be done to an actor from outside, one after another.
 async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut random: Random) -> InOrder {
     let mut in_order = InOrder::new();
@@ -248,33 +283,17 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
         match random.below(12) {
             0 => drop(actor.query(Numbers).await.unwrap_or_default()),
             1 => {
-                let number = world.number(Fate::Acknowledged);
-                let how = match random.below(6) {
-                    0 => Hands::AcknowledgeAndSend(world.number(Fate::Unknown)),
-                    1 => Hands::GiveBackOnce(random.below(20)),
-                    2 => Hands::DropOnce,
-                    _ => Hands::Acknowledge(random.below(10)),
-                };
-                actor.send(Grip { number, how }).priority(priority(&mut random)).await.unwrap();
+                let grip = grip(&world, &mut random);
+                actor.send(grip).priority(priority(&mut random)).await.unwrap();
             }
             2 if random.once_in(3) => {
                 for node in &nodes {
-                    let actor = node.actor::<Weather<EARLY>>(&key(address));
-                    if actor.pause("for a moment").await.is_ok() {
-                        let millis = random.below(30);
-                        resumed.spawn(async move {
-                            takes(millis).await;
-                            actor.resume().await.unwrap();
-                        });
-                    }
+                    pause(node.actor::<Weather<EARLY>>(&key(address)), random.below(30), &mut resumed).await;
                 }
             }
             3 => {
-                // Whoever sent it does not know.
-                let (how, _, caused) = world.how(&mut random, address);
-                caused.into_iter().for_each(|number| world.expect(number, Fate::Unknown));
-                let number = world.number(Fate::Unknown);
-                dropped_after(random.below(6), actor.send(Gust { number, how }).into_future()).await;
+                let gust = unknown(&world, &mut random, address);
+                dropped_after(random.below(6), actor.send(gust).into_future()).await;
             }
             4 => {
                 let number = world.number(Fate::Unknown);
@@ -295,20 +314,18 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
                 assert_eq!(reply.is_ok(), fate == Fate::Handled, "{reply:?}");
             }
             7 => {
-                let (how, fate, _) = world.how(&mut random, address);
-                let gust = Gust { number: world.number(fate), how };
+                let (gust, _) = gust(&world, &mut random, address);
                 actor.send(gust).priority(priority(&mut random)).await.unwrap();
             }
             _ => {
-                let (how, fate, _) = world.how(&mut random, address);
-                let number = world.number(fate);
-                if !matches!(how, How::Defer(_) | How::Reject) {
-                    in_order.entry((address, from)).or_default().push(number);
+                let (gust, keeps_its_place) = gust(&world, &mut random, address);
+                if keeps_its_place {
+                    in_order.entry((address, from)).or_default().push(gust.number);
                 }
                 if random.once_in(2) {
-                    let _ = actor.submit(Gust { number, how }).await.unwrap();
+                    let _ = actor.submit(gust).await.unwrap();
                 } else {
-                    actor.send(Gust { number, how }).await.unwrap();
+                    actor.send(gust).await.unwrap();
                 }
             }
         }
@@ -398,8 +415,9 @@ async fn verify(world: &World, nodes: &[Node; 2], in_order: [Vec<InOrder>; 2]) {
     }
 }
 
-async fn storm(activations_max: usize, is_restarted: bool, mut random: Random) {
-    let config = NodeConfig {
+/// Little of everything.
+fn narrow(activations_max: usize) -> NodeConfig {
+    NodeConfig {
         activations_max,
         attempts_max: 1000,
         idle_after: Duration::from_millis(40),
@@ -409,8 +427,22 @@ async fn storm(activations_max: usize, is_restarted: bool, mut random: Random) {
         send_timeout: HOUR,
         ask_timeout: HOUR,
         ..everpost_tests::config()
-    };
-    let net = Net::new(&["east", "west"]).config(&config);
+    }
+}
+
+async fn drained_of_timers(east: &Node, west: &Node) {
+    // A timer that fires meanwhile sends one message more.
+    loop {
+        settled(&[east, west]).await;
+        if east.statistics().timers + west.statistics().timers == 0 {
+            break;
+        }
+        eventually("timers fire", || east.statistics().timers + west.statistics().timers == 0).await;
+    }
+}
+
+async fn storm(activations_max: usize, is_restarted: bool, mut random: Random) {
+    let net = Net::new(&["east", "west"]).config(&narrow(activations_max));
     let world = Arc::new(World::default());
     let mut nodes = start(&net, &world).await;
     let mut groups = vec![supervise(&nodes[0]).await, supervise(&nodes[1]).await];
@@ -434,14 +466,7 @@ async fn storm(activations_max: usize, is_restarted: bool, mut random: Random) {
         nodes = start(&net, &world).await;
     }
     let [east, west] = &nodes;
-    // A timer that fires meanwhile sends one message more.
-    loop {
-        settled(&[east, west]).await;
-        if east.statistics().timers + west.statistics().timers == 0 {
-            break;
-        }
-        eventually("timers fire", || east.statistics().timers + west.statistics().timers == 0).await;
-    }
+    drained_of_timers(east, west).await;
     // Only now: a child whose group has been stopped stays down, and what a timer sends to it would wait.
     for group in groups {
         soon("the group stops", group.stop()).await.unwrap();

@@ -191,6 +191,21 @@ async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
     node.stop().await.unwrap();
 }
 
+/// On its way when the journal failed, or after a checkpoint had.
+fn is_of_a_full_disk(failed: &SendError<Script>) -> bool {
+    match failed {
+        SendError::OutcomeUnknown { source: NodeEnded::Failed(source), .. } => {
+            matches!(source, CommitError::DiskFull { .. })
+        }
+        SendError::NotAccepted { reason: Refusal::Store(AdmissionError::Failed(source)), .. } => {
+            matches!(source, CommitError::DiskFull { .. })
+        }
+        // After a failure the node stops by itself, and `failed` below says why.
+        SendError::NotAccepted { reason: Refusal::Stopping, .. } => true,
+        _ => false,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all_that_was_acknowledged() {
     let folder = everpost_tests::folder();
@@ -217,19 +232,7 @@ async fn a_full_disk_stops_the_node_with_a_typed_failure_and_a_restart_finds_all
             Err(error) => break error,
         }
     };
-    // On its way when the journal failed, or after a checkpoint had.
-    let typed = match &failed {
-        SendError::OutcomeUnknown { source: NodeEnded::Failed(source), .. } => {
-            matches!(source, CommitError::DiskFull { .. })
-        }
-        SendError::NotAccepted { reason: Refusal::Store(AdmissionError::Failed(source)), .. } => {
-            matches!(source, CommitError::DiskFull { .. })
-        }
-        // After a failure the node stops by itself, and `failed` below says why.
-        SendError::NotAccepted { reason: Refusal::Stopping, .. } => true,
-        _ => false,
-    };
-    assert!(typed, "{failed:?}");
+    assert!(is_of_a_full_disk(&failed), "{failed:?}");
     let failure = soon("the node says so", node.failed()).await;
     assert!(matches!(failure, NodeEnded::Failed(CommitError::DiskFull { .. })), "{failure:?}");
     let refused = refusal(actor.send(Script::new([])).await.unwrap_err());

@@ -92,6 +92,19 @@ async fn east(folder: &Path) -> Node {
     seat.builder(&Probe::new()).start().await.unwrap()
 }
 
+async fn waits_for_a_group(node: &Node) {
+    let stage = Stage::new();
+    let group = Group::one_for_one("group")
+        .child(stage.task(Restart::Permanent, "slow").waits_until_ready(HOUR).stop_within(HOUR));
+    let group = node.supervise(group).await.unwrap();
+    stage.sees("+slow").await;
+    stage.tell("slow", Act::Hang);
+    polled("Supervised::started", || group.started());
+    dropped("Supervised::started", || group.started());
+    polled("Supervised::ended", || group.ended());
+    dropped("Supervised::ended", || group.ended());
+}
+
 /// 88 bytes stayed of each wait for a delivery that was given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it_is_dropped() {
@@ -135,16 +148,7 @@ async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it
     dropped("ActorHandle::submit to a full mailbox", || here.submit(script()));
     dropped("Ask of a full mailbox", || here.ask(script()));
 
-    let stage = Stage::new();
-    let group = Group::one_for_one("group")
-        .child(stage.task(Restart::Permanent, "slow").waits_until_ready(HOUR).stop_within(HOUR));
-    let group = node.supervise(group).await.unwrap();
-    stage.sees("+slow").await;
-    stage.tell("slow", Act::Hang);
-    polled("Supervised::started", || group.started());
-    dropped("Supervised::started", || group.started());
-    polled("Supervised::ended", || group.ended());
-    dropped("Supervised::ended", || group.ended());
+    waits_for_a_group(&node).await;
 
     polled("Node::drained", || node.drained());
     dropped("Node::drained", || node.drained());

@@ -218,26 +218,8 @@ impl<const EARLY: bool> Scripted<EARLY> {
                 log.last = number;
             }
             Step::Grow(bytes) => log.ballast.extend(std::iter::repeat_n(1, bytes as usize)),
-            Step::Send(to, steps) if to.early => drop(turn.send(&Quick::at(&to.key), Script::new(steps))),
-            Step::Send(to, steps) => drop(turn.send(&Worker::at(&to.key), Script::new(steps))),
-            Step::SendAs(priority, to, steps) => {
-                turn.send(&Worker::at(&to.key), Script::new(steps)).priority(priority);
-            }
-            Step::SendUnder(key, to, steps) => {
-                turn.send(&Worker::at(&to.key), Script::new(steps)).idempotency_key(&key);
-            }
-            Step::Ask(to, steps) => {
-                let reply = ask(&to, steps, turn).await?;
-                log.entries.extend(reply);
-            }
-            Step::AskAnother(attempt, first, second) => {
-                let (to, steps) = if turn.attempt() <= attempt { first } else { second };
-                log.entries.extend(ask(&to, steps, turn).await?);
-            }
-            Step::TryAsk(to, steps) => match ask(&to, steps, turn).await {
-                Ok(reply) => log.entries.extend(reply),
-                Err(error) => log.ballast.extend(error.to_string().into_bytes()),
-            },
+            step @ (Step::Send(..) | Step::SendAs(..) | Step::SendUnder(..)) => send(step, turn),
+            step @ (Step::Ask(..) | Step::AskAnother(..) | Step::TryAsk(..)) => ask_and_note(log, step, turn).await?,
             Step::FailUpTo(attempt) if turn.attempt() <= attempt => return Err(Failure::retry("told to fail")),
             Step::RetryAfter(attempt, millis) if turn.attempt() <= attempt => {
                 return Err(Failure::retry_after(Duration::from_millis(millis), "told to wait"));
@@ -269,6 +251,36 @@ impl<const EARLY: bool> Scripted<EARLY> {
         }
         Ok(())
     }
+}
+
+fn send(step: Step, turn: &mut Turn<'_>) {
+    match step {
+        Step::Send(to, steps) if to.early => drop(turn.send(&Quick::at(&to.key), Script::new(steps))),
+        Step::Send(to, steps) => drop(turn.send(&Worker::at(&to.key), Script::new(steps))),
+        Step::SendAs(priority, to, steps) => {
+            turn.send(&Worker::at(&to.key), Script::new(steps)).priority(priority);
+        }
+        Step::SendUnder(key, to, steps) => {
+            turn.send(&Worker::at(&to.key), Script::new(steps)).idempotency_key(&key);
+        }
+        other => unreachable!("{other:?} sends nothing"),
+    }
+}
+
+async fn ask_and_note(log: &mut Log, step: Step, turn: &mut Turn<'_>) -> Result<(), Failure> {
+    match step {
+        Step::Ask(to, steps) => log.entries.extend(ask(&to, steps, turn).await?),
+        Step::AskAnother(attempt, first, second) => {
+            let (to, steps) = if turn.attempt() <= attempt { first } else { second };
+            log.entries.extend(ask(&to, steps, turn).await?);
+        }
+        Step::TryAsk(to, steps) => match ask(&to, steps, turn).await {
+            Ok(reply) => log.entries.extend(reply),
+            Err(error) => log.ballast.extend(error.to_string().into_bytes()),
+        },
+        other => unreachable!("{other:?} asks nothing"),
+    }
+    Ok(())
 }
 
 async fn ask(to: &Target, steps: Vec<Step>, turn: &mut Turn<'_>) -> Result<Vec<u32>, everpost::AskError> {

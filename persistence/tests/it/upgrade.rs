@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use everpost_persistence::{Config, MailboxId, OpenError, Partition, StoreId, Table};
+use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId, Table};
 
 use crate::declared;
 use crate::golden::{all_records, copy, records_v1};
@@ -25,6 +25,27 @@ fn set_formats(folder: &Path, formats: [u32; 2]) {
     for ((half, database, key), format) in HALVES.into_iter().zip(formats) {
         edit(&folder.join(half), database, |records, txn| records.put(txn, key, &format.to_be_bytes()).unwrap());
     }
+}
+
+/// Puts a record into each table that newer formats have brought. Returns what was put.
+fn submit_one_of_each(store: &TestStore) -> impl Iterator<Item = (Key, bytes::Bytes)> {
+    let partition = Partition(5);
+    let value = || bytes::Bytes::from_static(b"new");
+    let keys = [
+        declared::received(partition, StoreId(7), 1),
+        declared::acknowledged(partition, StoreId(7), 1),
+        declared::peer(StoreId(7)),
+        declared::timer(partition, 7),
+        declared::request(partition, MailboxId(7), 7),
+        declared::supervision(partition, MailboxId(7)),
+        declared::note(7),
+    ];
+    let (_, position) = store.submit(|stage| {
+        let position = stage.enqueue(&declared::OUTBOX, partition, value());
+        keys.iter().for_each(|key| stage.put(*key, value()));
+        position
+    });
+    keys.into_iter().chain([declared::outbox(partition, position)]).map(move |key| (key, value()))
 }
 
 #[test]
@@ -55,31 +76,7 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         }
         let (store, _) = TestStore::open(folder.path(), config());
         assert_eq!(all_records(&store), records_v1(), "{found:?}");
-        let partition = Partition(5);
-        let mut expected = records_v1();
-        let value = || bytes::Bytes::from_static(b"new");
-        let (_, position) = store.submit(|stage| {
-            let position = stage.enqueue(&declared::OUTBOX, partition, value());
-            stage.put(declared::received(partition, StoreId(7), 1), value());
-            stage.put(declared::acknowledged(partition, StoreId(7), 1), value());
-            stage.put(declared::peer(StoreId(7)), value());
-            stage.put(declared::timer(partition, 7), value());
-            stage.put(declared::request(partition, MailboxId(7), 7), value());
-            stage.put(declared::supervision(partition, MailboxId(7)), value());
-            stage.put(declared::note(7), value());
-            position
-        });
-        let added = [
-            declared::outbox(partition, position),
-            declared::received(partition, StoreId(7), 1),
-            declared::acknowledged(partition, StoreId(7), 1),
-            declared::peer(StoreId(7)),
-            declared::timer(partition, 7),
-            declared::request(partition, MailboxId(7), 7),
-            declared::supervision(partition, MailboxId(7)),
-            declared::note(7),
-        ];
-        expected.extend(added.map(|key| (key, value())));
+        let expected: Vec<_> = records_v1().into_iter().chain(submit_one_of_each(&store)).collect();
         store.store.close().unwrap();
         drop(store);
         assert_eq!(formats(folder.path()), [5, 5], "{found:?}");

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use everpost_tests::sources::{root, sources};
+
 /// The modules of the runtime from the bottom to the top: each may use those before it, and no other.
 const RUNTIME: [&str; 18] = [
     "base",
@@ -28,24 +30,6 @@ const RUNTIME: [&str; 18] = [
 
 /// Which modules of a library each module at its top uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
-
-fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("the package is a folder of the workspace").to_path_buf()
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
 
 /// The code of a file without comments and without its tests.
 fn code(path: &Path) -> String {

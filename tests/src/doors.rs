@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::sources::{root, sources};
 
 /// All of them, as `Type::function`; of what is awaited itself the type.
 ///
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn public_async_functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in files(&sources()) {
+    for file in sources(&root().join("runtime/src")) {
         of_source(&fs::read_to_string(&file).expect("a source can be read"), &mut found);
     }
     found
@@ -26,7 +27,7 @@ pub fn public_async_functions() -> BTreeSet<String> {
 #[must_use]
 pub fn without_cancel_safety() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in files(&sources()) {
+    for file in sources(&root().join("runtime/src")) {
         let text = fs::read_to_string(&file).expect("a source can be read");
         let mut is_said = false;
         for line in text.lines().map(str::trim_start) {
@@ -57,11 +58,6 @@ fn of_source(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-fn sources() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("the package is a folder of the workspace").join("runtime/src")
-}
-
 /// The type of an `impl` block, without what it is generic over: `<'h, A: Actor> ActorHandle<A> {` is `ActorHandle`.
 fn type_of(block: &str) -> String {
     let mut depth = 0_i32;
@@ -80,19 +76,6 @@ fn type_of(block: &str) -> String {
 
 fn name_of(function: &str) -> &str {
     function.split(['<', '(']).next().unwrap_or_default()
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder can be read") {
-        let path = entry.expect("a folder can be read").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[cfg(test)]

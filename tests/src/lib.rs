@@ -24,6 +24,7 @@ pub mod puppet;
 pub mod records;
 pub mod relay;
 pub mod seeds;
+pub mod sources;
 pub mod stage;
 pub mod stall;
 pub mod wait;

@@ -34,7 +34,7 @@ pub(crate) use self::kept_replies::{KeptReplies, KeptReply, RepliesInStep};
 use self::load::{Counters, Load};
 pub(crate) use self::route::{Remote, Route, Routed};
 use crate::base::alarm::Alarms;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Steady};
 use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::base::recurring::{OfActors, Recurring};
@@ -51,12 +51,12 @@ use crate::core::requests::Requests;
 use crate::core::senders::NodeLine;
 use crate::core::wheel::Wheel;
 use crate::core::window::Window;
-use crate::mailbox::Mailbox;
 use crate::mailbox::directory::Directory;
 use crate::mailbox::kind::Kind;
 use crate::mailbox::question::Open;
 use crate::mailbox::question::lose;
 use crate::mailbox::waiter::Waiter;
+use crate::mailbox::{Mailbox, View};
 use crate::message::address::Address;
 use crate::message::envelope::{Origin, seal};
 use crate::message::outcome::Outcome;
@@ -229,6 +229,13 @@ impl Core {
         }
     }
 
+    /// What whoever looks into a mailbox has to know of the node. Looked at while that is locked: what has changed before its
+    /// last ring is seen.
+    pub(crate) fn view(&self) -> View<impl FnOnce() -> Steady> {
+        let now = || self.clock.steady();
+        View { now, durable: self.store.durable(), is_trial: self.quarantine.is_active() }
+    }
+
     pub(crate) fn sweeps(&self) -> u64 {
         self.sweeps.load(Ordering::Relaxed)
     }
@@ -261,18 +268,13 @@ impl Core {
             drop(inner);
             return question.refuse(&why);
         }
-        inner.questions.push_back(question);
-        inner.ring(&mailbox);
+        inner.ask(question, &mailbox);
     }
 
     /// Lets something out of the gate.
     pub(crate) fn release(&self, release: Release) {
         match release {
-            Release::Ring(mailbox) => {
-                let mut inner = mailbox.lock();
-                inner.gated = false;
-                inner.ring(&mailbox);
-            }
+            Release::Ring(mailbox) => mailbox.lock().ring_from_gate(&mailbox),
             Release::Tell(waiter, outcome) => waiter.tell(outcome),
             Release::Depart(peer) => {
                 peer.outgoing().gated = false;
@@ -317,7 +319,7 @@ impl Core {
             return false;
         }
         let mut newest = Position(0);
-        self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted));
+        self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted()));
         self.waiting() == 0 && self.cluster.owed() == 0 && newest <= self.store.durable()
     }
 }

@@ -226,7 +226,7 @@ impl Receipt {
                     // It was decided on meanwhile.
                 }
                 Whereabouts::Replayed(_) | Whereabouts::Unknown => {
-                    let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted);
+                    let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted());
                     core.gate.durable(last.max(self.ticket)).await?;
                     let Some(dropped) = core.expiries.dropped(self.id) else { return Ok(Outcome::Handled) };
                     core.gate.durable(dropped).await?;
@@ -240,11 +240,11 @@ impl Receipt {
     fn watch(&self, position: Position) -> Option<oneshot::Receiver<Outcome>> {
         let mailbox = self.mailbox()?;
         let mut inner = mailbox.lock();
-        if !inner.rules.contains(position) {
+        if !inner.rules().contains(position) {
             return None;
         }
         let (told, outcome) = oneshot::channel();
-        inner.asks.add(self.core.gate.is_over(), position, Waiter::Here { told, reply: false });
+        inner.add_waiter(self.core.gate.is_over(), position, Waiter::Here { told, reply: false });
         Some(outcome)
     }
 

@@ -25,7 +25,7 @@ use crate::config::{ClusterConfig, IdentityFiles, LinkConfig, NodeConfig};
 use crate::core::expiries::expiring_in;
 use crate::core::gate::Gate;
 use crate::core::{Core, OpenedStore, Release, Route};
-use crate::mailbox::{Mailbox, Next};
+use crate::mailbox::{Mailbox, Next, Step as Looked};
 use crate::message::address::{Address, mailbox_id};
 use crate::message::envelope::{Header, Origin, seal};
 use crate::message::expiry::{Expires, Expiry, Handling};
@@ -170,9 +170,9 @@ impl Fixture {
     fn in_hand(&self, id: u128) -> (Position, Bytes) {
         let sent = self.sent(id);
         let mut inner = self.mailbox().lock();
-        match inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), false) {
-            Next::Deliver { position, body, .. } if position == sent => (position, body),
-            other => panic!("{other:?}"),
+        match inner.next(self.mailbox(), self.core.view(), |_, _| true, || 0) {
+            Looked::Follow(Next::Deliver { position, body, .. }, _) if position == sent => (position, body),
+            _ => panic!("another message, or none"),
         }
     }
 
@@ -194,7 +194,7 @@ impl Fixture {
     fn waits_for(&self, position: Position) -> oneshot::Receiver<Outcome> {
         let (told, outcome) = oneshot::channel();
         let waiter = crate::mailbox::waiter::Waiter::Here { told, reply: true };
-        self.mailbox().lock().asks.add(false, position, waiter);
+        self.mailbox().lock().add_waiter(false, position, waiter);
         outcome
     }
 
@@ -259,7 +259,7 @@ fn send_here(fixture: &Fixture) -> Seen {
     let next = Position(fixture.core.store.durable().0 + 1);
     let seen = fixture.see(transaction, &[fixture.mailbox().inbox_key(next)]);
     assert_eq!(fixture.core.waiting(), 1);
-    assert!(fixture.mailbox().lock().rules.contains(next), "and is in its mailbox");
+    assert!(fixture.mailbox().lock().rules().contains(next), "and is in its mailbox");
     seen
 }
 
@@ -284,7 +284,7 @@ fn done(fixture: &Fixture) -> Seen {
     let transaction = fixture.transaction().with(done).with(change);
     assert_eq!(transaction.size().bytes, "reply".len() + "state".len());
     let seen = fixture.see(transaction, &[mailbox.inbox_key(position), mailbox.state_key()]);
-    assert!(mailbox.lock().rules.is_empty() && fixture.core.waiting() == 0);
+    assert!(mailbox.lock().rules().is_empty() && fixture.core.waiting() == 0);
     seen
 }
 
@@ -306,7 +306,7 @@ fn postponed(fixture: &Fixture) -> Seen {
     let keys = [mailbox.inbox_key(position), mailbox.attempts_key(position)];
     let seen = fixture.see(fixture.transaction().with(postponed), &keys);
     let inner = mailbox.lock();
-    assert!(inner.rules.in_hand().is_none() && inner.rules.contains(position));
+    assert!(inner.rules().in_hand().is_none() && inner.rules().contains(position));
     seen
 }
 
@@ -385,8 +385,8 @@ fn answered(fixture: &Fixture) -> Seen {
     let send = Send::new(&fixture.here, Handling::default(), envelope);
     fixture.commit(fixture.transaction().with(send));
     let mailbox = fixture.mailbox();
-    let next = mailbox.lock().rules.next(|| fixture.core.clock.steady(), fixture.core.store.durable(), false);
-    let Next::Deliver { position, body, .. } = next else { panic!("it waits") };
+    let next = mailbox.lock().next(mailbox, fixture.core.view(), |_, _| true, || 0);
+    let Looked::Follow(Next::Deliver { position, body, .. }, _) = next else { panic!("it waits") };
     let (header, payload) = Header::decode(&body).unwrap();
     let content = Content::of(mailbox.kind.message(Ping::NAME), &header, payload);
     let reply = Bytes::from_static(b"yes");
@@ -412,7 +412,7 @@ fn pause() -> Paused {
 fn paused(fixture: &Fixture) -> Seen {
     let pausing = Supervision::new(fixture.mailbox(), SupervisionChange::Pause(pause()));
     let seen = fixture.see(fixture.transaction().with(pausing), &[fixture.mailbox().supervision_key()]);
-    assert!(fixture.mailbox().is_paused(&fixture.mailbox().lock()));
+    assert!(fixture.mailbox().lock().is_paused(fixture.mailbox()));
     let resuming = Supervision::new(fixture.mailbox(), SupervisionChange::Resume);
     let resumed = fixture.see(fixture.transaction().with(resuming), &[fixture.mailbox().supervision_key()]);
     assert_eq!(resumed.stored, [false], "nothing is left to be said");
@@ -503,6 +503,6 @@ async fn effects_commit_together_or_not_at_all() {
     let permit = transaction.try_reserve().unwrap();
     let Err(refused) = transaction.commit(permit) else { panic!("there is no such dead letter") };
     assert!(matches!(refused.why, Refused::Gone));
-    assert_eq!((fixture.core.waiting(), fixture.mailbox().lock().rules.is_empty()), (0, true));
+    assert_eq!((fixture.core.waiting(), fixture.mailbox().lock().rules().is_empty()), (0, true));
     assert_eq!(fixture.core.store.durable(), durable, "nothing was submitted");
 }

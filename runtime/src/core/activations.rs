@@ -136,7 +136,7 @@ impl Activations {
             match next {
                 Some(Waiting::Mailbox(mailbox)) => {
                     // It may need none any more, or has got one in any case.
-                    if !mailbox.lock().start_at_last(&mailbox) {
+                    if !mailbox.lock().start_at_place(&mailbox) {
                         self.lock().give_back();
                     }
                 }

@@ -10,8 +10,8 @@ impl Core {
     /// Whether a message from outside may go into this mailbox, or into the line for the node.
     pub(crate) fn mailbox_admits(&self, inner: &Inner, sender: Option<&WaitingSender<'_>>) -> bool {
         match sender {
-            Some(sender) => sender.was_given(&inner.line),
-            None => inner.line.admits(self.mailbox_room(inner)),
+            Some(sender) => sender.was_given(inner.senders()),
+            None => inner.senders().admits(self.mailbox_room(inner)),
         }
     }
 
@@ -32,10 +32,7 @@ impl Core {
     /// The room in a mailbox.
     pub(crate) fn mailbox_room(&self, inner: &Inner) -> Room {
         let NodeConfig { mailbox_messages_max, mailbox_bytes_max, .. } = self.config;
-        Room {
-            used: Amount { messages: inner.rules.len(), bytes: inner.bytes },
-            max: Amount { messages: mailbox_messages_max, bytes: mailbox_bytes_max },
-        }
+        Room { used: inner.amount(), max: Amount { messages: mailbox_messages_max, bytes: mailbox_bytes_max } }
     }
 
     /// The room in the node, over all of its mailboxes.

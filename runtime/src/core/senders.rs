@@ -128,7 +128,7 @@ impl Core {
             Full::Mailbox(mailbox) => {
                 let mut inner = mailbox.lock();
                 let room = self.mailbox_room(&inner);
-                look(&mut inner.line, room)
+                look(inner.senders_mut(), room)
             }
             Full::Outbox(peer) => {
                 let mut outgoing = peer.outgoing();
@@ -148,7 +148,7 @@ impl Core {
     /// Whoever waits for room will not get it here.
     pub(crate) fn dismiss_senders(&self) {
         self.in_line(&Full::Node, |line, _| line.dismiss());
-        self.directory.for_each(|mailbox| mailbox.lock().line.dismiss());
+        self.directory.for_each(|mailbox| mailbox.lock().senders_mut().dismiss());
         self.cluster.peers().iter().for_each(|peer| peer.outgoing().dismiss_senders());
     }
 }

@@ -129,8 +129,8 @@ fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position,
     if !matches!(error, AdmissionError::TooLarge { .. }) {
         // The store takes nothing any more. Another message may be in hand while one that was held fails.
         let mut inner = mailbox.lock();
-        if inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
-            inner.rules.interrupted();
+        if inner.is_in_hand(position) {
+            inner.interrupt();
         }
         return;
     }
@@ -138,7 +138,7 @@ fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position,
     tell_of_too_large_a_letter(core, &mailbox.address, position, error);
     let until = core.clock.steady().plus(core.config.backoff.cap);
     let mut inner = mailbox.lock();
-    let aside = mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position);
+    let aside = mailbox.kind.order == Order::Skip || inner.rules().has_left_its_queue(position);
     // Where others pass it, it is held no more, as if what it failed of could be written down.
     Postponed { mailbox, position, body, until, aside, record: Bytes::new() }.put_back(&mut inner);
 }
@@ -199,7 +199,7 @@ pub(crate) async fn take_back(
     attempt: Option<u32>,
     failure: Failure,
 ) -> TakenBack {
-    if mailbox.lock().rules.take_back(position, attempt).is_none() {
+    if !mailbox.lock().take_back(position, attempt) {
         return TakenBack::Before;
     }
     let (failing_core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
@@ -220,8 +220,8 @@ fn decide_fate<'a>(
     failure: &Failure,
 ) -> Option<(Bytes, Failures, Fate<'a>)> {
     let mut inner = mailbox.lock();
-    let body = inner.rules.taken(position)?.clone();
-    let aside = mailbox.kind.order == Order::Skip || inner.rules.has_left_its_queue(position);
+    let body = inner.rules().taken(position)?.clone();
+    let aside = mailbox.kind.order == Order::Skip || inner.rules().has_left_its_queue(position);
     let error = || shortened(failure.to_string());
     let waits = |failures: &Failures, after: Option<_>| {
         let delay = after.unwrap_or_else(|| core.config.backoff.delay(failures.attempts, rand::random()));
@@ -237,13 +237,13 @@ fn decide_fate<'a>(
     };
     let (failures, fate) = match failure.verdict {
         Verdict::Defer { delay } => {
-            let failures = inner.rules.failures(position).cloned().unwrap_or_default();
+            let failures = inner.rules().failures(position).cloned().unwrap_or_default();
             (failures, Fate::Waits { until: core.clock.steady().plus(delay), aside: true })
         }
-        Verdict::Condemn(reason) => (inner.rules.condemned(position, error(), ERRORS_MAX).clone(), buried(reason)),
-        Verdict::Reject => (inner.rules.failed(position, error(), ERRORS_MAX).clone(), buried(Reason::Rejected)),
+        Verdict::Condemn(reason) => (inner.condemn(position, error(), ERRORS_MAX), buried(reason)),
+        Verdict::Reject => (inner.count_failure(position, error(), ERRORS_MAX), buried(Reason::Rejected)),
         Verdict::Retry { after } => {
-            let failures = inner.rules.failed(position, error(), ERRORS_MAX).clone();
+            let failures = inner.count_failure(position, error(), ERRORS_MAX);
             let is_spent = failures.attempts >= core.config.attempts_max;
             let fate = if is_spent { buried(Reason::AttemptsSpent) } else { waits(&failures, after) };
             (failures, fate)

@@ -85,7 +85,7 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
         ticket = if failures.attempts < core.config.attempts_max {
             let record = failures.encode();
             let Some(ticket) = submit_attempts(core, &mailbox, position, record).await else { break };
-            mailbox.lock().rules.single_out(position, failures);
+            mailbox.lock().single_out(position, failures);
             trials.messages.push((mailbox, position));
             ticket
         } else {
@@ -94,7 +94,8 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
         };
     }
     core.gate.durable(ticket).await?;
-    trials.order(core.store.epoch().counter, |(mailbox, position)| mailbox.lock().rules.is_tried_to_the_end(*position));
+    trials
+        .order(core.store.epoch().counter, |(mailbox, position)| mailbox.lock().rules().is_tried_to_the_end(*position));
     Ok(trials)
 }
 
@@ -166,8 +167,7 @@ fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Positio
     core.begin("trial of a state", async move {
         let is_over = || {
             let inner = mailbox.lock();
-            let is_in_hand = inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position);
-            !is_in_hand && inner.last_submitted <= node.store.durable()
+            !inner.is_in_hand(position) && inner.last_submitted() <= node.store.durable()
         };
         if node.gate.until(is_over).await.is_ok() {
             acquit_state(&node, &mailbox).await;
@@ -178,14 +178,14 @@ fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Positio
 /// Whether a suspect has ended, one way or another, durably.
 fn is_over(core: &Core, mailbox: &Mailbox, position: Position) -> bool {
     let inner = mailbox.lock();
-    mailbox.is_paused(&inner) || inner.is_settled(position, core.clock.steady(), core.store.durable())
+    inner.is_paused(mailbox) || inner.is_settled(position, core.clock.steady(), core.store.durable())
 }
 
 /// Waits until a suspect has ended, one way or another: true; or has run alone for as long as it has to.
 async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -> Result<bool, NodeEnded> {
     // Its last turn, or its failure, is durable before the next suspect runs.
     let settled = || is_over(core, mailbox, position);
-    let is_limited = !mailbox.lock().rules.is_tried_to_the_end(position);
+    let is_limited = !mailbox.lock().rules().is_tried_to_the_end(position);
     let mut alone_for = Duration::ZERO;
     while !is_limited || alone_for < ALONE_FOR {
         tokio::select! {
@@ -193,7 +193,7 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         // What is before it in its mailbox is part of its trial.
-        if mailbox.lock().rules.in_hand().is_some() {
+        if mailbox.lock().rules().in_hand().is_some() {
             alone_for += LOOK_EVERY;
         }
     }
@@ -205,10 +205,10 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
 async fn acquit(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
     let bytes = {
         let mut inner = mailbox.lock();
-        if !inner.rules.is_suspect(position) {
+        if !inner.rules().is_suspect(position) {
             return Ok(());
         }
-        inner.rules.acquit(position).map_or(0, |failures| failures.encode().len())
+        inner.acquit(position).map_or(0, |failures| failures.encode().len())
     };
     let transaction = Transaction::upkeep(core).with(Attempts::acquitted(mailbox, position, bytes));
     let Ok(permit) = transaction.reserve().await else { return Ok(()) };

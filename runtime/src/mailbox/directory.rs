@@ -109,7 +109,7 @@ mod tests {
         let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
-        directory.mailbox(&address, &kind).lock().last_submitted = Position(7);
+        directory.mailbox(&address, &kind).lock().submitted(Position(7));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
         assert_eq!(directory.len(), 1, "its last turn is not durable");
         directory.for_each(|mailbox| directory.retire(mailbox, Position(7)));

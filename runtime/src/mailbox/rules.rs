@@ -121,13 +121,6 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// What would happen next, without anything being taken in hand.
-    pub(crate) fn peek(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
-        let next = self.next(now, durable, early);
-        self.interrupted();
-        next
-    }
-
     fn next_of_all(&mut self, now: Steady, sight: Sight) -> Next<B> {
         let apart = self.apart.as_deref().expect("asked only when there is one");
         if let Some(position) = apart.overdue(now) {
@@ -559,6 +552,7 @@ impl<B: Clone> Rules<B> {
     }
 }
 
-pub(crate) mod alternation;
+pub(super) mod alternation;
+pub(super) mod doorbell;
 #[cfg(test)]
 mod tests;

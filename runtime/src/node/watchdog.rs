@@ -98,9 +98,8 @@ fn in_hand(core: &Core, position: Position) -> Option<Work> {
             return;
         }
         let inner = mailbox.lock();
-        let is_held = inner.holding.as_ref().is_some_and(|held| held.position == position);
-        if is_held || inner.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
-            let body = inner.rules.taken(position).cloned();
+        if inner.is_with_handler(position) {
+            let body = inner.rules().taken(position).cloned();
             drop(inner);
             let header = body.as_deref().and_then(|body| Header::decode(body).ok()).map(|(header, _)| header);
             found = Some(Work {

@@ -99,7 +99,7 @@ impl<'a> Phases<'a> for Send<'a> {
             Route::Local(mailbox) => {
                 if let Some(told) = told {
                     let is_over = step.core.gate.is_over();
-                    step.mailbox(mailbox).asks.add(is_over, position, Waiter::Here { told, reply: true });
+                    step.mailbox(mailbox).add_waiter(is_over, position, Waiter::Here { told, reply: true });
                 }
                 if let Some(question) = question {
                     question.waits_in(step, mailbox, position);
@@ -161,19 +161,16 @@ pub(super) fn place<'a>(
     let (core, inner) = (step.core, step.mailbox(mailbox));
     let Handling { priority, expires } = handling;
     let bytes = envelope.len();
-    inner.bytes += bytes;
-    inner.add_key(&envelope);
     if let Some(expires) = expires {
         core.expiries.add_waiting(mailbox, position, expires, &envelope);
     }
     let queue = Queue { priority, is_for_holds: mailbox.kind.holds_what_is_in(&envelope) };
-    let kept = inner.rules.enqueued(position, queue, envelope, core.window_has_room(bytes));
+    let kept = inner.enqueue(position, queue, envelope, core.window_has_room(bytes));
     let counted = if kept { &core.load.window_bytes } else { &core.load.beyond_bytes };
     counted.add(bytes);
     if mailbox.kind.delivery == Delivery::Pipelined && !core.quarantine.is_active() {
         inner.ring(mailbox);
-    } else if !inner.gated {
-        inner.gated = true;
+    } else if inner.gate() {
         step.release(position, Release::Ring(Arc::clone(mailbox)));
     }
 }
@@ -229,12 +226,12 @@ fn is_admitted<'a>(step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, bytes: us
         core.give_room();
         core.gate.look_again();
         waits.mailbox.get_or_insert_with(|| {
-            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), &mut inner.line, bytes)
+            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), inner.senders_mut(), bytes)
         });
         return Err(Refused::Full(Full::Node));
     }
     if let Some(sender) = waits.mailbox.take() {
-        sender.enter(&mut inner.line);
+        sender.enter(inner.senders_mut());
     }
     step.passed = waits.beyond.take();
     Ok(())

@@ -21,7 +21,7 @@ mod supervision;
 pub(crate) mod waiter;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use everpost_persistence::{Key, MailboxId, Partition, Position};
@@ -38,6 +38,7 @@ pub(crate) use self::rules::{Next, Queue};
 use self::senders::Senders;
 use self::supervision::Supervision;
 pub(crate) use self::supervision::Unfinished;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::mailbox::asking::AskingTurns;
 use crate::mailbox::kind::Kind;
 use crate::mailbox::waiter::{Waiter, Waiters};
@@ -158,3 +159,7 @@ impl fmt::Debug for Mailbox {
         f.debug_struct("Mailbox").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "loom")]
+mod tests;

@@ -115,7 +115,7 @@ impl World {
     }
 
     /// What others may do at any moment.
-    fn from_outside(&self, fault: Fault) -> Vec<Self> {
+    fn done_to(&self, fault: Fault) -> Vec<Self> {
         let with = |change: &dyn Fn(&mut Self)| {
             let mut next = self.clone();
             change(&mut next);
@@ -298,7 +298,7 @@ fn explore(fault: Fault) -> Result<usize, &'static str> {
             continue;
         }
         world.is_sound(fault)?;
-        open.extend(world.from_outside(fault));
+        open.extend(world.done_to(fault));
         open.extend(world.by_itself(fault).into_iter().flatten());
     }
     Ok(seen.len())

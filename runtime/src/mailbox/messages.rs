@@ -211,3 +211,106 @@ impl Inner {
         (!rules.is_suspect(suspect) || rules.is_held_back(suspect, now)) && self.last_submitted <= durable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::actor::{Actor, Handlers};
+    use crate::mailbox::{Mailbox, Next, Step, View};
+    use crate::message::address::Address;
+    use crate::supervise::supervision::kind_of;
+
+    struct Any;
+
+    impl Actor for Any {
+        const TYPE: &'static str = "any";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Enqueued { bytes: usize, keep: bool },
+        Finished,
+        PutBack { aside: bool },
+        Discarded(prop::sample::Index),
+        AllDiscarded(Vec<prop::sample::Index>),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let index = any::<prop::sample::Index>;
+        prop_oneof![
+            (0_usize..9, any::<bool>()).prop_map(|(bytes, keep)| Event::Enqueued { bytes, keep }),
+            Just(Event::Finished),
+            any::<bool>().prop_map(|aside| Event::PutBack { aside }),
+            index().prop_map(Event::Discarded),
+            prop::collection::vec(index(), 1..4).prop_map(Event::AllDiscarded),
+        ]
+    }
+
+    /// What a mailbox has in hand, bodies that are not in memory being read first.
+    fn take_in_hand(mailbox: &Mailbox, all: &BTreeMap<Position, Bytes>) -> Option<(Position, Bytes)> {
+        let mut inner = mailbox.lock();
+        loop {
+            let view = View { now: || Steady(1), durable: Position(u64::MAX), is_trial: false };
+            match inner.next(mailbox, view, |_, _| true, || 0) {
+                Step::Follow(Next::Deliver { position, body, .. }, _) => return Some((position, body)),
+                Step::Follow(Next::Load(positions), _) => {
+                    inner.loaded(positions.into_iter().map(|position| (position, all[&position].clone())).collect());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_sums_are_those_of_the_messages_that_are_here(events in prop::collection::vec(event(), 1..60)) {
+            let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
+            let mailbox = Mailbox::new(Address::parse("any/x").unwrap(), everpost_persistence::Partition(0), kind);
+            let (mut all, mut last) = (BTreeMap::new(), 0);
+            for event in events {
+                match event {
+                    Event::Enqueued { bytes, keep } => {
+                        last += 1;
+                        let envelope = Bytes::from(vec![0; bytes]);
+                        mailbox.lock().enqueue(Position(last), Queue::default(), envelope.clone(), keep);
+                        all.insert(Position(last), envelope);
+                    }
+                    Event::Finished => {
+                        if let Some((position, _)) = take_in_hand(&mailbox, &all) {
+                            prop_assert_eq!(mailbox.lock().finish().position, position);
+                            all.remove(&position);
+                        }
+                    }
+                    Event::PutBack { aside } => {
+                        if let Some((position, body)) = take_in_hand(&mailbox, &all) {
+                            mailbox.lock().put_back(position, &body, Steady(1), aside);
+                        }
+                    }
+                    Event::Discarded(index) if !all.is_empty() => {
+                        let position = *all.keys().nth(index.index(all.len())).unwrap();
+                        let envelope = all.remove(&position).unwrap();
+                        mailbox.lock().discard(position, &envelope);
+                    }
+                    Event::AllDiscarded(indexes) if !all.is_empty() => {
+                        let positions: Vec<Position> = all.keys().copied().collect();
+                        let gone = indexes.iter().map(|index| positions[index.index(positions.len())]);
+                        let mut gone: Vec<Position> = gone.collect();
+                        gone.sort_unstable();
+                        gone.dedup();
+                        mailbox.lock().discard_all(&gone, |position, _, _| (all.remove(&position).unwrap().len(), None));
+                    }
+                    Event::Discarded(_) | Event::AllDiscarded(_) => {}
+                }
+                let bytes = all.values().map(Bytes::len).sum();
+                prop_assert_eq!(mailbox.lock().amount(), Amount { messages: all.len(), bytes });
+            }
+        }
+    }
+}

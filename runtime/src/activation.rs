@@ -7,7 +7,6 @@ mod loaded;
 use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Mark, Position};
@@ -30,9 +29,7 @@ use crate::engine::holding::dropped;
 use crate::engine::reading;
 use crate::engine::state_limit;
 use crate::mailbox::question::Open;
-use crate::mailbox::waiter::Waiter;
-use crate::mailbox::{Inner, Mailbox, Next, Presence};
-use crate::message::delivery::Delivery;
+use crate::mailbox::{Mailbox, Next, Step};
 use crate::message::envelope::Header;
 use crate::message::expiry::{EXPIRED, Expires, Expiry};
 use crate::message::failure::Failure;
@@ -76,23 +73,6 @@ struct Message<'a> {
     bytes: usize,
 }
 
-/// What an activation does next.
-enum Step {
-    /// Answer a question, and let the answer go when this is durable.
-    Answer(Box<dyn Open>, Position),
-    /// Follow the rules of the mailbox; whether someone waits for the reply.
-    Follow(Next<Bytes>, bool),
-}
-
-impl Step {
-    /// The next question, if there is one.
-    fn answer(inner: &mut Inner) -> Option<Self> {
-        let question = inner.questions.pop_front()?;
-        inner.alternation.answered();
-        Some(Self::Answer(question, inner.last_submitted))
-    }
-}
-
 impl<A: Actor> ractor::Actor for Activation<A> {
     type Msg = Begin;
     type State = ();
@@ -126,13 +106,11 @@ impl<A: Actor> Activation<A> {
             return Ok(());
         }
         let mut loaded = self.load().await?;
-        if let Some(attendance) = &mut self.mailbox.lock().attendance {
-            attendance.loaded();
-        }
+        self.mailbox.lock().state_loaded();
         loop {
             self.drain(&mut loaded).await?;
             if self.core.activations.are_too_many() {
-                self.mailbox.lock().leave_if_idle = true;
+                self.mailbox.lock().leave_when_idle();
             }
             if !self.doorbell().await {
                 return Ok(());
@@ -155,16 +133,7 @@ impl<A: Actor> Activation<A> {
     async fn doorbell(&self) -> bool {
         std::future::poll_fn(|context| {
             let mut inner = self.mailbox.lock();
-            let leave = std::mem::take(&mut inner.leave_if_idle) || inner.is_down();
-            if (leave && !inner.is_needed()) || self.core.is_stopping() {
-                inner.presence = Presence::Stopping;
-                return Poll::Ready(false);
-            }
-            if std::mem::take(&mut inner.rung) {
-                return Poll::Ready(true);
-            }
-            inner.listener = Some(context.waker().clone());
-            Poll::Pending
+            inner.listen(self.core.is_stopping(), context.waker())
         })
         .await
     }
@@ -210,46 +179,10 @@ impl<A: Actor> Activation<A> {
     }
 
     fn next(&self) -> Step {
-        let mut inner = self.mailbox.lock();
-        // Whatever was rung for is looked at now, with all that decides about it: what was known before may be why it
-        // was rung.
-        inner.rung = false;
-        let quarantined = self.core.quarantine.is_active();
-        let early = self.mailbox.kind.delivery == Delivery::Pipelined && !quarantined;
-        // During a trial a question would be one more thing that the process may die of.
-        if !quarantined
-            && inner.alternation.is_for_questions()
-            && let Some(answer) = Step::answer(&mut inner)
-        {
-            return answer;
-        }
-        let mut next = match self.mailbox.is_paused(&inner) {
-            true => Next::Empty,
-            false => inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), early),
-        };
-        let mut asked = false;
-        match &next {
-            Next::Deliver { position, .. }
-                if quarantined
-                    && !self.core.quarantine.admits(self.mailbox.id(), *position, inner.rules.is_reordered()) =>
-            {
-                inner.rules.interrupted();
-                next = Next::Empty;
-            }
-            Next::Deliver { position, .. } => {
-                asked = inner.asks.get(*position).is_some_and(Waiter::wants_reply);
-                inner.alternation.delivered();
-            }
-            Next::Load(_) | Next::Overdue(_) | Next::Durable(_) | Next::Until(_) | Next::Empty => {}
-        }
-        if matches!(next, Next::Durable(_) | Next::Until(_) | Next::Empty) {
-            // No message can be handled now, whoever's turn it is.
-            if !quarantined && let Some(answer) = Step::answer(&mut inner) {
-                return answer;
-            }
-            inner.idle_since = self.core.sweeps();
-        }
-        Step::Follow(next, asked)
+        let (core, mailbox) = (&self.core, &*self.mailbox);
+        let admits = |position, is_reordered| core.quarantine.admits(mailbox.id(), position, is_reordered);
+        let mut inner = mailbox.lock();
+        inner.next(mailbox, core.view(), admits, || core.sweeps())
     }
 
     /// One turn: run the handler, then submit all of its effects or none.
@@ -310,7 +243,7 @@ impl<A: Actor> Activation<A> {
 
     /// The message was handed over to a holder, who decides.
     async fn handed_over(&self, position: Position, attempt: u32) {
-        let held = self.mailbox.lock().holding.take();
+        let held = self.mailbox.lock().take_handover();
         if held.is_some_and(|held| held.is_dropped) {
             take_back(&self.core, &self.mailbox, position, Some(attempt), dropped()).await;
         }
@@ -325,7 +258,7 @@ impl<A: Actor> Activation<A> {
         failure: Failure,
     ) -> Result<(), ActorProcessingErr> {
         self.roll_back(loaded).await?;
-        let held = self.mailbox.lock().holding.take();
+        let held = self.mailbox.lock().take_handover();
         match held {
             Some(_) => _ = take_back(&self.core, &self.mailbox, position, Some(attempt), failure).await,
             None => _ = fail(&self.core, &self.mailbox, position, failure).await,
@@ -349,7 +282,7 @@ impl<A: Actor> Activation<A> {
                         transaction.commit_in_any_case(permit);
                     }
                     Err(error) => {
-                        self.mailbox.lock().rules.interrupted();
+                        self.mailbox.lock().interrupt();
                         return Err(error.into());
                     }
                 }
@@ -460,7 +393,7 @@ impl<A: Actor> Activation<A> {
             }
             Err(error) => {
                 // The store takes nothing any more, which is no failure of the message.
-                self.mailbox.lock().rules.interrupted();
+                self.mailbox.lock().interrupt();
                 return Err(error.into());
             }
         };

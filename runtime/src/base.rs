@@ -12,6 +12,7 @@ pub(crate) mod marks;
 pub(crate) mod own_runtime;
 pub(crate) mod recurring;
 pub(crate) mod rules;
+pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod time_limit;
 pub(crate) mod words;

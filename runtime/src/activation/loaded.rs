@@ -29,7 +29,7 @@ pub(crate) struct Loaded<A: Actor> {
 impl<A: Actor> Loaded<A> {
     /// Reads the state. What was submitted before must be durable first, or it would be missed.
     pub(crate) async fn read(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
-        let before = mailbox.lock().last_submitted;
+        let before = mailbox.lock().last_submitted();
         core.gate.durable(before).await?;
         let record = reading::read(core, mailbox.state_key()).await?;
         let decode = || StateRecord::decode::<A::State>(record.as_deref());

@@ -152,7 +152,7 @@ impl<A: Actor> Hold<A> {
     pub fn progress(&self) -> Result<(), HoldError> {
         let Held { core, mailbox, position, attempt, limit, .. } = self.held();
         let deadline = core.clock.steady().plus(*limit);
-        let is_held = mailbox.lock().rules.extend_hold(*position, *attempt, deadline);
+        let is_held = mailbox.lock().extend_hold(*position, *attempt, deadline);
         if is_held { Ok(()) } else { Err(HoldError::TakenBack) }
     }
 

@@ -17,7 +17,7 @@ use crate::base::time_limit::Progress;
 use crate::core::asks::Older;
 use crate::core::{Core, Routed};
 use crate::engine::holding::Held;
-use crate::mailbox::{Handover, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin};
 use crate::message::expiry::{Expiry, Handling};
@@ -137,7 +137,7 @@ impl<'a> Turn<'a> {
     ///
     /// It only watches.
     pub async fn committed(&self) -> Result<(), Failure> {
-        let before = self.mailbox.lock().last_submitted.max(self.position);
+        let before = self.mailbox.lock().last_submitted().max(self.position);
         Ok(self.core.gate.durable(before).await?)
     }
 
@@ -210,11 +210,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn hold<A: Actor>(&mut self) -> Hold<A> {
         let Self { core, mailbox, header, position, attempt, .. } = self;
         let (id, trace, root) = (header.id(), header.trace(), header.root());
-        {
-            let mut inner = mailbox.lock();
-            inner.rules.hold(core.clock.steady().plus(A::HOLD_LIMIT));
-            inner.holding = Some(Handover { position: *position, attempt: *attempt, is_dropped: false });
-        }
+        mailbox.lock().hand_over(*position, *attempt, core.clock.steady().plus(A::HOLD_LIMIT));
         self.staged.is_held = true;
         let (core, mailbox, limit) = (Arc::clone(core), Arc::clone(mailbox), A::HOLD_LIMIT);
         Hold::new(Held { core, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })

@@ -81,7 +81,7 @@ impl<A: Actor> ActorHandle<A> {
     pub fn paused(&self) -> Option<Paused> {
         let mailbox = self.core.directory.find(self.address.address().mailbox())?;
         let inner = mailbox.lock();
-        inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone())
+        inner.paused().cloned()
     }
 
     fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {

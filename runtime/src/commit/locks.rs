@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::cluster::{Outgoing, Peer};
-use crate::mailbox::{Inner, Mailbox};
+use crate::mailbox::{Inner, Locked, Mailbox};
 
 /// Most commits touch one mailbox and a few others; these need no allocation.
 const USUAL: usize = 4;
@@ -13,7 +13,7 @@ const USUAL: usize = 4;
 /// The locks of a set of mailboxes.
 pub(super) struct MailboxLocks<'a> {
     mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>,
-    inner: SmallVec<[MutexGuard<'a, Inner>; USUAL]>,
+    inner: SmallVec<[Locked<'a>; USUAL]>,
 }
 
 impl<'a> MailboxLocks<'a> {

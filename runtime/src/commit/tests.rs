@@ -17,7 +17,7 @@ use crate::actor::durable::Durable;
 use crate::actor::turn::Turn;
 use crate::actor::{Actor, Handler, Handlers};
 use crate::base::clock::ResumingClock;
-use crate::base::marks::Marks;
+use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::Cluster;
 use crate::cluster::expiring::{Expiring, Waits};
@@ -25,7 +25,7 @@ use crate::config::{ClusterConfig, IdentityFiles, LinkConfig, NodeConfig};
 use crate::core::expiries::expiring_in;
 use crate::core::gate::Gate;
 use crate::core::{Core, OpenedStore, Release, Route};
-use crate::mailbox::{Mailbox, Next};
+use crate::mailbox::{Mailbox, Next, Step as Looked};
 use crate::message::address::{Address, mailbox_id};
 use crate::message::envelope::{Header, Origin, seal};
 use crate::message::expiry::{Expires, Expiry, Handling};
@@ -110,7 +110,7 @@ impl Fixture {
         let opened = OpenedStore {
             clock: Arc::new(ResumingClock::new(None).look().unwrap()),
             gate: Gate::new(store.clone()),
-            marks: Marks::new(slots, store.epoch().nonce),
+            hands: Hands::new(slots, store.epoch().nonce),
             first: Position(opened.durable.0 + 1),
             own_runtime: OwnRuntime::start().unwrap(),
             store,
@@ -166,19 +166,19 @@ impl Fixture {
         self.commit(Transaction::node(&self.core).with(send)).position
     }
 
-    /// A message that is in flight.
-    fn in_flight(&self, id: u128) -> (Position, Bytes) {
+    /// A message that is in hand.
+    fn in_hand(&self, id: u128) -> (Position, Bytes) {
         let sent = self.sent(id);
         let mut inner = self.mailbox().lock();
-        match inner.rules.next(|| self.core.clock.steady(), self.core.store.durable(), false) {
-            Next::Deliver { position, body, .. } if position == sent => (position, body),
-            other => panic!("{other:?}"),
+        match inner.next(self.mailbox(), self.core.view(), |_, _| true, || 0) {
+            Looked::Follow(Next::Deliver { position, body, .. }, _) if position == sent => (position, body),
+            _ => panic!("another message, or none"),
         }
     }
 
     /// A dead letter of a message with this id.
     fn dead(&self, id: u128) -> Position {
-        let (position, body) = self.in_flight(id);
+        let (position, body) = self.in_hand(id);
         self.commit(self.burial(position, &body));
         position
     }
@@ -187,14 +187,14 @@ impl Fixture {
         let failures = Failures::default();
         let record = DeadLetterRecord::encode(Reason::Rejected, &failures, self.core.clock.now(), body);
         let left = Left::new(self.mailbox(), position, body, Outcome::GivenUp("no".to_owned()), false);
-        let slot = self.core.dead_letters.slot().unwrap();
+        let slot = self.core.shelf.slot().unwrap();
         Transaction::node(&self.core).with(left).with(Added::new(slot, position, record, None))
     }
 
     fn waits_for(&self, position: Position) -> oneshot::Receiver<Outcome> {
         let (told, outcome) = oneshot::channel();
         let waiter = crate::mailbox::waiter::Waiter::Here { told, reply: true };
-        self.mailbox().lock().asks.add(false, position, waiter);
+        self.mailbox().lock().add_waiter(false, position, waiter);
         outcome
     }
 
@@ -259,7 +259,7 @@ fn send_here(fixture: &Fixture) -> Seen {
     let next = Position(fixture.core.store.durable().0 + 1);
     let seen = fixture.see(transaction, &[fixture.mailbox().inbox_key(next)]);
     assert_eq!(fixture.core.waiting(), 1);
-    assert!(fixture.mailbox().lock().rules.contains(next), "and is in its mailbox");
+    assert!(fixture.mailbox().lock().rules().contains(next), "and is in its mailbox");
     seen
 }
 
@@ -274,7 +274,7 @@ fn send_there(fixture: &Fixture) -> Seen {
 }
 
 fn done(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_flight(1);
+    let (position, body) = fixture.in_hand(1);
     let _outcome = fixture.waits_for(position);
     let (header, _) = Header::decode(&body).unwrap();
     let mailbox = fixture.mailbox();
@@ -284,13 +284,13 @@ fn done(fixture: &Fixture) -> Seen {
     let transaction = fixture.transaction().with(done).with(change);
     assert_eq!(transaction.size().bytes, "reply".len() + "state".len());
     let seen = fixture.see(transaction, &[mailbox.inbox_key(position), mailbox.state_key()]);
-    assert!(mailbox.lock().rules.is_empty() && fixture.core.waiting() == 0);
+    assert!(mailbox.lock().rules().is_empty() && fixture.core.waiting() == 0);
     seen
 }
 
 fn forget(fixture: &Fixture) -> Seen {
     done(fixture);
-    let (position, body) = fixture.in_flight(2);
+    let (position, body) = fixture.in_hand(2);
     let (header, _) = Header::decode(&body).unwrap();
     let mailbox = fixture.mailbox();
     let change = StateChange { mailbox, record: None, replaced: 5, forget: true, sends_to_itself: false };
@@ -299,45 +299,45 @@ fn forget(fixture: &Fixture) -> Seen {
 }
 
 fn postponed(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_flight(1);
+    let (position, body) = fixture.in_hand(1);
     let (mailbox, until) = (fixture.mailbox(), fixture.core.clock.steady().plus(Duration::from_secs(60)));
     let record = Failures { attempts: 1, not_before: until, ..Failures::default() }.encode();
     let postponed = Postponed { mailbox, position, body: &body, until, aside: false, record };
     let keys = [mailbox.inbox_key(position), mailbox.attempts_key(position)];
     let seen = fixture.see(fixture.transaction().with(postponed), &keys);
     let inner = mailbox.lock();
-    assert!(inner.rules.in_flight().is_none() && inner.rules.contains(position));
+    assert!(inner.rules().in_hand().is_none() && inner.rules().contains(position));
     seen
 }
 
 fn given_up(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_flight(1);
+    let (position, body) = fixture.in_hand(1);
     let _outcome = fixture.waits_for(position);
     let keys = [fixture.mailbox().inbox_key(position), tables::dead_letter(position)];
     let seen = fixture.see(fixture.burial(position, &body), &keys);
-    assert!(fixture.core.dead_letters.contains(position) && fixture.core.waiting() == 0);
+    assert!(fixture.core.shelf.contains(position) && fixture.core.waiting() == 0);
     seen
 }
 
 fn removed(fixture: &Fixture) -> Seen {
-    let dead_letter = fixture.dead(1);
-    let seen = fixture.see(fixture.transaction().with(Removed::one(dead_letter)), &[tables::dead_letter(dead_letter)]);
-    assert_eq!(fixture.core.dead_letters.count(), 0);
-    let again = fixture.transaction().with(Removed::one(dead_letter));
+    let letter = fixture.dead(1);
+    let seen = fixture.see(fixture.transaction().with(Removed::one(letter)), &[tables::dead_letter(letter)]);
+    assert_eq!(fixture.core.shelf.count(), 0);
+    let again = fixture.transaction().with(Removed::one(letter));
     let permit = again.try_reserve().unwrap();
     assert!(again.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::Gone)), "once");
     seen
 }
 
 fn replayed(fixture: &Fixture) -> Seen {
-    let dead_letter = fixture.dead(1);
+    let letter = fixture.dead(1);
     let next = Position(fixture.core.store.durable().0 + 1);
     let transaction = fixture
         .transaction()
         .with(Send::new(&fixture.here, Handling::default(), fixture.envelope(&fixture.here, 1)))
-        .with(Replayed::new(dead_letter, 1, MessageId(1), &fixture.here));
-    let seen = fixture.see(transaction, &[tables::dead_letter(dead_letter), fixture.mailbox().inbox_key(next)]);
-    assert_eq!((fixture.core.dead_letters.count(), fixture.core.dead_letters.revived()), (0, 1));
+        .with(Replayed::new(letter, 1, MessageId(1), &fixture.here));
+    let seen = fixture.see(transaction, &[tables::dead_letter(letter), fixture.mailbox().inbox_key(next)]);
+    assert_eq!((fixture.core.shelf.count(), fixture.core.shelf.revived()), (0, 1));
     seen
 }
 
@@ -385,8 +385,8 @@ fn answered(fixture: &Fixture) -> Seen {
     let send = Send::new(&fixture.here, Handling::default(), envelope);
     fixture.commit(fixture.transaction().with(send));
     let mailbox = fixture.mailbox();
-    let next = mailbox.lock().rules.next(|| fixture.core.clock.steady(), fixture.core.store.durable(), false);
-    let Next::Deliver { position, body, .. } = next else { panic!("it waits") };
+    let next = mailbox.lock().next(mailbox, fixture.core.view(), |_, _| true, || 0);
+    let Looked::Follow(Next::Deliver { position, body, .. }, _) = next else { panic!("it waits") };
     let (header, payload) = Header::decode(&body).unwrap();
     let content = Content::of(mailbox.kind.message(Ping::NAME), &header, payload);
     let reply = Bytes::from_static(b"yes");
@@ -412,7 +412,7 @@ fn pause() -> Paused {
 fn paused(fixture: &Fixture) -> Seen {
     let pausing = Supervision::new(fixture.mailbox(), SupervisionChange::Pause(pause()));
     let seen = fixture.see(fixture.transaction().with(pausing), &[fixture.mailbox().supervision_key()]);
-    assert!(fixture.mailbox().is_paused(&fixture.mailbox().lock()));
+    assert!(fixture.mailbox().lock().is_paused(fixture.mailbox()));
     let resuming = Supervision::new(fixture.mailbox(), SupervisionChange::Resume);
     let resumed = fixture.see(fixture.transaction().with(resuming), &[fixture.mailbox().supervision_key()]);
     assert_eq!(resumed.stored, [false], "nothing is left to be said");
@@ -503,6 +503,6 @@ async fn effects_commit_together_or_not_at_all() {
     let permit = transaction.try_reserve().unwrap();
     let Err(refused) = transaction.commit(permit) else { panic!("there is no such dead letter") };
     assert!(matches!(refused.why, Refused::Gone));
-    assert_eq!((fixture.core.waiting(), fixture.mailbox().lock().rules.is_empty()), (0, true));
+    assert_eq!((fixture.core.waiting(), fixture.mailbox().lock().rules().is_empty()), (0, true));
     assert_eq!(fixture.core.store.durable(), durable, "nothing was submitted");
 }

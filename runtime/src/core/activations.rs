@@ -5,12 +5,13 @@
 //! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
 //! a while, more are let in, twice as many each time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::base::count::Count;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::core::rules::places::Places;
 use crate::mailbox::Mailbox;
 
@@ -136,7 +137,7 @@ impl Activations {
             match next {
                 Some(Waiting::Mailbox(mailbox)) => {
                     // It may need none any more, or has got one in any case.
-                    if !mailbox.lock().start_at_last(&mailbox) {
+                    if !mailbox.lock().start_at_place(&mailbox) {
                         self.lock().give_back();
                     }
                 }

@@ -76,8 +76,8 @@ impl Core {
         self.gate.close(why);
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
-            inner.asks.dismiss();
-            let questions = std::mem::take(&mut inner.questions);
+            inner.dismiss_waiters();
+            let questions = inner.take_questions();
             drop(inner);
             lose(questions);
         });

@@ -7,24 +7,24 @@ use crate::core::senders::{Full, WaitingSender};
 use crate::mailbox::Inner;
 
 impl Core {
-    /// Whether a message from outside may go into this mailbox, or into the queue for the node.
+    /// Whether a message from outside may go into this mailbox, or into the line for the node.
     pub(crate) fn mailbox_admits(&self, inner: &Inner, sender: Option<&WaitingSender<'_>>) -> bool {
         match sender {
-            Some(sender) => sender.was_given(&inner.senders),
-            None => inner.senders.admits(self.mailbox_room(inner)),
+            Some(sender) => sender.was_given(inner.senders()),
+            None => inner.senders().admits(self.mailbox_room(inner)),
         }
     }
 
     /// Whether a message from outside that was counted already may go into this node.
     pub(crate) fn node_admits(&self, sender: Option<&WaitingSender<'_>>) -> bool {
-        if !self.node_senders.is_used() {
+        if !self.node_line.is_used() {
             return !self.is_overfull();
         }
-        self.with_senders(&Full::Node, |queue, mut room| match sender {
-            Some(sender) => sender.was_given(queue),
+        self.in_line(&Full::Node, |line, mut room| match sender {
+            Some(sender) => sender.was_given(line),
             None => {
                 room.used.messages -= 1;
-                queue.admits(room)
+                line.admits(room)
             }
         })
     }
@@ -32,10 +32,7 @@ impl Core {
     /// The room in a mailbox.
     pub(crate) fn mailbox_room(&self, inner: &Inner) -> Room {
         let NodeConfig { mailbox_messages_max, mailbox_bytes_max, .. } = self.config;
-        Room {
-            used: Amount { messages: inner.rules.len(), bytes: inner.bytes },
-            max: Amount { messages: mailbox_messages_max, bytes: mailbox_bytes_max },
-        }
+        Room { used: inner.amount(), max: Amount { messages: mailbox_messages_max, bytes: mailbox_bytes_max } }
     }
 
     /// The room in the node, over all of its mailboxes.

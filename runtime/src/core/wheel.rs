@@ -71,18 +71,13 @@ impl Core {
     /// Rings at that moment, unless something rings before.
     pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Steady) {
         let mut inner = mailbox.lock();
-        if inner.timed.is_none_or(|timed| timed.moment > moment) {
-            inner.timed = Some(self.wheel.set(inner.timed, moment, Due::Ring(Arc::clone(mailbox))));
-        }
+        inner.ring_at(moment, |moved| self.wheel.set(moved, moment, Due::Ring(Arc::clone(mailbox))));
     }
 
     /// Drops a mailbox from memory if nothing of it is worth keeping, and the caller was the last to refer to it.
     pub(crate) fn retire(&self, mailbox: Arc<Mailbox>) {
         // What is idle waits for nothing: its entry, if it left one, would keep it in memory until then.
-        let left = {
-            let mut inner = mailbox.lock();
-            if inner.rules.is_empty() { inner.timed.take() } else { None }
-        };
+        let left = mailbox.lock().take_needless_alarm();
         if let Some(entry) = left {
             self.wheel.forget(entry);
         }

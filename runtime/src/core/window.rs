@@ -171,9 +171,8 @@ impl Core {
     fn leave_bodies_to_the_store(&self) {
         let durable = self.store.durable();
         self.directory.for_each(|mailbox| {
-            let mut left = 0;
             let mut inner = mailbox.lock();
-            inner.rules.leave_to_the_store(durable, |body| left += body.len());
+            let left = inner.leave_to_the_store(durable);
             // First where it comes to, so that the node is never emptier than it is.
             self.load.beyond_bytes.add(left);
             self.load.window_bytes.take(left);

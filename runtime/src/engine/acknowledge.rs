@@ -14,7 +14,7 @@ use crate::message::expiry::Handling;
 /// count.
 pub(crate) async fn acknowledge(held: &Held, send: Option<Bytes>) -> Result<Position, HoldError> {
     let Held { core, mailbox, position, attempt, .. } = held;
-    let body = mailbox.lock().rules.held(*position, *attempt).cloned().ok_or(HoldError::TakenBack)?;
+    let body = mailbox.lock().rules().held(*position, *attempt).cloned().ok_or(HoldError::TakenBack)?;
     let (header, payload) = Header::decode(&body).expect("its handler was given what was read of it");
     // Reads the message once more, where it has an idempotency key.
     let content = deduplicate::content(core, mailbox, &header, payload);

@@ -1,6 +1,5 @@
 //! When an activation is started, and what follows when it has ended.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use everpost_persistence::Position;
@@ -12,18 +11,12 @@ use crate::core::{Core, Release};
 use crate::engine::failing;
 use crate::engine::holding::dropped;
 use crate::mailbox::question::lose;
-use crate::mailbox::{Mailbox, Next, Presence};
-use crate::message::delivery::Delivery;
+use crate::mailbox::{Ended, Mailbox};
 
 pub(crate) fn ring_when_durable(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
     let mut inner = mailbox.lock();
-    if inner.gated {
-        return;
-    }
-    inner.gated = true;
-    if core.gate.hold(position, Release::Ring(Arc::clone(mailbox))).is_some() {
-        inner.gated = false;
-        inner.ring(mailbox);
+    if inner.gate() && core.gate.hold(position, Release::Ring(Arc::clone(mailbox))).is_some() {
+        inner.ring_from_gate(mailbox);
     }
 }
 
@@ -31,58 +24,36 @@ pub(crate) fn ring_when_durable(core: &Core, mailbox: &Arc<Mailbox>, position: P
 /// be rung for: the activation that would look at it costs more than the look.
 pub(crate) fn rouse(core: &Core, mailbox: &Arc<Mailbox>) {
     let mut inner = mailbox.lock();
-    let is_quiet = inner.questions.is_empty() && !mailbox.is_paused(&inner);
-    let next = match inner.presence {
-        Presence::Absent if is_quiet && inner.attendance.is_none() => {
-            let early = mailbox.kind.delivery == Delivery::Pipelined && !core.quarantine.is_active();
-            inner.rules.peek(|| core.clock.steady(), core.store.durable(), early)
-        }
-        _ => return inner.ring(mailbox),
-    };
-    match next {
-        Next::Until(moment) => {
-            drop(inner);
-            core.ring_at(mailbox, moment);
-        }
-        Next::Empty => {}
-        Next::Deliver { .. } | Next::Load(_) | Next::Overdue(_) | Next::Durable(_) => inner.ring(mailbox),
+    let later = inner.rouse(mailbox, core.view());
+    drop(inner);
+    if let Some(moment) = later {
+        core.ring_at(mailbox, moment);
     }
 }
 
 /// An activation has ended, and its supervisor has seen it: another may start.
 pub(crate) fn ended(core: &Arc<Core>, mailbox: Arc<Mailbox>) {
-    let mut inner = mailbox.lock();
-    let held = inner.holding.take().filter(|held| held.is_dropped && !core.is_stopping());
-    // One that left found nothing to do, and whatever comes up rings.
-    let has_left = matches!(inner.presence, Presence::Stopping) && !inner.rung;
-    inner.vacate();
-    if inner.rules.in_flight().is_some() {
-        // It was ended by a stop, which is no failure of the message.
-        inner.rules.interrupted();
-    }
-    if let Some(held) = held {
+    let Ended { handover, is_over } = mailbox.lock().ended(&mailbox, core.is_stopping());
+    if let Some(held) = handover.filter(|held| held.is_dropped && !core.is_stopping()) {
         // The handler was cut off where it stood, and its hold went with it.
         let (taking, mailbox) = (Arc::clone(core), Arc::clone(&mailbox));
         core.begin_beside_handlers("a hold that was dropped", async move {
             failing::take_back(&taking, &mailbox, held.position, Some(held.attempt), dropped()).await;
         });
     }
-    if !inner.has_work(&mailbox) {
-        drop(inner);
+    if is_over {
         core.retire(mailbox);
-    } else if !has_left && !core.is_stopping() {
-        inner.ring(&mailbox);
     }
 }
 
-/// An activation failed with no message in flight (its state cannot be read, say): wait before the next one, if the
+/// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the
 /// budget of the actor allows it. That of a child of a group is left to the group.
 pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: String) {
     {
         let mut inner = mailbox.lock();
-        if inner.attendance.is_some() {
+        if inner.is_child() {
             // Nobody is there to answer them.
-            let questions = std::mem::take(&mut inner.questions);
+            let questions = inner.take_questions();
             drop(inner);
             lose(questions);
             return ended(core, mailbox);
@@ -96,19 +67,13 @@ pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: Stri
         // Without room for the record the store has failed, and there is no next time.
         let Ok(permit) = transaction.reserve().await else { return };
         transaction.commit_in_any_case(permit);
-        let wait = core.config.backoff.delay(mailbox.lock().restarts, rand::random());
+        let wait = core.config.backoff.delay(mailbox.lock().restarts(), rand::random());
         core.wheel.set(None, core.clock.steady().plus(wait), Due::Restart(mailbox));
     });
 }
 
 /// The wait after an activation that failed is over.
 pub(crate) fn restart(_core: &Core, mailbox: &Arc<Mailbox>) {
-    let mut inner = mailbox.lock();
-    inner.vacate();
-    // In a mailbox that is paused nobody is there to answer them.
-    let is_paused = mailbox.is_paused(&inner);
-    let questions = if is_paused { std::mem::take(&mut inner.questions) } else { VecDeque::new() };
-    inner.ring(mailbox);
-    drop(inner);
+    let questions = mailbox.lock().restart(mailbox);
     lose(questions);
 }

@@ -66,13 +66,8 @@ fn tell_idle_to_leave(core: &Core, wanted: usize) -> usize {
     let mut told = 0;
     if wanted > 0 {
         core.directory.for_each(|mailbox| {
-            if told < wanted {
-                let mut inner = mailbox.lock();
-                if inner.may_leave() {
-                    inner.leave_if_idle = true;
-                    inner.wake();
-                    told += 1;
-                }
+            if told < wanted && mailbox.lock().tell_to_leave() {
+                told += 1;
             }
         });
     }

@@ -16,7 +16,7 @@ use crate::core::requests::Known;
 use crate::core::{Core, Remote};
 use crate::engine::reading;
 use crate::mailbox::kind::Kind;
-use crate::mailbox::{Inner, Mailbox, NEVER};
+use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
 use crate::message::request::{RequestId, RequestKey};
@@ -88,10 +88,9 @@ pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, 
     let mut inner = mailbox.lock();
     // The hold may have ended since it was looked at.
     if is_held(&inner, request) {
-        inner.rules.set_aside(position, NEVER);
-        inner.keys_mut().wait(request, position);
+        inner.wait_for_key(position, request);
     } else {
-        inner.rules.interrupted();
+        inner.interrupt();
     }
 }
 
@@ -99,10 +98,10 @@ pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, 
 pub(crate) fn wait_for_room_for_keys(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
     let mut inner = mailbox.lock();
     if !core.requests.wait_for_room(mailbox, position) {
-        inner.rules.interrupted();
+        inner.interrupt();
         return;
     }
-    inner.rules.set_aside(position, NEVER);
+    inner.wait_aside(position);
     drop(inner);
     tell_of_waiting_keys(core);
 }
@@ -216,7 +215,7 @@ pub(crate) async fn expire_requests(core: &Core) {
         }
         for (mailbox, position) in let_in {
             let mut inner = mailbox.lock();
-            inner.rules.release(position);
+            inner.let_go_on(position);
             inner.ring(&mailbox);
         }
         if expired < EXPIRE_AT_A_TIME {
@@ -229,7 +228,7 @@ pub(crate) async fn expire_requests(core: &Core) {
 /// Whether someone holds a message of this request: what comes of it is not known yet.
 fn is_held(inner: &Inner, request: RequestId) -> bool {
     inner
-        .rules
+        .rules()
         .all_held()
         .any(|body| Header::decode(body).is_ok_and(|(header, _)| header.extension.request() == Some(request)))
 }

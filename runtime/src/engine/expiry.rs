@@ -123,7 +123,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
 
 /// What is known of a message, and that its time is over.
 fn condemned(mailbox: &Mailbox, position: Position) -> Failures {
-    let mut failures = mailbox.lock().rules.failures(position).cloned().unwrap_or_default();
+    let mut failures = mailbox.lock().rules().failures(position).cloned().unwrap_or_default();
     failures.note(EXPIRED.to_owned(), ERRORS_MAX);
     failures
 }

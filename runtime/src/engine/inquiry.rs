@@ -103,8 +103,8 @@ pub(crate) async fn join_waiting(
         match core.kept_replies.get(id) {
             Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
                 let mut inner = mailbox.lock();
-                if inner.rules.contains(position) {
-                    inner.asks.add(core.gate.is_over(), position, waiter);
+                if inner.rules().contains(position) {
+                    inner.add_waiter(core.gate.is_over(), position, waiter);
                     core.quarantine.admit(mailbox.id(), position);
                     inner.await_message(position);
                     inner.ring(&mailbox);

@@ -25,7 +25,7 @@ pub(crate) async fn pause(
     let pausing = Supervision::new(&mailbox, SupervisionChange::Pause(paused));
     let transaction = Transaction::node(core).with(pausing);
     let permit = transaction.reserve().await?;
-    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted, |committed| committed.ticket))
+    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted(), |committed| committed.ticket))
 }
 
 /// Resumes an actor of this node. Returns what must be durable for that to count.
@@ -34,7 +34,7 @@ pub(crate) async fn resume(core: &Core, address: &Address) -> Result<Position, A
     let Some(mailbox) = core.directory.find(address.mailbox()) else { return Ok(Position(0)) };
     let transaction = Transaction::upkeep(core).with(Supervision::new(&mailbox, SupervisionChange::Resume));
     let permit = transaction.reserve().await?;
-    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted, |committed| committed.ticket))
+    Ok(transaction.commit(permit).map_or_else(|_| mailbox.lock().last_submitted(), |committed| committed.ticket))
 }
 
 /// Pauses or resumes an actor type on this node.
@@ -81,7 +81,7 @@ pub(crate) async fn acquit_state(core: &Core, mailbox: &Arc<Mailbox>) -> Option<
 /// Whether the budget of an actor is whole again, and nothing else is to be said of it.
 pub(crate) fn has_whole_budget(core: &Core, inner: &Inner, mailbox: &Mailbox) -> bool {
     let is_over = |supervised: &Supervised| supervised.is_over(core.clock.steady(), &mailbox.kind.budget);
-    inner.supervised.as_deref().is_some_and(is_over)
+    inner.supervised().is_some_and(is_over)
 }
 
 /// Forgets a budget that is whole again. Without room for that now it is forgotten later.
@@ -111,6 +111,6 @@ fn recover_supervised(core: &Core, name: &str, supervised: Supervised) {
         && let Some(kind) = core.kinds.get(address.actor_type())
         && core.remote(&address).is_none()
     {
-        core.directory.mailbox(&address, kind).lock().supervised = Some(Box::new(supervised));
+        core.directory.mailbox(&address, kind).lock().supervise(|known| *known = supervised);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn load(
         match body {
             Some(body) => loaded.push((position, body)),
             // It expired meanwhile.
-            None if !inner.rules.contains(position) => {}
+            None if !inner.rules().contains(position) => {}
             None => {
                 let (position, address) = (position.0, &mailbox.address);
                 let missing = format!(
@@ -60,8 +60,7 @@ pub(crate) async fn load(
         }
     }
     // Under the lock, so that what leaves meanwhile is taken off where it is counted.
-    let mut bytes = 0;
-    inner.rules.loaded(loaded, |body| bytes += body.len());
+    let bytes = inner.loaded(loaded);
     core.load.window_bytes.add(bytes);
     core.load.beyond_bytes.take(bytes);
     drop(inner);

@@ -41,5 +41,5 @@ pub(crate) async fn state_too_large(
         // It may be paused already.
         let _ = transaction.commit(permit);
     }
-    mailbox.lock().rules.interrupted();
+    mailbox.lock().interrupt();
 }

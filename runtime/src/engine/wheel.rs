@@ -33,11 +33,7 @@ pub(crate) async fn turn(core: Arc<Core>) {
 
 fn is_due(core: &Core, entry: Entry, due: Due) {
     match due {
-        Due::Ring(mailbox) => {
-            let mut inner = mailbox.lock();
-            inner.timed.take_if(|timed| *timed == entry);
-            inner.ring(&mailbox);
-        }
+        Due::Ring(mailbox) => mailbox.lock().ring_from_wheel(entry, &mailbox),
         Due::Restart(mailbox) => restart(core, &mailbox),
     }
 }

@@ -107,7 +107,7 @@ fn has_room_for(core: &Core, peer: &Peer, mailbox: &Mailbox, beside: Amount, tot
         return core.room().has_some(total);
     }
     // Something waits in it, or is about to: it will be told of room when that has gone.
-    inner.told_full = true;
+    inner.told_full();
     peer.tell_full(&mailbox.address);
     false
 }

@@ -17,8 +17,8 @@ use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::kept_replies::reply_key;
 use crate::engine::inquiry::join_waiting;
 use crate::engine::reading;
+use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
-use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::id_of;
@@ -131,7 +131,7 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
         {
             leave_waiters(core, peer, &mailbox, &mut wanted).await?;
             // Whatever became of the others is durable before it is told.
-            let last = mailbox.lock().last_submitted;
+            let last = mailbox.lock().last_submitted();
             core.gate.durable(last).await?;
         }
         tell_of_letters(core, peer, &mut wanted).await?;
@@ -195,16 +195,18 @@ async fn leave_waiters(
     let mut beyond = Vec::new();
     {
         let mut inner = mailbox.lock();
-        let Inner { rules, asks, .. } = &mut *inner;
-        for (position, body) in rules.all() {
+        let mut found = Vec::new();
+        for (position, body) in inner.rules().all() {
             match body {
                 Some(body) => {
-                    if let Some((id, reply)) = id_of(body).and_then(|id| wanted.remove_entry(&id)) {
-                        asks.add(core.gate.is_over(), position, waiter(peer, id, reply));
-                    }
+                    let wanted = id_of(body).and_then(|id| wanted.remove_entry(&id));
+                    found.extend(wanted.map(|(id, reply)| (position, waiter(peer, id, reply))));
                 }
                 None => beyond.push(position),
             }
+        }
+        for (position, waiter) in found {
+            inner.add_waiter(core.gate.is_over(), position, waiter);
         }
     }
     let keys: Vec<Key> = beyond.iter().map(|position| mailbox.inbox_key(*position)).collect();
@@ -217,10 +219,10 @@ async fn leave_waiters(
         for (position, body) in positions.iter().zip(bodies) {
             // One that was finished meanwhile has no body, or is not there any more.
             if let Some(id) = body.as_deref().and_then(id_of)
-                && inner.rules.contains(*position)
+                && inner.rules().contains(*position)
                 && let Some(reply) = wanted.remove(&id)
             {
-                inner.asks.add(core.gate.is_over(), *position, waiter(peer, id, reply));
+                inner.add_waiter(core.gate.is_over(), *position, waiter(peer, id, reply));
             }
         }
     }

@@ -7,12 +7,12 @@ use tokio::sync::Notify;
 
 /// What a mailbox knows of the group that has its actor as a child.
 #[derive(Debug)]
-pub(crate) struct Attendance {
+pub(super) struct Attendance {
     /// The path of the group. None when that has ended, and has left the actor down.
-    pub(crate) group: Option<String>,
+    pub(super) group: Option<String>,
     pub(super) standing: Standing,
     /// Rung for the task that stands for the child: an activation has loaded its state, or has ended.
-    pub(crate) changed: Arc<Notify>,
+    pub(super) changed: Arc<Notify>,
 }
 
 /// Whether the actor is up.
@@ -50,7 +50,7 @@ impl Attendance {
     }
 
     /// An activation has loaded its state.
-    pub(crate) fn loaded(&mut self) {
+    pub(super) fn loaded(&mut self) {
         if matches!(self.standing, Standing::Up) {
             self.standing = Standing::Serving;
             self.changed.notify_one();
@@ -58,7 +58,7 @@ impl Attendance {
     }
 
     /// The activation has failed; its end is told apart.
-    pub(crate) fn failed(&mut self, error: String) {
+    pub(super) fn failed(&mut self, error: String) {
         if self.is_up() {
             self.standing = Standing::Failed(error);
         }

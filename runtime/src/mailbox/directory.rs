@@ -1,14 +1,16 @@
-//! Which mailboxes are in memory. At most one for an address, ever: a mailbox leaves only while nobody but the directory refers
-//! to it. So whoever has one has the one of its address, for as long as they have it: a turn, the gate, a timer, a holder, a
-//! sender that waits. There is no mailbox that has left, to be told apart from the one that came after it.
+//! Which mailboxes are in memory. At most one for an address, ever: a mailbox leaves only while nobody but the
+//! directory refers to it. So whoever has one has the one of its address, for as long as they have it: a turn, the
+//! gate, a timer, a holder, a sender that waits. There is no mailbox that has left, to be told apart from the one that
+//! came after it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use everpost_persistence::{MailboxId, Position};
 use rustc_hash::FxBuildHasher;
 
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::mailbox::Mailbox;
 use crate::mailbox::kind::Kind;
 use crate::message::address::Address;
@@ -47,9 +49,20 @@ impl Directory {
 
     /// Drops the mailbox from memory if nothing of it is worth keeping and the caller was the last to refer to it.
     pub(crate) fn retire(&self, mailbox: Arc<Mailbox>, durable: Position) {
+        // The one of the directory and the caller's. It stays at that while the shard is locked: a third could only be
+        // had here.
+        self.retire_if(mailbox, durable, |mailbox| Arc::strong_count(mailbox) == 2);
+    }
+
+    /// Drops the mailbox from memory if nothing of it is worth keeping and it `is_unused`, while nobody can look it up.
+    pub(super) fn retire_if(
+        &self,
+        mailbox: Arc<Mailbox>,
+        durable: Position,
+        is_unused: impl FnOnce(&Arc<Mailbox>) -> bool,
+    ) {
         let mut shard = self.shard(mailbox.id());
-        // The one of the directory and the caller's. It stays at that while the shard is locked: a third could only be had here.
-        if Arc::strong_count(&mailbox) == 2 && mailbox.lock().is_forgettable(durable) {
+        if is_unused(&mailbox) && mailbox.lock().is_forgettable(durable) {
             shard.remove(&mailbox.id());
         }
     }
@@ -109,7 +122,7 @@ mod tests {
         let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
-        directory.mailbox(&address, &kind).lock().last_submitted = Position(7);
+        directory.mailbox(&address, &kind).lock().submitted(Position(7));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
         assert_eq!(directory.len(), 1, "its last turn is not durable");
         directory.for_each(|mailbox| directory.retire(mailbox, Position(7)));

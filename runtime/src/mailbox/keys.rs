@@ -1,17 +1,16 @@
-//! The idempotency keys of the messages that wait in one mailbox. Made when there is one, so that a mailbox without keys pays for a
-//! pointer.
+//! The idempotency keys of the messages of one mailbox. Made when there is one and dropped when there is none, so that
+//! a mailbox without keys pays for a pointer.
 
 use std::collections::HashMap;
 
 use everpost_persistence::Position;
 
-use super::Inner;
 use crate::message::envelope::request_of;
 use crate::message::request::RequestId;
 
-/// What is known of each key under which a message waits.
+/// What is known of each key under which a message is here.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
+pub(super) struct Keys {
     by_request: HashMap<RequestId, Waiting>,
 }
 
@@ -23,67 +22,57 @@ struct Waiting {
     aside: Vec<Position>,
 }
 
+/// Where the keys of a mailbox are, if it has any.
+type Place = Option<Box<Keys>>;
+
 impl Keys {
-    pub(crate) fn wait(&mut self, request: RequestId, position: Position) {
-        self.by_request.entry(request).or_default().aside.push(position);
-    }
-}
-
-impl Inner {
-    pub(crate) fn keys_mut(&mut self) -> &mut Keys {
-        self.keys.get_or_insert_with(Box::default)
-    }
-
-    /// Whether a message waits under this key.
-    pub(crate) fn has_key(&self, request: RequestId) -> bool {
-        self.keys.as_deref().is_some_and(|keys| keys.by_request.contains_key(&request))
+    /// Whether a message is under this key.
+    pub(super) fn contains(&self, request: RequestId) -> bool {
+        self.by_request.contains_key(&request)
     }
 
     /// A message was enqueued.
-    pub(crate) fn add_key(&mut self, envelope: &[u8]) {
+    pub(super) fn add(place: &mut Place, envelope: &[u8]) {
         if let Some(request) = request_of(envelope) {
-            self.keys_mut().by_request.entry(request).or_default().messages += 1;
+            place.get_or_insert_default().by_request.entry(request).or_default().messages += 1;
         }
     }
 
-    /// A message has left.
-    pub(crate) fn remove_key(&mut self, envelope: &[u8]) {
-        if self.keys.is_some()
-            && let Some(request) = request_of(envelope)
-        {
-            self.remove_request(request);
+    /// A message under this key is aside until another one is held no more.
+    pub(super) fn wait(place: &mut Place, request: RequestId, position: Position) {
+        place.get_or_insert_default().by_request.entry(request).or_default().aside.push(position);
+    }
+
+    /// A message has left. Returns those under its key that are aside and may be looked at.
+    #[must_use]
+    pub(super) fn remove(place: &mut Place, envelope: &[u8]) -> Vec<Position> {
+        match place.as_ref().and_then(|_| request_of(envelope)) {
+            Some(request) => Self::remove_request(place, request),
+            None => Vec::new(),
         }
     }
 
-    /// A message under this key has left.
-    pub(crate) fn remove_request(&mut self, request: RequestId) {
-        self.release_request(request);
-        let Some(keys) = self.keys.as_deref_mut() else { return };
-        if let Some(waiting) = keys.by_request.get_mut(&request) {
-            waiting.messages = waiting.messages.saturating_sub(1);
-            if waiting.messages == 0 {
-                keys.by_request.remove(&request);
-            }
+    /// The same of a message under this key.
+    #[must_use]
+    pub(super) fn remove_request(place: &mut Place, request: RequestId) -> Vec<Position> {
+        let Some(keys) = place else { return Vec::new() };
+        let Some(waiting) = keys.by_request.get_mut(&request) else { return Vec::new() };
+        waiting.messages = waiting.messages.saturating_sub(1);
+        let (is_gone, aside) = (waiting.messages == 0, std::mem::take(&mut waiting.aside));
+        if is_gone {
+            keys.by_request.remove(&request);
         }
         if keys.by_request.is_empty() {
-            self.keys = None;
+            *place = None;
         }
+        aside
     }
 
-    /// A message is held no more: those under its key that are aside for that may be looked at.
-    pub(crate) fn release_key(&mut self, envelope: &[u8]) {
-        if self.keys.is_some()
-            && let Some(request) = request_of(envelope)
-        {
-            self.release_request(request);
-        }
-    }
-
-    fn release_request(&mut self, request: RequestId) {
-        let Some(keys) = self.keys.as_deref_mut() else { return };
-        let aside = keys.by_request.get_mut(&request).map(|waiting| std::mem::take(&mut waiting.aside));
-        for position in aside.into_iter().flatten() {
-            self.rules.release(position);
-        }
+    /// A message is held no more. Returns those under its key that are aside and may be looked at.
+    #[must_use]
+    pub(super) fn release(place: &mut Place, envelope: &[u8]) -> Vec<Position> {
+        let Some(keys) = place else { return Vec::new() };
+        let waiting = request_of(envelope).and_then(|request| keys.by_request.get_mut(&request));
+        waiting.map_or_else(Vec::new, |waiting| std::mem::take(&mut waiting.aside))
     }
 }

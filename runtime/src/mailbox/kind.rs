@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cluster::away::AwayQuestion;
 use crate::mailbox::question::Open;
-use crate::mailbox::{Mailbox, Presence};
+use crate::mailbox::{Mailbox, Start};
 use crate::message::delivery::{Delivery, Order};
 use crate::message::envelope::Header;
 use crate::message::expiry::Expiry;
@@ -66,10 +66,10 @@ pub(crate) struct Declared {
 /// Who starts the activations of an actor type, and ends them.
 pub(crate) trait Supervises: Send + Sync {
     /// Has an activation started when there is a place for one, or in any case.
-    fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Presence;
+    fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Start;
 
-    /// The same at a place that was taken for it. False when it takes no orders any more.
-    fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> bool;
+    /// The same at a place that was taken for it; never waits.
+    fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> Start;
 
     /// The activation of a mailbox, if there is one, ends where it stands, at its next await.
     fn kill(&self, mailbox: &Arc<Mailbox>);
@@ -152,13 +152,13 @@ impl Kind {
 
     /// Has an activation started when there is a place for one, or in any case. There is none when there is no supervisor: before
     /// the node wakes what waits, or while it stops.
-    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Presence {
-        self.supervisor.get().map_or(Presence::Absent, |supervisor| supervisor.start(mailbox, in_any_case))
+    pub(crate) fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Start {
+        self.supervisor.get().map_or(Start::Refused, |supervisor| supervisor.start(mailbox, in_any_case))
     }
 
-    /// The same at a place that was taken for it. False when there is no supervisor any more.
-    pub(crate) fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> bool {
-        self.supervisor.get().is_some_and(|supervisor| supervisor.start_at_place(mailbox))
+    /// The same at a place that was taken for it.
+    pub(crate) fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> Start {
+        self.supervisor.get().map_or(Start::Refused, |supervisor| supervisor.start_at_place(mailbox))
     }
 
     /// Who starts the activations of this type; none before the node wakes what waits.

@@ -41,8 +41,7 @@ impl Node {
         let kinds = self.core.kinds.values();
         let mut all: Vec<_> = kinds.filter_map(|kind| Some((kind.name.to_owned(), kind.paused()?))).collect();
         self.core.directory.for_each(|mailbox| {
-            let inner = mailbox.lock();
-            let paused = inner.supervised.as_ref().and_then(|supervised| supervised.paused.clone());
+            let paused = mailbox.lock().paused().cloned();
             all.extend(paused.map(|paused| (mailbox.address.to_string(), paused)));
         });
         all.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -166,9 +166,7 @@ impl Recovery<'_> {
         }
         let mut inner = mailbox.lock();
         let queue = Queue { priority: header.priority(), is_for_holds: mailbox.kind.holds(header.message) };
-        inner.rules.recovered(position, queue, failures);
-        inner.bytes += envelope.len();
-        inner.add_key(envelope);
+        inner.recover(position, queue, failures, envelope);
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
         Ok(())
@@ -193,7 +191,7 @@ impl Recovery<'_> {
         }
         let mut waiting = Vec::new();
         self.core.directory.for_each(|mailbox| {
-            let suspicion = mailbox.lock().supervised.as_ref().and_then(|supervised| supervised.suspicion);
+            let suspicion = mailbox.lock().supervised().and_then(|supervised| supervised.suspicion);
             waiting.extend(suspicion.map(|_| mailbox));
         });
         waiting.iter().for_each(|mailbox| self.suspect_state(mailbox, false));

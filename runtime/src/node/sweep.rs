@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::engine::pausing::{forget_budget, has_whole_budget};
-use crate::mailbox::{Mailbox, Presence};
+use crate::mailbox::Mailbox;
 
 /// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
 const IDLE_SWEEPS: u32 = 4;
@@ -37,12 +37,11 @@ fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
         forget_budget(core, &mailbox);
         inner = mailbox.lock();
     }
-    if matches!(inner.presence, Presence::Absent) {
+    if inner.is_vacant() {
         drop(inner);
         core.retire(mailbox);
-    } else if inner.may_leave() && sweep.saturating_sub(inner.idle_since) > idle_sweeps {
-        inner.leave_if_idle = true;
-        inner.wake();
+    } else if sweep.saturating_sub(inner.idle_since()) > idle_sweeps {
+        inner.tell_to_leave();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::core::activations::Activations;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
 use crate::mailbox::kind::{Declared, Kind, QuestionFromAway, Supervises, Trying};
-use crate::mailbox::{Mailbox, Presence};
+use crate::mailbox::{Mailbox, Start, Unfinished};
 use crate::message::failure::Failure;
 use crate::record::schema::Schema;
 
@@ -62,19 +62,22 @@ struct Supervising<A> {
 }
 
 impl<A: Actor> Supervises for Supervising<A> {
-    fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Presence {
+    fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Start {
         if !self.activations.take_place(mailbox, in_any_case) {
-            Presence::Waiting
-        } else if self.start_at_place(mailbox) {
-            Presence::Starting
-        } else {
-            self.activations.return_place();
-            Presence::Absent
+            return Start::Waits;
         }
+        let start = self.start_at_place(mailbox);
+        if start == Start::Refused {
+            self.activations.return_place();
+        }
+        start
     }
 
-    fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> bool {
-        self.supervisor.cast(Order::Start(Arc::clone(mailbox))).is_ok()
+    fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> Start {
+        match self.supervisor.cast(Order::Start(Arc::clone(mailbox))) {
+            Ok(()) => Start::Ordered,
+            Err(_) => Start::Refused,
+        }
     }
 
     // A supervisor that is gone means that the node is stopping: the messages stay in the store.
@@ -231,22 +234,16 @@ impl<A: Actor> Supervisor<A> {
         let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
         children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
         self.core.activations.enter();
-        mailbox.lock().presence = Presence::Running;
+        mailbox.lock().begun();
         child.cast(Begin)?;
         Ok(())
     }
 
-    /// The message that was in flight has failed; without one the activation itself has.
+    /// The message that was in hand has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let (in_flight, held) = {
-            let mut inner = mailbox.lock();
-            if let Some(attendance) = &mut inner.attendance {
-                attendance.failed(error.to_string());
-            }
-            (inner.rules.in_flight().map(|(position, _)| position), inner.holding.take())
-        };
-        // With a message in flight it is told as the failure of that.
-        if in_flight.is_none() && held.is_none() {
+        let Unfinished { in_hand, handover: held } = mailbox.lock().activation_failed(&error.to_string());
+        // With a message in hand it is told as the failure of that.
+        if in_hand.is_none() && held.is_none() {
             if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
                 tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             }
@@ -256,7 +253,7 @@ impl<A: Actor> Supervisor<A> {
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         self.core.begin("the failure of an activation", async move {
-            match (in_flight, held) {
+            match (in_hand, held) {
                 (Some(position), _) => _ = fail(&core, &mailbox, position, failure).await,
                 (None, Some(held)) => {
                     _ = take_back(&core, &mailbox, held.position, Some(held.attempt), failure).await;

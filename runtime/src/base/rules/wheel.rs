@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::clock::Steady;
 
 /// Names what is set for a moment. Two that are set for one moment are in the order in which they were set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Entry {
     pub(crate) moment: Steady,
     number: u64,

@@ -119,10 +119,10 @@ fn has_arrived<'a>(
     let core = step.core;
     if flags & flags::TELL != 0 {
         let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
-        step.mailbox(mailbox).asks.add(core.gate.is_over(), position, waiter);
+        step.mailbox(mailbox).add_waiter(core.gate.is_over(), position, waiter);
     } else if flags & flags::CONTRADICTION != 0 {
         let waiter = Waiter::Contradicted { peer: Arc::clone(peer), id };
-        step.mailbox(mailbox).asks.add(core.gate.is_over(), position, waiter);
+        step.mailbox(mailbox).add_waiter(core.gate.is_over(), position, waiter);
     }
     if keep_reply {
         step.mailbox(mailbox).await_message(position);
@@ -131,7 +131,7 @@ fn has_arrived<'a>(
     place(step, mailbox, position, handling, envelope);
     let inner = step.mailbox(mailbox);
     if core.is_mailbox_full(inner) || core.is_full() {
-        inner.told_full = true;
+        inner.told_full();
         peer.tell_full(&mailbox.address);
     }
 }

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::Phases;
-use super::ask::{Outlived, of_gone, of_waiting};
+use super::question::{Outlived, of_gone, of_waiting};
 use crate::base::clock::Steady;
-use crate::base::count;
 use crate::cluster::expiring::Expiring;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
@@ -23,7 +22,7 @@ use crate::message::outcome::Outcome;
 use crate::record::attempts::Failures;
 use crate::telemetry::Committed;
 
-/// The message in flight was handled.
+/// The message in hand was handled.
 pub(crate) struct Done<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) position: Position,
@@ -64,12 +63,11 @@ impl<'a> Phases<'a> for Done<'a> {
         // Before it is taken off: whoever sees that nothing waits sees what was handled.
         core.load.handled.fetch_add(1, Ordering::Relaxed);
         let inner = step.mailbox(self.mailbox);
-        let done = inner.rules.finished();
-        assert_eq!(done.position, self.position, "the message in flight is the one that was handled");
+        let done = inner.finish();
+        assert_eq!(done.position, self.position, "the message in hand is the one that was handled");
         let bytes = done.body.len();
         core.load.window_bytes.take(bytes);
-        inner.remove_key(&done.body);
-        taken_out(core, inner, self.mailbox, bytes);
+        taken_out(core, inner, self.mailbox);
         self.recorded = done.recorded;
     }
 
@@ -108,7 +106,7 @@ impl<'a> Phases<'a> for Acknowledged<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        match step.mailbox(self.mailbox).rules.held(self.position, self.attempt) {
+        match step.mailbox(self.mailbox).rules().held(self.position, self.attempt) {
             Some(_) => Ok(()),
             None => Err(Refused::Gone),
         }
@@ -139,10 +137,10 @@ pub(crate) struct Left<'a> {
     position: Position,
     envelope: &'a [u8],
     outcome: Outcome,
-    /// It is not given up on while it is in flight or held.
+    /// It is not given up on while it is in hand or held.
     must_wait: bool,
-    /// The ask of a turn that it is.
-    ask: Option<MessageId>,
+    /// The question of a turn that it is.
+    question: Option<MessageId>,
     /// What says here that it was asked goes with it.
     note: Option<Key>,
     outlived: Outlived,
@@ -156,10 +154,10 @@ impl<'a> Left<'a> {
         outcome: Outcome,
         must_wait: bool,
     ) -> Self {
-        let ask = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
-        let ask = ask.map(|(header, _)| header.id());
+        let question = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
+        let question = question.map(|(header, _)| header.id());
         let outlived = Outlived::default();
-        Self { mailbox, position, envelope, outcome, must_wait, ask, note: None, outlived }
+        Self { mailbox, position, envelope, outcome, must_wait, question, note: None, outlived }
     }
 }
 
@@ -173,7 +171,7 @@ impl<'a> Phases<'a> for Left<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let rules = &step.mailbox(self.mailbox).rules;
+        let rules = step.mailbox(self.mailbox).rules();
         if self.must_wait && !rules.contains(self.position) {
             return Err(Refused::Gone);
         }
@@ -190,10 +188,10 @@ impl<'a> Phases<'a> for Left<'a> {
             step.core.asked.buried(self.mailbox, header.id());
         }
         discard(step, self.mailbox, self.position, self.envelope);
-        if let Some(id) = self.ask
+        if let Some(id) = self.question
             && let Some(KeptReply::Abandoned(note)) = step.replies.take(id)
         {
-            // The turn that asked is over, and has left it to whoever ends the ask to delete what says that it was
+            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was
             // asked.
             self.note = note;
             self.outlived = of_gone(step, self.mailbox.id(), id);
@@ -210,15 +208,15 @@ impl<'a> Phases<'a> for Left<'a> {
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        let Self { mailbox, position, envelope, outcome, ask, outlived, .. } = self;
+        let Self { mailbox, position, envelope, outcome, question, outlived, .. } = self;
         outlived.apply(step);
         match Header::decode(envelope) {
             Ok((header, _)) => left(step, mailbox, position, &header, || outcome),
             Err(_) => left_unread(step, mailbox, position, || outcome),
         }
-        if let Some(ask) = ask {
+        if let Some(question) = question {
             // Without a reply in the store the turn that asked may ask again.
-            step.core.asked.given_up(ask);
+            step.core.asked.given_up(question);
         }
     }
 }
@@ -237,12 +235,7 @@ pub(crate) struct Postponed<'a> {
 impl Postponed<'_> {
     /// Puts it back in memory alone.
     pub(crate) fn put_back(&self, inner: &mut Inner) {
-        if self.aside {
-            inner.rules.set_aside(self.position, self.until);
-            inner.release_key(self.body);
-        } else {
-            inner.rules.postpone(self.position, self.until);
-        }
+        inner.put_back(self.position, self.body, self.until, self.aside);
     }
 }
 
@@ -265,7 +258,7 @@ impl<'a> Phases<'a> for Postponed<'a> {
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let ticket = step.ticket;
-        step.mailbox(self.mailbox).last_submitted = ticket;
+        step.mailbox(self.mailbox).submitted(ticket);
     }
 }
 
@@ -301,7 +294,7 @@ impl<'a> Phases<'a> for Attempts<'a> {
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         if self.record.is_none() {
-            let acquitted = step.mailbox(self.mailbox).rules.acquit(self.position).map(Failures::encode);
+            let acquitted = step.mailbox(self.mailbox).acquit(self.position).map(Failures::encode);
             self.record = Some(acquitted.ok_or(Refused::Gone)?);
         }
         Ok(())
@@ -315,7 +308,7 @@ impl<'a> Phases<'a> for Attempts<'a> {
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let ticket = step.ticket;
-        step.mailbox(self.mailbox).last_submitted = ticket;
+        step.mailbox(self.mailbox).submitted(ticket);
     }
 }
 
@@ -324,7 +317,7 @@ pub(crate) struct Expired<'a> {
     mailbox: &'a Arc<Mailbox>,
     /// In the order of their positions.
     expired: Vec<Expiring>,
-    in_flight: Option<Position>,
+    in_hand: Option<Position>,
     recorded: Vec<Position>,
     outlived: Outlived,
 }
@@ -333,12 +326,12 @@ impl<'a> Expired<'a> {
     /// Messages that wait.
     pub(crate) fn waiting(mailbox: &'a Arc<Mailbox>, mut expired: Vec<Expiring>) -> Self {
         expired.sort_unstable_by_key(|expiring| expiring.position);
-        Self { mailbox, expired, in_flight: None, recorded: Vec::new(), outlived: Outlived::default() }
+        Self { mailbox, expired, in_hand: None, recorded: Vec::new(), outlived: Outlived::default() }
     }
 
-    /// The message in flight, by its own turn.
-    pub(crate) fn in_flight(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
-        Self { in_flight: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
+    /// The message in hand, by its own turn.
+    pub(crate) fn in_hand(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
+        Self { in_hand: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
     }
 }
 
@@ -347,11 +340,11 @@ impl<'a> Phases<'a> for Expired<'a> {
         wanted.mailboxes.push(self.mailbox);
     }
 
-    /// What somebody else has in flight or holds is looked at again in a while: what becomes of it is not known yet.
+    /// What somebody else has in hand or holds is looked at again in a while: what becomes of it is not known yet.
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let (core, rules) = (step.core, &step.mailbox(self.mailbox).rules);
-        let in_flight = self.in_flight;
-        let taken = |position| in_flight != Some(position) && rules.taken(position).is_some();
+        let (core, rules) = (step.core, step.mailbox(self.mailbox).rules());
+        let in_hand = self.in_hand;
+        let taken = |position| in_hand != Some(position) && rules.taken(position).is_some();
         let later = self.expired.extract_if(.., |expiring| taken(expiring.position));
         look_again(core, later);
         // What is not there was finished.
@@ -365,22 +358,23 @@ impl<'a> Phases<'a> for Expired<'a> {
         let inner = step.mailbox(mailbox);
         let positions: Vec<_> = expired.iter().map(|expiring| expiring.position).collect();
         let mut index = 0;
-        inner.rules.discard_all(&positions, |position, body, was_recorded| {
+        inner.discard_all(&positions, |position, was_in_memory, was_recorded| {
             // They come in any order, but nearly always in that of their positions.
             if expired.get(index).is_none_or(|expiring| expiring.position != position) {
                 index = positions.binary_search(&position).expect("only what was asked for is discarded");
             }
-            let counted = if body.is_some() { &core.load.window_bytes } else { &core.load.beyond_bytes };
-            counted.take(expired[index].bytes);
+            let counted = if was_in_memory { &core.load.window_bytes } else { &core.load.beyond_bytes };
+            let Expiring { bytes, request, .. } = expired[index];
+            counted.take(bytes);
             if was_recorded {
                 recorded.push(position);
             }
             index += 1;
+            (bytes, request)
         });
-        for expiring in &*expired {
-            taken_out(core, inner, mailbox, expiring.bytes);
+        for _ in &*expired {
+            taken_out(core, inner, mailbox);
         }
-        expired.iter().filter_map(|expiring| expiring.request).for_each(|request| inner.remove_request(request));
         if mailbox.asking.is_any() {
             for expiring in &*expired {
                 let of_waiting = of_waiting(step, mailbox, expiring.id);
@@ -400,11 +394,11 @@ impl<'a> Phases<'a> for Expired<'a> {
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { mailbox, expired, outlived, .. } = self;
         let (core, ticket) = (step.core, step.ticket);
-        step.mailbox(mailbox).last_submitted = ticket;
+        step.mailbox(mailbox).submitted(ticket);
         outlived.apply(step);
         for Expiring { position, id, .. } in &expired {
             core.expiries.note_dropped(*id, ticket);
-            if let Some(waiter) = step.mailbox(mailbox).asks.take(*position) {
+            if let Some(waiter) = step.mailbox(mailbox).take_waiter(*position) {
                 step.release_committed(Release::Tell(waiter, Outcome::Expired));
             }
         }
@@ -431,10 +425,7 @@ fn left(
 /// The same of one whose headers cannot be read.
 fn left_unread(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, outcome: impl FnOnce() -> Outcome) {
     let ticket = step.ticket;
-    let inner = step.mailbox(mailbox);
-    inner.last_submitted = ticket;
-    inner.restarts = 0;
-    if let Some(waiter) = inner.asks.take(position) {
+    if let Some(waiter) = step.mailbox(mailbox).left(position, ticket) {
         step.release_committed(Release::Tell(waiter, outcome()));
     }
 }
@@ -442,27 +433,19 @@ fn left_unread(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, o
 /// Takes a message out of its mailbox, wherever it is there.
 fn discard(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, envelope: &[u8]) {
     let (core, inner) = (step.core, step.mailbox(mailbox));
-    let counted =
-        if inner.rules.discard(position).is_some() { &core.load.window_bytes } else { &core.load.beyond_bytes };
+    let was_in_memory = inner.discard(position, envelope);
+    let counted = if was_in_memory { &core.load.window_bytes } else { &core.load.beyond_bytes };
     counted.take(envelope.len());
-    taken_out(core, inner, mailbox, envelope.len());
-    inner.remove_key(envelope);
+    taken_out(core, inner, mailbox);
 }
 
-/// A message of this size has left its mailbox: whoever waits for room is told.
-fn taken_out(core: &Core, inner: &mut Inner, mailbox: &Mailbox, bytes: usize) {
-    count::take(&mut inner.bytes, bytes);
+/// A message has left its mailbox: whoever waits for room is told.
+fn taken_out(core: &Core, inner: &mut Inner, mailbox: &Mailbox) {
     core.load.waiting.take(1);
     core.made_room_in_window();
-    if !inner.senders.is_empty() {
-        let room = core.mailbox_room(inner);
-        inner.senders.give(room);
-    }
+    let is_told = inner.made_room(core.mailbox_room(inner));
     core.give_room();
-    let has_room =
-        inner.rules.len() <= core.config.mailbox_messages_max / 2 && inner.bytes <= core.config.mailbox_bytes_max / 2;
-    if inner.told_full && has_room {
-        inner.told_full = false;
+    if is_told {
         core.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
     }
 }

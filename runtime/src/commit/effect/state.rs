@@ -39,7 +39,7 @@ impl<'a> Phases<'a> for StateChange<'a> {
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        self.forget = self.forget && !self.sends_to_itself && step.mailbox(self.mailbox).rules.is_empty();
+        self.forget = self.forget && !self.sends_to_itself && step.mailbox(self.mailbox).rules().is_empty();
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {

@@ -11,8 +11,8 @@ use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
 use crate::core::Core;
+use crate::mailbox::Mailbox;
 use crate::mailbox::kind::Kind;
-use crate::mailbox::{Inner, Mailbox, Presence};
 use crate::message::address::mailbox_id;
 use crate::record::supervised::{PauseReason, Paused, Supervised};
 use crate::tables;
@@ -78,7 +78,7 @@ impl<'a> Phases<'a> for Supervision<'a> {
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         let core = step.core;
-        let supervised = step.mailbox(self.mailbox).supervised.as_deref();
+        let supervised = step.mailbox(self.mailbox).supervised();
         let holds = match &self.change {
             SupervisionChange::StateTooLarge(_) => supervised.is_none_or(|supervised| supervised.paused.is_none()),
             SupervisionChange::Pause(_) => supervised.is_none_or(|supervised| supervised.barred().is_none()),
@@ -96,17 +96,15 @@ impl<'a> Phases<'a> for Supervision<'a> {
         let core = step.core;
         let inner = step.mailbox(self.mailbox);
         if matches!(self.change, SupervisionChange::Restarts(_)) {
-            inner.presence = Presence::Starting;
-            inner.restarts = inner.restarts.saturating_add(1);
+            inner.back_off();
         }
-        if let Some(why) = change(core, inner, self.mailbox, &self.change)
+        if let Some(why) = inner.supervise(|supervised| change(core, supervised, self.mailbox, &self.change))
             && let Some(times) = core.of_actors.pauses.met(self.mailbox.id())
         {
             tracing::error!(node = %core.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused", "the actor keeps accepting and handles nothing until it is resumed");
         }
-        inner.supervised.take_if(|supervised| supervised.is_plain());
         let address = self.mailbox.address.as_str();
-        self.record = inner.supervised.as_ref().map(|supervised| supervised.encode(address));
+        self.record = inner.supervised().map(|supervised| supervised.encode(address));
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
@@ -119,7 +117,7 @@ impl<'a> Phases<'a> for Supervision<'a> {
     fn apply(self, step: &mut Step<'_, 'a>) {
         let ticket = step.ticket;
         let inner = step.mailbox(self.mailbox);
-        inner.last_submitted = ticket;
+        inner.submitted(ticket);
         if matches!(self.change, SupervisionChange::Resume) && !inner.is_idle() {
             inner.ring(self.mailbox);
         }
@@ -127,8 +125,7 @@ impl<'a> Phases<'a> for Supervision<'a> {
 }
 
 /// Makes the change in memory. Why the node itself has paused the actor by it, if it has.
-fn change(core: &Core, inner: &mut Inner, mailbox: &Mailbox, change: &SupervisionChange) -> Option<String> {
-    let supervised = inner.supervised.get_or_insert_default();
+fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &SupervisionChange) -> Option<String> {
     let is_paused = match change {
         SupervisionChange::Pause(paused) => {
             supervised.pause(paused.clone());
@@ -143,7 +140,7 @@ fn change(core: &Core, inner: &mut Inner, mailbox: &Mailbox, change: &Supervisio
             false
         }
         SupervisionChange::Forget => {
-            **supervised = Supervised::default();
+            *supervised = Supervised::default();
             false
         }
         SupervisionChange::StateTooLarge(reason) => {

@@ -8,7 +8,7 @@ use super::child::ChildContext;
 use super::plan::Plan;
 use crate::core::{Core, Remote};
 use crate::mailbox::kind::Kind;
-use crate::mailbox::{Inner, Mailbox, Presence, Standing};
+use crate::mailbox::{Inner, Mailbox, Standing};
 use crate::message::address::Address;
 use crate::message::failure::Failure;
 
@@ -46,14 +46,11 @@ impl ActorChild {
         }
         let kind = self.kind().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
         let mailbox = core.directory.mailbox(&self.address, kind);
-        let mut inner = mailbox.lock();
-        if let Some(group) = inner.attendance.as_ref().and_then(|attendance| attendance.group.clone()) {
-            return Err(SuperviseError::ActorInUse { actor: actor(), group });
+        let attended = mailbox.lock().attend(group);
+        match attended {
+            Ok(was_free) => Ok(Claimed { mailbox, was_free }),
+            Err(group) => Err(SuperviseError::ActorInUse { actor: actor(), group }),
         }
-        let was_free = inner.attendance.is_none();
-        inner.attend(group);
-        drop(inner);
-        Ok(Claimed { mailbox, was_free })
     }
 
     fn kind(&self) -> Option<&Arc<Kind>> {
@@ -109,17 +106,12 @@ impl Drop for Claims {
 
 /// The group of the actor has ended; the actor stays down.
 pub(super) fn leave(mailbox: &Mailbox) {
-    if let Some(attendance) = &mut mailbox.lock().attendance {
-        attendance.group = None;
-    }
+    mailbox.lock().leave_group();
 }
 
 /// The actor handles messages whenever there are some, unless it is the child of a group by now.
 pub(super) fn release(mailbox: &Arc<Mailbox>) {
-    let mut inner = mailbox.lock();
-    if inner.attendance.take_if(|attendance| attendance.group.is_none()).is_some() {
-        inner.ring(mailbox);
-    }
+    mailbox.lock().release_from_group(mailbox);
 }
 
 /// The actor is up, or on its way there, or on its way down. Dropped, it is down, and what is left of its activation is ended
@@ -135,23 +127,13 @@ impl Duty {
 
     /// Starts an activation, and says when it is ready; returns why it failed, when nothing of it is left.
     async fn serve(&self, context: &ChildContext) -> String {
-        let start = |inner: &mut Inner| {
-            let is_vacant = matches!(inner.presence, Presence::Absent);
-            if let Some(why) = inner.barred().map(ToString::to_string) {
-                inner.set_standing(Standing::Failed(why));
-            } else if is_vacant {
-                inner.set_standing(Standing::Up);
-                inner.ring(&self.0);
-            }
-            is_vacant.then_some(())
-        };
-        self.until(start).await;
-        self.until(|inner| match (&inner.presence, inner.standing()) {
-            (_, Some(Standing::Serving)) => {
+        self.until(|inner| inner.bring_up(&self.0).then_some(())).await;
+        self.until(|inner| match inner.standing() {
+            Some(Standing::Serving) => {
                 context.ready();
                 None
             }
-            (Presence::Absent, Some(Standing::Failed(error))) => Some(error.clone()),
+            Some(Standing::Failed(error)) if inner.is_vacant() => Some(error.clone()),
             _ => None,
         })
         .await
@@ -160,13 +142,11 @@ impl Duty {
     /// Lets the activation finish its turn, and waits until it has ended.
     async fn end(&self) {
         self.dismiss();
-        self.until(|inner| matches!(inner.presence, Presence::Absent).then_some(())).await;
+        self.until(|inner| inner.is_vacant().then_some(())).await;
     }
 
     fn dismiss(&self) {
-        let mut inner = self.0.lock();
-        inner.set_standing(Standing::Leaving);
-        inner.wake();
+        self.0.lock().send_down();
     }
 
     /// Looks now, and at whatever the activation comes to.
@@ -177,7 +157,7 @@ impl Duty {
                 if let Some(found) = look(&mut inner) {
                     return found;
                 }
-                Arc::clone(&inner.attendance.as_ref().expect("a group that runs keeps its actors").changed)
+                inner.standing_changed().expect("a group that runs keeps its actors")
             };
             changed.notified().await;
         }
@@ -186,12 +166,8 @@ impl Duty {
 
 impl Drop for Duty {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
-        inner.set_standing(Standing::Down);
-        if matches!(inner.presence, Presence::Absent) {
-            // Questions may have come meanwhile.
-            inner.ring(&self.0);
-        } else {
+        let is_there = self.0.lock().put_down(&self.0);
+        if is_there {
             self.0.kind.supervisor().inspect(|supervisor| supervisor.kill(&self.0));
         }
     }

@@ -1,0 +1,202 @@
+//! How the actor of one mailbox is supervised: its restart budget and whether it is paused, as the store keeps them;
+//! and whether a group has it as a child, which no store keeps.
+
+use std::sync::Arc;
+
+use everpost_persistence::Position;
+use tokio::sync::Notify;
+
+use super::attendance::{Attendance, Standing};
+use super::handover::Handover;
+use super::{Inner, Mailbox};
+use crate::record::supervised::{PauseReason, Paused, Supervised};
+
+#[derive(Default)]
+pub(super) struct Supervision {
+    /// None when there is nothing to say: then the store has no record.
+    supervised: Option<Box<Supervised>>,
+    /// Whether it is up, when it is the child of a group.
+    pub(super) attendance: Option<Box<Attendance>>,
+    /// How many activations in a row ended without finishing a message.
+    restarts: u32,
+}
+
+/// What an activation that has failed leaves behind.
+pub(crate) struct Unfinished {
+    pub(crate) in_hand: Option<Position>,
+    pub(crate) handover: Option<Handover>,
+}
+
+impl Supervision {
+    /// Why the state must not be loaded, if it must not.
+    pub(super) fn barred(&self) -> Option<&PauseReason> {
+        self.supervised.as_deref().and_then(Supervised::barred)
+    }
+
+    /// Whether the actor handles nothing for now, whatever its type does.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_down() || self.supervised.as_deref().is_some_and(|supervised| supervised.paused.is_some())
+    }
+
+    /// Whether it is the child of a group that does not have it up.
+    pub(super) fn is_down(&self) -> bool {
+        self.attendance.as_deref().is_some_and(|attendance| !attendance.is_up())
+    }
+
+    /// Whether nothing is known of it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.supervised.is_none() && self.attendance.is_none()
+    }
+
+    /// A message was finished: the activation works.
+    pub(super) fn has_finished_one(&mut self) {
+        self.restarts = 0;
+    }
+
+    /// Whoever stands for the child looks at it.
+    pub(super) fn tell_group(&self) {
+        if let Some(attendance) = &self.attendance {
+            attendance.changed.notify_one();
+        }
+    }
+
+    fn set_standing(&mut self, standing: Standing) {
+        if let Some(attendance) = &mut self.attendance {
+            attendance.standing = standing;
+        }
+    }
+}
+
+/// What the store keeps.
+impl Inner {
+    /// What is said of the actor, if anything is.
+    pub(crate) fn supervised(&self) -> Option<&Supervised> {
+        self.supervision.supervised.as_deref()
+    }
+
+    /// Changes what is said of the actor.
+    pub(crate) fn supervise<T>(&mut self, change: impl FnOnce(&mut Supervised) -> T) -> T {
+        let supervised = self.supervision.supervised.get_or_insert_default();
+        let changed = change(supervised);
+        if supervised.is_plain() {
+            self.supervision.supervised = None;
+        }
+        changed
+    }
+
+    /// Why its state must not be loaded, if it must not.
+    pub(crate) fn barred(&self) -> Option<&PauseReason> {
+        self.supervision.barred()
+    }
+
+    /// Why the actor itself is paused, if it is.
+    pub(crate) fn paused(&self) -> Option<&Paused> {
+        self.supervised().and_then(|supervised| supervised.paused.as_ref())
+    }
+
+    /// How many activations in a row ended without finishing a message.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.supervision.restarts
+    }
+
+    /// The activation has failed, and the next one is started after a wait.
+    pub(crate) fn back_off(&mut self) {
+        self.supervision.restarts = self.supervision.restarts.saturating_add(1);
+        self.doorbell.back_off();
+    }
+
+    /// The activation has failed. A group that has it as a child hears of that when it is gone.
+    pub(crate) fn activation_failed(&mut self, error: &str) -> Unfinished {
+        if let Some(attendance) = &mut self.supervision.attendance {
+            attendance.failed(error.to_owned());
+        }
+        let in_hand = self.messages.rules.in_hand().map(|(position, _)| position);
+        Unfinished { in_hand, handover: self.handover.take() }
+    }
+}
+
+/// The actor as the child of a group.
+impl Inner {
+    /// The actor becomes the child of a group, which has not started it yet. True when no group had left it down.
+    ///
+    /// # Errors
+    ///
+    /// The group whose child it is.
+    pub(crate) fn attend(&mut self, group: &str) -> Result<bool, String> {
+        let former = self.supervision.attendance.as_deref();
+        if let Some(group) = former.and_then(|attendance| attendance.group.clone()) {
+            return Err(group);
+        }
+        let was_free = former.is_none();
+        self.supervision.attendance = Some(Box::new(Attendance::of(group.to_owned())));
+        // The group says when.
+        self.doorbell.leave_line();
+        self.wake();
+        Ok(was_free)
+    }
+
+    /// Whether it is the child of a group.
+    pub(crate) fn is_child(&self) -> bool {
+        self.supervision.attendance.is_some()
+    }
+
+    /// How it stands as the child of a group, if it is one.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.supervision.attendance.as_deref().map(|attendance| &attendance.standing)
+    }
+
+    /// Rung whenever an activation of the child has loaded its state, or has ended.
+    pub(crate) fn standing_changed(&self) -> Option<Arc<Notify>> {
+        self.supervision.attendance.as_ref().map(|attendance| Arc::clone(&attendance.changed))
+    }
+
+    /// Has the child started, once its last activation has ended: true then.
+    pub(crate) fn bring_up(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        let is_vacant = self.is_vacant();
+        if let Some(why) = self.barred().map(ToString::to_string) {
+            self.supervision.set_standing(Standing::Failed(why));
+        } else if is_vacant {
+            self.supervision.set_standing(Standing::Up);
+            self.ring(mailbox);
+        }
+        is_vacant
+    }
+
+    /// The activation has loaded its state.
+    pub(crate) fn state_loaded(&mut self) {
+        if let Some(attendance) = &mut self.supervision.attendance {
+            attendance.loaded();
+        }
+    }
+
+    /// The child is to end, and nothing starts until it has.
+    pub(crate) fn send_down(&mut self) {
+        self.supervision.set_standing(Standing::Leaving);
+        self.wake();
+    }
+
+    /// The child is down. True when its activation is still there, and has to be ended.
+    pub(crate) fn put_down(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        self.supervision.set_standing(Standing::Down);
+        let is_vacant = self.is_vacant();
+        if is_vacant {
+            // Questions may have come meanwhile.
+            self.ring(mailbox);
+        }
+        !is_vacant
+    }
+
+    /// The group has ended; the actor stays down.
+    pub(crate) fn leave_group(&mut self) {
+        if let Some(attendance) = &mut self.supervision.attendance {
+            attendance.group = None;
+        }
+    }
+
+    /// The actor handles messages whenever there are some, unless it is the child of a group by now.
+    pub(crate) fn release_from_group(&mut self, mailbox: &Arc<Mailbox>) {
+        if self.supervision.attendance.take_if(|attendance| attendance.group.is_none()).is_some() {
+            self.ring(mailbox);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
 
 pub(crate) mod activations;
+pub(crate) mod asks;
 pub(crate) mod dead_letters;
 mod end;
 pub(crate) mod expiries;
@@ -9,7 +10,6 @@ pub(crate) mod gate;
 pub(crate) mod kept_replies;
 mod load;
 pub(crate) mod quarantine;
-pub(crate) mod questions;
 pub(crate) mod requests;
 mod room;
 mod route;
@@ -35,20 +35,20 @@ use self::load::{Counters, Load};
 pub(crate) use self::route::{Remote, Route, Routed};
 use crate::base::alarm::Alarms;
 use crate::base::clock::{Clock, Steady};
-use crate::base::hand::Hands;
+use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
 use crate::base::recurring::{OfActors, Recurring};
 use crate::cluster::note::Note;
 use crate::cluster::{Cluster, Peer};
 use crate::config::NodeConfig;
 use crate::core::activations::Activations;
-use crate::core::dead_letters::Shelf;
+use crate::core::asks::Register;
+use crate::core::dead_letters::DeadLetterQueue;
 use crate::core::expiries::Expiries;
 use crate::core::gate::Gate;
 use crate::core::quarantine::Quarantine;
-use crate::core::questions::Register;
 use crate::core::requests::Requests;
-use crate::core::senders::NodeLine;
+use crate::core::senders::NodeSenders;
 use crate::core::wheel::Wheel;
 use crate::core::window::Window;
 use crate::mailbox::directory::Directory;
@@ -80,7 +80,7 @@ pub(crate) enum Release {
     Depart(Arc<Peer>),
     /// Messages of another node are durable, so that they may be acknowledged.
     Acknowledge(Arc<Peer>),
-    /// The answer to this question of a turn has been used; the node that keeps it need not any longer.
+    /// The answer to this ask of a turn has been used; the node that keeps it need not any longer.
     Forget(Arc<Peer>, MessageId, Address),
     /// The answer to a question.
     Answer(Box<dyn FnOnce() + Send>),
@@ -102,7 +102,7 @@ pub(crate) struct Core {
     pub(crate) cluster: Cluster,
     pub(crate) directory: Directory,
     pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
-    pub(crate) hands: Hands,
+    pub(crate) marks: Marks,
     pub(crate) quarantine: Quarantine,
     /// States that were warned of.
     pub(crate) large_states: Mutex<Alarms<(MailboxId, Nearness)>>,
@@ -118,14 +118,14 @@ pub(crate) struct Core {
     /// What the turns of this node have asked.
     pub(crate) asked: Register,
     pub(crate) requests: Requests,
-    pub(crate) shelf: Shelf,
+    pub(crate) dead_letters: DeadLetterQueue,
     pub(crate) expiries: Expiries,
     /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
     pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
     pub(crate) questions: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) load: Load,
-    pub(crate) node_line: NodeLine,
+    pub(crate) node_senders: NodeSenders,
     /// How often idle activations were looked for: a clock that costs nothing to read.
     sweeps: AtomicU64,
     stopping: AtomicBool,
@@ -144,7 +144,7 @@ pub(crate) struct OpenedStore {
     pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
     pub(crate) gate: Gate<Release>,
-    pub(crate) hands: Hands,
+    pub(crate) marks: Marks,
     /// The first position that this run of the store gives out.
     pub(crate) first: Position,
     pub(crate) own_runtime: OwnRuntime,
@@ -158,14 +158,14 @@ impl Core {
         kinds: FxHashMap<&'static str, Arc<Kind>>,
         opened: OpenedStore,
     ) -> Self {
-        let OpenedStore { clock, store, gate, hands, first, own_runtime } = opened;
+        let OpenedStore { clock, store, gate, marks, first, own_runtime } = opened;
         Self {
             name,
             directory: Directory::new(store.partitions()),
             activations: Arc::new(Activations::new(config.activations_max)),
             window: Window::new(config.window_bytes_max),
             requests: Requests::new(config.idempotency_keys_max),
-            shelf: Shelf::new(config.dead_letters_max, config.dead_letters_when_full),
+            dead_letters: DeadLetterQueue::new(config.dead_letters_max, config.dead_letters_when_full),
             expiries: Expiries::default(),
             questions: Arc::new(Semaphore::new(config.questions_max)),
             config,
@@ -174,7 +174,7 @@ impl Core {
             gate,
             cluster,
             kinds,
-            hands,
+            marks,
             quarantine: Quarantine::default(),
             large_states: Mutex::new(Alarms::new(LARGE_STATES)),
             recurring: Recurring::new(),
@@ -186,7 +186,7 @@ impl Core {
             waits_for: Mutex::default(),
             counters: Counters::default(),
             load: Load::default(),
-            node_line: NodeLine::default(),
+            node_senders: NodeSenders::default(),
             sweeps: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             first,
@@ -297,7 +297,7 @@ impl Core {
         }
     }
 
-    /// Messages that wait or are in hand.
+    /// Messages that wait or are in flight.
     pub(crate) fn waiting(&self) -> usize {
         self.load.waiting.get()
     }

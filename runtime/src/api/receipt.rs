@@ -11,7 +11,7 @@ use crate::base::ended::NodeEnded;
 use crate::base::inside::is_in_turn;
 use crate::cluster::{Delivery, Inquiry, Peer};
 use crate::commit::Committed;
-use crate::core::dead_letters::Whereabouts;
+use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::{Core, Route};
 use crate::engine::inquiry::{LeftOutbox, inquire, left_outbox};
 use crate::engine::reading;
@@ -209,23 +209,23 @@ impl Receipt {
             if let Some(outcome) = self.watch(position) {
                 return outcome.await.map_err(|_| core.gate.ended());
             }
-            match core.shelf.whereabouts(self.id) {
+            match core.dead_letters.status(self.id) {
                 // It waits again, or has waited there.
-                Whereabouts::Replayed(again) if again != position => position = again,
-                Whereabouts::Gone(_, reason) => {
-                    core.gate.durable(core.shelf.newest()).await?;
-                    return Ok(Whereabouts::outcome(reason));
+                DeadLetterStatus::Replayed(again) if again != position => position = again,
+                DeadLetterStatus::Gone(_, reason) => {
+                    core.gate.durable(core.dead_letters.newest()).await?;
+                    return Ok(DeadLetterStatus::outcome(reason));
                 }
-                Whereabouts::Letter(letter) => {
-                    core.gate.durable(core.shelf.newest()).await?;
+                DeadLetterStatus::Here(dead_letter) => {
+                    core.gate.durable(core.dead_letters.newest()).await?;
                     let record =
-                        reading::read(core, tables::dead_letter(letter)).await.map_err(|_| core.gate.ended())?;
+                        reading::read(core, tables::dead_letter(dead_letter)).await.map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {
-                        return Ok(outcome_of(letter, &record));
+                        return Ok(outcome_of(dead_letter, &record));
                     }
                     // It was decided on meanwhile.
                 }
-                Whereabouts::Replayed(_) | Whereabouts::Unknown => {
+                DeadLetterStatus::Replayed(_) | DeadLetterStatus::Unknown => {
                     let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted());
                     core.gate.durable(last.max(self.ticket)).await?;
                     let Some(dropped) = core.expiries.dropped(self.id) else { return Ok(Outcome::Handled) };

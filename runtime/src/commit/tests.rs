@@ -17,7 +17,7 @@ use crate::actor::durable::Durable;
 use crate::actor::turn::Turn;
 use crate::actor::{Actor, Handler, Handlers};
 use crate::base::clock::ResumingClock;
-use crate::base::hand::Hands;
+use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::Cluster;
 use crate::cluster::expiring::{Expiring, Waits};
@@ -110,7 +110,7 @@ impl Fixture {
         let opened = OpenedStore {
             clock: Arc::new(ResumingClock::new(None).look().unwrap()),
             gate: Gate::new(store.clone()),
-            hands: Hands::new(slots, store.epoch().nonce),
+            marks: Marks::new(slots, store.epoch().nonce),
             first: Position(opened.durable.0 + 1),
             own_runtime: OwnRuntime::start().unwrap(),
             store,
@@ -166,8 +166,8 @@ impl Fixture {
         self.commit(Transaction::node(&self.core).with(send)).position
     }
 
-    /// A message that is in hand.
-    fn in_hand(&self, id: u128) -> (Position, Bytes) {
+    /// A message that is in flight.
+    fn in_flight(&self, id: u128) -> (Position, Bytes) {
         let sent = self.sent(id);
         let mut inner = self.mailbox().lock();
         match inner.next(self.mailbox(), self.core.view(), |_, _| true, || 0) {
@@ -178,7 +178,7 @@ impl Fixture {
 
     /// A dead letter of a message with this id.
     fn dead(&self, id: u128) -> Position {
-        let (position, body) = self.in_hand(id);
+        let (position, body) = self.in_flight(id);
         self.commit(self.burial(position, &body));
         position
     }
@@ -187,7 +187,7 @@ impl Fixture {
         let failures = Failures::default();
         let record = DeadLetterRecord::encode(Reason::Rejected, &failures, self.core.clock.now(), body);
         let left = Left::new(self.mailbox(), position, body, Outcome::GivenUp("no".to_owned()), false);
-        let slot = self.core.shelf.slot().unwrap();
+        let slot = self.core.dead_letters.slot().unwrap();
         Transaction::node(&self.core).with(left).with(Added::new(slot, position, record, None))
     }
 
@@ -274,7 +274,7 @@ fn send_there(fixture: &Fixture) -> Seen {
 }
 
 fn done(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_hand(1);
+    let (position, body) = fixture.in_flight(1);
     let _outcome = fixture.waits_for(position);
     let (header, _) = Header::decode(&body).unwrap();
     let mailbox = fixture.mailbox();
@@ -290,7 +290,7 @@ fn done(fixture: &Fixture) -> Seen {
 
 fn forget(fixture: &Fixture) -> Seen {
     done(fixture);
-    let (position, body) = fixture.in_hand(2);
+    let (position, body) = fixture.in_flight(2);
     let (header, _) = Header::decode(&body).unwrap();
     let mailbox = fixture.mailbox();
     let change = StateChange { mailbox, record: None, replaced: 5, forget: true, sends_to_itself: false };
@@ -299,45 +299,45 @@ fn forget(fixture: &Fixture) -> Seen {
 }
 
 fn postponed(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_hand(1);
+    let (position, body) = fixture.in_flight(1);
     let (mailbox, until) = (fixture.mailbox(), fixture.core.clock.steady().plus(Duration::from_secs(60)));
     let record = Failures { attempts: 1, not_before: until, ..Failures::default() }.encode();
     let postponed = Postponed { mailbox, position, body: &body, until, aside: false, record };
     let keys = [mailbox.inbox_key(position), mailbox.attempts_key(position)];
     let seen = fixture.see(fixture.transaction().with(postponed), &keys);
     let inner = mailbox.lock();
-    assert!(inner.rules().in_hand().is_none() && inner.rules().contains(position));
+    assert!(inner.rules().in_flight().is_none() && inner.rules().contains(position));
     seen
 }
 
 fn given_up(fixture: &Fixture) -> Seen {
-    let (position, body) = fixture.in_hand(1);
+    let (position, body) = fixture.in_flight(1);
     let _outcome = fixture.waits_for(position);
     let keys = [fixture.mailbox().inbox_key(position), tables::dead_letter(position)];
     let seen = fixture.see(fixture.burial(position, &body), &keys);
-    assert!(fixture.core.shelf.contains(position) && fixture.core.waiting() == 0);
+    assert!(fixture.core.dead_letters.contains(position) && fixture.core.waiting() == 0);
     seen
 }
 
 fn removed(fixture: &Fixture) -> Seen {
-    let letter = fixture.dead(1);
-    let seen = fixture.see(fixture.transaction().with(Removed::one(letter)), &[tables::dead_letter(letter)]);
-    assert_eq!(fixture.core.shelf.count(), 0);
-    let again = fixture.transaction().with(Removed::one(letter));
+    let dead_letter = fixture.dead(1);
+    let seen = fixture.see(fixture.transaction().with(Removed::one(dead_letter)), &[tables::dead_letter(dead_letter)]);
+    assert_eq!(fixture.core.dead_letters.count(), 0);
+    let again = fixture.transaction().with(Removed::one(dead_letter));
     let permit = again.try_reserve().unwrap();
     assert!(again.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::Gone)), "once");
     seen
 }
 
 fn replayed(fixture: &Fixture) -> Seen {
-    let letter = fixture.dead(1);
+    let dead_letter = fixture.dead(1);
     let next = Position(fixture.core.store.durable().0 + 1);
     let transaction = fixture
         .transaction()
         .with(Send::new(&fixture.here, Handling::default(), fixture.envelope(&fixture.here, 1)))
-        .with(Replayed::new(letter, 1, MessageId(1), &fixture.here));
-    let seen = fixture.see(transaction, &[tables::dead_letter(letter), fixture.mailbox().inbox_key(next)]);
-    assert_eq!((fixture.core.shelf.count(), fixture.core.shelf.revived()), (0, 1));
+        .with(Replayed::new(dead_letter, 1, MessageId(1), &fixture.here));
+    let seen = fixture.see(transaction, &[tables::dead_letter(dead_letter), fixture.mailbox().inbox_key(next)]);
+    assert_eq!((fixture.core.dead_letters.count(), fixture.core.dead_letters.revived()), (0, 1));
     seen
 }
 

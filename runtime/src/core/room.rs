@@ -7,7 +7,7 @@ use crate::core::senders::{Full, WaitingSender};
 use crate::mailbox::Inner;
 
 impl Core {
-    /// Whether a message from outside may go into this mailbox, or into the line for the node.
+    /// Whether a message from outside may go into this mailbox, or into the queue for the node.
     pub(crate) fn mailbox_admits(&self, inner: &Inner, sender: Option<&WaitingSender<'_>>) -> bool {
         match sender {
             Some(sender) => sender.was_given(inner.senders()),
@@ -17,14 +17,14 @@ impl Core {
 
     /// Whether a message from outside that was counted already may go into this node.
     pub(crate) fn node_admits(&self, sender: Option<&WaitingSender<'_>>) -> bool {
-        if !self.node_line.is_used() {
+        if !self.node_senders.is_used() {
             return !self.is_overfull();
         }
-        self.in_line(&Full::Node, |line, mut room| match sender {
-            Some(sender) => sender.was_given(line),
+        self.with_senders(&Full::Node, |queue, mut room| match sender {
+            Some(sender) => sender.was_given(queue),
             None => {
                 room.used.messages -= 1;
-                line.admits(room)
+                queue.admits(room)
             }
         })
     }

@@ -46,7 +46,7 @@ pub(crate) fn ended(core: &Arc<Core>, mailbox: Arc<Mailbox>) {
     }
 }
 
-/// An activation failed with no message in hand (its state cannot be read, say): wait before the next one, if the
+/// An activation failed with no message in flight (its state cannot be read, say): wait before the next one, if the
 /// budget of the actor allows it. That of a child of a group is left to the group.
 pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: String) {
     {

@@ -42,7 +42,7 @@ pub(crate) struct Burial<'a> {
     pub(crate) envelope: &'a [u8],
     pub(crate) reason: Reason,
     pub(crate) error: &'a str,
-    /// It is not given up on while it is in hand or held.
+    /// It is not given up on while it is in flight or held.
     pub(crate) must_wait: bool,
 }
 
@@ -62,7 +62,7 @@ enum Fate<'a> {
     Waits { until: Steady, aside: bool },
 }
 
-/// A message in hand, or one that was taken back from its holder, has failed: it waits, or goes to the dead letters.
+/// A message in flight, or one that was taken back from its holder, has failed: it waits, or goes to the dead letters.
 /// Returns what must be durable for that to count; none when it could not be written down.
 pub(crate) async fn fail(
     core: &Core,
@@ -85,7 +85,7 @@ pub(crate) async fn fail(
             let burial = |failures: &Failures| {
                 let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &body);
                 // Taken anew before the room of a larger record is given back.
-                let slot = slot.take().unwrap_or_else(|| core.shelf.slot_in_any_case());
+                let slot = slot.take().unwrap_or_else(|| core.dead_letters.slot_in_any_case());
                 let (envelope, error) = (&*body, &*error);
                 let must_wait = false;
                 let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
@@ -127,9 +127,9 @@ pub(crate) async fn reserve_with_texts<'a>(
 /// What became of a message could not be written down: it waits for its next attempt in memory alone.
 fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position, body: &Bytes, error: &AdmissionError) {
     if !matches!(error, AdmissionError::TooLarge { .. }) {
-        // The store takes nothing any more. Another message may be in hand while one that was held fails.
+        // The store takes nothing any more. Another message may be in flight while one that was held fails.
         let mut inner = mailbox.lock();
-        if inner.is_in_hand(position) {
+        if inner.is_in_flight(position) {
             inner.interrupt();
         }
         return;
@@ -228,7 +228,7 @@ fn decide_fate<'a>(
         Fate::Waits { until: core.clock.steady().plus(delay), aside }
     };
     // Others pass it where there is no room: they need none among the dead letters.
-    let buried = |reason: Reason| match core.shelf.slot() {
+    let buried = |reason: Reason| match core.dead_letters.slot() {
         Some(slot) => Fate::Buried(reason, slot),
         None => {
             tracing::debug!(node = %core.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, where others pass it, and is tried again");
@@ -254,10 +254,11 @@ fn decide_fate<'a>(
 
 /// The message that tells an actor of the dead letter in a record; none of one that was such a message itself.
 pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) -> Option<Bytes> {
-    let letter = DeadLetter::decode(position, record).filter(|letter| letter.message != DeadLetter::NAME)?;
-    let id = letter.id.derive(NOTICE_INDEX);
-    let origin = Origin { trace: Some(letter.trace), ..Origin::plain(id, letter.died_at) };
-    seal(address.as_str(), origin, &letter).ok()
+    let dead_letter =
+        DeadLetter::decode(position, record).filter(|dead_letter| dead_letter.message != DeadLetter::NAME)?;
+    let id = dead_letter.id.derive(NOTICE_INDEX);
+    let origin = Origin { trace: Some(dead_letter.trace), ..Origin::plain(id, dead_letter.died_at) };
+    seal(address.as_str(), origin, &dead_letter).ok()
 }
 
 /// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
@@ -277,7 +278,7 @@ fn log_failure(
     let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
     match reason {
         Some(reason) => {
-            if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
+            if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
                 tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
             }
         }

@@ -1,4 +1,4 @@
-//! Quarantine after an unclean end: what was in hand when the process died is tried alone, one after
+//! Quarantine after an unclean end: what was in flight when the process died is tried alone, one after
 //! another, before anything else runs, so that what kills the process is found and its neighbours are not
 //! blamed: messages are run, states are loaded and dropped. Only a death while alone counts. A message that has run alone for a
 //! while goes on with all others beside it: it may run for hours, and whoever kills the process from outside then is not it.
@@ -20,24 +20,24 @@ use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
 
 /// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each start after an
-/// unclean end, for every thread that had something in hand.
+/// unclean end, for every thread that had something in flight.
 const ALONE_FOR: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What was in hand when the process died.
+/// What was in flight when the process died.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
     pub(crate) messages: Vec<Suspect>,
     pub(crate) states: Vec<SuspectState>,
 }
 
-/// A state that was in hand.
+/// A state that was in flight.
 #[derive(Debug)]
 pub(crate) struct SuspectState {
     pub(crate) mailbox: Arc<Mailbox>,
     /// As in [`Suspect`].
-    pub(crate) in_hand: bool,
+    pub(crate) in_flight: bool,
 }
 
 /// What is to be tried.
@@ -47,15 +47,15 @@ pub(crate) struct Trials {
     states: Vec<Arc<Mailbox>>,
 }
 
-/// A message that was in hand when the process died.
+/// A message that was in flight when the process died.
 #[derive(Debug)]
 pub(crate) struct Suspect {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) position: Position,
     /// What the store knows of it.
     pub(crate) failures: Failures,
-    /// It was in hand at the last death; otherwise it waits for its trial since an earlier one.
-    pub(crate) in_hand: bool,
+    /// It was in flight at the last death; otherwise it waits for its trial since an earlier one.
+    pub(crate) in_flight: bool,
 }
 
 impl Suspects {
@@ -70,15 +70,15 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
     core.quarantine.begin();
     let mut trials = Trials::default();
     let mut ticket = Position(0);
-    for SuspectState { mailbox, in_hand } in suspects.states {
-        let Some((suspected, is_paused)) = suspect_state(core, &mailbox, in_hand).await else { break };
+    for SuspectState { mailbox, in_flight } in suspects.states {
+        let Some((suspected, is_paused)) = suspect_state(core, &mailbox, in_flight).await else { break };
         ticket = suspected;
         if !is_paused {
             trials.states.push(mailbox);
         }
     }
-    for Suspect { mailbox, position, mut failures, in_hand } in suspects.messages {
-        if in_hand {
+    for Suspect { mailbox, position, mut failures, in_flight } in suspects.messages {
+        if in_flight {
             failures.died(ERRORS_MAX);
         }
         failures.alone = true;
@@ -114,10 +114,10 @@ impl Trials {
 /// Tries each suspect alone, then lets everything run. States first: no message can run on one that kills the process.
 pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), NodeEnded> {
     for mailbox in &trials.states {
-        tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in hand when the process died, and is loaded alone");
+        tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in flight when the process died, and is loaded alone");
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
         let Some(supervisor) = mailbox.kind.supervisor() else { continue };
-        let tried = core.apart(supervisor.try_state(mailbox)).await;
+        let tried = core.detached(supervisor.try_state(mailbox)).await;
         if tried.is_err_and(|error| error.is_cancelled() || core.is_stopping()) {
             // It was cut off, which is no trial.
             return Err(core.gate.ended());
@@ -130,7 +130,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             acquit(core, &mailbox, position).await?;
             continue;
         }
-        tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in hand when the process died, and runs alone");
+        tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in flight when the process died, and runs alone");
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         core.quarantine.look_again();
         {
@@ -167,7 +167,7 @@ fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Positio
     core.begin("trial of a state", async move {
         let is_over = || {
             let inner = mailbox.lock();
-            !inner.is_in_hand(position) && inner.last_submitted() <= node.store.durable()
+            !inner.is_in_flight(position) && inner.last_submitted() <= node.store.durable()
         };
         if node.gate.until(is_over).await.is_ok() {
             acquit_state(&node, &mailbox).await;
@@ -193,7 +193,7 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         // What is before it in its mailbox is part of its trial.
-        if mailbox.lock().rules().in_hand().is_some() {
+        if mailbox.lock().rules().in_flight().is_some() {
             alone_for += LOOK_EVERY;
         }
     }
@@ -231,13 +231,13 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
     let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
     // It cannot stay: it would be the next thing that the process dies of.
-    let slot = core.shelf.slot_in_any_case();
+    let slot = core.dead_letters.slot_in_any_case();
     let route = Route::Local(Arc::clone(mailbox));
     let (envelope, must_wait) = (&*envelope, false);
     let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
     let transaction = burial.with_its_effects(Transaction::upkeep(core));
     let permit = transaction.reserve().await.ok()?;
-    if let Some(times) = core.of_actors.letters.met(mailbox.id()) {
+    if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
         tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
     }
     Some(transaction.commit_in_any_case(permit).ticket)

@@ -15,7 +15,7 @@ pub(crate) struct Handover {
 }
 
 impl Inner {
-    /// The message in hand is held from here on, and its handler still runs.
+    /// The message in flight is held from here on, and its handler still runs.
     pub(crate) fn hand_over(&mut self, position: Position, attempt: u32, deadline: Steady) {
         self.messages.rules.hold(deadline);
         self.handover = Some(Handover { position, attempt, is_dropped: false });
@@ -32,14 +32,14 @@ impl Inner {
         handing.map(|handover| handover.is_dropped = true).is_some()
     }
 
-    /// Whether a handler has this message: in hand, or handed over.
+    /// Whether a handler has this message: in flight, or handed over.
     pub(crate) fn is_with_handler(&self, position: Position) -> bool {
         let is_handed_over = self.handover.is_some_and(|held| held.position == position);
-        is_handed_over || self.is_in_hand(position)
+        is_handed_over || self.is_in_flight(position)
     }
 
-    /// Whether this message is in hand.
-    pub(crate) fn is_in_hand(&self, position: Position) -> bool {
-        self.messages.rules.in_hand().is_some_and(|(in_hand, _)| in_hand == position)
+    /// Whether this message is in flight.
+    pub(crate) fn is_in_flight(&self, position: Position) -> bool {
+        self.messages.rules.in_flight().is_some_and(|(in_flight, _)| in_flight == position)
     }
 }

@@ -15,7 +15,7 @@ use crate::record::attempts::Failures;
 
 pub(super) struct Messages {
     pub(super) rules: Rules<Bytes>,
-    /// Of all messages that wait, are held or in hand.
+    /// Of all messages that wait, are held or in flight.
     bytes: usize,
     /// The idempotency keys of the same.
     keys: Option<Box<Keys>>,
@@ -59,7 +59,7 @@ impl Inner {
         self.messages.rules.recovered(position, queue, failures);
     }
 
-    /// The message in hand is done, and leaves.
+    /// The message in flight is done, and leaves.
     pub(crate) fn finish(&mut self) -> Finished<Bytes> {
         let done = self.messages.rules.finished();
         count::take(&mut self.messages.bytes, done.body.len());
@@ -103,7 +103,7 @@ impl Inner {
         bytes
     }
 
-    /// Bodies leave memory that are on the disk, and neither in hand nor held. Returns their bytes.
+    /// Bodies leave memory that are on the disk, and neither in flight nor held. Returns their bytes.
     pub(crate) fn leave_to_the_store(&mut self, durable: Position) -> usize {
         let mut bytes = 0;
         self.messages.rules.leave_to_the_store(durable, |body| bytes += body.len());
@@ -113,7 +113,7 @@ impl Inner {
 
 /// What becomes of a message that stays.
 impl Inner {
-    /// The message in hand goes back to where it was, without a counted attempt.
+    /// The message in flight goes back to where it was, without a counted attempt.
     pub(crate) fn interrupt(&mut self) {
         self.messages.rules.interrupted();
     }
@@ -129,13 +129,13 @@ impl Inner {
         }
     }
 
-    /// The message in hand waits aside until a message under its key is held no more.
+    /// The message in flight waits aside until a message under its key is held no more.
     pub(crate) fn wait_for_key(&mut self, position: Position, request: RequestId) {
         self.messages.rules.set_aside(position, NEVER);
         Keys::wait(&mut self.messages.keys, request, position);
     }
 
-    /// The message in hand waits aside until [`Inner::let_go_on`].
+    /// The message in flight waits aside until [`Inner::let_go_on`].
     pub(crate) fn wait_aside(&mut self, position: Position) {
         self.messages.rules.set_aside(position, NEVER);
     }
@@ -154,13 +154,13 @@ impl Inner {
         self.messages.rules.extend_hold(position, attempt, deadline)
     }
 
-    /// A message in hand or held has failed. Returns what is now known of it; what becomes of it is the caller's to
+    /// A message in flight or held has failed. Returns what is now known of it; what becomes of it is the caller's to
     /// say.
     pub(crate) fn count_failure(&mut self, position: Position, error: String, errors_max: usize) -> Failures {
         self.messages.rules.failed(position, error, errors_max).clone()
     }
 
-    /// A message in hand is given up on for a reason that is no failed attempt. Returns what is now known of it.
+    /// A message in flight is given up on for a reason that is no failed attempt. Returns what is now known of it.
     pub(crate) fn condemn(&mut self, position: Position, error: String, errors_max: usize) -> Failures {
         self.messages.rules.condemned(position, error, errors_max).clone()
     }
@@ -190,7 +190,7 @@ impl Inner {
         &self.messages.rules
     }
 
-    /// What waits, is held or in hand.
+    /// What waits, is held or in flight.
     pub(crate) fn amount(&self) -> Amount {
         Amount { messages: self.messages.rules.len(), bytes: self.messages.bytes }
     }
@@ -253,7 +253,7 @@ mod tests {
         ]
     }
 
-    /// What a mailbox has in hand, bodies that are not in memory being read first.
+    /// What a mailbox has in flight, bodies that are not in memory being read first.
     fn take_in_hand(mailbox: &Mailbox, all: &BTreeMap<Position, Bytes>) -> Option<(Position, Bytes)> {
         let mut inner = mailbox.lock();
         loop {

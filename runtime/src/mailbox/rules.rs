@@ -1,18 +1,18 @@
 //! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store, no
 //! task; the tests run it against an oracle in virtual time.
 
-mod apart;
-mod aside;
 mod level;
 mod queue;
+mod set_aside;
+mod unusual;
 
 use std::collections::BTreeMap;
 
 use everpost_persistence::Position;
 
-use self::apart::{Apart, Held};
 use self::level::{Level, Prospect, Sight};
 pub(crate) use self::queue::Queue;
+use self::unusual::{Held, Unusual};
 use crate::base::clock::Steady;
 use crate::message::priority::Priority;
 use crate::record::attempts::Failures;
@@ -28,20 +28,20 @@ pub(crate) const LOAD_MESSAGES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Rules<B> {
     normal: Level<B>,
-    apart: Option<Box<Apart<B>>>,
+    unusual: Option<Box<Unusual<B>>>,
     /// What is known of messages that failed before, or were set aside.
     failures: BTreeMap<Position, Failures>,
-    in_hand: Option<Source>,
+    in_flight: Option<Source>,
     last: Position,
     /// How many messages may be held at a time.
     holds_max: usize,
 }
 
-/// Where the message in hand waited; it stays there until it is decided what becomes of it.
+/// Where the message in flight waited; it stays there until it is decided what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Level(Queue),
-    Aside(Steady, Position),
+    SetAside(Steady, Position),
 }
 
 /// What the mailbox lets happen next.
@@ -74,9 +74,9 @@ impl<B: Clone> Rules<B> {
     pub(crate) fn new(holds_max: usize) -> Self {
         Self {
             normal: Level::new(),
-            apart: None,
+            unusual: None,
             failures: BTreeMap::new(),
-            in_hand: None,
+            in_flight: None,
             last: Position(0),
             holds_max,
         }
@@ -95,7 +95,7 @@ impl<B: Clone> Rules<B> {
         match &failures {
             Some(failures) if failures.aside => {
                 let moment = failures.not_before;
-                self.apart_mut().aside.insert((moment, position), queue.is_for_holds, None);
+                self.unusual_mut().aside.insert((moment, position), queue.is_for_holds, None);
             }
             _ => self.level_mut(queue).beyond.push_back(position),
         }
@@ -107,9 +107,9 @@ impl<B: Clone> Rules<B> {
     /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is what
     /// the store has on disk, `early` whether messages are visible before they are there.
     pub(crate) fn next(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
-        assert!(self.in_hand.is_none(), "one message at a time");
+        assert!(self.in_flight.is_none(), "one message at a time");
         let sight = Sight { durable, early };
-        if self.apart.is_some() {
+        if self.unusual.is_some() {
             return self.next_of_all(now(), sight);
         }
         match self.normal.prospect(&self.failures, now, sight) {
@@ -122,12 +122,12 @@ impl<B: Clone> Rules<B> {
     }
 
     fn next_of_all(&mut self, now: Steady, sight: Sight) -> Next<B> {
-        let apart = self.apart.as_deref().expect("asked only when there is one");
-        if let Some(position) = apart.overdue(now) {
+        let unusual = self.unusual.as_deref().expect("asked only when there is one");
+        if let Some(position) = unusual.overdue(now) {
             return Next::Overdue(position);
         }
-        let may_hold = apart.held.len() < self.holds_max;
-        let mut until = apart.next_moment(may_hold);
+        let may_hold = unusual.held.len() < self.holds_max;
+        let mut until = unusual.next_moment(may_hold);
         let mut durable = None;
         let mut ready = [Queue::default(); Priority::COUNT];
         let mut ready_count = 0;
@@ -148,21 +148,21 @@ impl<B: Clone> Rules<B> {
                 Prospect::Empty => {}
             }
         }
-        let apart = self.apart.as_deref_mut().expect("it was there before");
-        if ready_count == 0 || !apart.aside_was_last {
-            match apart.aside.first_due(now, may_hold) {
+        let unusual = self.unusual.as_deref_mut().expect("it was there before");
+        if ready_count == 0 || !unusual.aside_was_last {
+            match unusual.aside.first_due(now, may_hold) {
                 Some(((_, position), None)) => return Next::Load(vec![position]),
                 Some(((moment, position), Some(body))) => {
                     let body = body.clone();
-                    apart.aside_was_last = true;
-                    self.in_hand = Some(Source::Aside(moment, position));
+                    unusual.aside_was_last = true;
+                    self.in_flight = Some(Source::SetAside(moment, position));
                     return Next::Deliver { position, body, attempt: self.attempt(position) };
                 }
                 None => {}
             }
         }
-        apart.aside_was_last = false;
-        match (apart.choose(&ready[..ready_count]), durable, until) {
+        unusual.aside_was_last = false;
+        match (unusual.choose(&ready[..ready_count]), durable, until) {
             (Some(queue), ..) => self.deliver(queue),
             (None, Some(position), _) => Next::Durable(position),
             (None, None, Some(moment)) => Next::Until(moment),
@@ -182,9 +182,9 @@ impl<B: Clone> Rules<B> {
         queues.min_by_key(|(first, ..)| *first).map(|(_, queue, level)| (queue, level))
     }
 
-    /// The head of this queue is in hand from here on.
+    /// The head of this queue is in flight from here on.
     fn deliver(&mut self, queue: Queue) -> Next<B> {
-        self.in_hand = Some(Source::Level(queue));
+        self.in_flight = Some(Source::Level(queue));
         let head = self.level(queue).and_then(Level::front).cloned();
         let (position, body) = head.expect("only what is there is ready");
         Next::Deliver { position, body, attempt: self.attempt(position) }
@@ -208,11 +208,11 @@ impl<B: Clone> Rules<B> {
     /// Keeps a body where its message waits. False when it is not the next one there, or has its body.
     fn keep(&mut self, position: Position, body: B) -> bool {
         let Err(body) = self.normal.loaded(position, body) else { return true };
-        let Some(apart) = self.apart.as_deref_mut() else { return false };
-        let aside = apart.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
+        let Some(unusual) = self.unusual.as_deref_mut() else { return false };
+        let aside = unusual.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
         let Some(body) = aside else { return true };
         let moment = self.failures.get(&position).map(|failures| failures.not_before);
-        let waiting = moment.and_then(|moment| apart.aside.get_mut((moment, position)));
+        let waiting = moment.and_then(|moment| unusual.aside.get_mut((moment, position)));
         match waiting.filter(|waiting| waiting.is_none()) {
             Some(waiting) => {
                 *waiting = Some(body);
@@ -222,27 +222,27 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Drops the bodies of messages that are in the store, except those that are in hand or held. They are loaded again when it is
+    /// Drops the bodies of messages that are in the store, except those that are in flight or held. They are loaded again when it is
     /// their turn. Tells each body.
     pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
-        let (queue, aside) = match self.in_hand {
+        let (queue, aside) = match self.in_flight {
             Some(Source::Level(queue)) => (Some(queue), None),
-            Some(Source::Aside(moment, position)) => (None, Some((moment, position))),
+            Some(Source::SetAside(moment, position)) => (None, Some((moment, position))),
             None => (None, None),
         };
-        let Self { normal, apart, .. } = self;
+        let Self { normal, unusual, .. } = self;
         normal.leave_to_the_store(usize::from(queue == Some(Queue::default())), durable, &mut left);
-        if let Some(apart) = apart.as_deref_mut() {
+        if let Some(unusual) = unusual.as_deref_mut() {
             for of in Queue::all().filter(|of| *of != Queue::default()) {
-                if let Some(level) = apart.made_level_mut(of) {
+                if let Some(level) = unusual.made_level_mut(of) {
                     level.leave_to_the_store(usize::from(queue == Some(of)), durable, &mut left);
                 }
             }
-            apart.aside.leave_to_the_store(aside, durable, &mut left);
+            unusual.aside.leave_to_the_store(aside, durable, &mut left);
         }
     }
 
-    /// The message in hand is done: its turn, or its move to the dead letters, was submitted.
+    /// The message in flight is done: its turn, or its move to the dead letters, was submitted.
     pub(crate) fn finished(&mut self) -> Finished<B> {
         let (position, body) = self.take_out();
         let recorded = !self.failures.is_empty() && self.failures.remove(&position).is_some();
@@ -250,12 +250,12 @@ impl<B: Clone> Rules<B> {
         Finished { position, body, recorded }
     }
 
-    /// The message in hand goes back to where it was, without a counted attempt.
+    /// The message in flight goes back to where it was, without a counted attempt.
     pub(crate) fn interrupted(&mut self) {
-        self.in_hand = None;
+        self.in_flight = None;
     }
 
-    /// A message in hand or held has failed. Returns what is now known of it. The caller decides whether it is given up on
+    /// A message in flight or held has failed. Returns what is now known of it. The caller decides whether it is given up on
     /// ([`Rules::discard`]), postponed ([`Rules::postpone`]), or set aside ([`Rules::set_aside`]).
     pub(crate) fn failed(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
@@ -263,67 +263,68 @@ impl<B: Clone> Rules<B> {
         failures
     }
 
-    /// A message in hand is given up on for a reason that is no failed attempt. Returns what is now known of it.
+    /// A message in flight is given up on for a reason that is no failed attempt. Returns what is now known of it.
     pub(crate) fn condemned(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
         failures.note(error, errors_max);
         failures
     }
 
-    /// A message in hand or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
+    /// A message in flight or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
     /// unless it has left its queue before: then it is set aside again.
     pub(crate) fn postpone(&mut self, position: Position, until: Steady) {
         if self.has_left_its_queue(position) {
             self.set_aside(position, until);
         } else {
-            self.in_hand = None;
+            self.in_flight = None;
             self.failures.entry(position).or_default().not_before = until;
         }
     }
 
-    /// A message in hand or held waits beside its queue until that moment; others pass it.
+    /// A message in flight or held waits beside its queue until that moment; others pass it.
     pub(crate) fn set_aside(&mut self, position: Position, until: Steady) {
-        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.remove(&position));
-        let is_for_holds = held.is_some() || self.is_in_hand_for_holds();
+        let held = self.unusual.as_deref_mut().and_then(|unusual| unusual.held.remove(&position));
+        let is_for_holds = held.is_some() || self.is_in_flight_for_holds();
         let body = held.map_or_else(|| self.take_out().1, |held| held.body);
         let failures = self.failures.entry(position).or_default();
         failures.aside = true;
         failures.not_before = until;
-        self.apart_mut().aside.insert((until, position), is_for_holds, Some(body));
+        self.unusual_mut().aside.insert((until, position), is_for_holds, Some(body));
     }
 
     /// Lets a message go on that was set aside until now: it is delivered when it is its turn again.
     pub(crate) fn release(&mut self, position: Position) {
-        let Some(apart) = self.apart.as_deref_mut() else { return };
-        let is_for_holds = apart.aside.is_for_holds((NEVER, position));
-        if let Some(body) = apart.aside.remove((NEVER, position)) {
-            apart.aside.insert((Steady(0), position), is_for_holds, body);
+        let Some(unusual) = self.unusual.as_deref_mut() else { return };
+        let is_for_holds = unusual.aside.is_for_holds((NEVER, position));
+        if let Some(body) = unusual.aside.remove((NEVER, position)) {
+            unusual.aside.insert((Steady(0), position), is_for_holds, body);
             self.failures.entry(position).or_default().not_before = Steady(0);
         }
     }
 
     /// Whether a failed message goes aside in any case: it has left its queue already.
     pub(crate) fn has_left_its_queue(&self, position: Position) -> bool {
-        matches!(self.in_hand, Some(Source::Aside(_, in_hand)) if in_hand == position) || self.is_held(position)
+        matches!(self.in_flight, Some(Source::SetAside(_, in_flight)) if in_flight == position)
+            || self.is_held(position)
     }
 
-    /// The message in hand is held by someone from here on, and the next one may be delivered.
+    /// The message in flight is held by someone from here on, and the next one may be delivered.
     pub(crate) fn hold(&mut self, deadline: Steady) {
         let (position, body) = self.take_out();
         let attempt = Some(self.attempt(position));
-        self.apart_mut().held.insert(position, Held { body, deadline, attempt });
+        self.unusual_mut().held.insert(position, Held { body, deadline, attempt });
     }
 
     /// The body of a message that is held by this delivery. None when it was taken back.
     pub(crate) fn held(&self, position: Position, attempt: u32) -> Option<&B> {
-        let held = self.apart.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
+        let held = self.unusual.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
         Some(&held.body)
     }
 
     /// Takes a held message back, which the holder cannot decide on any more. It stays among the held ones until it is
     /// discarded or set aside. None when that was done before; without `attempt` whichever delivery holds it.
     pub(crate) fn take_back(&mut self, position: Position, attempt: Option<u32>) -> Option<B> {
-        let held = self.apart.as_deref_mut()?.held.get_mut(&position)?;
+        let held = self.unusual.as_deref_mut()?.held.get_mut(&position)?;
         let is_holder = attempt.is_none_or(|attempt| held.attempt == Some(attempt));
         held.attempt.take_if(|_| is_holder)?;
         Some(held.body.clone())
@@ -331,7 +332,7 @@ impl<B: Clone> Rules<B> {
 
     /// The holder goes on: it is waited for until then. False when it holds the message no more.
     pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Steady) -> bool {
-        let held = self.apart.as_deref_mut().and_then(|apart| apart.held.get_mut(&position));
+        let held = self.unusual.as_deref_mut().and_then(|unusual| unusual.held.get_mut(&position));
         match held.filter(|held| held.attempt == Some(attempt)) {
             Some(held) => {
                 held.deadline = deadline;
@@ -343,16 +344,16 @@ impl<B: Clone> Rules<B> {
 
     /// The bodies of all messages that are held.
     pub(crate) fn all_held(&self) -> impl Iterator<Item = &B> {
-        self.apart.as_deref().into_iter().flat_map(|apart| apart.held.values().map(|held| &held.body))
+        self.unusual.as_deref().into_iter().flat_map(|unusual| unusual.held.values().map(|held| &held.body))
     }
 
     pub(crate) fn is_held(&self, position: Position) -> bool {
-        self.apart.as_deref().is_some_and(|apart| apart.held.contains_key(&position))
+        self.unusual.as_deref().is_some_and(|unusual| unusual.held.contains_key(&position))
     }
 
     /// Whether as many messages are held as may be.
     pub(crate) fn holds_are_full(&self) -> bool {
-        self.apart.as_deref().is_some_and(|apart| apart.held.len() >= self.holds_max)
+        self.unusual.as_deref().is_some_and(|unusual| unusual.held.len() >= self.holds_max)
     }
 
     /// Marks a waiting message: it is to run alone.
@@ -381,17 +382,17 @@ impl<B: Clone> Rules<B> {
     /// Takes out a message that is given up on or was acknowledged by its holder, wherever it is. Returns its body if that
     /// was in memory.
     pub(crate) fn discard(&mut self, position: Position) -> Option<B> {
-        if self.in_hand().is_some_and(|(in_hand, _)| in_hand == position) {
+        if self.in_flight().is_some_and(|(in_flight, _)| in_flight == position) {
             return Some(self.finished().body);
         }
         let failures = self.failures.remove(&position);
         let mut removed = self.normal.remove(position);
-        if let Some(apart) = self.apart.as_deref_mut().filter(|_| removed.is_none()) {
+        if let Some(unusual) = self.unusual.as_deref_mut().filter(|_| removed.is_none()) {
             let aside = failures.filter(|failures| failures.aside).map(|failures| (failures.not_before, position));
             removed = aside
-                .and_then(|due| apart.aside.remove(due))
-                .or_else(|| apart.held.remove(&position).map(|held| Some(held.body)))
-                .or_else(|| apart.levels_mut().find_map(|level| level.remove(position)));
+                .and_then(|due| unusual.aside.remove(due))
+                .or_else(|| unusual.held.remove(&position).map(|held| Some(held.body)))
+                .or_else(|| unusual.levels_mut().find_map(|level| level.remove(position)));
             self.drop_empty();
         }
         removed.flatten()
@@ -401,11 +402,11 @@ impl<B: Clone> Rules<B> {
     /// through long queues once for all. Tells each, its body if that was in memory, and whether the store has a record of its
     /// failures.
     pub(crate) fn discard_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>, bool)) {
-        let in_hand = self.in_hand().map(|(position, _)| position);
+        let in_flight = self.in_flight().map(|(position, _)| position);
         let (mut queued, mut others) = (Vec::with_capacity(positions.len()), Vec::new());
         for &position in positions {
             let is_aside = self.failures.get(&position).is_some_and(|failures| failures.aside);
-            let is_queued = in_hand != Some(position) && !is_aside && !self.is_held(position);
+            let is_queued = in_flight != Some(position) && !is_aside && !self.is_held(position);
             if is_queued { queued.push(position) } else { others.push(position) }
         }
         for position in others {
@@ -413,9 +414,9 @@ impl<B: Clone> Rules<B> {
             let body = self.discard(position);
             gone(position, body, recorded);
         }
-        let Self { normal, apart, failures, .. } = self;
-        let apart = apart.as_deref_mut().into_iter().flat_map(Apart::levels_mut);
-        for level in [normal].into_iter().chain(apart) {
+        let Self { normal, unusual, failures, .. } = self;
+        let unusual = unusual.as_deref_mut().into_iter().flat_map(Unusual::levels_mut);
+        for level in [normal].into_iter().chain(unusual) {
             level.remove_all(&queued, |position, body| {
                 let recorded = !failures.is_empty() && failures.remove(&position).is_some();
                 gone(position, body, recorded);
@@ -434,7 +435,7 @@ impl<B: Clone> Rules<B> {
         let may_hold = !self.holds_are_full();
         if let Some(failures) = self.failures.get(&position).filter(|failures| failures.aside) {
             let due = (failures.not_before, position);
-            let is_for_holds = self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds(due));
+            let is_for_holds = self.unusual.as_deref().is_some_and(|unusual| unusual.aside.is_for_holds(due));
             return failures.not_before > now || (is_for_holds && !may_hold);
         }
         let of = |queue: &Queue| self.level(*queue).is_some_and(|level| level.contains(position));
@@ -450,57 +451,58 @@ impl<B: Clone> Rules<B> {
 
     /// Whether messages may be delivered in another order than that of their positions.
     pub(crate) fn is_reordered(&self) -> bool {
-        self.apart.is_some()
+        self.unusual.is_some()
     }
 
-    /// All messages: those that wait, are held or in hand, in no order, with the bodies that are in memory.
+    /// All messages: those that wait, are held or in flight, in no order, with the bodies that are in memory.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Position, Option<&B>)> {
         let levels = || Queue::all().filter_map(|queue| self.level(queue));
         let windows = levels().flat_map(|level| level.window.iter().map(|(position, body)| (*position, Some(body))));
         let beyond = levels().flat_map(|level| level.beyond.iter().map(|position| (*position, None)));
-        let apart = self.apart.as_deref();
-        let held = apart.into_iter().flat_map(|apart| apart.held.iter().map(|(at, held)| (*at, Some(&held.body))));
-        let aside = apart.into_iter().flat_map(|apart| apart.aside.iter());
+        let unusual = self.unusual.as_deref();
+        let held =
+            unusual.into_iter().flat_map(|unusual| unusual.held.iter().map(|(at, held)| (*at, Some(&held.body))));
+        let aside = unusual.into_iter().flat_map(|unusual| unusual.aside.iter());
         windows.chain(held).chain(aside).chain(beyond)
     }
 
-    /// The message in hand with its body, if there is one.
-    pub(crate) fn in_hand(&self) -> Option<(Position, &B)> {
-        match self.in_hand? {
+    /// The message in flight with its body, if there is one.
+    pub(crate) fn in_flight(&self) -> Option<(Position, &B)> {
+        match self.in_flight? {
             Source::Level(queue) => {
                 let head = self.level(queue).and_then(Level::front);
                 head.map(|(position, body)| (*position, body))
             }
-            Source::Aside(moment, position) => {
-                let body = self.apart.as_deref()?.aside.get((moment, position))?.as_ref()?;
+            Source::SetAside(moment, position) => {
+                let body = self.unusual.as_deref()?.aside.get((moment, position))?.as_ref()?;
                 Some((position, body))
             }
         }
     }
 
-    /// The body of a message that is in hand or held.
+    /// The body of a message that is in flight or held.
     pub(crate) fn taken(&self, position: Position) -> Option<&B> {
-        let in_hand = self.in_hand().filter(|(in_hand, _)| *in_hand == position).map(|(_, body)| body);
-        in_hand.or_else(|| Some(&self.apart.as_deref()?.held.get(&position)?.body))
+        let in_flight = self.in_flight().filter(|(in_flight, _)| *in_flight == position).map(|(_, body)| body);
+        in_flight.or_else(|| Some(&self.unusual.as_deref()?.held.get(&position)?.body))
     }
 
     pub(crate) fn contains(&self, position: Position) -> bool {
         let is_aside = || {
             let failures = self.failures.get(&position).filter(|failures| failures.aside);
-            let apart = self.apart.as_deref();
+            let unusual = self.unusual.as_deref();
             let key = failures.map(|failures| (failures.not_before, position));
-            key.zip(apart).is_some_and(|(key, apart)| apart.aside.contains(key))
+            key.zip(unusual).is_some_and(|(key, unusual)| unusual.aside.contains(key))
         };
         let of = |queue: Queue| self.level(queue).is_some_and(|level| level.contains(position));
         Queue::all().any(of) || self.is_held(position) || is_aside()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.normal.len() + self.apart.as_deref().map_or(0, Apart::len)
+        self.normal.len() + self.unusual.as_deref().map_or(0, Unusual::len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.normal.is_empty() && self.apart.is_none()
+        self.normal.is_empty() && self.unusual.is_none()
     }
 
     fn grow(&mut self, position: Position) {
@@ -508,47 +510,47 @@ impl<B: Clone> Rules<B> {
         self.last = position;
     }
 
-    /// Takes the message in hand from where it waited.
+    /// Takes the message in flight from where it waited.
     fn take_out(&mut self) -> (Position, B) {
-        match self.in_hand.take().expect("a message is in hand") {
-            Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in hand is the head"),
-            Source::Aside(moment, position) => {
-                let body = self.apart.as_deref_mut().and_then(|apart| apart.aside.remove((moment, position)));
+        match self.in_flight.take().expect("a message is in flight") {
+            Source::Level(queue) => self.level_mut(queue).pop_front().expect("the message in flight is the head"),
+            Source::SetAside(moment, position) => {
+                let body = self.unusual.as_deref_mut().and_then(|unusual| unusual.aside.remove((moment, position)));
                 (position, body.flatten().expect("what was delivered from aside is there, with its body"))
             }
         }
     }
 
-    /// Whether the message in hand is one that is held.
-    fn is_in_hand_for_holds(&self) -> bool {
-        match self.in_hand {
+    /// Whether the message in flight is one that is held.
+    fn is_in_flight_for_holds(&self) -> bool {
+        match self.in_flight {
             Some(Source::Level(queue)) => queue.is_for_holds,
-            Some(Source::Aside(moment, position)) => {
-                self.apart.as_deref().is_some_and(|apart| apart.aside.is_for_holds((moment, position)))
+            Some(Source::SetAside(moment, position)) => {
+                self.unusual.as_deref().is_some_and(|unusual| unusual.aside.is_for_holds((moment, position)))
             }
             None => false,
         }
     }
 
     fn drop_empty(&mut self) {
-        if self.apart.as_deref().is_some_and(|apart| apart.len() == 0) {
-            self.apart = None;
+        if self.unusual.as_deref().is_some_and(|unusual| unusual.len() == 0) {
+            self.unusual = None;
         }
     }
 
-    fn apart_mut(&mut self) -> &mut Apart<B> {
-        self.apart.get_or_insert_with(|| Box::new(Apart::new()))
+    fn unusual_mut(&mut self) -> &mut Unusual<B> {
+        self.unusual.get_or_insert_with(|| Box::new(Unusual::new()))
     }
 
     fn level(&self, queue: Queue) -> Option<&Level<B>> {
-        if queue == Queue::default() { Some(&self.normal) } else { self.apart.as_deref()?.level(queue) }
+        if queue == Queue::default() { Some(&self.normal) } else { self.unusual.as_deref()?.level(queue) }
     }
 
     fn level_mut(&mut self, queue: Queue) -> &mut Level<B> {
         if queue == Queue::default() {
             return &mut self.normal;
         }
-        self.apart_mut().level_mut(queue).expect("all queues but the ordinary one are there")
+        self.unusual_mut().level_mut(queue).expect("all queues but the ordinary one are there")
     }
 }
 

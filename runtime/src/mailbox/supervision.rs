@@ -23,7 +23,7 @@ pub(super) struct Supervision {
 
 /// What an activation that has failed leaves behind.
 pub(crate) struct Unfinished {
-    pub(crate) in_hand: Option<Position>,
+    pub(crate) in_flight: Option<Position>,
     pub(crate) handover: Option<Handover>,
 }
 
@@ -110,8 +110,8 @@ impl Inner {
         if let Some(attendance) = &mut self.supervision.attendance {
             attendance.failed(error.to_owned());
         }
-        let in_hand = self.messages.rules.in_hand().map(|(position, _)| position);
-        Unfinished { in_hand, handover: self.handover.take() }
+        let in_flight = self.messages.rules.in_flight().map(|(position, _)| position);
+        Unfinished { in_flight, handover: self.handover.take() }
     }
 }
 

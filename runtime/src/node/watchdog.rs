@@ -50,7 +50,7 @@ fn watch(core: &Weak<Core>, ended: &Receiver<()>) {
     let (mut looks, mut told) = (Looks::default(), HashMap::new());
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let Some(core) = core.upgrade() else { return };
-        for news in looks.look(Instant::now(), &core.hands.now()) {
+        for news in looks.look(Instant::now(), &core.marks.now()) {
             tell(&core, news, &mut told);
         }
     }
@@ -84,14 +84,14 @@ struct Work {
 /// Whose work that is. None when it is over meanwhile.
 fn find(core: &Core, mark: Mark) -> Option<Work> {
     match mark {
-        Mark::Record(position) | Mark::MailboxOf(position) => in_hand(core, position),
+        Mark::Record(position) | Mark::MailboxOf(position) => in_flight(core, position),
         Mark::Mailbox(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "its state")),
         Mark::Question(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "a question")),
     }
 }
 
 /// Nobody has noted the mailbox of a message: all are asked, which is rare.
-fn in_hand(core: &Core, position: Position) -> Option<Work> {
+fn in_flight(core: &Core, position: Position) -> Option<Work> {
     let mut found = None;
     core.directory.for_each(|mailbox| {
         if found.is_some() {

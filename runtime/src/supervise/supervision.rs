@@ -239,11 +239,11 @@ impl<A: Actor> Supervisor<A> {
         Ok(())
     }
 
-    /// The message that was in hand has failed; without one the activation itself has.
+    /// The message that was in flight has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let Unfinished { in_hand, handover: held } = mailbox.lock().activation_failed(&error.to_string());
-        // With a message in hand it is told as the failure of that.
-        if in_hand.is_none() && held.is_none() {
+        let Unfinished { in_flight, handover: held } = mailbox.lock().activation_failed(&error.to_string());
+        // With a message in flight it is told as the failure of that.
+        if in_flight.is_none() && held.is_none() {
             if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
                 tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             }
@@ -253,7 +253,7 @@ impl<A: Actor> Supervisor<A> {
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
         self.core.begin("the failure of an activation", async move {
-            match (in_hand, held) {
+            match (in_flight, held) {
                 (Some(position), _) => _ = fail(&core, &mailbox, position, failure).await,
                 (None, Some(held)) => {
                     _ = take_back(&core, &mailbox, held.position, Some(held.attempt), failure).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use everpost_persistence::{Key, Position, Stage};
 
 use super::Phases;
-use super::question::{Outlived, of_gone, of_waiting};
+use super::ask::{Outlived, of_gone, of_waiting};
 use crate::base::clock::Steady;
 use crate::cluster::expiring::Expiring;
 use crate::commit::locks::Wanted;
@@ -22,7 +22,7 @@ use crate::message::outcome::Outcome;
 use crate::record::attempts::Failures;
 use crate::telemetry::Committed;
 
-/// The message in hand was handled.
+/// The message in flight was handled.
 pub(crate) struct Done<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) position: Position,
@@ -64,7 +64,7 @@ impl<'a> Phases<'a> for Done<'a> {
         core.load.handled.fetch_add(1, Ordering::Relaxed);
         let inner = step.mailbox(self.mailbox);
         let done = inner.finish();
-        assert_eq!(done.position, self.position, "the message in hand is the one that was handled");
+        assert_eq!(done.position, self.position, "the message in flight is the one that was handled");
         let bytes = done.body.len();
         core.load.window_bytes.take(bytes);
         taken_out(core, inner, self.mailbox);
@@ -137,10 +137,10 @@ pub(crate) struct Left<'a> {
     position: Position,
     envelope: &'a [u8],
     outcome: Outcome,
-    /// It is not given up on while it is in hand or held.
+    /// It is not given up on while it is in flight or held.
     must_wait: bool,
-    /// The question of a turn that it is.
-    question: Option<MessageId>,
+    /// The ask of a turn that it is.
+    ask: Option<MessageId>,
     /// What says here that it was asked goes with it.
     note: Option<Key>,
     outlived: Outlived,
@@ -154,10 +154,10 @@ impl<'a> Left<'a> {
         outcome: Outcome,
         must_wait: bool,
     ) -> Self {
-        let question = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
-        let question = question.map(|(header, _)| header.id());
+        let ask = Header::decode(envelope).ok().filter(|(header, _)| header.keep_reply);
+        let ask = ask.map(|(header, _)| header.id());
         let outlived = Outlived::default();
-        Self { mailbox, position, envelope, outcome, must_wait, question, note: None, outlived }
+        Self { mailbox, position, envelope, outcome, must_wait, ask, note: None, outlived }
     }
 }
 
@@ -188,10 +188,10 @@ impl<'a> Phases<'a> for Left<'a> {
             step.core.asked.buried(self.mailbox, header.id());
         }
         discard(step, self.mailbox, self.position, self.envelope);
-        if let Some(id) = self.question
+        if let Some(id) = self.ask
             && let Some(KeptReply::Abandoned(note)) = step.replies.take(id)
         {
-            // The turn that asked is over, and has left it to whoever ends the question to delete what says that it was
+            // The turn that asked is over, and has left it to whoever ends the ask to delete what says that it was
             // asked.
             self.note = note;
             self.outlived = of_gone(step, self.mailbox.id(), id);
@@ -208,15 +208,15 @@ impl<'a> Phases<'a> for Left<'a> {
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        let Self { mailbox, position, envelope, outcome, question, outlived, .. } = self;
+        let Self { mailbox, position, envelope, outcome, ask, outlived, .. } = self;
         outlived.apply(step);
         match Header::decode(envelope) {
             Ok((header, _)) => left(step, mailbox, position, &header, || outcome),
             Err(_) => left_unread(step, mailbox, position, || outcome),
         }
-        if let Some(question) = question {
+        if let Some(ask) = ask {
             // Without a reply in the store the turn that asked may ask again.
-            step.core.asked.given_up(question);
+            step.core.asked.given_up(ask);
         }
     }
 }
@@ -317,7 +317,7 @@ pub(crate) struct Expired<'a> {
     mailbox: &'a Arc<Mailbox>,
     /// In the order of their positions.
     expired: Vec<Expiring>,
-    in_hand: Option<Position>,
+    in_flight: Option<Position>,
     recorded: Vec<Position>,
     outlived: Outlived,
 }
@@ -326,12 +326,12 @@ impl<'a> Expired<'a> {
     /// Messages that wait.
     pub(crate) fn waiting(mailbox: &'a Arc<Mailbox>, mut expired: Vec<Expiring>) -> Self {
         expired.sort_unstable_by_key(|expiring| expiring.position);
-        Self { mailbox, expired, in_hand: None, recorded: Vec::new(), outlived: Outlived::default() }
+        Self { mailbox, expired, in_flight: None, recorded: Vec::new(), outlived: Outlived::default() }
     }
 
-    /// The message in hand, by its own turn.
-    pub(crate) fn in_hand(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
-        Self { in_hand: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
+    /// The message in flight, by its own turn.
+    pub(crate) fn in_flight(mailbox: &'a Arc<Mailbox>, expiring: Expiring) -> Self {
+        Self { in_flight: Some(expiring.position), ..Self::waiting(mailbox, vec![expiring]) }
     }
 }
 
@@ -340,11 +340,11 @@ impl<'a> Phases<'a> for Expired<'a> {
         wanted.mailboxes.push(self.mailbox);
     }
 
-    /// What somebody else has in hand or holds is looked at again in a while: what becomes of it is not known yet.
+    /// What somebody else has in flight or holds is looked at again in a while: what becomes of it is not known yet.
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         let (core, rules) = (step.core, step.mailbox(self.mailbox).rules());
-        let in_hand = self.in_hand;
-        let taken = |position| in_hand != Some(position) && rules.taken(position).is_some();
+        let in_flight = self.in_flight;
+        let taken = |position| in_flight != Some(position) && rules.taken(position).is_some();
         let later = self.expired.extract_if(.., |expiring| taken(expiring.position));
         look_again(core, later);
         // What is not there was finished.

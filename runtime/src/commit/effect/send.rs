@@ -8,14 +8,14 @@ use everpost_persistence::{Position, Stage};
 use tokio::sync::oneshot;
 
 use super::Phases;
-use super::question::Question;
+use super::ask::Ask;
 use crate::cluster::flags;
 use crate::cluster::{Awaited, Departure, OutboxFull};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
+use crate::core::asks::Asking;
 use crate::core::expiring;
-use crate::core::questions::Asking;
 use crate::core::senders::{Full, WaitingSender};
 use crate::core::{Core, Release, Remote, Route};
 use crate::mailbox::waiter::Waiter;
@@ -33,14 +33,14 @@ pub(crate) struct Send<'a> {
     handling: Handling,
     /// Who waits for what becomes of it.
     told: Option<oneshot::Sender<Outcome>>,
-    /// That it is the question of a turn of this node.
-    question: Option<Box<Question<'a>>>,
+    /// That it is the ask of a turn of this node.
+    ask: Option<Box<Ask<'a>>>,
     position: Position,
 }
 
 impl<'a> Send<'a> {
     pub(crate) fn new(route: &'a Route, handling: Handling, envelope: Bytes) -> Self {
-        Self { route, envelope, handling, told: None, question: None, position: Position(0) }
+        Self { route, envelope, handling, told: None, ask: None, position: Position(0) }
     }
 
     /// Whoever this is wants to know what becomes of it, with the reply.
@@ -49,9 +49,9 @@ impl<'a> Send<'a> {
         self
     }
 
-    /// It is the question of a turn.
+    /// It is the ask of a turn.
     pub(crate) fn asking(mut self, asking: Asking<'a>) -> Self {
-        self.question = Some(Box::new(Question::new(asking)));
+        self.ask = Some(Box::new(Ask::new(asking)));
         self
     }
 }
@@ -59,8 +59,8 @@ impl<'a> Send<'a> {
 impl<'a> Phases<'a> for Send<'a> {
     fn size(&self, size: &mut Size) {
         size.put(self.envelope.len());
-        if let Some(question) = &self.question {
-            size.put(question.bytes_max());
+        if let Some(ask) = &self.ask {
+            size.put(ask.bytes_max());
         }
     }
 
@@ -80,20 +80,20 @@ impl<'a> Phases<'a> for Send<'a> {
         if let (Route::Local(_), None) = (self.route, &step.waits) {
             step.core.add_waiting(1);
         }
-        if let Some(question) = &mut self.question {
-            question.take(step);
+        if let Some(ask) = &mut self.ask {
+            ask.take(step);
         }
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
         self.position = self.route.stage(stage, self.envelope.clone());
-        if let Some(question) = &mut self.question {
-            question.stage(stage, self.position);
+        if let Some(ask) = &mut self.ask {
+            ask.stage(stage, self.position);
         }
     }
 
     fn apply(self, step: &mut Step<'_, 'a>) {
-        let Self { route, envelope, handling, told, question, position } = self;
+        let Self { route, envelope, handling, told, ask, position } = self;
         step.position = position;
         match route {
             Route::Local(mailbox) => {
@@ -101,14 +101,14 @@ impl<'a> Phases<'a> for Send<'a> {
                     let is_over = step.core.gate.is_over();
                     step.mailbox(mailbox).add_waiter(is_over, position, Waiter::Here { told, reply: true });
                 }
-                if let Some(question) = question {
-                    question.waits_in(step, mailbox, position);
+                if let Some(ask) = ask {
+                    ask.waits_in(step, mailbox, position);
                 }
                 place(step, mailbox, position, handling, envelope);
             }
             Route::Remote(remote) => {
-                if let Some(question) = question {
-                    question.left(step);
+                if let Some(ask) = ask {
+                    ask.left(step);
                 }
                 let flags = flags_of(&envelope, told.is_some());
                 if let Some((id, waiter)) = id_of(&envelope).zip(told) {
@@ -246,7 +246,7 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
         None => {}
     }
     if let Some(sender) = waits.beyond.take() {
-        sender.enter(&mut outgoing.line);
+        sender.enter(&mut outgoing.senders);
     }
     Ok(())
 }
@@ -254,8 +254,8 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
 /// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as using it, so
 /// that room which was made meanwhile was not given.
 fn enter(core: &Core, sender: WaitingSender<'_>) {
-    core.in_line(&Full::Node, |line, room| {
-        sender.enter(line);
-        line.give(room);
+    core.with_senders(&Full::Node, |queue, room| {
+        sender.enter(queue);
+        queue.give(room);
     });
 }

@@ -144,7 +144,7 @@ fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &
             false
         }
         SupervisionChange::StateTooLarge(reason) => {
-            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall().into() });
+            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall() });
             true
         }
         SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -55,7 +55,7 @@ impl Tally {
 }
 
 /// Where parcels can be sent and counted.
-pub(crate) trait Counts: Handler<Parcel> + Answer<TallyOf> {}
+pub(crate) trait Counts: Handler<Parcel> + QueryHandler<TallyOf> {}
 
 /// Counts what is durable.
 pub(crate) struct Committed;
@@ -67,7 +67,7 @@ impl Actor for Committed {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Parcel>();
-        handlers.answers::<TallyOf>();
+        handlers.on_query::<TallyOf>();
     }
 }
 
@@ -78,7 +78,7 @@ impl Handler<Parcel> for Committed {
     }
 }
 
-impl Answer<TallyOf> for Committed {
+impl QueryHandler<TallyOf> for Committed {
     fn answer(&self, tally: &Tally, TallyOf: TallyOf) -> Tally {
         *tally
     }
@@ -96,7 +96,7 @@ impl Actor for Pipelined {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Parcel>();
-        handlers.answers::<TallyOf>();
+        handlers.on_query::<TallyOf>();
     }
 }
 
@@ -107,7 +107,7 @@ impl Handler<Parcel> for Pipelined {
     }
 }
 
-impl Answer<TallyOf> for Pipelined {
+impl QueryHandler<TallyOf> for Pipelined {
     fn answer(&self, tally: &Tally, TallyOf: TallyOf) -> Tally {
         *tally
     }

@@ -89,7 +89,7 @@ async fn produce<A: Handler<Parcel>>(
                 break 'all;
             }
             let parcel = target.next_parcel();
-            let receipt = target.handle.submit(parcel).await.map_err(Problem::new)?;
+            let receipt = target.handle.send(parcel).submit().await.map_err(Problem::new)?;
             sent += 1;
             if sent.is_multiple_of(STRIDE as u64) {
                 receipts.push_back(receipt);

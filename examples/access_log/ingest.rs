@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::line::{self, Malformed};
@@ -145,7 +145,7 @@ impl Actor for Ingest {
         handlers.on::<Begin>();
         handlers.on::<ReadOn>();
         handlers.on::<Arrived>();
-        handlers.answers::<AskHowFar>();
+        handlers.on_query::<AskHowFar>();
     }
 }
 
@@ -182,7 +182,7 @@ impl Handler<Arrived> for Ingest {
     }
 }
 
-impl Answer<AskHowFar> for Ingest {
+impl QueryHandler<AskHowFar> for Ingest {
     fn answer(&self, progress: &Progress, _: AskHowFar) -> HowFar {
         HowFar {
             position: progress.position.clone(),

@@ -38,7 +38,8 @@ impl Screen {
         let logs = logs.with_writer(AboveBar(self.bar.clone()));
         match settings.map(|settings| settings.format) {
             Some(LogFormat::Json) => logs.json().flatten_event(true).init(),
-            Some(LogFormat::Pretty) | None => logs.init(),
+            // Whatever else there may be is for people.
+            _ => logs.init(),
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::ingest::{Arrived, Ingest};
@@ -150,7 +150,7 @@ impl Actor for Total {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Counted>();
         handlers.on::<Rejected>();
-        handlers.answers::<AskTotals>();
+        handlers.on_query::<AskTotals>();
     }
 }
 
@@ -171,7 +171,7 @@ impl Handler<Rejected> for Total {
     }
 }
 
-impl Answer<AskTotals> for Total {
+impl QueryHandler<AskTotals> for Total {
     fn answer(&self, totals: &Totals, _: AskTotals) -> Totals {
         totals.clone()
     }

@@ -4,7 +4,7 @@
 //! The accounts trust the kernel: they apply what they get, every time they get it. So an effect that happened twice, or
 //! not at all, is seen in their counters.
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::options::Plant;
@@ -121,7 +121,7 @@ impl Actor for Teller {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Order>();
-        handlers.answers::<AskTeller>();
+        handlers.on_query::<AskTeller>();
     }
 }
 
@@ -144,7 +144,7 @@ impl Handler<Order> for Teller {
     }
 }
 
-impl Answer<AskTeller> for Teller {
+impl QueryHandler<AskTeller> for Teller {
     fn answer(&self, book: &TellerBook, _: AskTeller) -> TellerBook {
         *book
     }
@@ -158,7 +158,7 @@ impl Actor for Account {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Debit>();
         handlers.on::<Credit>();
-        handlers.answers::<AskAccount>();
+        handlers.on_query::<AskAccount>();
     }
 }
 
@@ -195,7 +195,7 @@ impl Handler<Credit> for Account {
     }
 }
 
-impl Answer<AskAccount> for Account {
+impl QueryHandler<AskAccount> for Account {
     fn answer(&self, book: &AccountBook, _: AskAccount) -> AccountBook {
         *book
     }

@@ -39,7 +39,7 @@ pub(crate) async fn run(data_dir: &Path, plant: Option<Plant>) -> Result<(), Fai
         };
         match command {
             Some(Command::Transfer { transfer, again }) => {
-                let receipt = teller.submit(Order { transfer, again }).await?;
+                let receipt = teller.send(Order { transfer, again }).submit().await?;
                 receipts.send((transfer.number, receipt)).await?;
             }
             Some(Command::Drain) => {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Message, State, TimerId, Turn};
+use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, QueryHandler, Schedule, State, TimerId, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::payment::{Charge, Payment, Refund};
@@ -73,7 +73,7 @@ impl Actor for Order {
         handlers.on::<Charged>();
         handlers.on::<Refunded>();
         handlers.on::<Deadline>();
-        handlers.answers::<AskSaga>();
+        handlers.on_query::<AskSaga>();
     }
 }
 
@@ -90,7 +90,8 @@ impl Order {
                 Action::Charge => drop(turn.send(&payment, Charge { order, cents })),
                 Action::Refund => drop(turn.send(&payment, Refund { order, cents })),
                 Action::StartClock => {
-                    progress.deadline = Some(turn.send_after(&Self::at(&order.to_string()), Deadline, self.deadline));
+                    progress.deadline =
+                        Some(turn.schedule(&Self::at(&order.to_string()), Deadline, Schedule::after(self.deadline)));
                 }
                 Action::StopClock => {
                     if let Some(timer) = progress.deadline.take() {
@@ -150,7 +151,7 @@ impl Handler<Deadline> for Order {
     }
 }
 
-impl Answer<AskSaga> for Order {
+impl QueryHandler<AskSaga> for Order {
     fn answer(&self, progress: &Progress, _: AskSaga) -> Saga {
         progress.saga
     }

@@ -3,7 +3,7 @@
 //! It trusts the kernel: it applies what it gets, every time it gets it. So an effect that happened twice, or not at all, is
 //! seen in its figures.
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::order::{Order, Reserved};
@@ -64,7 +64,7 @@ impl Actor for Stock {
         handlers.on::<Reserve>();
         handlers.on::<Release>();
         handlers.on::<Sell>();
-        handlers.answers::<AskShelf>();
+        handlers.on_query::<AskShelf>();
     }
 }
 
@@ -106,7 +106,7 @@ impl Handler<Sell> for Stock {
     }
 }
 
-impl Answer<AskShelf> for Stock {
+impl QueryHandler<AskShelf> for Stock {
     fn answer(&self, shelf: &Shelf, _: AskShelf) -> Shelf {
         *shelf
     }

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Hold, HoldHandler, Message, Priority, State, Turn};
+use everpost::{
+    Actor, Durable, Failure, Handler, Handlers, Hold, HoldHandler, Message, Priority, QueryHandler, State, Turn,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -80,7 +82,7 @@ impl Actor for Queue {
         handlers.on::<Submit>();
         handlers.on_hold::<Job>();
         handlers.on::<Done>();
-        handlers.answers::<AskTally>();
+        handlers.on_query::<AskTally>();
     }
 }
 
@@ -123,7 +125,7 @@ impl Handler<Done> for Queue {
     }
 }
 
-impl Answer<AskTally> for Queue {
+impl QueryHandler<AskTally> for Queue {
     fn answer(&self, tally: &Tally, _: AskTally) -> Tally {
         tally.clone()
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::error::ConfigError;
 
-/// The settings of a store. `Config::default()` serves a node with a local disk; a test wants smaller maps at most.
+/// The settings of a store. `Config::default()` serves a node with a local disk; a test wants smaller maps at most. Let
+/// a literal end in `..Config::default()`: settings are added in any version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How many partitions the store has (64). Fixed when the store is made. Too few: partitions cannot be spread

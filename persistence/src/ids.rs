@@ -31,6 +31,7 @@ pub struct StoreId(pub u128);
 ///
 /// Two runs with the same counter and different nonces are two copies of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Epoch {
     /// How often the store was opened, this time included.
     pub counter: u64,

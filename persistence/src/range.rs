@@ -29,6 +29,7 @@ pub struct Range {
 
 /// What one bounded step through a range has read.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RangeStep {
     /// The records, in the direction of the range. They may be fewer than were asked for although more follow: none,
     /// even, where many were deleted.

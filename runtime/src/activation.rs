@@ -337,7 +337,7 @@ impl<A: Actor> Activation<A> {
     async fn expired(&self, position: Position, expires: Expires, body: &Bytes) -> Result<(), ActorProcessingErr> {
         let expiring = expiring_in(&self.mailbox, position, expires, body);
         match expiring.then {
-            Expiry::Bury => {
+            Expiry::DeadLetter => {
                 fail(&self.core, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
             }
             Expiry::Drop => {
@@ -393,7 +393,7 @@ impl<A: Actor> Activation<A> {
         mut turn: Turn<'_>,
         payload: Payload<'_>,
     ) -> Result<Handled, Failure> {
-        let position = Position(turn.sequence());
+        let position = turn.sequence().position();
         let Some(run) = self.handlers.get(turn.message()) else {
             return Err(Failure::reject(format!("no handler of `{}` knows `{}`", A::TYPE, turn.message())));
         };

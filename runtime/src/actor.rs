@@ -34,6 +34,34 @@ use crate::record::state::State;
 /// activations of the type on a node; what is durable is the [`Actor::State`], one for each key.
 ///
 /// See the crate's front page for a whole example.
+///
+/// ```
+/// use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Turn};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Message)]
+/// #[message(reply = i64)]
+/// struct Deposit { cents: i64 }
+///
+/// struct Account;
+///
+/// impl Actor for Account {
+///     const TYPE: &'static str = "account";
+///     type State = i64;
+///
+///     fn handlers(handlers: &mut Handlers<Self>) {
+///         handlers.on::<Deposit>();
+///     }
+/// }
+///
+/// impl Handler<Deposit> for Account {
+///     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+///         **balance += deposit.cents;
+///         Ok(**balance)
+///     }
+/// }
+/// assert_eq!(Account::at("alice").to_string(), "account/alice");
+/// ```
 pub trait Actor: Sized + Send + Sync + 'static {
     /// The actor type in addresses: 1 to 64 characters of `a-z`, `0-9`, `_` and `-`. Never change it.
     const TYPE: &'static str;
@@ -41,25 +69,25 @@ pub trait Actor: Sized + Send + Sync + 'static {
     const DELIVERY: Delivery = Delivery::Committed;
     /// What a message that fails does to those behind it; see [`Order`].
     const ORDER: Order = Order::Strict;
-    /// How often an actor may fail before it is paused: activations that fail without a message in hand (its state cannot be
-    /// read, say) and messages that had to be given up on after failing count, rejected and expired ones do not. Stored, so
-    /// that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
+    /// How often an actor may fail before it is paused: activations that fail without a message in hand (its state
+    /// cannot be read, say) and messages that had to be given up on after failing count, rejected and expired ones do
+    /// not. Stored, so that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
     /// ([`ActorHandle::resume`](crate::ActorHandle::resume)). While it is the child of a group
     /// ([`Child::actor`](crate::Child::actor)), its activations count for that instead. At most 1,000 restarts.
     const BUDGET: Budget = Budget::new(8, Duration::from_secs(60));
-    /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many are held,
-    /// other messages of that kind wait, and those that are handled by turns pass them. At least 1.
+    /// How many messages of one address may be held at a time by handlers with manual acknowledgement; while as many
+    /// are held, other messages of that kind wait, and those that are handled by turns pass them. At least 1.
     const HOLDS_MAX: usize = 64;
-    /// How long a message may be held without [`Hold::progress`](crate::Hold::progress) before it is taken back, which is a
-    /// failed attempt. Longer than zero.
+    /// How long a message may be held without [`Hold::progress`](crate::Hold::progress) before it is taken back, which
+    /// is a failed attempt. Longer than zero.
     const HOLD_LIMIT: Duration = Duration::from_secs(30);
     /// How long a handler may take; what takes longer is cut off at its next await, and has failed like any other.
     /// [`Turn::progress`] starts the time anew. A handler that blocks its thread cannot be cut off.
     /// Longer than zero.
     const TIME_LIMIT: Duration = Duration::from_secs(30);
     /// What becomes of a message to this actor that has expired before it was handled, when its sender does not say
-    /// ([`Post::when_expired`](crate::Post::when_expired)).
-    const EXPIRED: Expiry = Expiry::Drop;
+    /// ([`SendBuilder::when_expired`](crate::SendBuilder::when_expired)).
+    const WHEN_EXPIRED: Expiry = Expiry::Drop;
     /// The durable state of one key. A new key starts with the default. It is encoded at the end of each turn that
     /// changed it, so keep it small: large collections belong in many small actors. See [`State`].
     type State: State;
@@ -75,6 +103,28 @@ pub trait Actor: Sized + Send + Sync + 'static {
 }
 
 /// Handles one type of message.
+///
+/// ```
+/// # use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, Turn};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account";
+/// #     type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) {
+/// #         handlers.on::<Deposit>();
+/// #     }
+/// # }
+/// impl Handler<Deposit> for Account {
+///     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+///         **balance += deposit.cents;
+///         Ok(**balance)
+///     }
+/// }
+/// ```
 pub trait Handler<M: Message>: Actor {
     /// Handles `message`. May run more than once; its committed effects happen exactly once.
     ///
@@ -85,6 +135,13 @@ pub trait Handler<M: Message>: Actor {
     /// # Panics
     ///
     /// A panic is a failure too: the activation is dropped, and its supervisor starts another.
+    ///
+    /// # Cancel safety
+    ///
+    /// The node drops the future at an await when it takes longer than [`Actor::TIME_LIMIT`], which is a failed
+    /// attempt, and when a stop does not wait for it any longer. Nothing of the turn is left behind then, as after a
+    /// failure. What was done outside of it is: what it has asked of other actors ([`Turn::ask`]), calls to the
+    /// outside, tasks that it has spawned.
     fn handle(
         &self,
         state: &mut Durable<Self::State>,
@@ -93,15 +150,31 @@ pub trait Handler<M: Message>: Actor {
     ) -> impl Future<Output = Result<M::Reply, Failure>> + Send;
 }
 
-/// An actor type that can be sent messages of the type `M`: by having a [`Handler`] of it, or a
-/// [`HoldHandler`]. `Form` tells which, and is always inferred; nobody implements this.
-pub trait Receives<M: Message, Form>: Actor {}
+/// An actor type that can be sent messages of the type `M`: by having a [`Handler`] of it, or a [`HoldHandler`]. `Form`
+/// tells which, and is always inferred.
+///
+/// Nobody else implements it, or messages could be sent that nothing handles:
+///
+/// ```compile_fail,E0277
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(_: &mut Handlers<Self>) {}
+/// # }
+/// impl Receives<Deposit, ByTurn> for Account {}
+/// ```
+#[doc(hidden)]
+pub trait Receives<M: Message, Form>: Actor + sealed::Sealed<M, Form> {}
 
 /// The form of messages that are handled by turns.
+#[doc(hidden)]
 #[derive(Debug)]
 pub enum ByTurn {}
 
 /// The form of messages that are held.
+#[doc(hidden)]
 #[derive(Debug)]
 pub enum ByHold {}
 
@@ -109,21 +182,111 @@ impl<A: Handler<M>, M: Message> Receives<M, ByTurn> for A {}
 
 impl<A: HoldHandler<M>, M: Message<Reply = ()>> Receives<M, ByHold> for A {}
 
-/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered by
-/// [`Handlers::answers`].
-pub trait Answer<Q: Message>: Actor {
-    /// Answers `question`. The state is what the turns before it made. Nothing can cut it off: one that never returns holds its
-    /// actor and a thread for ever.
+mod sealed {
+    use super::{ByHold, ByTurn, Handler, HoldHandler, Message};
+
+    /// Has no name outside, so that nobody there can implement it.
+    #[expect(unnameable_types, reason = "that is what it is for")]
+    pub trait Sealed<M, Form> {}
+
+    impl<A: Handler<M>, M: Message> Sealed<M, ByTurn> for A {}
+
+    impl<A: HoldHandler<M>, M: Message<Reply = ()>> Sealed<M, ByHold> for A {}
+}
+
+/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered
+/// by [`Handlers::on_query`].
+///
+/// ```
+/// # use everpost::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// # #[derive(Serialize, Deserialize, Message)] struct Deposit { cents: i64 }
+/// #[derive(Serialize, Deserialize, Message)]
+/// #[message(reply = i64)]
+/// struct GetBalance;
+///
+/// struct Account;
+///
+/// impl Actor for Account {
+///     const TYPE: &'static str = "account";
+///     type State = i64;
+///
+///     fn handlers(handlers: &mut Handlers<Self>) {
+///         handlers.on::<Deposit>();
+///         handlers.on_query::<GetBalance>();
+///     }
+/// }
+///
+/// impl QueryHandler<GetBalance> for Account {
+///     fn answer(&self, balance: &i64, _: GetBalance) -> i64 {
+///         *balance
+///     }
+/// }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<(), Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// let alice = node.actor::<Account>("alice");
+/// assert_eq!(alice.query(GetBalance).await?, 0);
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
+pub trait QueryHandler<Q: Message>: Actor {
+    /// Answers `question`. The state is what the turns before it made. Nothing can cut it off: one that never returns
+    /// holds its actor and a thread for ever.
     ///
     /// # Panics
     ///
-    /// A panic reaches whoever asked as [`QueryError::Failed`](crate::QueryError::Failed), and nobody else: it counts against nothing, and
-    /// the actor goes on with the state as it is in memory. So what a state or an actor hides behind a `Mutex` or an atomic must be
-    /// right after a panic too.
+    /// A panic reaches whoever asked as [`QueryError::Failed`](crate::QueryError::Failed), and nobody else: it counts
+    /// against nothing, and the actor goes on with the state as it is in memory. So what a state or an actor hides
+    /// behind a `Mutex` or an atomic must be right after a panic too.
     fn answer(&self, state: &Self::State, question: Q) -> Q::Reply;
 }
 
 /// The messages that an actor type handles; filled by [`Actor::handlers`].
+///
+/// ```
+/// # use everpost::*;
+/// # use serde::{Deserialize, Serialize};
+/// #
+/// # #[derive(Serialize, Deserialize, Message)] struct Deposit { cents: i64 }
+/// # #[derive(Serialize, Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct GetBalance;
+/// #
+/// # struct Account;
+/// #
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account";
+/// #     type State = i64;
+/// #
+///     fn handlers(handlers: &mut Handlers<Self>) {
+///         handlers.on::<Deposit>(); // it has a `Handler<Deposit>`
+///         handlers.on_query::<GetBalance>(); // and a `QueryHandler<GetBalance>`
+///     }
+/// # }
+/// #
+/// # impl QueryHandler<GetBalance> for Account {
+/// #     fn answer(&self, balance: &i64, _: GetBalance) -> i64 {
+/// #         *balance
+/// #     }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<(), Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(())
+/// #     }
+/// # }
+/// ```
 pub struct Handlers<A: Actor> {
     by_name: FxHashMap<&'static str, Run<A>>,
     schemas: Vec<Schema>,
@@ -175,9 +338,9 @@ impl<A: Actor> Handlers<A> {
     /// # Panics
     ///
     /// When two questions of one actor have the same name.
-    pub fn answers<Q: Message>(&mut self)
+    pub fn on_query<Q: Message>(&mut self)
     where
-        A: Answer<Q>,
+        A: QueryHandler<Q>,
     {
         let before = self.answers.insert(Q::NAME, Question::<A>::from_away::<Q>);
         assert!(before.is_none(), "actor `{}` answers two questions named `{}`", A::TYPE, Q::NAME);

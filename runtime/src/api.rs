@@ -1,12 +1,12 @@
-//! What callers hold: handles, posts, asks, queries, receipts, pauses.
+//! What callers hold: handles, sends, asks, queries, receipts, pauses.
 
 pub(crate) mod ask;
 pub(crate) mod dead_letters;
 pub(crate) mod handle;
 pub(crate) mod pause;
-pub(crate) mod post;
 pub(crate) mod query;
 pub(crate) mod receipt;
+pub(crate) mod send_builder;
 pub(crate) mod sending;
 pub(crate) mod timer_list;
 pub(crate) mod timers;

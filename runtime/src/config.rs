@@ -15,7 +15,20 @@ use crate::config::when_full::WhenFull;
 /// The default of [`NodeConfig::message_bytes_max`].
 const MESSAGE_BYTES_DEFAULT: usize = 16 << 20;
 
-/// The settings of a node. The defaults suit a service with many small actors on a local disk.
+/// The settings of a node. The defaults suit a service with many small actors on a local disk. Let a literal end in
+/// `..NodeConfig::default()`: settings are added in any version.
+///
+/// ```
+/// use everpost::NodeConfig;
+/// use std::time::Duration;
+///
+/// let mut config = NodeConfig { attempts_max: 3, ask_timeout: Duration::from_secs(5), ..NodeConfig::default() };
+/// config.store.tables_map_bytes = 1 << 30;
+/// config.validate().unwrap();
+///
+/// config.ask_timeout = Duration::ZERO;
+/// assert_eq!(config.validate().unwrap_err().setting, "ask_timeout");
+/// ```
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// How often a message is tried before it becomes a dead letter; at least 1. Too small gives up during a short
@@ -26,10 +39,10 @@ pub struct NodeConfig {
     /// How long an activation stays in memory with nothing to do. Too small loads states again and again; too large
     /// keeps memory for actors that nobody speaks to.
     pub idle_after: Duration,
-    /// How many activations may be in memory; further ones wait until some have left, which those that have nothing to do now do
-    /// at once for them. Who is asked from a turn and children of groups do not wait; and when none has left for a second, since
-    /// handlers wait for others perhaps, more are started, twice as many each time. Too small runs few handlers at a time, and
-    /// loads states again and again; too large takes the memory of as many states.
+    /// How many activations may be in memory; further ones wait until some have left, which those that have nothing to
+    /// do now do at once for them. Who is asked from a turn and children of groups do not wait; and when none has left
+    /// for a second, since handlers wait for others perhaps, more are started, twice as many each time. Too small runs
+    /// few handlers at a time, and loads states again and again; too large takes the memory of as many states.
     pub activations_max: usize,
     /// How many messages may wait in one mailbox before sends from outside are held back. Turns are never held back.
     pub mailbox_messages_max: usize,
@@ -44,38 +57,39 @@ pub struct NodeConfig {
     pub dead_letters_max: usize,
     /// What happens to a message that is to be given up on while there are `dead_letters_max`.
     pub dead_letters_when_full: WhenFull,
-    /// How long a dead letter is kept when nobody decides on it; then it is deleted, with a warning in the log. Too short
-    /// deletes what somebody was about to look at; too long keeps what nobody needs.
+    /// How long a dead letter is kept when nobody decides on it; then it is deleted, with a warning in the log. Too
+    /// short deletes what somebody was about to look at; too long keeps what nobody needs.
     pub dead_letter_retention: Duration,
-    /// The largest message in bytes, headers included. A larger one is refused at the sender. The default, 16 MiB, means less on
-    /// a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store does not take is refused.
+    /// The largest message in bytes, headers included. A larger one is refused at the sender. The default, 16 MiB,
+    /// means less on a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store
+    /// does not take is refused.
     pub message_bytes_max: usize,
-    /// How many bytes of messages that wait or are in hand are in memory, over all mailboxes; the others are read from the store
-    /// when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where handlers that do not end have
-    /// more than this in hand, others wait for a second before more is read. Too small reads every message from the disk, and lets few be
-    /// in hand at a time.
+    /// How many bytes of messages that wait or are in hand are in memory, over all mailboxes; the others are read from
+    /// the store when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where
+    /// handlers that do not end have more than this in hand, others wait for a second before more is read. Too small
+    /// reads every message from the disk, and lets few be in hand at a time.
     pub window_bytes_max: usize,
-    /// How many messages may be owed to one other node before sends from outside are held back. Turns are never held back.
-    /// Too small stops senders during a short outage of that node; too large takes disk, 48 bytes of memory each, and a
-    /// long time to catch up.
+    /// How many messages may be owed to one other node before sends from outside are held back. Turns are never held
+    /// back. Too small stops senders during a short outage of that node; too large takes disk, 48 bytes of memory each,
+    /// and a long time to catch up.
     pub outbox_messages_max: usize,
     /// The same in bytes.
     pub outbox_bytes_max: usize,
-    /// How many timers the node keeps before it sets no more from outside. Turns are never held back. Too small refuses what
-    /// there is room for; too large takes disk, and about 100 bytes of memory each.
+    /// How many timers the node keeps before it sets no more from outside. Turns are never held back. Too small refuses
+    /// what there is room for; too large takes disk, and about 100 bytes of memory each.
     pub timers_max: usize,
     /// How long a send from outside waits for room in a mailbox or an outbox before its message is handed back.
     pub send_timeout: Duration,
     /// How long an ask waits when it does not say.
     pub ask_timeout: Duration,
-    /// For how long what came of a message with an idempotency key is kept, so that another one under its key is answered and
-    /// not handled. Too short lets a late repetition count twice; too long fills `idempotency_keys_max`.
+    /// For how long what came of a message with an idempotency key is kept, so that another one under its key is
+    /// answered and not handled. Too short lets a late repetition count twice; too long fills `idempotency_keys_max`.
     pub idempotency_retention: Duration,
-    /// How many idempotency keys are kept; each takes about 200 bytes of memory, and its reply on the disk. Past it messages
-    /// with a new key are refused from outside, and wait in their mailboxes when they come from elsewhere.
+    /// How many idempotency keys are kept; each takes about 200 bytes of memory, and its reply on the disk. Past it
+    /// messages with a new key are refused from outside, and wait in their mailboxes when they come from elsewhere.
     pub idempotency_keys_max: usize,
-    /// How many questions may be open at a time over the whole node; more wait.
-    pub questions_max: usize,
+    /// How many queries may be open at a time over the whole node; more wait.
+    pub queries_max: usize,
     /// How long a stop waits for groups to stop, and then, as long again, for the turns in hand.
     pub stop_timeout: Duration,
     /// The settings of the store.
@@ -105,7 +119,7 @@ impl Default for NodeConfig {
             ask_timeout: Duration::from_secs(30),
             idempotency_retention: Duration::from_secs(24 * 60 * 60),
             idempotency_keys_max: 1_000_000,
-            questions_max: 10_000,
+            queries_max: 10_000,
             stop_timeout: Duration::from_secs(30),
             store: everpost_persistence::Config::default(),
         }
@@ -137,7 +151,7 @@ impl NodeConfig {
             ("ask_timeout", !self.ask_timeout.is_zero(), "it must be longer than zero"),
             ("idempotency_retention", !self.idempotency_retention.is_zero(), "it must be longer than zero"),
             ("idempotency_keys_max", self.idempotency_keys_max > 0, "without room for a key none can be used"),
-            ("questions_max", (1..1 << 24).contains(&self.questions_max), "it must be from 1 to 16,777,215"),
+            ("queries_max", (1..1 << 24).contains(&self.queries_max), "it must be from 1 to 16,777,215"),
         ];
         for (setting, holds, reason) in rules {
             if !holds {
@@ -150,9 +164,10 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// The largest message that the node takes, in bytes with headers: [`NodeConfig::message_bytes_max`], and no more than its
-    /// store takes. A message must fit one submission to the store with whatever may become of it, its dead letter and the notice
-    /// of that among them: so it has less than half of what `store.queue_bytes_max` and a sixteenth of each map allow.
+    /// The largest message that the node takes, in bytes with headers: [`NodeConfig::message_bytes_max`], and no more
+    /// than its store takes. A message must fit one submission to the store with whatever may become of it, its dead
+    /// letter and the notice of that among them: so it has less than half of what `store.queue_bytes_max` and a
+    /// sixteenth of each map allow.
     #[must_use]
     pub fn message_bytes_limit(&self) -> usize {
         self.message_bytes_max.min(fits::message_bytes_max(self.store.submission_bytes_max()))
@@ -178,7 +193,22 @@ impl NodeConfig {
 }
 
 /// The cluster that a node is part of: who it is, who the others are, and which actors live where.
+///
+/// ```
+/// use everpost::{ClusterConfig, IdentityFiles};
+///
+/// let identity = IdentityFiles {
+///     certificate: "east.crt".into(),
+///     key: "east.key".into(),
+///     authority: "ca.crt".into(),
+/// };
+/// let mut cluster = ClusterConfig::new("orders", "127.0.0.1:7401".parse().unwrap(), identity);
+/// cluster.peers.insert("west".to_owned(), vec!["127.0.0.1:7402".parse().unwrap()]);
+/// cluster.actors.insert("account".to_owned(), vec!["west".to_owned()]); // its actors live there
+/// cluster.validate("east").unwrap();
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClusterConfig {
     /// The name of the cluster; nodes of another one are refused.
     pub name: String,
@@ -195,6 +225,14 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// A cluster of this node alone, with the default settings of links: it is called `name`, and the node listens at
+    /// `listen` (UDP) and proves with `identity` who it is. The others and the rest are fields to be set.
+    #[must_use]
+    pub fn new(name: impl Into<String>, listen: SocketAddr, identity: IdentityFiles) -> Self {
+        let (peers, actors, link) = (BTreeMap::new(), BTreeMap::new(), LinkConfig::default());
+        Self { name: name.into(), listen, identity, peers, actors, link }
+    }
+
     /// Checks the settings against each other, for a node called `node`.
     ///
     /// # Errors
@@ -248,21 +286,23 @@ pub struct IdentityFiles {
     pub authority: PathBuf,
 }
 
-/// The settings of the links to other nodes.
+/// The settings of the links to other nodes. Let a literal end in `..LinkConfig::default()`: settings are added in any
+/// version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
     /// How often an idle link shows that it is alive.
     pub keep_alive: Duration,
     /// How long a silent peer is waited for before the link is given up and made anew.
     pub idle_timeout: Duration,
-    /// How long an address that is silent is waited for before the next one is dialed, or the same one once more. The handshake
-    /// goes on beside that; one that was not finished in this time is followed by one that may take twice as long, and so on.
+    /// How long an address that is silent is waited for before the next one is dialed, or the same one once more. The
+    /// handshake goes on beside that; one that was not finished in this time is followed by one that may take twice as
+    /// long, and so on.
     pub handshake_first: Duration,
-    /// Where the doubling ends, and how long a handshake may take at most, on either side; then the introduction, in which both nodes
-    /// say who they are.
+    /// Where the doubling ends, and how long a handshake may take at most, on either side; then the introduction, in
+    /// which both nodes say who they are.
     pub handshake_cap: Duration,
-    /// The longest first wait before a connection is tried again; the actual wait is random between zero and this, which
-    /// doubles with each failure.
+    /// The longest first wait before a connection is tried again; the actual wait is random between zero and this,
+    /// which doubles with each failure.
     pub reconnect_first: Duration,
     /// Where the doubling ends.
     pub reconnect_cap: Duration,
@@ -305,6 +345,7 @@ impl Default for LinkConfig {
 /// A setting that cannot work. Nothing was opened.
 #[derive(thiserror::Error)]
 #[error("the setting `{setting}` cannot work: {reason}")]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The name of the setting.
     pub setting: &'static str,

@@ -167,7 +167,7 @@ impl Core {
             requests: Requests::new(config.idempotency_keys_max),
             shelf: Shelf::new(config.dead_letters_max, config.dead_letters_when_full),
             expiries: Expiries::default(),
-            questions: Arc::new(Semaphore::new(config.questions_max)),
+            questions: Arc::new(Semaphore::new(config.queries_max)),
             config,
             clock,
             store,

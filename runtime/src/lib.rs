@@ -61,18 +61,18 @@
 //! # Where to look
 //!
 //! - [`Node`] opens the store and runs the actors; [`NodeConfig`] holds its settings.
-//! - [`Actor`], [`State`], [`Handler`], [`Message`] and [`Answer`] are what a service implements; [`Durable`], [`Turn`] and
-//!   [`Failure`] are what its handlers work with.
-//! - [`ActorHandle`] sends, asks and queries from outside, the same way wherever the actor lives; a [`Receipt`] tells how
-//!   far a message has come.
-//! - [`Priority`], [`Order`], [`Post`] and [`HoldHandler`] say how messages are delivered and acknowledged; [`DeadLetters`] is what
-//!   became of those that were given up on; [`Budget`] says when an actor is paused.
-//! - [`Group`] and [`Child`] describe supervised tasks and actors of a node: what feeds its actors, or is fed by them, or needs
-//!   its siblings.
-//! - [`Schedule`] says when a timer sends its message: later, at a fixed rate, or by a cron expression; turns set and cancel
-//!   timers as part of their commit ([`Turn::send_after`]).
-//! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does without
-//!   a file ([`ClusterConfig`]).
+//! - [`Actor`], [`State`], [`Handler`], [`Message`] and [`QueryHandler`] are what a service implements; [`Durable`],
+//!   [`Turn`] and [`Failure`] are what its handlers work with.
+//! - [`ActorHandle`] sends, asks and queries from outside, the same way wherever the actor lives; a [`Receipt`] tells
+//!   how far a message has come.
+//! - [`Priority`], [`Order`], [`SendBuilder`] and [`HoldHandler`] say how messages are delivered and acknowledged;
+//!   [`DeadLetters`] is what became of those that were given up on; [`Budget`] says when an actor is paused.
+//! - [`Group`] and [`Child`] describe supervised tasks and actors of a node: what feeds its actors, or is fed by them,
+//!   or needs its siblings.
+//! - [`Schedule`] says when a timer sends its message: later, at a fixed rate, or by a cron expression; turns set and
+//!   cancel timers as part of their commit ([`Turn::schedule`]).
+//! - [`Node::open`] reads the file of a node that is part of a cluster ([`NodeFile`]); [`NodeBuilder::cluster`] does
+//!   without a file ([`ClusterConfig`]).
 //! - [`init_logs`] sets up logs in which one message can be followed from send to commit.
 //!
 //! A node needs a tokio runtime with time; use the multi-threaded one.
@@ -110,15 +110,15 @@ pub use everpost_persistence::{
 pub use crate::actor::address_of::AddressOf;
 pub use crate::actor::durable::Durable;
 pub use crate::actor::hold::{Hold, HoldHandler};
-pub use crate::actor::turn::{Turn, TurnPost};
-pub use crate::actor::{Actor, Answer, ByHold, ByTurn, Handler, Handlers, Receives};
+pub use crate::actor::turn::{Turn, TurnSendBuilder};
+pub use crate::actor::{Actor, ByHold, ByTurn, Handler, Handlers, QueryHandler, Receives};
 pub use crate::api::ask::Ask;
 pub use crate::api::dead_letters::{DeadLetterError, DeadLetters};
 pub use crate::api::handle::ActorHandle;
 pub use crate::api::pause::PauseError;
-pub use crate::api::post::Post;
 pub use crate::api::query::Query;
 pub use crate::api::receipt::{DeliveredError, ProcessedError, Receipt};
+pub use crate::api::send_builder::SendBuilder;
 pub use crate::api::timer_list::Timer;
 pub use crate::api::timers::{CancelError, Timers, TriggerError};
 pub use crate::base::clock::{ClockSkew, Micros};
@@ -131,11 +131,12 @@ pub use crate::message::address::{ADDRESS_BYTES_MAX, Address};
 pub use crate::message::delivery::{Delivery, Order};
 pub use crate::message::expiry::Expiry;
 pub use crate::message::failure::Failure;
-pub use crate::message::identity::{Identity, unordered};
+pub use crate::message::fingerprint::{Fingerprint, unordered};
 pub use crate::message::priority::Priority;
-pub use crate::message::question::{AskedQuestion, Difference};
+pub use crate::message::question::{AskDifference, RecordedAsk};
 pub use crate::message::reason::Reason;
 pub use crate::message::refusal::{AskError, QueryError, Refusal, SendError};
+pub use crate::message::sequence::Sequence;
 pub use crate::message::unhandled::Unhandled;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::node_file::{ActorFile, LogFile, NodeFile, NodeFileError, Origin, PeerFile};

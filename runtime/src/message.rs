@@ -1,4 +1,5 @@
-//! Messages as everything else sees them: who they are for, what they say about themselves, and how their bytes are read.
+//! Messages as everything else sees them: who they are for, what they say about themselves, and how their bytes are
+//! read.
 
 pub(crate) mod address;
 pub(crate) mod decode;
@@ -8,7 +9,7 @@ pub(crate) mod encode;
 pub(crate) mod envelope;
 pub(crate) mod expiry;
 pub(crate) mod failure;
-pub(crate) mod identity;
+pub(crate) mod fingerprint;
 pub(crate) mod newest;
 pub(crate) mod options;
 pub(crate) mod outcome;
@@ -17,6 +18,7 @@ pub(crate) mod question;
 pub(crate) mod reason;
 pub(crate) mod refusal;
 pub(crate) mod request;
+pub(crate) mod sequence;
 pub(crate) mod unhandled;
 
 pub(crate) use self::definition::first_half;

@@ -43,6 +43,35 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 ///
 /// Dropping the last clone does not stop it: call [`Node::stop`]. A process that just ends loses nothing either, but
 /// the next start has the tail of the journal to replay, and the messages in hand to suspect.
+///
+/// ```
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// let alice = node.actor::<Account>("alice");
+/// alice.send(Deposit { cents: 500 }).await?;
+/// node.drained().await?; // nothing is left to do
+/// assert_eq!(node.statistics().handled, 1);
+/// node.stop().await?; // waits for the turns in hand, and closes the store
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Node {
     pub(crate) core: Arc<Core>,
@@ -141,8 +170,8 @@ pub struct NodeStatistics {
     pub mailboxes: usize,
     /// Messages that wait or are in hand.
     pub waiting: usize,
-    /// Messages that other nodes are owed: accepted here, not on their disk yet, and not expired.
-    pub owed: usize,
+    /// Messages in the outboxes: accepted here for other nodes, not on their disk yet, and not expired.
+    pub outbox: usize,
     /// Timers that this node keeps.
     pub timers: usize,
 }
@@ -247,7 +276,7 @@ impl Node {
             activations: self.core.activations.count(),
             mailboxes: self.core.directory.len(),
             waiting: self.core.waiting(),
-            owed: self.core.cluster.owed(),
+            outbox: self.core.cluster.owed(),
             timers: self.core.timers.len(),
         }
     }

@@ -24,6 +24,7 @@ use crate::message::envelope::Header;
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogFormat {
     /// One line for people, with colours if it goes to a terminal and the environment variable `NO_COLOR` is not set. Control
     /// characters are escaped, so that no key and no error can write a line of its own.

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError, HoldHandler,
-    Message, Node, NodeConfig, Priority, Restart, StopError, Turn,
+    Actor, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError, HoldHandler, Message,
+    Node, NodeConfig, Priority, QueryHandler, Restart, Schedule, StopError, Turn,
 };
 use everpost_tests::net::{Net, linked, settled};
 use everpost_tests::probe::Probe;
@@ -102,7 +102,7 @@ impl<const EARLY: bool> Actor for Weather<EARLY> {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Gust>();
         handlers.on_hold::<Grip>();
-        handlers.answers::<Numbers>();
+        handlers.on_query::<Numbers>();
     }
 }
 
@@ -112,7 +112,7 @@ async fn takes(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-impl<const EARLY: bool> Answer<Numbers> for Weather<EARLY> {
+impl<const EARLY: bool> QueryHandler<Numbers> for Weather<EARLY> {
     fn answer(&self, numbers: &Vec<u32>, _: Numbers) -> Vec<u32> {
         numbers.clone()
     }
@@ -136,7 +136,7 @@ impl<const EARLY: bool> Handler<Gust> for Weather<EARLY> {
                 assert_eq!(reply, number);
             }
             How::Later(to, number, millis) => {
-                turn.send_after(&Self::at(&key(to)), calm(number), Duration::from_millis(millis));
+                turn.schedule(&Self::at(&key(to)), calm(number), Schedule::after(Duration::from_millis(millis)));
             }
             How::Calm | How::FailUpTo(_) | How::Defer(_) => {}
         }
@@ -284,7 +284,7 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
             5 => {
                 let number = world.number(Fate::Handled);
                 actor
-                    .send_after(Gust { number, how: How::Calm }, Duration::from_millis(random.below(50)))
+                    .schedule(Gust { number, how: How::Calm }, Schedule::after(Duration::from_millis(random.below(50))))
                     .await
                     .unwrap();
             }
@@ -306,7 +306,7 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
                     in_order.entry((address, from)).or_default().push(number);
                 }
                 if random.once_in(2) {
-                    let _ = actor.submit(Gust { number, how }).await.unwrap();
+                    let _ = actor.send(Gust { number, how }).submit().await.unwrap();
                 } else {
                     actor.send(Gust { number, how }).await.unwrap();
                 }
@@ -453,7 +453,7 @@ async fn storm(activations_max: usize, is_restarted: bool, mut random: Random) {
         eventually(&what, || {
             let found = node.statistics();
             let left = if is_restarted { 0 } else { CHILDREN };
-            (found.waiting, found.owed, found.timers, found.activations) == (0, 0, 0, 0) && found.mailboxes <= left
+            (found.waiting, found.outbox, found.timers, found.activations) == (0, 0, 0, 0) && found.mailboxes <= left
         })
         .await;
     }

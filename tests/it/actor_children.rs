@@ -426,7 +426,7 @@ async fn groups_that_are_stopped_at_any_moment_of_a_restart_lose_no_message_and_
             number += 1;
             for (place, actor) in (0..).zip(&actors) {
                 let add = panics(number, u32::from((number + place) % 4 == 0));
-                drop(actor.submit(add).await.unwrap());
+                drop(actor.send(add).submit().await.unwrap());
             }
         }
         // Each round a little later in the restarts.

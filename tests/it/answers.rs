@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everpost::{
-    Actor, ActorHandle, Answer, Durable, Failure, Handler, Handlers, Message, Node, QueryError, Refusal, Turn,
+    Actor, ActorHandle, Durable, Failure, Handler, Handlers, Message, Node, QueryError, QueryHandler, Refusal, Turn,
 };
 use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::wait::soon;
@@ -80,7 +80,7 @@ impl Actor for Adder {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Add>();
-        handlers.answers::<AskSum>();
+        handlers.on_query::<AskSum>();
     }
 }
 
@@ -91,7 +91,7 @@ impl Handler<Add> for Adder {
     }
 }
 
-impl Answer<AskSum> for Adder {
+impl QueryHandler<AskSum> for Adder {
     fn answer(&self, sum: &u32, AskSum(way): AskSum) -> Sum {
         match way {
             Way::AnswerPanics => panic!("told to panic with {sum}"),
@@ -145,7 +145,7 @@ async fn an_answer_that_nobody_waits_for_and_that_panics_when_it_is_dropped_stop
     goes_on(&node, &adder, 1).await;
     for number in 2..20 {
         // The answer builds on a turn that is not durable yet, so that it outlives whoever asked.
-        let receipt = adder.submit(Add(1)).await.unwrap();
+        let receipt = adder.send(Add(1)).submit().await.unwrap();
         let asking = adder.clone();
         let asked = tokio::spawn(async move {
             drop(

@@ -50,7 +50,7 @@ fn open_all(probe: &Probe) {
 
 async fn drop_letters(node: &Node) {
     for letter in node.dead_letters().list().await.unwrap() {
-        node.dead_letters().drop(letter.sequence).await.unwrap();
+        node.dead_letters().delete(letter.sequence).await.unwrap();
     }
 }
 
@@ -164,7 +164,7 @@ async fn of_two_letters_of_a_question_either_keeps_what_its_turn_had_asked() {
         probe.let_one_through(FIRST);
         give_up(probe, node, 2).await;
         let letters = node.dead_letters().list().await.unwrap();
-        node.dead_letters().drop(letters[0].sequence).await.unwrap();
+        node.dead_letters().delete(letters[0].sequence).await.unwrap();
         open_all(probe);
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everpost::StopError;
+use everpost::{Schedule, StopError};
 use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, stop};
 use everpost_tests::probe::Probe;
@@ -23,7 +23,7 @@ async fn a_handler_that_keeps_the_last_thread_of_the_runtime_is_named_with_its_m
     let node =
         soon("it starts", runtime.spawn(workers_named(name, folder.path(), &probe).start())).await.unwrap().unwrap();
     let script = Script::new([Step::Reach(BEGUN), Step::Spin(GATE), Step::Append(1)]);
-    let receipt = node.actor::<Worker>("greedy").submit(script).await.unwrap();
+    let receipt = node.actor::<Worker>("greedy").send(script).submit().await.unwrap();
     let id = receipt.id().to_string();
     probe.reached(BEGUN, 1).await;
     let line = logs::line(name, "handler blocks", "greedy").await;
@@ -56,12 +56,12 @@ async fn handlers_that_keep_every_thread_of_the_runtime_hold_up_no_link_no_timer
     // A peer that comes now is let in, and its messages are stored.
     let west = net.start("busy-west", &probe).await;
     linked(&[&east, &west]).await;
-    let receipt = west.actor::<Worker>("calm").submit(Script::new([Step::Append(2)])).await.unwrap();
+    let receipt = west.actor::<Worker>("calm").send(Script::new([Step::Append(2)])).submit().await.unwrap();
     soon("it is stored on the other node", receipt.delivered()).await.unwrap();
     let calm = east.actor::<Worker>("calm");
     soon("it is stored", calm.send(Script::new([Step::Append(3)])).into_future()).await.unwrap();
     let waiting = east.statistics().waiting;
-    calm.send_after(Script::new([Step::Append(4)]), Duration::ZERO).await.unwrap();
+    calm.schedule(Script::new([Step::Append(4)]), Schedule::after(Duration::ZERO)).await.unwrap();
     let fired = || east.statistics().timers == 0 && east.statistics().waiting == waiting + 1;
     eventually("the timer fires", fired).await;
     let stopped = soon("it stops", east.stop()).await.unwrap_err();

@@ -64,7 +64,7 @@ async fn a_send_from_outside_waits_at_a_full_mailbox_and_then_goes_through() {
     for number in 1..MESSAGES_MAX as u32 {
         actor.send(Script::new([Step::Append(number)])).await.unwrap();
     }
-    let refused = actor.try_send(Script::new([Step::Append(99)])).unwrap_err();
+    let refused = actor.send(Script::new([Step::Append(99)])).try_submit().unwrap_err();
     let full = matches!(&refused, SendError::NotAccepted { reason: Refusal::MailboxFull, .. });
     assert!(full, "{refused:?}");
     let back = refused.into_message().expect("it is handed back");

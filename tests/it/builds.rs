@@ -86,7 +86,7 @@ impl<M: Cents> Actor for Build<M> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<M>();
-        handlers.answers::<Sum>();
+        handlers.on_query::<Sum>();
     }
 }
 impl<M: Cents> Handler<M> for Build<M> {
@@ -98,7 +98,7 @@ impl<M: Cents> Handler<M> for Build<M> {
 #[derive(Debug, Serialize, Deserialize, Message)]
 #[message(name = "sum", reply = u64)]
 struct Sum;
-impl<M: Cents> everpost::Answer<Sum> for Build<M> {
+impl<M: Cents> everpost::QueryHandler<Sum> for Build<M> {
     fn answer(&self, sum: &u64, Sum: Sum) -> u64 {
         *sum
     }

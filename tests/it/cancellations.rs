@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use everpost::{
     Actor, Child, Durable, Failure, Group, Handler, Handlers, Hold, HoldHandler, Message, Missed, Node, OpenError,
-    Receipt, Restart, Schedule, StartError, Turn,
+    Receipt, Restart, Schedule, Sequence, StartError, Turn,
 };
 use everpost_tests::cancel::{Cut, cut_at_each_poll, run_until, within};
-use everpost_tests::doors::{public_async_functions, without_cancel_safety};
+use everpost_tests::doors::public_async_functions;
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -44,12 +44,6 @@ fn every_public_async_function_is_dropped_at_each_of_its_polls_somewhere() {
         assert!(exists, "{door} was dropped in {test}");
     }
     assert!(missing.is_empty(), "drop these at each of their polls, and name them where that is done: {missing:?}");
-}
-
-#[test]
-fn every_public_async_function_says_what_happens_when_it_is_dropped() {
-    let silent = without_cancel_safety();
-    assert!(silent.is_empty(), "without `# Cancel safety`: {silent:?}");
 }
 
 /// Drops what `make` makes at each poll, and checks after each.
@@ -86,16 +80,11 @@ async fn sends_asks_and_receipts_that_are_dropped_happen_once_or_not_at_all() {
     let check = async |key: &str, certain: &[u32]| handled_once(&node, key, 1..next.get() + 1, certain).await;
 
     let to = actor("post");
-    cut("Post", || to.send(script()), async |_| check("post", &[]).await).await.unwrap();
+    cut("SendBuilder", || to.send(script()), async |_| check("post", &[]).await).await.unwrap();
     check("post", &[next.get()]).await;
-    let to = actor("post-submit");
-    let make = || to.send(script()).submit();
-    let receipt = cut("Post::submit", make, async |_| check("post-submit", &[]).await).await.unwrap();
-    receipt.accepted().await.unwrap();
-    check("post-submit", &[next.get()]).await;
     let to = actor("submit");
-    let make = || to.submit(script());
-    let receipt = cut("ActorHandle::submit", make, async |_| check("submit", &[]).await).await.unwrap();
+    let make = || to.send(script()).submit();
+    let receipt = cut("SendBuilder::submit", make, async |_| check("submit", &[]).await).await.unwrap();
     receipt.accepted().await.unwrap();
     check("submit", &[next.get()]).await;
     let to = actor("ask");
@@ -106,12 +95,12 @@ async fn sends_asks_and_receipts_that_are_dropped_happen_once_or_not_at_all() {
     assert_eq!(log, read(&to).await);
 
     let to = actor("receipts");
-    let receipt = to.submit(script()).await.unwrap();
+    let receipt = to.send(script()).submit().await.unwrap();
     cut("Receipt::accepted", || receipt.accepted(), async |_| {}).await.unwrap();
     cut("Receipt::delivered", || receipt.delivered(), async |_| {}).await.unwrap();
     let mut receipts: Vec<Receipt> = Vec::new();
     for _ in 0..100 {
-        receipts.push(to.submit(script()).await.unwrap());
+        receipts.push(to.send(script()).submit().await.unwrap());
     }
     let mut receipts = receipts.into_iter();
     let make = || receipts.next().expect("there are enough").processed();
@@ -138,16 +127,16 @@ async fn sends_to_another_node_that_are_dropped_happen_once_or_not_at_all() {
         handled_once(west, "one", 1..next.get() + 1, certain).await;
     };
     let to = east.actor::<Worker>("one");
-    cut("Post", || to.send(script()), async |_| check(&[]).await).await.unwrap();
+    cut("SendBuilder", || to.send(script()), async |_| check(&[]).await).await.unwrap();
     check(&[next.get()]).await;
     cut("Ask", || to.ask(script()), async |_| check(&[]).await).await.unwrap();
     check(&[next.get()]).await;
     cut("Query", || to.query(Read), async |_| check(&[]).await).await.unwrap();
-    let receipt = to.submit(script()).await.unwrap();
+    let receipt = to.send(script()).submit().await.unwrap();
     cut("Receipt::delivered", || receipt.delivered(), async |_| {}).await.unwrap();
     let mut receipts = Vec::new();
     for _ in 0..100 {
-        receipts.push(to.submit(script()).await.unwrap());
+        receipts.push(to.send(script()).submit().await.unwrap());
     }
     let mut receipts = receipts.into_iter();
     let make = || receipts.next().expect("there are enough").processed();
@@ -188,28 +177,28 @@ async fn timers_that_are_dropped_while_they_are_set_fire_once_or_not_at_all() {
         Script::new([Step::Append(next.get())])
     };
     let check = async |certain: &[u32]| handled_once(&node, "one", 1..next.get() + 1, certain).await;
-    let make = || actor.send_after(script(), Duration::ZERO);
-    cut("ActorHandle::send_after", make, async |_| check(&[]).await).await.unwrap();
+    let make = || actor.schedule(script(), Schedule::after(Duration::ZERO));
+    cut("ActorHandle::schedule", make, async |_| check(&[]).await).await.unwrap();
     check(&[next.get()]).await;
-    let make = || actor.send_at(script(), std::time::SystemTime::UNIX_EPOCH);
-    cut("ActorHandle::send_at", make, async |_| check(&[]).await).await.unwrap();
+    let make = || actor.schedule(script(), Schedule::at(std::time::SystemTime::UNIX_EPOCH));
+    cut("ActorHandle::schedule", make, async |_| check(&[]).await).await.unwrap();
     check(&[next.get()]).await;
     let later = || Schedule::every(Duration::from_secs(3600)).unwrap().missed(Missed::Skip);
     let timer = cut("ActorHandle::schedule", || actor.schedule(script(), later()), async |_| {}).await.unwrap();
     let timers = node.statistics().timers;
-    cut("Node::cancel", || node.cancel(timer), async |_| {}).await.unwrap();
-    assert!(!node.cancel(timer).await.unwrap(), "it is gone");
+    let all = node.timers();
+    cut("Timers::cancel", || all.cancel(timer), async |_| {}).await.unwrap();
+    assert!(!node.timers().cancel(timer).await.unwrap(), "it is gone");
     assert_eq!(node.statistics().timers, timers - 1);
 
     let named = || actor.schedule_named("report", Script::new([Step::Append(0)]), later());
     cut("ActorHandle::schedule_named", named, async |_| {}).await.unwrap();
-    let all = node.timers();
     assert_eq!(cut("Timers::list", || all.list(), async |_| {}).await.unwrap().len(), all.count());
-    assert!(cut("Timers::look", || all.look("report"), async |_| {}).await.unwrap().is_some());
+    assert!(cut("Timers::get", || all.get("report"), async |_| {}).await.unwrap().is_some());
     // Each call that counts sends another message.
     cut("Timers::trigger", || all.trigger("report"), async |_| {}).await.unwrap();
     cut("Timers::cancel", || all.cancel("report"), async |_| {}).await.unwrap();
-    assert!(all.look("report").await.unwrap().is_none());
+    assert!(all.get("report").await.unwrap().is_none());
     soon("it drains", node.drained()).await.unwrap();
     assert!(read(&actor).await.entries.contains(&0), "it was triggered");
     soon("it stops", node.stop()).await.unwrap();
@@ -236,10 +225,10 @@ async fn decisions_on_dead_letters_that_are_dropped_count_once_or_not_at_all() {
     }
     let first = numbers().await[0];
     cut("DeadLetters::list", || letters.list(), check).await.unwrap();
-    cut("DeadLetters::show", || letters.show(first), check).await.unwrap().unwrap();
+    cut("DeadLetters::get", || letters.get(first), check).await.unwrap().unwrap();
 
     // A replay of a letter that is rejected again makes another: one for each that counted.
-    let replay = async |sequence: u64| {
+    let replay = async |sequence: Sequence| {
         let (_, outcome) = cut_at_each_poll(|| letters.replay(sequence), check).await;
         soon("it drains", node.drained()).await.unwrap();
         assert_eq!((letters.count(), numbers().await.len()), (3, 3), "{outcome:?}");
@@ -254,7 +243,7 @@ async fn decisions_on_dead_letters_that_are_dropped_count_once_or_not_at_all() {
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&actor).await.entries, [77], "edited once");
     let sequence = numbers().await[0];
-    let _ = cut("DeadLetters::drop", || letters.drop(sequence), check).await;
+    let _ = cut("DeadLetters::delete", || letters.delete(sequence), check).await;
     assert_eq!((letters.count(), numbers().await.len()), (1, 1));
     soon("it stops", node.stop()).await.unwrap();
 }
@@ -411,7 +400,8 @@ async fn what_only_watches_a_node_and_its_stop_may_be_dropped() {
     let node = builder().start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     actor
-        .submit(Script::new([Step::Reach(0), Step::Wait(0), Step::Append(1)]))
+        .send(Script::new([Step::Reach(0), Step::Wait(0), Step::Append(1)]))
+        .submit()
         .await
         .unwrap()
         .accepted()

@@ -65,7 +65,7 @@ async fn a_full_map_refuses_sends_by_name_and_recovers_after_the_drain_with_noth
         probe.open(GATE + round);
         soon("turns and acknowledgements go on", node.drained()).await.unwrap();
         let one = node.actor::<Worker>("0");
-        eventually("there is room again", || one.try_send(Script::new([])).is_ok()).await;
+        eventually("there is room again", || one.send(Script::new([])).try_submit().is_ok()).await;
     }
     soon("it drains", node.drained()).await.unwrap();
     for (key, expected) in expected.iter().enumerate() {
@@ -98,7 +98,10 @@ async fn a_turn_that_would_grow_a_full_store_waits_without_a_counted_attempt() {
     eventually("the store is full", || node.store_statistics().tables_used_bytes * 100 > TABLES_BYTES * 85).await;
     let outside = node.actor::<Worker>("outside");
     eventually("those outside are refused", || {
-        matches!(outside.try_send(Script::new([])), Err(SendError::NotAccepted { reason: Refusal::Store(_), .. }))
+        matches!(
+            outside.send(Script::new([])).try_submit(),
+            Err(SendError::NotAccepted { reason: Refusal::Store(_), .. })
+        )
     })
     .await;
     let statistics = node.statistics();
@@ -184,7 +187,7 @@ async fn a_disk_without_headroom_refuses_sends_until_there_is_some() {
     soon("turns go on", node.drained()).await.unwrap();
     logs::line(name, "store full", "headroom").await;
     std::fs::remove_file(&ballast).unwrap();
-    eventually("there is room again", || actor.try_send(Script::new([])).is_ok()).await;
+    eventually("there is room again", || actor.send(Script::new([])).try_submit().is_ok()).await;
     logs::line(name, "store full", "it is over").await;
     assert_eq!(logs::lines(name, "store full").len(), 2, "when it begins, and when it is over");
     assert_eq!(actor.ask(Script::new([Step::Append(2)])).await.unwrap(), [1, 2]);

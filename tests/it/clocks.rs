@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use everpost::tables;
-use everpost::{Micros, Node};
+use everpost::{Micros, Node, Schedule};
 use everpost_persistence::{Class, Key, Store};
 use everpost_tests::child::Child;
 use everpost_tests::logs;
@@ -384,7 +384,7 @@ async fn a_thousand_deferrals_cost_no_task_and_an_earlier_moment_is_not_slept_th
     let before = tasks();
     // Each is to be looked at before all that wait already.
     for number in 0..DEFERRALS {
-        let _ = worker.submit(Script::new([Step::DeferUntil(3_600_000 - number, 1)])).await.unwrap();
+        let _ = worker.send(Script::new([Step::DeferUntil(3_600_000 - number, 1)])).submit().await.unwrap();
     }
     worker.ask(Script::new([])).await.unwrap();
     let more = tasks().saturating_sub(before);
@@ -424,7 +424,7 @@ async fn after_a_boot_a_start_waits_for_a_clock_that_says_that_much_time_has_pas
         node.config(everpost_tests::config())
     };
     let node = builder().start().await.unwrap();
-    node.actor::<Worker>("one").send_after(Script::new([Step::Append(1)]), DAY).await.unwrap();
+    node.actor::<Worker>("one").schedule(Script::new([Step::Append(1)]), Schedule::after(DAY)).await.unwrap();
     node.stop().await.unwrap();
     boot_after(folder.path(), DAY * 365 * 12).await;
     let starting = tokio::spawn(builder().start());

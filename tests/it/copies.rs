@@ -136,7 +136,7 @@ async fn check(name: &str, since: Since, openings: Openings, words: &str) {
     scene.refused(words).await;
     scene.nothing_is_damaged().await;
     assert!(read(&east.actor::<Quick>("west")).await.count < u64::from(scene.sent[2]), "it gets nothing");
-    assert_eq!(east.statistics().owed, 1, "and keeps what it owes");
+    assert_eq!(east.statistics().outbox, 1, "and keeps what it owes");
     stop([east]).await;
 
     // What the west has sent meanwhile has waited for the true one.

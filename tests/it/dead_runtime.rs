@@ -16,7 +16,7 @@ fn started_elsewhere(
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let node = builder.start().await.unwrap();
-            let receipt = node.actor::<Worker>("one").submit(Script::new(first)).await.unwrap();
+            let receipt = node.actor::<Worker>("one").send(Script::new(first)).submit().await.unwrap();
             receipt.accepted().await.unwrap();
             (node, receipt)
         })
@@ -30,7 +30,7 @@ async fn a_node_whose_runtime_has_gone_refuses_everything_and_tells_everybody() 
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let (node, receipt) = started_elsewhere(folder.path(), &probe, vec![Step::Wait(0), Step::Append(1)]);
     let actor = node.actor::<Worker>("one");
-    eventually("it refuses", || actor.try_send(Script::new([])).is_err()).await;
+    eventually("it refuses", || actor.send(Script::new([])).try_submit().is_err()).await;
     let refused = soon("a send ends", actor.send(Script::new([])).into_future()).await.unwrap_err();
     assert!(refused.to_string().contains("runtime"), "{refused}");
     soon("an ask ends", actor.ask(Script::new([])).into_future()).await.unwrap_err();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use everpost::{
-    Actor, DeadLetter, DeadLetterError, DeadLetters, Durable, Failure, Handler, Handlers, Message, Node, Turn,
+    Actor, DeadLetter, DeadLetterError, DeadLetters, Durable, Failure, Handler, Handlers, Message, Node, Sequence, Turn,
 };
 use everpost_tests::wait::soon;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ async fn drop_after<T>(polls: usize, decision: impl Future<Output = T>) -> Optio
 }
 
 /// Drops a decision on each of many letters at one of its polls and makes it again, which must be the same as one decision.
-async fn decide_twice<T>(decide: impl AsyncFn(DeadLetters, u64) -> Result<T, DeadLetterError>, charges: bool) {
+async fn decide_twice<T>(decide: impl AsyncFn(DeadLetters, Sequence) -> Result<T, DeadLetterError>, charges: bool) {
     const LETTERS: u32 = 200;
     let folder = everpost_tests::folder();
     let till = Till::default();
@@ -65,7 +65,7 @@ async fn decide_twice<T>(decide: impl AsyncFn(DeadLetters, u64) -> Result<T, Dea
     broken.store(true, Ordering::Relaxed);
     let node = Node::builder("node", folder.path()).actor(till).config(everpost_tests::config()).start().await.unwrap();
     for number in 0..LETTERS {
-        drop(node.actor::<Till>("one").submit(Charge(number)).await.unwrap());
+        drop(node.actor::<Till>("one").send(Charge(number)).submit().await.unwrap());
     }
     soon("all are given up on", node.drained()).await.unwrap();
     broken.store(false, Ordering::Relaxed);
@@ -106,5 +106,5 @@ async fn an_edit_that_is_dropped_at_any_poll_and_made_again_counts_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_whose_drop_is_dropped_at_any_poll_and_made_again_is_gone_once() {
-    decide_twice(async |letters, sequence| letters.drop(sequence).await, false).await;
+    decide_twice(async |letters, sequence| letters.delete(sequence).await, false).await;
 }

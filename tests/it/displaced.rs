@@ -147,7 +147,7 @@ async fn another_process_at_the_same_path_ends_the_node() {
     let failed = soon("it is found out", node.failed()).await;
     let said = failed.to_string();
     assert!(said.contains("data folder"), "{said}");
-    eventually("nothing is taken in", || node.actor::<Worker>("one").try_send(Script::new([])).is_err()).await;
+    eventually("nothing is taken in", || node.actor::<Worker>("one").send(Script::new([])).try_submit().is_err()).await;
     other.tell(&everpost_tests::protocol::Command::Stop);
     other.wait_for("the other stops", |event| *event == Event::Stopped);
     soon("it stops", node.stop()).await.unwrap_err();

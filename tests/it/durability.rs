@@ -27,9 +27,9 @@ async fn a_failed_turn_rolls_back_to_the_last_submitted_state() {
         for number in 0..200 {
             let steps: Vec<_> = [Some(Step::Append(number)), failure(number)].into_iter().flatten().collect();
             if early {
-                let _receipt = node.actor::<Quick>("one").submit(Script::new(steps)).await.unwrap();
+                let _receipt = node.actor::<Quick>("one").send(Script::new(steps)).submit().await.unwrap();
             } else {
-                let _receipt = node.actor::<Worker>("one").submit(Script::new(steps)).await.unwrap();
+                let _receipt = node.actor::<Worker>("one").send(Script::new(steps)).submit().await.unwrap();
             }
         }
         soon("it drains", node.drained()).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_new_activation_sees_what_its_predecessor_submitted() {
         // Not awaited: the turn before may be submitted and not durable when the next activation starts.
         let steps = if number % 7 == 0 { vec![Step::PanicUpTo(1)] } else { Vec::new() };
         let steps = [steps, vec![Step::Append(number)]].concat();
-        let _receipt = node.actor::<Quick>("one").submit(Script::new(steps)).await.unwrap();
+        let _receipt = node.actor::<Quick>("one").send(Script::new(steps)).submit().await.unwrap();
         if number % 3 == 0 {
             tokio::task::yield_now().await;
         }

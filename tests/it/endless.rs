@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everpost::{
     Actor, Backoff, Budget, Child, Durable, Failure, Group, Handler, Handlers, Hold, HoldHandler, Message, Node,
-    NodeConfig, Turn,
+    NodeConfig, Schedule, Turn,
 };
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::soon;
@@ -56,7 +56,7 @@ async fn a_call_that_waits_for_ever_gets_its_answer() {
     assert_eq!(soon("an ask", worker.ask(Script::new([Step::Append(1)])).timeout(max)).await.unwrap(), [1]);
     assert_eq!(soon("a question", worker.query(Read).timeout(max)).await.unwrap().entries, [1]);
     soon("a message", worker.send(Script::new([Step::Append(2)])).expires_in(max).into_future()).await.unwrap();
-    worker.send_after(Script::new([Step::Append(9)]), max).await.unwrap();
+    worker.schedule(Script::new([Step::Append(9)]), Schedule::after(max)).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(soon("a question", worker.query(Read).timeout(max)).await.unwrap().entries, [1, 2]);
     let child = Child::permanent("endless", |context| async move {

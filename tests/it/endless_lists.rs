@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, AskError, Durable, Failure, Handler, Handlers, Message, QueryError, Reason, Refusal, Turn,
+    Actor, AskError, Durable, Failure, Handler, Handlers, Message, QueryError, QueryHandler, Reason, Refusal, Turn,
     UpgradeError,
 };
 use everpost_tests::net::{Net, linked, stop};
@@ -62,9 +62,9 @@ impl Actor for Sending {
         handlers.on::<SentList>();
         handlers.on::<Ask>();
         handlers.on::<Old>();
-        handlers.answers::<SentList>();
-        handlers.answers::<Ask>();
-        handlers.answers::<Old>();
+        handlers.on_query::<SentList>();
+        handlers.on_query::<Ask>();
+        handlers.on_query::<Old>();
     }
 }
 
@@ -78,9 +78,9 @@ impl Actor for Taking {
         handlers.on::<List>();
         handlers.on::<Give>();
         handlers.on::<New>();
-        handlers.answers::<List>();
-        handlers.answers::<Give>();
-        handlers.answers::<New>();
+        handlers.on_query::<List>();
+        handlers.on_query::<Give>();
+        handlers.on_query::<New>();
     }
 }
 
@@ -98,7 +98,7 @@ macro_rules! with {
             }
         }
 
-        impl Answer<$message> for $actor {
+        impl QueryHandler<$message> for $actor {
             fn answer(&self, _: &u32, _: $message) -> <$message as Message>::Reply {
                 $reply
             }

@@ -85,8 +85,8 @@ async fn a_receipt_that_is_asked_after_the_stop_is_told_the_end() {
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     actor.pause("why not").await.unwrap();
-    let early = actor.submit(Script::new([Step::Append(1)])).await.unwrap();
-    let late = actor.submit(Script::new([Step::Append(1)])).await.unwrap();
+    let early = actor.send(Script::new([Step::Append(1)])).submit().await.unwrap();
+    let late = actor.send(Script::new([Step::Append(1)])).submit().await.unwrap();
     soon("it is accepted", late.accepted()).await.unwrap();
     let early = tokio::spawn(early.processed());
     eventually("it waits", || node.statistics().waiting == 2).await;
@@ -105,7 +105,7 @@ async fn a_receipt_of_a_message_to_another_node_is_told_the_end() {
     let probe = Probe::new();
     let east = net.start("east", &probe).await;
     let actor = east.actor::<Worker>("one");
-    let receipt = actor.submit(Script::new([Step::Append(1)])).await.unwrap();
+    let receipt = actor.send(Script::new([Step::Append(1)])).submit().await.unwrap();
     soon("it is accepted", receipt.accepted()).await.unwrap();
     soon("it stops", east.stop()).await.unwrap();
     let delivered = soon("it ends", receipt.delivered()).await;
@@ -134,11 +134,11 @@ async fn a_receipt_that_is_asked_after_the_store_has_failed_is_told_the_end() {
     let node = workers(&folder.path().join("store"), &probe).config(config).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     actor.pause("why not").await.unwrap();
-    let receipt = actor.submit(Script::new([Step::Append(1)])).await.unwrap();
+    let receipt = actor.send(Script::new([Step::Append(1)])).submit().await.unwrap();
     soon("it is accepted", receipt.accepted()).await.unwrap();
     while actor.send(Script::padded([Step::Append(2)], 20_000)).await.is_ok() {}
     soon("the store fails", node.failed()).await;
-    let refused = || actor.try_send(Script::new([])).is_err();
+    let refused = || actor.send(Script::new([])).try_submit().is_err();
     eventually("it takes nothing more", refused).await;
     let processed = soon("it ends", receipt.processed()).await;
     let stopped = soon("it stops", node.stop()).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everpost::{
     Actor, AskError, Durable, Expiry, Failure, Handler, Handlers, Message, Node, NodeConfig, ProcessedError, Reason,
-    StoreConfig, Turn, WhenFull,
+    Sequence, StoreConfig, Turn, WhenFull,
 };
 use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, stop};
@@ -45,7 +45,7 @@ async fn expired_messages_of_a_paused_mailbox_leave_without_a_turn_and_count_aga
     assert_eq!((statistics.expired, statistics.dead_lettered), (MESSAGES as u64, 0), "by default they are dropped");
     let told = receipts.pop().unwrap().processed().await;
     assert!(matches!(told, Err(ProcessedError::Expired)), "whoever asks later is told too: {told:?}");
-    let last = actor.send(append(2)).try_send().unwrap();
+    let last = actor.send(append(2)).try_submit().unwrap();
     actor.resume().await.unwrap();
     soon("a later one is handled", last.processed()).await.unwrap();
     assert_eq!(read(&actor).await.entries, [2], "none of them had a turn");
@@ -77,7 +77,7 @@ async fn a_message_that_was_put_off_or_fails_in_hand_after_its_time_is_dropped_a
     let put_off = Script::new([Step::DeferUntil(3_600_000, 9)]);
     let put_off = actor.send(put_off).expires_in(SOON).submit().await.unwrap();
     let fails = actor.send(Script::new([Step::FailUpTo(u32::MAX)])).expires_in(SOON * 10).submit().await.unwrap();
-    let next = actor.submit(append(1)).await.unwrap();
+    let next = actor.send(append(1)).submit().await.unwrap();
     for receipt in [put_off, fails] {
         let told = soon("it is told", receipt.processed()).await;
         assert!(matches!(told, Err(ProcessedError::Expired)), "{told:?}");
@@ -97,7 +97,7 @@ struct Order;
 
 impl Actor for Clerk {
     const TYPE: &'static str = "clerk";
-    const EXPIRED: Expiry = Expiry::Bury;
+    const WHEN_EXPIRED: Expiry = Expiry::DeadLetter;
     type State = u64;
 
     fn handlers(handlers: &mut Handlers<Self>) {
@@ -123,7 +123,7 @@ async fn what_becomes_of_an_expired_message_is_said_by_its_sender_or_else_by_its
     let order = || clerk.send(Order).expires_in(SOON);
     let by_type = order().await.unwrap();
     order().when_expired(Expiry::Drop).await.unwrap();
-    let by_sender = order().when_expired(Expiry::Bury).await.unwrap();
+    let by_sender = order().when_expired(Expiry::DeadLetter).await.unwrap();
     let later = clerk.send(Order).expires_in(Duration::from_secs(3600)).await.unwrap();
     node.stop().await.unwrap();
     let node = builder().start().await.unwrap();
@@ -179,7 +179,7 @@ async fn what_a_turn_sends_to_another_node_expires_too() {
     let letters = east.dead_letters().list().await.unwrap();
     let sender = letters[0].sender.as_ref().map(ToString::to_string);
     assert_eq!((letters[0].reason, sender.as_deref()), (Reason::Expired, Some("sender/one")));
-    assert_eq!(east.statistics().owed, 0);
+    assert_eq!(east.statistics().outbox, 0);
     stop([east]).await;
 }
 
@@ -199,7 +199,7 @@ impl Handler<Order> for Sender {
     async fn handle(&self, _: &mut Durable<()>, _: Order, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let receiver = Worker::at(&worker("receiver").key);
         turn.send(&receiver, append(1)).expires_in(SOON);
-        turn.send(&receiver, append(2)).expires_in(SOON).when_expired(Expiry::Bury);
+        turn.send(&receiver, append(2)).expires_in(SOON).when_expired(Expiry::DeadLetter);
         Ok(())
     }
 }
@@ -211,9 +211,9 @@ async fn a_message_that_finds_the_dead_letters_full_lets_others_pass() {
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
     let actor = node.actor::<Worker>("one");
     for _ in 0..3 {
-        drop(actor.submit(Script::new([Step::Reject])).await.unwrap());
+        drop(actor.send(Script::new([Step::Reject])).submit().await.unwrap());
     }
-    let next = actor.submit(append(1)).await.unwrap();
+    let next = actor.send(append(1)).submit().await.unwrap();
     soon("the one behind them is handled", next.processed()).await.unwrap();
     assert_eq!((node.dead_letters().count(), node.statistics().waiting), (1, 2), "nothing is lost");
     node.stop().await.unwrap();
@@ -226,15 +226,15 @@ async fn the_newest_dead_letters_are_kept_when_told_so_and_the_others_are_counte
         NodeConfig { dead_letters_max: 3, dead_letters_when_full: WhenFull::DropOldest, ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
     for _ in 0..10 {
-        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+        drop(node.actor::<Worker>("one").send(Script::new([Step::Reject])).submit().await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     let kept = async |node: &Node| node.dead_letters().list().await.unwrap().into_iter().map(|letter| letter.sequence);
-    let letters: Vec<u64> = kept(&node).await.collect();
+    let letters: Vec<Sequence> = kept(&node).await.collect();
     assert_eq!((letters.len(), node.dead_letters().count(), node.statistics().dead_letters_dropped), (3, 3, 7));
     node.stop().await.unwrap();
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
-    assert_eq!(kept(&node).await.collect::<Vec<u64>>(), letters, "the newest, also after a restart");
+    assert_eq!(kept(&node).await.collect::<Vec<Sequence>>(), letters, "the newest, also after a restart");
     node.stop().await.unwrap();
 }
 
@@ -244,7 +244,7 @@ async fn dead_letters_are_kept_for_their_retention() {
     let config = NodeConfig { idle_after: Duration::from_millis(100), ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
     for _ in 0..2000 {
-        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+        drop(node.actor::<Worker>("one").send(Script::new([Step::Reject])).submit().await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(node.dead_letters().count(), 2000);
@@ -266,7 +266,7 @@ async fn dead_letters_are_kept_for_their_retention_also_where_nothing_ever_count
         ..everpost_tests::config()
     };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
-    drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+    drop(node.actor::<Worker>("one").send(Script::new([Step::Reject])).submit().await.unwrap());
     eventually("it has come and gone", || node.statistics().dead_letters_dropped == 1).await;
     assert_eq!(node.dead_letters().count(), 0);
     node.stop().await.unwrap();
@@ -283,7 +283,7 @@ async fn after_a_start_with_room_for_fewer_dead_letters_the_newest_are_kept_and_
     };
     let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
     for _ in 0..MORE_THAN_ONE_STEP {
-        drop(node.actor::<Worker>("one").submit(Script::new([Step::Reject])).await.unwrap());
+        drop(node.actor::<Worker>("one").send(Script::new([Step::Reject])).submit().await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     let letters = node.dead_letters().list().await.unwrap();
@@ -323,7 +323,7 @@ async fn an_expired_message_whose_dead_letter_is_too_large_for_the_store_stays_a
     actor.pause("so that it waits").await.unwrap();
     let script = Script::padded([Step::Append(1)], BYTES);
     // Not before the other settings are in force.
-    actor.send(script).expires_in(SOON * 100).when_expired(Expiry::Bury).await.unwrap();
+    actor.send(script).expires_in(SOON * 100).when_expired(Expiry::DeadLetter).await.unwrap();
     node.stop().await.unwrap();
     drop((actor, node));
 

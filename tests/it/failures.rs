@@ -1,6 +1,6 @@
 //! Panics and errors in front of a long queue: nothing is lost, and the order is kept.
 
-use everpost::{Actor, Answer, Handler, Node};
+use everpost::{Actor, Handler, Node, QueryHandler};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Quick, Read, Script, Step, Worker, workers};
@@ -8,16 +8,16 @@ use everpost_tests::worker::{Quick, Read, Script, Step, Worker, workers};
 const MESSAGES: u32 = 10_000;
 
 /// Sends 10,000 messages, of which `fault` ends some attempts, while the first holds all others back.
-async fn check<A: Handler<Script> + Answer<Read> + Actor>(fault: impl Fn(u32) -> Option<Step>) {
+async fn check<A: Handler<Script> + QueryHandler<Read> + Actor>(fault: impl Fn(u32) -> Option<Step>) {
     let folder = everpost_tests::folder();
     let probe = Probe::new();
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = node.actor::<A>("one");
-    let mut last = actor.submit(Script::new([Step::Reach(0), Step::Wait(0)])).await.unwrap();
+    let mut last = actor.send(Script::new([Step::Reach(0), Step::Wait(0)])).submit().await.unwrap();
     for number in 1..=MESSAGES {
         // The state is changed first, so that what a failed attempt leaves behind would be counted.
         let steps = [Some(Step::Count(number)), fault(number)].into_iter().flatten().collect::<Vec<_>>();
-        last = actor.submit(Script::new(steps)).await.unwrap();
+        last = actor.send(Script::new(steps)).submit().await.unwrap();
     }
     last.accepted().await.unwrap();
     probe.reached(0, 1).await;

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, StoreConfig, Turn};
+use everpost::{
+    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, QueryHandler, StoreConfig, Turn,
+};
 use everpost_tests::net::{Net, linked};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -46,7 +48,7 @@ impl Actor for Popular {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Add>();
-        handlers.answers::<Total>();
+        handlers.on_query::<Total>();
     }
 }
 
@@ -59,7 +61,7 @@ impl Handler<Add> for Popular {
     }
 }
 
-impl Answer<Total> for Popular {
+impl QueryHandler<Total> for Popular {
     fn answer(&self, total: &u64, _: Total) -> u64 {
         if self.0.answered.fetch_add(1, Ordering::SeqCst) == 0 {
             let inside = Arc::clone(&self.0);

@@ -65,7 +65,7 @@ async fn a_message_accepted_too_early_holds_up_its_lane_only_and_its_asker_is_to
         tokio::spawn(
             async move { large.ask(padded(Step::Append(1), 1 << 20)).timeout(Duration::from_secs(100)).await },
         );
-    eventually("it is in the outbox", || east.statistics().owed == 1).await;
+    eventually("it is in the outbox", || east.statistics().outbox == 1).await;
     let west = net.start("fits-b-west", &probe).await;
     let told = soon("the asker is told", asking).await.unwrap().unwrap_err();
     let AskError::Undeliverable(reason) = told else { panic!("{told:?}") };
@@ -92,7 +92,13 @@ async fn many_messages_to_a_node_with_a_small_journal_arrive_over_one_link() {
     let east = net.start("fits-c-east", &probe).await;
     for number in 0..60 {
         let actor = east.actor::<Worker>(&(number % 7).to_string());
-        drop(actor.submit(padded(Step::Append(number), if number % 3 == 0 { 100 } else { 100_000 })).await.unwrap());
+        drop(
+            actor
+                .send(padded(Step::Append(number), if number % 3 == 0 { 100 } else { 100_000 }))
+                .submit()
+                .await
+                .unwrap(),
+        );
     }
     let west = net.start("fits-c-west", &probe).await;
     settled(&[&east, &west]).await;

@@ -55,7 +55,7 @@ impl Owing {
         assert_eq!(messages[0].previous, Sequence(0));
         assert!(messages.windows(2).all(|pair| pair[1].previous == pair[0].sequence), "{messages:?}");
         conversation.acknowledge(messages[9].lane, messages[9].sequence).await;
-        eventually("nothing is owed", || self.west.statistics().owed == 0).await;
+        eventually("nothing is owed", || self.west.statistics().outbox == 0).await;
         messages
     }
 }
@@ -67,7 +67,7 @@ async fn what_is_not_acknowledged_is_sent_again() {
         let mut conversation = owing.dial().await;
         conversation.go_on(Vec::new()).await;
         assert_eq!(conversation.messages(10).await.len(), 10);
-        assert_eq!(owing.west.statistics().owed, 10, "nothing is taken for granted");
+        assert_eq!(owing.west.statistics().outbox, 10, "nothing is taken for granted");
     }
     owing.takes_all().await;
     stop([owing.west]).await;
@@ -85,7 +85,7 @@ async fn a_receiver_that_acknowledges_what_was_not_sent_is_refused() {
     conversation.go_on(Vec::new()).await;
     conversation.acknowledge(Lane { receiver_type: 7, partition: 7 }, Sequence(1)).await;
     owing.thrown_out(conversation, "was acknowledged but not sent").await;
-    assert_eq!(owing.west.statistics().owed, 10);
+    assert_eq!(owing.west.statistics().outbox, 10);
     owing.takes_all().await;
     stop([owing.west]).await;
 }
@@ -102,7 +102,7 @@ async fn a_receiver_that_acknowledged_what_it_did_not_store_is_refused() {
         conversation.go_on(cursors).await;
         owing.thrown_out(conversation, "its store is an old copy; nothing is sent to it").await;
     }
-    assert_eq!(owing.west.statistics().owed, 1);
+    assert_eq!(owing.west.statistics().outbox, 1);
     // With what it acknowledged it goes on.
     let mut conversation = owing.dial().await;
     conversation.go_on(vec![(lane, last)]).await;
@@ -124,7 +124,7 @@ async fn a_receiver_that_has_what_was_never_sent_is_refused() {
         conversation.go_on(vec![(lane, cursor)]).await;
         owing.thrown_out(conversation, "which this store never sent").await;
     }
-    assert_eq!(owing.west.statistics().owed, 10);
+    assert_eq!(owing.west.statistics().outbox, 10);
     owing.takes_all().await;
     stop([owing.west]).await;
 }

@@ -41,13 +41,13 @@ async fn check(goes: Goes, nodes: &[&str]) {
     linked(&nodes.iter().collect::<Vec<_>>()).await;
     let (sender, receiver) = (&nodes[0], &nodes[nodes.len() - 1]);
     let script = Script::new([Step::FailUntil(MEND), Step::Reach(GATE), Step::Wait(GATE)]);
-    let receipt = sender.actor::<Worker>("one").submit(script).await.unwrap();
+    let receipt = sender.actor::<Worker>("one").send(script).submit().await.unwrap();
     soon("it is delivered", receipt.delivered()).await.unwrap();
     let letters = receiver.dead_letters();
     eventually("it is given up on", || letters.count() == 1).await;
     let sequence = letters.list().await.unwrap()[0].sequence;
     match goes {
-        Goes::Dropped => letters.drop(sequence).await.unwrap(),
+        Goes::Dropped => letters.delete(sequence).await.unwrap(),
         Goes::Edited => drop(letters.edit(sequence, &Script::new([Step::Append(1)])).await.unwrap()),
         Goes::Oldest => {
             receiver.actor::<Worker>("two").send(Script::new([Step::Reject])).await.unwrap();

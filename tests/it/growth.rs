@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use everpost::{Group, Node, NodeConfig, Receipt, Restart};
+use everpost::{Group, Node, NodeConfig, Receipt, Restart, Schedule};
 use everpost_tests::memory::{measure, measured, taken};
 use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
@@ -79,7 +79,7 @@ async fn east(folder: &Path) -> Node {
     let config = NodeConfig {
         mailbox_messages_max: 4,
         outbox_messages_max: 4,
-        questions_max: 16,
+        queries_max: 16,
         stop_timeout: HOUR,
         send_timeout: HOUR,
         ask_timeout: HOUR,
@@ -108,7 +108,7 @@ async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it
 
     let mut receipts: Vec<Receipt> = Vec::new();
     for _ in 0..4 {
-        receipts.push(away.submit(script()).await.unwrap());
+        receipts.push(away.send(script()).submit().await.unwrap());
     }
     polled("Receipt::delivered", || receipts[0].delivered());
     dropped("Receipt::delivered", || receipts[0].delivered());
@@ -117,22 +117,21 @@ async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it
     dropped("Post to a full outbox", || away.send(script()));
     dropped("Ask of another node with a full outbox", || away.ask(script()));
 
-    let _ = busy.submit(Script::new([Step::Wait(GATE)])).await.unwrap();
+    let _ = busy.send(Script::new([Step::Wait(GATE)])).submit().await.unwrap();
     eventually("the handler waits", || node.statistics().activations == 1).await;
     polled("Query", || busy.query(Read));
     dropped("Query", || busy.query(Read));
 
     node.pause_type::<Quick>("to wait").await.unwrap();
-    let receipt = here.submit(script()).await.unwrap();
+    let receipt = here.send(script()).submit().await.unwrap();
     polled("Receipt::processed", || receipt.processed());
     polled("Ask", || here.ask(script()));
     for _ in 0..2 {
-        let _ = here.submit(script()).await.unwrap();
+        let _ = here.send(script()).submit().await.unwrap();
     }
-    polled("Post to a full mailbox", || here.send(script()));
-    dropped("Post to a full mailbox", || here.send(script()));
-    dropped("Post::submit to a full mailbox", || here.send(script()).submit());
-    dropped("ActorHandle::submit to a full mailbox", || here.submit(script()));
+    polled("SendBuilder to a full mailbox", || here.send(script()));
+    dropped("SendBuilder to a full mailbox", || here.send(script()));
+    dropped("SendBuilder::submit to a full mailbox", || here.send(script()).submit());
     dropped("Ask of a full mailbox", || here.ask(script()));
 
     let stage = Stage::new();
@@ -170,12 +169,12 @@ async fn whatever_waits_for_a_disk_that_does_not_answer_takes_no_memory_for_it()
     let here = node.actor::<Quick>("one");
     here.send(script()).await.unwrap();
     stall::set(true);
-    let receipt = here.submit(script()).await.unwrap();
+    let receipt = here.send(script()).submit().await.unwrap();
     polled("Receipt::accepted", || receipt.accepted());
     dropped("Receipt::accepted", || receipt.accepted());
-    polled("Post", || here.send(script()));
+    polled("SendBuilder", || here.send(script()));
     polled("ActorHandle::pause", || here.pause("to wait"));
-    polled("ActorHandle::send_after", || here.send_after(script(), HOUR));
+    polled("ActorHandle::schedule", || here.schedule(script(), Schedule::after(HOUR)));
     polled("Node::pause_type", || node.pause_type::<Quick>("to wait"));
     stall::set(false);
     receipt.accepted().await.unwrap();

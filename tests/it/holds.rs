@@ -105,8 +105,8 @@ async fn a_held_message_is_acknowledged_from_any_task_after_others_were_handled(
     let folder = everpost_tests::folder();
     let (node, jobs) = start(folder.path()).await;
     let keeper = node.actor::<Keeper>("one");
-    let first = keeper.submit(Job::Keep(1)).await.unwrap();
-    let second = keeper.submit(Job::Keep(2)).await.unwrap();
+    let first = keeper.send(Job::Keep(1)).submit().await.unwrap();
+    let second = keeper.send(Job::Keep(2)).submit().await.unwrap();
     keeper.send(Outcome(9)).await.unwrap();
     let (one, two) = (jobs.next().await, jobs.next().await);
     assert_eq!((one.0, two.0), (Job::Keep(1), Job::Keep(2)));

@@ -14,7 +14,7 @@ const RECEIPTS: usize = 4000;
 async fn submit(node: &Node, key: &str, step: Step) -> Vec<Receipt> {
     let mut receipts = Vec::with_capacity(RECEIPTS);
     for _ in 0..RECEIPTS {
-        receipts.push(node.actor::<Worker>(key).submit(Script::new([step.clone()])).await.unwrap());
+        receipts.push(node.actor::<Worker>(key).send(Script::new([step.clone()])).submit().await.unwrap());
     }
     for receipt in &receipts {
         soon("it is delivered", receipt.delivered()).await.unwrap();
@@ -46,8 +46,8 @@ async fn thousands_of_receipts_after_the_fact_are_answered_with_one_look_while_m
     let mut both_ways = Vec::new();
     for number in 0..200 {
         let script = || Script::new([Step::Append(number)]);
-        both_ways.push(west.actor::<Quick>("back").submit(script()).await.unwrap());
-        both_ways.push(east.actor::<Worker>("forth").submit(script()).await.unwrap());
+        both_ways.push(west.actor::<Quick>("back").send(script()).submit().await.unwrap());
+        both_ways.push(east.actor::<Worker>("forth").send(script()).submit().await.unwrap());
     }
     for receipt in both_ways {
         soon("acknowledgements go on", receipt.delivered()).await.unwrap();

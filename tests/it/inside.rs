@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, AskError, CancelError, Child, DeadLetterError, Durable, Failure, Group, GroupEnded, Handler,
-    Handlers, Message, Node, NodeEnded, PauseError, ProcessedError, QueryError, Receipt, Refusal, Schedule, SendError,
-    StopError, SuperviseError, Supervised, TriggerError, Turn,
+    Actor, AskError, CancelError, Child, DeadLetterError, Durable, Failure, Group, GroupEnded, Handler, Handlers,
+    Message, Node, NodeEnded, PauseError, ProcessedError, QueryError, QueryHandler, Receipt, Refusal, Schedule,
+    SendError, Sequence, StopError, SuperviseError, Supervised, TriggerError, Turn,
 };
 use everpost_tests::doors::public_async_functions;
 use everpost_tests::wait::{eventually, soon};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 const USABLE: [(&str, &str); 15] = [
     ("ChildContext::stopping", "a node that stops ends its groups first, and waits for turns after that"),
     ("DeadLetters::list", "it reads, after the commit of what was decided before"),
-    ("DeadLetters::show", "it reads, after the commit of what was decided before"),
+    ("DeadLetters::get", "it reads, after the commit of what was decided before"),
     ("Hold::ack", "it decides on a message that was handed over to whoever has the hold"),
     ("Hold::ack_and_send", "it decides on a message that was handed over to whoever has the hold"),
     ("Hold::nack", "it decides on a message that was handed over to whoever has the hold"),
@@ -28,7 +28,7 @@ const USABLE: [(&str, &str); 15] = [
     ("Receipt::accepted", "it waits for a commit, which needs no turn"),
     ("Receipt::delivered", "it waits for another node to store the message, which needs no turn"),
     ("Timers::list", "it reads"),
-    ("Timers::look", "it reads"),
+    ("Timers::get", "it reads"),
     ("Turn::ask", "it is there for handlers"),
     ("Turn::committed", "it is there for handlers"),
 ];
@@ -66,7 +66,7 @@ impl Actor for Trespasser {
         handlers.on::<Try>();
         handlers.on::<Spawn>();
         handlers.on::<Bump>();
-        handlers.answers::<Look>();
+        handlers.on_query::<Look>();
     }
 }
 
@@ -77,7 +77,7 @@ impl Handler<Bump> for Trespasser {
     }
 }
 
-impl Answer<Look> for Trespasser {
+impl QueryHandler<Look> for Trespasser {
     fn answer(&self, count: &u32, Look: Look) -> u32 {
         *count
     }
@@ -95,10 +95,9 @@ impl Handler<Try> for Trespasser {
                 refused.push(door);
             }
         };
-        note("Post", is_not_sent(&other.send(Bump).await));
-        note("Post::submit", is_not_sent(&other.send(Bump).submit().await));
-        note("ActorHandle::submit", is_not_sent(&other.submit(Bump).await));
-        note("ActorHandle::try_send", is_not_sent(&other.try_send(Bump)));
+        note("SendBuilder", is_not_sent(&other.send(Bump).await));
+        note("SendBuilder::submit", is_not_sent(&other.send(Bump).submit().await));
+        note("SendBuilder::try_submit", is_not_sent(&other.send(Bump).try_submit()));
         note("Ask", matches!(other.ask(Bump).await, Err(AskError::NotAccepted(Refusal::InsideTurn))));
         note("Query", matches!(other.query(Look).await, Err(QueryError::NotAccepted(Refusal::InsideTurn))));
         // These would wait for the handler, and so for themselves.
@@ -124,24 +123,20 @@ impl Handler<Try> for Trespasser {
         note("Node::pause_type", is_not_ordered(&node.pause_type::<Self>("why not").await));
         note("Node::resume_type", is_not_ordered(&node.resume_type::<Self>().await));
         let letters = node.dead_letters();
-        note("DeadLetters::replay", is_not_decided(&letters.replay(1).await));
-        note("DeadLetters::edit", is_not_decided(&letters.edit(1, &Bump).await));
-        note("DeadLetters::drop", is_not_decided(&letters.drop(1).await));
+        note("DeadLetters::replay", is_not_decided(&letters.replay(Sequence(1)).await));
+        note("DeadLetters::edit", is_not_decided(&letters.edit(Sequence(1), &Bump).await));
+        note("DeadLetters::delete", is_not_decided(&letters.delete(Sequence(1)).await));
         let later = || Schedule::every(Duration::from_secs(3600)).expect("an hour can be waited for");
-        note("ActorHandle::send_after", is_not_sent(&other.send_after(Bump, Duration::ZERO).await));
-        note("ActorHandle::send_at", is_not_sent(&other.send_at(Bump, SystemTime::UNIX_EPOCH).await));
         note("ActorHandle::schedule", is_not_sent(&other.schedule(Bump, later()).await));
         note("ActorHandle::schedule_named", is_not_sent(&other.schedule_named("bump", Bump, later()).await));
-        let cancelled = [node.cancel("bump").await, node.timers().cancel("bump").await];
-        for (door, cancelled) in ["Node::cancel", "Timers::cancel"].into_iter().zip(cancelled) {
-            note(door, matches!(cancelled, Err(CancelError::NotAccepted(Refusal::InsideTurn))));
-        }
+        let cancelled = node.timers().cancel("bump").await;
+        note("Timers::cancel", matches!(cancelled, Err(CancelError::NotAccepted(Refusal::InsideTurn))));
         let triggered = node.timers().trigger("bump").await;
         note("Timers::trigger", matches!(triggered, Err(TriggerError::NotAccepted(Refusal::InsideTurn))));
 
         // What only looks is no door.
-        assert!(letters.list().await?.is_empty() && letters.show(1).await?.is_none());
-        assert!(node.timers().list().await?.is_empty() && node.timers().look("bump").await?.is_none());
+        assert!(letters.list().await?.is_empty() && letters.get(Sequence(1)).await?.is_none());
+        assert!(node.timers().list().await?.is_empty() && node.timers().get("bump").await?.is_none());
         *self.refused.lock().unwrap() = refused;
         Ok(())
     }
@@ -187,7 +182,7 @@ async fn a_handle_inside_a_handler_is_refused_at_every_door() {
     group.set(node.supervise(Group::one_for_one("group-of-before")).await.unwrap()).unwrap();
     let paused = node.actor::<Trespasser>("paused");
     paused.pause("so that it waits").await.unwrap();
-    *receipt.lock().unwrap() = Some(paused.submit(Try).await.unwrap());
+    *receipt.lock().unwrap() = Some(paused.send(Try).submit().await.unwrap());
     soon("the turn ends", async { node.actor::<Trespasser>("one").ask(Try).await }).await.unwrap();
     let refused: BTreeSet<String> = refused.lock().unwrap().iter().map(ToString::to_string).collect();
     let usable: BTreeSet<String> = USABLE.iter().map(|(door, _)| door.to_string()).collect();
@@ -198,7 +193,7 @@ async fn a_handle_inside_a_handler_is_refused_at_every_door() {
     assert!(open.is_empty(), "refuse these inside a handler, or say why they may be used there: {open:?}");
     let gone: Vec<_> = usable.difference(&doors).collect();
     assert!(gone.is_empty(), "there is no such function: {gone:?}");
-    assert!(refused.contains("ActorHandle::try_send"), "which is not async");
+    assert!(refused.contains("SendBuilder::try_submit"), "which is not async");
     // Nothing has left, and the same handle works outside.
     assert_eq!(node.actor::<Trespasser>("other").query(Look).await.unwrap(), 0);
     assert_eq!(node.actor::<Trespasser>("other").ask(Bump).await.unwrap(), 1);

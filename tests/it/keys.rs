@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, AskError, Durable, Failure, Handler, Handlers, Hold, HoldHandler, Message, Node, NodeBuilder,
-    NodeConfig, ProcessedError, Refusal, SendError, Turn, UpgradeError,
+    Actor, AskError, Durable, Failure, Handler, Handlers, Hold, HoldHandler, Message, Node, NodeBuilder, NodeConfig,
+    ProcessedError, QueryHandler, Refusal, SendError, Turn, UpgradeError,
 };
 use everpost_tests::logs;
 use everpost_tests::net::{Net, linked, settled, stop};
@@ -89,7 +89,7 @@ impl<const BUILD: u8> Actor for Shop<BUILD> {
         handlers.on::<Basket>();
         handlers.on::<Charge>();
         handlers.on::<Refresh>();
-        handlers.answers::<Count>();
+        handlers.on_query::<Count>();
     }
 }
 
@@ -106,7 +106,7 @@ macro_rules! counts {
 
 counts!(Order1, Order2, Basket, Charge, Refresh);
 
-impl<const BUILD: u8> Answer<Count> for Shop<BUILD> {
+impl<const BUILD: u8> QueryHandler<Count> for Shop<BUILD> {
     fn answer(&self, count: &u32, _: Count) -> u32 {
         *count
     }
@@ -179,7 +179,7 @@ async fn a_known_key_is_answered_and_a_new_one_refused_by_name_when_no_more_are_
         assert_eq!(shop.ask(basket(3)).idempotency_key(key).await.unwrap(), count, "{key}");
     }
     shop.send(basket(3)).idempotency_key("a").await.unwrap();
-    shop.send(basket(3)).idempotency_key("b").try_send().unwrap().accepted().await.unwrap();
+    shop.send(basket(3)).idempotency_key("b").try_submit().unwrap().accepted().await.unwrap();
     let refused = shop.send(basket(3)).idempotency_key("c").await.unwrap_err();
     assert!(matches!(&refused, SendError::NotAccepted { reason: Refusal::TooManyKeys, .. }), "{refused:?}");
     assert_eq!(refused.into_message().unwrap().lines.len(), 3, "it is handed back");
@@ -243,10 +243,10 @@ async fn a_contradiction_that_is_found_out_later_is_told_on_the_side_of_the_send
     let shop = east.actor::<Shop<1>>("one");
     assert_eq!(soon("it is answered", shop.ask(basket(1)).idempotency_key("k")).await.unwrap(), 1);
     // Waits for nothing, so that the other node is not asked.
-    let sent = shop.send(basket(3)).idempotency_key("k").try_send().unwrap().id().to_string();
+    let sent = shop.send(basket(3)).idempotency_key("k").try_submit().unwrap().id().to_string();
     let line = logs::line("found-out-east", "idempotency key reused", &sent).await;
     assert_eq!(line.field("peer"), "found-out-west");
-    let receipt = shop.send(basket(2)).idempotency_key("k").try_send().unwrap();
+    let receipt = shop.send(basket(2)).idempotency_key("k").try_submit().unwrap();
     let processed = soon("it is told", receipt.processed()).await;
     assert!(matches!(processed, Err(ProcessedError::KeyReused)), "{processed:?}");
     settled(&[&east, &west]).await;

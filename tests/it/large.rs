@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use everpost::{Actor, Answer, AskError, Handlers, Message, NodeConfig, QueryError, Reason, Refusal, SendError};
+use everpost::{Actor, AskError, Handlers, Message, NodeConfig, QueryError, QueryHandler, Reason, Refusal, SendError};
 use everpost_tests::logs;
 use everpost_tests::net::{Net, Seat, linked, settled, stop};
 use everpost_tests::probe::Probe;
@@ -28,11 +28,11 @@ impl Actor for Measuring {
     type State = ();
 
     fn handlers(handlers: &mut Handlers<Self>) {
-        handlers.answers::<HowLong>();
+        handlers.on_query::<HowLong>();
     }
 }
 
-impl Answer<HowLong> for Measuring {
+impl QueryHandler<HowLong> for Measuring {
     fn answer(&self, (): &(), HowLong(bytes): HowLong) -> usize {
         bytes.len()
     }
@@ -108,7 +108,7 @@ async fn a_question_or_volatile_message_too_large_for_the_other_node_is_refused_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_of_two_nodes_at_their_bound_do_not_hold_up_each_others_answers() {
-    let config = NodeConfig { questions_max: 1, ask_timeout: Duration::from_secs(20), ..everpost_tests::config() };
+    let config = NodeConfig { queries_max: 1, ask_timeout: Duration::from_secs(20), ..everpost_tests::config() };
     let net = Net::new(&["east", "west"]).with("worker", &["west"]).with("quick", &["east"]).config(&config);
     let probe = Probe::new();
     let (east, west) = (net.start("east", &probe).await, net.start("west", &probe).await);

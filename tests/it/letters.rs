@@ -1,7 +1,8 @@
 //! What can be done with dead letters.
 
 use everpost::{
-    Actor, DeadLetter, DeadLetterError, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason, Turn,
+    Actor, DeadLetter, DeadLetterError, Durable, Failure, Handler, Handlers, Message, Node, NodeConfig, Reason,
+    Sequence, Turn,
 };
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon};
@@ -26,7 +27,7 @@ async fn with_a_letter(folder: &std::path::Path, probe: &std::sync::Arc<Probe>) 
 async fn a_replayed_letter_keeps_its_id_and_its_keys_and_is_gone_from_the_shelf() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let (node, letter) = with_a_letter(folder.path(), &probe).await;
-    assert_eq!(node.dead_letters().show(letter.sequence).await.unwrap().unwrap().id, letter.id);
+    assert_eq!(node.dead_letters().get(letter.sequence).await.unwrap().unwrap().id, letter.id);
     probe.open(0);
     // Two replays at once are one.
     let letters = node.dead_letters();
@@ -74,11 +75,11 @@ async fn a_dropped_letter_is_gone_and_what_cannot_be_sent_again_stays() {
     let letters = node.dead_letters();
     let unhandled = letters.edit(letter.sequence, &everpost_tests::worker::Stranger).await;
     assert!(matches!(unhandled, Err(DeadLetterError::NotHandled { .. })), "{unhandled:?}");
-    let missing = letters.replay(letter.sequence + 1000).await;
+    let missing = letters.replay(Sequence(letter.sequence.0 + 1000)).await;
     assert!(matches!(missing, Err(DeadLetterError::NotThere(_))), "{missing:?}");
     assert_eq!(letters.count(), 1);
-    letters.drop(letter.sequence).await.unwrap();
-    assert!(matches!(letters.drop(letter.sequence).await, Err(DeadLetterError::NotThere(_))));
+    letters.delete(letter.sequence).await.unwrap();
+    assert!(matches!(letters.delete(letter.sequence).await, Err(DeadLetterError::NotThere(_))));
     assert_eq!((letters.count(), letters.list().await.unwrap().len()), (0, 0));
     node.stop().await.unwrap();
 }
@@ -93,7 +94,7 @@ async fn the_question_of_a_turn_is_not_replayed_since_the_turn_asks_anew() {
     soon("it drains", node.drained()).await.unwrap();
     let letters = node.dead_letters().list().await.unwrap();
     let refused = node.dead_letters().replay(letters[0].sequence).await;
-    assert!(matches!(refused, Err(DeadLetterError::Question(_))), "{refused:?}");
+    assert!(matches!(refused, Err(DeadLetterError::Ask(_))), "{refused:?}");
     node.stop().await.unwrap();
 }
 
@@ -109,7 +110,7 @@ async fn with_a_full_shelf_messages_stay_in_their_mailboxes_until_there_is_room(
     probe.reached(1, 20).await;
     assert_eq!((letters.count(), node.statistics().waiting), (2, 2), "nothing is lost, and no more are kept");
     for letter in letters.list().await.unwrap() {
-        letters.drop(letter.sequence).await.unwrap();
+        letters.delete(letter.sequence).await.unwrap();
     }
     soon("the others die", node.drained()).await.unwrap();
     assert_eq!(letters.count(), 2);

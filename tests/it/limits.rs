@@ -103,7 +103,7 @@ async fn a_mailbox_is_bounded_in_bytes_and_a_send_waits_for_room() {
         actor.send(Script::padded([Step::Append(number)], 6_000)).await.unwrap();
     }
     let full = |error: &SendError<Script>| matches!(error, SendError::NotAccepted { reason: Refusal::MailboxFull, .. });
-    let refused = actor.try_send(Script::new([Step::Append(9)])).unwrap_err();
+    let refused = actor.send(Script::new([Step::Append(9)])).try_submit().unwrap_err();
     assert!(full(&refused), "{refused:?}");
     let refused = soon("it gives up", actor.send(Script::new([Step::Append(9)]))).await.unwrap_err();
     assert!(full(&refused), "{refused:?}");

@@ -39,7 +39,9 @@ async fn the_order_of_starting_does_not_matter() {
             let mut receipts = Vec::new();
             for number in 0..100 {
                 let script = Script::new([Step::Count(number)]);
-                receipts.push(sender.actor::<Worker>(&format!("of {}", sender.name())).submit(script).await.unwrap());
+                receipts.push(
+                    sender.actor::<Worker>(&format!("of {}", sender.name())).send(script).submit().await.unwrap(),
+                );
             }
             for receipt in receipts {
                 receipt.processed().await.unwrap();
@@ -60,7 +62,7 @@ async fn an_orderly_stop_in_the_middle_of_traffic_loses_nothing() {
     for _ in 0..6 {
         for _ in 0..200 {
             number += 1;
-            drop(east.actor::<Worker>("one").submit(Script::new([Step::Count(number)])).await.unwrap());
+            drop(east.actor::<Worker>("one").send(Script::new([Step::Count(number)])).submit().await.unwrap());
         }
         soon("it stops", west.stop()).await.unwrap();
         west = net.start("west", &probe).await;

@@ -21,7 +21,7 @@ async fn submit(node: &everpost::Node, messages: usize) -> Vec<Receipt> {
     let actors: Vec<_> = (0..64).map(|key: u32| node.actor::<Quick>(&key.to_string())).collect();
     let mut receipts = Vec::with_capacity(messages);
     for number in 0..messages {
-        receipts.push(actors[number % actors.len()].submit(Script::new([])).await.unwrap());
+        receipts.push(actors[number % actors.len()].send(Script::new([])).submit().await.unwrap());
     }
     receipts
 }
@@ -47,7 +47,7 @@ async fn everybody_who_waits_over_a_restart_of_the_receiver_is_told() {
     linked(&[&east, &west]).await;
     let receipts = submit(&east, messages()).await;
     let handled = async {
-        while east.statistics().owed > 0 || west.statistics().waiting > 0 {
+        while east.statistics().outbox > 0 || west.statistics().waiting > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

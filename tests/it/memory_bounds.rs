@@ -36,7 +36,7 @@ async fn fill(folder: &Path, is_paused: bool) {
     for number in 0..ADDRESSES * EACH {
         let message = Script::padded([Step::Wait(GATE), Step::Count(1)], 64 << 10);
         let actor = node.actor::<Worker>(&(number % ADDRESSES).to_string());
-        let receipt = actor.submit(message).await.unwrap();
+        let receipt = actor.send(message).submit().await.unwrap();
         if number + 1 == ADDRESSES * EACH {
             receipt.accepted().await.unwrap();
         }
@@ -123,7 +123,8 @@ async fn when_a_type_is_resumed_no_more_activations_are_there_than_may_be() {
     for _ in 0..2 {
         node.pause_type::<Worker>("for the backlog").await.unwrap();
         for key in 0..MAILBOXES {
-            let _ = node.actor::<Worker>(&key.to_string()).submit(Script::new([Step::Work(1000)])).await.unwrap();
+            let _ =
+                node.actor::<Worker>(&key.to_string()).send(Script::new([Step::Work(1000)])).submit().await.unwrap();
         }
         let handled = node.statistics().handled as usize + MAILBOXES;
         node.resume_type::<Worker>().await.unwrap();
@@ -160,7 +161,7 @@ async fn a_turn_that_asks_does_not_wait_for_the_bounds() {
     for number in 0..ASKING {
         let asks = Step::Ask(worker(&format!("asked {number}")), vec![Step::Append(1)]);
         let message = Script::padded([asks], 100 << 10);
-        let _ = node.actor::<Worker>(&number.to_string()).submit(message).await.unwrap();
+        let _ = node.actor::<Worker>(&number.to_string()).send(message).submit().await.unwrap();
     }
     node.resume_type::<Worker>().await.unwrap();
     // With a wait of a second for each it would not be.

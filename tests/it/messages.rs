@@ -27,10 +27,11 @@ async fn messages_of_one_sender_are_handled_in_order_under_many_senders() {
                 for number in 0..EACH {
                     let append = vec![Step::Append(sender * EACH + number)];
                     if sender % 2 == 0 {
-                        let _receipt = node.actor::<Quick>("busy").submit(Script::new(append)).await.unwrap();
+                        let _receipt = node.actor::<Quick>("busy").send(Script::new(append)).submit().await.unwrap();
                     } else {
                         let own = node.actor::<Worker>(&sender.to_string());
-                        let _receipt = own.submit(Script::new([Step::Send(quick("busy"), append)])).await.unwrap();
+                        let _receipt =
+                            own.send(Script::new([Step::Send(quick("busy"), append)])).submit().await.unwrap();
                     }
                 }
             })

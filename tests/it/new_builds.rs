@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use everpost::{
-    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, Reason, StartError, State,
-    StoreConfig, Stored, Turn, UpgradeError, UpgradeReport,
+    Actor, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, Reason, Schedule, StartError,
+    State, StoreConfig, Stored, Turn, UpgradeError, UpgradeReport,
 };
 use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
@@ -189,7 +189,7 @@ async fn a_check_reads_what_timers_will_send_to_actors_of_the_node() {
     let folder = everpost_tests::folder();
     let builder = || node(folder.path());
     let started = builder().actor(Account).start().await.unwrap();
-    started.actor::<Account>("bob").send_after(Deposit { cents: 1 }, HOUR).await.unwrap();
+    started.actor::<Account>("bob").schedule(Deposit { cents: 1 }, Schedule::after(HOUR)).await.unwrap();
     started.stop().await.unwrap();
     let report = builder().actor(Account).check_upgrade().await.unwrap();
     assert_eq!(rows(&report), [(Stored::Timer, "account deposit".to_owned(), 2, [1, 0, 0])], "{report}");
@@ -202,7 +202,7 @@ async fn a_check_reads_what_timers_will_send_to_actors_of_the_node() {
     let net = Net::new(&names).with("worker", &[names[1]]);
     let probe = Probe::new();
     let east = net.start(names[0], &probe).await;
-    east.actor::<Worker>("one").send_after(Script::new([Step::Append(1)]), HOUR).await.unwrap();
+    east.actor::<Worker>("one").schedule(Script::new([Step::Append(1)]), Schedule::after(HOUR)).await.unwrap();
     east.stop().await.unwrap();
     let report = net.seat(names[0]).builder(&probe).check_upgrade().await.unwrap();
     assert_eq!(rows(&report), [], "{report}");

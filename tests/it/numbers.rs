@@ -111,7 +111,7 @@ async fn fill(folder: &Path) {
     let actor = |key: &str| node.actor::<Worker>(key);
     actor("one").ask(Script::new([Step::Append(1)])).idempotency_key("once").await.unwrap();
     let hour = Duration::from_secs(3600);
-    actor("one").send_after(Script::new([Step::Append(2)]), hour).await.unwrap();
+    actor("one").schedule(Script::new([Step::Append(2)]), Schedule::after(hour)).await.unwrap();
     for (name, schedule) in
         [("even", Schedule::every(hour).unwrap()), ("nightly", Schedule::cron("0 3 * * *").unwrap())]
     {

@@ -75,7 +75,7 @@ async fn a_flood_of_urgent_messages_does_not_starve_the_others() {
     let actor = held_up(&node, &probe).await;
     actor.send(append(1)).priority(Priority::Low).await.unwrap();
     for _ in 0..200 {
-        drop(actor.submit(Script::new([Step::Append(0)])).await.unwrap());
+        drop(actor.send(Script::new([Step::Append(0)])).submit().await.unwrap());
         drop(actor.send(append(9)).priority(Priority::Urgent).submit().await.unwrap());
     }
     probe.open(GATE);
@@ -186,7 +186,7 @@ async fn with_skip_others_pass_a_message_that_fails_and_it_is_given_up_on_alone(
     let node = Node::builder("node", folder.path()).actor(Skipping).config(config).start().await.unwrap();
     let actor = node.actor::<Skipping>("one");
     for (number, fail_up_to) in [(1, 1), (2, 99), (3, 0), (4, 0)] {
-        drop(actor.submit(Item { number, fail_up_to }).await.unwrap());
+        drop(actor.send(Item { number, fail_up_to }).submit().await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(actor.ask(Count).await.unwrap(), [3, 4, 1]);
@@ -204,9 +204,9 @@ async fn an_expired_message_becomes_a_dead_letter_and_never_reaches_its_handler(
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = held_up(&node, &probe).await;
     let at_once = Duration::from_millis(1);
-    let note = actor.send(Script::new([Step::Note])).expires_in(at_once).when_expired(Expiry::Bury);
+    let note = actor.send(Script::new([Step::Note])).expires_in(at_once).when_expired(Expiry::DeadLetter);
     let receipt = note.submit().await.unwrap();
-    let asked = actor.ask(append(5)).expires_in(at_once).when_expired(Expiry::Bury);
+    let asked = actor.ask(append(5)).expires_in(at_once).when_expired(Expiry::DeadLetter);
     actor.send(append(7)).expires_in(Duration::from_secs(600)).await.unwrap();
     let asked = soon("it is told", asked).await;
     probe.open(GATE);

@@ -44,7 +44,7 @@ async fn a_full_outbox_lets_a_send_wait_then_refuses_it_and_hands_it_back() {
     for number in 1..=8 {
         actor.send(append(number)).await.unwrap();
     }
-    let back = outbox_full(actor.try_send(append(99)).unwrap_err(), MESSAGES_MAX);
+    let back = outbox_full(actor.send(append(99)).try_submit().unwrap_err(), MESSAGES_MAX);
     assert_eq!(back.steps, [Step::Append(99)]);
     let back = outbox_full(soon("it is refused", actor.send(append(98))).await.unwrap_err(), MESSAGES_MAX);
     assert_eq!(back.steps, [Step::Append(98)]);
@@ -52,8 +52,8 @@ async fn a_full_outbox_lets_a_send_wait_then_refuses_it_and_hands_it_back() {
     east.actor::<Quick>("here").send(append(1)).await.unwrap();
     let sends = (1..=50).map(|number| Step::Send(worker("two"), vec![Step::Append(number)])).collect::<Vec<_>>();
     east.actor::<Quick>("here").ask(Script::new(sends)).await.unwrap();
-    assert_eq!(east.statistics().owed, 58);
-    outbox_full(actor.try_send(append(97)).unwrap_err(), 58);
+    assert_eq!(east.statistics().outbox, 58);
+    outbox_full(actor.send(append(97)).try_submit().unwrap_err(), 58);
 
     let waiting = tokio::spawn({
         let actor = actor.clone();
@@ -62,7 +62,7 @@ async fn a_full_outbox_lets_a_send_wait_then_refuses_it_and_hands_it_back() {
     let west = net.start("west", &probe).await;
     // It may have waited too long already; then there is room now.
     if soon("it ends", waiting).await.unwrap().is_err() {
-        eventually("there is room", || east.statistics().owed == 0).await;
+        eventually("there is room", || east.statistics().outbox == 0).await;
         actor.send(append(9)).await.unwrap();
     }
     settled(&[&east, &west]).await;
@@ -84,7 +84,7 @@ async fn a_send_that_waits_at_a_full_outbox_goes_through_when_there_is_room() {
     for number in 1..=4 {
         actor.send(large(number)).await.unwrap();
     }
-    outbox_full(actor.try_send(large(99)).unwrap_err(), 4);
+    outbox_full(actor.send(large(99)).try_submit().unwrap_err(), 4);
     let sends = tokio::spawn({
         let actor = actor.clone();
         async move {
@@ -109,7 +109,7 @@ async fn fill(east: &Node, west: &Node, probe: &Probe) -> u32 {
     let mut sent = 0;
     soon("it is full", async {
         while !matches!(
-            slow.try_send(append(sent + 1)),
+            slow.send(append(sent + 1)).try_submit(),
             Err(SendError::NotAccepted { reason: Refusal::MailboxFull, .. })
         ) {
             sent += 1;
@@ -123,7 +123,7 @@ async fn fill(east: &Node, west: &Node, probe: &Probe) -> u32 {
 }
 
 async fn settled_owed(node: &Node) {
-    eventually("nothing is owed", || node.statistics().owed == 0).await;
+    eventually("nothing is owed", || node.statistics().outbox == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn a_mailbox_that_is_full_when_the_link_begins_lets_senders_go_on_when_it_
     linked(&[&east, &west]).await;
     let slow = east.actor::<Worker>("slow");
     soon("it is full again", async {
-        while slow.try_send(append(sent + 1)).is_ok() {
+        while slow.send(append(sent + 1)).try_submit().is_ok() {
             sent += 1;
             settled_owed(&east).await;
         }

@@ -77,7 +77,7 @@ async fn what_expires_before_its_node_is_reached_makes_room_and_whoever_waits_is
     let waiting = tokio::spawn(actor.send(append(0)).expires_in(SOON).submit().await.unwrap().processed());
     let told = soon("it is told", waiting).await.unwrap();
     assert!(matches!(told, Err(ProcessedError::Expired)), "{told:?}");
-    eventually("all have left", || east.statistics().owed == 0).await;
+    eventually("all have left", || east.statistics().outbox == 0).await;
     let statistics = east.statistics();
     assert_eq!((statistics.expired, statistics.dead_lettered), (5 * MESSAGES_MAX as u64 + 2, 0));
     let told = soon("it is told after the fact", late.delivered()).await;
@@ -85,7 +85,7 @@ async fn what_expires_before_its_node_is_reached_makes_room_and_whoever_waits_is
     let told = soon("it is told after the fact", late.processed()).await;
     assert!(matches!(told, Err(ProcessedError::Expired)), "{told:?}");
     overfill(&east, 1).await;
-    eventually("all but one have left", || east.statistics().owed == 1).await;
+    eventually("all but one have left", || east.statistics().outbox == 1).await;
     let west = net.start("west", &probe).await;
     settled(&[&east, &west]).await;
     assert_eq!(read(&west.actor::<Worker>("one")).await.entries, [1]);
@@ -107,7 +107,7 @@ async fn what_expires_while_its_node_is_away_leaves_the_store_also_over_a_restar
         stop([east]).await;
         east = net.start("east", &probe).await;
         overfill(&east, third).await;
-        eventually("those that do not expire are left", || east.statistics().owed == 2).await;
+        eventually("those that do not expire are left", || east.statistics().outbox == 2).await;
         stop([east]).await;
         assert_eq!(stored(&net), 2, "the others are not in the store any more");
         (east, west) = (net.start("east", &probe).await, net.start("west", &probe).await);
@@ -124,7 +124,7 @@ async fn what_is_to_be_kept_becomes_a_dead_letter_of_its_sender_and_is_replayed_
     let (net, probe) = (net(), Probe::new());
     let mut east = net.start("east", &probe).await;
     let actor = east.actor::<Worker>("one");
-    let send = |number| actor.send(append(number)).expires_in(SOON).when_expired(Expiry::Bury).submit();
+    let send = |number| actor.send(append(number)).expires_in(SOON).when_expired(Expiry::DeadLetter).submit();
     let (early, late) = (send(2).await.unwrap(), send(3).await.unwrap());
     actor.send(append(1)).await.unwrap();
     let told = soon("it is told", early.processed()).await;
@@ -134,7 +134,7 @@ async fn what_is_to_be_kept_becomes_a_dead_letter_of_its_sender_and_is_replayed_
     assert!(matches!(told, Err(DeliveredError::Expired)), "{told:?}");
     let told = soon("it is told after the fact", late.processed()).await;
     assert!(matches!(told, Err(ProcessedError::GivenUp(_))), "{told:?}");
-    assert_eq!((east.statistics().owed, east.statistics().expired), (1, 0));
+    assert_eq!((east.statistics().outbox, east.statistics().expired), (1, 0));
     stop([east]).await;
     assert_eq!(stored(&net), 1);
     east = net.start("east", &probe).await;
@@ -179,10 +179,10 @@ impl Scene {
         let (lane, sent) = (messages[0].lane, messages.iter().map(|data| data.sequence).collect());
         drop(conversation);
         eventually("the link is gone", || !east.is_linked_to("west")).await;
-        eventually("they count against no bound", || east.statistics().owed == 0).await;
+        eventually("they count against no bound", || east.statistics().outbox == 0).await;
         assert_eq!(east.statistics().expired, 0, "they may have arrived");
         overfill(&east, 4).await;
-        eventually("those that were not sent leave", || east.statistics().owed == 1).await;
+        eventually("those that were not sent leave", || east.statistics().outbox == 1).await;
         let conversation = puppet.accept().await;
         Self { net, puppet, conversation, east, lane, sent, told }
     }
@@ -191,7 +191,7 @@ impl Scene {
         stop([self.east]).await;
         assert_eq!(stored(&self.net), 4, "it is not known whether those that were sent have arrived");
         let east = self.net.start("east", &Probe::new()).await;
-        eventually("they count against no bound", || east.statistics().owed == 1).await;
+        eventually("they count against no bound", || east.statistics().outbox == 1).await;
         let conversation = self.puppet.accept().await;
         Self { east, conversation, ..self }
     }
@@ -206,7 +206,7 @@ impl Scene {
         let entry = postcard_of(&append(4));
         assert!(next.body.ends_with(&entry), "it is the one that has not expired");
         conversation.acknowledge(next.lane, next.sequence).await;
-        eventually("nothing is owed", || self.east.statistics().owed == 0).await;
+        eventually("nothing is owed", || self.east.statistics().outbox == 0).await;
     }
 
     async fn end(self) {

@@ -80,7 +80,7 @@ async fn a_task_that_looks_at_expired_messages_and_panics_ends_the_node() {
     let fall = Fall::new("panics-expiry", "expired message kept", u32::MAX, everpost_tests::config()).await;
     let one = fall.worker("one");
     one.pause("so that it expires").await.unwrap();
-    let post = one.send(Script::new([])).expires_in(Duration::from_millis(1)).when_expired(Expiry::Bury);
+    let post = one.send(Script::new([])).expires_in(Duration::from_millis(1)).when_expired(Expiry::DeadLetter);
     soon("it is taken", post.into_future()).await.unwrap();
     fall.ended_by("expiry").await;
 }

@@ -34,15 +34,15 @@ async fn what_is_sent_while_the_network_is_apart_arrives_once_and_in_order_when_
         for apart in [false, true] {
             for _ in 0..100 {
                 number += 1;
-                drop(east.actor::<Worker>("one").submit(append(number)).await.unwrap());
-                drop(west.actor::<Quick>("one").submit(append(number)).await.unwrap());
+                drop(east.actor::<Worker>("one").send(append(number)).submit().await.unwrap());
+                drop(west.actor::<Quick>("one").send(append(number)).submit().await.unwrap());
             }
             relay.cut();
             if !apart {
                 parted(east, west).await;
             }
         }
-        assert!(east.statistics().owed >= 100 && west.statistics().owed >= 100);
+        assert!(east.statistics().outbox >= 100 && west.statistics().outbox >= 100);
         relay.heal();
         settled(&[east, west]).await;
     }

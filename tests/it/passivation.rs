@@ -19,7 +19,7 @@ async fn of_100_000_addresses_none_stays_in_memory_and_every_state_comes_back() 
     let mut activations_most = 0;
     for number in 0..ADDRESSES {
         let key = number.to_string();
-        last = Some(node.actor::<Quick>(&key).submit(Script::new([Step::Append(number)])).await.unwrap());
+        last = Some(node.actor::<Quick>(&key).send(Script::new([Step::Append(number)])).submit().await.unwrap());
         activations_most = activations_most.max(node.statistics().activations);
     }
     last.unwrap().accepted().await.unwrap();

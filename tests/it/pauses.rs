@@ -76,7 +76,7 @@ async fn an_address_of_another_node_is_paused_there() {
     let elsewhere = matches!(&refused, Err(everpost::PauseError::LivesElsewhere { node, .. }) if node == "west");
     assert!(elsewhere, "{refused:?}");
     west.actor::<Worker>("one").pause("yes").await.unwrap();
-    let receipt = east.actor::<Worker>("one").submit(append(1)).await.unwrap();
+    let receipt = east.actor::<Worker>("one").send(append(1)).submit().await.unwrap();
     soon("it is delivered", receipt.delivered()).await.unwrap();
     assert_eq!(west.statistics().waiting, 1);
     west.actor::<Worker>("one").resume().await.unwrap();
@@ -149,7 +149,7 @@ async fn a_message_that_always_panics_ends_in_the_dead_letters_and_its_actor_is_
     for number in 2..40 {
         // What is rejected is a decision, and counts against nobody.
         let how = if number % 2 == 0 { How::Fine } else { How::Reject };
-        drop(actor.submit(Push { number, how }).await.unwrap());
+        drop(actor.send(Push { number, how }).submit().await.unwrap());
     }
     soon("it drains", node.drained()).await.unwrap();
     assert!(node.paused().is_empty());

@@ -33,7 +33,7 @@ async fn nodes_whose_placement_of_a_type_differs_stop_that_type_and_lose_nothing
         let line = logs::line_on(node, "placement differs", peer, "worker").await;
         assert_eq!((line.level, line.field("actor_type")), (tracing::Level::ERROR, "worker"));
     }
-    eventually("the other type goes on", || east.statistics().owed == 100).await;
+    eventually("the other type goes on", || east.statistics().outbox == 100).await;
     // A restart of the sender changes nothing.
     stop([east]).await;
     east = net.start(east_name, &probe).await;
@@ -41,7 +41,7 @@ async fn nodes_whose_placement_of_a_type_differs_stop_that_type_and_lose_nothing
     for key in 0..20 {
         east.actor::<Quick>(&key.to_string()).send(count(6)).await.unwrap();
     }
-    eventually("the other type goes on", || east.statistics().owed == 100).await;
+    eventually("the other type goes on", || east.statistics().outbox == 100).await;
     stop([west]).await;
 
     net.seat_mut(west_name).place("worker", &[west_name]);
@@ -69,7 +69,7 @@ async fn messages_of_a_type_that_the_other_node_does_not_have_wait_until_it_has(
     east.actor::<Worker>("one").send(count(1)).await.unwrap();
     let asked = async { east.actor::<Quick>("one").ask(Script::new([Step::Append(1)])).await };
     assert_eq!(everpost_tests::wait::soon("others go on", asked).await.unwrap(), [1]);
-    eventually("the others are acknowledged", || east.statistics().owed == 1).await;
+    eventually("the others are acknowledged", || east.statistics().outbox == 1).await;
     stop([poor]).await;
     let west = net.start(west_name, &probe).await;
     settled(&[&east, &west]).await;

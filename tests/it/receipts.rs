@@ -25,13 +25,14 @@ async fn accepted_is_known_at_once_and_delivered_when_the_other_node_has_it() {
     let net = net();
     let probe = Probe::new();
     let east = net.start("east", &probe).await;
-    let receipt = east.actor::<Worker>("one").submit(Script::new([Step::Wait(GATE), Step::Append(1)])).await.unwrap();
+    let receipt =
+        east.actor::<Worker>("one").send(Script::new([Step::Wait(GATE), Step::Append(1)])).submit().await.unwrap();
     soon("it is accepted", receipt.accepted()).await.unwrap();
     assert!(is_pending(receipt.delivered()).await, "nobody is there");
-    assert_eq!(east.statistics().owed, 1);
+    assert_eq!(east.statistics().outbox, 1);
     let west = net.start("west", &probe).await;
     soon("it is delivered", receipt.delivered()).await.unwrap();
-    eventually("it is no longer owed", || east.statistics().owed == 0).await;
+    eventually("it is no longer owed", || east.statistics().outbox == 0).await;
     assert_eq!(west.statistics().waiting, 1);
     soon("it is delivered for ever", receipt.delivered()).await.unwrap();
     let mut processed = Box::pin(receipt.processed());
@@ -51,7 +52,7 @@ async fn what_is_delivered_is_handled_although_its_sender_is_gone_for_good() {
     probe.reached(GATE, 1).await;
     let mut receipts: Vec<Receipt> = Vec::new();
     for number in 1..=50 {
-        receipts.push(east.actor::<Worker>("one").submit(Script::new([Step::Append(number)])).await.unwrap());
+        receipts.push(east.actor::<Worker>("one").send(Script::new([Step::Append(number)])).submit().await.unwrap());
     }
     for receipt in &receipts {
         soon("it is delivered", receipt.delivered()).await.unwrap();
@@ -73,10 +74,10 @@ async fn a_message_that_is_given_up_on_elsewhere_says_so_whenever_it_is_asked() 
     for step in [Step::Reject, Step::FailUpTo(9), Step::PanicUpTo(9)] {
         let actor = nodes[0].actor::<Worker>("one");
         let (early, late) = (
-            actor.submit(Script::new([step.clone()])).await.unwrap(),
-            actor.submit(Script::new([step.clone()])).await.unwrap(),
+            actor.send(Script::new([step.clone()])).submit().await.unwrap(),
+            actor.send(Script::new([step.clone()])).submit().await.unwrap(),
         );
-        let fine = actor.submit(Script::new([Step::Append(1)])).await.unwrap();
+        let fine = actor.send(Script::new([Step::Append(1)])).submit().await.unwrap();
         let outcome = soon("it is told", early.processed()).await;
         let Err(ProcessedError::GivenUp(reason)) = outcome else { panic!("{step:?}: {outcome:?}") };
         assert!(reason.contains("told to"), "{step:?}: {reason}");
@@ -99,7 +100,8 @@ async fn processed_is_told_although_the_other_node_was_restarted_in_between() {
     let west = net.start("west", &probe).await;
     let actor = east.actor::<Worker>("one");
     let gate = |gate, number| Script::new([Step::Reach(gate), Step::Wait(gate), Step::Append(number)]);
-    let (waiting, asked) = (actor.submit(gate(1, 1)).await.unwrap(), actor.submit(gate(2, 2)).await.unwrap());
+    let (waiting, asked) =
+        (actor.send(gate(1, 1)).submit().await.unwrap(), actor.send(gate(2, 2)).submit().await.unwrap());
     let waiting = tokio::spawn(waiting.processed());
     probe.reached(1, 1).await;
     soon("it is delivered", asked.delivered()).await.unwrap();
@@ -121,7 +123,7 @@ async fn processed_is_told_although_the_other_node_was_restarted_in_between() {
 async fn receipts_of_a_node_that_stops_end() {
     let net = net();
     let east = net.start("east", &Probe::new()).await;
-    let receipt = || async { east.actor::<Worker>("one").submit(Script::new([])).await.unwrap() };
+    let receipt = || async { east.actor::<Worker>("one").send(Script::new([])).submit().await.unwrap() };
     let (delivered, processed) = (receipt().await, receipt().await);
     let delivered = tokio::spawn(async move { delivered.delivered().await });
     let processed = tokio::spawn(processed.processed());
@@ -129,7 +131,7 @@ async fn receipts_of_a_node_that_stops_end() {
         let actor = east.actor::<Worker>("one");
         async move { actor.ask(Script::new([])).await }
     });
-    eventually("all is owed", || east.statistics().owed == 3).await;
+    eventually("all is owed", || east.statistics().outbox == 3).await;
     stop([east]).await;
     assert!(soon("delivered ends", delivered).await.unwrap().is_err());
     assert!(matches!(soon("processed ends", processed).await.unwrap(), Err(ProcessedError::Ended(_))));
@@ -152,7 +154,7 @@ async fn a_volatile_message_comes_once_or_not_at_all() {
     settled(&[&east, &west]).await;
     let entries = read(&actor).await.entries;
     assert_eq!((taken, entries), (500, (1..=500).collect()), "nothing was lost while the link was there");
-    assert_eq!(east.statistics().owed, 0);
+    assert_eq!(east.statistics().outbox, 0);
     stop([west]).await;
     eventually("the link is down", || !east.is_linked_to("west")).await;
     let refused = actor.send_volatile(Script::new([Step::Append(501)])).unwrap_err();

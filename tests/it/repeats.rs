@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, AskError, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, StopError,
-    Turn,
+    Actor, AskError, Durable, Failure, Handler, Handlers, Message, Node, NodeBuilder, NodeConfig, QueryHandler,
+    Schedule, StopError, Turn,
 };
 use everpost_tests::net::{Net, linked, settled, stop};
 use everpost_tests::probe::Probe;
@@ -62,7 +62,7 @@ impl Actor for Bank {
         handlers.on::<Owner>();
         handlers.on::<Refuse>();
         handlers.on::<Slow>();
-        handlers.answers::<Balance>();
+        handlers.on_query::<Balance>();
     }
 }
 
@@ -102,7 +102,7 @@ impl Handler<Slow> for Bank {
     }
 }
 
-impl Answer<Balance> for Bank {
+impl QueryHandler<Balance> for Bank {
     fn answer(&self, debited: &i64, _: Balance) -> i64 {
         *debited
     }
@@ -170,7 +170,7 @@ impl Handler<Pay> for Payer {
                 Act::Owner(account) => assert_eq!(turn.ask(&Bank::at(account), Owner).await?, "alice"),
                 Act::Send(account) => drop(turn.send(&Bank::at(account), Owner)),
                 Act::SetTimer(account) => {
-                    turn.send_after(&Bank::at(account), Owner, Duration::from_secs(3600));
+                    turn.schedule(&Bank::at(account), Owner, Schedule::after(Duration::from_secs(3600)));
                 }
                 Act::Reach(gate) => self.probe.reach(*gate),
                 Act::Pass(gate) => self.probe.pass(*gate).await,
@@ -244,7 +244,7 @@ async fn check_with(
 /// Whatever a turn that was given up on has asked is kept for its replay, and goes with its letter.
 async fn drop_letters(node: &Node) {
     for letter in node.dead_letters().list().await.unwrap() {
-        node.dead_letters().drop(letter.sequence).await.unwrap();
+        node.dead_letters().delete(letter.sequence).await.unwrap();
     }
 }
 

@@ -104,7 +104,7 @@ async fn attempts_are_counted_on_after_a_restart() {
         async move { node.stop().await }
     });
     let other = node.actor::<Worker>("other");
-    eventually("the stop begins", || other.try_send(Script::new([])).is_err()).await;
+    eventually("the stop begins", || other.send(Script::new([])).try_submit().is_err()).await;
     probe.open(0);
     soon("the stop ends", stopping).await.unwrap().unwrap();
     let probe = Probe::new();

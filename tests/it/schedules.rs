@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use everpost::{
-    Actor, Answer, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig, Refusal, Schedule,
-    SendError, State, Timer, TriggerError, Turn,
+    Actor, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig, QueryHandler, Refusal,
+    Schedule, SendError, State, Timer, TriggerError, Turn,
 };
 use everpost_tests::child::Child;
 use everpost_tests::logs;
@@ -55,7 +55,7 @@ impl Actor for Office {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Arrange>();
         handlers.on::<Report>();
-        handlers.answers::<Look>();
+        handlers.on_query::<Look>();
     }
 }
 
@@ -79,7 +79,7 @@ impl Handler<Report> for Office {
     }
 }
 
-impl Answer<Look> for Office {
+impl QueryHandler<Look> for Office {
     fn answer(&self, desk: &Desk, Look: Look) -> Desk {
         desk.clone()
     }
@@ -98,7 +98,7 @@ async fn reports(node: &Node, key: &str) -> Vec<(u32, u64)> {
 }
 
 async fn look(node: &Node, name: &str) -> Timer {
-    node.timers().look(name).await.unwrap().expect("it is there")
+    node.timers().get(name).await.unwrap().expect("it is there")
 }
 
 fn ago(duration: Duration) -> Micros {
@@ -119,19 +119,19 @@ async fn a_schedule_that_is_set_at_each_start_is_one_timer() {
         let bob = node.actor::<Office>("bob");
         let hourly = Schedule::every(HOUR).unwrap();
         let timer = bob.schedule(Report { label: 1 }, hourly.clone()).await.unwrap();
-        set.push((timer, node.timers().look(timer).await.unwrap().unwrap().next_due));
+        set.push((timer, node.timers().get(timer).await.unwrap().unwrap().next_due));
         // Another message, actor or schedule is another timer, and so is each that fires once.
         bob.schedule(Report { label: 2 }, hourly.clone()).await.unwrap();
         node.actor::<Office>("carol").schedule(Report { label: 1 }, hourly).await.unwrap();
         bob.schedule(Report { label: 1 }, Schedule::every(HOUR * 2).unwrap()).await.unwrap();
-        bob.send_after(Report { label: 3 }, HOUR).await.unwrap();
+        bob.schedule(Report { label: 3 }, Schedule::after(HOUR)).await.unwrap();
         node.stop().await.unwrap();
     }
     set.dedup_by_key(|(timer, _)| *timer);
     assert_eq!(set.len(), 1);
     let node = open(folder.path()).await;
     assert_eq!((node.statistics().timers, node.timers().list().await.unwrap().len()), (4 + 5, 9));
-    assert!(node.cancel(set[0].0).await.unwrap());
+    assert!(node.timers().cancel(set[0].0).await.unwrap());
     node.stop().await.unwrap();
 }
 
@@ -168,7 +168,7 @@ async fn a_name_that_is_set_at_each_start_is_due_when_it_was_and_another_schedul
     assert_eq!((&timer.schedule, timer.name.as_deref(), timer.message.as_str()), (&daily, Some("nightly"), "report"));
     assert!(timer.next_due.unwrap() > Micros::now().plus(HOUR * 23));
     assert!(node.timers().cancel("nightly").await.unwrap() && !node.timers().cancel("nightly").await.unwrap());
-    assert!(node.timers().look("nightly").await.unwrap().is_none());
+    assert!(node.timers().get("nightly").await.unwrap().is_none());
     node.stop().await.unwrap();
 }
 
@@ -237,7 +237,7 @@ async fn what_a_timer_has_done_is_told_also_after_a_restart() {
     assert_eq!(listed.iter().map(|timer| timer.name.as_deref()).collect::<Vec<_>>(), [Some("dense"), Some("skipping")]);
     node.stop().await.unwrap();
     let node = open(folder.path()).await;
-    node.cancel("dense").await.unwrap();
+    node.timers().cancel("dense").await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     let dense = reports(&node, "bob").await;
     assert!(dense.len() >= 3 && dense.is_sorted_by(|one, other| one.1 < other.1));
@@ -341,7 +341,7 @@ async fn a_node_that_was_down_for_a_month_sends_the_newest_thousand_ticks_and_co
     logs::line("down-for-a-month", "ticks left out", "").await;
     for (name, key, sent_max) in [("all", "bob", 1200), ("few", "carol", 200)] {
         let timer = look(&node, name).await;
-        node.cancel(name).await.unwrap();
+        node.timers().cancel(name).await.unwrap();
         soon("it drains", node.drained()).await.unwrap();
         let sent = reports(&node, key).await;
         // Some more have come since.
@@ -368,8 +368,8 @@ async fn a_timer_fills_neither_the_node_nor_a_mailbox_and_others_go_on() {
     assert!(timer.is_held_back || timer.next_due.is_some_and(|due| due <= Micros::now()));
     assert!(node.statistics().waiting <= 100 + 64, "{:?}", node.statistics());
     // Single ticks are counted by `timers_max`: they pass, to the full mailbox too.
-    carol.send_after(Report { label: 2 }, Duration::ZERO).await.unwrap();
-    bob.send_after(Report { label: 3 }, Duration::ZERO).await.unwrap();
+    carol.schedule(Report { label: 2 }, Schedule::after(Duration::ZERO)).await.unwrap();
+    bob.schedule(Report { label: 3 }, Schedule::after(Duration::ZERO)).await.unwrap();
     soon("it passes", async {
         while reports(&node, "carol").await.is_empty() || node.timers().count() > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -385,7 +385,7 @@ async fn a_timer_fills_neither_the_node_nor_a_mailbox_and_others_go_on() {
         }
     })
     .await;
-    node.cancel("dense").await.unwrap();
+    node.timers().cancel("dense").await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     let sent: Vec<_> = reports(&node, "bob").await.into_iter().filter(|(label, _)| *label == 1).collect();
     assert!(sent.is_sorted_by(|one, other| one.1 < other.1), "each once");
@@ -406,11 +406,11 @@ async fn killed_at_random_moments_a_name_has_one_timer_and_what_was_replaced_sen
             told = set_and_die(folder.path(), &mut random, told, &mut acknowledged).await;
         }
         let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
-        let timer = node.timers().look("schedule").await.unwrap();
+        let timer = node.timers().get("schedule").await.unwrap();
         assert_eq!(node.timers().count(), usize::from(timer.is_some()), "there is no other");
         assert!(timer.is_some() || acknowledged == 0, "it is there");
         let fired = timer.map_or(0, |timer| timer.fired);
-        node.cancel("schedule").await.unwrap();
+        node.timers().cancel("schedule").await.unwrap();
         eventually("it is gone", || node.statistics().timers == 0).await;
         soon("everything drains", node.drained()).await.unwrap();
         let entries = read(&node.actor::<Worker>("scheduled")).await.entries;

@@ -218,7 +218,7 @@ fn unchecked(random: &mut Random, partitions: NonZeroU16) -> NodeConfig {
         ask_timeout: time(random, usual.ask_timeout),
         idempotency_retention: time(random, usual.idempotency_retention),
         idempotency_keys_max: size(random, 1, usual.idempotency_keys_max),
-        questions_max: size(random, 1, usual.questions_max),
+        queries_max: size(random, 1, usual.queries_max),
         // A stop that does not wait for turns leaves them for the next start.
         stop_timeout: time(random, usual.stop_timeout),
         store: store(random, partitions),

@@ -27,8 +27,8 @@ async fn check(name: &str, each_way: Duration) {
     let nodes = net.start_all(&Probe::new()).await;
     linked(&nodes.iter().collect::<Vec<_>>()).await;
     for number in 1..=20 {
-        drop(nodes[0].actor::<Worker>("one").submit(Script::new([Step::Count(number)])).await.unwrap());
-        drop(nodes[1].actor::<Quick>("one").submit(Script::new([Step::Count(number)])).await.unwrap());
+        drop(nodes[0].actor::<Worker>("one").send(Script::new([Step::Count(number)])).submit().await.unwrap());
+        drop(nodes[1].actor::<Quick>("one").send(Script::new([Step::Count(number)])).submit().await.unwrap());
     }
     let asked = async { nodes[0].actor::<Worker>("two").ask(Script::new([Step::Append(7)])).await };
     assert_eq!(soon("a reply", asked).await.unwrap(), [7]);

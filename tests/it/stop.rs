@@ -23,7 +23,7 @@ async fn begin_stop(node: &Node) -> tokio::task::JoinHandle<Result<(), StopError
     // A message that nobody handles leaves nothing behind when it comes too early.
     let probing = node.actor::<Worker>("nobody");
     let refused =
-        || matches!(probing.try_send(Stranger), Err(SendError::NotAccepted { reason: Refusal::Stopping, .. }));
+        || matches!(probing.send(Stranger).try_submit(), Err(SendError::NotAccepted { reason: Refusal::Stopping, .. }));
     eventually("the stop begins", refused).await;
     stopping
 }
@@ -247,7 +247,7 @@ async fn nothing_is_left_of_a_node_that_has_ended_and_was_dropped() {
     let starting = runtime.spawn(net.seat("left-west").builder(&probe).start());
     let west = soon("it starts", starting).await.unwrap().unwrap();
     let _unheard =
-        west.actor::<Worker>("one").submit(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).await.unwrap();
+        west.actor::<Worker>("one").send(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).submit().await.unwrap();
     probe.reached(GATE, 1).await;
     runtime.shutdown_background();
     soon("it has failed", west.failed()).await;

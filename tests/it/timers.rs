@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use everpost::{
-    Actor, Answer, CancelError, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig,
+    Actor, CancelError, Durable, Failure, Handler, Handlers, Message, Micros, Missed, Node, NodeConfig, QueryHandler,
     Refusal, Schedule, SendError, State, TimerId, TriggerError, Turn,
 };
 use everpost_tests::child::Child;
@@ -80,13 +80,17 @@ impl Actor for Clerk {
         handlers.on::<Tick>();
         handlers.on::<CancelAll>();
         handlers.on::<Trespass>();
-        handlers.answers::<Look>();
+        handlers.on_query::<Look>();
     }
 }
 
 impl Handler<Set> for Clerk {
     async fn handle(&self, desk: &mut Durable<Desk>, set: Set, turn: &mut Turn<'_>) -> Result<(), Failure> {
-        let timer = turn.send_after(&Self::at(&set.to), Tick { label: set.label }, Duration::from_millis(set.millis));
+        let timer = turn.schedule(
+            &Self::at(&set.to),
+            Tick { label: set.label },
+            Schedule::after(Duration::from_millis(set.millis)),
+        );
         desk.timers.push(timer);
         match set.is_rejected {
             true => Err(Failure::reject("told to reject")),
@@ -111,7 +115,7 @@ impl Handler<Tick> for Clerk {
 impl Handler<CancelAll> for Clerk {
     async fn handle(&self, desk: &mut Durable<Desk>, CancelAll: CancelAll, turn: &mut Turn<'_>) -> Result<(), Failure> {
         desk.timers.iter().for_each(|timer| turn.cancel(*timer));
-        let own = turn.send_at(&Self::at("nobody"), Tick { label: 0 }, Micros(0));
+        let own = turn.schedule(&Self::at("nobody"), Tick { label: 0 }, Schedule::at(Micros(0)));
         turn.cancel(own);
         Ok(())
     }
@@ -121,18 +125,20 @@ impl Handler<Trespass> for Clerk {
     async fn handle(&self, desk: &mut Durable<Desk>, Trespass: Trespass, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let node = self.node.get().expect("set before it is used");
         let other = node.actor::<Self>("other");
-        if let Err(SendError::NotAccepted { reason, .. }) = other.send_after(Tick { label: 1 }, HOUR).await {
+        if let Err(SendError::NotAccepted { reason, .. }) =
+            other.schedule(Tick { label: 1 }, Schedule::after(HOUR)).await
+        {
             desk.refused.push(reason.to_string());
         }
-        let timer = turn.send_after(&Self::at("other"), Tick { label: 1 }, HOUR);
-        if let Err(CancelError::NotAccepted(reason)) = node.cancel(timer).await {
+        let timer = turn.schedule(&Self::at("other"), Tick { label: 1 }, Schedule::after(HOUR));
+        if let Err(CancelError::NotAccepted(reason)) = node.timers().cancel(timer).await {
             desk.refused.push(reason.to_string());
         }
         Ok(())
     }
 }
 
-impl Answer<Look> for Clerk {
+impl QueryHandler<Look> for Clerk {
     fn answer(&self, desk: &Desk, Look: Look) -> Desk {
         desk.clone()
     }
@@ -175,11 +181,11 @@ async fn a_timer_set_from_outside_sends_its_message_once_when_it_is_due() {
     let node = start(folder.path()).await;
     let bob = node.actor::<Clerk>("bob");
     let moment = SystemTime::from(Micros::now()) + Duration::from_millis(30);
-    bob.send_at(Tick { label: 1 }, moment).await.unwrap();
-    bob.send_after(Tick { label: 2 }, Duration::from_millis(60)).await.unwrap();
-    bob.send_after(Tick { label: 3 }, HOUR).await.unwrap();
+    bob.schedule(Tick { label: 1 }, Schedule::at(moment)).await.unwrap();
+    bob.schedule(Tick { label: 2 }, Schedule::after(Duration::from_millis(60))).await.unwrap();
+    bob.schedule(Tick { label: 3 }, Schedule::after(HOUR)).await.unwrap();
     let past = ago(HOUR);
-    bob.send_at(Tick { label: 4 }, past).await.unwrap();
+    bob.schedule(Tick { label: 4 }, Schedule::at(past)).await.unwrap();
     let mut ticks = ticked(&node, "bob", 3).await;
     // One may be due before the next is set.
     ticks.sort_by_key(|tick| tick.label);
@@ -226,11 +232,11 @@ async fn what_a_turn_cancels_does_not_fire_and_cannot_be_cancelled_again() {
     // The names are still good after a restart, and come from a state.
     let node = start(folder.path()).await;
     assert_eq!(node.statistics().timers, 3);
-    assert!(node.cancel(timers[0]).await.unwrap());
+    assert!(node.timers().cancel(timers[0]).await.unwrap());
     node.actor::<Clerk>("bob").ask(CancelAll).await.unwrap();
     assert_eq!(node.statistics().timers, 0);
     for timer in timers {
-        assert!(!node.cancel(timer).await.unwrap());
+        assert!(!node.timers().cancel(timer).await.unwrap());
     }
     node.stop().await.unwrap();
     let node = start(folder.path()).await;
@@ -243,14 +249,14 @@ async fn a_timer_fires_or_is_cancelled_and_never_both() {
     let folder = everpost_tests::folder();
     let node = start(folder.path()).await;
     let bob = node.actor::<Clerk>("bob");
-    bob.send_after(Tick { label: 0 }, Duration::ZERO).await.unwrap();
+    bob.schedule(Tick { label: 0 }, Schedule::after(Duration::ZERO)).await.unwrap();
     ticked(&node, "bob", 1).await;
     let mut cancelling = Vec::new();
     for label in 1..=300 {
         let delay = if label == 300 { HOUR } else { Duration::from_millis(u64::from(label % 7)) };
-        let timer = bob.send_after(Tick { label }, delay).await.unwrap();
+        let timer = bob.schedule(Tick { label }, Schedule::after(delay)).await.unwrap();
         let node = node.clone();
-        cancelling.push(tokio::spawn(async move { (label, node.cancel(timer).await.unwrap()) }));
+        cancelling.push(tokio::spawn(async move { (label, node.timers().cancel(timer).await.unwrap()) }));
     }
     let mut expected = vec![0];
     for cancelled in cancelling {
@@ -273,7 +279,7 @@ async fn timers_that_were_due_while_the_node_was_down_fire_once() {
     let node = start(folder.path()).await;
     let due = Micros::now().plus(Duration::from_millis(300));
     for label in 0..100 {
-        node.actor::<Clerk>(&(label % 3).to_string()).send_at(Tick { label }, due).await.unwrap();
+        node.actor::<Clerk>(&(label % 3).to_string()).schedule(Tick { label }, Schedule::at(due)).await.unwrap();
     }
     node.stop().await.unwrap();
     eventually("they are due", || Micros::now() > due).await;
@@ -322,22 +328,22 @@ async fn outside_sets_beyond_the_bound_are_refused_and_turns_go_on() {
     let config = NodeConfig { timers_max: 2, mailbox_messages_max: 1, ..everpost_tests::config() };
     let node = Node::builder("node", folder.path()).config(config).actor(Clerk::default()).start().await.unwrap();
     let bob = node.actor::<Clerk>("bob");
-    let timer = bob.send_after(Tick { label: 1 }, HOUR).await.unwrap();
+    let timer = bob.schedule(Tick { label: 1 }, Schedule::after(HOUR)).await.unwrap();
     for label in 2..4 {
         bob.ask(set("bob", label, 3_600_000)).await.unwrap();
     }
     assert_eq!(node.statistics().timers, 3);
-    let refused = bob.send_after(Tick { label: 9 }, HOUR).await.unwrap_err();
+    let refused = bob.schedule(Tick { label: 9 }, Schedule::after(HOUR)).await.unwrap_err();
     let SendError::NotAccepted { message, reason } = refused else { panic!("{refused:?}") };
     assert_eq!(message.label, 9);
     assert!(matches!(reason, Refusal::TimersFull { timers: 3, timers_max: 2 }), "{reason:?}");
-    node.cancel(timer).await.unwrap();
-    node.cancel(desk(&node, "bob").await.timers[0]).await.unwrap();
+    node.timers().cancel(timer).await.unwrap();
+    node.timers().cancel(desk(&node, "bob").await.timers[0]).await.unwrap();
     // Ticks come as the mailbox has room for them.
     let dense = Schedule::every(Duration::from_millis(1)).unwrap().missed(Missed::All).starting_at(ago(HOUR / 3600));
     let timer = bob.schedule(Tick { label: 5 }, dense).await.unwrap();
     ticked(&node, "bob", 1000).await;
-    assert!(node.cancel(timer).await.unwrap());
+    assert!(node.timers().cancel(timer).await.unwrap());
     node.stop().await.unwrap();
 }
 
@@ -360,14 +366,14 @@ async fn a_timer_of_an_actor_type_that_is_not_there_waits_until_it_is() {
     let folder = everpost_tests::folder();
     let node = start(folder.path()).await;
     let due = Micros::now().plus(Duration::from_millis(1500));
-    node.actor::<Clerk>("bob").send_at(Tick { label: 1 }, due).await.unwrap();
-    let cancelled = node.actor::<Clerk>("bob").send_at(Tick { label: 2 }, due).await.unwrap();
+    node.actor::<Clerk>("bob").schedule(Tick { label: 1 }, Schedule::at(due)).await.unwrap();
+    let cancelled = node.actor::<Clerk>("bob").schedule(Tick { label: 2 }, Schedule::at(due)).await.unwrap();
     node.stop().await.unwrap();
     eventually("it is due", || Micros::now() > due).await;
     let without = workers(folder.path(), &Probe::new()).start().await.unwrap();
     soon("it drains", without.drained()).await.unwrap();
     assert_eq!(without.statistics().timers, 2);
-    assert!(without.cancel(cancelled).await.unwrap());
+    assert!(without.timers().cancel(cancelled).await.unwrap());
     without.stop().await.unwrap();
     let node = start(folder.path()).await;
     soon("it drains", node.drained()).await.unwrap();
@@ -385,11 +391,11 @@ impl Actor for FormerClerk {
     type State = Desk;
 
     fn handlers(handlers: &mut Handlers<Self>) {
-        handlers.answers::<Look>();
+        handlers.on_query::<Look>();
     }
 }
 
-impl Answer<Look> for FormerClerk {
+impl QueryHandler<Look> for FormerClerk {
     fn answer(&self, desk: &Desk, Look: Look) -> Desk {
         desk.clone()
     }
@@ -400,7 +406,7 @@ async fn a_timer_whose_message_is_not_handled_waits_until_it_is() {
     let folder = everpost_tests::folder();
     let node = start(folder.path()).await;
     let due = Micros::now().plus(Duration::from_millis(1500));
-    let once = node.actor::<Clerk>("bob").send_at(Tick { label: 1 }, due).await.unwrap();
+    let once = node.actor::<Clerk>("bob").schedule(Tick { label: 1 }, Schedule::at(due)).await.unwrap();
     let second = Schedule::every(Duration::from_secs(1)).unwrap();
     node.actor::<Clerk>("eve").schedule_named("each second", Tick { label: 2 }, second).await.unwrap();
     node.stop().await.unwrap();
@@ -424,7 +430,7 @@ async fn a_timer_whose_message_is_not_handled_waits_until_it_is() {
     let node = start(folder.path()).await;
     ticked(&node, "bob", 1).await;
     ticked(&node, "eve", 2).await;
-    assert!(node.timers().look(once).await.unwrap().is_none());
+    assert!(node.timers().get(once).await.unwrap().is_none());
     node.stop().await.unwrap();
 }
 
@@ -440,7 +446,7 @@ async fn many_timers_that_are_due_together_fire_though_the_store_takes_little_at
     let message = |number| Script { steps: vec![Step::Append(number)], padding: vec![0; 500] };
     let actor = node.actor::<Worker>("one");
     for number in 0..TIMERS {
-        actor.send_at(message(number), due).await.unwrap();
+        actor.schedule(message(number), Schedule::at(due)).await.unwrap();
     }
     let often = Schedule::every(Duration::from_secs(1)).unwrap().starting_at(ago(HOUR)).missed(Missed::All);
     node.actor::<Worker>("often").schedule(message(0), often).await.unwrap();
@@ -472,25 +478,25 @@ async fn a_timer_sends_to_an_actor_of_another_node_once_although_both_were_down(
     linked(&[&east, &west]).await;
     let append = |number| Script::new([Step::Append(number)]);
     let one = east.actor::<Worker>("one");
-    one.send_after(append(1), Duration::from_millis(10)).await.unwrap();
+    one.schedule(append(1), Schedule::after(Duration::from_millis(10))).await.unwrap();
     eventually("it fires", || east.statistics().timers == 0).await;
     settled(&[&east, &west]).await;
     assert_eq!(read(&west.actor::<Worker>("one")).await.entries, [1]);
 
     stop([west]).await;
     let due = Micros::now().plus(Duration::from_millis(200));
-    let timer = one.send_at(append(2), due).await.unwrap();
-    one.send_after(append(3), HOUR).await.unwrap();
+    let timer = one.schedule(append(2), Schedule::at(due)).await.unwrap();
+    one.schedule(append(3), Schedule::after(HOUR)).await.unwrap();
     stop([east]).await;
     eventually("it is due", || Micros::now() > due).await;
     let east = net.start(east_name, &probe).await;
-    eventually("it is owed", || east.statistics().owed == 1).await;
+    eventually("it is owed", || east.statistics().outbox == 1).await;
     assert_eq!(east.statistics().timers, 1);
     stop([east]).await;
     let (east, west) = (net.start(east_name, &probe).await, net.start(west_name, &probe).await);
     settled(&[&east, &west]).await;
     assert_eq!(read(&west.actor::<Worker>("one")).await.entries, [1, 2]);
-    assert!(!east.cancel(timer).await.unwrap(), "it has fired");
+    assert!(!east.timers().cancel(timer).await.unwrap(), "it has fired");
     stop([east, west]).await;
 }
 
@@ -518,7 +524,7 @@ async fn killed_at_random_moments_every_tick_has_its_effect_once() {
         };
         soon("I8: what was missed is caught up with", caught_up).await;
         for timer in timers {
-            assert!(node.cancel(timer).await.unwrap());
+            assert!(node.timers().cancel(timer).await.unwrap());
         }
         eventually("those that fire once have fired", || node.statistics().timers == 0).await;
         soon("I8: everything drains", node.drained()).await.unwrap();
@@ -554,7 +560,10 @@ async fn set_many(folder: &Path, random: &mut Random) -> (Micros, Vec<TimerId>) 
     ];
     for number in 0..SINGLE {
         let delay = Duration::from_micros(random.below(3_000_000));
-        node.actor::<Quick>("single").send_after(Script::new([Step::Append(number)]), delay).await.unwrap();
+        node.actor::<Quick>("single")
+            .schedule(Script::new([Step::Append(number)]), Schedule::after(delay))
+            .await
+            .unwrap();
     }
     node.stop().await.unwrap();
     (start, timers)

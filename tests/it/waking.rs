@@ -24,12 +24,12 @@ async fn after_a_start_what_nothing_holds_back_is_handled_though_deferred_messag
         let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
         for number in 0..DEFERRED {
             let reminder = Script::new([Step::Reach(9), Step::DeferUntil(HOUR, 1)]);
-            let _ = node.actor::<Worker>(&format!("reminder {number}")).submit(reminder).await.unwrap();
+            let _ = node.actor::<Worker>(&format!("reminder {number}")).send(reminder).submit().await.unwrap();
         }
         probe.reached(9, DEFERRED).await;
         for number in 0..NORMAL {
             let message = Script::new([Step::Reach(GATE), Step::Wait(GATE), Step::Append(1)]);
-            let _ = node.actor::<Quick>(&format!("normal {number}")).submit(message).await.unwrap();
+            let _ = node.actor::<Quick>(&format!("normal {number}")).send(message).submit().await.unwrap();
         }
         probe.reached(GATE, NORMAL).await;
         let stopped = soon("it stops", node.stop()).await;
@@ -112,7 +112,7 @@ async fn no_message_of_another_node_goes_to_a_mailbox_that_has_left_memory() {
         for _ in 0..10 {
             for _ in 0..3000 {
                 let actor = &actors[random.below(actors.len() as u64) as usize];
-                let _ = actor.submit(Script::new([Step::Count(1)])).await.unwrap();
+                let _ = actor.send(Script::new([Step::Count(1)])).submit().await.unwrap();
             }
             settled(&[&east, &west]).await;
         }

@@ -20,7 +20,7 @@ async fn send(node: &Node, numbers: std::ops::RangeInclusive<u32>) {
     for number in numbers {
         for key in 0..KEYS {
             let actor = node.actor::<Worker>(&key.to_string());
-            drop(actor.submit(count(number, number * 97 % 3000)).await.unwrap());
+            drop(actor.send(count(number, number * 97 % 3000)).submit().await.unwrap());
         }
     }
 }
@@ -42,7 +42,7 @@ async fn a_backlog_that_does_not_fit_into_memory_is_read_from_the_store_and_arri
     // All of it is in the store only after a restart; then some of it is in memory again.
     stop([east]).await;
     let east = net.start("east", &probe).await;
-    assert_eq!(east.statistics().owed, 150 * KEYS as usize);
+    assert_eq!(east.statistics().outbox, 150 * KEYS as usize);
     send(&east, 151..=300).await;
     let west = net.start("west", &probe).await;
     send(&east, 301..=400).await;
@@ -108,7 +108,7 @@ async fn a_message_larger_than_the_other_node_takes_waits_until_that_takes_it() 
     let line = logs::line("oversized-east", "message too large for the peer", "message_bytes_max").await;
     assert_eq!(line.field("peer"), "oversized-west");
     // Its own lane waits: it, what follows it, and what shares its partition. The others do not.
-    eventually("the others arrive", || east.statistics().owed == 2).await;
+    eventually("the others arrive", || east.statistics().outbox == 2).await;
     soon("they are handled", west.drained()).await.unwrap();
     assert_eq!(read(&west.actor::<Worker>(&key(0))).await.last, 1);
     assert_eq!(read(&west.actor::<Worker>(&key(1))).await.last, 3);

@@ -51,7 +51,7 @@ async fn a_wiped_receiver_gets_what_was_not_acknowledged_and_nothing_again() {
     for life in 0..3 {
         // The first of these are owed while nobody is there.
         for number in first..first + 20 {
-            drop(east.actor::<Worker>("one").submit(count(number)).await.unwrap());
+            drop(east.actor::<Worker>("one").send(count(number)).submit().await.unwrap());
         }
         let west = net.start("bare-west", &probe).await;
         for number in first + 20..first + 40 {

@@ -39,12 +39,12 @@ async fn a_time_of_day_is_that_of_its_zone() {
     node.stop().await.unwrap();
     // The zone is part of what is stored.
     let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
-    let timer = node.timers().look("nightly").await.unwrap().unwrap();
+    let timer = node.timers().get("nightly").await.unwrap().unwrap();
     assert_eq!(timer.schedule, schedule);
     assert!(timer.schedule.to_string().starts_with("cron 30 2 * * * in Europe/Berlin"), "{}", timer.schedule);
     let due = timer.next_due.unwrap().0 / 1_000_000;
     assert!(timer.missed == 0 && [HOUR / 2, HOUR, HOUR + HOUR / 2].contains(&(due % (24 * HOUR))), "{timer:?}");
-    node.cancel("nightly").await.unwrap();
+    node.timers().cancel("nightly").await.unwrap();
     node.stop().await.unwrap();
 }
 

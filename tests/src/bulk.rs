@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Message, Turn};
+use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, QueryHandler, Turn};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -82,7 +82,7 @@ impl Actor for Bulk {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Fetch>();
-        handlers.answers::<Fetch>();
+        handlers.on_query::<Fetch>();
     }
 }
 
@@ -93,7 +93,7 @@ impl Handler<Fetch> for Bulk {
     }
 }
 
-impl Answer<Fetch> for Bulk {
+impl QueryHandler<Fetch> for Bulk {
     fn answer(&self, _: &u64, fetch: Fetch) -> Blob {
         fetch.answer()
     }

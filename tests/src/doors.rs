@@ -18,29 +18,6 @@ pub fn public_async_functions() -> BTreeSet<String> {
     found
 }
 
-/// Those whose documentation does not say what happens when they are dropped; of what is awaited itself that of the type does.
-///
-/// # Panics
-///
-/// When the sources cannot be read.
-#[must_use]
-pub fn without_cancel_safety() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for file in files(&sources()) {
-        let text = fs::read_to_string(&file).expect("a source can be read");
-        let mut is_said = false;
-        for line in text.lines().map(str::trim_start) {
-            if let Some(function) = line.strip_prefix("pub async fn ")
-                && !is_said
-            {
-                found.insert(format!("{} in {}", name_of(function), file.display()));
-            }
-            is_said = line == "/// # Cancel safety" || (is_said && (line.starts_with("///") || line.starts_with('#')));
-        }
-    }
-    found
-}
-
 fn of_source(text: &str, found: &mut BTreeSet<String>) {
     let mut of_type = String::new();
     for line in text.lines() {
@@ -101,10 +78,10 @@ mod tests {
 
     #[test]
     fn functions_are_found_with_their_types() {
-        let source = "impl<'h, A: Actor> Post<'h, A> {\n    pub async fn submit(self) -> X {\n    pub(crate) async fn no() {}\n\
-                      impl<'h, A: Answer<Q>> IntoFuture for Query<'h, A> {\n    type Output = X;\npub async fn free() {\n";
+        let source = "impl<'h, A: Actor> SendBuilder<'h, A> {\n    pub async fn submit(self) -> X {\n    pub(crate) async fn no() {}\n\
+                      impl<'h, A: QueryHandler<Q>> IntoFuture for Query<'h, A> {\n    type Output = X;\npub async fn free() {\n";
         let mut found = BTreeSet::new();
         of_source(source, &mut found);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Post::submit", "Query", "free"]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Query", "SendBuilder::submit", "free"]);
     }
 }

@@ -7,7 +7,7 @@ mod look;
 
 use std::collections::BTreeMap;
 
-use everpost::{Actor, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, NodeBuilder, Turn};
+use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, NodeBuilder, QueryHandler, Turn};
 use serde::{Deserialize, Serialize};
 
 pub use self::client::client;
@@ -111,8 +111,8 @@ impl<const EARLY: bool> Actor for Source<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Job>();
-        handlers.answers::<WholeHistory>();
-        handlers.answers::<Newest>();
+        handlers.on_query::<WholeHistory>();
+        handlers.on_query::<Newest>();
     }
 }
 
@@ -149,7 +149,7 @@ impl<const EARLY: bool> Actor for Sink<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Forward>();
-        handlers.answers::<WholeHistory>();
+        handlers.on_query::<WholeHistory>();
     }
 }
 
@@ -168,7 +168,7 @@ impl Actor for Total {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Add>();
-        handlers.answers::<Sum>();
+        handlers.on_query::<Sum>();
     }
 }
 
@@ -179,25 +179,25 @@ impl Handler<Add> for Total {
     }
 }
 
-impl Answer<Sum> for Total {
+impl QueryHandler<Sum> for Total {
     fn answer(&self, sum: &u64, Sum: Sum) -> u64 {
         *sum
     }
 }
 
-impl<const EARLY: bool> Answer<WholeHistory> for Source<EARLY> {
+impl<const EARLY: bool> QueryHandler<WholeHistory> for Source<EARLY> {
     fn answer(&self, history: &History, WholeHistory: WholeHistory) -> History {
         history.clone()
     }
 }
 
-impl<const EARLY: bool> Answer<WholeHistory> for Sink<EARLY> {
+impl<const EARLY: bool> QueryHandler<WholeHistory> for Sink<EARLY> {
     fn answer(&self, history: &History, WholeHistory: WholeHistory) -> History {
         history.clone()
     }
 }
 
-impl<const EARLY: bool> Answer<Newest> for Source<EARLY> {
+impl<const EARLY: bool> QueryHandler<Newest> for Source<EARLY> {
     fn answer(&self, history: &History, Newest { stream }: Newest) -> Option<(usize, Entry)> {
         let entries = history.get(&stream)?;
         entries.last().map(|newest| (entries.len(), *newest))

@@ -154,14 +154,12 @@ impl Seat {
     #[must_use]
     pub fn cluster(&self) -> ClusterConfig {
         let [certificate, key, authority] = self.identity.clone();
-        ClusterConfig {
-            name: "test".to_owned(),
-            listen: self.listen,
-            identity: IdentityFiles { certificate, key, authority },
-            peers: self.peers.clone(),
-            actors: self.actors.clone(),
-            link: self.link.clone(),
-        }
+        let identity = IdentityFiles { certificate, key, authority };
+        let mut cluster = ClusterConfig::new("test", self.listen, identity);
+        cluster.peers.clone_from(&self.peers);
+        cluster.actors.clone_from(&self.actors);
+        cluster.link.clone_from(&self.link);
+        cluster
     }
 
     /// The same node with another folder for its store, at another address.
@@ -211,7 +209,7 @@ pub async fn settled(nodes: &[&Node]) {
                 node.drained().await.expect("the store works");
             }
             // What a node had sent on to one that had drained before it waits there, or was handled since.
-            let is_idle = |node: &&Node| node.statistics().waiting == 0 && node.statistics().owed == 0;
+            let is_idle = |node: &&Node| node.statistics().waiting == 0 && node.statistics().outbox == 0;
             if nodes.iter().all(is_idle) && handled() == before {
                 return;
             }

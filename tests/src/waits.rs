@@ -239,7 +239,7 @@ async fn prepare<const LONG: bool>(node: &Node, keeper: &Node) {
 /// Sends what becomes a dead letter, and waits until it is one.
 async fn give_up<const LONG: bool>(node: &Node, kind: Kind) {
     let actor = node.actor::<Waiting<LONG>>(&format!("{kind:?}"));
-    let sent = actor.submit(Wait(kind)).await.expect("the node takes it");
+    let sent = actor.send(Wait(kind)).submit().await.expect("the node takes it");
     sent.processed().await.expect_err("it is given up on");
 }
 
@@ -249,8 +249,8 @@ async fn begin<const LONG: bool>(node: &Node) {
     actor("backoff").send(Wait(Kind::Backoff)).await.expect("the node takes it");
     actor("deferral").send(Wait(Kind::Deferral)).await.expect("the node takes it");
     actor("hold").send(Keep).await.expect("the node takes it");
-    actor("after").send_after(Wait(Kind::After), wait).await.expect("the node takes it");
-    actor("at").send_at(Wait(Kind::At), Micros::now().plus(wait)).await.expect("the node takes it");
+    actor("after").schedule(Wait(Kind::After), Schedule::after(wait)).await.expect("the node takes it");
+    actor("at").schedule(Wait(Kind::At), Schedule::at(Micros::now().plus(wait))).await.expect("the node takes it");
     let every = Schedule::every(wait).expect("the period is long enough");
     actor("every").schedule(Wait(Kind::Every), every).await.expect("the node takes it");
     let (expression, missed) =

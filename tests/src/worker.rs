@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everpost::{
-    Actor, ActorHandle, Answer, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Priority, State, Turn,
+    Actor, ActorHandle, Delivery, Durable, Failure, Handler, Handlers, Message, Node, Priority, QueryHandler, State,
+    Turn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -179,7 +180,7 @@ impl<const EARLY: bool> Actor for Scripted<EARLY> {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Script>();
-        handlers.answers::<Read>();
+        handlers.on_query::<Read>();
     }
 }
 
@@ -198,7 +199,7 @@ impl<const EARLY: bool> Handler<Script> for Scripted<EARLY> {
     }
 }
 
-impl<const EARLY: bool> Answer<Read> for Scripted<EARLY> {
+impl<const EARLY: bool> QueryHandler<Read> for Scripted<EARLY> {
     fn answer(&self, log: &Log, Read: Read) -> Log {
         log.clone()
     }
@@ -260,7 +261,7 @@ impl<const EARLY: bool> Scripted<EARLY> {
             Step::Spin(gate) => self.probe.spin(gate),
             Step::Note => self.probe.note(note(turn)),
             Step::Committed => turn.committed().await?,
-            Step::Forget => turn.forget(),
+            Step::Forget => turn.clear_state(),
             Step::Work(rounds) => drop(black_box((0..rounds).fold(0_u32, |sum, round| black_box(sum ^ round)))),
             Step::Abort => std::process::abort(),
             Step::Overflow => overflow(),
@@ -284,7 +285,7 @@ fn note(turn: &Turn<'_>) -> Note {
         address: turn.address().to_string(),
         sender: turn.sender().map(|sender| sender.to_string()),
         message: turn.message_id().to_string(),
-        sequence: turn.sequence(),
+        sequence: turn.sequence().0,
         attempt: turn.attempt(),
         idempotency_key: turn.idempotency_key("charge"),
         other_key: turn.idempotency_key("refund"),

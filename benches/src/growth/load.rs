@@ -101,7 +101,7 @@ impl Load {
             let (pass, index) = ((before + sent) / actors, (before + sent) % actors);
             let handle: ActorHandle<A> = node.actor(&(task as u64 + index * tasks).to_string());
             let push = Push::new(pass, self.payload_bytes);
-            last = Some(handle.submit(push).await.map_err(Problem::new)?);
+            last = Some(handle.send(push).submit().await.map_err(Problem::new)?);
             sent += 1;
         }
         if let Some(receipt) = last {

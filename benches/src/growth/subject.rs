@@ -1,7 +1,7 @@
 //! The actors that are measured. Each message to an actor has a number, and one that is not next is rejected: a run
 //! that loses, repeats or reorders a message has dead letters, and fails instead of being fast.
 
-use everpost::{Actor, Answer, Durable, Failure, Handler, Handlers, Message, State, Turn};
+use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -89,7 +89,7 @@ impl Actor for Subject {
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.on::<Push>();
         handlers.on::<Resize>();
-        handlers.answers::<NextNumber>();
+        handlers.on_query::<NextNumber>();
     }
 }
 
@@ -106,7 +106,7 @@ impl Handler<Resize> for Subject {
     }
 }
 
-impl Answer<NextNumber> for Subject {
+impl QueryHandler<NextNumber> for Subject {
     fn answer(&self, state: &Ballast, NextNumber: NextNumber) -> u64 {
         state.next()
     }

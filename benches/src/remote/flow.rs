@@ -73,7 +73,7 @@ async fn send(mut targets: Vec<Target<Committed>>, shared: Arc<Shared>) -> Resul
             ticks.tick().await;
             let mark = shared.mark.load(Ordering::SeqCst);
             let parcel = target.next_parcel();
-            let receipt = target.handle.submit(parcel).await.map_err(Problem::new)?;
+            let receipt = target.handle.send(parcel).submit().await.map_err(Problem::new)?;
             let shared = Arc::clone(&shared);
             deliveries.spawn(async move {
                 receipt.delivered().await?;

@@ -1,12 +1,11 @@
 //! One of the two nodes: a process that does what it is ordered.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use everpost::{ClusterConfig, LinkConfig, Node, NodeConfig};
+use everpost::{ClusterConfig, Node, NodeConfig};
 
 use super::certificates::identity;
 use super::order::Started;
@@ -76,14 +75,9 @@ impl Member {
         }
         let nodes = vec![self.receiver.clone()];
         let actors = ["committed", "pipelined"].map(|name| (name.to_owned(), nodes.clone()));
-        let cluster = ClusterConfig {
-            name: "benches".to_owned(),
-            listen: self.listen,
-            identity: identity(&self.certificates, &self.name),
-            peers: BTreeMap::from([(self.peer.clone(), vec![self.peer_address])]),
-            actors: BTreeMap::from(actors),
-            link: LinkConfig::default(),
-        };
+        let mut cluster = ClusterConfig::new("benches", self.listen, identity(&self.certificates, &self.name));
+        cluster.peers.insert(self.peer.clone(), vec![self.peer_address]);
+        cluster.actors.extend(actors);
         let node = Node::builder(&self.name, &self.folder).config(config).cluster(cluster);
         Ok(node.actor(Committed).actor(Pipelined).start().await?)
     }

@@ -130,7 +130,7 @@ async fn reach(level: Level, handle: ActorHandle<Committed>, parcel: Option<Parc
     if let Level::Ask = level {
         return handle.ask(parcel).await.map_err(Problem::new);
     }
-    let receipt = handle.submit(parcel).await.map_err(Problem::new)?;
+    let receipt = handle.send(parcel).submit().await.map_err(Problem::new)?;
     match level {
         Level::Accepted => receipt.accepted().await?,
         Level::Delivered => receipt.delivered().await?,

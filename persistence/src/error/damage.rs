@@ -9,6 +9,7 @@ pub struct KeyBytes(pub Box<[u8]>);
 /// A record that is not what was written.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {key} of table `{table}` is damaged: {reason}")]
+#[non_exhaustive]
 pub struct Damage {
     /// The table, or `journal`, or the `meta` table of either environment.
     pub table: &'static str,

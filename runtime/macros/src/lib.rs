@@ -50,8 +50,8 @@ pub fn derive_state(input: TokenStream) -> TokenStream {
 fn expand_message(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     let options = Options::parse(input, "message", &["name", "version", "reply", "upgrade", "same_by"])?;
     let reply = &options.reply;
-    let identify = same_by::expand(input, options.same_by.as_ref())?;
-    Ok(expand(input, &options, &quote!(::everpost::Message), &quote!(type Reply = #reply; #identify)))
+    let fingerprint = same_by::expand(input, options.same_by.as_ref())?;
+    Ok(expand(input, &options, &quote!(::everpost::Message), &quote!(type Reply = #reply; #fingerprint)))
 }
 
 fn expand_state(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {

@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Field, Index, LitStr, Member};
 
-/// Writes `identify`; nothing where the default will do.
+/// Writes `fingerprint`; nothing where the default will do.
 pub(crate) fn expand(input: &DeriveInput, same_by: Option<&LitStr>) -> syn::Result<TokenStream> {
     let fields = fields(input)?;
     let given = same_by.map(LitStr::value);
@@ -18,11 +18,11 @@ pub(crate) fn expand(input: &DeriveInput, same_by: Option<&LitStr>) -> syn::Resu
     };
     let counted = counted.iter().map(|(member, unordered)| {
         let add = if *unordered { format_ident!("add_unordered") } else { format_ident!("add") };
-        quote!(identity.#add(&self.#member);)
+        quote!(fingerprint.#add(&self.#member);)
     });
     Ok(quote! {
         #[allow(unused_variables, reason = "no field counts when it is the same by its name")]
-        fn identify(&self, identity: &mut ::everpost::Identity) {
+        fn fingerprint(&self, fingerprint: &mut ::everpost::Fingerprint) {
             #(#counted)*
         }
     })

@@ -1,5 +1,5 @@
-//! Manual acknowledgement: a message that someone holds until they say what is to become of it, from any task, also after
-//! other messages were handled.
+//! Manual acknowledgement: a message that someone holds until they say what is to become of it, from any task, also
+//! after other messages were handled.
 
 use std::fmt;
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::message::envelope::Origin;
 use crate::message::failure::Failure;
 use crate::message::{Message, MessageId};
 
-/// Handles one type of message with manual acknowledgement: without the actor's state and without the effects of a turn, but
-/// with a [`Hold`], which may outlive the call. For work that takes long, or goes on elsewhere.
+/// Handles one type of message with manual acknowledgement: without the actor's state and without the effects of a
+/// turn, but with a [`Hold`], which may outlive the call. For work that takes long, or goes on elsewhere.
 ///
 /// Registered by [`Handlers::on_hold`](crate::Handlers::on_hold). The calls of one address come one after
 /// another: spawn a task with the hold to let the next message be delivered meanwhile, up to
@@ -60,13 +60,61 @@ pub trait HoldHandler<M: Message<Reply = ()>>: Actor {
     /// # Panics
     ///
     /// A panic gives the message back too, with its text as the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// The node drops the future at an await when it takes longer than [`Actor::TIME_LIMIT`], which gives the message
+    /// back like a failure, and when a stop does not wait for it any longer. A hold that was moved to another task, and
+    /// what was decided on it, stay as they are.
     fn handle(&self, message: M, hold: Hold<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// A message that is delivered and not acknowledged. Whoever has it decides, once: [`ack`](Hold::ack),
-/// [`ack_and_send`](Hold::ack_and_send), [`nack`](Hold::nack) or [`reject`](Hold::reject). One that is dropped, or kept for
-/// longer than [`Actor::HOLD_LIMIT`] without [`progress`](Hold::progress), has failed, and its
-/// message is delivered again. What is dropped while its handler runs fails when that ends: with the handler's own failure, if it has one.
+/// [`ack_and_send`](Hold::ack_and_send), [`nack`](Hold::nack) or [`reject`](Hold::reject). One that is dropped, or kept
+/// for longer than [`Actor::HOLD_LIMIT`] without [`progress`](Hold::progress), has failed, and its message is delivered
+/// again. What is dropped while its handler runs fails when that ends: with the handler's own failure, if it has one.
+///
+/// ```
+/// use everpost::{Actor, Failure, Handlers, Hold, HoldHandler, Message, Node};
+/// use serde::{Deserialize, Serialize};
+/// use std::time::Duration;
+///
+/// #[derive(Serialize, Deserialize, Message)]
+/// struct Resize { picture: String }
+///
+/// struct Pictures;
+///
+/// impl Actor for Pictures {
+///     const TYPE: &'static str = "pictures";
+///     type State = ();
+///     fn handlers(handlers: &mut Handlers<Self>) { handlers.on_hold::<Resize>(); }
+/// }
+///
+/// impl HoldHandler<Resize> for Pictures {
+///     async fn handle(&self, resize: Resize, hold: Hold<Self>) -> Result<(), Failure> {
+///         tokio::spawn(async move {
+///             let decided = match work(&resize.picture).await {
+///                 Ok(()) => hold.ack().await,
+///                 Err(error) if hold.attempt() < 5 => hold.nack(Duration::from_secs(60), error).await,
+///                 Err(error) => hold.reject(error).await, // a dead letter
+///             };
+///             // An error says whether the message comes back.
+///             decided
+///         });
+///         Ok(())
+///     }
+/// }
+/// # async fn work(_: &str) -> Result<(), String> { Ok(()) }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Pictures).start().await?;
+/// let pictures = node.actor::<Pictures>("all");
+/// let receipt = pictures.send(Resize { picture: "cat.png".to_owned() }).submit().await?;
+/// receipt.processed().await?; // acknowledged
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 pub struct Hold<A> {
     held: Option<Held>,
     actor: PhantomData<fn() -> A>,
@@ -90,8 +138,8 @@ impl<A: Actor> Hold<A> {
         self.acknowledge(None).await
     }
 
-    /// The message is done, and `message` goes to the actor whose message it was, in the same commit: so the outcome reaches
-    /// its state.
+    /// The message is done, and `message` goes to the actor whose message it was, in the same commit: so the outcome
+    /// reaches its state.
     ///
     /// # Errors
     ///
@@ -121,8 +169,8 @@ impl<A: Actor> Hold<A> {
     ///
     /// # Errors
     ///
-    /// [`HoldError::TakenBack`] when that has happened before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile: the
-    /// message comes back in any case.
+    /// [`HoldError::TakenBack`] when that has happened before; [`HoldError::OutcomeUnknown`] when the node ended
+    /// meanwhile: the message comes back in any case.
     ///
     /// # Cancel safety
     ///
@@ -135,7 +183,8 @@ impl<A: Actor> Hold<A> {
     ///
     /// # Errors
     ///
-    /// [`HoldError::TakenBack`] when it was taken back before; [`HoldError::OutcomeUnknown`] when the node ended meanwhile.
+    /// [`HoldError::TakenBack`] when it was taken back before; [`HoldError::OutcomeUnknown`] when the node ended
+    /// meanwhile.
     ///
     /// # Cancel safety
     ///

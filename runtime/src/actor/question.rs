@@ -5,7 +5,7 @@ use std::fmt;
 use everpost_persistence::Position;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::actor::{Actor, Answer};
+use crate::actor::{Actor, QueryHandler};
 use crate::base::caught::caught;
 use crate::base::recurring::Recurring;
 use crate::base::text::{brief, shortened};
@@ -20,8 +20,8 @@ use crate::record::schema::read_message;
 /// Panics where no node is at hand.
 static PANICS: Recurring = Recurring::new();
 
-/// A question on its way to an activation, without its own type. Reading it, answering it and writing the answer is code of the
-/// user's: all of it runs in [`Question::answer`].
+/// A question on its way to an activation, without its own type. Reading it, answering it and writing the answer is
+/// code of the user's: all of it runs in [`Question::answer`].
 pub(crate) struct Question<A: Actor> {
     answer: Box<AnswerFrom<A>>,
 }
@@ -46,7 +46,7 @@ impl<A: Actor> Question<A> {
         permit: OwnedSemaphorePermit,
     ) -> Self
     where
-        A: Answer<Q>,
+        A: QueryHandler<Q>,
     {
         let answer = move |shown: Shown<'_, A>, after| {
             let answered = || match shown {
@@ -58,7 +58,14 @@ impl<A: Actor> Question<A> {
             if let Err(panic) = caught(|| drop(waiter.send(Answered { answer, after })))
                 && let Some(times) = PANICS.met("panic in a drop")
             {
-                tracing::warn!(actor_type = A::TYPE, question = Q::NAME, error = %brief(&panic), times, event = "panic in a drop", "an answer that nobody waits for has panicked when it was dropped");
+                tracing::warn!(
+                    actor_type = A::TYPE,
+                    question = Q::NAME,
+                    error = %brief(&panic),
+                    times,
+                    event = "panic in a drop",
+                    "an answer that nobody waits for has panicked when it was dropped"
+                );
             }
             drop(permit);
             None
@@ -69,7 +76,7 @@ impl<A: Actor> Question<A> {
     /// A question of another node.
     pub(crate) fn from_away<Q: Message>(question: AwayQuestion) -> Self
     where
-        A: Answer<Q>,
+        A: QueryHandler<Q>,
     {
         let from_state = move |shown: Shown<'_, A>, _| {
             let reply = match shown {
@@ -107,7 +114,7 @@ impl<A: Actor> Open for Question<A> {
 }
 
 /// Reads a question, answers it, and writes the answer.
-fn reply_to<A: Answer<Q>, Q: Message>(
+fn reply_to<A: QueryHandler<Q>, Q: Message>(
     actor: &A,
     state: &A::State,
     version: u16,

@@ -25,6 +25,7 @@ use crate::message::failure::Failure;
 use crate::message::options::Options;
 use crate::message::priority::Priority;
 use crate::message::request::RequestId;
+use crate::message::sequence::Sequence;
 use crate::message::{Message, MessageId};
 use crate::timer::TimerChanges;
 
@@ -32,6 +33,61 @@ use crate::timer::TimerChanges;
 ///
 /// A handle of the node that is used inside a handler would leave before the commit, and again on every retry, so there
 /// it answers with an error.
+///
+/// ```
+/// # use everpost::*;
+/// use std::time::Duration;
+///
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Order { item: String }
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] #[message(reply = bool)] struct Reserve(String);
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Remind;
+/// # struct Clerk;
+/// # struct Stock;
+/// # impl Actor for Stock {
+/// #     const TYPE: &'static str = "stock"; type State = u32;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Reserve>(); }
+/// # }
+/// # impl Handler<Reserve> for Stock {
+/// #     async fn handle(&self, reserved: &mut Durable<u32>, _: Reserve, _: &mut Turn<'_>) -> Result<bool, Failure> {
+/// #         **reserved += 1;
+/// #         Ok(true)
+/// #     }
+/// # }
+/// # impl Actor for Clerk {
+/// #     const TYPE: &'static str = "clerk"; type State = Option<TimerId>;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Order>(); handlers.on::<Remind>(); }
+/// # }
+/// # impl Handler<Remind> for Clerk {
+/// #     async fn handle(&self, _: &mut Durable<Option<TimerId>>, _: Remind, _: &mut Turn<'_>) -> Result<(), Failure> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// impl Handler<Order> for Clerk {
+///     async fn handle(
+///         &self,
+///         reminder: &mut Durable<Option<TimerId>>,
+///         order: Order,
+///         turn: &mut Turn<'_>,
+///     ) -> Result<(), Failure> {
+///         if turn.ask(&Stock::at(&order.item), Reserve(order.item.clone())).await? {
+///             let tomorrow = Schedule::after(Duration::from_secs(24 * 60 * 60));
+///             **reminder = Some(turn.schedule(&Clerk::at("bob"), Remind, tomorrow)); // set when this turn commits
+///         } else {
+///             turn.send(&Clerk::at("bob"), Remind); // sent when this turn commits
+///         }
+///         let _same_on_every_attempt = turn.idempotency_key("parcel service");
+///         Ok(())
+///     }
+/// }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Clerk).actor(Stock).start().await?;
+/// # node.actor::<Clerk>("alice").ask(Order { item: "cup".to_owned() }).await?;
+/// # assert_eq!(node.timers().count(), 1);
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 pub struct Turn<'a> {
     core: &'a Arc<Core>,
     mailbox: &'a Arc<Mailbox>,
@@ -101,16 +157,16 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends `message` to `to` when this turn commits. Its id derives from this turn's message, so that a turn that
-    /// runs again sends the same message again. What is returned can say more about the delivery; it stages the message when
-    /// it is dropped, at the end of the statement.
+    /// runs again sends the same message again. What is returned can say more about the delivery; it stages the message
+    /// when it is dropped, at the end of the statement.
     ///
     /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
-    pub fn send<'t, A, M, Form>(&'t mut self, to: &'t AddressOf<A>, message: M) -> TurnPost<'t, 'a, A, M>
+    pub fn send<'t, A, M, Form>(&'t mut self, to: &'t AddressOf<A>, message: M) -> TurnSendBuilder<'t, 'a, A, M>
     where
         A: Receives<M, Form>,
         M: Message,
     {
-        TurnPost { turn: self, to, message, options: Options::default() }
+        TurnSendBuilder { turn: self, to, message, options: Options::default() }
     }
 
     fn stage<A: Actor, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
@@ -141,8 +197,8 @@ impl<'a> Turn<'a> {
         Ok(self.core.gate.durable(before).await?)
     }
 
-    /// Starts the handler's time limit ([`Actor::TIME_LIMIT`]) anew: for work that takes long and
-    /// goes on. Noticed when the time is spent, so that a handler that hangs afterwards is cut off within twice the limit.
+    /// Starts the handler's time limit ([`Actor::TIME_LIMIT`]) anew: for work that takes long and goes on. Noticed when
+    /// the time is spent, so that a handler that hangs afterwards is cut off within twice the limit.
     pub fn progress(&self) {
         self.progress.tell();
     }
@@ -155,7 +211,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Drops this address's state and its record as soon as its mailbox is empty, as part of the turn that empties it.
-    pub fn forget(&mut self) {
+    pub fn clear_state(&mut self) {
         self.staged.forget = true;
     }
 
@@ -177,10 +233,10 @@ impl<'a> Turn<'a> {
         self.header.id()
     }
 
-    /// The message's number in the store's order: grows within a mailbox, with gaps.
+    /// The message's number in the order of the store: it grows within a mailbox, with gaps.
     #[must_use]
-    pub fn sequence(&self) -> u64 {
-        self.position.0
+    pub fn sequence(&self) -> Sequence {
+        Sequence::of(self.position)
     }
 
     /// Which attempt this is, counted from 1. Attempts that a crash of the process cut off are not counted.
@@ -220,7 +276,8 @@ impl<'a> Turn<'a> {
         Hold::new(Held { core, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })
     }
 
-    /// Ends the turn: what it staged, unless something could not be, or it has left out what an earlier attempt has asked.
+    /// Ends the turn: what it staged, unless something could not be, or it has left out what an earlier attempt has
+    /// asked.
     pub(crate) fn end(self) -> Result<&'a Staged, Failure> {
         let staged = self.staged;
         if self.mailbox.asking.is_any() {
@@ -229,7 +286,9 @@ impl<'a> Turn<'a> {
                 let others = left_out.len() - 1;
                 staged.refuse(|| {
                     Failure::retry(format!(
-                        "{first} was asked before, by an earlier attempt of this turn, and not by this one (with {others} questions more): it may have had its effect, so that the turn cannot commit without it; let the handler ask the same on every attempt"
+                        "{first} was asked before, by an earlier attempt of this turn, and not by this one (with \
+                         {others} questions more): it may have had its effect, so that the turn cannot commit without \
+                         it; let the handler ask the same on every attempt"
                     ))
                 });
             }
@@ -271,49 +330,49 @@ impl Staged {
 /// }
 /// # }
 /// ```
-pub struct TurnPost<'t, 'a, A: Actor, M: Message> {
+pub struct TurnSendBuilder<'t, 'a, A: Actor, M: Message> {
     turn: &'t mut Turn<'a>,
     to: &'t AddressOf<A>,
     message: M,
     options: Options,
 }
 
-impl<A: Actor, M: Message> TurnPost<'_, '_, A, M> {
-    /// As [`Post::priority`](crate::Post::priority).
+impl<A: Actor, M: Message> TurnSendBuilder<'_, '_, A, M> {
+    /// As [`SendBuilder::priority`](crate::SendBuilder::priority).
     pub fn priority(mut self, priority: Priority) -> Self {
         self.options.priority = priority;
         self
     }
 
-    /// As [`Post::expires_in`](crate::Post::expires_in).
+    /// As [`SendBuilder::expires_in`](crate::SendBuilder::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.options.expires_in = Some(wait);
         self
     }
 
-    /// As [`Post::when_expired`](crate::Post::when_expired).
+    /// As [`SendBuilder::when_expired`](crate::SendBuilder::when_expired).
     pub fn when_expired(mut self, expiry: Expiry) -> Self {
         self.options.when_expired = Some(expiry);
         self
     }
 
-    /// As [`Post::idempotency_key`](crate::Post::idempotency_key). Not needed to protect from another attempt of this turn:
-    /// that sends the same message anyway.
+    /// As [`SendBuilder::idempotency_key`](crate::SendBuilder::idempotency_key). Not needed to protect from another
+    /// attempt of this turn: that sends the same message anyway.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.options.request = Some(RequestId::new(self.to.address(), key));
         self
     }
 }
 
-impl<A: Actor, M: Message> Drop for TurnPost<'_, '_, A, M> {
+impl<A: Actor, M: Message> Drop for TurnSendBuilder<'_, '_, A, M> {
     fn drop(&mut self) {
         self.turn.stage::<A, M>(self.to, &self.message, &self.options);
     }
 }
 
-impl<A: Actor, M: Message> fmt::Debug for TurnPost<'_, '_, A, M> {
+impl<A: Actor, M: Message> fmt::Debug for TurnSendBuilder<'_, '_, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TurnPost").field("to", self.to).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("TurnSendBuilder").field("to", self.to).field("options", &self.options).finish_non_exhaustive()
     }
 }
 

@@ -20,6 +20,35 @@ use crate::message::refusal::{AskError, Refusal};
 
 /// An ask that has not been sent yet; `.await` sends it. Made by [`ActorHandle::ask`].
 ///
+/// ```
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// # use std::time::Duration;
+/// let alice = node.actor::<Account>("alice");
+/// let balance = alice.ask(Deposit { cents: 500 }).timeout(Duration::from_secs(5)).await?;
+/// assert_eq!(balance, 500);
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
+///
 /// # Cancel safety
 ///
 /// Dropping it before its message is accepted may or may not leave the message behind; after that the message is
@@ -43,26 +72,26 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
         self
     }
 
-    /// As [`Post::priority`](crate::Post::priority).
+    /// As [`SendBuilder::priority`](crate::SendBuilder::priority).
     pub fn priority(mut self, priority: Priority) -> Self {
         self.options.priority = priority;
         self
     }
 
-    /// As [`Post::expires_in`](crate::Post::expires_in).
+    /// As [`SendBuilder::expires_in`](crate::SendBuilder::expires_in).
     pub fn expires_in(mut self, wait: Duration) -> Self {
         self.options.expires_in = Some(wait);
         self
     }
 
-    /// As [`Post::when_expired`](crate::Post::when_expired).
+    /// As [`SendBuilder::when_expired`](crate::SendBuilder::when_expired).
     pub fn when_expired(mut self, expiry: Expiry) -> Self {
         self.options.when_expired = Some(expiry);
         self
     }
 
-    /// Lets the message count once however often it is asked under this key of this address: from any node, also after a
-    /// crash. All of them get the reply of the first, for the node's `idempotency_retention`.
+    /// Lets the message count once however often it is asked under this key of this address: from any node, also after
+    /// a crash. All of them get the reply of the first, for the node's `idempotency_retention`.
     ///
     /// ```no_run
     /// # use everpost::*;
@@ -73,7 +102,8 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Charge>(); }
     /// # }
     /// # impl Handler<Charge> for Account {
-    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Charge, _: &mut Turn<'_>) -> Result<u64, Failure> { Ok(7) }
+    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Charge, _: &mut Turn<'_>)
+    /// #         -> Result<u64, Failure> { Ok(7) }
     /// # }
     /// # async fn f(node: Node) -> Result<(), AskError> {
     /// let alice = node.actor::<Account>("alice");

@@ -15,6 +15,7 @@ use crate::message::address::Address;
 use crate::message::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::message::expiry::Handling;
 use crate::message::refusal::Refusal;
+use crate::message::sequence::Sequence;
 use crate::message::{Message, MessageId};
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
 use crate::tables;
@@ -24,25 +25,54 @@ const LIST_LETTERS: usize = 256;
 
 /// The dead letters of a node. Made by [`Node::dead_letters`](crate::Node::dead_letters).
 ///
-/// Each is named by its number in the store's order ([`DeadLetter::sequence`]). What is decided is durable when the call
-/// returns, and happens once however many decide at the same time.
+/// Each is named by its number in the store's order ([`DeadLetter::sequence`]). What is decided is durable when the
+/// call returns, and happens once however many decide at the same time.
+///
+/// ```
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         if deposit.cents < 0 { return Err(Failure::reject("a deposit is positive")); }
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// let alice = node.actor::<Account>("alice");
+/// let receipt = alice.send(Deposit { cents: -5 }).submit().await?;
+/// assert!(receipt.processed().await.is_err()); // its handler has rejected it
+///
+/// for letter in node.dead_letters().list().await? {
+///     println!("{} {}: {:?}", letter.sequence, letter.address, letter.errors.last());
+///     match letter.reason {
+///         Reason::Rejected => {
+///             node.dead_letters().edit(letter.sequence, &Deposit { cents: 5 }).await?;
+///         }
+///         _ => node.dead_letters().replay(letter.sequence).await?,
+///     }
+/// }
+/// node.drained().await?;
+/// assert_eq!(node.dead_letters().count(), 0);
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 ///
 /// # Cancel safety
 ///
-/// A decision that is dropped has been made as a whole or not at all, and can be tried again: one that was made is made only
-/// once, and [`DeadLetterError::NotThere`] says then that it was made, durably.
-///
-/// ```no_run
-/// # use everpost::*;
-/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
-/// for letter in node.dead_letters().list().await? {
-///     println!("{} {}: {:?}", letter.sequence, letter.address, letter.errors.last());
-///     if letter.reason == Reason::AttemptsSpent {
-///         node.dead_letters().replay(letter.sequence).await?;
-///     }
-/// }
-/// # Ok(()) }
-/// ```
+/// A decision that is dropped has been made as a whole or not at all, and can be tried again: one that was made is made
+/// only once, and [`DeadLetterError::NotThere`] says then that it was made, durably.
 #[derive(Clone)]
 pub struct DeadLetters {
     core: Arc<Core>,
@@ -52,12 +82,12 @@ pub struct DeadLetters {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterError {
-    /// There is none with this number: it was replayed or dropped before, which is durable, or never was one.
-    #[error("there is no dead letter {0}; it was replayed or dropped, or never was one")]
-    NotThere(u64),
+    /// There is none with this number: it was replayed or deleted before, which is durable, or never was one.
+    #[error("there is no dead letter {0}; it was replayed or deleted, or never was one")]
+    NotThere(Sequence),
     /// It cannot be read by this build.
     #[error("dead letter {0} cannot be read by this build; start the build that wrote it")]
-    Unreadable(u64),
+    Unreadable(Sequence),
     /// No actor of this node handles such a message.
     #[error("no actor of this node handles `{message}` for {address}; start a build that does, and replay it then")]
     NotHandled {
@@ -66,11 +96,11 @@ pub enum DeadLetterError {
         /// The name of the message.
         message: String,
     },
-    /// It is the question of a turn, which asks anew by itself when it is tried again: a replay would ask twice.
+    /// It is what a turn has asked, and asks anew by itself when it is tried again: a replay would ask twice.
     #[error(
-        "dead letter {0} is the question of a turn, which asks anew by itself; drop it, or replay the turn's own message"
+        "dead letter {0} was asked by a turn, which asks anew by itself; delete it, or replay the turn's own message"
     )]
-    Question(u64),
+    Ask(Sequence),
     /// The node does not take it.
     #[error(transparent)]
     NotAccepted(#[from] Refusal),
@@ -99,8 +129,8 @@ impl DeadLetters {
         self.core.shelf.count()
     }
 
-    /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning in the
-    /// log.
+    /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning
+    /// in the log.
     ///
     /// # Errors
     ///
@@ -126,7 +156,13 @@ impl DeadLetters {
                     Some(letter) => letters.push(letter),
                     None => {
                         if let Some(times) = self.core.recurring.met("record unreadable") {
-                            tracing::warn!(node = %self.core.name, seq = position.0, times, event = "record unreadable", "a dead letter cannot be read by this build; it stays in the store");
+                            tracing::warn!(
+                                node = %self.core.name,
+                                seq = position.0,
+                                times,
+                                event = "record unreadable",
+                                "a dead letter cannot be read by this build; it stays in the store"
+                            );
                         }
                     }
                 }
@@ -143,15 +179,15 @@ impl DeadLetters {
     /// # Cancel safety
     ///
     /// It only reads.
-    pub async fn show(&self, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
+    pub async fn get(&self, sequence: Sequence) -> Result<Option<DeadLetter>, ReadError> {
         self.catch_up().await;
-        let position = Position(sequence);
+        let position = sequence.position();
         Ok(self.read(position).await?.and_then(|record| DeadLetter::decode(position, &record)))
     }
 
     /// Sends it again, as it is: with its id, so that whatever was done outside under its
-    /// [`idempotency_key`](crate::Turn::idempotency_key) still counts once, and with its attempts counted anew. It goes to the
-    /// end of its mailbox, on whatever node that is, and does not expire any more.
+    /// [`idempotency_key`](crate::Turn::idempotency_key) still counts once, and with its attempts counted anew. It goes
+    /// to the end of its mailbox, on whatever node that is, and does not expire any more.
     ///
     /// # Errors
     ///
@@ -161,10 +197,10 @@ impl DeadLetters {
     ///
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
-    pub async fn replay(&self, sequence: u64) -> Result<(), DeadLetterError> {
+    pub async fn replay(&self, sequence: Sequence) -> Result<(), DeadLetterError> {
         self.send_again(sequence, |header, envelope| {
             if header.keep_reply {
-                return Err(DeadLetterError::Question(sequence));
+                return Err(DeadLetterError::Ask(sequence));
             }
             without_expiry(envelope).map_err(|_| DeadLetterError::Unreadable(sequence))
         })
@@ -182,7 +218,7 @@ impl DeadLetters {
     ///
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
-    pub async fn edit<M: Message>(&self, sequence: u64, message: &M) -> Result<MessageId, DeadLetterError> {
+    pub async fn edit<M: Message>(&self, sequence: Sequence, message: &M) -> Result<MessageId, DeadLetterError> {
         let id = MessageId::random();
         self.send_again(sequence, |header, _| {
             let origin = Origin {
@@ -213,9 +249,9 @@ impl DeadLetters {
     ///
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the letter or
     /// [`DeadLetterError::NotThere`].
-    pub async fn drop(&self, sequence: u64) -> Result<(), DeadLetterError> {
+    pub async fn delete(&self, sequence: Sequence) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
-        let letter = Position(sequence);
+        let letter = sequence.position();
         let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
         let permit = transaction.reserve().await?;
         let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
@@ -225,12 +261,12 @@ impl DeadLetters {
     /// Puts what `make` makes of a letter into its mailbox, in the commit that takes the letter off the shelf.
     async fn send_again(
         &self,
-        sequence: u64,
+        sequence: Sequence,
         make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
     ) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
         self.catch_up().await;
-        let letter = Position(sequence);
+        let letter = sequence.position();
         let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
         let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
@@ -241,8 +277,8 @@ impl DeadLetters {
         self.decided(letter, replayed).await
     }
 
-    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to count; none
-    /// when the letter is not there any more.
+    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to
+    /// count; none when the letter is not there any more.
     async fn replay_as(
         &self,
         letter: Position,
@@ -271,7 +307,7 @@ impl DeadLetters {
         self.core.gate.durable(newest).await?;
         match ticket {
             Some(_) => Ok(()),
-            None => Err(DeadLetterError::NotThere(letter.0)),
+            None => Err(DeadLetterError::NotThere(Sequence::of(letter))),
         }
     }
 

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use crate::actor::address_of::AddressOf;
 use crate::actor::question::{Answered, Question};
-use crate::actor::{Actor, Answer, Receives};
+use crate::actor::{Actor, QueryHandler, Receives};
 use crate::api::ask::Ask;
-use crate::api::post::Post;
 use crate::api::query::Query;
 use crate::api::receipt::Receipt;
+use crate::api::send_builder::SendBuilder;
 use crate::api::sending;
 use crate::api::sending::{has_room, no_room, sending, try_send};
 use crate::base::clock::Deadline;
@@ -37,20 +37,31 @@ use crate::telemetry;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
 ///
-/// ```no_run
+/// ```
 /// # use everpost::*;
-/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Deposit { cents: i64 }
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
 /// # struct Account;
 /// # impl Actor for Account {
 /// #     const TYPE: &'static str = "account"; type State = i64;
 /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
 /// # }
 /// # impl Handler<Deposit> for Account {
-/// #     async fn handle(&self, _: &mut Durable<i64>, _: Deposit, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
 /// # }
-/// # async fn f(node: Node) -> Result<(), SendError<Deposit>> {
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
 /// let alice = node.actor::<Account>("alice");
 /// alice.send(Deposit { cents: 500 }).await?; // durable from here on
+/// assert_eq!(alice.ask(Deposit { cents: 1 }).await?, 501); // handled, which is durable too
+/// # node.stop().await?;
 /// # Ok(()) }
 /// ```
 pub struct ActorHandle<A> {
@@ -69,9 +80,10 @@ impl<A: Actor> ActorHandle<A> {
         &self.address
     }
 
-    /// Sends `message`. When this has been awaited, the message is durable and will be handled, whatever crashes. Waits for
-    /// room in the mailbox and in the store's queue, and for the disk. What is returned can say more about the delivery first:
-    /// [`priority`](Post::priority), [`expires_in`](Post::expires_in), [`idempotency_key`](Post::idempotency_key).
+    /// Sends `message`. When this has been awaited, the message is durable and will be handled, whatever crashes. Waits
+    /// for room in the mailbox and in the store's queue, and for the disk. What is returned can say more about the
+    /// delivery first: [`priority`](SendBuilder::priority), [`expires_in`](SendBuilder::expires_in),
+    /// [`idempotency_key`](SendBuilder::idempotency_key).
     ///
     /// # Errors
     ///
@@ -80,53 +92,21 @@ impl<A: Actor> ActorHandle<A> {
     /// # Cancel safety
     ///
     /// A send that is dropped has either happened as a whole or not at all.
-    pub fn send<M: Message, Form>(&self, message: M) -> Post<'_, A, M>
+    pub fn send<M: Message, Form>(&self, message: M) -> SendBuilder<'_, A, M>
     where
         A: Receives<M, Form>,
     {
-        Post::new(self, message)
+        SendBuilder::new(self, message)
     }
 
-    /// Sends `message` without waiting for the disk: only for room. The [`Receipt`] tells when it is durable. Messages
-    /// submitted one after another are durable in that order, so waiting for the last receipt is enough. Short for
-    /// `send(message).submit()`.
+    /// Sends `message` at most once: it is stored nowhere on its way, and is lost if the link to its node breaks, or
+    /// when this node ends before it is written. Once it is in its mailbox it is handled like any other. For news that
+    /// the next news replaces; costs the sender no disk when the actor lives on another node. Never waits.
     ///
-    /// # Errors
-    ///
-    /// [`SendError::NotAccepted`] hands the message back.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`ActorHandle::send`].
-    pub async fn submit<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
-    where
-        A: Receives<M, Form>,
-    {
-        match self.post(&message, &Options::default(), None).await {
-            Ok(receipt) => Ok(receipt),
-            Err(reason) => Err(SendError::not_accepted(message, reason)),
-        }
-    }
-
-    /// As [`ActorHandle::submit`], but refuses at once where that would wait for room. Short for `send(message).try_send()`.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::NotAccepted`] hands the message back.
-    pub fn try_send<M: Message, Form>(&self, message: M) -> Result<Receipt, SendError<M>>
-    where
-        A: Receives<M, Form>,
-    {
-        self.send(message).try_send()
-    }
-
-    /// Sends `message` at most once: it is stored nowhere on its way, and is lost if the link to its node breaks, or when this
-    /// node ends before it is written. Once it is in its mailbox it is handled like any other. For news that the next news
-    /// replaces; costs the sender no disk when the actor lives on another node. Never waits.
-    ///
-    /// It keeps to the bounds of its mailbox and of its node (`mailbox_messages_max` and those beside it). On another node one that has no
-    /// room is dropped when it comes there, which that node counts ([`NodeStatistics::volatile_dropped`](crate::NodeStatistics)); from
-    /// then on more are refused here, until there is room again.
+    /// It keeps to the bounds of its mailbox and of its node (`mailbox_messages_max` and those beside it). On another
+    /// node one that has no room is dropped when it comes there, which that node counts
+    /// ([`NodeStatistics::volatile_dropped`](crate::NodeStatistics)); from then on more are refused here, until there
+    /// is room again.
     ///
     /// # Errors
     ///
@@ -142,8 +122,8 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Sends `message` and waits for the reply of its handler. The message is as durable as one that was sent; the reply
-    /// leaves when its turn is durable. Awaited with [`Ask::timeout`] or the node's `ask_timeout`.
+    /// Sends `message` and waits for the reply of its handler. The message is as durable as one that was sent; the
+    /// reply leaves when its turn is durable. Awaited with [`Ask::timeout`] or the node's `ask_timeout`.
     ///
     /// # Errors
     ///
@@ -155,15 +135,16 @@ impl<A: Actor> ActorHandle<A> {
         Ask::new(self, message, self.core.config.ask_timeout)
     }
 
-    /// Puts a volatile question to the actor's state: never stored, answered at most once, between two turns. The answer
-    /// leaves when the state that it saw is durable. Awaited with [`Query::timeout`] or the node's `ask_timeout`.
+    /// Puts a volatile question to the actor's state: never stored, answered at most once, between two turns. The
+    /// answer leaves when the state that it saw is durable. Awaited with [`Query::timeout`] or the node's
+    /// `ask_timeout`.
     ///
     /// # Errors
     ///
     /// [`QueryError`]; a question leaves no trace, so it may be asked again.
     pub fn query<Q: Message>(&self, question: Q) -> Query<'_, A, Q>
     where
-        A: Answer<Q>,
+        A: QueryHandler<Q>,
     {
         Query::new(self, question, self.core.config.ask_timeout)
     }
@@ -171,7 +152,7 @@ impl<A: Actor> ActorHandle<A> {
     /// Hands a question to the activation, and waits for the answer.
     pub(crate) async fn answer_to<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
     where
-        A: Answer<Q>,
+        A: QueryHandler<Q>,
     {
         sending::check_intake(&self.core)?;
         let open = Arc::clone(&self.core.questions);
@@ -252,8 +233,8 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
-    /// again.
+    /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn
+    /// looks again.
     async fn check_key(&self, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
         let contradicts = match route {
             // What cannot be read now is found out by the turn.

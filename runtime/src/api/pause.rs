@@ -43,8 +43,8 @@ impl From<AdmissionError> for PauseError {
 }
 
 impl<A: Actor> ActorHandle<A> {
-    /// Lets the actor handle nothing more until it is resumed, also over restarts of the node. Its mailbox keeps accepting;
-    /// a turn in hand is finished; questions to its state are answered. Durable when this returns.
+    /// Lets the actor handle nothing more until it is resumed, also over restarts of the node. Its mailbox keeps
+    /// accepting; a turn in hand is finished; questions to its state are answered. Durable when this returns.
     ///
     /// # Errors
     ///
@@ -59,8 +59,8 @@ impl<A: Actor> ActorHandle<A> {
         Ok(self.core.gate.durable(ticket).await?)
     }
 
-    /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state may have
-    /// ended the process stays a suspect: such deaths are counted whatever is paused and resumed meanwhile.
+    /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state
+    /// may have ended the process stays a suspect: such deaths are counted whatever is paused and resumed meanwhile.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl<A: Actor> ActorHandle<A> {
         Ok(self.core.gate.durable(ticket).await?)
     }
 
-    /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for which
-    /// there is [`Node::paused`](crate::Node::paused).
+    /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for
+    /// which there is [`Node::paused`](crate::Node::paused).
     #[must_use]
     pub fn paused(&self) -> Option<Paused> {
         let mailbox = self.core.directory.find(self.address.address().mailbox())?;
@@ -96,7 +96,7 @@ impl<A: Actor> ActorHandle<A> {
 }
 
 pub(crate) fn asked(reason: &str, now: Micros) -> Paused {
-    Paused { reason: PauseReason::Asked(reason.to_owned()), since: now.into() }
+    Paused { reason: PauseReason::Asked(reason.to_owned()), since: now }
 }
 
 crate::base::error_text::debug_as_text!(PauseError);

@@ -5,13 +5,58 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::actor::Answer;
+use crate::actor::QueryHandler;
 use crate::api::handle::ActorHandle;
 use crate::base::clock::Deadline;
 use crate::message::Message;
 use crate::message::refusal::QueryError;
 
 /// A question that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
+///
+/// ```
+/// # use everpost::*;
+/// # use serde::{Deserialize, Serialize};
+/// #
+/// # #[derive(Serialize, Deserialize, Message)] struct Deposit { cents: i64 }
+/// # #[derive(Serialize, Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct GetBalance;
+/// #
+/// # struct Account;
+/// #
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account";
+/// #     type State = i64;
+/// #
+/// #     fn handlers(handlers: &mut Handlers<Self>) {
+/// #         handlers.on::<Deposit>();
+/// #         handlers.on_query::<GetBalance>();
+/// #     }
+/// # }
+/// #
+/// # impl QueryHandler<GetBalance> for Account {
+/// #     fn answer(&self, balance: &i64, _: GetBalance) -> i64 {
+/// #         *balance
+/// #     }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<(), Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// # use std::time::Duration;
+/// let alice = node.actor::<Account>("alice");
+/// let balance = alice.query(GetBalance).timeout(Duration::from_secs(1)).await?; // is stored nowhere
+/// assert_eq!(balance, 0);
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 ///
 /// # Cancel safety
 ///
@@ -23,7 +68,7 @@ pub struct Query<'h, A, Q> {
     timeout: Duration,
 }
 
-impl<'h, A: Answer<Q>, Q: Message> Query<'h, A, Q> {
+impl<'h, A: QueryHandler<Q>, Q: Message> Query<'h, A, Q> {
     pub(crate) fn new(handle: &'h ActorHandle<A>, question: Q, timeout: Duration) -> Self {
         Self { handle, question, timeout }
     }
@@ -41,7 +86,7 @@ impl<'h, A: Answer<Q>, Q: Message> Query<'h, A, Q> {
     }
 }
 
-impl<'h, A: Answer<Q>, Q: Message> IntoFuture for Query<'h, A, Q> {
+impl<'h, A: QueryHandler<Q>, Q: Message> IntoFuture for Query<'h, A, Q> {
     type Output = Result<Q::Reply, QueryError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'h>>;
 

@@ -31,22 +31,32 @@ use crate::tables;
 /// | [`delivered`](Receipt::delivered) | durable on the node where its actor lives |
 /// | [`processed`](Receipt::processed) | its turn has committed |
 ///
-/// ```no_run
+/// ```
 /// # use everpost::*;
-/// # #[derive(serde::Serialize, serde::Deserialize, Message)] struct Deposit { cents: i64 }
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
 /// # struct Account;
 /// # impl Actor for Account {
 /// #     const TYPE: &'static str = "account"; type State = i64;
 /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
 /// # }
 /// # impl Handler<Deposit> for Account {
-/// #     async fn handle(&self, _: &mut Durable<i64>, _: Deposit, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
 /// # }
-/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
-/// let receipt = node.actor::<Account>("alice").submit(Deposit { cents: 500 }).await?;
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// let receipt = node.actor::<Account>("alice").send(Deposit { cents: 500 }).submit().await?;
 /// receipt.accepted().await?;
 /// receipt.delivered().await?;
 /// receipt.processed().await?;
+/// # node.stop().await?;
 /// # Ok(()) }
 /// ```
 #[must_use = "the message is durable only when the receipt says so"]
@@ -67,8 +77,8 @@ pub enum ProcessedError {
     /// The message was given up on and is a dead letter, at the node where its actor lives.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
-    /// The node where the actor lives does not take a message as large as this one. It is kept, and is handled when that node
-    /// takes it.
+    /// The node where the actor lives does not take a message as large as this one. It is kept, and is handled when
+    /// that node takes it.
     #[error("the message is kept, but cannot be delivered now: {0}")]
     Undeliverable(String),
     /// Another message was sent under its idempotency key before; this one had no effect, and is a dead letter.
@@ -88,8 +98,8 @@ pub enum ProcessedError {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveredError {
-    /// The message expired before it was sent there, and has left this node: dropped, or a dead letter of this node. It had no
-    /// effect, and never will have.
+    /// The message expired before it was sent there, and has left this node: dropped, or a dead letter of this node. It
+    /// had no effect, and never will have.
     #[error("the message expired before it was sent to the node where its actor lives; it had no effect")]
     Expired,
     /// This node ended before. What is accepted will be delivered when it is back.
@@ -130,14 +140,14 @@ impl Receipt {
         self.core.gate.durable(self.ticket).await
     }
 
-    /// Waits until the message is durable on the node where its actor lives. There is no limit: while that node cannot be
-    /// reached, this waits, unless the message expires.
+    /// Waits until the message is durable on the node where its actor lives. There is no limit: while that node cannot
+    /// be reached, this waits, unless the message expires.
     ///
     /// # Errors
     ///
     /// [`DeliveredError::Expired`] when the message has expired before it was sent, which is known for as long as
-    /// [`ProcessedError::Expired`] is; [`DeliveredError::Ended`] when this node ended before: what is accepted will be delivered
-    /// when it is back.
+    /// [`ProcessedError::Expired`] is; [`DeliveredError::Ended`] when this node ended before: what is accepted will be
+    /// delivered when it is back.
     ///
     /// # Cancel safety
     ///
@@ -174,10 +184,11 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// [`ProcessedError::GivenUp`] when it has become a dead letter, also when that has gone since, as far as it is among the newest
-    /// 65,536 that have left since the actor's node was started; [`ProcessedError::Expired`] when it has expired and was
-    /// dropped, which is known of the newest 65,536 such messages of the actor's node since it was started (of this one, where it
-    /// expired before it was sent there), and of all that are waited for meanwhile; [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
+    /// [`ProcessedError::GivenUp`] when it has become a dead letter, also when that has gone since, as far as it is
+    /// among the newest 65,536 that have left since the actor's node was started; [`ProcessedError::Expired`] when it
+    /// has expired and was dropped, which is known of the newest 65,536 such messages of the actor's node since it was
+    /// started (of this one, where it expired before it was sent there), and of all that are waited for meanwhile;
+    /// [`ProcessedError::Ended`] when this node ended before, or inside a handler, which it would wait for
     /// ([`NodeEnded::InsideTurn`]).
     ///
     /// # Cancel safety
@@ -200,8 +211,8 @@ impl Receipt {
         processed(outcome)
     }
 
-    /// What becomes of the message, or became of it: it waits, has a dead letter, was given up on or replayed from there, or was
-    /// handled; what came of it is durable.
+    /// What becomes of the message, or became of it: it waits, has a dead letter, was given up on or replayed from
+    /// there, or was handled; what came of it is durable.
     async fn outcome_here(&self) -> Result<Outcome, NodeEnded> {
         let core = &self.core;
         let mut position = self.position;

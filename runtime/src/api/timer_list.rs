@@ -9,8 +9,8 @@ use crate::timer::plan::{Due, NEVER};
 use crate::timer::record::{Identity, TimerRecord};
 use crate::timer::schedule::Schedule;
 
-/// A timer that a node keeps. Made by [`Timers::list`](crate::Timers::list) and [`Timers::look`](crate::Timers::look). Moments are
-/// wall time.
+/// A timer that a node keeps. Made by [`Timers::list`](crate::Timers::list) and [`Timers::get`](crate::Timers::get).
+/// Moments are wall time.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timer {
@@ -59,7 +59,7 @@ impl Timer {
             address: Address::parse(header.destination)?,
             sender: header.sender.and_then(Address::parse),
             message: header.message.to_owned(),
-            schedule: record.plan.into(),
+            schedule: Schedule::of(record.plan),
             set_at: Micros(record.set_at),
             next_due,
             is_held_back: entry.is_some_and(|entry| entry.is_held),

@@ -70,14 +70,39 @@ impl From<AdmissionError> for TriggerError {
 /// The timers of a node: all that were set on it, from outside or by turns, wherever their messages go. Made by
 /// [`Node::timers`](crate::Node::timers).
 ///
-/// ```no_run
+/// ```
 /// # use everpost::*;
-/// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).actor(Account).start().await?;
+/// # use std::time::Duration;
+/// let alice = node.actor::<Account>("alice");
+/// let yearly = Schedule::cron("0 0 1 1 *")?.in_zone("Europe/Berlin")?;
+/// alice.schedule_named("interest", Deposit { cents: 1 }, yearly).await?;
+/// let once = alice.schedule(Deposit { cents: 2 }, Schedule::after(Duration::from_secs(3600))).await?;
+///
 /// for timer in node.timers().list().await? {
 ///     println!("{:?} {}: {} ({} missed)", timer.name, timer.address, timer.schedule, timer.missed);
 /// }
-/// node.timers().trigger("nightly-report").await?;
-/// node.timers().cancel("weekly-report").await?;
+/// node.timers().trigger("interest").await?; // now, and on the first of January too
+/// assert!(node.timers().cancel(once).await?);
+/// # node.stop().await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -96,8 +121,8 @@ impl Timers {
         self.core.timers.len()
     }
 
-    /// All of them, those with names first, in the order of these. One that this build cannot read is left out; the log of the
-    /// start names it. It takes memory for each, of which there may be `timers_max`.
+    /// All of them, those with names first, in the order of these. One that this build cannot read is left out; the log
+    /// of the start names it. It takes memory for each, of which there may be `timers_max`.
     ///
     /// # Errors
     ///
@@ -120,15 +145,15 @@ impl Timers {
     /// # Cancel safety
     ///
     /// It only looks.
-    pub async fn look<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
+    pub async fn get<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
         let timer = timer_meant(&self.core, which.into());
         let Some(record) = read_timer(&self.core, timer).await? else { return Ok(None) };
         let entry = self.core.timers.lock().index.get(timer);
         Ok(Timer::decode(timer, &record, entry, self.core.clock.now()))
     }
 
-    /// Sends its message now, on top of what its schedule sends, which goes on as before. Durable when this returns the id of
-    /// that message.
+    /// Sends its message now, on top of what its schedule sends, which goes on as before. Durable when this returns the
+    /// id of that message.
     ///
     /// # Errors
     ///
@@ -142,9 +167,9 @@ impl Timers {
         trigger_timer(&self.core, timer).await
     }
 
-    /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever crashes; a
-    /// tick that was sent before is handled all the same. False when it is gone: it was never set, has fired for the last time,
-    /// or was cancelled, which is durable then.
+    /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever
+    /// crashes; a tick that was sent before is handled all the same. False when it is gone: it was never set, has fired
+    /// for the last time, or was cancelled, which is durable then.
     ///
     /// # Errors
     ///
@@ -179,8 +204,8 @@ fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
     Ok(timers)
 }
 
-/// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if there
-/// is one: a program may set it at each of its starts.
+/// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if
+/// there is one: a program may set it at each of its starts.
 pub(crate) async fn set_timer<A: Actor, M: Message>(
     core: &Core,
     address: &Address,

@@ -393,7 +393,7 @@ mod tests {
         let mut outgoing = Outgoing::new(&NodeConfig::default(), 1000);
         let (position, lane) = (Position(7), Lane { receiver_type: 1, partition: 2 });
         let (place, id) = (Waits::Mailbox(MailboxId(1)), MessageId(2));
-        let expiring = Expiring { position, place, id, request: None, bytes: 3, then: Expiry::Bury };
+        let expiring = Expiring { position, place, id, request: None, bytes: 3, then: Expiry::DeadLetter };
         for _ in 0..3 {
             assert!(outgoing.leave_undecided(vec![expiring.clone(); 2], lane).is_empty());
         }

@@ -10,7 +10,7 @@ use crate::cluster::note::NoAnswer;
 /// What a peer answers.
 pub(crate) type Answer = Result<Vec<u8>, NoAnswer>;
 
-/// The open questions, by their numbers. Bounded by the setting `questions_max`, over all peers.
+/// The open questions, by their numbers. Bounded by the setting `queries_max`, over all peers.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     open: Mutex<Open>,

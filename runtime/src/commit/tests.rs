@@ -16,7 +16,7 @@ use super::*;
 use crate::actor::durable::Durable;
 use crate::actor::turn::Turn;
 use crate::actor::{Actor, Handler, Handlers};
-use crate::base::clock::ResumingClock;
+use crate::base::clock::{Micros, ResumingClock};
 use crate::base::hand::Hands;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::Cluster;
@@ -406,7 +406,7 @@ fn keys_expire(fixture: &Fixture) -> Seen {
 }
 
 fn pause() -> Paused {
-    Paused { reason: PauseReason::Asked("a test".to_owned()), since: std::time::UNIX_EPOCH }
+    Paused { reason: PauseReason::Asked("a test".to_owned()), since: Micros(0) }
 }
 
 fn paused(fixture: &Fixture) -> Seen {

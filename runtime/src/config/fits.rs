@@ -1,12 +1,14 @@
-//! How large a message may be so that whatever becomes of it fits one submission to the store. Pure arithmetic; the one place that
-//! knows it. Settings, doors, introductions and arrivals all keep to the number that comes out.
+//! How large a message may be so that whatever becomes of it fits one submission to the store. Pure arithmetic; the one
+//! place that knows it. Settings, doors, introductions and arrivals all keep to the number that comes out.
 //!
-//! What becomes of a message that takes most is its end: its dead letter, and the notice to its actor, in one commit. Both hold all of
-//! it, and the notice its address once more. A tick of a repeating timer is less: the message, and the timer's record.
+//! What becomes of a message that takes most is its end: its dead letter, and the notice to its actor, in one commit.
+//! Both hold all of it, and the notice its address once more. A tick of a repeating timer is less: the message, and the
+//! timer's record.
 
 use crate::message::address::ADDRESS_BYTES_MAX;
 
-/// What a dead letter and the notice of it have beside what is in the message: their versions, numbers, ids and lengths.
+/// What a dead letter and the notice of it have beside what is in the message: their versions, numbers, ids and
+/// lengths.
 const BESIDE_BYTES: usize = 512;
 
 /// The largest message, with its headers, that a store takes whose submissions have at most `submission_bytes`.

@@ -11,7 +11,7 @@ use super::Remote;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::Address;
-use crate::message::question::AskedQuestion;
+use crate::message::question::RecordedAsk;
 use crate::record::asked::Asked;
 
 /// A question that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept
@@ -92,7 +92,7 @@ impl Register {
 
     /// The questions that a turn has asked before and not on this attempt, which asked those at the places `used`; one
     /// that was given up on had no effect, and may be left out.
-    pub(crate) fn left_out(&self, turn: MessageId, used: &[u32]) -> Vec<AskedQuestion> {
+    pub(crate) fn left_out(&self, turn: MessageId, used: &[u32]) -> Vec<RecordedAsk> {
         let known = self.lock();
         known.of(turn).filter(|asked| !asked.is_given_up && !used.contains(&asked.place)).map(Asked::told).collect()
     }

@@ -56,7 +56,7 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         match (&expiring.place, expiring.then) {
             (Waits::Outbox(..), _) => outward.push(expiring),
             (Waits::Mailbox(mailbox), Expiry::Drop) => dropped.entry(*mailbox).or_default().push(expiring),
-            (Waits::Mailbox(mailbox), Expiry::Bury) => bury(core, *mailbox, expiring).await?,
+            (Waits::Mailbox(mailbox), Expiry::DeadLetter) => bury(core, *mailbox, expiring).await?,
         }
     }
     for (mailbox, expired) in dropped {

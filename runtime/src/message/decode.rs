@@ -1,6 +1,7 @@
-//! Reading values of a user's types from bytes that may be anybody's. The number of elements of a sequence is a part of the bytes, and
-//! elements that take no bytes (`()`, a struct without fields) cost nothing but time: ten bytes can say that there are 2^64 of them,
-//! which kept a core busy for ever. So there may be as many elements, of all sequences together, as there are bytes, and a few more.
+//! Reading values of a user's types from bytes that may be anybody's. The number of elements of a sequence is a part of
+//! the bytes, and elements that take no bytes (`()`, a struct without fields) cost nothing but time: ten bytes can say
+//! that there are 2^64 of them, which kept a core busy for ever. So there may be as many elements, of all sequences
+//! together, as there are bytes, and a few more.
 
 use std::cell::Cell;
 use std::fmt;
@@ -74,8 +75,8 @@ impl Elements {
 
 const TOO_MANY: usize = usize::MAX;
 
-/// A part of the way to the bytes, on which elements are counted: a deserializer, what visits its values, or what goes from one
-/// element to the next.
+/// A part of the way to the bytes, on which elements are counted: a deserializer, what visits its values, or what goes
+/// from one element to the next.
 struct Bounded<'e, T> {
     inner: T,
     elements: &'e Elements,

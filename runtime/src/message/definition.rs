@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Micros;
-use crate::message::identity::Identity;
+use crate::message::fingerprint::Fingerprint;
 
 /// A value that can be sent to an actor. Derive it:
 ///
@@ -43,11 +43,12 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 
     /// What tells this message from others that are sent to its destination under the same idempotency key
-    /// ([`Post::idempotency_key`](crate::Post::idempotency_key)): by default all of it, whatever the order of its maps. The name of its type
-    /// always counts. An older version is upgraded before it is compared.
+    /// ([`SendBuilder::idempotency_key`](crate::SendBuilder::idempotency_key)): by default all of it, whatever the
+    /// order of its maps. The name of its type always counts. An older version is upgraded before it is compared.
     ///
-    /// Derived, `#[message(same_by = "id, amount")]` counts these fields alone, `same_by = "name"` nothing but the name, and
-    /// `#[message(unordered)]` on a field its elements in any order (see [`unordered`](crate::unordered) for fields further inside):
+    /// Derived, `#[message(same_by = "id, amount")]` counts these fields alone, `same_by = "name"` nothing but the
+    /// name, and `#[message(unordered)]` on a field its elements in any order (see [`unordered`](crate::unordered) for
+    /// fields further inside):
     ///
     /// ```
     /// # use everpost::Message;
@@ -63,8 +64,8 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///     asked_at: u64,
     /// }
     /// ```
-    fn identify(&self, identity: &mut Identity) {
-        identity.add(self);
+    fn fingerprint(&self, fingerprint: &mut Fingerprint) {
+        fingerprint.add(self);
     }
 }
 
@@ -93,8 +94,8 @@ impl MessageId {
         Self(rand::random())
     }
 
-    /// The identity of the `index`-th message that the turn of this one sends. Each kind of thing that a turn does is counted
-    /// by itself: a send more or less before a question does not make that another question.
+    /// The identity of the `index`-th message that the turn of this one sends. Each kind of thing that a turn does is
+    /// counted by itself: a send more or less before a question does not make that another question.
     pub(crate) fn sent(self, index: u32) -> Self {
         self.nth(1, index)
     }

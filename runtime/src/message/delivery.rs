@@ -2,6 +2,7 @@
 
 /// When a handler sees a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Delivery {
     /// After the message is durable. The right choice when handlers call the outside world.
     Committed,
@@ -14,9 +15,10 @@ pub enum Delivery {
 
 /// What a message that fails does to those behind it in its mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
-    /// It holds them back until it was handled or given up on, except for those of a higher priority: messages of one sender
-    /// to one receiver and of one priority are handled in the order in which they were sent.
+    /// It holds them back until it was handled or given up on, except for those of a higher priority: messages of one
+    /// sender to one receiver and of one priority are handled in the order in which they were sent.
     Strict,
     /// They pass it, and it comes back later. For actors whose messages have nothing to do with each other.
     Skip,

@@ -14,8 +14,8 @@ use crate::message::{Message, MessageId};
 const ENVELOPE_VERSION: u8 = 1;
 /// The version of a header with callers behind it: that of a question of a turn.
 const ENVELOPE_VERSION_CALLED: u8 = 2;
-/// The version of a header with callers and more behind it. Written only where it is needed, so that what does not use it
-/// is read by older builds too.
+/// The version of a header with callers and more behind it. Written only where it is needed, so that what does not use
+/// it is read by older builds too.
 const ENVELOPE_VERSION_EXTENDED: u8 = 3;
 
 /// The version of a header with callers, more, and what becomes of the message when it has expired.
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_becomes_of_an_expired_message_stands_behind_the_rest() {
-        for (then, code) in [(Expiry::Drop, "00"), (Expiry::Bury, "01")] {
+        for (then, code) in [(Expiry::Drop, "00"), (Expiry::DeadLetter, "01")] {
             let expires = Some(Expires { at: Steady(6), then: Some(then) });
             let origin = Origin { expires, ..Origin::plain(MessageId(9), Micros(5)) };
             let envelope = seal("box/a", origin, &Note { text: "hi".into() }).unwrap();

@@ -8,12 +8,13 @@ use crate::message::priority::Priority;
 
 /// What becomes of a message whose time is over before it was handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Expiry {
     /// It is deleted, and counted in [`NodeStatistics::expired`](crate::NodeStatistics::expired).
     #[default]
     Drop,
     /// It becomes a dead letter ([`Reason::Expired`](crate::Reason::Expired)).
-    Bury,
+    DeadLetter,
 }
 
 /// That a message expires.

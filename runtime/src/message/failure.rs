@@ -48,9 +48,9 @@ impl Failure {
         Self { verdict: Verdict::Retry { after: Some(delay) }, chain: vec![reason.to_string()] }
     }
 
-    /// Not now: the message is set aside for `delay`, others pass it, and it is tried again then. No failure, so that it is not
-    /// counted as an attempt; what the turn has done so far is undone all the same. For messages that come too early, as a
-    /// cancellation before its order does. Give such a message an expiry, or it may come back for ever.
+    /// Not now: the message is set aside for `delay`, others pass it, and it is tried again then. No failure, so that
+    /// it is not counted as an attempt; what the turn has done so far is undone all the same. For messages that come
+    /// too early, as a cancellation before its order does. Give such a message an expiry, or it may come back for ever.
     pub fn defer(delay: Duration) -> Self {
         Self { verdict: Verdict::Defer { delay }, chain: vec![format!("deferred for {delay:?}")] }
     }

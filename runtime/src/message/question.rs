@@ -5,7 +5,7 @@ use std::fmt;
 /// A question of a turn, as far as it is named in an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AskedQuestion {
+pub struct RecordedAsk {
     /// The address that is asked.
     pub to: String,
     /// The name of the message.
@@ -14,7 +14,7 @@ pub struct AskedQuestion {
     pub version: u16,
 }
 
-impl fmt::Display for AskedQuestion {
+impl fmt::Display for RecordedAsk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` to {}", self.message, self.to)
     }
@@ -23,16 +23,16 @@ impl fmt::Display for AskedQuestion {
 /// Another attempt of a turn has asked something else at the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Difference {
+pub struct AskDifference {
     /// Which question of the turn it is, counted from 1.
     pub number: u32,
     /// What was asked before, and may have had its effect.
-    pub before: AskedQuestion,
+    pub before: RecordedAsk,
     /// What is asked now.
-    pub now: AskedQuestion,
+    pub now: RecordedAsk,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for AskDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, before, now } = self;
         write!(f, "question {number} of this turn was {before} on an earlier attempt, and is {now} now")?;

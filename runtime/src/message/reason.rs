@@ -12,7 +12,8 @@ pub enum Reason {
     AttemptsSpent,
     /// The process died of it as often as it may.
     KilledTheProcess,
-    /// Its time was over before its turn came, and it was to be kept then ([`Expiry::Bury`](crate::Expiry::Bury)).
+    /// Its time was over before its turn came, and it was to be kept then
+    /// ([`Expiry::DeadLetter`](crate::Expiry::DeadLetter)).
     Expired,
     /// Another message was sent under its idempotency key.
     KeyReused,

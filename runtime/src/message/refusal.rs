@@ -7,7 +7,7 @@ use everpost_persistence::AdmissionError;
 
 use crate::base::ended::NodeEnded;
 use crate::message::MessageId;
-use crate::message::question::Difference;
+use crate::message::question::AskDifference;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
 #[derive(thiserror::Error)]
@@ -15,7 +15,8 @@ use crate::message::question::Difference;
 pub enum Refusal {
     /// The actor type is not part of this node, or did not register this message.
     #[error(
-        "no actor type `{actor_type}` that handles `{message}` is part of this node; add it to the builder, and the message to its `handlers`"
+        "no actor type `{actor_type}` that handles `{message}` is part of this node; add it to the builder, and the \
+         message to its `handlers`"
     )]
     NotHandled {
         /// The actor type of the address.
@@ -34,15 +35,18 @@ pub enum Refusal {
         "a handle was used inside a handler, where it would act again on every retry; use `turn.send` or `turn.ask`"
     )]
     InsideTurn,
-    /// As many messages wait for this address as may, here or at the node where it lives. A send waits for room first, up to
-    /// the setting `send_timeout`; only [`ActorHandle::try_send`](crate::ActorHandle::try_send) does not.
+    /// As many messages wait for this address as may, here or at the node where it lives. A send waits for room first,
+    /// up to the setting `send_timeout`; only [`SendBuilder::try_submit`](crate::SendBuilder::try_submit) does not.
     #[error(
-        "as many messages wait in this mailbox as may (`mailbox_messages_max`, `mailbox_bytes_max`); send again when its actor has caught up"
+        "as many messages wait in this mailbox as may (`mailbox_messages_max`, `mailbox_bytes_max`); send again when \
+         its actor has caught up"
     )]
     MailboxFull,
-    /// As many messages wait on this node as may, over all of its mailboxes. A send waits for room first, as for a mailbox.
+    /// As many messages wait on this node as may, over all of its mailboxes. A send waits for room first, as for a
+    /// mailbox.
     #[error(
-        "{messages} messages with {bytes} bytes wait on this node already (`node_messages_max`, `node_bytes_max`); send again when it has caught up"
+        "{messages} messages with {bytes} bytes wait on this node already (`node_messages_max`, `node_bytes_max`); \
+         send again when it has caught up"
     )]
     NodeFull {
         /// How many messages wait.
@@ -52,7 +56,8 @@ pub enum Refusal {
     },
     /// As much is owed to the node where the address lives as may be. A send waits for room first, as for a mailbox.
     #[error(
-        "{messages} messages with {bytes} bytes are owed to node `{node}` already (`outbox_messages_max`, `outbox_bytes_max`); send again when it has caught up"
+        "{messages} messages with {bytes} bytes are owed to node `{node}` already (`outbox_messages_max`, \
+         `outbox_bytes_max`); send again when it has caught up"
     )]
     OutboxFull {
         /// The node.
@@ -64,7 +69,8 @@ pub enum Refusal {
     },
     /// The node keeps as many timers as may be set from outside.
     #[error(
-        "the node keeps {timers} timers, and sets none from outside above {timers_max} (`timers_max`); cancel some, or raise it"
+        "the node keeps {timers} timers, and sets none from outside above {timers_max} (`timers_max`); cancel some, or \
+         raise it"
     )]
     TimersFull {
         /// How many it keeps.
@@ -90,10 +96,12 @@ pub enum Refusal {
     /// An ask ran out of time while it waited for room.
     #[error("there was no room for the message before the ask timed out; ask again")]
     NoRoomInTime,
-    /// The message is larger than the node takes: than the setting `message_bytes_max`, or, where that is left at its default,
-    /// than what the store takes ([`NodeConfig::message_bytes_limit`](crate::NodeConfig::message_bytes_limit)).
+    /// The message is larger than the node takes: than the setting `message_bytes_max`, or, where that is left at its
+    /// default, than what the store takes
+    /// ([`NodeConfig::message_bytes_limit`](crate::NodeConfig::message_bytes_limit)).
     #[error(
-        "the message has {bytes} bytes, more than the {bytes_max} that this node takes (`message_bytes_max`, and half of what one submission to the store may have)"
+        "the message has {bytes} bytes, more than the {bytes_max} that this node takes (`message_bytes_max`, and half \
+         of what one submission to the store may have)"
     )]
     MessageTooLarge {
         /// Its size with headers.
@@ -103,7 +111,8 @@ pub enum Refusal {
     },
     /// The message is larger than the node takes where its actor lives, by what that said when it was last linked to.
     #[error(
-        "the message has {bytes} bytes, more than the {bytes_max} that node `{node}` takes; raise `message_bytes_max` there, and what its store takes"
+        "the message has {bytes} bytes, more than the {bytes_max} that node `{node}` takes; raise `message_bytes_max` \
+         there, and what its store takes"
     )]
     TooLargeForNode {
         /// The node.
@@ -119,15 +128,17 @@ pub enum Refusal {
         /// Its length.
         bytes: usize,
     },
-    /// Another message was handled under the same idempotency key. Found out before the send is accepted where the other message was
-    /// handled, and its node can be asked; otherwise, and for a [`try_send`](crate::Post::try_send) to another node, this one becomes a dead
-    /// letter, and whoever waits for it is told.
+    /// Another message was handled under the same idempotency key. Found out before the send is accepted where the
+    /// other message was handled, and its node can be asked; otherwise, and for a
+    /// [`try_submit`](crate::SendBuilder::try_submit) to another node, this one becomes a dead letter, and whoever
+    /// waits for it is told.
     #[error("another message was sent under this idempotency key before; send it under a key of its own")]
     KeyReused,
-    /// As many idempotency keys are kept as may be, and this one is new. A key that is known, or under which a message waits, is never
-    /// refused.
+    /// As many idempotency keys are kept as may be, and this one is new. A key that is known, or under which a message
+    /// waits, is never refused.
     #[error(
-        "as many idempotency keys are kept as may be (`idempotency_keys_max`); send again when older ones have expired (`idempotency_retention`)"
+        "as many idempotency keys are kept as may be (`idempotency_keys_max`); send again when older ones have expired \
+         (`idempotency_retention`)"
     )]
     TooManyKeys,
     /// The message could not be encoded.
@@ -141,7 +152,8 @@ pub enum Refusal {
     Stopping,
     /// The tokio runtime that the node was started on has ended, and all of its tasks with it.
     #[error(
-        "the tokio runtime that the node was started on has ended, so that the node takes nothing in; start it again, on a runtime that lives as long as it"
+        "the tokio runtime that the node was started on has ended, so that the node takes nothing in; start it again, \
+         on a runtime that lives as long as it"
     )]
     RuntimeGone,
     /// A task of the node has panicked; [`Node::failed`](crate::Node::failed) says which.
@@ -209,20 +221,22 @@ pub enum AskError {
     /// The message was given up on and is a dead letter now.
     #[error("the message was given up on and is a dead letter now: {0}")]
     GivenUp(String),
-    /// The node where the actor lives does not take a message as large as this one. It is accepted and kept, and is handled when
-    /// that node takes it; what follows it on its way waits too.
+    /// The node where the actor lives does not take a message as large as this one. It is accepted and kept, and is
+    /// handled when that node takes it; what follows it on its way waits too.
     #[error("the message is accepted and kept, but cannot be delivered now: {0}")]
     Undeliverable(String),
-    /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a dead letter.
+    /// Another message was sent under the same idempotency key. This one had no effect; it was not accepted, or is a
+    /// dead letter.
     #[error("another message was sent under this idempotency key before; this one had no effect")]
     KeyReused,
     /// The message expired before its turn came, and was dropped: it was not handled, and never will be.
     #[error("the message expired before its turn came and was dropped; it had no effect")]
     Expired,
-    /// The message was handled, but its reply was lost with the link or a restart of the node that made it; or it was given up on,
-    /// and its dead letter is gone.
+    /// The message was handled, but its reply was lost with the link or a restart of the node that made it; or it was
+    /// given up on, and its dead letter is gone.
     #[error(
-        "the reply is lost: the message was handled, and its reply went with the link or the node that made it, or it was given up on and its dead letter is gone"
+        "the reply is lost: the message was handled, and its reply went with the link or the node that made it, or it \
+         was given up on and its dead letter is gone"
     )]
     ReplyLost,
     /// Waiting would never end: the actor that is asked waits, directly or not, for the one that asks.
@@ -231,10 +245,10 @@ pub enum AskError {
         /// The address that was asked.
         to: String,
     },
-    /// An earlier attempt of this turn asked something else at this place, which may have had its effect. Nothing was asked now,
-    /// and the turn fails, whatever its handler makes of this: see [`Turn::ask`](crate::Turn::ask).
+    /// An earlier attempt of this turn asked something else at this place, which may have had its effect. Nothing was
+    /// asked now, and the turn fails, whatever its handler makes of this: see [`Turn::ask`](crate::Turn::ask).
     #[error("{0}; nothing was asked, and this turn cannot commit: let the handler ask the same on every attempt")]
-    Differs(Box<Difference>),
+    Differs(Box<AskDifference>),
     /// The reply does not have the type that the message names.
     #[error("the reply cannot be read: {0}; was it stored by another build?")]
     Reply(postcard::Error),
@@ -256,8 +270,8 @@ pub enum QueryError {
     /// The answer does not have the type that the question names.
     #[error("the answer cannot be read: {0}; do both nodes run the same build?")]
     Answer(postcard::Error),
-    /// It cannot be answered, and this is why: answering it or encoding the answer panicked or failed, or the actor is paused because
-    /// the process died of its state. Nothing was counted against the actor, which goes on.
+    /// It cannot be answered, and this is why: answering it or encoding the answer panicked or failed, or the actor is
+    /// paused because the process died of its state. Nothing was counted against the actor, which goes on.
     #[error(
         "the question cannot be answered: {0}; nothing has changed, and asking again is of no use before that is mended"
     )]

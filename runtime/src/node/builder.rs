@@ -52,6 +52,33 @@ use crate::supervise::supervision::kind_of;
 use crate::supervise::supervision::supervise;
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
+///
+/// ```
+/// # use everpost::*;
+/// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// # #[message(reply = i64)]
+/// # struct Deposit { cents: i64 }
+/// # struct Account;
+/// # impl Actor for Account {
+/// #     const TYPE: &'static str = "account"; type State = i64;
+/// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
+/// # }
+/// # impl Handler<Deposit> for Account {
+/// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>)
+/// #         -> Result<i64, Failure> {
+/// #         **balance += deposit.cents;
+/// #         Ok(**balance)
+/// #     }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let config = NodeConfig { attempts_max: 3, ..NodeConfig::default() };
+/// let node = Node::builder("east", folder).config(config).actor(Account).start().await?;
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct NodeBuilder {
     name: String,

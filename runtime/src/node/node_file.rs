@@ -1,8 +1,8 @@
 //! The file of a node: one TOML file that says who the node is, where it listens, who its peers are and how it is set.
 //!
-//! This module owns the shape of the file and what is said when something in it is wrong. It opens nothing but that file:
-//! certificates, folders and sockets are looked at by who uses them.
-//! `docs/CONFIGURATION.md` is the reference for people; a test keeps the two together.
+//! This module owns the shape of the file and what is said when something in it is wrong. It opens nothing but that
+//! file: certificates, folders and sockets are looked at by who uses them. `docs/CONFIGURATION.md` is the reference for
+//! people; a test keeps the two together.
 
 mod amounts;
 mod error;
@@ -57,6 +57,7 @@ use crate::telemetry::LogFormat;
 /// );
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NodeFile {
     /// The name of the node: the DNS name in its certificate, and what its peers know it by.
     pub name: String,
@@ -82,6 +83,7 @@ pub struct NodeFile {
 
 /// Another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerFile {
     /// Where it can be reached; at least one. All are tried, so that a second one is a second route.
     pub addresses: Vec<SocketAddr>,
@@ -89,6 +91,7 @@ pub struct PeerFile {
 
 /// Where the actors of a type live.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ActorFile {
     /// The names of the nodes; at least one.
     pub nodes: Vec<String>,
@@ -96,6 +99,7 @@ pub struct ActorFile {
 
 /// How logs look.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogFile {
     /// For people or for programs.
     pub format: LogFormat,
@@ -130,8 +134,8 @@ impl NodeFile {
         parse(text, path.as_ref(), variables, &mut Reader::default())
     }
 
-    /// Whether `name` can be that of a node or a cluster: 1 to 63 characters of `a-z`, `0-9` and `-`, with a letter among
-    /// them and no `-` at either end, because the names of nodes are DNS names in certificates.
+    /// Whether `name` can be that of a node or a cluster: 1 to 63 characters of `a-z`, `0-9` and `-`, with a letter
+    /// among them and no `-` at either end, because the names of nodes are DNS names in certificates.
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         settings::is_name(name)

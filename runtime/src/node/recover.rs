@@ -185,7 +185,7 @@ impl Recovery<'_> {
                 }
                 Mark::Question(id) => {
                     if let Some(mailbox) = self.mailbox_by_id(id)? {
-                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a question", "the process died while a question to this actor was answered; questions leave no trace, and nobody is suspected: mend its `Answer`");
+                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a question", "the process died while a question to this actor was answered; questions leave no trace, and nobody is suspected: mend its `QueryHandler`");
                     }
                 }
                 Mark::Record(_) | Mark::MailboxOf(_) => {}

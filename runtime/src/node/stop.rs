@@ -39,7 +39,8 @@ pub enum StopError {
     GroupsKilled(Vec<String>),
     /// The tokio runtime that the node was started on has ended before, and cut off its handlers and groups. The store is closed.
     #[error(
-        "the tokio runtime that the node was started on has ended before; its handlers were cut off, and their messages will be handled again"
+        "the tokio runtime that the node was started on has ended before; its handlers were cut off, and their \
+         messages will be handled again"
     )]
     RuntimeGone,
     /// A task of the node has panicked before or during the stop.

@@ -1,4 +1,5 @@
-//! The report of an upgrade check: what a build can read of a store, by kind. It counts what it is told, and knows no store.
+//! The report of an upgrade check: what a build can read of a store, by kind. It counts what it is told, and knows no
+//! store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,8 +47,8 @@ pub struct UpgradeCounts {
     pub as_they_are: usize,
     /// They have an older one, and its upgrade reads them.
     pub upgraded: usize,
-    /// They cannot be read: waiting messages, and those that timers send, would become dead letters or refuse the start, and
-    /// states would make their actors wait.
+    /// They cannot be read: waiting messages, and those that timers send, would become dead letters or refuse the
+    /// start, and states would make their actors wait.
     pub unreadable: usize,
     /// The first that cannot be read, in the order of the store.
     pub first_unreadable: Option<UnreadableRecord>,

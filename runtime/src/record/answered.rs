@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Steady;
 use crate::message::envelope::Header;
+use crate::message::fingerprint::bytes_of;
 use crate::message::first_half;
-use crate::message::identity::bytes_of;
 use crate::record::schema::Schema;
 
-/// The version of a record with a digest of the message's name and bytes, and nothing else of it. Read, and no longer written.
+/// The version of a record with a digest of the message's name and bytes, and nothing else of it. Read, and no longer
+/// written.
 const VERSION_OF_DIGEST: u8 = 1;
 const RECORD_VERSION: u8 = 2;
 
@@ -32,8 +33,9 @@ pub(crate) enum Content {
     Digest([u8; 16]),
     /// All of it.
     Whole { message: String, version: u16, payload: Bytes },
-    /// Of a large one: digests of its bytes in their version, and of its identity as the version `seen_as` of its type saw it.
-    Large { message: String, version: u16, bytes: [u8; 16], seen_as: u16, identity: Option<[u8; 16]> },
+    /// Of a large one: digests of its bytes in their version, and of its fingerprint as the version `seen_as` of its
+    /// type saw it.
+    Large { message: String, version: u16, bytes: [u8; 16], seen_as: u16, fingerprint: Option<[u8; 16]> },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +60,7 @@ struct RequestRecord<'a> {
 #[derive(Serialize, Deserialize)]
 enum Kept<'a> {
     Whole(&'a [u8]),
-    Large { bytes: [u8; 16], seen_as: u16, identity: Option<[u8; 16]> },
+    Large { bytes: [u8; 16], seen_as: u16, fingerprint: Option<[u8; 16]> },
 }
 
 impl Answered {
@@ -73,8 +75,8 @@ impl Answered {
                 let version = RECORD_VERSION;
                 postcard::to_allocvec(&RequestRecord { version, message, message_version, kept, expires, reply })
             }
-            Content::Large { message, version, bytes, seen_as, identity } => {
-                let kept = Kept::Large { bytes: *bytes, seen_as: *seen_as, identity: *identity };
+            Content::Large { message, version, bytes, seen_as, fingerprint } => {
+                let kept = Kept::Large { bytes: *bytes, seen_as: *seen_as, fingerprint: *fingerprint };
                 let (message_version, version) = (*version, RECORD_VERSION);
                 postcard::to_allocvec(&RequestRecord { version, message, message_version, kept, expires, reply })
             }
@@ -96,7 +98,9 @@ impl Answered {
         let (message, version) = (message.to_owned(), message_version);
         let content = match kept {
             Kept::Whole(payload) => Content::Whole { message, version, payload: Bytes::copy_from_slice(payload) },
-            Kept::Large { bytes, seen_as, identity } => Content::Large { message, version, bytes, seen_as, identity },
+            Kept::Large { bytes, seen_as, fingerprint } => {
+                Content::Large { message, version, bytes, seen_as, fingerprint }
+            }
         };
         Some(Self { content, expires: Steady(expires), reply: Bytes::copy_from_slice(reply) })
     }
@@ -109,9 +113,9 @@ impl Content {
         if payload.len() <= WHOLE_BYTES_MAX {
             return Self::Whole { message, version, payload: Bytes::copy_from_slice(payload) };
         }
-        let identity = schema.and_then(|schema| schema.identity(version, payload));
+        let fingerprint = schema.and_then(|schema| schema.fingerprint(version, payload));
         let seen_as = schema.map_or(version, |schema| schema.version);
-        Self::Large { message, version, bytes: bytes_of(payload), seen_as, identity }
+        Self::Large { message, version, bytes: bytes_of(payload), seen_as, fingerprint }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -122,22 +126,22 @@ impl Content {
         }
     }
 
-    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own code when
-    /// the bytes differ.
+    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own
+    /// code when the bytes differ.
     pub(crate) fn is_same(&self, schema: Option<&Schema>, header: &Header<'_>, payload: &[u8]) -> bool {
-        let identity = |version, payload: &[u8]| schema.and_then(|schema| schema.identity(version, payload));
-        let own = || identity(header.message_version, payload);
+        let fingerprint = |version, payload: &[u8]| schema.and_then(|schema| schema.fingerprint(version, payload));
+        let own = || fingerprint(header.message_version, payload);
         match self {
             Self::Digest(digest) => *digest == digest_of(header.message, payload),
             Self::Whole { message, version, payload: known } => {
                 let is_equal = *version == header.message_version && known == payload;
-                let is_one = || own().is_some_and(|own| identity(*version, known) == Some(own));
+                let is_one = || own().is_some_and(|own| fingerprint(*version, known) == Some(own));
                 *message == header.message && (is_equal || is_one())
             }
-            Self::Large { message, version, bytes, seen_as, identity } => {
+            Self::Large { message, version, bytes, seen_as, fingerprint } => {
                 let is_equal = *version == header.message_version && *bytes == bytes_of(payload);
                 let is_seen_alike = schema.is_some_and(|schema| schema.version == *seen_as);
-                let is_one = || is_seen_alike && identity.is_some() && own() == *identity;
+                let is_one = || is_seen_alike && fingerprint.is_some() && own() == *fingerprint;
                 *message == header.message && (is_equal || is_one())
             }
         }
@@ -231,7 +235,7 @@ mod tests {
         let message = || "pay".to_owned();
         let whole = answered(Content::Whole { message: message(), version: 2, payload: Bytes::from_static(&[5]) });
         let large =
-            Content::Large { message: message(), version: 2, bytes: [7; 16], seen_as: 3, identity: Some([8; 16]) };
+            Content::Large { message: message(), version: 2, bytes: [7; 16], seen_as: 3, fingerprint: Some([8; 16]) };
         let large = answered(large);
         let digest = answered(Content::Digest([7; 16]));
         assert_eq!(digest.encode(), [&[1][..], &[7; 16], &[9, 3], b"yes"].concat());

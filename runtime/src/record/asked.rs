@@ -7,7 +7,7 @@ use everpost_persistence::{Key, MailboxId, Partition, Position};
 
 use crate::message::MessageId;
 use crate::message::address::Address;
-use crate::message::question::{AskedQuestion, Difference};
+use crate::message::question::{AskDifference, RecordedAsk};
 use crate::tables;
 
 /// The most bytes of a record, but for its texts.
@@ -27,7 +27,7 @@ pub(crate) struct Asked {
     pub(crate) to: Address,
     pub(crate) message: String,
     pub(crate) version: u16,
-    /// Of its content, as far as its type says that it counts; see [`Message::identify`](crate::Message::identify).
+    /// Of its content, as far as its type says that it counts; see [`Message::fingerprint`](crate::Message::fingerprint).
     pub(crate) digest: [u8; 16],
     /// It became a dead letter, so that it had no effect.
     pub(crate) is_given_up: bool,
@@ -45,13 +45,13 @@ impl Asked {
     }
 
     /// That `now` is asked in its place.
-    pub(crate) fn difference_to(&self, now: &Self) -> Difference {
-        Difference { number: now.place + 1, before: self.told(), now: now.told() }
+    pub(crate) fn difference_to(&self, now: &Self) -> AskDifference {
+        AskDifference { number: now.place + 1, before: self.told(), now: now.told() }
     }
 
     /// The question as people are told of it.
-    pub(crate) fn told(&self) -> AskedQuestion {
-        AskedQuestion { to: self.to.to_string(), message: self.message.clone(), version: self.version }
+    pub(crate) fn told(&self) -> RecordedAsk {
+        RecordedAsk { to: self.to.to_string(), message: self.message.clone(), version: self.version }
     }
 
     /// Where the store keeps what was asked: under the mailbox that asked.

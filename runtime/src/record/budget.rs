@@ -9,9 +9,26 @@ pub(crate) const RESTARTS_MAX: u32 = 1000;
 
 /// How many restarts are allowed within a period. One more than that, and the budget is spent.
 ///
-/// Restarts are counted one by one: each stops counting when the period has passed since it. `Budget::new(0, ..)` allows
-/// no restart at all.
+/// Restarts are counted one by one: each stops counting when the period has passed since it. `Budget::new(0, ..)`
+/// allows no restart at all.
+///
+/// ```
+/// use everpost::{Actor, Budget, Handlers};
+/// use std::time::Duration;
+///
+/// struct Account;
+///
+/// impl Actor for Account {
+///     const TYPE: &'static str = "account";
+///     const BUDGET: Budget = Budget::new(3, Duration::from_secs(60)); // the fourth restart within a minute pauses it
+///     type State = i64;
+///
+///     fn handlers(_: &mut Handlers<Self>) {}
+/// }
+/// assert_eq!(Account::BUDGET.restarts, 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Budget {
     /// How many restarts are allowed. Too few gives up during a short outage.
     pub restarts: u32,

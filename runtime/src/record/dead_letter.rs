@@ -10,6 +10,7 @@ use crate::message::envelope::Header;
 use crate::message::outcome::Outcome;
 use crate::message::priority::Priority;
 use crate::message::reason::Reason;
+use crate::message::sequence::Sequence;
 use crate::message::{Message, MessageId};
 use crate::record::attempts::Failures;
 
@@ -19,9 +20,34 @@ const DEAD_LETTER_VERSION_WALL: u8 = 1;
 
 /// A message that was given up on.
 ///
-/// An actor type that registers it as a message (`handlers.on::<DeadLetter>()`) is sent each dead letter of its own addresses,
-/// to the actor whose message it was, in the commit that buries it. One that dies in that handler is not told again.
+/// An actor type that registers it as a message (`handlers.on::<DeadLetter>()`) is sent each dead letter of its own
+/// addresses, to the actor whose message it was, in the commit that buries it. One that dies in that handler is not
+/// told again.
+///
+/// ```
+/// use everpost::{Actor, DeadLetter, Durable, Failure, Handler, Handlers, Turn};
+///
+/// struct Account;
+///
+/// impl Actor for Account {
+///     const TYPE: &'static str = "account";
+///     type State = u32; // how many messages to it were given up on
+///
+///     fn handlers(handlers: &mut Handlers<Self>) {
+///         handlers.on::<DeadLetter>();
+///     }
+/// }
+///
+/// impl Handler<DeadLetter> for Account {
+///     async fn handle(&self, lost: &mut Durable<u32>, letter: DeadLetter, _: &mut Turn<'_>) -> Result<(), Failure> {
+///         **lost += 1;
+///         println!("{} was given up on: {:?}", letter.message, letter.reason);
+///         Ok(())
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DeadLetter {
     /// Where it was sent.
     pub address: Address,
@@ -39,9 +65,9 @@ pub struct DeadLetter {
     pub version: u16,
     /// How urgent it was.
     pub priority: Priority,
-    /// Its number in the store's order, which names it among the dead letters of the node that gave up on it: that of its actor, or
-    /// that of its sender for one that expired before it was sent there.
-    pub sequence: u64,
+    /// Its number in the store's order, which names it among the dead letters of the node that gave up on it: that of
+    /// its actor, or that of its sender for one that expired before it was sent there.
+    pub sequence: Sequence,
     /// Why it was given up on.
     pub reason: Reason,
     /// How often it was tried.
@@ -133,7 +159,7 @@ impl DeadLetter {
             message: header.message.to_owned(),
             version: header.message_version,
             priority: header.priority(),
-            sequence: position.0,
+            sequence: Sequence::of(position),
             reason: record.reason,
             attempts: record.attempts,
             errors: record.errors,

@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::message::decode::{DecodeError, decode};
-use crate::message::identity::Identity;
+use crate::message::fingerprint::Fingerprint;
 use crate::message::{Message, UpgradeError};
 use crate::record::state::State;
 
@@ -52,25 +52,25 @@ pub(crate) struct Schema {
     pub(crate) version: u16,
     read: fn(u16, &[u8]) -> Result<(), Unreadable>,
     /// Of a message.
-    identity: fn(u16, &[u8]) -> Option<[u8; 16]>,
+    fingerprint: fn(u16, &[u8]) -> Option<[u8; 16]>,
 }
 
 impl Schema {
     pub(crate) fn of_message<M: Message>() -> Self {
         let read = |version, bytes: &[u8]| read_message::<M>(version, bytes).map(drop);
-        let identity = |version, bytes: &[u8]| Identity::of(&read_message::<M>(version, bytes).ok()?);
-        Self { name: M::NAME, version: M::VERSION, read, identity }
+        let fingerprint = |version, bytes: &[u8]| Fingerprint::of(&read_message::<M>(version, bytes).ok()?);
+        Self { name: M::NAME, version: M::VERSION, read, fingerprint }
     }
 
     pub(crate) fn of_state<S: State>() -> Self {
         let read = |version, bytes: &[u8]| read_state::<S>(version, bytes).map(drop);
-        Self { name: S::NAME, version: S::VERSION, read, identity: |_, _| None }
+        Self { name: S::NAME, version: S::VERSION, read, fingerprint: |_, _| None }
     }
 
     /// What tells a message that was stored with this version from others under its idempotency key, as the present version of
     /// its type sees it. None when it cannot be read. Runs the type's own code, which may panic.
-    pub(crate) fn identity(&self, version: u16, bytes: &[u8]) -> Option<[u8; 16]> {
-        (self.identity)(version, bytes)
+    pub(crate) fn fingerprint(&self, version: u16, bytes: &[u8]) -> Option<[u8; 16]> {
+        (self.fingerprint)(version, bytes)
     }
 
     /// Whether bytes that were stored with this version can be read. Runs the type's own code on them, which may panic.

@@ -1,8 +1,7 @@
-//! How a keyed actor, an actor type or a group fares: its restart budget, and whether it is paused. What the store keeps of
-//! it is specified in `docs/FORMAT.md`.
+//! How a keyed actor, an actor type or a group fares: its restart budget, and whether it is paused. What the store
+//! keeps of it is specified in `docs/FORMAT.md`.
 
 use std::fmt;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,13 +14,15 @@ const SUPERVISION_VERSION: u8 = 2;
 /// Without one. Written where there is none, so that older builds read it.
 const SUPERVISION_VERSION_1: u8 = 1;
 
-/// Why and since when an address or an actor type is paused: it keeps accepting, and handles nothing until it is resumed.
+/// Why and since when an address or an actor type is paused: it keeps accepting, and handles nothing until it is
+/// resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Paused {
     /// Why.
     pub reason: PauseReason,
     /// Since when.
-    pub since: SystemTime,
+    pub since: Micros,
 }
 
 /// Why something is paused.
@@ -32,14 +33,14 @@ pub enum PauseReason {
     Asked(String),
     /// The restart budget of the actor ([`Actor::BUDGET`](crate::Actor::BUDGET)) is spent; this was the last failure.
     BudgetSpent(String),
-    /// The process died while nothing but the state of the actor was in hand: it was loaded, encoded or dropped. It is not loaded
-    /// any more, not for a question either, until the actor is resumed.
+    /// The process died while nothing but the state of the actor was in hand: it was loaded, encoded or dropped. It is
+    /// not loaded any more, not for a question either, until the actor is resumed.
     KilledTheProcess {
         /// How often it died while everything else stood still.
         deaths: u32,
     },
-    /// The state of the actor would be larger than a commit may be. The message that would make it so waits, with all others, and
-    /// counts no attempt.
+    /// The state of the actor would be larger than a commit may be. The message that would make it so waits, with all
+    /// others, and counts no attempt.
     StateTooLarge {
         /// The size of the state.
         bytes: u64,
@@ -57,11 +58,15 @@ impl fmt::Display for PauseReason {
             Self::BudgetSpent(error) => write!(f, "the restart budget is spent: {error}"),
             Self::KilledTheProcess { deaths } => write!(
                 f,
-                "the process died {deaths} times of its state, alone, while that was loaded, encoded or dropped; it and all messages are kept: start a build that can do so, and resume the actor"
+                "the process died {deaths} times of its state, alone, while that was loaded, encoded or dropped; it \
+                 and all messages are kept: start a build that can do so, and resume the actor"
             ),
             Self::StateTooLarge { bytes, bytes_max, setting } => write!(
                 f,
-                "its state would have {bytes} bytes, and a commit may have {bytes_max} with all else that a turn does, which follows from `store.{setting}`; the state of before and all messages are kept: raise that setting, or start a build that keeps less in one state (many small actors instead of a large one), and resume the actor"
+                "its state would have {bytes} bytes, and a commit may have {bytes_max} with all else that a turn does, \
+                 which follows from `store.{setting}`; the state of before and all messages are kept: raise that \
+                 setting, or start a build that keeps less in one state (many small actors instead of a large one), \
+                 and resume the actor"
             ),
         }
     }
@@ -97,8 +102,8 @@ impl Supervised {
         Self { paused: Some(paused), ..Self::default() }
     }
 
-    /// Pauses it, and nothing else: what is known of it besides stays. False when it is paused already for a reason that says more:
-    /// paused for another, its state could be loaded again.
+    /// Pauses it, and nothing else: what is known of it besides stays. False when it is paused already for a reason
+    /// that says more: paused for another, its state could be loaded again.
     pub(crate) fn pause(&mut self, paused: Paused) -> bool {
         let may = self.barred().is_none();
         if may {
@@ -107,8 +112,8 @@ impl Supervised {
         may
     }
 
-    /// Lets it go on, with its whole budget. A suspicion stays: the process would die of the state without end if nobody counted.
-    /// False, and nothing has changed, when it is not paused.
+    /// Lets it go on, with its whole budget. A suspicion stays: the process would die of the state without end if
+    /// nobody counted. False, and nothing has changed, when it is not paused.
     pub(crate) fn resume(&mut self) -> bool {
         let was_paused = self.paused.take().is_some();
         if was_paused {
@@ -131,18 +136,18 @@ impl Supervised {
         if self.paused.is_some() || self.restarts.count(now.steady, budget) == Verdict::Within {
             return false;
         }
-        self.paused = Some(Paused { reason: PauseReason::BudgetSpent(error.to_owned()), since: now.wall.into() });
+        self.paused = Some(Paused { reason: PauseReason::BudgetSpent(error.to_owned()), since: now.wall });
         true
     }
 
-    /// The state is on trial after a death of the process: when it was in hand at that, and was on trial before, it died of it
-    /// once more. True when that was the last time, and it is paused.
+    /// The state is on trial after a death of the process: when it was in hand at that, and was on trial before, it
+    /// died of it once more. True when that was the last time, and it is paused.
     pub(crate) fn suspect(&mut self, in_hand: bool, deaths_max: u32, now: Micros) -> bool {
         let deaths = self.suspicion.map_or(0, |deaths| deaths.saturating_add(u32::from(in_hand)));
         let is_spent = deaths >= deaths_max;
         self.suspicion = (!is_spent).then_some(deaths);
         if is_spent {
-            self.paused = Some(Paused { reason: PauseReason::KilledTheProcess { deaths }, since: now.into() });
+            self.paused = Some(Paused { reason: PauseReason::KilledTheProcess { deaths }, since: now });
         }
         is_spent
     }
@@ -166,10 +171,8 @@ impl Supervised {
     }
 
     pub(crate) fn encode(&self, name: &str) -> Bytes {
-        let paused = self
-            .paused
-            .as_ref()
-            .map(|paused| PausedRecord { reason: paused.reason.clone(), since: Micros::from(paused.since).0 });
+        let paused =
+            self.paused.as_ref().map(|paused| PausedRecord { reason: paused.reason.clone(), since: paused.since.0 });
         let restarts = self.restarts.moments().iter().map(|moment| moment.0).collect();
         let version = if self.suspicion.is_some() { SUPERVISION_VERSION } else { SUPERVISION_VERSION_1 };
         let record = SupervisionRecord { version, name, restarts, paused };
@@ -189,7 +192,7 @@ impl Supervised {
             SUPERVISION_VERSION_1 => None,
             _ => return None,
         };
-        let paused = paused.map(|PausedRecord { reason, since }| Paused { reason, since: Micros(since).into() });
+        let paused = paused.map(|PausedRecord { reason, since }| Paused { reason, since: Micros(since) });
         let restarts = Restarts::new(restarts.into_iter().map(Steady).collect());
         Some((name, Self { restarts, paused, suspicion }))
     }
@@ -239,7 +242,7 @@ mod tests {
 
     #[test]
     fn an_order_changes_nothing_but_the_pause_and_one_that_changes_nothing_says_so() {
-        let asked = || Paused { reason: PauseReason::Asked("why not".into()), since: Micros(7).into() };
+        let asked = || Paused { reason: PauseReason::Asked("why not".into()), since: Micros(7) };
         let budget = Budget::new(1, Duration::from_secs(1));
         let mut supervised = Supervised::default();
         supervised.failed(at(5), &budget, "first");
@@ -262,7 +265,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_state_that_is_too_large_are_fixed() {
         let reason = PauseReason::StateTooLarge { bytes: 300, bytes_max: 5, setting: "q".into() };
-        let supervised = Supervised::paused(Paused { reason, since: Micros(7).into() });
+        let supervised = Supervised::paused(Paused { reason, since: Micros(7) });
         let record = supervised.encode("a/b");
         assert_eq!(record, [&[1, 3][..], b"a/b", &[0, 1, 3, 172, 2, 5, 1], b"q", &[7]].concat());
         assert_eq!(Supervised::decode(&record), Some(("a/b", supervised)));

@@ -43,7 +43,7 @@ pub(crate) fn kind_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> Kind {
         order: A::ORDER,
         budget: A::BUDGET,
         holds_max: A::HOLDS_MAX,
-        expired: A::EXPIRED,
+        expired: A::WHEN_EXPIRED,
         held: handlers.held().collect(),
         messages: handlers.schemas().iter().map(|schema| (schema.name, *schema)).collect(),
         state: Schema::of_state::<A::State>(),

@@ -1,7 +1,7 @@
 //! When two timers are one: by name, or by what they do.
 
 use super::plan::Plan;
-use crate::message::identity::Identity;
+use crate::message::fingerprint::Fingerprint;
 use crate::message::refusal::Refusal;
 use crate::message::{Message, MessageId, first_half};
 
@@ -31,8 +31,8 @@ impl Digests {
     /// Of a timer that sends `message` to this address by this plan. Messages are compared as values: maps in any order are the
     /// same.
     pub(crate) fn of<M: Message>(plan: &Plan, destination: &str, message: &M) -> Result<Self, Refusal> {
-        let value = match Identity::of_all(message) {
-            Some(identity) => identity.to_vec(),
+        let value = match Fingerprint::of_all(message) {
+            Some(fingerprint) => fingerprint.to_vec(),
             None => postcard::to_allocvec(message).map_err(Refusal::Encode)?,
         };
         let mut hasher = blake3::Hasher::new();

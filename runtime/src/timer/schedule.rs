@@ -15,12 +15,12 @@ const PERIOD_MIN: Duration = Duration::from_millis(1);
 
 /// When a timer is due: once, again and again at a fixed rate, or at the moments of a cron expression.
 ///
-/// Waits ([`after`](Self::after), [`every`](Self::every)) pass at the machine's rate, whatever becomes of its clock, and over
-/// restarts of the node. Moments that somebody names ([`at`](Self::at), [`cron`](Self::cron),
-/// [`starting_at`](Self::starting_at)) are wall time. A wall clock that is set is believed when it has stood for a minute, so
-/// that nothing is sent because of a step that is taken back. Then, what it skipped was missed ([`Missed`]); and if it was put
-/// back, ticks that were sent are not sent again, but wait, up to three hours. After a step back of more than that a schedule
-/// goes on from the present.
+/// Waits ([`after`](Self::after), [`every`](Self::every)) pass at the machine's rate, whatever becomes of its clock,
+/// and over restarts of the node. Moments that somebody names ([`at`](Self::at), [`cron`](Self::cron),
+/// [`starting_at`](Self::starting_at)) are wall time. A wall clock that is set is believed when it has stood for a
+/// minute, so that nothing is sent because of a step that is taken back. Then, what it skipped was missed ([`Missed`]);
+/// and if it was put back, ticks that were sent are not sent again, but wait, up to three hours. After a step back of
+/// more than that a schedule goes on from the present.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,10 +37,11 @@ pub struct Schedule {
     plan: Plan,
 }
 
-/// What becomes of the ticks of a timer that could not be sent when they were due, because the node was down or full, or the
-/// clock was put forward. However many they were, that takes no longer; those that are left out are counted
+/// What becomes of the ticks of a timer that could not be sent when they were due, because the node was down or full,
+/// or the clock was put forward. However many they were, that takes no longer; those that are left out are counted
 /// ([`Timer::missed`](crate::Timer)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Missed {
     /// They are left out: every tick that could not be sent within ten seconds of its moment, or before the next one.
     Skip,
@@ -104,8 +105,8 @@ impl Schedule {
         Self::new(Begin::At(moment.into()), Rhythm::Once)
     }
 
-    /// A tick every `period`, the first one a period after the timer is set. The rate is fixed: ticks that come late do not
-    /// push back those after them.
+    /// A tick every `period`, the first one a period after the timer is set. The rate is fixed: ticks that come late do
+    /// not push back those after them.
     ///
     /// # Errors
     ///
@@ -116,10 +117,10 @@ impl Schedule {
         Ok(Self::new(Begin::After(period_micros.get()), Rhythm::Every(period_micros)))
     }
 
-    /// A tick at each moment that `expression` names with five fields: minute, hour, day of month, month, day of week (0 or 7
-    /// is Sunday). A field is `*`, a number, a name (`JAN`, `MON`), a range `1-5`, a step `*/15`, or several of them with
-    /// commas; `L`, `W` and `#` are understood too. If both days are given, either is enough, as in `cron`. In UTC, unless
-    /// [`Schedule::in_zone`] names a zone.
+    /// A tick at each moment that `expression` names with five fields: minute, hour, day of month, month, day of week
+    /// (0 or 7 is Sunday). A field is `*`, a number, a name (`JAN`, `MON`), a range `1-5`, a step `*/15`, or several of
+    /// them with commas; `L`, `W` and `#` are understood too. If both days are given, either is enough, as in `cron`.
+    /// In UTC, unless [`Schedule::in_zone`] names a zone.
     ///
     /// # Errors
     ///
@@ -137,13 +138,13 @@ impl Schedule {
         Ok(Self::new(Begin::Rhythm, Rhythm::Cron { expression, zone: None }))
     }
 
-    /// The cron expression by the clocks of this zone of the IANA database, like `Europe/Berlin`. Its rules are those of the
-    /// machine where it has them, or else of the database that is part of the program.
+    /// The cron expression by the clocks of this zone of the IANA database, like `Europe/Berlin`. Its rules are those
+    /// of the machine where it has them, or else of the database that is part of the program.
     ///
-    /// Where clocks are put forward, a time that is skipped comes once, at the first moment after the gap: `30 2 * * *` at
-    /// 03:00, and if a whole day is skipped, at the beginning of the next one. Where they are put back, a time that comes twice
-    /// counts the first time. An expression of any hour, like `*/15 * * * *`, is no time of day: it goes through a repeated
-    /// hour as through any other, and nothing comes for minutes that are skipped.
+    /// Where clocks are put forward, a time that is skipped comes once, at the first moment after the gap: `30 2 * * *`
+    /// at 03:00, and if a whole day is skipped, at the beginning of the next one. Where they are put back, a time that
+    /// comes twice counts the first time. An expression of any hour, like `*/15 * * * *`, is no time of day: it goes
+    /// through a repeated hour as through any other, and nothing comes for minutes that are skipped.
     ///
     /// # Errors
     ///
@@ -164,8 +165,8 @@ impl Schedule {
         Ok(self)
     }
 
-    /// The first tick is due at that moment of wall time; for a cron expression at the first of its moments from then on. A
-    /// moment that has passed is one whose ticks were missed. Further ticks follow by wall time too.
+    /// The first tick is due at that moment of wall time; for a cron expression at the first of its moments from then
+    /// on. A moment that has passed is one whose ticks were missed. Further ticks follow by wall time too.
     #[must_use]
     pub fn starting_at(mut self, moment: impl Into<Micros>) -> Self {
         self.plan.begin = Begin::At(moment.into());
@@ -179,16 +180,16 @@ impl Schedule {
         self
     }
 
-    /// With [`Missed::All`]: ticks that are older than this when they could be sent are left out; a day unless this says
-    /// otherwise, and no less than ten seconds.
+    /// With [`Missed::All`]: ticks that are older than this when they could be sent are left out; a day unless this
+    /// says otherwise, and no less than ten seconds.
     #[must_use]
     pub fn missed_within(mut self, age: Duration) -> Self {
         self.plan.catch_up.within = micros(age);
         self
     }
 
-    /// With [`Missed::All`]: of more ticks than this the newest are sent, and the others left out; 1,000 unless this says
-    /// otherwise, and no less than one.
+    /// With [`Missed::All`]: of more ticks than this the newest are sent, and the others left out; 1,000 unless this
+    /// says otherwise, and no less than one.
     #[must_use]
     pub fn missed_max(mut self, ticks: u64) -> Self {
         self.plan.catch_up.max = ticks;
@@ -203,14 +204,12 @@ impl Schedule {
         self.plan.repeats()
     }
 
+    pub(crate) const fn of(plan: Plan) -> Self {
+        Self { plan }
+    }
+
     pub(crate) fn into_plan(self) -> Plan {
         self.plan
-    }
-}
-
-impl From<Plan> for Schedule {
-    fn from(plan: Plan) -> Self {
-        Self { plan }
     }
 }
 

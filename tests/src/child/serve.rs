@@ -156,7 +156,7 @@ async fn send_all(node: &Node, scripts: Vec<(Target, Vec<Step>)>) {
 
 async fn submit(node: &Node, to: &Target, script: Script) -> Receipt {
     async fn to_actor<A: Actor + everpost::Handler<Script>>(node: &Node, key: &str, script: Script) -> Receipt {
-        node.actor::<A>(key).submit(script).await.expect("the node takes it")
+        node.actor::<A>(key).send(script).submit().await.expect("the node takes it")
     }
     if to.early {
         to_actor::<Quick>(node, &to.key, script).await

@@ -49,7 +49,7 @@ async fn run_client<const EARLY: bool>(
                 Err(error) => return Err(format!("a job that was asked for: {error}")),
             }
         } else {
-            let receipt = source.submit(Job { stream, number }).await;
+            let receipt = source.send(Job { stream, number }).submit().await;
             let receipt = receipt.map_err(|error| format!("a job that was sent: {error}"))?;
             if is_waited_for(number) {
                 see_processed(source, stream, number, receipt, &say).await?;

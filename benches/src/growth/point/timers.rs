@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everpost::{ActorHandle, Node};
+use everpost::{ActorHandle, Node, Schedule};
 
 use crate::growth::load::{one_by_one, share};
 use crate::growth::order::{Order, Telling};
@@ -20,7 +20,9 @@ pub(super) async fn prepare(order: &Order, node: &Node) -> Result<(), Problem> {
     one_by_one(&timers, None, move |actor, _| {
         let handle: ActorHandle<Subject> = setting.actor(&actor.to_string());
         // They are never due here, so they have no order either.
-        async move { handle.send_after(Push::new(0, PAYLOAD_BYTES), DELAY).await.map(drop).map_err(Problem::new) }
+        async move {
+            handle.schedule(Push::new(0, PAYLOAD_BYTES), Schedule::after(DELAY)).await.map(drop).map_err(Problem::new)
+        }
     })
     .await?;
     let set = node.statistics().timers as u64;

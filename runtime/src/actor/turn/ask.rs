@@ -1,5 +1,5 @@
-//! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the turn
-//! gets the reply to the same question, and one that asks something else at its place is refused.
+//! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the
+//! turn gets the reply to the same question, and one that asks something else at its place is refused.
 
 use std::sync::{Arc, PoisonError};
 
@@ -23,7 +23,7 @@ use crate::message::address::Address;
 use crate::message::envelope::{Header, Origin};
 use crate::message::expiry::Handling;
 use crate::message::failure::Failure;
-use crate::message::identity::{Identity, bytes_of};
+use crate::message::fingerprint::{Fingerprint, bytes_of};
 use crate::message::outcome::Outcome;
 use crate::message::outcome::reply_of;
 use crate::message::refusal::{AskError, Refusal};
@@ -36,23 +36,24 @@ impl Turn<'_> {
     /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
     /// effects happen once however often this turn runs.
     ///
-    /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first question of
-    /// each is the same, the second is, and so on, each with the same destination, message, version and content (compared by value,
-    /// see [`Message::identify`]). Branch on the state, the message and replies, not on the attempt, the time, chance or the order of a
-    /// `HashMap`. Sends and timers in between may differ.
+    /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first
+    /// question of each is the same, the second is, and so on, each with the same destination, message, version and
+    /// content (compared by value, see [`Message::fingerprint`]). Branch on the state, the message and replies, not on
+    /// the attempt, the time, chance or the order of a `HashMap`. Sends and timers in between may differ.
     ///
     /// # Errors
     ///
-    /// [`AskError::Differs`] when an earlier attempt asked something else at this place; nothing is asked then, and the turn fails
-    /// whatever the handler makes of the error. So does one that ends without a question that an earlier attempt has asked;
-    /// [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not and on whatever node, when
-    /// that is why this turn runs, and otherwise as far as this node can see (a circle that turns of several nodes close at the
-    /// same moment ends by the timeout);
-    /// [`AskError::Timeout`] after the node's ask timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
+    /// [`AskError::Differs`] when an earlier attempt asked something else at this place; nothing is asked then, and the
+    /// turn fails whatever the handler makes of the error. So does one that ends without a question that an earlier
+    /// attempt has asked; [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not
+    /// and on whatever node, when that is why this turn runs, and otherwise as far as this node can see (a circle that
+    /// turns of several nodes close at the same moment ends by the timeout); [`AskError::Timeout`] after the node's ask
+    /// timeout; the others as for [`ActorHandle::ask`](crate::ActorHandle::ask).
     ///
     /// # Cancel safety
     ///
-    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds it, or asks it.
+    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds
+    /// it, or asks it.
     pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
         A: Receives<M, Form>,
@@ -75,7 +76,7 @@ impl Turn<'_> {
             message: M::NAME.to_owned(),
             version: M::VERSION,
             // By value: the order of a map in it may be another one on each attempt.
-            digest: Identity::of(&message).unwrap_or_else(|| digest_of(&envelope)),
+            digest: Fingerprint::of(&message).unwrap_or_else(|| digest_of(&envelope)),
             is_given_up: false,
         };
         let before = self.mailbox.asking.is_any().then(|| self.core.asked.find(asked.turn, place)).flatten();
@@ -107,8 +108,8 @@ struct WaitsFor<'a> {
 }
 
 impl<'a> WaitsFor<'a> {
-    /// Refuses when that closes a circle, on this node or with one of `callers`, the ids of the mailboxes that wait for this
-    /// turn on any node.
+    /// Refuses when that closes a circle, on this node or with one of `callers`, the ids of the mailboxes that wait for
+    /// this turn on any node.
     fn new(core: &'a Core, asking: &Mailbox, to: &Address, callers: &[u8]) -> Result<Self, AskError> {
         let would_deadlock = || AskError::WouldDeadlock { to: to.to_string() };
         if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
@@ -209,8 +210,8 @@ impl TurnAsk<'_> {
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 
-    /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes. One whose
-    /// reply is lost may have had its effect, and is never asked again.
+    /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes.
+    /// One whose reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {
             let Mailbox { partition, .. } = *self.mailbox;

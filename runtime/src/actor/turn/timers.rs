@@ -1,11 +1,8 @@
 //! Timers that a turn sets and cancels, as part of its commit.
 
-use std::time::Duration;
-
 use super::Turn;
 use crate::actor::Receives;
 use crate::actor::address_of::AddressOf;
-use crate::base::clock::Micros;
 use crate::engine::new_timers::{new_timer, timer_id, timer_meant, timer_of_name};
 use crate::message::failure::Failure;
 use crate::message::{Message, MessageId};
@@ -13,27 +10,9 @@ use crate::timer::timer_ref::TimerRef;
 use crate::timer::{KnownBy, Schedule, TimerId};
 
 impl Turn<'_> {
-    /// Sends `message` to `to` when `delay` has passed. Short for `schedule(to, message, Schedule::after(delay))`.
-    pub fn send_after<A, M, Form>(&mut self, to: &AddressOf<A>, message: M, delay: Duration) -> TimerId
-    where
-        A: Receives<M, Form>,
-        M: Message,
-    {
-        self.schedule(to, message, Schedule::after(delay))
-    }
-
-    /// Sends `message` to `to` at that moment; at once when it has passed. Short for `schedule(to, message, Schedule::at(moment))`.
-    pub fn send_at<A, M, Form>(&mut self, to: &AddressOf<A>, message: M, moment: impl Into<Micros>) -> TimerId
-    where
-        A: Receives<M, Form>,
-        M: Message,
-    {
-        self.schedule(to, message, Schedule::at(moment))
-    }
-
-    /// Sends `message` to `to` as often as `schedule` says. The timer is set when this turn commits, or never; its name is
-    /// the same on every attempt of this message. It is kept on this node, whatever node `to` lives on. Each call sets a timer of its
-    /// own; [`schedule_named`](Self::schedule_named) sets the one of a name.
+    /// Sends `message` to `to` as often as `schedule` says. The timer is set when this turn commits, or never; its name
+    /// is the same on every attempt of this message. It is kept on this node, whatever node `to` lives on. Each call
+    /// sets a timer of its own; [`schedule_named`](Self::schedule_named) sets the one of a name.
     ///
     /// A message that cannot be sent (a type its actor did not register, an address that is too long) fails the turn.
     ///
@@ -51,17 +30,20 @@ impl Turn<'_> {
     /// #     }
     /// # }
     /// # impl Handler<Remind> for Clerk {
-    /// #     async fn handle(&self, _: &mut Durable<Option<TimerId>>, _: Remind, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+    /// #     async fn handle(&self, _: &mut Durable<Option<TimerId>>, _: Remind, _: &mut Turn<'_>)
+    /// #         -> Result<(), Failure> { Ok(()) }
     /// # }
     /// # impl Handler<Order> for Clerk {
-    /// async fn handle(&self, reminder: &mut Durable<Option<TimerId>>, _: Order, turn: &mut Turn<'_>) -> Result<(), Failure> {
+    /// async fn handle(&self, reminder: &mut Durable<Option<TimerId>>, _: Order, turn: &mut Turn<'_>)
+    ///     -> Result<(), Failure> {
     ///     let daily = Schedule::every(Duration::from_secs(24 * 60 * 60))?.missed(Missed::Once);
     ///     **reminder = Some(turn.schedule(&Clerk::at("bob"), Remind, daily));
     ///     Ok(())
     /// }
     /// # }
     /// # impl Handler<Paid> for Clerk {
-    /// async fn handle(&self, reminder: &mut Durable<Option<TimerId>>, _: Paid, turn: &mut Turn<'_>) -> Result<(), Failure> {
+    /// async fn handle(&self, reminder: &mut Durable<Option<TimerId>>, _: Paid, turn: &mut Turn<'_>)
+    ///     -> Result<(), Failure> {
     ///     if let Some(timer) = reminder.take() {
     ///         turn.cancel(timer);
     ///     }
@@ -80,7 +62,8 @@ impl Turn<'_> {
     }
 
     /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: see
-    /// [`ActorHandle::schedule_named`](crate::ActorHandle::schedule_named). If it is there as it would be set, nothing changes.
+    /// [`ActorHandle::schedule_named`](crate::ActorHandle::schedule_named). If it is there as it would be set, nothing
+    /// changes.
     ///
     /// A name that no timer can have fails the turn.
     pub fn schedule_named<A, M, Form>(
@@ -127,8 +110,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Cancels a timer that was set on this node, by what setting it has returned, or by name: from the commit of this turn on it
-    /// does not fire. Nothing happens when it has fired before that, or was cancelled.
+    /// Cancels a timer that was set on this node, by what setting it has returned, or by name: from the commit of this
+    /// turn on it does not fire. Nothing happens when it has fired before that, or was cancelled.
     pub fn cancel<'t>(&mut self, which: impl Into<TimerRef<'t>>) {
         self.staged.timers.cancel(timer_meant(self.core, which.into()));
     }

@@ -1,60 +1,21 @@
 //! Timers that are set from outside.
 
-use std::time::Duration;
-
 use super::ActorHandle;
 use crate::actor::{Actor, Receives};
 use crate::api::timers::set_timer;
-use crate::base::clock::Micros;
 use crate::message::Message;
 use crate::message::refusal::SendError;
 use crate::timer::{Schedule, TimerId};
 
 impl<A: Actor> ActorHandle<A> {
-    /// Sends `message` when `delay` has passed. Short for `schedule(message, Schedule::after(delay))`.
+    /// Sends `message` as often as `schedule` says. When this has returned, the timer is durable; it is kept on this
+    /// node, whatever node the actor lives on. While the node, the mailbox or the outbox is full, the ticks of a timer
+    /// that repeats are held back, and are missed as when the node is down ([`Missed`](crate::Missed)).
     ///
-    /// # Errors
-    ///
-    /// As [`ActorHandle::schedule`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`ActorHandle::schedule`].
-    pub async fn send_after<M: Message, Form>(&self, message: M, delay: Duration) -> Result<TimerId, SendError<M>>
-    where
-        A: Receives<M, Form>,
-    {
-        self.schedule(message, Schedule::after(delay)).await
-    }
-
-    /// Sends `message` at that moment; at once when it has passed. Short for `schedule(message, Schedule::at(moment))`.
-    ///
-    /// # Errors
-    ///
-    /// As [`ActorHandle::schedule`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`ActorHandle::schedule`].
-    pub async fn send_at<M: Message, Form>(
-        &self,
-        message: M,
-        moment: impl Into<Micros>,
-    ) -> Result<TimerId, SendError<M>>
-    where
-        A: Receives<M, Form>,
-    {
-        self.schedule(message, Schedule::at(moment)).await
-    }
-
-    /// Sends `message` as often as `schedule` says. When this has returned, the timer is durable; it is kept on this node,
-    /// whatever node the actor lives on. While the node, the mailbox or the outbox is full, the ticks of a timer that repeats are
-    /// held back, and are missed as when the node is down ([`Missed`](crate::Missed)).
-    ///
-    /// A timer that repeats is the one that sends the same message to the same actor by the same schedule, if there is one: so a
-    /// program may set it at each of its starts. A schedule that was changed in the program is another timer, beside that of
-    /// before: give it a name ([`schedule_named`](Self::schedule_named)), and it replaces it. Each call for a single tick sets a
-    /// timer of its own.
+    /// A timer that repeats is the one that sends the same message to the same actor by the same schedule, if there is
+    /// one: so a program may set it at each of its starts. A schedule that was changed in the program is another timer,
+    /// beside that of before: give it a name ([`schedule_named`](Self::schedule_named)), and it replaces it. Each call
+    /// for a single tick sets a timer of its own.
     ///
     /// ```no_run
     /// # use everpost::*;
@@ -65,24 +26,25 @@ impl<A: Actor> ActorHandle<A> {
     /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Report>(); }
     /// # }
     /// # impl Handler<Report> for Clerk {
-    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Report, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Report, _: &mut Turn<'_>)
+    /// #         -> Result<(), Failure> { Ok(()) }
     /// # }
     /// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
     /// let nightly = Schedule::cron("0 3 * * *")?.missed(Missed::Skip);
     /// let timer = node.actor::<Clerk>("bob").schedule(Report, nightly).await?;
-    /// let was_there = node.cancel(timer).await?;
+    /// let was_there = node.timers().cancel(timer).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`SendError::NotAccepted`] hands the message back, with [`Refusal::TimersFull`](crate::Refusal::TimersFull) when the
-    /// node keeps as many as `timers_max`; [`SendError::OutcomeUnknown`] when the node ended meanwhile.
+    /// [`SendError::NotAccepted`] hands the message back, with [`Refusal::TimersFull`](crate::Refusal::TimersFull) when
+    /// the node keeps as many as `timers_max`; [`SendError::OutcomeUnknown`] when the node ended meanwhile.
     ///
     /// # Cancel safety
     ///
-    /// A timer whose call is dropped is set as a whole or not at all. Made again, the call finds one that repeats; a single tick
-    /// may come twice then, unless it has a name.
+    /// A timer whose call is dropped is set as a whole or not at all. Made again, the call finds one that repeats; a
+    /// single tick may come twice then, unless it has a name.
     pub async fn schedule<M: Message, Form>(&self, message: M, schedule: Schedule) -> Result<TimerId, SendError<M>>
     where
         A: Receives<M, Form>,
@@ -90,15 +52,16 @@ impl<A: Actor> ActorHandle<A> {
         set_timer::<A, M>(&self.core, self.address.address(), message, schedule, None).await
     }
 
-    /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: to be called whenever the program starts. If
-    /// it is there with this schedule and this message for this actor, nothing changes, nor does the moment at which it is due
-    /// next. Otherwise this takes its place, in one commit. One with the same schedule and another message is due when that was;
-    /// one with another schedule begins anew. One of a single tick is gone when it has fired: set again, it fires again.
+    /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: to be called whenever the program
+    /// starts. If it is there with this schedule and this message for this actor, nothing changes, nor does the moment
+    /// at which it is due next. Otherwise this takes its place, in one commit. One with the same schedule and another
+    /// message is due when that was; one with another schedule begins anew. One of a single tick is gone when it has
+    /// fired: set again, it fires again.
     ///
-    /// Messages are compared by value, whatever of them their type leaves out for its idempotency keys; a set whose order may differ
-    /// has to be marked ([`unordered`](crate::unordered)). A name is known on the node where it was set, and
-    /// nowhere else; the ids of its ticks, and with them the [keys](crate::Turn::idempotency_key) for the outside, derive from it
-    /// and from the moments of its ticks, also when it was cancelled and set again.
+    /// Messages are compared by value, whatever of them their type leaves out for its idempotency keys; a set whose
+    /// order may differ has to be marked ([`unordered`](crate::unordered)). A name is known on the node where it was
+    /// set, and nowhere else; the ids of its ticks, and with them the [keys](crate::Turn::idempotency_key) for the
+    /// outside, derive from it and from the moments of its ticks, also when it was cancelled and set again.
     ///
     /// ```no_run
     /// # use everpost::*;
@@ -109,7 +72,8 @@ impl<A: Actor> ActorHandle<A> {
     /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Report>(); }
     /// # }
     /// # impl Handler<Report> for Clerk {
-    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Report, _: &mut Turn<'_>) -> Result<(), Failure> { Ok(()) }
+    /// #     async fn handle(&self, _: &mut Durable<i64>, _: Report, _: &mut Turn<'_>)
+    /// #         -> Result<(), Failure> { Ok(()) }
     /// # }
     /// # async fn f(node: Node) -> Result<(), Box<dyn std::error::Error>> {
     /// let nightly = Schedule::cron("0 3 * * *")?.in_zone("Europe/Berlin")?;
@@ -119,8 +83,8 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Errors
     ///
-    /// As [`schedule`](Self::schedule); [`Refusal::TimerName`](crate::Refusal::TimerName) for a name that is empty, longer than
-    /// [`TIMER_NAME_BYTES_MAX`](crate::TIMER_NAME_BYTES_MAX), or has control characters.
+    /// As [`schedule`](Self::schedule); [`Refusal::TimerName`](crate::Refusal::TimerName) for a name that is empty,
+    /// longer than [`TIMER_NAME_BYTES_MAX`](crate::TIMER_NAME_BYTES_MAX), or has control characters.
     ///
     /// # Cancel safety
     ///

@@ -9,6 +9,16 @@ use super::{machine, micros};
 
 /// A moment in microseconds since 1970, UTC: wall time. What is shown is in it (when a message was sent, when it died), and
 /// what happens at a moment that somebody named. Waits are not: they pass at the machine's rate, whatever its clock says.
+///
+/// ```
+/// use everpost::Micros;
+/// use std::time::{Duration, SystemTime};
+///
+/// let noon = Micros(1_800_000_000_000_000);
+/// let later = noon.plus(Duration::from_secs(60));
+/// assert_eq!((later.since(noon), noon.since(later)), (Duration::from_secs(60), Duration::ZERO));
+/// assert_eq!(SystemTime::from(later).duration_since(noon.into()).unwrap(), Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Micros(pub u64);
 

@@ -147,7 +147,7 @@ fn change(core: &Core, inner: &mut Inner, mailbox: &Mailbox, change: &Supervisio
             false
         }
         SupervisionChange::StateTooLarge(reason) => {
-            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall().into() });
+            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall() });
             true
         }
         SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {

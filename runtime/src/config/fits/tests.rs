@@ -32,7 +32,7 @@ fn envelope(bytes: usize, address_bytes: usize) -> (Address, Bytes) {
     let origin = Origin {
         sender: Some("a/b"),
         trace: Some(MessageId(u128::MAX)),
-        expires: Some(Expires { at: Steady(u64::MAX), then: Some(Expiry::Bury) }),
+        expires: Some(Expires { at: Steady(u64::MAX), then: Some(Expiry::DeadLetter) }),
         extension: Extension::of_request(Some(RequestId(u128::MAX))),
         ..Origin::plain(MessageId(u128::MAX), Micros(u64::MAX))
     };

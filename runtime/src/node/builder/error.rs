@@ -40,7 +40,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// The store holds what does not belong on this node as it is configured. Nothing was changed.
     #[error(
-        "the store of node `{node}` holds {records} {what} of actor type `{actor_type}` that belong on node `{owner}` by the present configuration; restore the list of nodes of that type, or move the data"
+        "the store of node `{node}` holds {records} {what} of actor type `{actor_type}` that belong on node `{owner}` \
+         by the present configuration; restore the list of nodes of that type, or move the data"
     )]
     Stranded {
         /// This node.
@@ -56,7 +57,8 @@ pub enum StartError {
     },
     /// Messages wait in the store that nothing in this build handles. Nothing was changed.
     #[error(
-        "the store of node `{node}` holds messages that nothing in this build handles: {}; nothing was changed: start the build that knows them, or have them moved to the dead letters with `NodeBuilder::quarantine_unhandled`",
+        "the store of node `{node}` holds messages that nothing in this build handles: {}; nothing was changed: start \
+         the build that knows them, or have them moved to the dead letters with `NodeBuilder::quarantine_unhandled`",
         unhandled::name_all(messages)
     )]
     NotHandled {
@@ -67,7 +69,9 @@ pub enum StartError {
     },
     /// There are more messages that nothing handles than there may be dead letters. Nothing was changed.
     #[error(
-        "the store of node `{node}` holds {messages} messages that nothing in this build handles, and there is room for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or drop some with the build that knows them"
+        "the store of node `{node}` holds {messages} messages that nothing in this build handles, and there is room \
+         for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or drop some with the \
+         build that knows them"
     )]
     DeadLettersFull {
         /// This node.
@@ -79,7 +83,8 @@ pub enum StartError {
     },
     /// The store has no room for moving messages that nothing handles to the dead letters.
     #[error(
-        "messages that nothing in this build handles cannot be moved to the dead letters: {0}; those that were not moved are where they were"
+        "messages that nothing in this build handles cannot be moved to the dead letters: {0}; those that were not \
+         moved are where they were"
     )]
     NoRoom(#[from] AdmissionError),
     /// The store cannot be opened.

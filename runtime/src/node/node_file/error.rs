@@ -44,6 +44,7 @@ pub enum NodeFileError {
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Origin {
     /// A line of the file, counted from 1.
     Line(usize),

@@ -108,7 +108,7 @@ fn limits(mut section: Section<'_>, node: &mut NodeConfig) {
     section.bytes("message_bytes_max", &mut node.message_bytes_max);
     section.bytes("window_bytes_max", &mut node.window_bytes_max);
     section.count("activations_max", &mut node.activations_max);
-    section.count("questions_max", &mut node.questions_max);
+    section.count("queries_max", &mut node.queries_max);
     section.count("outbox_messages_max", &mut node.outbox_messages_max);
     section.bytes("outbox_bytes_max", &mut node.outbox_bytes_max);
     section.count("dead_letters_max", &mut node.dead_letters_max);

@@ -64,7 +64,7 @@ fn every_setting_reaches_its_field() {
         message_bytes_max = "3KiB"
         window_bytes_max = 4
         activations_max = 5
-        questions_max = 6
+        queries_max = 6
         outbox_messages_max = 7
         outbox_bytes_max = "8GiB"
         timers_max = 34
@@ -106,7 +106,7 @@ fn every_setting_reaches_its_field() {
     let NodeFile { node, link, logs, .. } = read(&text).unwrap();
     let (seconds, milliseconds) = (Duration::from_secs, Duration::from_millis);
     assert_eq!((node.attempts_max, node.mailbox_messages_max, node.message_bytes_max), (1, 2, 3 << 10));
-    assert_eq!((node.window_bytes_max, node.activations_max, node.questions_max), (4, 5, 6));
+    assert_eq!((node.window_bytes_max, node.activations_max, node.queries_max), (4, 5, 6));
     assert_eq!((node.outbox_messages_max, node.outbox_bytes_max, node.timers_max), (7, 8 << 30, 34));
     assert_eq!((node.idle_after, node.ask_timeout), (seconds(9), seconds(600)));
     assert_eq!((node.stop_timeout, node.send_timeout), (seconds(11 * 3600), milliseconds(12)));

@@ -45,7 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Item, Fault> {
     }
 }
 
-/// What is there twice, and where it was first: TOML says of a second section or key at this byte no more than that it is one.
+/// What is there twice, and where it was first: TOML says of a second section or key at this byte no more than that it
+/// is one.
 fn twice(text: &str, byte: usize) -> Option<String> {
     let line_start = text[..byte].rfind('\n').map_or(0, |end| end + 1);
     let (before, rest) = text.split_at(line_start);

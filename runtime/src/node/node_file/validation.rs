@@ -190,7 +190,8 @@ impl Rules<'_> {
         ])
     }
 
-    /// The first rule that does not hold is the fault: the key, whether it holds, what is wrong otherwise, and what to write.
+    /// The first rule that does not hold is the fault: the key, whether it holds, what is wrong otherwise, and what to
+    /// write.
     fn all_hold(&self, rules: &[(&str, bool, &str, &str)]) -> Result<(), Fault> {
         match rules.iter().find(|(_, holds, ..)| !holds) {
             Some((key, _, problem, advice)) => Err(self.fault(key, problem, advice)),
@@ -258,8 +259,8 @@ impl Rules<'_> {
         fault
     }
 
-    /// A file fits itself more often than a variable fits a file: where the other key comes from a variable, the fault is
-    /// there.
+    /// A file fits itself more often than a variable fits a file: where the other key comes from a variable, the fault
+    /// is there.
     fn because_of(&self, other: &str, mut fault: Fault) -> Fault {
         if let Some(Item { origin: origin @ Origin::Variable(_), .. }) = self.tree.find(other) {
             fault.origin = origin.clone();

@@ -1,5 +1,5 @@
-//! Values of a node file as the types that settings have. A number, a size or a duration that cannot be used is answered
-//! with an example, the default of its key.
+//! Values of a node file as the types that settings have. A number, a size or a duration that cannot be used is
+//! answered with an example, the default of its key.
 
 use std::time::Duration;
 

@@ -26,6 +26,23 @@ const LOADED_WITHIN: Duration = Duration::from_secs(60);
 /// A task is a closure that makes a future, anew at each start. The future runs until it is done, or is told to stop by its
 /// [`ChildContext`]; it fails by returning a [`Failure`] (which kind of failure makes no difference here) or by a panic.
 /// One that is killed is dropped at its next await.
+///
+/// ```
+/// use everpost::{Child, Group};
+/// use std::time::Duration;
+///
+/// let ticker = Child::permanent("ticker", |context| async move {
+///     while !context.is_stopping() {
+///         tokio::select! {
+///             () = context.stopping() => {}
+///             () = tokio::time::sleep(Duration::from_secs(1)) => println!("tick"),
+///         }
+///     }
+///     Ok(())
+/// });
+/// let group = Group::one_for_one("clock").child(ticker.stop_within(Duration::from_secs(1)));
+/// # drop(group);
+/// ```
 #[must_use = "a child does nothing until its group is supervised"]
 pub struct Child {
     /// None for a group, which has its own.

@@ -276,6 +276,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A group that a node supervises. Cheap to clone; dropping it stops nothing.
+///
+/// ```
+/// use everpost::{Child, Group, Node};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let node = Node::builder("east", folder.path()).start().await?;
+/// let waiting = Child::permanent("waiting", |context| async move {
+///     context.stopping().await;
+///     Ok(())
+/// });
+/// let group = node.supervise(Group::one_for_one("group").child(waiting)).await?;
+/// group.started().await?;
+/// group.stop().await?;
+/// group.ended().await?; // as it was told to
+/// # node.stop().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Supervised {
     name: Arc<str>,

@@ -9,27 +9,50 @@ use serde::{Serialize, Serializer};
 use self::canonical::{Canonical, UNORDERED};
 use crate::message::{Message, first_half};
 
-/// What tells a message from others that are sent under its idempotency key. See [`Message::identify`].
+/// What tells a message from others that are sent under its idempotency key. See [`Message::fingerprint`].
 ///
 /// Values are compared, not bytes: maps in any order are the same, and so are sets that were marked by [`unordered`].
-pub struct Identity {
+///
+/// ```
+/// use everpost::{Fingerprint, Message};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Charge {
+///     order: u64,
+///     /// Another one on each repetition.
+///     asked_at: u64,
+/// }
+///
+/// impl Message for Charge {
+///     const NAME: &'static str = "charge";
+///     const VERSION: u16 = 1;
+///     type Reply = ();
+///
+///     // What `#[message(same_by = "order")]` derives.
+///     fn fingerprint(&self, fingerprint: &mut Fingerprint) {
+///         fingerprint.add(&self.order);
+///     }
+/// }
+/// ```
+pub struct Fingerprint {
     canonical: Vec<u8>,
     /// A value that cannot be encoded is the same as no other.
     is_whole: bool,
 }
 
-impl Identity {
+impl Fingerprint {
     pub(crate) fn of<M: Message>(message: &M) -> Option<[u8; 16]> {
-        let mut identity = Self { canonical: Vec::new(), is_whole: true };
-        message.identify(&mut identity);
-        identity.finish()
+        let mut fingerprint = Self { canonical: Vec::new(), is_whole: true };
+        message.fingerprint(&mut fingerprint);
+        fingerprint.finish()
     }
 
     /// The same of the whole message, whatever of it its type leaves out.
     pub(crate) fn of_all<M: Message>(message: &M) -> Option<[u8; 16]> {
-        let mut identity = Self { canonical: Vec::new(), is_whole: true };
-        identity.add(message);
-        identity.finish()
+        let mut fingerprint = Self { canonical: Vec::new(), is_whole: true };
+        fingerprint.add(message);
+        fingerprint.finish()
     }
 
     fn finish(self) -> Option<[u8; 16]> {
@@ -43,8 +66,8 @@ impl Identity {
         self.is_whole &= value.serialize(Canonical::new(&mut self.canonical)).is_ok();
     }
 
-    /// Counts `value` as [`Identity::add`] does, but for the order of its elements: for a `HashSet`, or a list whose order means
-    /// nothing.
+    /// Counts `value` as [`Fingerprint::add`] does, but for the order of its elements: for a `HashSet`, or a list whose
+    /// order means nothing.
     pub fn add_unordered<T: Serialize + ?Sized>(&mut self, value: &T) {
         self.is_whole &= unordered(value, Canonical::new(&mut self.canonical)).is_ok();
     }
@@ -57,9 +80,9 @@ pub(crate) fn bytes_of(payload: &[u8]) -> [u8; 16] {
     first_half(&hasher.finalize()).to_be_bytes()
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").finish_non_exhaustive()
+        f.debug_struct("Fingerprint").finish_non_exhaustive()
     }
 }
 
@@ -126,7 +149,7 @@ mod tests {
         let lines = Order { lines: order(&["a".to_owned()]).lines, ..one.clone() };
         let nested = Order { nested: vec![None], ..one.clone() };
         for other in [id, lines, nested] {
-            assert_ne!(Identity::of(&one), Identity::of(&other));
+            assert_ne!(Fingerprint::of(&one), Fingerprint::of(&other));
         }
         assert_ne!(of(&("a", "bc")), of(&("ab", "c")));
         assert_ne!(of(&vec![vec![1_u8], vec![]]), of(&vec![vec![], vec![1_u8]]));
@@ -148,7 +171,7 @@ mod tests {
         fn the_order_of_maps_and_marked_sets_does_not_count(names: HashSet<String>) {
             let one: Vec<String> = names.iter().cloned().collect();
             let other: Vec<String> = one.iter().rev().cloned().collect();
-            prop_assert_eq!(Identity::of(&order(&one)), Identity::of(&order(&other)));
+            prop_assert_eq!(Fingerprint::of(&order(&one)), Fingerprint::of(&order(&other)));
         }
     }
 }

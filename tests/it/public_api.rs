@@ -1,12 +1,15 @@
 //! What the libraries offer to their users is kept as text in `docs/api`, so that a change of it shows in a diff.
 //!
-//! The text is made from the sources: rustdoc's JSON, which other tools compare, needs a nightly compiler. What sources do
-//! not say is not in it: auto traits, and what macros of other crates generate beyond a derive's name.
+//! The text is made from the sources: rustdoc's JSON, which other tools compare, needs a nightly compiler. What sources
+//! do not say is not in it: auto traits, and what macros of other crates generate beyond a derive's name.
 
 mod exports;
 mod listing;
+mod rules;
 mod source;
+mod surface;
 mod text;
+mod threads;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,12 +31,10 @@ const LIBRARIES: [(&str, &str); 4] = [
 
 #[test]
 fn the_public_surface_is_the_one_that_is_written_down() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace");
     let mut stale = String::new();
     for (name, folder) in LIBRARIES {
-        let sources = root.join(folder).join("src");
-        let now = listing(name, &Crate::load(&|path| fs::read_to_string(sources.join(path)).ok()));
-        let path = root.join("docs/api").join(format!("{name}.txt"));
+        let now = listing(name, &load(folder));
+        let path = root().join("docs/api").join(format!("{name}.txt"));
         if env::var_os(RENEW).is_some() {
             fs::write(&path, &now).unwrap();
         }
@@ -47,6 +48,16 @@ fn the_public_surface_is_the_one_that_is_written_down() {
         "the public surface is not the one in docs/api. If that is meant, write it down and look at the difference:\n\
          {RENEW}=1 cargo test -p everpost-tests --test it public_api\n\n{stale}"
     );
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace")
+}
+
+/// The library whose package is in this folder.
+fn load(folder: &str) -> Crate {
+    let sources = root().join(folder).join("src");
+    Crate::load(&|path| fs::read_to_string(sources.join(path)).ok())
 }
 
 /// The lines that only one of two texts has.

@@ -27,7 +27,6 @@ mod identity;
 mod policy;
 mod protocol;
 mod text;
-mod threads;
 
 pub use self::accept_error::{AcceptError, RejectionReason};
 pub use self::close::{CloseCode, Closed};

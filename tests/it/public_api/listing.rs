@@ -106,19 +106,19 @@ fn implementations(of: &Crate, exported: &BTreeSet<(usize, usize)>) -> Implement
     implementations
 }
 
-fn names(path: &syn::Path) -> Vec<String> {
+pub(super) fn names(path: &syn::Path) -> Vec<String> {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }
 
 /// The type behind references.
-fn peeled(of: &Type) -> &Type {
+pub(super) fn peeled(of: &Type) -> &Type {
     match of {
         Type::Reference(reference) => peeled(&reference.elem),
         other => other,
     }
 }
 
-fn find(of: &Crate, module: usize, path: &[String]) -> Vec<(usize, usize)> {
+pub(super) fn find(of: &Crate, module: usize, path: &[String]) -> Vec<(usize, usize)> {
     let found = of.find(module, path, STEPS_MAX).into_iter().filter_map(|found| match found {
         Found::Item(module, index) => Some((module, index)),
         Found::Module(_) => None,
@@ -159,7 +159,7 @@ fn macros(of: &Crate, exported: &BTreeSet<(usize, usize)>) -> Option<String> {
 }
 
 /// All items of a crate with the number of their module.
-fn items(of: &Crate) -> impl Iterator<Item = (usize, &Item)> {
+pub(super) fn items(of: &Crate) -> impl Iterator<Item = (usize, &Item)> {
     let numbered = of.modules.iter().enumerate();
     numbered.flat_map(|(number, module)| module.items.iter().map(move |item| (number, item)))
 }

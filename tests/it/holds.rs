@@ -428,6 +428,53 @@ async fn a_panic_of_a_hold_handler_counts_against_the_restart_budget_as_one_of_a
     node.stop().await.unwrap();
 }
 
+/// Hands its jobs to the test, and does not end by itself.
+struct Endless {
+    jobs: mpsc::Sender<(Job, Hold<Self>)>,
+}
+
+impl Actor for Endless {
+    const TYPE: &'static str = "endless";
+    const TIME_LIMIT: Duration = Duration::from_millis(200);
+    const HOLD_LIMIT: Duration = Duration::from_secs(3600);
+    type State = ();
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on_hold::<Job>();
+    }
+}
+
+impl HoldHandler<Job> for Endless {
+    async fn handle(&self, job: Job, hold: Hold<Self>) -> Result<(), Failure> {
+        self.jobs.send((job, hold)).await.expect("the test takes them");
+        std::future::pending().await
+    }
+}
+
+/// The documentation of [`HoldHandler::handle`] says what comes of the hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_handler_that_is_cut_off_gives_its_message_back_unless_that_was_decided_on_before() {
+    let (jobs, mut taken) = mpsc::channel(64);
+    let (folder, config) = (everpost_tests::folder(), everpost_tests::config());
+    let node = Node::builder("node", folder.path()).actor(Endless { jobs }).config(config).start().await.unwrap();
+    let actor = node.actor::<Endless>("one");
+    let receipt = actor.send(Job::Keep(1)).submit().await.unwrap();
+    let (_, cut_off) = soon("it is handed over", taken.recv()).await.unwrap();
+    let (_, mut again) = soon("it comes back", taken.recv()).await.unwrap();
+    assert_eq!((cut_off.attempt(), again.attempt()), (1, 2), "its handler was cut off, which is a failed attempt");
+    assert!(matches!(cut_off.ack().await, Err(HoldError::TakenBack)));
+    // A machine that is busy may be late with that, too.
+    while again.ack().await.is_err() {
+        (_, again) = soon("it comes back again", taken.recv()).await.unwrap();
+    }
+    soon("it is processed", receipt.processed()).await.unwrap();
+
+    actor.send(Job::Keep(2)).await.unwrap();
+    let (job, hold) = soon("the next is handed over", taken.recv()).await.unwrap();
+    assert_eq!((job, hold.attempt()), (Job::Keep(2), 1), "the first was decided on before its handler was cut off");
+    soon("it stops", node.stop()).await.unwrap();
+}
+
 /// With as many messages held as may be, every other message of the address waited too, an urgent one as long as the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_as_many_held_as_may_be_only_what_would_be_held_waits() {

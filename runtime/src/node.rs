@@ -42,7 +42,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
 /// Dropping the last clone does not stop it: call [`Node::stop`]. A process that just ends loses nothing either, but
-/// the next start has the tail of the journal to replay, and the messages in flight to suspect.
+/// the next start has the tail of the journal to replay, and the messages in hand to suspect.
 ///
 /// ```
 /// # use everpost::*;
@@ -69,7 +69,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// alice.send(Deposit { cents: 500 }).await?;
 /// node.drained().await?; // nothing is left to do
 /// assert_eq!(node.statistics().handled, 1);
-/// node.stop().await?; // waits for the turns that run, and closes the store
+/// node.stop().await?; // waits for the turns in hand, and closes the store
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -43,8 +43,8 @@ async fn with_nobody_to_read_its_logs_a_node_retries_links_gives_up_and_stops() 
     stop([east]).await;
     let east = net.start("east", &probe).await;
     eventually("they are linked again", || east.is_linked_to("west")).await;
-    east.actor::<Worker>("fails").send(Script::new([Step::Append(7)])).await.unwrap();
-    east.drained().await.unwrap();
+    let receipt = east.actor::<Worker>("fails").send(Script::new([Step::Append(7)])).submit().await.unwrap();
+    receipt.processed().await.unwrap();
     assert_eq!(read(&east.actor::<Worker>("fails")).await.entries, [7]);
     stop_child(&mut west);
     stop([east]).await;

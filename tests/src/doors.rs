@@ -65,6 +65,6 @@ mod tests {
                       impl<'h, A: QueryHandler<Q>> IntoFuture for Query<'h, A> {\n    type Output = X;\npub async fn free() {\n";
         let mut found = BTreeSet::new();
         of_source(source, &mut found);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["SendBuilder::submit", "Query", "free"]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Query", "SendBuilder::submit", "free"]);
     }
 }

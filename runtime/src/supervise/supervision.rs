@@ -241,13 +241,15 @@ impl<A: Actor> Supervisor<A> {
 
     /// The message that was in flight has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let Unfinished { in_flight, handover: held } = mailbox.lock().activation_failed(&error.to_string());
-        // With a message in flight it is told as the failure of that.
-        if in_flight.is_none() && held.is_none() {
+        // Not under the lock: the text may be made by the program's code.
+        let text = error.to_string();
+        let Unfinished { in_hand, handover: held } = mailbox.lock().activation_failed(&text);
+        // With a message in hand it is told as the failure of that.
+        if in_hand.is_none() && held.is_none() {
             if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
                 tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             }
-            activating::restart_later(&self.core, mailbox, error.to_string());
+            activating::restart_later(&self.core, mailbox, text);
             return;
         }
         let (core, failure) = (Arc::clone(&self.core), Failure::retry(error));

@@ -166,8 +166,9 @@ impl Duty {
 
 impl Drop for Duty {
     fn drop(&mut self) {
-        let is_there = self.0.lock().put_down(&self.0);
-        if is_there {
+        let mut inner = self.0.lock();
+        if inner.put_down(&self.0) {
+            // Still locked: the order to end it goes before the one to start the next.
             self.0.kind.supervisor().inspect(|supervisor| supervisor.kill(&self.0));
         }
     }

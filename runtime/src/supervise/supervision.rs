@@ -13,6 +13,7 @@ use crate::actor::{Actor, Handlers};
 use crate::base::text::brief;
 use crate::core::Core;
 use crate::core::activations::Activations;
+use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
 use crate::mailbox::kind::{Declared, Kind, QuestionFromAway, Supervises, Trying};
@@ -162,7 +163,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         order: Order,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        self.core.watched(&self.name, self.obey(&myself, order, children)).await
+        self.core.watched(&self.name, SUPERVISOR_MEANS, self.obey(&myself, order, children)).await
     }
 
     async fn handle_supervisor_evt(
@@ -172,7 +173,8 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
         let Some((child, failure)) = ended(event) else { return Ok(()) };
-        self.core.watched(&self.name, async { self.has_ended(&myself, child, failure, children) }).await;
+        let ending = async { self.has_ended(&myself, child, failure, children) };
+        self.core.watched(&self.name, SUPERVISOR_MEANS, ending).await;
         Ok(())
     }
 }

@@ -252,3 +252,15 @@ async fn a_supervisor_of_groups_that_panics_ends_the_node() {
     drop(soon("it is answered", fall.node.supervise(group)).await);
     fall.ends("supervisor of the groups", "group has ended").await;
 }
+
+/// The rest of a commit would never have happened, in a node that went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_panics_in_the_middle_ends_the_node_whoever_would_be_started_anew() {
+    let fall = Fall::new("services-commit", everpost_tests::config()).await;
+    logs::plant(fall.name, "expired", 1);
+    let worker = fall.worker("one");
+    worker.pause("so that it expires").await.unwrap();
+    let post = worker.send(Script::new([])).expires_in(Duration::from_millis(1)).when_expired(Expiry::Drop);
+    drop(soon("it is taken", post.into_future()).await);
+    fall.ends("commit", "memory would differ").await;
+}

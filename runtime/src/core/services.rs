@@ -55,6 +55,10 @@ pub(crate) static WATCHDOG: Service = Service {
     policy: Policy::Restart,
 };
 
+/// Not a service of its own: whoever commits does.
+pub(crate) static COMMIT: Service =
+    Service { name: "commit", means: "memory would differ from the store", policy: Policy::FailNode };
+
 /// It has the door and the links as its children, which it starts anew.
 pub(crate) static LINKS: Service =
     Service { name: "supervisor of the links", means: "links that fail would stay down", policy: Policy::FailNode };

@@ -36,6 +36,7 @@ pub(crate) async fn run(data_dir: &Path, plant: Option<Plant>) -> Result<(), Fai
         let command = tokio::select! {
             command = commands.recv() => command,
             ended = &mut acknowledging => return ended?,
+            failure = node.failed() => return Err(failure.into()),
         };
         match command {
             Some(Command::Transfer { transfer, again }) => {

@@ -6,6 +6,7 @@ mod access_log;
 mod access_log_nodes;
 mod access_log_refusals;
 mod demonstration;
+mod failures;
 mod log;
 mod nodes;
 mod orders;

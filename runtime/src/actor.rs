@@ -69,7 +69,7 @@ pub trait Actor: Sized + Send + Sync + 'static {
     const DELIVERY: Delivery = Delivery::Committed;
     /// What a message that fails does to those behind it; see [`Order`].
     const ORDER: Order = Order::Strict;
-    /// How often an actor may fail before it is paused: activations that fail without a message in hand (its state
+    /// How often an actor may fail before it is paused: activations that fail without a message in flight (its state
     /// cannot be read, say) and messages that had to be given up on after failing count, rejected and expired ones do
     /// not. Stored, so that it survives the process. A paused actor keeps accepting, and goes on when it is resumed
     /// ([`ActorHandle::resume`](crate::ActorHandle::resume)). While it is the child of a group

@@ -64,10 +64,10 @@ pub struct NodeConfig {
     /// means less on a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store
     /// does not take is refused.
     pub message_bytes_max: usize,
-    /// How many bytes of messages that wait or are in hand are in memory, over all mailboxes; the others are read from
+    /// How many bytes of messages that wait or are in flight are in memory, over all mailboxes; the others are read from
     /// the store when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where
-    /// handlers that do not end have more than this in hand, others wait for a second before more is read. Too small
-    /// reads every message from the disk, and lets few be in hand at a time.
+    /// handlers that do not end have more than this in flight, others wait for a second before more is read. Too small
+    /// reads every message from the disk, and lets few be in flight at a time.
     pub window_bytes_max: usize,
     /// How many messages may be owed to one other node before sends from outside are held back. Turns are never held
     /// back. Too small stops senders during a short outage of that node; too large takes disk, 48 bytes of memory each,
@@ -90,7 +90,7 @@ pub struct NodeConfig {
     pub idempotency_keys_max: usize,
     /// How many queries may be open at a time over the whole node; more wait.
     pub queries_max: usize,
-    /// How long a stop waits for groups to stop, and then, as long again, for the turns in hand.
+    /// How long a stop waits for groups to stop, and then, as long again, for the turns that run.
     pub stop_timeout: Duration,
     /// The settings of the store.
     pub store: everpost_persistence::Config,
@@ -166,7 +166,7 @@ impl NodeConfig {
 
     /// The largest message that the node takes, in bytes with headers: [`NodeConfig::message_bytes_max`], and no more
     /// than its store takes. A message must fit one submission to the store with whatever may become of it, its dead
-    /// letter and the notice of that among them: so it has less than half of what `store.queue_bytes_max` and a
+    /// dead letter and the notice of that among them: so it has less than half of what `store.queue_bytes_max` and a
     /// sixteenth of each map allow.
     #[must_use]
     pub fn message_bytes_limit(&self) -> usize {

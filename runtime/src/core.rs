@@ -15,6 +15,8 @@ mod room;
 mod route;
 pub(crate) mod rules;
 pub(crate) mod senders;
+pub(crate) mod service;
+pub(crate) mod services;
 pub(crate) mod tasks;
 pub(crate) mod wheel;
 pub(crate) mod window;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use everpost_transport::Endpoint;
 
 pub(crate) use self::renewal::renew;
-pub(crate) use self::supervision::{LinkOrder, NAME as SUPERVISOR_NAME, supervise};
+pub(crate) use self::supervision::{LinkOrder, supervise};
 use crate::config::LinkConfig;
 use crate::core::Core;
 

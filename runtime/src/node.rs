@@ -42,7 +42,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
 /// Dropping the last clone does not stop it: call [`Node::stop`]. A process that just ends loses nothing either, but
-/// the next start has the tail of the journal to replay, and the messages in hand to suspect.
+/// the next start has the tail of the journal to replay, and the messages in flight to suspect.
 ///
 /// ```
 /// # use everpost::*;
@@ -69,7 +69,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// alice.send(Deposit { cents: 500 }).await?;
 /// node.drained().await?; // nothing is left to do
 /// assert_eq!(node.statistics().handled, 1);
-/// node.stop().await?; // waits for the turns in hand, and closes the store
+/// node.stop().await?; // waits for the turns that run, and closes the store
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -308,9 +308,32 @@ impl Node {
         self.core.gate.until(|| self.core.is_drained()).await
     }
 
-    /// Completes when the node does no more work, with the reason: its store has failed, the runtime that it was started on has
-    /// ended, or it was stopped ([`NodeEnded::Stopped`], which is no failure). Inside a handler at once, with
+    /// Completes when the node does no more work, with the reason: its store has failed, a part of it has panicked that cannot be started
+    /// anew ([`NodeEnded::Panicked`] says which, and what that means), the runtime that it was started on has ended, or it was stopped
+    /// ([`NodeEnded::Stopped`], which is no failure). Never while the node is well, but inside a handler at once, with
     /// [`NodeEnded::InsideTurn`]: a stop would wait for that.
+    ///
+    /// From then on whatever is sent is refused, and nothing that was acknowledged is lost: [`stop`](Self::stop) the node, and start it again, or
+    /// end the process with an exit code that has it started again. So a program that runs for long waits for this too:
+    ///
+    /// ```
+    /// # use everpost::Node;
+    /// # async fn told_to_end() {}
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let node = Node::builder("bank", folder).start().await?;
+    /// let served = tokio::select! {
+    ///     failure = node.failed() => Err(failure),
+    ///     () = told_to_end() => Ok(()), // Ctrl-C, say
+    /// };
+    /// // What happened before is told rather than what happens now.
+    /// let stopped = node.stop().await;
+    /// served?;
+    /// Ok(stopped?)
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everpost::{
-    Actor, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError, HoldHandler, Message,
-    Node, NodeConfig, Priority, QueryHandler, Restart, Schedule, StopError, Turn,
+    Actor, ActorHandle, Backoff, Child, Delivery, Durable, Failure, Group, Handler, Handlers, Hold, HoldError,
+    HoldHandler, Message, Node, NodeConfig, Priority, QueryHandler, Restart, Schedule, StopError, Turn,
 };
 use everpost_tests::net::{Net, linked, settled};
 use everpost_tests::probe::Probe;
@@ -323,7 +323,7 @@ async fn client<const EARLY: bool>(world: Arc<World>, nodes: [Node; 2], mut rand
                     in_order.entry((address, from)).or_default().push(gust.number);
                 }
                 if random.once_in(2) {
-                    let _ = actor.send(Gust { number, how }).submit().await.unwrap();
+                    let _ = actor.send(gust).submit().await.unwrap();
                 } else {
                     actor.send(gust).await.unwrap();
                 }

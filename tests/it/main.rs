@@ -84,6 +84,7 @@ mod repeats;
 mod requests;
 mod retries;
 mod schedules;
+mod services;
 mod settings;
 mod sieges;
 mod slow_paths;

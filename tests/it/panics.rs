@@ -1,5 +1,5 @@
 //! A task of the node that panics ends the node, which says so, or is started anew: nothing hangs. What panics here is the log of the
-//! program, which every task calls.
+//! program, which every task calls, in the middle of what the task does; `services.rs` has all services, cut off where they wait.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Fall {
         let Self { node, folder } = self;
         let failed = soon("it fails", node.failed()).await;
         assert!(
-            matches!(&failed, NodeEnded::Panicked { task: told, panic } if told == task && panic.contains("told to")),
+            matches!(&failed, NodeEnded::Panicked { task: told, panic, .. } if told == task && panic.contains("told to")),
             "{failed}"
         );
         soon("a send ends", node.actor::<Worker>("late").send(Script::new([])).into_future()).await.unwrap_err();
@@ -56,7 +56,6 @@ impl Fall {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_that_panics_ends_the_node_and_tells_everybody() {
     let fall = Fall::new("panics-gate", "committed", u32::MAX, everpost_tests::config()).await;
-    // Where a commit is durable at once the activation itself tells of it, and is started anew.
     let sending = async {
         let mut number = 0_u32;
         while fall.worker(&number.to_string()).send(Script::new([Step::Append(1)])).await.is_ok() {
@@ -75,18 +74,28 @@ async fn a_failed_turn_whose_end_panics_ends_the_node_instead_of_hanging_its_act
     fall.ended_by("the failure of an activation").await;
 }
 
+/// It takes many out of its index, and panics of the first of them: the others are looked at again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_looks_at_expired_messages_and_panics_ends_the_node() {
-    let fall = Fall::new("panics-expiry", "expired message kept", u32::MAX, everpost_tests::config()).await;
-    let one = fall.worker("one");
-    one.pause("so that it expires").await.unwrap();
-    let post = one.send(Script::new([])).expires_in(Duration::from_millis(1)).when_expired(Expiry::DeadLetter);
-    soon("it is taken", post.into_future()).await.unwrap();
-    fall.ended_by("expiry").await;
+async fn a_task_that_panics_of_one_expired_message_is_started_anew_and_sees_to_all_others() {
+    const MESSAGES: usize = 50;
+    let name = "panics-expiry";
+    let Fall { node, folder } = Fall::new(name, "expired message kept", 1, everpost_tests::config()).await;
+    let one = node.actor::<Worker>("one");
+    one.pause("so that they expire").await.unwrap();
+    for _ in 0..MESSAGES {
+        let post = one.send(Script::new([])).expires_in(Duration::from_millis(100)).when_expired(Expiry::DeadLetter);
+        soon("it is taken", post.into_future()).await.unwrap();
+    }
+    eventually("all are dead letters", || node.dead_letters().count() == MESSAGES).await;
+    logs::line(name, "task restarted", "expiry").await;
+    one.resume().await.unwrap();
+    assert_eq!(one.ask(Script::new([Step::Append(1)])).await.unwrap(), [1]);
+    soon("it stops", node.stop()).await.unwrap();
+    drop(folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_watches_the_node_and_panics_ends_the_node() {
+async fn a_task_that_watches_the_node_and_always_panics_ends_the_node() {
     let config =
         NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::HoldBack, ..everpost_tests::config() };
     let fall = Fall::new("panics-watch", "dead letters full", u32::MAX, config).await;

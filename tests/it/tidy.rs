@@ -240,7 +240,7 @@ fn every_event_of_the_logs_has_a_name_and_is_documented() {
 
 /// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot. Everything
 /// else goes through an alarm, which says how often it was met.
-const SAID_ONCE: [(&str, &str); 19] = [
+const SAID_ONCE: [(&str, &str); 20] = [
     ("check not noted", "once in a check"),
     ("child failed", "as often as the budget of the group allows"),
     ("child killed", "as often as the budget of the group allows"),
@@ -256,6 +256,7 @@ const SAID_ONCE: [(&str, &str); 19] = [
     ("store not closed", "the node has ended"),
     ("task does not yield", "when its group has ended"),
     ("task panicked", "the node has ended"),
+    ("task restarted", "as often as the budget of services allows"),
     ("the start waits for the wall clock", "at the start"),
     ("the wall clock is believed", "a clock has to stand for a minute before"),
     ("timer cannot fire", "at the start, once for each reason; afterwards through the limiter"),
@@ -278,46 +279,72 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
     assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
-/// What may begin a task or a thread, and who sees its panic. Everything else goes through `runtime/src/core/tasks.rs`.
-const BEGINS: [(&str, &str); 13] = [
-    ("persistence/src/engine/threads.rs", "its panic is the failure of the store"),
-    ("runtime/src/core/end.rs", "whoever closes the store is told of its panic"),
-    ("runtime/src/engine/reading.rs", "whoever reads is told of its panic"),
-    ("runtime/src/link/dialing.rs", "the link fails of its panic, and is started anew"),
-    ("runtime/src/link/listener.rs", "the door fails of its panic, and is opened anew"),
-    ("runtime/src/link/renewal.rs", "whoever waits for it fails of its panic, which ends the node"),
-    ("runtime/src/node/builder.rs", "before there is a node; whoever starts it is told of its panic"),
-    ("runtime/src/node/stop.rs", "it lives as long as the program's runtime, and does nothing"),
-    ("runtime/src/core/tasks.rs", "this is the place"),
-    ("runtime/src/telemetry/output.rs", "it writes the logs: there is nobody to tell"),
-    ("runtime/src/node/watchdog.rs", "its panic ends the node"),
-    ("transport/src/endpoint.rs", "the door of the node sees that nobody accepts any more"),
-    ("transport/src/endpoint/accept.rs", "the acceptor sees it as a defect of that handshake"),
+/// What may begin a task or a thread, in how many places, and who sees its panic. Everything else goes through the first two.
+const BEGINS: [(&str, usize, &str); 20] = [
+    ("runtime/src/core/service.rs", 1, "this is the place for what runs as long as the node"),
+    ("runtime/src/core/tasks.rs", 3, "this is the place for what ends"),
+    ("runtime/src/base/own_runtime.rs", 1, "it does nothing that could panic"),
+    ("runtime/src/core/end.rs", 1, "whoever closes the store is told of its panic"),
+    ("runtime/src/engine/reading.rs", 1, "whoever reads is told of its panic"),
+    ("runtime/src/link/dialing.rs", 1, "the link fails of its panic, and is started anew"),
+    ("runtime/src/link/listener.rs", 1, "the door fails of its panic, and is opened anew"),
+    ("runtime/src/link/renewal.rs", 1, "the service that waits for it fails of its panic, and is started anew"),
+    ("runtime/src/link/supervision.rs", 2, "the node watches the supervisor, which starts its children anew"),
+    ("runtime/src/node/builder.rs", 3, "before there is a node; whoever starts it is told of its panic"),
+    ("runtime/src/node/stop.rs", 1, "it lives as long as the program's runtime, and does nothing"),
+    ("runtime/src/node/watchdog.rs", 1, "it keeps to the rules of services, on a thread"),
+    ("runtime/src/supervise/group/family.rs", 2, "the group is told of the end of its children"),
+    ("runtime/src/supervise/group/roots.rs", 2, "the supervisor sees its own panics, and is told of the end of groups"),
+    ("runtime/src/supervise/supervision.rs", 2, "the node watches the supervisor, which starts its children anew"),
+    ("runtime/src/telemetry/output.rs", 1, "it catches its panics: there is nobody to tell"),
+    ("persistence/src/engine/threads.rs", 3, "its panic is the failure of the store"),
+    ("transport/src/endpoint.rs", 1, "the door of the node sees that nobody accepts any more"),
+    ("transport/src/endpoint/accept.rs", 1, "the acceptor sees it as a defect of that handshake"),
+    ("transport/src/endpoint/tasks.rs", 1, "who uses its connection, or accepts, sees that it has gone"),
 ];
 
 /// A gate that had panicked was gone without a word, and nothing was ever acknowledged again.
 #[test]
 fn no_task_and_no_thread_begins_where_nobody_sees_its_panic() {
-    let spawns = [
-        "tokio::spawn(",
-        "runtime.spawn(",
-        "spawn_blocking(",
-        "thread::spawn(",
-        "Builder::new().name(",
-        "JoinSet::new(",
-    ];
     let mut begin = BTreeSet::new();
     for package in ["persistence", "runtime", "transport"] {
-        let modules = sources(&root().join(package).join("src"));
-        for path in modules.into_iter().filter(|path| !path.ends_with("tests.rs")) {
+        for path in sources(&root().join(package).join("src")) {
+            if path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs") {
+                continue;
+            }
             let code = code(&fs::read_to_string(&path).unwrap());
-            if spawns.iter().any(|spawn| code.contains(spawn)) {
-                begin.insert(path.strip_prefix(root()).unwrap().display().to_string());
+            let places: usize = ["spawn(", "spawn_blocking(", "spawn_linked(", "spawn_local(", "spawn_on("]
+                .iter()
+                .map(|spawn| code.matches(spawn).count() - code.matches(&format!("fn {spawn}")).count())
+                .sum();
+            if places > 0 {
+                begin.insert((path.strip_prefix(root()).unwrap().display().to_string(), places));
             }
         }
     }
-    assert_eq!(begin, BEGINS.iter().map(|(path, _)| (*path).to_owned()).collect());
+    assert_eq!(begin, BEGINS.iter().map(|(path, places, _)| ((*path).to_owned(), *places)).collect());
 }
+
+/// What a service of the node is called in the table of services, each of which is seen to panic in a test.
+#[test]
+fn every_service_of_the_node_is_seen_to_panic_and_told_in_the_architecture() {
+    let text = read("runtime/src/core/services.rs");
+    let services = code(&text);
+    let names: Vec<_> = services.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() >= 14, "only {names:?} were found");
+    let (tests, table) = (read("tests/it/services.rs") + &read("tests/it/panics.rs"), read("docs/ARCHITECTURE.md"));
+    for name in names {
+        let is_untested = UNSEEN.contains(&name);
+        assert_ne!(tests.contains(&format!("\"{name}\"")), is_untested, "no test lets `{name}` panic, or one does");
+        assert!(
+            table.contains(&format!("| `{name}` |")),
+            "docs/ARCHITECTURE.md does not tell what the end of `{name}` means"
+        );
+    }
+}
+
+/// Nothing that a test can do lets these panic: they write no line, and what they call is of other libraries.
+const UNSEEN: [&str; 1] = ["acceptor of connections"];
 
 /// `main` printed `Error: Open(Missing { .. })`.
 #[test]

@@ -51,9 +51,22 @@ pub fn keep() {
 ///
 /// As [`keep`].
 pub fn plant(node: &str, event: &str, times: u32) {
+    plant_mine(Mine { node: node.to_owned(), event: event.to_owned(), task: None, times });
+}
+
+/// From now on this task of the node `node` panics when it is about to run on, so many times: where it waits, whatever that is for.
+///
+/// # Panics
+///
+/// As [`keep`].
+pub fn plant_task(node: &str, task: &str, times: u32) {
+    plant_mine(Mine { node: node.to_owned(), event: "task polled".to_owned(), task: Some(task.to_owned()), times });
+}
+
+fn plant_mine(mine: Mine) {
     keep();
-    use_name(node, true);
-    mines().push(Mine { node: node.to_owned(), event: event.to_owned(), times });
+    use_name(&mine.node, true);
+    mines().push(mine);
     // What is enabled was decided when each line was first met.
     tracing::callsite::rebuild_interest_cache();
 }
@@ -67,7 +80,16 @@ pub fn clear(node: &str) {
 struct Mine {
     node: String,
     event: String,
+    /// Of this task only.
+    task: Option<String>,
     times: u32,
+}
+
+impl Mine {
+    fn is(&self, line: &Line) -> bool {
+        let is_of_task = self.task.as_deref().is_none_or(|task| line.field("task") == task);
+        is_of_task && (line.field("node"), line.field("event")) == (self.node.as_str(), self.event.as_str())
+    }
 }
 
 fn mines() -> MutexGuard<'static, Vec<Mine>> {
@@ -78,9 +100,7 @@ fn mines() -> MutexGuard<'static, Vec<Mine>> {
 /// Whether this line is one that panics now.
 fn is_mine(line: &Line) -> bool {
     let mut mines = mines();
-    let mine = mines.iter_mut().find(|mine| {
-        mine.times > 0 && (line.field("node"), line.field("event")) == (mine.node.as_str(), mine.event.as_str())
-    });
+    let mine = mines.iter_mut().find(|mine| mine.times > 0 && mine.is(line));
     mine.is_some_and(|mine| {
         mine.times -= 1;
         true

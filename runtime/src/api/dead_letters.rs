@@ -251,8 +251,8 @@ impl DeadLetters {
     /// [`DeadLetterError::NotThere`].
     pub async fn delete(&self, sequence: Sequence) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
-        let letter = sequence.position();
-        let transaction = Transaction::upkeep(&self.core).with(Removed::one(letter));
+        let dead_letter = sequence.position();
+        let transaction = Transaction::upkeep(&self.core).with(Removed::one(dead_letter));
         let permit = transaction.reserve().await?;
         let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
         self.decided(dead_letter, dropped).await
@@ -266,8 +266,8 @@ impl DeadLetters {
     ) -> Result<(), DeadLetterError> {
         sending::check_intake(&self.core)?;
         self.catch_up().await;
-        let letter = sequence.position();
-        let Some(record) = self.read(letter).await? else { return self.decided(letter, None).await };
+        let dead_letter = sequence.position();
+        let Some(record) = self.read(dead_letter).await? else { return self.decided(dead_letter, None).await };
         let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
         let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
         let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
@@ -277,8 +277,8 @@ impl DeadLetters {
         self.decided(dead_letter, replayed).await
     }
 
-    /// Sends a letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to
-    /// count; none when the letter is not there any more.
+    /// Sends a dead letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to
+    /// count; none when the dead letter is not there any more.
     async fn replay_as(
         &self,
         dead_letter: Position,
@@ -307,7 +307,7 @@ impl DeadLetters {
         self.core.gate.durable(newest).await?;
         match ticket {
             Some(_) => Ok(()),
-            None => Err(DeadLetterError::NotThere(Sequence::of(letter))),
+            None => Err(DeadLetterError::NotThere(Sequence::of(dead_letter))),
         }
     }
 

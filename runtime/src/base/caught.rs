@@ -1,7 +1,10 @@
 //! Catching panics.
 
 use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::task::JoinError;
 
@@ -9,6 +12,21 @@ use tokio::task::JoinError;
 /// something that is not used any more, or that is right after half of a change too.
 pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(text_of)
+}
+
+/// The same for a future: its polls are caught, and its drop.
+pub(crate) async fn caught_async<T>(code: impl Future<Output = T>) -> Result<T, String> {
+    let mut code = pin!(Some(code));
+    let polled = poll_fn(|context| {
+        let poll = || code.as_mut().as_pin_mut().expect("it is there until it has ended").poll(context);
+        match caught(poll) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    });
+    let output = polled.await;
+    let dropped = caught(|| code.set(None));
+    output.and_then(|output| dropped.map(|()| output))
 }
 
 /// What a panic said, whatever it carries.
@@ -37,6 +55,26 @@ pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_future_is_caught_in_its_polls_and_in_its_drop() {
+        let seven = async {
+            tokio::task::yield_now().await;
+            7
+        };
+        assert_eq!(caught_async(seven).await, Ok(7));
+        let polled = async {
+            tokio::task::yield_now().await;
+            panic!("polled")
+        };
+        assert_eq!(caught_async(polled).await, Err::<(), _>("polled".to_owned()));
+        let spiteful = Spiteful;
+        let dropped = poll_fn(move |_| {
+            let _kept = &spiteful;
+            Poll::Ready(())
+        });
+        assert_eq!(caught_async(dropped).await, Err("a panic without a text".to_owned()));
+    }
 
     struct Spiteful;
 

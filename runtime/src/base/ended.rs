@@ -18,13 +18,16 @@ pub enum NodeEnded {
         "the tokio runtime that the node was started on has ended, so that the node does nothing more; what waits is handled when it is started again, on a runtime that lives as long as it"
     )]
     RuntimeGone,
-    /// A task of the node has panicked: a defect of Everpost, or of what it calls, the subscriber of the program's logs say.
+    /// A task of the node has panicked: a defect of Everpost, or of what it calls, the subscriber of the program's logs say. Those that can be
+    /// started anew without harm were, several times.
     #[error(
-        "the task `{task}` of the node has panicked ({panic}), so that the node does nothing more; what waits is handled when it is started again"
+        "the task `{task}` of the node has panicked ({panic}): {means}, so that the node does nothing more; what waits is handled when it is started again"
     )]
     Panicked {
         /// Which one.
         task: String,
+        /// What it means that nobody does what it did.
+        means: String,
         /// What the panic said.
         panic: String,
     },

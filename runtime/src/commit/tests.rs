@@ -17,7 +17,7 @@ use crate::actor::durable::Durable;
 use crate::actor::turn::Turn;
 use crate::actor::{Actor, Handler, Handlers};
 use crate::base::clock::{Micros, ResumingClock};
-use crate::base::hand::Hands;
+use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::Cluster;
 use crate::cluster::expiring::{Expiring, Waits};

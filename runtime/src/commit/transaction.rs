@@ -9,10 +9,12 @@ use tokio::sync::Semaphore;
 use super::effect::{AddedDeadLetter, Effect};
 use super::locks::{MailboxLocks, PeerLocks, Wanted};
 use super::size::{Origin, Size};
+use crate::base::caught::caught;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::dead_letters::DeadLettersInStep;
 use crate::core::requests::RequestsInStep;
 use crate::core::senders::{Full, WaitingSender, Waits};
+use crate::core::services::{COMMIT, GATE};
 use crate::core::{Core, Release, RepliesInStep};
 use crate::mailbox::{Inner, Mailbox};
 use crate::record::supervised::Paused;
@@ -193,6 +195,8 @@ impl<'a> Transaction<'a> {
         permit: Permit<'_>,
         waits: Option<&'s mut Waits<'a>>,
     ) -> Result<Step<'s, 'a>, Box<NotCommitted<'a>>> {
+        // Dropped after the step, when everything is unlocked.
+        let mut change = Change { core: self.core, is_under_way: false };
         let mut step = Step::begin(self.core, &self.effects, waits);
         for effect in &mut self.effects {
             if let Err(why) = effect.check(&mut step) {
@@ -200,6 +204,7 @@ impl<'a> Transaction<'a> {
                 return Err(Box::new(NotCommitted { why, transaction: self }));
             }
         }
+        change.is_under_way = true;
         self.effects.iter_mut().for_each(|effect| effect.take(&mut step));
         let effects = &mut self.effects;
         let (ticket, ()) =
@@ -207,7 +212,24 @@ impl<'a> Transaction<'a> {
         step.ticket = ticket;
         step.position = ticket;
         self.effects.into_iter().for_each(|effect| effect.apply(&mut step));
+        change.is_under_way = false;
         Ok(step)
+    }
+}
+
+/// What a commit changes. Should a panic cut it off in the middle, memory and store differ, and only the next start puts that right: so the
+/// node ends, whoever has committed and is started anew.
+struct Change<'a> {
+    core: &'a Core,
+    is_under_way: bool,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if self.is_under_way {
+            // Another panic during this one would end the process.
+            let _ = caught(|| self.core.panicked(COMMIT.name, COMMIT.means, "in the middle of it"));
+        }
     }
 }
 
@@ -295,11 +317,12 @@ impl<'s, 'a> Step<'s, 'a> {
 
     /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
     pub(super) fn end(self) -> Committed {
-        let Self { core, ticket, position, forgotten, removed, dead_letter, releases, .. } = self;
+        let Self { core, ticket, position, forgotten, removed, dead_letter, mut releases, .. } = self;
         let Self { mailboxes, peers, dead_letters, timers, requests, replies, paused_type, .. } = self;
         drop((mailboxes, peers, dead_letters, timers, requests, replies, paused_type));
-        for (after, release) in releases {
-            core.release_after(after, release);
+        let leave = || releases.drain(..).for_each(|(after, release)| core.release_after(after, release));
+        if let Err(panic) = caught(leave) {
+            core.panicked(GATE.name, GATE.means, &panic);
         }
         if let Some(dead_letter) = dead_letter {
             dead_letter.tell(core);

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Core;
 use crate::base::caught::caught;
 use crate::base::ended::NodeEnded;
+use crate::core::services::GATE;
 use crate::mailbox::question::lose;
 
 impl Core {
@@ -27,7 +28,7 @@ impl Core {
     /// lets out.
     pub(crate) fn committed(&self) {
         if let Err(panic) = caught(|| self.gate.committed(|effect| self.release(effect))) {
-            self.panicked("gate", &panic);
+            self.panicked(GATE.name, GATE.means, &panic);
         }
     }
 

@@ -2,20 +2,23 @@
 //! so there is one way to begin them, and one that panics ends the node, with its name and what the panic said. What it has left half
 //! done is put right by the next start, as after a crash.
 //!
-//! What has a supervisor (activations, links, the tasks of groups) is started anew by that instead, and code of the user's is caught
-//! where it runs.
+//! What runs for as long as the node does is a service (`service.rs`), which may be started anew. So is what has a supervisor
+//! (activations, links, the tasks of groups), and code of the user's is caught where it runs.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::base::caught::{caught, text_of};
+use crate::base::caught::{caught, caught_async};
 use crate::base::ended::NodeEnded;
 use crate::core::Core;
+use crate::core::service::ENDED;
+
+/// What the panic of a task means that was to do one thing.
+const UNFINISHED: &str = "what it had begun is finished by nobody";
 
 impl Core {
     /// Begins a task on the node's own runtime; `name` is for the log. A panic ends the node.
@@ -37,7 +40,7 @@ impl Core {
         let core = Arc::clone(self);
         self.own_runtime.handle().spawn(async move {
             let _kept = kept;
-            core.watched(name, task).await
+            core.watched(name, UNFINISHED, task).await
         })
     }
 
@@ -49,20 +52,15 @@ impl Core {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let core = Arc::clone(self);
-        self.programs_runtime.spawn(async move { core.watched(name, task).await })
+        self.programs_runtime.spawn(async move { core.watched(name, UNFINISHED, task).await })
     }
 
-    /// Runs a part of the node; a panic ends the node, and goes on.
-    pub(crate) async fn watched<T>(&self, name: &str, part: impl Future<Output = T>) -> T {
-        let mut part = pin!(part);
-        let polled = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(text_of(payload))),
-        });
-        match polled.await {
+    /// Runs a part of the node; a panic ends the node, and goes on. `means` is as in [`Service`](super::service::Service).
+    pub(crate) async fn watched<T>(&self, name: &str, means: &str, part: impl Future<Output = T>) -> T {
+        match caught_async(self.polled(name, part)).await {
             Ok(output) => output,
             Err(panic) => {
-                self.panicked(name, &panic);
+                self.panicked(name, means, &panic);
                 resume_unwind(Box::new(panic))
             }
         }
@@ -73,6 +71,7 @@ impl Core {
     pub(crate) fn watch_supervisor(
         self: &Arc<Self>,
         name: String,
+        means: &'static str,
         is_on_own_runtime: bool,
         ended: JoinHandle<()>,
     ) -> JoinHandle<()> {
@@ -80,12 +79,12 @@ impl Core {
         self.begin("the watch of a supervisor", async move {
             let ended = match ended.await {
                 Err(error) => error.to_string(),
-                Ok(()) => "it ended by itself".to_owned(),
+                Ok(()) => ENDED.to_owned(),
             };
             // With the program's runtime it ends too, of which the node is told.
             let is_at_fault = !core.is_stopping() && (is_on_own_runtime || core.handlers_go_on().await);
             if is_at_fault {
-                core.panicked(&name, &ended);
+                core.panicked(&name, means, &ended);
             }
         })
     }
@@ -106,12 +105,27 @@ impl Core {
     }
 
     /// A part of the node has panicked: nobody does what it did, so the node does nothing more.
-    pub(crate) fn panicked(&self, task: &str, panic: &str) {
-        let ended = NodeEnded::Panicked { task: task.to_owned(), panic: panic.to_owned() };
-        self.end(ended);
+    pub(crate) fn panicked(&self, task: &str, means: &str, panic: &str) {
+        let [of, what, said] = [task, means, panic].map(str::to_owned);
+        self.end(NodeEnded::Panicked { task: of, means: what, panic: said });
         // It may be the log that panics.
         let _ = caught(|| {
-            tracing::error!(node = %self.name, task, panic, event = "task panicked", "a task of the node has panicked and the node does nothing more; start it again to recover, and report this");
+            tracing::error!(node = %self.name, task, panic, means, event = "task panicked", "a task of the node has panicked and the node does nothing more; start it again to recover, and report this");
         });
+    }
+
+    /// Says of a part of the node that it runs on, before each poll.
+    pub(super) async fn polled<T>(&self, name: &str, part: impl Future<Output = T>) -> T {
+        let mut part = pin!(part);
+        let poll = poll_fn(|context| {
+            self.runs_on(name);
+            part.as_mut().poll(context)
+        });
+        poll.await
+    }
+
+    /// Says that a part of the node runs on.
+    pub(crate) fn runs_on(&self, task: &str) {
+        tracing::trace!(node = %self.name, task, event = "task polled", "it runs on");
     }
 }

@@ -210,13 +210,14 @@ pub(crate) async fn expire_requests(core: &Core) {
         let Ok(permit) = transaction.reserve().await else { return };
         let expired = transaction.commit(permit).map_or(0, |committed| committed.removed);
         let (let_in, is_over) = core.requests.let_in();
-        if let Some(Said { times, lasts }) = is_over {
-            tracing::info!(node = %core.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");
-        }
         for (mailbox, position) in let_in {
             let mut inner = mailbox.lock();
             inner.let_go_on(position);
             inner.ring(&mailbox);
+        }
+        // After that: a log that panics leaves nobody out.
+        if let Some(Said { times, lasts }) = is_over {
+            tracing::info!(node = %core.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");
         }
         if expired < EXPIRE_AT_A_TIME {
             tell_of_waiting_keys(core);

@@ -31,10 +31,11 @@ pub(crate) async fn expire_messages(core: Arc<Core>) {
         let now = core.clock.steady();
         match core.expiries.next() {
             Some(moment) if moment <= now => {
-                let due = core.expiries.take_due(now, AT_A_TIME);
-                if expire(&core, due).await.is_none() {
+                let mut due = TakenOut { core: &core, due: core.expiries.take_due(now, AT_A_TIME) };
+                if expire(&core, due.due.clone()).await.is_none() {
                     return;
                 }
+                due.due.clear();
                 // There may be many more, and nothing to wait for.
                 tokio::task::yield_now().await;
             }
@@ -45,6 +46,18 @@ pub(crate) async fn expire_messages(core: Arc<Core>) {
             }
             None => earlier.await,
         }
+    }
+}
+
+/// Messages that were taken out of the index. Should they not have been dealt with by then, they are looked at again: nobody else would.
+struct TakenOut<'a> {
+    core: &'a Core,
+    due: Vec<Expiring>,
+}
+
+impl Drop for TakenOut<'_> {
+    fn drop(&mut self) {
+        look_again(self.core, std::mem::take(&mut self.due));
     }
 }
 
@@ -112,8 +125,9 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     };
     match transaction.commit(permit).map_err(|refused| refused.why) {
         Ok(_) => {
-            tell_of_expired_letter(core, &mailbox.address, position);
+            // Before anything is told: a log that panics leaves nobody out.
             mailbox.lock().ring(&mailbox);
+            tell_of_expired_letter(core, &mailbox.address, position);
         }
         Err(Refused::Taken) => later(),
         Err(_) => {}

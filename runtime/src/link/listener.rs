@@ -18,6 +18,8 @@ use crate::cluster::ended::Ended;
 use crate::cluster::introduced::Introduced;
 use crate::cluster::introduced::Process;
 use crate::core::Core;
+use crate::core::service::ENDED;
+use crate::core::services::ACCEPTOR;
 
 /// How many connections of one peer may be introducing themselves at a time.
 const INTRODUCTIONS_MAX: usize = 4;
@@ -35,7 +37,7 @@ pub(super) async fn watch(links: &Arc<Links>) {
         };
         match accepted {
             // Nobody can connect any more, before the links have stopped.
-            None => return links.core.panicked("acceptor of connections", "it has ended by itself"),
+            None => return links.core.panicked(ACCEPTOR.name, ACCEPTOR.means, ENDED),
             Some(Err(intrusion)) => intrusions.log(&links.core.name, &intrusion),
             Some(Ok(connection)) => introductions.begin(links, connection),
         }

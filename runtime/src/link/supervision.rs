@@ -11,14 +11,12 @@ use tokio::task::JoinHandle;
 use super::{Links, life, listener};
 use crate::base::text::brief;
 use crate::cluster::Peer;
+use crate::core::services::LINKS;
 use crate::link::resumption;
 use crate::supervise::supervision::ended;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
-
-/// For whoever is told of a panic of the supervisor.
-pub(crate) const NAME: &str = "supervisor of the links";
 
 /// What the supervisor is told.
 #[derive(Debug)]
@@ -99,7 +97,7 @@ impl ractor::Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let Some((child, error)) = ended(event) else { return Ok(()) };
         let core = &self.links.core;
-        core.watched(NAME, async { self.has_ended(&myself, child, error, children) }).await;
+        core.watched(LINKS.name, LINKS.means, async { self.has_ended(&myself, child, error, children) }).await;
         Ok(())
     }
 }

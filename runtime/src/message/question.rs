@@ -24,7 +24,7 @@ impl fmt::Display for RecordedAsk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AskDifference {
-    /// Which question of the turn it is, counted from 1.
+    /// Which ask of the turn it is, counted from 1.
     pub number: u32,
     /// What was asked before, and may have had its effect.
     pub before: RecordedAsk,

@@ -35,7 +35,7 @@ use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::{Cluster, receiver_type_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
 use crate::core::gate::Gate;
-use crate::core::{Core, OpenedStore};
+use crate::core::{Core, OpenedStore, services};
 use crate::engine::crowding;
 use crate::engine::expiry::expire_messages;
 use crate::engine::quarantine::{self, Trials};
@@ -377,23 +377,25 @@ async fn start(
         None => None,
     };
     let watchdog = Watchdog::start(&core).map_err(StartError::NoThread)?;
-    let renewing = links.clone().map(|(links, identity)| core.begin("certificates", link::renew(links, identity)));
+    let renewing = links.clone().map(|(links, identity)| {
+        core.serve(&services::CERTIFICATES, move |_| link::renew(Arc::clone(&links), identity.clone()))
+    });
     let links = links.map(|(links, _)| links);
     let background = [
-        core.begin("sweeper", sweep::sweep(Arc::clone(&core))),
-        core.begin("retention", retention::retain(Arc::clone(&core))),
-        core.begin("clocks", clocks::watch(Arc::clone(&core))),
-        core.begin("watch", watch::watch(Arc::clone(&core))),
-        core.begin("activations", crowding::keep_moving(Arc::clone(&core))),
-        core.begin("wheel", wheel::turn(Arc::clone(&core))),
+        core.serve(&services::SWEEPER, sweep::sweep),
+        core.serve(&services::RETENTION, retention::retain),
+        core.serve(&services::CLOCKS, clocks::watch),
+        core.serve(&services::WATCH, watch::watch),
+        core.serve(&services::ACTIVATIONS, crowding::keep_moving),
+        core.serve(&services::WHEEL, wheel::turn),
     ];
     let node = Node { core, tasks: Arc::new(Tasks::new(watchdog)), links };
     background.into_iter().chain(renewing).for_each(|task| node.tasks.add_background(task));
-    let core = Arc::clone(&node.core);
-    node.core.begin("gate", async move {
+    // Not one of those that the stop cuts off: it goes on until everything has left.
+    drop(node.core.serve(&services::GATE, |core| async move {
         core.gate.run(|effect| core.release(effect)).await;
         core.store_failed();
-    });
+    }));
     Lifeline::tie(&node);
     if let Err(error) = begin(&node, parts, recovered).await {
         // The first error is the one that matters.
@@ -414,7 +416,7 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         let name = format!("supervisor of `{}`", part.kind.name);
         let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
         let ended = supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        node.tasks.add_supervisor(core.watch_supervisor(name, false, ended));
+        node.tasks.add_supervisor(core.watch_supervisor(name, services::SUPERVISOR_MEANS, false, ended));
     }
     let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
     if let Some(links) = &node.links {
@@ -422,15 +424,15 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
         resumption::note_apart(core);
         let supervised = entered(core.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        let ended = core.watch_supervisor(link::SUPERVISOR_NAME.to_owned(), true, ended);
+        let ended = core.watch_supervisor(services::LINKS.name.to_owned(), services::LINKS.means, true, ended);
         node.tasks.set_links(supervisor.clone(), ended);
         if core.is_stopping() {
             // A stop that came before has not found it.
             drop(supervisor.cast(LinkOrder::Stop));
         }
     }
-    node.tasks.add_background(core.begin("timers", fire_timers(Arc::clone(core))));
-    node.tasks.add_background(core.begin("expiry", expire_messages(Arc::clone(core))));
+    node.tasks.add_background(core.serve(&services::TIMERS, fire_timers));
+    node.tasks.add_background(core.serve(&services::EXPIRY, expire_messages));
     let waking = Arc::clone(core);
     node.tasks.add_background(core.begin("waking", async move {
         // When the node ends there is nothing left to wake.

@@ -149,7 +149,7 @@ impl Node {
         self.tasks.end_watchdog();
         closed?;
         match core.gate.ended() {
-            NodeEnded::Panicked { task, panic } => return Err(StopError::Panicked { task, panic }),
+            NodeEnded::Panicked { task, panic, .. } => return Err(StopError::Panicked { task, panic }),
             NodeEnded::RuntimeGone => return Err(StopError::RuntimeGone),
             _ => {}
         }
@@ -171,7 +171,7 @@ impl Node {
             closed?;
         }
         Err(match self.core.gate.ended() {
-            NodeEnded::Panicked { task, panic } => StopError::Panicked { task, panic },
+            NodeEnded::Panicked { task, panic, .. } => StopError::Panicked { task, panic },
             _ => StopError::RuntimeGone,
         })
     }

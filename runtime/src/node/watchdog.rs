@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use self::looks::{Looks, News};
 use crate::base::caught::caught;
 use crate::core::Core;
+use crate::core::rules::restart::Failures;
+use crate::core::services::WATCHDOG;
 use crate::mailbox::Mailbox;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
@@ -34,15 +36,21 @@ impl Watchdog {
     pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
         let (ends, ended) = sync_channel(0);
         let core = Arc::downgrade(core);
-        let watching = move || {
-            if let Err(panic) = caught(|| watch(&core, &ended))
-                && let Some(core) = core.upgrade()
-            {
-                core.panicked("watchdog", &panic);
-            }
-        };
-        thread::Builder::new().name("everpost-watchdog".to_owned()).spawn(watching)?;
+        thread::Builder::new().name("everpost-watchdog".to_owned()).spawn(move || keep_watching(&core, &ended))?;
         Ok(Self { _ends: ends })
+    }
+}
+
+/// As other services, on a thread.
+fn keep_watching(core: &Weak<Core>, ended: &Receiver<()>) {
+    let mut failures = Failures::default();
+    while let Err(panic) = caught(|| watch(core, ended)) {
+        let Some(core) = core.upgrade() else { return };
+        let Some(after) = core.service_failed(&WATCHDOG, &mut failures, &panic) else { return };
+        drop(core);
+        if ended.recv_timeout(after) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
     }
 }
 
@@ -50,6 +58,7 @@ fn watch(core: &Weak<Core>, ended: &Receiver<()>) {
     let (mut looks, mut told) = (Looks::default(), HashMap::new());
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let Some(core) = core.upgrade() else { return };
+        core.runs_on(WATCHDOG.name);
         for news in looks.look(Instant::now(), &core.marks.now()) {
             tell(&core, news, &mut told);
         }

@@ -49,7 +49,7 @@ impl Asked {
         AskDifference { number: now.place + 1, before: self.told(), now: now.told() }
     }
 
-    /// The question as people are told of it.
+    /// The ask as people are told of it.
     pub(crate) fn told(&self) -> RecordedAsk {
         RecordedAsk { to: self.to.to_string(), message: self.message.clone(), version: self.version }
     }

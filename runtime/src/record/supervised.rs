@@ -33,7 +33,7 @@ pub enum PauseReason {
     Asked(String),
     /// The restart budget of the actor ([`Actor::BUDGET`](crate::Actor::BUDGET)) is spent; this was the last failure.
     BudgetSpent(String),
-    /// The process died while nothing but the state of the actor was in hand: it was loaded, encoded or dropped. It is
+    /// The process died while nothing but the state of the actor was in flight: it was loaded, encoded or dropped. It is
     /// not loaded any more, not for a question either, until the actor is resumed.
     KilledTheProcess {
         /// How often it died while everything else stood still.
@@ -140,10 +140,10 @@ impl Supervised {
         true
     }
 
-    /// The state is on trial after a death of the process: when it was in hand at that, and was on trial before, it
+    /// The state is on trial after a death of the process: when it was in flight at that, and was on trial before, it
     /// died of it once more. True when that was the last time, and it is paused.
-    pub(crate) fn suspect(&mut self, in_hand: bool, deaths_max: u32, now: Micros) -> bool {
-        let deaths = self.suspicion.map_or(0, |deaths| deaths.saturating_add(u32::from(in_hand)));
+    pub(crate) fn suspect(&mut self, in_flight: bool, deaths_max: u32, now: Micros) -> bool {
+        let deaths = self.suspicion.map_or(0, |deaths| deaths.saturating_add(u32::from(in_flight)));
         let is_spent = deaths >= deaths_max;
         self.suspicion = (!is_spent).then_some(deaths);
         if is_spent {

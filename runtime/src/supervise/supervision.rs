@@ -13,6 +13,7 @@ use crate::actor::{Actor, Handlers};
 use crate::base::text::brief;
 use crate::core::Core;
 use crate::core::activations::Activations;
+use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
 use crate::mailbox::kind::{Declared, Kind, QuestionFromAway, Supervises, Trying};
@@ -165,7 +166,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         order: Order,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        self.core.watched(&self.name, self.obey(&myself, order, children)).await
+        self.core.watched(&self.name, SUPERVISOR_MEANS, self.obey(&myself, order, children)).await
     }
 
     async fn handle_supervisor_evt(
@@ -175,7 +176,8 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
         let Some((child, failure)) = ended(event) else { return Ok(()) };
-        self.core.watched(&self.name, async { self.has_ended(&myself, child, failure, children) }).await;
+        let ending = async { self.has_ended(&myself, child, failure, children) };
+        self.core.watched(&self.name, SUPERVISOR_MEANS, ending).await;
         Ok(())
     }
 }
@@ -243,9 +245,9 @@ impl<A: Actor> Supervisor<A> {
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
         // Not under the lock: the text may be made by the program's code.
         let text = error.to_string();
-        let Unfinished { in_hand, handover: held } = mailbox.lock().activation_failed(&text);
-        // With a message in hand it is told as the failure of that.
-        if in_hand.is_none() && held.is_none() {
+        let Unfinished { in_flight, handover: held } = mailbox.lock().activation_failed(&text);
+        // With a message in flight it is told as the failure of that.
+        if in_flight.is_none() && held.is_none() {
             if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
                 tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
             }

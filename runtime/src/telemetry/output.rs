@@ -9,6 +9,8 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::base::caught::caught;
+
 /// How many bytes may wait to be written: some thousand lines.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// How long a line is waited for. Far more than it takes: the line is with the system then, whatever becomes of the process. Once
@@ -126,15 +128,18 @@ impl Shared {
             if writing.is_empty() {
                 return;
             }
-            let lost = write_all(output, &writing);
+            // Of a panic nobody could be told: whoever tells waits for this thread.
+            let lost = caught(|| write_all(output, &writing)).unwrap_or_else(|_| lines_of(&writing));
             let left_out = self.lock().written(until, lost);
             self.written.notify_all();
             if left_out > 0 {
-                tracing::error!(
-                    lines = left_out,
-                    event = "log lines left out",
-                    "nobody has read standard error, or it could not be written"
-                );
+                let _ = caught(|| {
+                    tracing::error!(
+                        lines = left_out,
+                        event = "log lines left out",
+                        "nobody has read standard error, or it could not be written"
+                    );
+                });
             }
         }
     }
@@ -178,12 +183,53 @@ fn write_all(output: &mut impl Write, mut lines: &[u8]) -> u64 {
             Err(_) => break,
         }
     }
+    lines_of(lines)
+}
+
+fn lines_of(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Panics at the first line.
+    struct Brittle {
+        written: Vec<u8>,
+        panics: bool,
+    }
+
+    impl Write for Brittle {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(!std::mem::take(&mut self.panics), "it was told to");
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Whoever wrote a line after that would have waited, and it would never have been written.
+    #[test]
+    fn a_panic_of_a_write_costs_its_lines_and_no_others() {
+        let told = |shared: &Shared| {
+            let lines = shared.lock();
+            (lines.done, lines.left_out)
+        };
+        let (shared, mut brittle) = (Shared::default(), Brittle { written: Vec::new(), panics: true });
+        // So it returns when all lines are written.
+        shared.lock().is_closed = true;
+        shared.take(b"one\n", false);
+        shared.run(&mut brittle);
+        assert_eq!(told(&shared), (1, 1));
+        shared.take(b"two\n", false);
+        shared.run(&mut brittle);
+        assert_eq!(told(&shared), (2, 0));
+        assert_eq!(brittle.written, b"two\n");
+    }
 
     /// Writes little at a time, and fails when it is told to.
     #[derive(Default)]

@@ -63,7 +63,7 @@ const EXHAUSTIVE: [&str; 36] = [
     // What a store is given, or is implemented for: a new case has to be thought about wherever it is made.
     "everpost_persistence::Change",
     "everpost_persistence::Class",
-    "everpost_persistence::InHand",
+    "everpost_persistence::InFlight",
     "everpost_persistence::LogEntry",
     "everpost_persistence::Mark",
     "everpost_persistence::Origin",

@@ -137,7 +137,7 @@ shared! {
     everpost_persistence::Field,
     everpost_persistence::Fields<'static>,
     everpost_persistence::Group,
-    everpost_persistence::InHand,
+    everpost_persistence::InFlight,
     everpost_persistence::Inspection,
     everpost_persistence::Key,
     everpost_persistence::KeyBuilder,

@@ -1,5 +1,5 @@
-//! A question from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the
-//! turn gets the reply to the same question, and one that asks something else at its place is refused.
+//! An ask from inside a turn. It leaves before the turn commits, so what was asked is kept: another attempt of the
+//! turn gets the reply to the same ask, and one that asks something else at its place is refused.
 
 use std::sync::{Arc, PoisonError};
 
@@ -36,15 +36,15 @@ impl Turn<'_> {
     /// its id is the same on every attempt, and the reply is kept until this turn commits, so that the other actor's
     /// effects happen once however often this turn runs.
     ///
-    /// So every attempt has to ask the same questions in the same order, as far as an earlier one came: the first
-    /// question of each is the same, the second is, and so on, each with the same destination, message, version and
+    /// So every attempt has to ask the same asks in the same order, as far as an earlier one came: the first
+    /// ask of each is the same, the second is, and so on, each with the same destination, message, version and
     /// content (compared by value, see [`Message::fingerprint`]). Branch on the state, the message and replies, not on
     /// the attempt, the time, chance or the order of a `HashMap`. Sends and timers in between may differ.
     ///
     /// # Errors
     ///
     /// [`AskError::Differs`] when an earlier attempt asked something else at this place; nothing is asked then, and the
-    /// turn fails whatever the handler makes of the error. So does one that ends without a question that an earlier
+    /// turn fails whatever the handler makes of the error. So does one that ends without an ask that an earlier
     /// attempt has asked; [`AskError::WouldDeadlock`] at once when the other actor waits for this one: directly or not
     /// and on whatever node, when that is why this turn runs, and otherwise as far as this node can see (a circle that
     /// turns of several nodes close at the same moment ends by the timeout); [`AskError::Timeout`] after the node's ask
@@ -52,7 +52,7 @@ impl Turn<'_> {
     ///
     /// # Cancel safety
     ///
-    /// A question that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds
+    /// An ask that is dropped was asked or not, and is asked once all the same: the next attempt of the turn finds
     /// it, or asks it.
     pub async fn ask<A, M, Form>(&mut self, to: &AddressOf<A>, message: M) -> Result<M::Reply, AskError>
     where
@@ -210,7 +210,7 @@ impl TurnAsk<'_> {
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 
-    /// A question that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes.
+    /// An ask that was given up on has had no effect: the next attempt of the turn asks anew, whatever it likes.
     /// One whose reply is lost may have had its effect, and is never asked again.
     async fn unless_given_up(&self, id: MessageId, told: Told) -> Told {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {

@@ -61,7 +61,7 @@ mailbox_messages_max = 2
 message_bytes_max = "3KiB"
 window_bytes_max = 4
 activations_max = 5
-questions_max = 6
+queries_max = 6
 outbox_messages_max = 7
 outbox_bytes_max = "8GiB"
 timers_max = 34
@@ -102,54 +102,7 @@ filter = "warn,everpost=debug"
 
 #[test]
 fn every_setting_reaches_its_field() {
-    let text = format!(
-        "{FILE}\n{}",
-        r#"
-        [limits]
-        attempts_max = 1
-        mailbox_messages_max = 2
-        message_bytes_max = "3KiB"
-        window_bytes_max = 4
-        activations_max = 5
-        queries_max = 6
-        outbox_messages_max = 7
-        outbox_bytes_max = "8GiB"
-        timers_max = 34
-        [times]
-        idle_after = "9s"
-        ask_timeout = "10m"
-        stop_timeout = "11h"
-        send_timeout = "12ms"
-        backoff_first = "13ms"
-        backoff_cap = "14ms"
-        [store]
-        partitions = 15
-        journal_map_bytes = "16MiB"
-        tables_map_bytes = "17MiB"
-        queue_turns_max = 18
-        queue_bytes_max = "19MiB"
-        group_turns_max = 20
-        group_bytes_max = 21
-        checkpoint_bytes = 22
-        checkpoint_age = "23s"
-        overlay_bytes_max = 44
-        reserve_disk_bytes = 25
-        disk_headroom_bytes = 26
-        [link]
-        keep_alive = "27ms"
-        idle_timeout = "81ms"
-        handshake_first = "28ms"
-        handshake_cap = "129ms"
-        reconnect_first = "29ms"
-        reconnect_cap = "30ms"
-        send_window_bytes = "31KiB"
-        lane_window_bytes = "30KiB"
-        streams = 33
-        [logs]
-        format = "json"
-        filter = "warn,everpost=debug"
-        "#
-    );
+    let text = format!("{FILE}\n{EVERY_SETTING}");
     let NodeFile { node, link, logs, .. } = read(&text).unwrap();
     let (seconds, milliseconds) = (Duration::from_secs, Duration::from_millis);
     assert_eq!((node.attempts_max, node.mailbox_messages_max, node.message_bytes_max), (1, 2, 3 << 10));

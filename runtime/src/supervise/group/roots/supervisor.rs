@@ -7,6 +7,7 @@ use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::Registry;
 use crate::base::text::brief;
 use crate::core::Core;
+use crate::core::services::GROUPS;
 use crate::supervise::group::GroupEnded;
 
 /// What it is told.
@@ -49,7 +50,7 @@ impl ractor::Actor for Supervisor {
         stopping: &mut bool,
     ) -> Result<(), ActorProcessingErr> {
         let seen = async { self.has_happened(&myself, event, *stopping) };
-        self.core.watched("supervisor of the groups", seen).await;
+        self.core.watched(GROUPS.name, GROUPS.means, seen).await;
         Ok(())
     }
 }

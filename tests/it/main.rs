@@ -16,6 +16,7 @@ mod cancellations;
 mod capacity;
 mod child;
 mod clocks;
+mod cold;
 mod copies;
 mod cut_starts;
 mod damage;

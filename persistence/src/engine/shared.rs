@@ -1,4 +1,4 @@
-//! What the handles, the writer and the checkpointer of one store share.
+//! What the handles and the threads of one store share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::files::Witness;
 use crate::limits::Limits;
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue};
+use crate::reads::Reads;
 use crate::statistics::Counters;
 
 pub(crate) struct Shared {
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) queue: Queue,
     pub(crate) overlay: Overlay,
+    pub(crate) reads: Reads,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) counters: Counters,
     pub(crate) witness: Witness,
@@ -31,6 +33,7 @@ impl Shared {
         admission: Arc<Admission>,
         queue: Queue,
         overlay: Overlay,
+        reads: Reads,
         watermarks: Watermarks,
         witness: Witness,
         on_progress: Box<dyn Fn() + Send + Sync>,
@@ -40,6 +43,7 @@ impl Shared {
             admission,
             queue,
             overlay,
+            reads,
             checkpoints: Checkpoints::default(),
             counters: Counters::default(),
             witness,

@@ -167,6 +167,11 @@ impl Mailbox {
             || self.kind.is_paused()
     }
 
+    /// Whether nothing of what waits can be handled for a while, whatever comes besides.
+    pub(crate) fn rests(&self, inner: &Inner, now: impl FnOnce() -> Steady) -> bool {
+        self.is_paused(inner) || inner.rules.backs_off(now)
+    }
+
     pub(crate) fn attempts_key(&self, position: Position) -> Key {
         tables::attempts(self.partition, position)
     }

@@ -6,6 +6,7 @@ mod actor_children;
 mod answers;
 mod asked_anew;
 mod away;
+mod backlog_reads;
 mod backlogs;
 mod bite;
 mod blocking;

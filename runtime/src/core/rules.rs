@@ -3,3 +3,4 @@
 pub(crate) mod lately;
 pub(crate) mod letters;
 pub(crate) mod places;
+pub(crate) mod share;

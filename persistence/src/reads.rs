@@ -13,14 +13,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 pub use self::admit::Admit;
 pub(crate) use self::admit::AdmitAll;
-use self::request::{Pending, Request};
-pub(crate) use self::rules::threads;
-use self::rules::{is_another_needed, share};
+use self::request::{Answer, Pending, Request};
+use self::rules::{is_another_needed, share, threads};
 use crate::error::ReadError;
 use crate::key::Key;
 use crate::overlay::Overlay;
@@ -45,11 +43,12 @@ struct Queue {
 }
 
 impl Reads {
-    /// For so many threads, each of which calls [`run`](Self::run).
-    pub(crate) fn new(threads: usize) -> Self {
-        Self { queue: Mutex::default(), changed: Condvar::new(), threads }
+    /// On a machine with so many processors.
+    pub(crate) fn new(processors: usize) -> Self {
+        Self { queue: Mutex::default(), changed: Condvar::new(), threads: threads(processors) }
     }
 
+    /// How many threads are to call [`run`](Self::run).
     pub(crate) const fn threads(&self) -> usize {
         self.threads
     }
@@ -57,7 +56,7 @@ impl Reads {
     /// Reads records as of one moment, up to the first that `admit` refuses by its size.
     ///
     /// Cancel safe: when it is dropped nobody is told, and `admit` is dropped on one of the threads.
-    pub(crate) async fn read<A>(&self, keys: Vec<Key>, admit: A) -> Result<(Vec<Option<Bytes>>, A), ReadError>
+    pub(crate) async fn read<A>(&self, keys: Vec<Key>, admit: A) -> Answer<A>
     where
         A: Admit + 'static,
     {
@@ -120,7 +119,8 @@ impl Reads {
             }
             queue.roused = queue.roused.saturating_sub(1);
         }
-        let share = share(queue.requests.len(), self.threads - queue.asleep);
+        let asked_for = queue.requests.iter().map(|request| request.keys().len());
+        let share = share(asked_for, self.threads - queue.asleep);
         let is_last = queue.requests.is_empty();
         (!is_last).then(|| queue.requests.drain(..share).collect())
     }

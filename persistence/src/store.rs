@@ -5,7 +5,6 @@ use std::num::NonZeroU16;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::available_parallelism;
 
 use bytes::Bytes;
 
@@ -23,7 +22,7 @@ use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::range::{Range, RangeStep};
-use crate::reads::{Admit, AdmitAll, Reads, threads};
+use crate::reads::{Admit, AdmitAll};
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
 use crate::table::{Schema, Table};
@@ -116,7 +115,6 @@ impl Store {
             Arc::new(admission),
             Queue::new(identity.partitions, schema, last.next()),
             overlay,
-            Reads::new(threads(available_parallelism().map_or(1, usize::from))),
             Watermarks::new(log.last(), last),
             witness,
             on_progress,

@@ -13,7 +13,6 @@ use everpost_tests::net::Net;
 use everpost_tests::probe::Probe;
 use everpost_tests::stage::{Act, Stage};
 use everpost_tests::stall::{self, Disk};
-use everpost_tests::wait::eventually;
 use everpost_tests::worker::{Quick, Read, Script, Step, Worker};
 
 const TIMES: usize = 60_000;
@@ -76,6 +75,10 @@ fn script() -> Script {
 }
 
 async fn east(folder: &Path) -> Node {
+    east_with(folder, &Probe::new()).await
+}
+
+async fn east_with(folder: &Path, probe: &Arc<Probe>) -> Node {
     let config = NodeConfig {
         mailbox_messages_max: 4,
         outbox_messages_max: 4,
@@ -89,7 +92,7 @@ async fn east(folder: &Path) -> Node {
     let net = Net::new(&["east", "west"]).with("worker", &["west"]).with("quick", &["east"]).config(&config);
     let mut seat = net.seat("east").clone();
     seat.folder = folder.to_owned();
-    seat.builder(&Probe::new()).start().await.unwrap()
+    seat.builder(probe).start().await.unwrap()
 }
 
 /// 88 bytes stayed of each wait for a delivery that was given up.
@@ -103,7 +106,8 @@ async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it
             [],
         );
     };
-    let node = east(&folder).await;
+    let probe = Probe::new();
+    let node = east_with(&folder, &probe).await;
     let (away, here, busy) = (node.actor::<Worker>("one"), node.actor::<Quick>("one"), node.actor::<Quick>("busy"));
 
     let mut receipts: Vec<Receipt> = Vec::new();
@@ -117,8 +121,8 @@ async fn whatever_waits_takes_no_memory_for_being_polled_and_leaves_none_when_it
     dropped("Post to a full outbox", || away.send(script()));
     dropped("Ask of another node with a full outbox", || away.ask(script()));
 
-    let _ = busy.submit(Script::new([Step::Wait(GATE)])).await.unwrap();
-    eventually("the handler waits", || node.statistics().activations == 1).await;
+    let _ = busy.submit(Script::new([Step::Reach(GATE), Step::Wait(GATE)])).await.unwrap();
+    probe.reached(GATE, 1).await;
     polled("Query", || busy.query(Read));
     dropped("Query", || busy.query(Read));
 

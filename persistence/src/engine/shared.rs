@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use super::checkpoints::Checkpoints;
 use super::watermarks::Watermarks;
@@ -33,7 +34,6 @@ impl Shared {
         admission: Arc<Admission>,
         queue: Queue,
         overlay: Overlay,
-        reads: Reads,
         watermarks: Watermarks,
         witness: Witness,
         on_progress: Box<dyn Fn() + Send + Sync>,
@@ -43,7 +43,7 @@ impl Shared {
             admission,
             queue,
             overlay,
-            reads,
+            reads: Reads::new(available_parallelism().map_or(1, usize::from)),
             checkpoints: Checkpoints::default(),
             counters: Counters::default(),
             witness,

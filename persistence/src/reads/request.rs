@@ -9,7 +9,9 @@ use crate::key::Key;
 use crate::overlay::Lookup;
 use crate::tables::Snapshot;
 
-type Records = Result<Vec<Option<Bytes>>, ReadError>;
+type Records = Vec<Option<Bytes>>;
+/// What a caller is told: its records, and what has admitted them.
+pub(super) type Answer<A> = Result<(Records, A), ReadError>;
 
 /// What a thread does with a request: reads it, and answers it when nothing of the store is held any more.
 pub(super) trait Request: Send {
@@ -27,16 +29,12 @@ pub(super) struct Pending<A> {
     keys: Vec<Key>,
     admit: A,
     /// None before it was read, or when that has panicked.
-    records: Option<Records>,
-    answer: oneshot::Sender<Result<(Vec<Option<Bytes>>, A), ReadError>>,
+    records: Option<Result<Records, ReadError>>,
+    answer: oneshot::Sender<Answer<A>>,
 }
 
 impl<A: Admit> Pending<A> {
-    pub(super) fn new(
-        keys: Vec<Key>,
-        admit: A,
-        answer: oneshot::Sender<Result<(Vec<Option<Bytes>>, A), ReadError>>,
-    ) -> Self {
+    pub(super) fn new(keys: Vec<Key>, admit: A, answer: oneshot::Sender<Answer<A>>) -> Self {
         Self { keys, admit, records: None, answer }
     }
 }

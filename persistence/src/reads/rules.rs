@@ -6,6 +6,9 @@
 
 /// How many requests a thread takes at a time: what may wait behind a page that comes from the disk.
 const BATCH_MAX: usize = 32;
+/// How many records all of them ask for, unless one alone asks for more: a transaction that reads pins the pages of its
+/// moment, which a checkpoint cannot use meanwhile.
+const RECORDS_MAX: usize = 256;
 /// While so many wait for each thread that is awake, nobody else is roused.
 const WAITING_PER_THREAD: usize = 8;
 /// So many reads can wait for the disk at once, on the smallest and the largest machine.
@@ -13,7 +16,7 @@ const THREADS_MIN: usize = 4;
 const THREADS_MAX: usize = 16;
 
 /// How many threads read on a machine with so many processors: two for each, since some wait for the disk.
-pub(crate) const fn threads(processors: usize) -> usize {
+pub(super) const fn threads(processors: usize) -> usize {
     let threads = processors.saturating_mul(2);
     if threads < THREADS_MIN {
         THREADS_MIN
@@ -29,9 +32,16 @@ pub(super) const fn is_another_needed(waiting: usize, awake: usize, asleep: usiz
     asleep > 0 && waiting > awake * WAITING_PER_THREAD
 }
 
-/// How many of those that wait a thread takes that is one of so many that are awake.
-pub(super) fn share(waiting: usize, awake: usize) -> usize {
-    waiting.div_ceil(awake.max(1)).min(BATCH_MAX)
+/// How many of those that wait a thread takes that is one of so many that are awake: by how many records each asks for,
+/// in order. One in any case, if any waits.
+pub(super) fn share(mut waiting: impl ExactSizeIterator<Item = usize>, awake: usize) -> usize {
+    let most = waiting.len().div_ceil(awake.max(1)).min(BATCH_MAX);
+    let mut records = 0;
+    let within = waiting.by_ref().take(most).take_while(|asked_for| {
+        records += asked_for;
+        records <= RECORDS_MAX
+    });
+    within.count().max(most.min(1))
 }
 
 #[cfg(test)]
@@ -52,8 +62,16 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_asks_for_few_records_but_one_request_may_ask_for_many() {
+        let share = |asked_for: &[usize]| share(asked_for.iter().copied(), 1);
+        assert_eq!([share(&[1000, 1]), share(&[1, 1000]), share(&[100, 100, 100])], [1, 1, 2]);
+        assert_eq!([share(&[256, 1]), share(&[255, 1, 1])], [1, 2]);
+    }
+
+    #[test]
     fn what_waits_is_divided_among_those_who_are_awake() {
-        assert_eq!([share(1, 1), share(20, 1), share(20, 2), share(21, 2), share(1000, 2)], [1, 20, 10, 11, 32]);
-        assert_eq!(share(0, 3), 0);
+        let of_one = |waiting, awake| share(std::iter::repeat_n(1, waiting), awake);
+        assert_eq!([(1, 1), (20, 1), (20, 2), (21, 2), (1000, 2)].map(|(w, a)| of_one(w, a)), [1, 20, 10, 11, 32]);
+        assert_eq!(of_one(0, 3), 0);
     }
 }

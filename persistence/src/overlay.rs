@@ -5,15 +5,17 @@
 //! that leaves in between is in the snapshot.
 
 mod changes;
+mod lookup;
 mod merged;
 mod scan;
 mod step;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use bytes::Bytes;
 
 pub(crate) use self::changes::changes_of;
+pub(crate) use self::lookup::Lookup;
 pub(crate) use self::step::{step, visit_all};
 use crate::error::ReadError;
 use crate::fold::{Folded, Known};
@@ -50,6 +52,15 @@ impl Overlay {
     /// Everything at one moment, as long as the guard is held; the writer waits meanwhile.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Layers> {
         self.layers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody changes it right now.
+    pub(crate) fn try_read(&self) -> Option<RwLockReadGuard<'_, Layers>> {
+        match self.layers.try_read() {
+            Ok(layers) => Some(layers),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Changes the active layer; how much is held afterwards in both.
@@ -108,6 +119,11 @@ impl Layers {
             (Known::Unknown, Some(frozen)) => frozen.get(key),
             (known, _) => known,
         }
+    }
+
+    /// What memory knows of these records.
+    pub(crate) fn look_up(&self, keys: &[Key]) -> Lookup {
+        Lookup::new(keys.iter().map(|key| self.get(key)).collect())
     }
 
     /// Those in memory, the newest first.

@@ -22,6 +22,7 @@ use crate::opening::{Opened, Recovered, recover};
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue, Stage};
 use crate::range::{Range, RangeStep};
+use crate::reads::{Admit, AdmitAll};
 use crate::slots::Promise;
 use crate::statistics::{Statistics, add};
 use crate::table::{Schema, Table};
@@ -257,24 +258,60 @@ impl Store {
     ///
     /// Damage to one of these records, or a store that is closed.
     pub fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        self.records_while(keys, |_| true)
+        let records = self.inner.shared.overlay.records(keys)?;
+        add(&self.inner.shared.counters.records_read, records.len());
+        Ok(records)
     }
 
-    /// As [`Store::records`], up to the first of which `admit` says that there is no room for so many bytes. It is
-    /// asked for each record that there is, in order, before that is copied into memory; what is returned ends before
-    /// the one that it refuses.
+    /// Reads a durable record for a task: never waits for the disk on the thread that polls it. What is in memory is
+    /// returned at once; anything else is read by threads of the store, two for each processor, but 4 at least and 16
+    /// at most, which read for many callers at a time.
     ///
     /// # Errors
     ///
-    /// As [`Store::records`].
-    pub fn records_while(
-        &self,
-        keys: &[Key],
-        admit: impl FnMut(usize) -> bool,
-    ) -> Result<Vec<Option<Bytes>>, ReadError> {
-        let records = self.inner.shared.overlay.records_while(keys, admit)?;
-        add(&self.inner.shared.counters.records_read, records.len());
-        Ok(records)
+    /// Damage to this record, a store that is closed, or a defect of this program ([`ReadError::Panicked`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing has happened when the future is dropped.
+    pub async fn read(&self, key: Key) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.read_all(vec![key]).await?.pop().expect("one was asked for"))
+    }
+
+    /// As [`Store::records`], for a task; as [`Store::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::read`].
+    pub async fn read_all(&self, keys: Vec<Key>) -> Result<Vec<Option<Bytes>>, ReadError> {
+        Ok(self.read_while(keys, AdmitAll).await?.0)
+    }
+
+    /// As [`Store::read_all`], up to the first that `admit` refuses; what is returned ends before that one. `admit` is
+    /// returned too, for what it has noted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`]; if `admit` panics on a thread of the store, [`ReadError::Panicked`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing was read when the future is dropped; `admit` may have been asked, and is dropped later.
+    pub async fn read_while<A>(&self, keys: Vec<Key>, mut admit: A) -> Result<(Vec<Option<Bytes>>, A), ReadError>
+    where
+        A: Admit + 'static,
+    {
+        let shared = &self.inner.shared;
+        let (records, admit) = match shared.overlay.records_in_memory(&keys, &mut |bytes| admit.admits(bytes)) {
+            Some(records) => (records?, admit),
+            None => shared.reads.read(keys, admit).await?,
+        };
+        add(&shared.counters.records_read, records.len());
+        Ok((records, admit))
     }
 
     /// Visits every durable record of a table in key order, as of one moment, until `visit` breaks. Meant for the

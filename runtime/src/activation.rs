@@ -151,10 +151,13 @@ impl<A: Actor> Activation<A> {
                     self.turn(loaded, position, &body, attempt, asked).await?;
                     turns += 1;
                 }
-                Step::Follow(Next::Load(positions), _) => reading::load(&self.core, &self.mailbox, positions).await?,
+                // What is seldom is in a box, so that an activation is not as large as all that it may come to.
+                Step::Follow(Next::Load(positions), _) => {
+                    Box::pin(reading::load(&self.core, &self.mailbox, positions)).await?;
+                }
                 Step::Follow(Next::Overdue(position), _) => {
-                    take_back(&self.core, &self.mailbox, position, None, Failure::retry("it was held for too long"))
-                        .await;
+                    let failure = Failure::retry("it was held for too long");
+                    Box::pin(take_back(&self.core, &self.mailbox, position, None, failure)).await;
                 }
                 Step::Follow(Next::Durable(position), _) => {
                     activating::ring_when_durable(&self.core, &self.mailbox, position);
@@ -375,29 +378,14 @@ impl<A: Actor> Activation<A> {
         let summary = record.as_deref().map(|record| StateSummary { bytes: record.len(), forget });
         let handled = Handled { reply, record, forget, is_repeated };
         let transaction = self.transaction(loaded, &message, handled, content, staged);
-        let permit = match transaction.reserve().await {
-            Ok(permit) => permit,
-            Err(AdmissionError::TooLarge { limit, setting, .. }) if bytes.is_because_of_state(limit) => {
-                drop(transaction);
-                self.roll_back(loaded).await?;
-                state_limit::state_too_large(&self.core, &self.mailbox, bytes.state, limit, setting).await;
-                return Ok(());
-            }
-            Err(error @ AdmissionError::TooLarge { .. }) => {
-                drop(transaction);
-                self.roll_back(loaded).await?;
-                let failure =
-                    Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
-                fail(&self.core, &self.mailbox, position, failure).await;
-                return Ok(());
-            }
-            Err(error) => {
-                // The store takes nothing any more, which is no failure of the message.
-                self.mailbox.lock().interrupt();
-                return Err(error.into());
-            }
+        let committed = match transaction.commit_with_room() {
+            Ok(committed) => Ok(committed),
+            Err(transaction) => Box::pin(transaction.commit_when_there_is_room()).await,
         };
-        let committed = transaction.commit_in_any_case(permit);
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(error) => return Box::pin(self.not_committed(loaded, position, &bytes, error)).await,
+        };
         loaded.state_mut().mark_clean();
         if committed.forgotten {
             loaded.forget();
@@ -406,9 +394,38 @@ impl<A: Actor> Activation<A> {
             state_limit::watch_state(&self.core, &self.mailbox, summary.bytes);
         }
         if self.core.quarantine.is_active() {
-            self.core.gate.durable(committed.ticket).await?;
+            Box::pin(self.core.gate.durable(committed.ticket)).await?;
         }
         Ok(())
+    }
+
+    /// The store does not take what a turn does.
+    async fn not_committed(
+        &self,
+        loaded: &mut Loaded<A>,
+        position: Position,
+        bytes: &CommitBytes,
+        error: AdmissionError,
+    ) -> Result<(), ActorProcessingErr> {
+        match error {
+            AdmissionError::TooLarge { limit, setting, .. } if bytes.is_because_of_state(limit) => {
+                self.roll_back(loaded).await?;
+                state_limit::state_too_large(&self.core, &self.mailbox, bytes.state, limit, setting).await;
+                Ok(())
+            }
+            AdmissionError::TooLarge { .. } => {
+                self.roll_back(loaded).await?;
+                let failure =
+                    Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
+                fail(&self.core, &self.mailbox, position, failure).await;
+                Ok(())
+            }
+            error => {
+                // The store takes nothing any more, which is no failure of the message.
+                self.mailbox.lock().interrupt();
+                Err(error.into())
+            }
+        }
     }
 
     /// All that a turn does, as one transaction. Takes what was staged.
@@ -466,5 +483,28 @@ impl<A: Actor> Activation<A> {
         if let Some(answer) = self.core.marks.with(Mark::Question(self.mailbox.id()), answer) {
             self.core.release_after(after, answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Any;
+
+    impl Actor for Any {
+        const TYPE: &'static str = "any";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    /// Each actor that comes into memory has one, so nothing that is seldom is part of it.
+    #[test]
+    fn what_an_activation_may_wait_for_takes_few_bytes() {
+        fn size_of_future<F>(_: impl Fn(&'static Activation<Any>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size_of_future(Activation::live);
+        assert!(bytes <= 3072, "{bytes}");
     }
 }

@@ -153,6 +153,33 @@ async fn what_counts_is_the_choice_of_the_type() {
     node.stop().await.unwrap();
 }
 
+/// It was read when the message was sent, and once more when it was handled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_under_a_key_is_read_once() {
+    const KEYS: u32 = 100;
+    let folder = everpost_tests::folder();
+    let node = builder::<1>(folder.path(), everpost_tests::config()).start().await.unwrap();
+    let key = |number: u32| format!("key {number}");
+    for number in 1..=KEYS {
+        let shop = node.actor::<Shop<1>>("one");
+        assert_eq!(shop.ask(Order1 { euros: 7 }).idempotency_key(&key(number)).await.unwrap(), number);
+    }
+    node.stop().await.unwrap();
+    drop(node);
+
+    let node = builder::<1>(folder.path(), everpost_tests::config()).start().await.unwrap();
+    let shop = node.actor::<Shop<1>>("one");
+    assert_eq!(shop.query(Count).await.unwrap(), KEYS, "its state is in memory from here on");
+    let before = node.store_statistics().records_read;
+    for number in 1..=KEYS {
+        assert_eq!(shop.ask(Order1 { euros: 7 }).idempotency_key(&key(number)).await.unwrap(), number);
+    }
+    assert_eq!(node.store_statistics().records_read - before, u64::from(KEYS));
+    let other = shop.ask(Order1 { euros: 8 }).idempotency_key(&key(1)).await;
+    assert!(matches!(other, Err(AskError::KeyReused)), "{other:?}");
+    node.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_the_next_version_is_the_same_as_the_one_that_it_is_an_upgrade_of() {
     let folder = everpost_tests::folder();

@@ -1,7 +1,8 @@
-//! What the handles, the writer and the checkpointer of one store share.
+//! What the handles and the threads of one store share.
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use super::checkpoints::Checkpoints;
 use super::watermarks::Watermarks;
@@ -11,6 +12,7 @@ use crate::files::Witness;
 use crate::limits::Limits;
 use crate::overlay::Overlay;
 use crate::queue::{Ending, Queue};
+use crate::reads::Reads;
 use crate::statistics::Counters;
 
 pub(crate) struct Shared {
@@ -18,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) queue: Queue,
     pub(crate) overlay: Overlay,
+    pub(crate) reads: Reads,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) counters: Counters,
     pub(crate) witness: Witness,
@@ -40,6 +43,7 @@ impl Shared {
             admission,
             queue,
             overlay,
+            reads: Reads::new(available_parallelism().map_or(1, usize::from)),
             checkpoints: Checkpoints::default(),
             counters: Counters::default(),
             witness,

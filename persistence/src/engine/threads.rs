@@ -1,4 +1,5 @@
-//! The two threads of a store, from start to end.
+//! The threads of a store, from start to end: the writer, the checkpointer, and those that read for tasks. If one of
+//! them panics, the store has failed; what a thread panics of while it reads is told to whoever reads, and it goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::tables::Tables;
 #[derive(Debug)]
 pub(crate) struct Running {
     writer: JoinHandle<()>,
-    /// The writer's thread holds it too, so that the folder is unlocked only when everything in it is closed.
+    readers: Vec<JoinHandle<()>>,
+    /// The threads hold it too, so that the folder is unlocked only when everything in it is closed.
     folder: Arc<Folder>,
 }
 
@@ -33,13 +35,15 @@ impl Running {
         last: Position,
         promise: Promise,
     ) -> Result<Self, OpenError> {
+        let folder = Arc::new(folder);
+        let readers = start_readers(shared, &folder)?;
         let checkpointer = spawn("everpost-checkpointer", {
             let shared = Arc::clone(shared);
             move || {
                 guard(&shared, "checkpointer", || checkpointer::run(&shared, &tables, upkeep));
             }
-        })?;
-        let folder = Arc::new(folder);
+        });
+        let checkpointer = checkpointer.inspect_err(|_| shared.reads.end())?;
         let writer = spawn("everpost-writer", {
             let (shared, folder) = (Arc::clone(shared), Arc::clone(&folder));
             move || {
@@ -47,8 +51,11 @@ impl Running {
                 drop(folder);
             }
         });
-        let writer = writer.inspect_err(|_| shared.checkpoints.abandon())?;
-        Ok(Self { writer, folder })
+        let writer = writer.inspect_err(|_| {
+            shared.checkpoints.abandon();
+            shared.reads.end();
+        })?;
+        Ok(Self { writer, readers, folder })
     }
 
     /// Ends the threads, waits for them, and closes the files.
@@ -60,16 +67,42 @@ impl Running {
         if self.writer.thread().id() == thread::current().id() {
             // The last handle was dropped within `on_progress`: this thread ends soon after that returns, and the
             // rest with it.
+            shared.reads.end();
             drop(shared.overlay.close());
             return;
         }
         // A panic is caught in the thread, and has become the failure of the store.
         let _ = self.writer.join();
+        shared.reads.end();
+        // Whoever is told what was read may drop the last handle there: that thread ends right after it.
+        let others = self.readers.into_iter().filter(|reader| reader.thread().id() != thread::current().id());
+        for reader in others {
+            let _ = reader.join();
+        }
         if let Some(tables) = shared.overlay.close() {
             tables.close();
         }
         drop(self.folder);
     }
+}
+
+/// Starts the threads that read for tasks; all of them or none.
+fn start_readers(shared: &Arc<Shared>, folder: &Arc<Folder>) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let start = |_| {
+        let (shared, folder) = (Arc::clone(shared), Arc::clone(folder));
+        spawn("everpost-reader", move || {
+            let read = || {
+                shared.reads.run(&shared.overlay);
+                Ok(())
+            };
+            if guard(&shared, "reader", read).is_none() {
+                // Nobody is to wait for what was not read.
+                shared.reads.end();
+            }
+            drop(folder);
+        })
+    };
+    (0..shared.reads.threads()).map(start).collect::<Result<_, _>>().inspect_err(|_| shared.reads.end())
 }
 
 /// The life of the writer's thread: write, and after a clean end let the checkpointer finish and mark it.

@@ -3,7 +3,7 @@
 use super::damage::{Damage, KeyBytes};
 
 /// Why a record could not be read. Reading changes nothing.
-#[derive(thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The record fails its check.
@@ -28,6 +28,12 @@ pub enum ReadError {
         /// What LMDB said.
         reason: String,
     },
+    /// The code that read it has panicked; a defect of this program.
+    #[error(
+        "the code that read from the store has panicked: nothing was changed, and other reads are not affected; report \
+         this, with what the panic said"
+    )]
+    Panicked,
 }
 
 impl From<Damage> for ReadError {

@@ -8,7 +8,6 @@ use super::Overlay;
 use super::changes::changes_of;
 use super::step::{step, visit_all};
 use crate::error::ReadError;
-use crate::fold::Known;
 use crate::key::Key;
 use crate::range::{Range, RangeStep};
 use crate::table::Table;
@@ -46,36 +45,33 @@ impl Overlay {
         step(changes, &snapshot, range, records_max, bytes_max)
     }
 
-    /// Reads records as of one moment, up to the first that `admit` refuses by its size; the tables are opened only if
-    /// something is missing in memory.
-    pub(crate) fn records_while(
+    /// Reads records as of one moment; the tables are opened only if something is missing in memory.
+    pub(crate) fn records(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let tables: Tables;
+        let (lookup, snapshot) = {
+            let layers = self.read();
+            let lookup = layers.look_up(keys);
+            tables = layers.tables()?.clone();
+            let snapshot = if lookup.is_complete() { None } else { Some(tables.snapshot()?) };
+            (lookup, snapshot)
+        };
+        lookup.records_while(keys, snapshot.as_ref(), &mut |_| true)
+    }
+
+    /// Reads records without waiting for anything, up to the first that `admit` refuses by its size: `None` if the
+    /// tables are needed, or the writer is at work on what is in memory.
+    pub(crate) fn records_in_memory(
         &self,
         keys: &[Key],
-        mut admit: impl FnMut(usize) -> bool,
-    ) -> Result<Vec<Option<Bytes>>, ReadError> {
-        let tables: Tables;
-        let (known, snapshot) = {
-            let layers = self.read();
-            let known: Vec<Known> = keys.iter().map(|key| layers.get(key)).collect();
-            tables = layers.tables()?.clone();
-            let is_missing = known.iter().any(|known| matches!(known, Known::Unknown));
-            (known, if is_missing { Some(tables.snapshot()?) } else { None })
+        admit: &mut dyn FnMut(usize) -> bool,
+    ) -> Option<Result<Vec<Option<Bytes>>, ReadError>> {
+        let lookup = {
+            let layers = self.try_read()?;
+            if let Err(closed) = layers.tables() {
+                return Some(Err(closed));
+            }
+            layers.look_up(keys)
         };
-        let mut found = Vec::with_capacity(keys.len());
-        for (key, known) in keys.iter().zip(known) {
-            found.push(match known {
-                Known::Value(value) if admit(value.len()) => Some(value),
-                Known::Value(_) => break,
-                Known::Deleted => None,
-                Known::Unknown => {
-                    let snapshot = snapshot.as_ref().expect("it was opened for what is missing");
-                    match snapshot.get_if(key, &mut admit)? {
-                        ControlFlow::Continue(record) => record,
-                        ControlFlow::Break(()) => break,
-                    }
-                }
-            });
-        }
-        Ok(found)
+        lookup.is_complete().then(|| lookup.records_while(keys, None, admit))
     }
 }

@@ -4,6 +4,7 @@
 mod faults;
 mod newest;
 mod ranges;
+mod reads;
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -50,6 +51,11 @@ fn config() -> Config {
 /// In memory where the system has such a place; a commit is two syncs.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Runs a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 impl Run {
@@ -121,6 +127,8 @@ impl Run {
         // Every record that ever was, those of the inbox and the outbox among each other.
         let found = self.store.records(&caller.queued).unwrap();
         let expected: Vec<_> = caller.queued.iter().map(|key| oracle.records.get(key).cloned()).collect();
+        assert_eq!(found, expected, "{:?}", caller.queued);
+        let found = block_on(self.store.read_all(caller.queued.clone())).unwrap();
         assert_eq!(found, expected, "{:?}", caller.queued);
     }
 }

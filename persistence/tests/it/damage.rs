@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use everpost_persistence::{KeyBytes, OpenError, Partition, Position, ReadError};
 
 use crate::declared;
-use crate::support::{TestStore, config, edit, flip_bit, folder};
+use crate::support::{TestStore, block_on, config, edit, flip_bit, folder};
 
 #[test]
 fn a_damaged_journal_record_refuses_to_open() {
@@ -54,13 +54,24 @@ fn a_damaged_table_record_is_named_and_others_are_not_affected() {
 
     let (store, _) = TestStore::open(folder.path(), config());
     let read = |position| store.store.get(&declared::inbox(Partition(3), position));
+    // For tasks, many are read at a time: who asks for the damaged one is told, and nobody else.
+    let for_tasks = block_on(async {
+        let reads: Vec<_> = positions.iter().map(|&position| tokio::spawn(read_for_task(&store, position))).collect();
+        let mut read = Vec::new();
+        for reading in reads {
+            read.push(reading.await.unwrap());
+        }
+        read
+    });
     for (number, &position) in positions.iter().enumerate() {
-        match read(position) {
-            Ok(value) if number != 2 => assert_eq!(value, Some(vec![number as u8; 100].into())),
-            Err(ReadError::Damaged { table: "inbox", key: KeyBytes(named), .. }) if number == 2 => {
-                assert_eq!(*named, *key)
+        for read in [read(position), for_tasks[number].clone()] {
+            match read {
+                Ok(value) if number != 2 => assert_eq!(value, Some(vec![number as u8; 100].into())),
+                Err(ReadError::Damaged { table: "inbox", key: KeyBytes(named), .. }) if number == 2 => {
+                    assert_eq!(*named, *key)
+                }
+                other => panic!("record {number}: {other:?}"),
             }
-            other => panic!("record {number}: {other:?}"),
         }
     }
     let mut visited = 0;
@@ -74,6 +85,14 @@ fn a_damaged_table_record_is_named_and_others_are_not_affected() {
     store.store.close().unwrap();
     let (store, _) = TestStore::open(folder.path(), config());
     assert_eq!(store.records(declared::INBOX).len(), 4);
+}
+
+fn read_for_task(
+    store: &TestStore,
+    position: Position,
+) -> impl Future<Output = Result<Option<bytes::Bytes>, ReadError>> + use<> {
+    let store = store.store.clone();
+    async move { store.read(declared::inbox(Partition(3), position)).await }
 }
 
 #[test]

@@ -171,7 +171,26 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The same for a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
+    /// Commits effects that cannot be refused if there is room now, as there nearly always is; else hands them back, to
+    /// be committed when there is. So they are not part of the future of whoever might have to wait.
+    pub(crate) fn commit_with_room(self) -> Result<Committed, Box<Self>> {
+        match self.try_reserve() {
+            Ok(permit) => Ok(self.commit_in_any_case(permit)),
+            Err(_) => Err(Box::new(self)),
+        }
+    }
+
+    /// The same as soon as there is room.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Transaction::reserve`].
+    pub(crate) async fn commit_when_there_is_room(self: Box<Self>) -> Result<Committed, AdmissionError> {
+        let permit = self.reserve().await?;
+        Ok((*self).commit_in_any_case(permit))
+    }
+
+    /// Commits a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
     /// waits in the queue, if it has waited before.
     pub(crate) fn commit_within(
         self,

@@ -5,9 +5,12 @@
 //! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
 //! a while, more are let in, twice as many each time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use everpost_persistence::MailboxId;
+use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
 use crate::base::count::Count;
@@ -19,6 +22,9 @@ use crate::mailbox::Mailbox;
 #[derive(Debug)]
 pub(crate) struct Activations {
     running: Count,
+    /// The mailboxes that have one: far fewer than there are mailboxes. None when the node has ended, or those that
+    /// never leave would be kept for ever.
+    mailboxes: Mutex<Option<Running>>,
     pub(crate) max: usize,
     places: Mutex<Places<Waiting>>,
     /// Somebody waits, so that no activation stays idle.
@@ -26,6 +32,8 @@ pub(crate) struct Activations {
     /// Rung when somebody joins the queue.
     pub(crate) joined: Notify,
 }
+
+type Running = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
 
 /// Who waits for a place.
 #[derive(Debug)]
@@ -39,6 +47,7 @@ impl Activations {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             running: Count::default(),
+            mailboxes: Mutex::new(Some(Running::default())),
             max,
             places: Mutex::new(Places::new(max)),
             is_crowded: AtomicBool::new(false),
@@ -68,15 +77,26 @@ impl Activations {
         self.lock().give_back();
     }
 
-    /// An activation is there, at the place that was taken for it.
-    pub(crate) fn enter(&self) {
+    /// An activation is there, at the place that was taken for it. The mailbox is not locked.
+    pub(crate) fn enter(&self, mailbox: &Arc<Mailbox>) {
         self.running.add(1);
+        if let Some(running) = &mut *self.mailboxes() {
+            running.insert(mailbox.id(), Arc::clone(mailbox));
+        }
     }
 
-    /// It has ended.
-    pub(crate) fn leave(&self) {
+    /// It has ended. No mailbox is locked.
+    pub(crate) fn leave(&self, mailbox: &Mailbox) {
+        if let Some(running) = &mut *self.mailboxes() {
+            running.remove(&mailbox.id());
+        }
         self.running.take(1);
         self.give_place_back();
+    }
+
+    /// The mailboxes that have an activation right now.
+    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
+        self.mailboxes().as_ref().map_or_else(Vec::new, |running| running.values().cloned().collect())
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -95,6 +115,8 @@ impl Activations {
             self.is_crowded.store(false, Ordering::Relaxed);
             places.close()
         };
+        let running = self.mailboxes().take();
+        drop(running);
         for waiting in waiting {
             if let Waiting::Rousing(notify) = waiting {
                 notify.notify_one();
@@ -147,7 +169,52 @@ impl Activations {
         }
     }
 
+    fn mailboxes(&self) -> MutexGuard<'_, Option<Running>> {
+        self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Places<Waiting>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everpost_persistence::Partition;
+
+    use super::*;
+    use crate::actor::{Actor, Handlers};
+    use crate::message::address::Address;
+    use crate::supervise::supervision::kind_of;
+
+    struct Any;
+
+    impl Actor for Any {
+        const TYPE: &'static str = "any";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    fn mailbox(key: &str) -> Arc<Mailbox> {
+        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
+        Arc::new(Mailbox::new(Address::new("any", key), Partition(0), kind))
+    }
+
+    #[test]
+    fn those_that_are_there_are_known_and_nothing_is_kept_of_a_node_that_has_ended() {
+        let activations = Activations::new(8);
+        let (left, stays, late) = (mailbox("left"), mailbox("stays"), mailbox("late"));
+        activations.enter(&left);
+        activations.enter(&stays);
+        activations.leave(&left);
+        let all = activations.all();
+        assert!(matches!(&*all, [only] if Arc::ptr_eq(only, &stays)), "{all:?}");
+        assert_eq!((activations.count(), Arc::strong_count(&left)), (1, 1));
+        drop(all);
+        activations.close();
+        activations.enter(&late);
+        assert_eq!((Arc::strong_count(&stays), Arc::strong_count(&late)), (1, 1), "whoever never leaves is not kept");
+        activations.leave(&late);
+        assert!(activations.all().is_empty());
     }
 }

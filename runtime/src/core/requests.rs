@@ -9,9 +9,14 @@ use tokio::time::Instant;
 
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::Steady;
+use crate::core::rules::lately::Lately;
 use crate::mailbox::Mailbox;
 use crate::message::request::RequestKey;
 use crate::record::answered::Answered;
+
+/// How many bytes of answers stay in memory that were read: a message under a known key is compared with what was
+/// answered when it is sent, and again when it is handled, which nearly always follows soon.
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// What is known of a request without the disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub(crate) enum Known {
     No,
     /// Nobody has, and as many requests are kept as may be.
     Full,
-    /// It was answered, and that is not durable yet.
+    /// It was answered: that is not durable yet, or was read lately.
     Answered(Answered),
     /// It was answered: the store has it.
     Stored,
@@ -33,12 +38,14 @@ pub(crate) struct Requests {
     keys_max: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     expires: HashMap<RequestKey, Steady>,
     by_expiry: BTreeSet<(Steady, RequestKey)>,
     /// What is not durable yet, and so cannot be read.
     recent: HashMap<RequestKey, Answered>,
+    /// What was read from the store, as long as nothing else is kept under its key.
+    read: Lately<RequestKey, Answered>,
     /// Messages that wait aside until there is room for their requests, first come, first served.
     waiting: VecDeque<(Arc<Mailbox>, Position)>,
     alarm: Alarm,
@@ -46,7 +53,15 @@ struct Kept {
 
 impl Requests {
     pub(crate) fn new(keys_max: usize) -> Self {
-        Self { kept: Mutex::default(), keys_max }
+        let kept = Kept {
+            expires: HashMap::new(),
+            by_expiry: BTreeSet::new(),
+            recent: HashMap::new(),
+            read: Lately::new(READ_BYTES_MAX),
+            waiting: VecDeque::new(),
+            alarm: Alarm::default(),
+        };
+        Self { kept: Mutex::new(kept), keys_max }
     }
 
     pub(crate) fn look_up(&self, key: &RequestKey, now: Steady) -> Known {
@@ -55,7 +70,10 @@ impl Requests {
             return Known::Answered(answered.clone());
         }
         match kept.expires.get(key) {
-            Some(expires) if *expires > now => Known::Stored,
+            Some(expires) if *expires > now => match kept.read.get(key) {
+                Some(answered) => Known::Answered(answered.clone()),
+                None => Known::Stored,
+            },
             None if kept.is_full(self.keys_max) => Known::Full,
             Some(_) | None => Known::No,
         }
@@ -97,6 +115,15 @@ impl Requests {
     /// A request that the start found in the store.
     pub(crate) fn recovered(&self, key: RequestKey, expires: Steady) {
         self.lock().keep(key, expires);
+    }
+
+    /// This was read for a key that is stored. What has been kept under the key meanwhile is newer.
+    pub(crate) fn was_read(&self, key: &RequestKey, answered: &Answered) {
+        let mut kept = self.lock();
+        if kept.expires.get(key) == Some(&answered.expires) && !kept.recent.contains_key(key) {
+            let bytes = answered.content.bytes() + answered.reply.len();
+            kept.read.note(*key, answered.clone(), bytes);
+        }
     }
 
     /// For a step that submits what it decides here.
@@ -164,6 +191,7 @@ impl Kept {
     }
 
     fn forget(&mut self, key: &RequestKey) {
+        self.read.forget(key);
         if let Some(expires) = self.expires.remove(key) {
             self.by_expiry.remove(&(expires, *key));
         }
@@ -203,6 +231,25 @@ mod tests {
         step.forget(&expired);
         drop(step);
         assert_eq!(requests.look_up(&key(3), Steady(5)), Known::No);
+    }
+
+    #[test]
+    fn what_was_read_is_known_as_long_as_it_is_what_is_kept() {
+        let requests = Requests::new(9);
+        requests.recovered(key(1), Steady(10));
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::Stored);
+        requests.was_read(&key(1), &answered(10));
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::Answered(answered(10)));
+        assert_eq!(requests.look_up(&key(1), Steady(10)), Known::No, "it has expired all the same");
+        requests.in_step().forget(&[key(1)]);
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::No);
+        requests.was_read(&key(1), &answered(10));
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::No, "it was read before it was deleted");
+
+        requests.in_step().answered(key(1), answered(30));
+        requests.was_read(&key(1), &answered(10));
+        requests.stored(&key(1));
+        assert_eq!(requests.look_up(&key(1), Steady(5)), Known::Stored, "what was read was of before");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Room for the bodies of messages that are read from the store: those in the windows of all mailboxes, and those on their way there,
 //! together have a bound in bytes.
 //!
+//! A message that is sent leaves its body there if its mailbox may use it soon: not one that rests, which is paused,
+//! down, or backs off, and not one that has its share of the window. What is in the window of a mailbox that comes to
+//! rest leaves with the next sweep.
+//!
 //! A body has room before it is read. Whoever finds none waits in a queue, first come, first served; while somebody does, messages
 //! that are sent leave their bodies to the store. When that is for long, what fills the windows may not go: it waits behind a handler that
 //! does not end, in a mailbox that is paused, until a moment. Then every body that is not in flight or held is left to the store, which is
@@ -10,12 +14,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use everpost_persistence::Position;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::base::count::Count;
 use crate::base::rules::allowance::Allowance;
 use crate::core::Core;
+use crate::core::rules::share::{Fill, keeps};
+use crate::mailbox::Inner;
 
 /// How long it is waited for room. What it is used for may wait for what has none.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -82,10 +89,19 @@ impl Core {
         self.load.window_bytes.get().saturating_add(self.window.loading.get())
     }
 
-    /// Whether a body stays in memory that is there already: by the setting alone, since it can be read again. Not while others wait for
-    /// room to be read into.
-    pub(crate) fn window_has_room(&self, bytes: usize) -> bool {
-        self.bytes_in_memory().saturating_add(bytes) <= self.config.window_bytes_max && !self.window.is_waited_for()
+    /// Whether a body of so many bytes stays in memory that is there already, in a mailbox in which it waits as one of
+    /// `own` bytes: by the setting alone, since it can be read again. Not while others wait for room to be read into.
+    pub(crate) fn window_keeps(&self, bytes: usize, own: usize) -> bool {
+        let fill = Fill { used: self.bytes_in_memory().saturating_add(bytes), max: self.config.window_bytes_max };
+        keeps(fill, own, || self.activations.count()) && !self.window.is_waited_for()
+    }
+
+    /// Takes the bodies of a mailbox out of memory: every one that is on the disk, and neither in flight nor held.
+    pub(crate) fn leave_to_the_store(&self, inner: &mut Inner, durable: Position) {
+        let left = inner.leave_to_the_store(durable);
+        // First where it comes to, so that the node is never emptier than it is.
+        self.load.beyond_bytes.add(left);
+        self.load.window_bytes.take(left);
     }
 }
 
@@ -167,16 +183,10 @@ impl Drop for Waits<'_> {
 }
 
 impl Core {
-    /// Takes out of memory what need not be there: every body that is on the disk, and neither in flight nor held.
+    /// Takes out of memory what need not be there.
     fn leave_bodies_to_the_store(&self) {
         let durable = self.store.durable();
-        self.directory.for_each(|mailbox| {
-            let mut inner = mailbox.lock();
-            let left = inner.leave_to_the_store(durable);
-            // First where it comes to, so that the node is never emptier than it is.
-            self.load.beyond_bytes.add(left);
-            self.load.window_bytes.take(left);
-        });
+        self.directory.for_each(|mailbox| self.leave_to_the_store(&mut mailbox.lock(), durable));
         self.made_room_in_window();
     }
 }

@@ -132,6 +132,10 @@ pub(crate) async fn contradicts(
     let partition = address.partition(core.store.partitions());
     let key = RequestKey { partition, mailbox: address.mailbox(), request };
     let Some(answered) = answered(core, &key, core.clock.steady()).await? else { return Ok(false) };
+    // The same bytes are the same message, whatever its type says.
+    if Header::decode(&envelope).is_ok_and(|(header, payload)| answered.content.is_equal(&header, payload)) {
+        return Ok(false);
+    }
     let (comparing, kind, mailbox) = (Arc::clone(core), Arc::clone(kind), address.mailbox());
     // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
     let comparing = core.detached(async move {
@@ -186,7 +190,13 @@ async fn answered(core: &Core, key: &RequestKey, now: Steady) -> Result<Option<A
     Ok(match core.requests.look_up(key, now) {
         Known::No | Known::Full => None,
         Known::Answered(answered) => Some(answered),
-        Known::Stored => reading::read(core, (*key).into()).await?.as_deref().and_then(Answered::decode),
+        Known::Stored => {
+            let answered = reading::read(core, (*key).into()).await?.as_deref().and_then(Answered::decode);
+            if let Some(answered) = &answered {
+                core.requests.was_read(key, answered);
+            }
+            answered
+        }
     })
 }
 

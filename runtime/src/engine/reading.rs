@@ -1,46 +1,63 @@
-//! Reading the store: it may wait for the disk, so it is done off the workers of the runtime.
+//! Reading the store: it may wait for the disk, so it is done off the workers of the runtime. Records are read by the
+//! store's own threads; what goes through whole tables has a thread of the runtime for blocking work.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Position, ReadError};
+use everpost_persistence::{Admit, Key, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use crate::base::caught::joined;
 use crate::core::Core;
 use crate::core::window::Room;
 use crate::mailbox::Mailbox;
-use crate::tables;
 
-/// What was read.
-struct Bodies {
-    /// In the order asked for, up to the first for which there was no room; none where there is nothing in the store.
-    records: Vec<Option<Bytes>>,
-    /// The size of that one.
+/// Admits bodies as far as there is room for them in memory.
+struct Admission {
+    room: Room,
+    /// That of the first is there, or it is read in any case.
+    is_first: bool,
+    in_any_case: bool,
+    /// The size of the first for which there was no room.
     refused: Option<usize>,
+}
+
+impl Admit for Admission {
+    fn admits(&mut self, bytes: usize) -> bool {
+        let is_first = std::mem::take(&mut self.is_first);
+        let is_taken = if is_first && self.room.is_none() && self.in_any_case {
+            self.room.take_in_any_case(bytes);
+            true
+        } else {
+            (is_first && !self.room.is_none()) || self.room.take_at_once(bytes)
+        };
+        self.refused = (!is_taken).then_some(bytes);
+        is_taken
+    }
 }
 
 /// Reads bodies from the store into the window of a mailbox.
 pub(crate) async fn load(
     core: &Arc<Core>,
     mailbox: &Mailbox,
-    mut positions: Vec<Position>,
+    positions: Vec<Position>,
 ) -> Result<(), ActorProcessingErr> {
     let mut room = Room::none(core);
-    let bodies = loop {
-        let (reading, partition) = (Arc::clone(core), mailbox.partition);
+    let (bodies, room) = loop {
+        let keys: Vec<Key> = positions.iter().map(|&position| mailbox.inbox_key(position)).collect();
         let in_any_case = mailbox.lock().is_awaited();
-        let read = off_the_workers(core, move || read_bodies(&reading, partition, positions, room, in_any_case));
-        let (Bodies { records, refused }, asked_for, taken) = read.await?;
-        (positions, room) = (asked_for, taken);
-        match refused {
+        let admission = Admission { room, is_first: true, in_any_case, refused: None };
+        // In their order, none where there is nothing in the store.
+        let (bodies, admission) = core.store.read_while(keys, admission).await?;
+        room = admission.room;
+        match admission.refused {
             // None was read, and there is room for the first when it comes to it.
-            Some(bytes) if records.is_empty() => {
+            Some(bytes) if bodies.is_empty() => {
                 if !room.take(bytes).await {
                     return Ok(());
                 }
             }
-            Some(_) | None => break records,
+            Some(_) | None => break (bodies, room),
         }
     };
     let mut inner = mailbox.lock();
@@ -71,46 +88,18 @@ pub(crate) async fn load(
     Ok(())
 }
 
-/// Reads bodies as far as there is room for them in memory. `room` is what there is for the first already; without it that may be
-/// read `in_any_case`.
-fn read_bodies(
-    core: &Arc<Core>,
-    partition: Partition,
-    positions: Vec<Position>,
-    mut room: Room,
-    in_any_case: bool,
-) -> Result<(Bodies, Vec<Position>, Room), ReadError> {
-    let keys: Vec<Key> = positions.iter().map(|&position| tables::inbox(partition, position)).collect();
-    let (mut refused, mut is_first) = (None, true);
-    let records = core.store.records_while(&keys, |bytes| {
-        let is_taken = if !std::mem::take(&mut is_first) {
-            room.take_at_once(bytes)
-        } else if room.is_none() && in_any_case {
-            room.take_in_any_case(bytes);
-            true
-        } else {
-            !room.is_none() || room.take_at_once(bytes)
-        };
-        refused = (!is_taken).then_some(bytes);
-        is_taken
-    })?;
-    Ok((Bodies { records, refused }, positions, room))
-}
-
-/// Reads one record.
+/// Reads one record, without waiting for the disk on this thread.
 pub(crate) async fn read(core: &Core, key: Key) -> Result<Option<Bytes>, ReadError> {
-    let store = core.store.clone();
-    off_the_workers(core, move || store.get(&key)).await
+    core.store.read(key).await
 }
 
 /// Reads these records, in their order.
 pub(crate) async fn read_all(core: &Core, keys: Vec<Key>) -> Result<Vec<Option<Bytes>>, ReadError> {
-    let store = core.store.clone();
-    off_the_workers(core, move || store.records(&keys)).await
+    core.store.read_all(keys).await
 }
 
-/// Reads on a thread of the node's own runtime that may wait for the disk, whoever's thread calls. Without that
-/// runtime the node has ended, and its store is closed.
+/// Goes through tables on a thread of the node's own runtime that may wait for the disk, whoever's thread calls.
+/// Without that runtime the node has ended, and its store is closed.
 pub(crate) async fn off_the_workers<T, R>(core: &Core, read: R) -> Result<T, ReadError>
 where
     T: Send + 'static,

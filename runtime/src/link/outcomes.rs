@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use everpost_persistence::{Key, Position};
+use everpost_persistence::{Admit, Key, Position};
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
@@ -16,7 +16,6 @@ use crate::core::Core;
 use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::kept_replies::reply_key;
 use crate::engine::inquiry::join_waiting;
-use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
@@ -258,17 +257,19 @@ fn tell(peer: &Peer, id: MessageId, fate: Fate) {
     peer.tell(Note::Outcome { id: id.0, fate });
 }
 
-/// Reads the first of these records, one at least, off the workers: it may wait for the disk.
+/// Counts bytes, and refuses when there are enough: the first one is taken in any case.
+struct Enough(usize);
+
+impl Admit for Enough {
+    fn admits(&mut self, bytes: usize) -> bool {
+        let is_taken = self.0 < READ_BYTES_AT_A_TIME;
+        self.0 += bytes;
+        is_taken
+    }
+}
+
+/// Reads the first of these records, one at least.
 async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
-    let (store, keys) = (core.store.clone(), keys[..keys.len().min(READ_AT_A_TIME)].to_vec());
-    let read = move || {
-        let mut bytes = 0;
-        // The first one in any case.
-        store.records_while(&keys, |record_bytes| {
-            let is_taken = bytes < READ_BYTES_AT_A_TIME;
-            bytes += record_bytes;
-            is_taken
-        })
-    };
-    Ok(reading::off_the_workers(core, read).await?)
+    let keys = keys[..keys.len().min(READ_AT_A_TIME)].to_vec();
+    Ok(core.store.read_while(keys, Enough(0)).await?.0)
 }

@@ -165,6 +165,11 @@ impl Inner {
         self.supervision.is_paused() || mailbox.kind.is_paused()
     }
 
+    /// Whether nothing of what waits can be handled for a while, whatever comes besides.
+    pub(crate) fn rests(&self, mailbox: &Mailbox, now: impl FnOnce() -> Steady) -> bool {
+        self.is_paused(mailbox) || self.messages.rules.backs_off(now)
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.messages.rules.is_empty() && self.questions.is_empty()
     }

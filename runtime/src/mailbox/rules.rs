@@ -449,6 +449,17 @@ impl<B: Clone> Rules<B> {
         })
     }
 
+    /// Whether what would be next backs off, so that nothing is handled before, unless it is more urgent. `now` is
+    /// asked only if something failed before.
+    pub(crate) fn backs_off(&self, now: impl FnOnce() -> Steady) -> bool {
+        if self.failures.is_empty() {
+            return false;
+        }
+        let may_hold = !self.holds_are_full();
+        let next = Priority::DESCENDING.into_iter().find_map(|priority| self.first(priority, may_hold));
+        next.is_some_and(|(_, level)| level.backs_off(&self.failures, now()))
+    }
+
     /// Whether messages may be delivered in another order than that of their positions.
     pub(crate) fn is_reordered(&self) -> bool {
         self.unusual.is_some()

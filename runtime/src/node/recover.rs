@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::engine::quarantine::{Suspect, SuspectState, Suspects};
 use crate::engine::timer_recovery;
 use crate::mailbox::{Mailbox, Queue};
-use crate::message::address::{Address, partition_of};
+use crate::message::address::{Address, mailbox_id, partition_of};
 use crate::message::envelope::Header;
 use crate::message::unhandled::Unhandled;
 use crate::node::StartError;
@@ -61,8 +61,7 @@ pub(super) fn recover(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<
 fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
     let failures = read_failures(core)?;
     let in_flight = in_flight.iter().copied().collect();
-    let mut recovery =
-        Recovery { core, failures, in_flight, mailboxes: HashMap::new(), suspects: Suspects::default(), waiting: 0 };
+    let mut recovery = Recovery { core, failures, in_flight, last: None, suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
     let mut misplaced = None;
     core.store.scan(&tables::INBOX, |key, envelope| {
@@ -131,7 +130,8 @@ struct Recovery<'a> {
     core: &'a Core,
     failures: HashMap<Position, Failures>,
     in_flight: HashSet<Mark>,
-    mailboxes: HashMap<String, Arc<Mailbox>>,
+    /// That of the message before, which often has more.
+    last: Option<Arc<Mailbox>>,
     suspects: Suspects,
     waiting: usize,
 }
@@ -221,15 +221,20 @@ impl Recovery<'_> {
 
     /// The mailbox of an address, if its actor type is part of the node.
     fn mailbox(&mut self, header: &Header<'_>) -> Result<Arc<Mailbox>, Unhandled> {
-        if let Some(mailbox) = self.mailboxes.get(header.destination) {
-            return Ok(Arc::clone(mailbox));
+        // The directory is the index: another one would have to be filled with a copy of each address.
+        if let Some(last) = self.last.as_ref().filter(|last| last.address.as_str() == header.destination) {
+            return Ok(Arc::clone(last));
+        }
+        if let Some(mailbox) = self.core.directory.find(mailbox_id(header.destination)) {
+            self.last = Some(Arc::clone(&mailbox));
+            return Ok(mailbox);
         }
         let address = Address::parse(header.destination).ok_or_else(Unhandled::no_address)?;
         let kind = self.core.kinds.get(address.actor_type());
         let kind =
             kind.ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
         let mailbox = self.core.directory.mailbox(&address, kind);
-        self.mailboxes.insert(header.destination.to_owned(), Arc::clone(&mailbox));
+        self.last = Some(Arc::clone(&mailbox));
         Ok(mailbox)
     }
 }

@@ -1,4 +1,5 @@
-//! Passivation: activations that have been idle for long leave memory, and so do mailboxes that hold nothing.
+//! Passivation: activations that have been idle for long leave memory, and so do mailboxes that hold nothing, and the
+//! bodies of messages that cannot be handled for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,10 @@ fn rhythm(idle_after: Duration) -> (Duration, u64) {
 
 fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
     let mut inner = mailbox.lock();
+    if inner.rests(&mailbox, || core.clock.steady()) {
+        core.leave_to_the_store(&mut inner, core.store.durable());
+        core.made_room_in_window();
+    }
     if has_whole_budget(core, &inner, &mailbox) {
         drop(inner);
         forget_budget(core, &mailbox);

@@ -126,25 +126,32 @@ impl Content {
         }
     }
 
-    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own
-    /// code when the bytes differ.
+    /// Whether this message has the bytes of the one that was answered. Runs none of the type's own code.
+    pub(crate) fn is_equal(&self, header: &Header<'_>, payload: &[u8]) -> bool {
+        let is_named = |message: &str, version| message == header.message && version == header.message_version;
+        match self {
+            Self::Digest(digest) => *digest == digest_of(header.message, payload),
+            Self::Whole { message, version, payload: known } => is_named(message, *version) && known == payload,
+            Self::Large { message, version, bytes, .. } => is_named(message, *version) && *bytes == bytes_of(payload),
+        }
+    }
+
+    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own code when
+    /// the bytes differ.
     pub(crate) fn is_same(&self, schema: Option<&Schema>, header: &Header<'_>, payload: &[u8]) -> bool {
         let fingerprint = |version, payload: &[u8]| schema.and_then(|schema| schema.fingerprint(version, payload));
         let own = || fingerprint(header.message_version, payload);
-        match self {
-            Self::Digest(digest) => *digest == digest_of(header.message, payload),
+        let is_one = || match self {
+            Self::Digest(_) => false,
             Self::Whole { message, version, payload: known } => {
-                let is_equal = *version == header.message_version && known == payload;
-                let is_one = || own().is_some_and(|own| fingerprint(*version, known) == Some(own));
-                *message == header.message && (is_equal || is_one())
+                *message == header.message && own().is_some_and(|own| fingerprint(*version, known) == Some(own))
             }
-            Self::Large { message, version, bytes, seen_as, fingerprint } => {
-                let is_equal = *version == header.message_version && *bytes == bytes_of(payload);
+            Self::Large { message, seen_as, fingerprint, .. } => {
                 let is_seen_alike = schema.is_some_and(|schema| schema.version == *seen_as);
-                let is_one = || is_seen_alike && fingerprint.is_some() && own() == *fingerprint;
-                *message == header.message && (is_equal || is_one())
+                *message == header.message && is_seen_alike && fingerprint.is_some() && own() == *fingerprint
             }
-        }
+        };
+        self.is_equal(header, payload) || is_one()
     }
 }
 

@@ -215,7 +215,7 @@ impl<A: Actor> Supervisor<A> {
         children: &mut Children,
     ) {
         if let Some(mailbox) = children.mailboxes.remove(&child) {
-            self.core.activations.leave();
+            self.core.activations.leave(&mailbox);
             match failure {
                 None => activating::ended(&self.core, mailbox),
                 Some(error) => self.failed(mailbox, &error),
@@ -235,7 +235,7 @@ impl<A: Actor> Supervisor<A> {
         let activation = Activation::new(&self.core, &self.actor, &self.handlers, &mailbox);
         let (child, _) = ActorRuntime::spawn_linked(None, activation, (), myself.get_cell()).await?;
         children.mailboxes.insert(child.get_id(), Arc::clone(&mailbox));
-        self.core.activations.enter();
+        self.core.activations.enter(&mailbox);
         mailbox.lock().begun();
         child.cast(Begin)?;
         Ok(())

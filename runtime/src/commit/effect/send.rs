@@ -165,7 +165,9 @@ pub(super) fn place<'a>(
         core.expiries.add_waiting(mailbox, position, expires, &envelope);
     }
     let queue = Queue { priority, is_for_holds: mailbox.kind.holds_what_is_in(&envelope) };
-    let kept = inner.enqueue(position, queue, envelope, core.window_has_room(bytes));
+    let own = inner.amount().bytes + bytes;
+    let keeps = !inner.rests(mailbox, || core.clock.steady()) && core.window_keeps(bytes, own);
+    let kept = inner.enqueue(position, queue, envelope, keeps);
     let counted = if kept { &core.load.window_bytes } else { &core.load.beyond_bytes };
     counted.add(bytes);
     if mailbox.kind.delivery == Delivery::Pipelined && !core.quarantine.is_active() {

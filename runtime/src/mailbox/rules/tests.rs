@@ -255,6 +255,7 @@ fn one_turn(rules: &mut Rules<u64>, oracle: &mut Oracle, step: &Step, early: boo
     let message = oracle.at(position).clone();
     assert!(oracle.may_be_next(&message, early), "{message:?} was delivered");
     assert!(rules.is_reordered() || position.0 == oracle.waiting[0].position, "{message:?} is not the first");
+    assert!(!rules.backs_off(|| Steady(oracle.now)) || message.failures.aside, "{message:?} passed what backs off");
     assert_eq!((body, attempt), (position.0, message.failures.attempts + 1));
     assert_eq!(rules.in_flight(), Some((position, &body)));
     if matches!(step, Step::Fail { .. } | Step::Interrupt) {
@@ -322,6 +323,25 @@ proptest! {
     fn plain_delivery_matches_the_oracle(steps in plain_steps(), early: bool) {
         check(steps, early);
     }
+}
+
+#[test]
+fn a_mailbox_backs_off_when_what_would_be_next_does() {
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    let at = |rules: &Rules<u64>, now| rules.backs_off(|| Steady(now));
+    assert!(!at(&rules, 0), "it is empty");
+    for position in 1..=2 {
+        rules.enqueued(Position(position), Queue::default(), position, true);
+    }
+    let early = true;
+    assert!(matches!(rules.next(|| Steady(0), Position(0), early), Next::Deliver { position: Position(1), .. }));
+    rules.failed(Position(1), "failed".into(), 3);
+    rules.postpone(Position(1), Steady(10));
+    assert!(at(&rules, 9) && !at(&rules, 10));
+    rules.enqueued(Position(3), Queue::for_turns(Priority::High), 3, true);
+    assert!(!at(&rules, 9), "it is more urgent");
+    assert!(rules.discard(Position(3)).is_some() && at(&rules, 9));
+    assert!(rules.discard(Position(1)).is_some() && !at(&rules, 9), "nothing has failed");
 }
 
 #[test]

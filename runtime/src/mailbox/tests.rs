@@ -229,12 +229,12 @@ impl Node {
             let the_one = self.directory.find(mailbox.id()).expect("it is in use");
             assert!(Arc::ptr_eq(&mailbox, &the_one), "an address has one mailbox");
             drop(the_one);
-            self.orders.activations.enter();
+            self.orders.activations.enter(&mailbox);
             mailbox.lock().begun();
             self.activation(&mailbox);
             match self.fault {
                 Fault::LetsNobodyIn => self.orders.activations.return_place(),
-                _ => self.orders.activations.leave(),
+                _ => self.orders.activations.leave(&mailbox),
             }
             let is_over = self.see_end(&mailbox);
             if is_over {

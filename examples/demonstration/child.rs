@@ -14,7 +14,7 @@ use crate::protocol::{Books, Command, Report, WINDOW};
 /// How many transfers may wait for the teller; with more, a crash would have more to replay than is worth seeing.
 const TELLER_MESSAGES_MAX: usize = 50_000;
 /// How many accounts are asked at a time.
-const QUESTIONS_MAX: usize = 256;
+const QUERIES_MAX: usize = 256;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -84,16 +84,16 @@ async fn books(node: &Node, teller: &ActorHandle<Teller>, accounts: u32) -> Resu
         accounts: vec![AccountBook::default(); usize::try_from(accounts)?],
         dead_letters: u64::try_from(node.dead_letters().list().await?.len())?,
     };
-    let mut questions = JoinSet::new();
+    let mut queries = JoinSet::new();
     for index in 0..books.accounts.len() {
-        if questions.len() >= QUESTIONS_MAX {
-            enter(&mut books, questions.join_next().await)?;
+        if queries.len() >= QUERIES_MAX {
+            enter(&mut books, queries.join_next().await)?;
         }
         let account = node.actor::<Account>(&index.to_string());
-        questions.spawn(async move { account.query(AskAccount).await.map(|book| (index, book)) });
+        queries.spawn(async move { account.query(AskAccount).await.map(|book| (index, book)) });
     }
-    while !questions.is_empty() {
-        enter(&mut books, questions.join_next().await)?;
+    while !queries.is_empty() {
+        enter(&mut books, queries.join_next().await)?;
     }
     Ok(books)
 }

@@ -12,7 +12,7 @@ use super::protocol::{Call, Reply, Request};
 /// How long a payment waits for an answer.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 
-/// How long the question at the end does, after which nobody asks again.
+/// How long the ask at the end does, after which nobody asks again.
 const BALANCE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The provider as it is seen from here.

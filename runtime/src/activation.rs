@@ -14,7 +14,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tracing::Instrument;
 
 pub(crate) use self::loaded::Loaded;
-use crate::actor::question::Question;
+use crate::actor::query::PendingQuery;
 use crate::actor::turn::{Staged, Turn};
 use crate::actor::{Actor, Handlers, Payload};
 use crate::base::time_limit::{Progress, TimeSpent, within};
@@ -28,7 +28,7 @@ use crate::engine::failing::{fail, take_back};
 use crate::engine::holding::dropped;
 use crate::engine::reading;
 use crate::engine::state_limit;
-use crate::mailbox::question::Open;
+use crate::mailbox::query::Open;
 use crate::mailbox::{Mailbox, Next, Step};
 use crate::message::envelope::Header;
 use crate::message::expiry::{EXPIRED, Expires, Expiry};
@@ -143,8 +143,8 @@ impl<A: Actor> Activation<A> {
         let mut turns = 0;
         while !self.core.is_stopping() {
             match self.next() {
-                Step::Answer(question, after) => {
-                    self.answer(question, after, loaded);
+                Step::Answer(query, after) => {
+                    self.answer(query, after, loaded);
                     turns += TURNS_AN_ANSWER;
                 }
                 Step::Follow(Next::Deliver { position, body, attempt }, asked) => {
@@ -476,11 +476,11 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
-    fn answer(&self, question: Box<dyn Open>, after: Position, loaded: &Loaded<A>) {
-        let question: Box<dyn Any> = question;
-        let question = question.downcast::<Question<A>>().expect("a mailbox gets questions of its own actor type");
-        let answer = || question.answer(&self.actor, loaded.state(), after);
-        if let Some(answer) = self.core.marks.with(Mark::Question(self.mailbox.id()), answer) {
+    fn answer(&self, query: Box<dyn Open>, after: Position, loaded: &Loaded<A>) {
+        let query: Box<dyn Any> = query;
+        let query = query.downcast::<PendingQuery<A>>().expect("a mailbox gets queries of its own actor type");
+        let answer = || query.answer(&self.actor, loaded.state(), after);
+        if let Some(answer) = self.core.marks.with(Mark::Query(self.mailbox.id()), answer) {
             self.core.release_after(after, answer);
         }
     }

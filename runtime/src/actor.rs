@@ -1,10 +1,10 @@
-//! What a user implements: an actor, its handlers and its questions.
+//! What a user implements: an actor, its handlers and its queries.
 
 pub(crate) mod address_of;
 pub(crate) mod constants;
 pub(crate) mod durable;
 pub(crate) mod hold;
-pub(crate) mod question;
+pub(crate) mod query;
 pub(crate) mod turn;
 
 use std::fmt;
@@ -18,9 +18,9 @@ use rustc_hash::FxHashMap;
 use crate::actor::address_of::AddressOf;
 use crate::actor::durable::Durable;
 use crate::actor::hold::HoldHandler;
-use crate::actor::question::Question;
+use crate::actor::query::PendingQuery;
 use crate::actor::turn::Turn;
-use crate::cluster::away::AwayQuestion;
+use crate::cluster::remote_query::RemoteQuery;
 use crate::message::Message;
 use crate::message::delivery::Delivery;
 use crate::message::delivery::Order;
@@ -194,7 +194,7 @@ mod sealed {
     impl<A: HoldHandler<M>, M: Message<Reply = ()>> Sealed<M, ByHold> for A {}
 }
 
-/// Answers one type of question from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered
+/// Answers one type of query from the state alone; see [`ActorHandle::query`](crate::ActorHandle::query). Registered
 /// by [`Handlers::on_query`].
 ///
 /// ```
@@ -240,7 +240,7 @@ mod sealed {
 /// # Ok(()) }
 /// ```
 pub trait QueryHandler<Q: Message>: Actor {
-    /// Answers `question`. The state is what the turns before it made. Nothing can cut it off: one that never returns
+    /// Answers `query`. The state is what the turns before it made. Nothing can cut it off: one that never returns
     /// holds its actor and a thread for ever.
     ///
     /// # Panics
@@ -248,7 +248,7 @@ pub trait QueryHandler<Q: Message>: Actor {
     /// A panic reaches whoever asked as [`QueryError::Failed`](crate::QueryError::Failed), and nobody else: it counts
     /// against nothing, and the actor goes on with the state as it is in memory. So what a state or an actor hides
     /// behind a `Mutex` or an atomic must be right after a panic too.
-    fn answer(&self, state: &Self::State, question: Q) -> Q::Reply;
+    fn answer(&self, state: &Self::State, query: Q) -> Q::Reply;
 }
 
 /// The messages that an actor type handles; filled by [`Actor::handlers`].
@@ -291,7 +291,7 @@ pub struct Handlers<A: Actor> {
     by_name: FxHashMap<&'static str, Run<A>>,
     schemas: Vec<Schema>,
     held: Vec<&'static str>,
-    answers: FxHashMap<&'static str, AnswerAway<A>>,
+    answers: FxHashMap<&'static str, AnswerRemote<A>>,
 }
 
 impl<A: Actor> Handlers<A> {
@@ -333,24 +333,24 @@ impl<A: Actor> Handlers<A> {
         self.schemas.push(Schema::of_message::<M>());
     }
 
-    /// Registers that questions of the type `Q` are answered, on this node and for others.
+    /// Registers that queries of the type `Q` are answered, on this node and for others.
     ///
     /// # Panics
     ///
-    /// When two questions of one actor have the same name.
+    /// When two queries of one actor have the same name.
     pub fn on_query<Q: Message>(&mut self)
     where
         A: QueryHandler<Q>,
     {
-        let before = self.answers.insert(Q::NAME, Question::<A>::from_away::<Q>);
-        assert!(before.is_none(), "actor `{}` answers two questions named `{}`", A::TYPE, Q::NAME);
+        let before = self.answers.insert(Q::NAME, PendingQuery::<A>::of_remote::<Q>);
+        assert!(before.is_none(), "actor `{}` answers two queries named `{}`", A::TYPE, Q::NAME);
     }
 
-    pub(crate) fn answer(&self, name: &str) -> Option<AnswerAway<A>> {
+    pub(crate) fn answer(&self, name: &str) -> Option<AnswerRemote<A>> {
         self.answers.get(name).copied()
     }
 
-    pub(crate) fn questions(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn queries(&self) -> impl Iterator<Item = &'static str> {
         self.answers.keys().copied()
     }
 
@@ -375,8 +375,8 @@ impl<A: Actor> fmt::Debug for Handlers<A> {
     }
 }
 
-/// Makes a question of what another node has sent.
-pub(crate) type AnswerAway<A> = fn(AwayQuestion) -> Question<A>;
+/// Makes a query of what another node has sent.
+pub(crate) type AnswerRemote<A> = fn(RemoteQuery) -> PendingQuery<A>;
 
 /// A message as it lies in the store.
 #[derive(Clone, Copy, Debug)]

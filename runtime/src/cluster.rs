@@ -1,6 +1,5 @@
 //! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
 
-pub(crate) mod away;
 pub(crate) mod ended;
 pub(crate) mod expiring;
 pub(crate) mod flags;
@@ -10,8 +9,9 @@ mod outgoing;
 mod peer;
 pub(crate) mod peer_alarms;
 pub(crate) mod producer;
-mod questions;
+pub(crate) mod queries;
 mod records;
+pub(crate) mod remote_query;
 pub(crate) mod rules;
 pub(crate) mod unmet;
 mod waiting;

@@ -55,8 +55,8 @@ use crate::core::wheel::Wheel;
 use crate::core::window::Window;
 use crate::mailbox::directory::Directory;
 use crate::mailbox::kind::Kind;
-use crate::mailbox::question::Open;
-use crate::mailbox::question::lose;
+use crate::mailbox::query::Open;
+use crate::mailbox::query::lose;
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Mailbox, View};
 use crate::message::address::Address;
@@ -84,7 +84,7 @@ pub(crate) enum Release {
     Acknowledge(Arc<Peer>),
     /// The answer to this ask of a turn has been used; the node that keeps it need not any longer.
     Forget(Arc<Peer>, MessageId, Address),
-    /// The answer to a question.
+    /// The answer to a query.
     Answer(Box<dyn FnOnce() + Send>),
     /// The store can tell this reply by itself from now on.
     ReplyStored(u128),
@@ -124,7 +124,7 @@ pub(crate) struct Core {
     pub(crate) expiries: Expiries,
     /// Who waits for whom inside a turn: an edge from the asking to the asked mailbox.
     pub(crate) waits_for: Mutex<HashMap<MailboxId, MailboxId>>,
-    pub(crate) questions: Arc<Semaphore>,
+    pub(crate) queries: Arc<Semaphore>,
     pub(crate) counters: Counters,
     pub(crate) load: Load,
     pub(crate) node_senders: NodeSenders,
@@ -169,7 +169,7 @@ impl Core {
             requests: Requests::new(config.idempotency_keys_max),
             dead_letters: DeadLetterQueue::new(config.dead_letters_max, config.dead_letters_when_full),
             expiries: Expiries::default(),
-            questions: Arc::new(Semaphore::new(config.queries_max)),
+            queries: Arc::new(Semaphore::new(config.queries_max)),
             config,
             clock,
             store,
@@ -257,20 +257,20 @@ impl Core {
         let _ = self.links_stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
-    /// Puts a question to an actor's state.
-    pub(crate) fn put_question(&self, address: &Address, kind: &Arc<Kind>, question: Box<dyn Open>) {
+    /// Puts a query to an actor's state.
+    pub(crate) fn put_query(&self, address: &Address, kind: &Arc<Kind>, query: Box<dyn Open>) {
         let mailbox = self.directory.mailbox(address, kind);
         let mut inner = mailbox.lock();
         if self.gate.is_over() {
             // Nobody will answer it, and dropping it says so; outside of the lock.
             drop(inner);
-            return lose([question]);
+            return lose([query]);
         }
         if let Some(why) = inner.barred().map(ToString::to_string) {
             drop(inner);
-            return question.refuse(&why);
+            return query.refuse(&why);
         }
-        inner.ask(question, &mailbox);
+        inner.ask(query, &mailbox);
     }
 
     /// Lets something out of the gate.

@@ -2,7 +2,6 @@
 //! dialed, speaks the link protocol, and starts over when the connection breaks. What is owed and how far each side has
 //! come lives in [`crate::cluster`] and in the store, so a link that dies loses nothing.
 
-mod answers;
 mod arrivals;
 mod arriving;
 mod control;
@@ -13,6 +12,7 @@ pub(crate) mod introduction;
 mod life;
 pub(crate) mod listener;
 pub(crate) mod outcomes;
+pub(crate) mod queries;
 mod renewal;
 pub(crate) mod resumption;
 mod supervision;

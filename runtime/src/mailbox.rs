@@ -12,8 +12,6 @@ mod keys;
 pub(crate) mod kind;
 mod looking;
 mod messages;
-pub(crate) mod question;
-mod questions;
 mod ringing;
 mod rules;
 mod senders;
@@ -30,7 +28,7 @@ pub(crate) use self::attendance::Standing;
 use self::handover::Handover;
 pub(crate) use self::looking::{Step, View};
 use self::messages::Messages;
-use self::questions::Questions;
+use self::queries::Queries;
 pub(crate) use self::ringing::Ended;
 use self::rules::doorbell::Doorbell;
 pub(crate) use self::rules::doorbell::Start;
@@ -62,7 +60,7 @@ pub(crate) type Locked<'a> = MutexGuard<'a, Inner>;
 pub(crate) struct Inner {
     messages: Messages,
     doorbell: Doorbell<Waker>,
-    questions: Questions,
+    queries: Queries,
     /// Who waits for what becomes of a message.
     waiters: Waiters,
     senders: Senders,
@@ -80,7 +78,7 @@ impl Mailbox {
         let inner = Inner {
             messages: Messages::new(kind.holds_max),
             doorbell: Doorbell::new(),
-            questions: Questions::default(),
+            queries: Queries::default(),
             waiters: Waiters::default(),
             senders: Senders::default(),
             supervision: Supervision::default(),
@@ -160,6 +158,8 @@ impl fmt::Debug for Mailbox {
     }
 }
 
+pub(crate) mod queries;
+pub(crate) mod query;
 #[cfg(test)]
 #[cfg(feature = "loom")]
 mod tests;

@@ -2,6 +2,7 @@
 //! read.
 
 pub(crate) mod address;
+pub(crate) mod ask;
 pub(crate) mod decode;
 mod definition;
 pub(crate) mod delivery;
@@ -14,7 +15,6 @@ pub(crate) mod newest;
 pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod priority;
-pub(crate) mod question;
 pub(crate) mod reason;
 pub(crate) mod refusal;
 pub(crate) mod request;

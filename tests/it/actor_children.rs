@@ -203,7 +203,7 @@ async fn an_actor_starts_after_those_before_it_and_accepts_meanwhile() {
     actor.send(script([Step::Append(2)])).await.unwrap();
     node.actor::<Worker>("other").send(script([Step::Append(3)])).await.unwrap();
     eventually("the other one works", || node.statistics().waiting == 1).await;
-    assert_eq!(read(&actor).await.entries, [1], "questions are answered");
+    assert_eq!(read(&actor).await.entries, [1], "queries are answered");
     assert_eq!(stage.seen(), ["+before"]);
     stage.tell("before", Act::BeReady);
     soon("all start", group.started()).await.unwrap();
@@ -454,7 +454,7 @@ async fn groups_that_are_stopped_at_any_moment_of_a_restart_lose_no_message_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_that_never_cease_hold_up_neither_a_restart_nor_a_stop() {
+async fn queries_that_never_cease_hold_up_neither_a_restart_nor_a_stop() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let actor = node.actor::<Worker>("one");

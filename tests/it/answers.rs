@@ -1,4 +1,4 @@
-//! Whoever may only ask stops nobody: a question that cannot be answered fails by itself, and its actor goes on.
+//! Whoever may only ask stops nobody: a query that cannot be answered fails by itself, and its actor goes on.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(50);
 #[message(name = "add", reply = u32)]
 struct Add(u32);
 
-/// What happens to a question on its way.
+/// What happens to a query on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Way {
     Answered,
@@ -26,8 +26,8 @@ enum Way {
     ReplyPanicsInEncoding,
     ReplyCannotBeEncoded,
     ReplyPanicsInDrop,
-    QuestionPanicsInDecoding,
-    QuestionCannotBeDecoded,
+    QueryPanicsInDecoding,
+    QueryCannotBeDecoded,
 }
 
 #[derive(Serialize, Message)]
@@ -37,8 +37,8 @@ struct AskSum(Way);
 impl<'de> Deserialize<'de> for AskSum {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Way::deserialize(deserializer)? {
-            Way::QuestionPanicsInDecoding => panic!("told to panic in decoding"),
-            Way::QuestionCannotBeDecoded => Err(serde::de::Error::custom("told to fail")),
+            Way::QueryPanicsInDecoding => panic!("told to panic in decoding"),
+            Way::QueryCannotBeDecoded => Err(serde::de::Error::custom("told to fail")),
             way => Ok(Self(way)),
         }
     }
@@ -106,7 +106,7 @@ const TIMES: u32 = 12;
 
 async fn fails_with(adder: &ActorHandle<Adder>, way: Way, text: &str) {
     for _ in 0..TIMES {
-        match soon("the question ends", adder.query(AskSum(way)).timeout(LONG)).await {
+        match soon("the query ends", adder.query(AskSum(way)).timeout(LONG)).await {
             Err(QueryError::Failed(error)) => assert!(error.contains(text), "{way:?}: {error}"),
             other => panic!("{way:?}: {other:?}"),
         }
@@ -115,12 +115,12 @@ async fn fails_with(adder: &ActorHandle<Adder>, way: Way, text: &str) {
 
 async fn goes_on(node: &Node, adder: &ActorHandle<Adder>, sum: u32) {
     assert_eq!(soon("a message is handled", adder.ask(Add(1)).timeout(LONG)).await.unwrap(), sum);
-    let answer = soon("a question is answered", adder.query(AskSum(Way::Answered)).timeout(LONG)).await.unwrap();
+    let answer = soon("a query is answered", adder.query(AskSum(Way::Answered)).timeout(LONG)).await.unwrap();
     assert_eq!((answer.0, node.paused()), (sum, vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_that_panic_were_counted_against_their_actor_and_now_fail_by_themselves() {
+async fn queries_that_panic_were_counted_against_their_actor_and_now_fail_by_themselves() {
     let folder = everpost_tests::folder();
     let builder = || Node::builder("node", folder.path()).actor(Adder).config(everpost_tests::config());
     let node = builder().start().await.unwrap();
@@ -164,7 +164,7 @@ async fn an_answer_that_nobody_waits_for_and_that_panics_when_it_is_dropped_stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_of_another_node_that_panics_ended_its_link_or_its_actor_and_now_fails_by_itself() {
+async fn a_query_of_another_node_that_panics_ended_its_link_or_its_actor_and_now_fails_by_itself() {
     let (east, west) = ("answers-east", "answers-west");
     let net = Net::new(&[east, west]).with("adder", &[west]);
     let start = async |name: &str| net.seat(name).bare().actor(Adder).start().await.unwrap();
@@ -176,9 +176,9 @@ async fn a_question_of_another_node_that_panics_ended_its_link_or_its_actor_and_
     fails_with(&adder, Way::AnswerPanicsWithoutText, "without a text").await;
     fails_with(&adder, Way::ReplyPanicsInEncoding, "told to panic in encoding").await;
     fails_with(&adder, Way::ReplyCannotBeEncoded, "cannot be encoded").await;
-    fails_with(&adder, Way::QuestionPanicsInDecoding, "told to panic in decoding").await;
+    fails_with(&adder, Way::QueryPanicsInDecoding, "told to panic in decoding").await;
     for _ in 0..TIMES {
-        let unread = soon("the question ends", adder.query(AskSum(Way::QuestionCannotBeDecoded)).timeout(LONG)).await;
+        let unread = soon("the query ends", adder.query(AskSum(Way::QueryCannotBeDecoded)).timeout(LONG)).await;
         let Err(QueryError::NotAccepted(Refusal::NotHandled { .. })) = unread else { panic!("{unread:?}") };
     }
     goes_on(&west, &adder, 2).await;

@@ -1,4 +1,4 @@
-//! Questions that are given up on, asked anew, edited or left alone: what their turns had asked was forgotten too early, so
+//! Asks that are given up on, asked anew, edited or left alone: what their turns had asked was forgotten too early, so
 //! that its effect was doubled, or never.
 
 use std::sync::Arc;
@@ -30,10 +30,10 @@ fn first() -> Script {
     Script::new([Step::Wait(FIRST), Step::Ask(worker("middle"), middle)])
 }
 
-/// Lets the middle fail until the question to it is a dead letter.
+/// Lets the middle fail until the ask to it is a dead letter.
 async fn give_up(probe: &Probe, letters: &Node, count: usize) {
     (0..ATTEMPTS).for_each(|_| probe.let_one_through(MIDDLE));
-    eventually("the question is given up on", || letters.dead_letters().count() == count).await;
+    eventually("the ask is given up on", || letters.dead_letters().count() == count).await;
 }
 
 /// The first has asked the middle, which is given up on.
@@ -88,7 +88,7 @@ async fn check(config: &NodeConfig, scenario: impl AsyncFn(&Node, &Node, &Arc<Pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_is_asked_anew_knows_what_its_own_turn_had_asked() {
+async fn an_ask_that_is_asked_anew_knows_what_its_own_turn_had_asked() {
     check(&config(), async |first_node, node, probe| {
         ask_and_give_up(probe, first_node, node).await;
         open_all(probe);
@@ -97,7 +97,7 @@ async fn a_question_that_is_asked_anew_knows_what_its_own_turn_had_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it_goes() {
+async fn the_letter_of_an_ask_that_is_asked_anew_takes_nothing_along_when_it_goes() {
     let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
     for config in [config(), oldest] {
         check(&config, async |first_node, node, probe| {
@@ -116,7 +116,7 @@ async fn the_letter_of_a_question_that_is_asked_anew_takes_nothing_along_when_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_letter_of_a_question_takes_nothing_along_before_it_is_asked_anew() {
+async fn the_letter_of_an_ask_takes_nothing_along_before_it_is_asked_anew() {
     let oldest = NodeConfig { dead_letters_max: 1, dead_letters_when_full: WhenFull::DropOldest, ..config() };
     for config in [config(), oldest] {
         check(&config, async |first_node, node, probe| {
@@ -129,7 +129,7 @@ async fn the_letter_of_a_question_takes_nothing_along_before_it_is_asked_anew() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_turn_of_a_question_had_asked_is_known_after_a_restart_without_its_letter() {
+async fn what_the_turn_of_an_ask_had_asked_is_known_after_a_restart_without_its_letter() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig { stop_timeout: Duration::from_millis(10), ..config() };
     let start = || workers(folder.path(), &probe).config(config.clone()).start();
@@ -148,7 +148,7 @@ async fn what_the_turn_of_a_question_had_asked_is_known_after_a_restart_without_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_turn_of_a_question_had_asked_goes_with_the_turn_that_makes_do_without_it() {
+async fn what_the_turn_of_an_ask_had_asked_goes_with_the_turn_that_makes_do_without_it() {
     check(&config(), async |first_node, _, _| {
         let last = Step::Ask(worker("last"), vec![Step::Append(1)]);
         let makes_do = Step::TryAsk(worker("middle"), vec![last, Step::Reject]);
@@ -158,7 +158,7 @@ async fn what_the_turn_of_a_question_had_asked_goes_with_the_turn_that_makes_do_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_letters_of_a_question_either_keeps_what_its_turn_had_asked() {
+async fn of_two_letters_of_an_ask_either_keeps_what_its_turn_had_asked() {
     check(&config(), async |first_node, node, probe| {
         ask_and_give_up(probe, first_node, node).await;
         probe.let_one_through(FIRST);
@@ -186,7 +186,7 @@ async fn what_a_turn_had_asked_goes_when_its_letter_is_edited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_kept_of_a_question_that_nobody_waits_for_and_that_is_given_up_on() {
+async fn nothing_is_kept_of_an_ask_that_nobody_waits_for_and_that_is_given_up_on() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig { ask_timeout: Duration::from_millis(50), ..config() };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
@@ -201,10 +201,10 @@ async fn nothing_is_kept_of_a_question_that_nobody_waits_for_and_that_is_given_u
     assert_eq!(replies_left(folder.path()), 0);
 }
 
-/// A question that was handled in the moment in which the turn that had asked ended without it left its reply, and the
+/// An ask that was handled in the moment in which the turn that had asked ended without it left its reply, and the
 /// note that it was asked, until the next start.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_asked_end_without_them() {
+async fn nothing_is_kept_of_asks_that_are_handled_while_the_turns_that_asked_end_without_them() {
     const PAIRS: u64 = 200;
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig { ask_timeout: Duration::from_millis(50), ..config() };
@@ -221,10 +221,10 @@ async fn nothing_is_kept_of_questions_that_are_handled_while_the_turns_that_aske
     assert_eq!(replies_left(folder.path()), 0);
 }
 
-/// What it asks after a question that was given up on was taken for an attempt of that question: it could never be
+/// What it asks after an ask that was given up on was taken for an attempt of that ask: it could never be
 /// handled.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_whose_question_was_given_up_on_may_ask_another_actor_instead() {
+async fn a_turn_whose_ask_was_given_up_on_may_ask_another_actor_instead() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).config(config()).start().await.unwrap();
     let last = Step::Ask(worker("last"), vec![Step::Append(1)]);

@@ -1,4 +1,4 @@
-//! Questions across nodes: replies, retries, restarts of either side, circles, and what is out of reach.
+//! Asks across nodes: replies, retries, restarts of either side, circles, and what is out of reach.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ async fn a_turn_that_asks_another_node_gets_the_reply_and_the_asked_handler_runs
     let net = net();
     let probe = Probe::new();
     let nodes = net.start_all(&probe).await;
-    let question = vec![Step::Note, Step::Append(7)];
-    let steps = [Step::Ask(worker("asked"), question), Step::FailUpTo(2), Step::PanicUpTo(4), Step::Append(9)];
+    let ask = vec![Step::Note, Step::Append(7)];
+    let steps = [Step::Ask(worker("asked"), ask), Step::FailUpTo(2), Step::PanicUpTo(4), Step::Append(9)];
     let asking = nodes[0].actor::<Quick>("asking");
     let reply = soon("it ends", async { asking.ask(Script::new(steps)).await }).await.unwrap();
     assert_eq!(reply, [7, 9]);
@@ -46,9 +46,9 @@ async fn an_asked_handler_runs_once_although_either_node_is_restarted() {
         let net = net();
         let probe = Probe::new();
         let (mut east, mut west) = (net.start("east", &probe).await, net.start("west", &probe).await);
-        // Before the question is answered, and after.
-        let question = vec![Step::Reach(1), Step::Wait(1), Step::Note, Step::Append(7)];
-        let ask = Step::Ask(worker("asked"), question);
+        // Before the ask is answered, and after.
+        let ask = vec![Step::Reach(1), Step::Wait(1), Step::Note, Step::Append(7)];
+        let ask = Step::Ask(worker("asked"), ask);
         let steps = [ask, Step::Reach(2), Step::Wait(2), Step::FailUpTo(1), Step::Append(9)];
         east.actor::<Quick>("asking").send(Script::new(steps)).await.unwrap();
         for gate in [1, 2] {
@@ -109,7 +109,7 @@ async fn an_ask_from_outside_gets_its_reply_or_learns_that_it_is_lost_when_the_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_is_given_up_on_elsewhere_fails_the_asking_turn() {
+async fn an_ask_that_is_given_up_on_elsewhere_fails_the_asking_turn() {
     let config = NodeConfig { attempts_max: 3, ..everpost_tests::config() };
     let net = net().config(&config);
     let nodes = net.start_all(&Probe::new()).await;
@@ -124,7 +124,7 @@ async fn a_question_that_is_given_up_on_elsewhere_fails_the_asking_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_circle_of_questions_over_nodes_fails_at_once() {
+async fn a_circle_of_asks_over_nodes_fails_at_once() {
     let net = net();
     let nodes = net.start_all(&Probe::new()).await;
     let ask = |to: Target, steps: Vec<Step>| Step::TryAsk(to, steps);

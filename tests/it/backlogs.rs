@@ -27,7 +27,7 @@ const A_PEER_BYTES_MAX: usize = 160 * MIB;
 
 const LONG: Duration = Duration::from_secs(900);
 
-fn questions() -> usize {
+fn queries() -> usize {
     if are_many() { 3_000 } else { 600 }
 }
 
@@ -101,48 +101,48 @@ impl Scene {
 
 /// All of it waited in memory, and the link broke over it: of 3,000 of a megabyte two were answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_questions_at_once_with_large_answers_are_all_answered() {
+async fn many_queries_at_once_with_large_answers_are_all_answered() {
     let scene = Scene::new("askers").await;
     let mut asked = JoinSet::new();
-    for number in 0..questions() {
+    for number in 0..queries() {
         let bulk = scene.east.actor::<Bulk>(&(number % 7).to_string());
         asked.spawn(async move { bulk.query(Fetch::of(MIB as u32)).timeout(LONG).await.map(|blob| blob.0.len()) });
     }
     while let Some(answer) = asked.join_next().await {
         assert_eq!(answer.unwrap().unwrap(), MIB);
     }
-    scene.end("questions with large answers").await;
+    scene.end("queries with large answers").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_large_questions_at_once_wait_for_each_other_at_whoever_asks() {
+async fn many_large_queries_at_once_wait_for_each_other_at_whoever_asks() {
     let scene = Scene::new("large").await;
     let mut asked = JoinSet::new();
-    for number in 0..questions() / 24 {
+    for number in 0..queries() / 24 {
         let bulk = scene.east.actor::<Bulk>(&(number % 7).to_string());
-        let question = Fetch { bytes: MIB as u32, padding: Blob::of(4 * MIB) };
-        asked.spawn(async move { bulk.query(question).timeout(LONG).await.map(|blob| blob.0.len()) });
+        let query = Fetch { bytes: MIB as u32, padding: Blob::of(4 * MIB) };
+        asked.spawn(async move { bulk.query(query).timeout(LONG).await.map(|blob| blob.0.len()) });
     }
     while let Some(answer) = asked.join_next().await {
         assert_eq!(answer.unwrap().unwrap(), MIB);
     }
-    scene.end("large questions").await;
+    scene.end("large queries").await;
 }
 
 /// It took 9 GB of another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_asks_and_never_reads_waits_for_itself() {
-    const QUESTIONS: u64 = 2_000;
+    const QUERIES: u64 = 2_000;
     let scene = Scene::new("deaf").await;
     let puppet = scene.puppet(2);
     let mut conversation = scene.converse(&puppet).await;
-    let question = Fetch { bytes: MIB as u32, padding: Blob::of(2_048) };
-    for number in 0..QUESTIONS {
-        conversation.ask(number, "bulk/east", &question).await;
+    let query = Fetch { bytes: MIB as u32, padding: Blob::of(2_048) };
+    for number in 0..QUERIES {
+        conversation.ask(number, "bulk/east", &query).await;
     }
     // Asked of the same actor, after them.
     scene.goes_on().await;
-    let answered = conversation.answers(QUESTIONS as usize).await;
+    let answered = conversation.answers(QUERIES as usize).await;
     assert!(answered > 0, "those that were not refused are answered once it reads");
     drop(conversation);
     scene.end("a peer that asks and never reads").await;

@@ -25,8 +25,8 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("DeadLetters::replay", "decisions_on_dead_letters_that_are_dropped_count_once_or_not_at_all"),
     ("Node::supervise", "groups_that_are_dropped_while_they_start_or_stop_leave_nothing_behind"),
     ("ChildContext::stopping", "groups_that_are_dropped_while_they_start_or_stop_leave_nothing_behind"),
-    ("Turn::ask", "a_question_of_a_turn_that_is_dropped_is_asked_once_all_the_same"),
-    ("Turn::committed", "a_question_of_a_turn_that_is_dropped_is_asked_once_all_the_same"),
+    ("Turn::ask", "an_ask_of_a_turn_that_is_dropped_is_asked_once_all_the_same"),
+    ("Turn::committed", "an_ask_of_a_turn_that_is_dropped_is_asked_once_all_the_same"),
 ];
 
 /// A function that is missing here or in another test of this package would be dropped by users untested.
@@ -432,10 +432,10 @@ impl Handler<Job> for Scout {
     async fn handle(&self, seen: &mut Durable<Vec<u32>>, Job(polls): Job, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let to = Worker::at(&format!("asked-{polls}"));
         if turn.attempt() == 1 {
-            // An attempt whose question is dropped half-way, and then fails: the next one asks the same.
+            // An attempt whose ask is dropped half-way, and then fails: the next one asks the same.
             let cut = Cut::AtOnce(polls as usize);
             if run_until(cut, turn.ask(&to, Script::new([Step::Append(polls)]))).await.is_none() {
-                return Err(Failure::retry("the question was dropped"));
+                return Err(Failure::retry("the ask was dropped"));
             }
         } else {
             let reply = turn.ask(&to, Script::new([Step::Append(polls)])).await?;
@@ -450,7 +450,7 @@ impl Handler<Job> for Scout {
     }
 }
 
-/// Asks, and drops its questions.
+/// Asks, and drops its asks.
 struct Scout;
 
 impl Actor for Scout {
@@ -470,7 +470,7 @@ impl Handler<All> for Scout {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_of_a_turn_that_is_dropped_is_asked_once_all_the_same() {
+async fn an_ask_of_a_turn_that_is_dropped_is_asked_once_all_the_same() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).actor(Scout).start().await.unwrap();
     let scout = node.actor::<Scout>("one");

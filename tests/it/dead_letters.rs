@@ -85,7 +85,7 @@ async fn a_dropped_letter_is_gone_and_what_cannot_be_sent_again_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_question_of_a_turn_is_not_replayed_since_the_turn_asks_anew() {
+async fn the_ask_of_a_turn_is_not_replayed_since_the_turn_asks_anew() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let config = NodeConfig { attempts_max: 2, ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();

@@ -116,11 +116,11 @@ async fn keys_and_derived_ids_are_the_same_on_every_attempt() {
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let sent = vec![Step::Note];
     let send = |to: &str| Step::Send(worker(to), sent.clone());
-    let question = vec![Step::Note];
+    let ask = vec![Step::Note];
     let steps = vec![
         Step::Note,
         send("left"),
-        Step::Ask(worker("asked"), question),
+        Step::Ask(worker("asked"), ask),
         send("right"),
         Step::FailUpTo(2),
         Step::PanicUpTo(4),
@@ -155,10 +155,10 @@ async fn keys_and_derived_ids_are_the_same_after_a_kill() {
     let folder = everpost_tests::folder();
     let mut setup =
         Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
-    let question = vec![Step::Note];
+    let ask = vec![Step::Note];
     let steps = vec![
         Step::Note,
-        Step::Ask(worker("asked"), question),
+        Step::Ask(worker("asked"), ask),
         Step::Reach(GATE),
         Step::Wait(GATE),
         Step::Send(worker("next"), vec![Step::Note]),

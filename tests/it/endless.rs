@@ -54,11 +54,11 @@ async fn a_call_that_waits_for_ever_gets_its_answer() {
     let worker = node.actor::<Worker>("one");
     let max = Duration::MAX;
     assert_eq!(soon("an ask", worker.ask(Script::new([Step::Append(1)])).timeout(max)).await.unwrap(), [1]);
-    assert_eq!(soon("a question", worker.query(Read).timeout(max)).await.unwrap().entries, [1]);
+    assert_eq!(soon("a query", worker.query(Read).timeout(max)).await.unwrap().entries, [1]);
     soon("a message", worker.send(Script::new([Step::Append(2)])).expires_in(max).into_future()).await.unwrap();
     worker.schedule(Script::new([Step::Append(9)]), Schedule::after(max)).await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
-    assert_eq!(soon("a question", worker.query(Read).timeout(max)).await.unwrap().entries, [1, 2]);
+    assert_eq!(soon("a query", worker.query(Read).timeout(max)).await.unwrap().entries, [1, 2]);
     let child = Child::permanent("endless", |context| async move {
         context.stopping().await;
         Ok(())

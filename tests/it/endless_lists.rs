@@ -118,7 +118,7 @@ with! {
 const LONG: Duration = Duration::from_secs(50);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_lists_of_a_peer_in_messages_questions_replies_and_answers_are_refused_and_the_link_goes_on() {
+async fn endless_lists_of_a_peer_in_messages_queries_replies_and_answers_are_refused_and_the_link_goes_on() {
     let (east, west) = ("lists-east", "lists-west");
     let net = Net::new(&[east, west]).with("lists", &[west]);
     let sending = net.seat(east).bare().actor(Sending).start().await.unwrap();
@@ -126,8 +126,8 @@ async fn endless_lists_of_a_peer_in_messages_questions_replies_and_answers_are_r
     linked(&[&sending, &taking]).await;
     let lists = sending.actor::<Sending>("one");
 
-    let question = soon("the question ends", lists.query(SentList(Endless)).timeout(LONG)).await;
-    let Err(QueryError::NotAccepted(Refusal::NotHandled { .. })) = question else { panic!("{question:?}") };
+    let query = soon("the query ends", lists.query(SentList(Endless)).timeout(LONG)).await;
+    let Err(QueryError::NotAccepted(Refusal::NotHandled { .. })) = query else { panic!("{query:?}") };
     let answer = soon("the answer ends", lists.query(Ask).timeout(LONG)).await;
     assert!(matches!(answer, Err(QueryError::Answer(_))), "{answer:?}");
     let reply = soon("the reply ends", lists.ask(Ask).timeout(LONG)).await;
@@ -143,7 +143,7 @@ async fn endless_lists_of_a_peer_in_messages_questions_replies_and_answers_are_r
 
 /// It once failed the whole link of whoever asked.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_that_panics_fails_its_question_and_its_message_and_nothing_else() {
+async fn an_upgrade_that_panics_fails_its_query_and_its_message_and_nothing_else() {
     let (east, west) = ("upgrade-east", "upgrade-west");
     let net = Net::new(&[east, west]).with("lists", &[west]);
     let sending = net.seat(east).bare().actor(Sending).start().await.unwrap();
@@ -153,7 +153,7 @@ async fn an_upgrade_that_panics_fails_its_question_and_its_message_and_nothing_e
 
     // More often than the restart budget of an actor allows.
     for _ in 0..12 {
-        match soon("the question ends", lists.query(Old).timeout(LONG)).await {
+        match soon("the query ends", lists.query(Old).timeout(LONG)).await {
             Err(QueryError::Failed(error)) => assert!(error.contains("told to panic in the upgrade"), "{error}"),
             other => panic!("{other:?}"),
         }

@@ -1,4 +1,4 @@
-//! Who waits gets a turn: messages beside questions, and senders one after another.
+//! Who waits gets a turn: messages beside queries, and senders one after another.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use everpost_tests::worker::{Script, Step, Worker, workers};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-/// How many questions wait at once.
-const QUESTIONS: usize = 400;
+/// How many queries wait at once.
+const QUERIES: usize = 400;
 const MESSAGES: usize = 10;
 
 #[derive(Serialize, Deserialize, Message)]
@@ -36,7 +36,7 @@ struct Popular(Arc<Inside>);
 struct Inside {
     gate: Semaphore,
     answered: AtomicUsize,
-    /// How many questions were answered when the last message was handled.
+    /// How many queries were answered when the last message was handled.
     handled_after: AtomicUsize,
     /// The same of another task.
     ran_after: AtomicUsize,
@@ -73,9 +73,9 @@ impl QueryHandler<Total> for Popular {
     }
 }
 
-/// Questions went first for as long as there were any, without ever letting another task run.
+/// Queries went first for as long as there were any, without ever letting another task run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn many_questions_let_messages_and_other_tasks_through() {
+async fn many_queries_let_messages_and_other_tasks_through() {
     let folder = everpost_tests::folder();
     let counts = AtomicUsize::default;
     let inside = Inside { gate: Semaphore::new(0), answered: counts(), handled_after: counts(), ran_after: counts() };
@@ -86,23 +86,23 @@ async fn many_questions_let_messages_and_other_tasks_through() {
     for _ in 0..MESSAGES {
         actor.send(Add).await.unwrap();
     }
-    // The first message is in flight; the others and all questions wait.
+    // The first message is in flight; the others and all queries wait.
     let mut asked = Vec::new();
-    for _ in 0..QUESTIONS {
+    for _ in 0..QUERIES {
         // The budget that tokio gives a task is not what is tested here.
-        let mut question = Box::pin(tokio::task::unconstrained(actor.query(Total).into_future()));
-        assert!(Arc::new(Woken::default()).poll(question.as_mut()).is_pending(), "it waits in the mailbox");
-        asked.push(question);
+        let mut query = Box::pin(tokio::task::unconstrained(actor.query(Total).into_future()));
+        assert!(Arc::new(Woken::default()).poll(query.as_mut()).is_pending(), "it waits in the mailbox");
+        asked.push(query);
     }
     popular.0.gate.add_permits(MESSAGES);
-    for question in asked {
-        soon("each is answered", question).await.unwrap();
+    for query in asked {
+        soon("each is answered", query).await.unwrap();
     }
     soon("it drains", node.drained()).await.unwrap();
     let (handled, ran) = (popular.0.handled_after.load(Ordering::SeqCst), popular.0.ran_after.load(Ordering::SeqCst));
-    assert!(handled <= 2 * MESSAGES, "{MESSAGES} messages waited for {handled} questions");
+    assert!(handled <= 2 * MESSAGES, "{MESSAGES} messages waited for {handled} queries");
     assert!(ran <= 100, "another task waited for {ran} answers");
-    assert_eq!((node.statistics().handled, popular.0.answered.load(Ordering::SeqCst)), (MESSAGES as u64, QUESTIONS));
+    assert_eq!((node.statistics().handled, popular.0.answered.load(Ordering::SeqCst)), (MESSAGES as u64, QUERIES));
     node.stop().await.unwrap();
 }
 

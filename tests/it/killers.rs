@@ -119,7 +119,7 @@ async fn check(killers: &[Killer], deaths: impl FnOnce(u32) -> bool) {
     node.stop().await.unwrap();
 }
 
-/// A question would load the state.
+/// A query would load the state.
 async fn assert_refused(node: &Node, killers: &[Killer]) {
     for killer in killers {
         let asked = soon("it is answered", node.actor::<Worker>(killer.key).query(everpost_tests::worker::Read)).await;

@@ -1,4 +1,4 @@
-//! Replies, questions and volatile messages that are larger than the other node takes, and questions at their bound: what
+//! Replies, queries and volatile messages that are larger than the other node takes, and queries at their bound: what
 //! they are for ends with an error that says so, and nothing else.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ const SMALL: usize = 1024;
 /// More than a small node takes, its allowance for headers included.
 const LARGE: usize = 200_000;
 
-/// Answers how long a question is.
+/// Answers how long a query is.
 struct Measuring;
 
 #[derive(Serialize, Deserialize, Message)]
@@ -61,9 +61,9 @@ async fn a_reply_too_large_for_the_asking_node_is_lost_and_the_asked_handler_run
     let entries = vec![Step::Append(u32::MAX); LARGE / 5];
     west.actor::<Worker>("asked").ask(Script::new(entries)).await.unwrap();
 
-    let question = vec![Step::Note, Step::Append(7)];
+    let ask = vec![Step::Note, Step::Append(7)];
     let asking = east.actor::<Quick>("asking");
-    asking.send(Script::new([Step::Ask(worker("asked"), question)])).await.unwrap();
+    asking.send(Script::new([Step::Ask(worker("asked"), ask)])).await.unwrap();
     settled(&[&east, &west]).await;
     let letters = east.dead_letters().list().await.unwrap();
     assert_eq!((letters.len(), letters[0].reason), (1, Reason::AttemptsSpent), "{letters:?}");
@@ -80,7 +80,7 @@ async fn a_reply_too_large_for_the_asking_node_is_lost_and_the_asked_handler_run
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_or_volatile_message_too_large_for_the_other_node_is_refused_and_the_link_goes_on() {
+async fn a_query_or_volatile_message_too_large_for_the_other_node_is_refused_and_the_link_goes_on() {
     logs::keep();
     let mut net = net(["large-query-east", "large-query-west"]);
     net.seat_mut("large-query-west").config.message_bytes_max = SMALL;
@@ -107,7 +107,7 @@ async fn a_question_or_volatile_message_too_large_for_the_other_node_is_refused_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_of_two_nodes_at_their_bound_do_not_hold_up_each_others_answers() {
+async fn queries_of_two_nodes_at_their_bound_do_not_hold_up_each_others_answers() {
     let config = NodeConfig { queries_max: 1, ask_timeout: Duration::from_secs(20), ..everpost_tests::config() };
     let net = Net::new(&["east", "west"]).with("worker", &["west"]).with("quick", &["east"]).config(&config);
     let probe = Probe::new();

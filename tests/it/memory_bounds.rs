@@ -166,6 +166,6 @@ async fn a_turn_that_asks_does_not_wait_for_the_bounds() {
     node.resume_type::<Worker>().await.unwrap();
     // With a wait of a second for each it would not be.
     eventually("all are handled", || node.statistics().handled as usize == 2 * ASKING).await;
-    assert_eq!(node.statistics().failed, 0, "no question was too late");
+    assert_eq!(node.statistics().failed, 0, "no query was too late");
     node.stop().await.unwrap();
 }

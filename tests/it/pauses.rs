@@ -25,7 +25,7 @@ async fn a_paused_address_keeps_accepting_and_handles_everything_when_it_is_resu
     node.actor::<Worker>("two").send(append(3)).await.unwrap();
     assert_eq!(actor.paused().unwrap().reason, PauseReason::Asked("maintenance".into()));
     eventually("the other one works", || node.statistics().waiting == 1).await;
-    assert_eq!(read(&actor).await.entries, [1], "questions are answered");
+    assert_eq!(read(&actor).await.entries, [1], "queries are answered");
     node.stop().await.unwrap();
     drop((actor, node));
 

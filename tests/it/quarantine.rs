@@ -72,8 +72,8 @@ async fn nobody_else_runs_before_the_suspect_has_had_its_trial() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspect_may_ask_others_during_its_trial() {
     let folder = everpost_tests::folder();
-    let question = vec![Step::Ask(quick("third"), vec![Step::Append(5)]), Step::Append(7)];
-    die_with(folder.path(), &[Step::Ask(worker("asked"), question), Step::Append(9)], &[]).await;
+    let ask = vec![Step::Ask(quick("third"), vec![Step::Append(5)]), Step::Append(7)];
+    die_with(folder.path(), &[Step::Ask(worker("asked"), ask), Step::Append(9)], &[]).await;
     let probe = Probe::new();
     probe.open(SPIN);
     // With a single attempt, and a timeout that the test would not survive.

@@ -1,4 +1,4 @@
-//! Turns that run again and ask something else: debited twice, given the reply of another question, or told that what was
+//! Turns that run again and ask something else: debited twice, given the reply of another ask, or told that what was
 //! never sent was handled.
 
 use std::collections::HashMap;
@@ -249,13 +249,13 @@ async fn drop_letters(node: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sends_and_timers_before_a_question_do_not_make_it_another_question() {
+async fn sends_and_timers_before_an_ask_do_not_make_it_another_ask() {
     let more = vec![Act::Send("x".into()), Act::SetTimer("x".into()), debit("a", 5), Act::Send("x".into())];
     check(&[vec![debit("a", 5), Act::Fail], more], Ok(5), &[("a", 5)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_question_at_the_same_place_fails_the_turn_by_name_and_is_not_asked() {
+async fn another_ask_at_the_same_place_fails_the_turn_by_name_and_is_not_asked() {
     let first = || vec![debit("a", 5), Act::Fail];
     let content = ["`debit` to bank/a", "another content"];
     check(&[first(), vec![debit("a", 7)]], Err(&content), &[("a", 5)]).await;
@@ -263,7 +263,7 @@ async fn another_question_at_the_same_place_fails_the_turn_by_name_and_is_not_as
     check(&[first(), vec![Act::Owner("a".into())]], Err(&message), &[("a", 5)]).await;
     let to = ["`debit` to bank/a", "`debit` to bank/b"];
     check(&[first(), vec![debit("b", 5)]], Err(&to), &[("a", 5), ("b", 0)]).await;
-    // The first question that follows is another one.
+    // The first ask that follows is another one.
     let both = vec![debit("a", 5), debit("b", 5), Act::Fail];
     check(&[both, vec![debit("b", 5), debit("a", 5)]], Err(&to), &[("a", 5), ("b", 5)]).await;
 }
@@ -276,7 +276,7 @@ async fn a_handler_that_makes_nothing_of_the_error_cannot_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_that_leaves_out_a_question_cannot_commit_and_says_which() {
+async fn a_turn_that_leaves_out_an_ask_cannot_commit_and_says_which() {
     let both = vec![debit("a", 5), debit("b", 5), Act::Fail];
     let left_out = ["`debit` to bank/b", "asked before"];
     check(&[both.clone(), vec![debit("a", 5)]], Err(&left_out), &[("a", 5), ("b", 5)]).await;
@@ -292,7 +292,7 @@ async fn a_turn_that_asks_more_or_the_same_twice_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_are_compared_by_value() {
+async fn asks_are_compared_by_value() {
     let split = |parts| Act::Split("a".into(), parts);
     check(&[vec![split(20), Act::Fail], vec![split(20), Act::Fail], vec![split(20)]], Ok(20), &[("a", 20)]).await;
     let error = ["`split` to bank/a", "another content"];
@@ -300,7 +300,7 @@ async fn questions_are_compared_by_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_that_was_given_up_on_had_no_effect_and_may_be_another_one_or_left_out() {
+async fn an_ask_that_was_given_up_on_had_no_effect_and_may_be_another_one_or_left_out() {
     let refused = vec![Act::TryRefuse("a".into()), Act::Fail];
     check(&[refused.clone(), vec![debit("a", 5)]], Ok(5), &[("a", 5)]).await;
     check(&[refused.clone(), vec![]], Ok(0), &[("a", 0)]).await;

@@ -77,7 +77,7 @@ async fn those_who_wait_at_a_stop_get_a_typed_end() {
         let actor = actor.clone();
         async move { actor.send(Script::new([Step::Append(2)])).await }
     });
-    let question = tokio::spawn({
+    let query = tokio::spawn({
         let actor = actor.clone();
         async move { actor.query(Read).await }
     });
@@ -89,8 +89,8 @@ async fn those_who_wait_at_a_stop_get_a_typed_end() {
     assert!(matches!(asked, Err(AskError::Stopped)), "{asked:?}");
     let sent = soon("the send ends", sender).await.unwrap();
     assert!(matches!(&sent, Err(SendError::NotAccepted { reason: Refusal::Stopping, .. })), "{sent:?}");
-    // A question may be answered between the last turn and the end, or be lost with its activation.
-    let answered = soon("the question ends", question).await.unwrap();
+    // A query may be answered between the last turn and the end, or be lost with its activation.
+    let answered = soon("the query ends", query).await.unwrap();
     let typed = matches!(&answered, Ok(_) | Err(QueryError::Lost | QueryError::NotAccepted(Refusal::Stopping)));
     assert!(typed, "{answered:?}");
 }

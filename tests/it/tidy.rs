@@ -245,7 +245,7 @@ const SAID_ONCE: [(&str, &str); 20] = [
     ("child failed", "as often as the budget of the group allows"),
     ("child killed", "as often as the budget of the group allows"),
     ("count below nothing", "once in a process"),
-    ("died of a question", "at the start"),
+    ("died of a query", "at the start"),
     ("group gave up", "it has ended"),
     ("log lines left out", "once for each mebibyte that was written"),
     ("nested budgets", "when a group is supervised"),

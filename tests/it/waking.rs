@@ -91,7 +91,7 @@ async fn a_mailbox_whose_messages_are_put_off_for_long_keeps_no_activation() {
     // A message that comes is handled at once.
     assert_eq!(actor.ask(Script::new([Step::Append(3)])).await.unwrap(), [1, 3]);
     eventually("the activation leaves once more", gone).await;
-    assert_eq!(read(&actor).await.entries, [1, 3], "a question finds the state");
+    assert_eq!(read(&actor).await.entries, [1, 3], "a query finds the state");
     assert_eq!((node.statistics().waiting, node.statistics().mailboxes), (1, 1));
     node.stop().await.unwrap();
 }

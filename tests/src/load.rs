@@ -41,7 +41,7 @@ fn is_waited_for(number: u32) -> bool {
     number % 31 == 3
 }
 
-fn is_followed_by_a_question(number: u32) -> bool {
+fn is_followed_by_a_query(number: u32) -> bool {
     number.is_multiple_of(13)
 }
 

@@ -35,10 +35,10 @@ struct Stream {
     acknowledged: BTreeSet<u32>,
     given_up: BTreeSet<u32>,
     replied: BTreeMap<u32, u64>,
-    /// How many entries a question found, and the newest one's token.
+    /// How many entries a query found, and the newest one's token.
     answered: Vec<(usize, u64)>,
     processed: BTreeSet<u32>,
-    /// A number that was processed, and the newest one that a question found after that.
+    /// A number that was processed, and the newest one that a query found after that.
     shown_after: Vec<(u32, Option<u32>)>,
 }
 

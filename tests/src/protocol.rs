@@ -156,11 +156,11 @@ pub enum Saw {
     Replied(u32, u64),
     /// It became a dead letter.
     GivenUp(u32),
-    /// The answer to a question: so many entries, and the newest one's token.
+    /// The answer to a query: so many entries, and the newest one's token.
     Answered(usize, u64),
     /// Its receipt says that it was processed.
     Processed(u32),
-    /// A question that was asked after that found this number as the newest; nothing, when there were no entries.
+    /// A query that was asked after that found this number as the newest; nothing, when there were no entries.
     ShownAfter(u32, Option<u32>),
 }
 

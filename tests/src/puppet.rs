@@ -148,9 +148,9 @@ impl Puppet {
     }
 }
 
-/// A note that puts a question, as `docs/WIRE.md` has it.
-fn query<Q: Message>(number: u64, destination: &str, question: &Q) -> Bytes {
-    let payload = postcard::to_allocvec(question).expect("it can be encoded");
+/// A note that puts a query, as `docs/WIRE.md` has it.
+fn query_note<Q: Message>(number: u64, destination: &str, query: &Q) -> Bytes {
+    let payload = postcard::to_allocvec(query).expect("it can be encoded");
     let note = (QUERY, number, destination, Q::NAME, Q::VERSION, payload);
     postcard::to_allocvec(&note).expect("it can be encoded").into()
 }
@@ -176,13 +176,13 @@ impl Conversation {
         let _ = self.streams.control_out.write(&mut BytesMut::from(bytes)).await;
     }
 
-    /// Puts a question to the state of an actor.
+    /// Puts a query to the state of an actor.
     ///
     /// # Panics
     ///
     /// When it cannot be encoded.
-    pub async fn ask(&mut self, number: u64, destination: &str, question: &impl Message) {
-        let note = query(number, destination, question);
+    pub async fn ask(&mut self, number: u64, destination: &str, query: &impl Message) {
+        let note = query_note(number, destination, query);
         self.say(&Frame::Note(note)).await;
     }
 
@@ -257,7 +257,7 @@ impl Conversation {
         }
     }
 
-    /// Waits for the answers to so many questions, and returns how many of them are answers.
+    /// Waits for the answers to so many queries, and returns how many of them are answers.
     ///
     /// # Panics
     ///

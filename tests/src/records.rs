@@ -34,7 +34,7 @@ pub fn count(folder: &Path, table: Table) -> usize {
     records
 }
 
-/// How many replies, and notes of questions, a stopped node has kept.
+/// How many replies, and notes of asks, a stopped node has kept.
 ///
 /// # Panics
 ///

@@ -132,7 +132,7 @@ pub struct Stranger;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, State)]
 #[state(name = "log")]
 pub struct Log {
-    /// From [`Step::Append`] and the replies to questions.
+    /// From [`Step::Append`] and the replies to asks.
     pub entries: Vec<u32>,
     /// How many numbers were counted.
     pub count: u64,

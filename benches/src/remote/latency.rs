@@ -1,4 +1,4 @@
-//! How long each receipt level and each kind of question takes at 1,000 a second, from the moment at which it was due.
+//! How long each receipt level and each kind of query takes at 1,000 a second, from the moment at which it was due.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ pub(super) enum Level {
     Processed,
     /// The reply of its handler, whose turn has committed.
     Ask,
-    /// The answer to a volatile question.
+    /// The answer to a volatile query.
     Query,
 }
 

@@ -9,7 +9,7 @@ use crate::ids::{MailboxId, Position};
 const TAGS: u64 = 0b11 << 62;
 const MAILBOX_OF: u64 = 0b01 << 62;
 const MAILBOX: u64 = 0b10 << 62;
-const QUESTION: u64 = 0b11 << 62;
+const QUERY: u64 = 0b11 << 62;
 
 /// What a thread has in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,7 @@ pub enum Mark {
     /// What is kept for this mailbox, with no record in flight.
     Mailbox(MailboxId),
     /// Something about this mailbox that leaves no trace.
-    Question(MailboxId),
+    Query(MailboxId),
 }
 
 impl Mark {
@@ -32,7 +32,7 @@ impl Mark {
             Self::Record(position) => (position.0, None),
             Self::MailboxOf(position) => (MAILBOX_OF | position.0, None),
             Self::Mailbox(mailbox) => (MAILBOX, Some(mailbox)),
-            Self::Question(mailbox) => (QUESTION, Some(mailbox)),
+            Self::Query(mailbox) => (QUERY, Some(mailbox)),
         };
         (first.to_be(), mailbox.map(|mailbox| [high(mailbox).to_be(), low(mailbox).to_be()]))
     }
@@ -55,7 +55,7 @@ pub(super) fn mark(first: u64, line: &[AtomicU64; WORDS]) -> Option<Mark> {
         0 => (first != 0).then_some(Mark::Record(position)),
         MAILBOX_OF => Some(Mark::MailboxOf(position)),
         MAILBOX => Some(Mark::Mailbox(mailbox())),
-        _ => Some(Mark::Question(mailbox())),
+        _ => Some(Mark::Query(mailbox())),
     }
 }
 

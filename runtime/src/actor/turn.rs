@@ -103,7 +103,7 @@ pub struct Turn<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     pub(crate) sends: Vec<Routed>,
-    /// The places of the questions that this attempt has asked.
+    /// The places of the queries that this attempt has asked.
     pub(crate) asked: Vec<u32>,
     /// What this turn has asked under an older build.
     pub(crate) older: Vec<Older>,
@@ -120,7 +120,7 @@ pub(crate) struct Staged {
 #[derive(Debug, Default)]
 struct Numbers {
     sends: u32,
-    questions: u32,
+    queries: u32,
     timers: u32,
 }
 
@@ -136,10 +136,10 @@ impl Numbers {
     }
 
     /// Its number, and the one that it would have under an older build, which counted everything together.
-    fn question(&mut self) -> (u32, u32) {
-        let together = self.sends + self.questions + self.timers;
-        self.questions += 1;
-        (self.questions - 1, together)
+    fn ask(&mut self) -> (u32, u32) {
+        let together = self.sends + self.queries + self.timers;
+        self.queries += 1;
+        (self.queries - 1, together)
     }
 }
 
@@ -283,7 +283,7 @@ impl<'a> Turn<'a> {
                 staged.refuse(|| {
                     Failure::retry(format!(
                         "{first} was asked before, by an earlier attempt of this turn, and not by this one (with \
-                         {others} questions more): it may have had its effect, so that the turn cannot commit without \
+                         {others} asks more): it may have had its effect, so that the turn cannot commit without \
                          it; let the handler ask the same on every attempt"
                     ))
                 });

@@ -1,4 +1,4 @@
-//! The door from outside: sending to an actor, asking it, and questions to its state.
+//! The door from outside: sending to an actor, asking it, and queries to its state.
 
 mod timers;
 
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::actor::address_of::AddressOf;
-use crate::actor::question::{Answered, Question};
+use crate::actor::query::{Answered, PendingQuery};
 use crate::actor::{Actor, QueryHandler, Receives};
 use crate::api::ask::Ask;
 use crate::api::query::Query;
@@ -135,45 +135,45 @@ impl<A: Actor> ActorHandle<A> {
         Ask::new(self, message, self.core.config.ask_timeout)
     }
 
-    /// Puts a volatile question to the actor's state: never stored, answered at most once, between two turns. The
+    /// Puts a volatile query to the actor's state: never stored, answered at most once, between two turns. The
     /// answer leaves when the state that it saw is durable. Awaited with [`Query::timeout`] or the node's
     /// `ask_timeout`.
     ///
     /// # Errors
     ///
-    /// [`QueryError`]; a question leaves no trace, so it may be asked again.
-    pub fn query<Q: Message>(&self, question: Q) -> Query<'_, A, Q>
+    /// [`QueryError`]; a query leaves no trace, so it may be asked again.
+    pub fn query<Q: Message>(&self, query: Q) -> Query<'_, A, Q>
     where
         A: QueryHandler<Q>,
     {
-        Query::new(self, question, self.core.config.ask_timeout)
+        Query::new(self, query, self.core.config.ask_timeout)
     }
 
-    /// Hands a question to the activation, and waits for the answer.
-    pub(crate) async fn answer_to<Q: Message>(&self, question: Q) -> Result<Q::Reply, QueryError>
+    /// Hands a query to the activation, and waits for the answer.
+    pub(crate) async fn answer_to<Q: Message>(&self, query: Q) -> Result<Q::Reply, QueryError>
     where
         A: QueryHandler<Q>,
     {
         sending::check_intake(&self.core)?;
-        let open = Arc::clone(&self.core.questions);
+        let open = Arc::clone(&self.core.queries);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
         address.check_length()?;
         if let Some(Remote { peer, .. }) = self.core.remote(address) {
-            return self.answer_from(&peer, question).await;
+            return self.answer_from(&peer, query).await;
         }
         let kind = self.core.kinds.get(A::TYPE).filter(|kind| kind.answers(Q::NAME));
         let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
         let (waiter, answer) = oneshot::channel();
-        self.core.put_question(address, kind, Box::new(Question::<A>::new(question, waiter, permit)));
+        self.core.put_query(address, kind, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
         let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
         // Nothing of the state that it saw may be known before that is durable.
         self.core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
         answer
     }
 
-    async fn answer_from<Q: Message>(&self, peer: &Peer, question: Q) -> Result<Q::Reply, QueryError> {
-        let payload = postcard::to_allocvec(&question).map_err(Refusal::Encode)?;
+    async fn answer_from<Q: Message>(&self, peer: &Peer, query: Q) -> Result<Q::Reply, QueryError> {
+        let payload = postcard::to_allocvec(&query).map_err(Refusal::Encode)?;
         let (bytes, bytes_max) = (payload.len(), self.core.config.message_bytes_max);
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
@@ -182,13 +182,13 @@ impl<A: Actor> ActorHandle<A> {
         if bytes > bytes_max {
             return Err(Refusal::TooLargeForNode { node: peer.name.to_string(), bytes, bytes_max }.into());
         }
-        // What waits here is written already: of the question itself nothing need be kept.
-        drop(question);
+        // What waits here is written already: of the query itself nothing need be kept.
+        drop(query);
         let _room = peer.room_to_ask(bytes).await.ok_or(QueryError::Lost)?;
         let asked = peer.ask(|number| Note::Query {
             number,
             destination: self.address.to_string(),
-            question: Q::NAME.to_owned(),
+            query: Q::NAME.to_owned(),
             version: Q::VERSION,
             payload,
         });

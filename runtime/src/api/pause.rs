@@ -44,7 +44,7 @@ impl From<AdmissionError> for PauseError {
 
 impl<A: Actor> ActorHandle<A> {
     /// Lets the actor handle nothing more until it is resumed, also over restarts of the node. Its mailbox keeps
-    /// accepting; a turn that runs is finished; questions to its state are answered. Durable when this returns.
+    /// accepting; a turn that runs is finished; queries to its state are answered. Durable when this returns.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Questions: volatile, answered from the state alone. The answer leaves when the state that it saw is durable.
+//! Queries: volatile, answered from the state alone. The answer leaves when the state that it saw is durable.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -11,7 +11,7 @@ use crate::base::clock::Deadline;
 use crate::message::Message;
 use crate::message::refusal::QueryError;
 
-/// A question that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
+/// A query that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
 ///
 /// ```
 /// # use everpost::*;
@@ -60,17 +60,17 @@ use crate::message::refusal::QueryError;
 ///
 /// # Cancel safety
 ///
-/// A question that is dropped changes nothing.
-#[must_use = "a question does nothing until it is awaited"]
+/// A query that is dropped changes nothing.
+#[must_use = "a query does nothing until it is awaited"]
 pub struct Query<'h, A, Q> {
     handle: &'h ActorHandle<A>,
-    question: Q,
+    query: Q,
     timeout: Duration,
 }
 
 impl<'h, A: QueryHandler<Q>, Q: Message> Query<'h, A, Q> {
-    pub(crate) fn new(handle: &'h ActorHandle<A>, question: Q, timeout: Duration) -> Self {
-        Self { handle, question, timeout }
+    pub(crate) fn new(handle: &'h ActorHandle<A>, query: Q, timeout: Duration) -> Self {
+        Self { handle, query, timeout }
     }
 
     /// How long to wait for the answer, instead of the node's `ask_timeout`.
@@ -80,7 +80,7 @@ impl<'h, A: QueryHandler<Q>, Q: Message> Query<'h, A, Q> {
     }
 
     async fn run(self) -> Result<Q::Reply, QueryError> {
-        let answer = self.handle.answer_to(self.question);
+        let answer = self.handle.answer_to(self.query);
         let answered = Deadline::after(self.timeout).wait_for(self.handle.runtime(), answer).await;
         answered.unwrap_or(Err(QueryError::Timeout(self.timeout)))
     }

@@ -10,7 +10,7 @@ use std::pin::pin;
 pub(crate) enum Inside {
     /// Nothing of a node.
     Nothing,
-    /// A handler, or an answer to a question.
+    /// A handler, or an answer to a query.
     Turn,
     /// A task of a group; which of the node's outermost groups.
     Task(RootId),

@@ -14,17 +14,17 @@ pub(crate) enum Note {
     Inquiry { id: u128, destination: String, reply: bool },
     /// What became of a message that was asked about.
     Outcome { id: u128, fate: Fate },
-    /// The stored reply to this question is not needed any more.
+    /// The stored reply to this ask is not needed any more.
     Forget { id: u128, destination: String },
     /// This mailbox is full: hold back new messages from outside to it alone.
     Full { destination: String },
     /// It has room again.
     Room { destination: String },
-    /// A volatile question to an actor's state.
+    /// A volatile query to an actor's state.
     Query {
         number: u64,
         destination: String,
-        question: String,
+        query: String,
         version: u16,
         #[serde(with = "raw")]
         payload: Vec<u8>,
@@ -55,7 +55,7 @@ pub(crate) enum Fate {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NoAnswer {
-    /// The actor type does not answer such questions there.
+    /// The actor type does not answer such queries there.
     NotHandled,
     /// It was lost with the activation that had it.
     Lost,
@@ -116,7 +116,7 @@ mod tests {
             Note::Forget { id: 2, destination: "a/b".into() },
             Note::Full { destination: "a/b".into() },
             Note::Room { destination: "a/b".into() },
-            Note::Query { number: 3, destination: "a/b".into(), question: "q".into(), version: 1, payload: vec![9] },
+            Note::Query { number: 3, destination: "a/b".into(), query: "q".into(), version: 1, payload: vec![9] },
             Note::Answer { number: 3, answer: Ok(vec![8]) },
             Note::Answer { number: 3, answer: Err(NoAnswer::Lost) },
             Note::Stopped { receiver_type: 4, partition: 5, sequence: 6, why: "no".into() },

@@ -10,24 +10,24 @@ use everpost_transport::link::Lane;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use super::questions::{Answer, Questions};
-use super::rules::asked::Asked;
+use super::queries::{Answer, OpenQueries};
 use super::rules::notes::{Notes, ToTell};
+use super::rules::remote_queries::RemoteQueries;
 use super::{Outgoing, Pending};
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::{ClockSkew, Micros};
-use crate::cluster::away::AwayQuestion;
 use crate::cluster::introduced::{Contest, Introduced, Process};
 use crate::cluster::note::Note;
 use crate::cluster::peer_alarms::PeerAlarms;
+use crate::cluster::remote_query::RemoteQuery;
 use crate::cluster::rules::name_lease::NameLease;
 use crate::config::{LinkConfig, NodeConfig};
 use crate::message::MessageId;
 use crate::message::address::Address;
 
-/// How many bytes of questions to one peer are open at a time; more wait. Half of what it keeps of them
-/// ([`super::rules::asked::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
-const ASKING_BYTES_MAX: usize = super::rules::asked::ASKED_BYTES_MAX / 2;
+/// How many bytes of queries to one peer are open at a time; more wait. Half of what it keeps of them
+/// ([`super::rules::remote_queries::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
+const ASKING_BYTES_MAX: usize = super::rules::remote_queries::QUERIES_BYTES_MAX / 2;
 
 /// One other node.
 pub(crate) struct Peer {
@@ -49,12 +49,12 @@ pub(crate) struct Peer {
     is_behind: AtomicBool,
     /// Rung when that is over.
     caught_up: Notify,
-    /// Questions of the peer that are not answered yet.
-    asked: Mutex<Asked<AwayQuestion>>,
+    /// Queries of the peer that are not answered yet.
+    asked: Mutex<RemoteQueries<RemoteQuery>>,
     arrivals: Mutex<Arrivals>,
     arrival: Notify,
-    /// Questions that the peer has not answered yet.
-    questions: Questions,
+    /// Queries that the peer has not answered yet.
+    queries: OpenQueries,
     /// Room for more of them, in bytes.
     room_to_ask: Semaphore,
     alarms: Mutex<PeerAlarms>,
@@ -96,7 +96,7 @@ impl Peer {
             asked: Mutex::default(),
             arrivals: Mutex::default(),
             arrival: Notify::new(),
-            questions: Questions::default(),
+            queries: OpenQueries::default(),
             room_to_ask: Semaphore::new(ASKING_BYTES_MAX),
             contradictions: Mutex::default(),
             alarms: Mutex::default(),
@@ -143,7 +143,7 @@ impl Peer {
         lock(&self.notes).conversation()
     }
 
-    /// Tells the answer to a question of this conversation, or nobody if that is over.
+    /// Tells the answer to a query of this conversation, or nobody if that is over.
     pub(crate) fn tell_answer(&self, conversation: u64, number: u64, answer: Answer) {
         self.noting(|notes| notes.push_answer(conversation, number, answer));
         self.news.notify_one();
@@ -188,7 +188,7 @@ impl Peer {
         lock(&self.notes).are_too_many()
     }
 
-    /// Whether an answer to a question of the peer may be made now: not while others wait for it.
+    /// Whether an answer to a query of the peer may be made now: not while others wait for it.
     pub(crate) fn may_answer(&self) -> bool {
         lock(&self.notes).may_answer()
     }
@@ -208,24 +208,24 @@ impl Peer {
         lock(&self.asked).take_in(bytes)
     }
 
-    /// A question of the peer is answered, or will not be.
+    /// A query of the peer is answered, or will not be.
     pub(crate) fn was_answered(&self, bytes: usize) {
         lock(&self.asked).settle(bytes);
     }
 
-    /// Puts off a question until there is room for its answer.
-    pub(crate) fn put_off(&self, question: AwayQuestion) {
-        lock(&self.asked).put_off(question);
+    /// Puts off a query until there is room for its answer.
+    pub(crate) fn put_off(&self, query: RemoteQuery) {
+        lock(&self.asked).put_off(query);
         self.news.notify_one();
     }
 
-    /// Whether questions wait for room for their answers.
+    /// Whether queries wait for room for their answers.
     pub(crate) fn has_put_off(&self) -> bool {
         lock(&self.asked).has_put_off()
     }
 
-    /// Takes questions that were put off and may be put again now.
-    pub(crate) fn to_be_put_again(&self) -> Vec<AwayQuestion> {
+    /// Takes queries that were put off and may be put again now.
+    pub(crate) fn to_be_put_again(&self) -> Vec<RemoteQuery> {
         // Nobody asks, as a rule.
         if !self.has_put_off() || !self.may_answer() {
             return Vec::new();
@@ -245,7 +245,7 @@ impl Peer {
         let (mut taken, is_all) = self.noting(|notes| (notes.take(notes_max, bytes_max), notes.is_empty()));
         let room = notes_max.saturating_sub(taken.len());
         if room > 0 {
-            taken.extend(self.pending.questions(room).into_iter().map(ToTell::Note));
+            taken.extend(self.pending.inquiries(room).into_iter().map(ToTell::Note));
         }
         let is_all = is_all && taken.len() < notes_max;
         (taken, is_all)
@@ -285,7 +285,7 @@ impl Peer {
     pub(crate) fn interrupted(&self) {
         self.outgoing().interrupted();
         self.noting(Notes::end);
-        self.questions.lose();
+        self.queries.lose();
         // Each says that it is lost when it is dropped, which is heard by nobody.
         let put_off = lock(&self.asked).lose();
         drop(put_off);
@@ -301,23 +301,23 @@ impl Peer {
         self.room_to_ask.try_acquire_many(permits(bytes)).ok()
     }
 
-    /// Puts a question to an actor's state there. None when there is no connection.
-    pub(crate) fn ask(&self, question: impl FnOnce(u64) -> Note) -> Option<oneshot::Receiver<Answer>> {
+    /// Puts a query to an actor's state there. None when there is no connection.
+    pub(crate) fn ask(&self, query: impl FnOnce(u64) -> Note) -> Option<oneshot::Receiver<Answer>> {
         if !self.outgoing().is_connected() {
             return None;
         }
-        let (number, answer) = self.questions.add()?;
-        // The conversation may have ended meanwhile, with all questions that were open then.
-        let is_kept = self.keep(question(number));
+        let (number, answer) = self.queries.add()?;
+        // The conversation may have ended meanwhile, with all queries that were open then.
+        let is_kept = self.keep(query(number));
         if !is_kept {
-            self.questions.withdraw(number);
+            self.queries.withdraw(number);
         }
         is_kept.then_some(answer)
     }
 
-    /// The peer has answered a question.
+    /// The peer has answered a query.
     pub(crate) fn answered(&self, number: u64, answer: Answer) {
-        self.questions.answered(number, answer);
+        self.queries.answered(number, answer);
     }
 
     /// A message that was sent there contradicts another one under its idempotency key, which nobody here waited to hear.
@@ -347,7 +347,7 @@ impl Peer {
     pub(crate) fn dismiss(&self) {
         lock(&self.arrivals).newest.take();
         self.pending.close();
-        self.questions.close();
+        self.queries.close();
         self.room_to_ask.close();
         self.outgoing().dismiss();
         let put_off = lock(&self.asked).lose();
@@ -361,9 +361,9 @@ impl fmt::Debug for Peer {
     }
 }
 
-/// How much of the room to ask a question takes: one is always asked, however large.
+/// How much of the room to ask a query takes: one is always asked, however large.
 fn permits(bytes: usize) -> u32 {
-    u32::try_from(Asked::<AwayQuestion>::counted(bytes).min(ASKING_BYTES_MAX)).expect("it is far below 4 GiB")
+    u32::try_from(RemoteQueries::<RemoteQuery>::counted(bytes).min(ASKING_BYTES_MAX)).expect("it is far below 4 GiB")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -106,22 +106,22 @@ impl Pending {
         });
     }
 
-    /// Takes up to so many questions that the peer is to be asked now.
-    pub(crate) fn questions(&self, questions_max: usize) -> Vec<Note> {
+    /// Takes up to so many inquiries that the peer is to be told now.
+    pub(crate) fn inquiries(&self, max: usize) -> Vec<Note> {
         let mut waiting = self.lock();
         let Waiting { by_id, to_ask, .. } = &mut *waiting;
-        let mut questions = Vec::new();
-        while questions.len() < questions_max
+        let mut inquiries = Vec::new();
+        while inquiries.len() < max
             && let Some(id) = to_ask.pop_front()
         {
             if let Some(Entry { awaited, is_to_be_asked }) = by_id.get_mut(&id)
                 && std::mem::take(is_to_be_asked)
             {
                 let Awaited { address, reply, .. } = awaited;
-                questions.push(Note::Inquiry { id, destination: address.to_string(), reply: *reply });
+                inquiries.push(Note::Inquiry { id, destination: address.to_string(), reply: *reply });
             }
         }
-        questions
+        inquiries
     }
 
     /// The peer has said what became of a message. Whoever has stopped waiting is not told. Returns whether anybody was.
@@ -170,12 +170,12 @@ mod tests {
     }
 
     fn asked(pending: &Pending) -> Vec<u128> {
-        let taken = std::iter::from_fn(|| Some(pending.questions(1000)).filter(|taken| !taken.is_empty())).flatten();
+        let taken = std::iter::from_fn(|| Some(pending.inquiries(1000)).filter(|taken| !taken.is_empty())).flatten();
         let id = |note| if let Note::Inquiry { id, .. } = note { id } else { unreachable!("all are inquiries") };
         taken.map(id).collect()
     }
 
-    /// Of 200,000 questions at once 65,536 used to be left.
+    /// Of 200,000 inquiries at once 65,536 used to be left.
     #[test]
     fn the_peer_is_asked_about_everything_that_is_waited_for_once() {
         let pending = Pending::default();

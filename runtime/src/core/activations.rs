@@ -1,6 +1,6 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
-//! There is one queue for all that starts activations: messages, moments, questions, and whoever rouses many mailboxes, one after
+//! There is one queue for all that starts activations: messages, moments, queries, and whoever rouses many mailboxes, one after
 //! another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is asked from a turn,
 //! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
 //! a while, more are let in, twice as many each time.

@@ -11,7 +11,7 @@ use super::Remote;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::Address;
-use crate::message::question::RecordedAsk;
+use crate::message::ask::RecordedAsk;
 use crate::record::asked::Asked;
 
 /// An ask that a turn has asked under an older build, which gave ids by one counter for all that a turn does, and kept

@@ -9,7 +9,7 @@ use super::Core;
 use crate::base::caught::caught;
 use crate::base::ended::NodeEnded;
 use crate::core::services::GATE;
-use crate::mailbox::question::lose;
+use crate::mailbox::query::lose;
 
 impl Core {
     /// From here on nothing is taken in, and no activation takes another message.
@@ -72,15 +72,15 @@ impl Core {
     pub(crate) fn end(&self, why: NodeEnded) {
         self.stop_intake();
         self.stop_links();
-        self.questions.close();
+        self.queries.close();
         // First: from here on nobody is added who would wait, and then everybody who is there is told.
         self.gate.close(why);
         self.directory.for_each(|mailbox| {
             let mut inner = mailbox.lock();
             inner.dismiss_waiters();
-            let questions = inner.take_questions();
+            let queries = inner.take_queries();
             drop(inner);
-            lose(questions);
+            lose(queries);
         });
         self.activations.close();
         self.dismiss_senders();

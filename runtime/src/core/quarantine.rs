@@ -34,7 +34,7 @@ impl Quarantine {
         !self.is_active() || self.admitted().iter().any(|(admitted, _)| *admitted == mailbox)
     }
 
-    /// The suspect on trial asks another actor: that question is part of its trial.
+    /// The suspect on trial asks another actor: that query is part of its trial.
     pub(crate) fn admit(&self, mailbox: MailboxId, position: Position) {
         if self.is_active() {
             self.admitted().push((mailbox, position));

@@ -10,7 +10,7 @@ use crate::core::wheel::Due;
 use crate::core::{Core, Release};
 use crate::engine::failing;
 use crate::engine::holding::dropped;
-use crate::mailbox::question::lose;
+use crate::mailbox::query::lose;
 use crate::mailbox::{Ended, Mailbox};
 
 pub(crate) fn ring_when_durable(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
@@ -53,9 +53,9 @@ pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: Stri
         let mut inner = mailbox.lock();
         if inner.is_child() {
             // Nobody is there to answer them.
-            let questions = inner.take_questions();
+            let queries = inner.take_queries();
             drop(inner);
-            lose(questions);
+            lose(queries);
             return ended(core, mailbox);
         }
     }
@@ -74,6 +74,6 @@ pub(crate) fn restart_later(core: &Arc<Core>, mailbox: Arc<Mailbox>, error: Stri
 
 /// The wait after an activation that failed is over.
 pub(crate) fn restart(_core: &Core, mailbox: &Arc<Mailbox>) {
-    let questions = mailbox.lock().restart(mailbox);
-    lose(questions);
+    let queries = mailbox.lock().restart(mailbox);
+    lose(queries);
 }

@@ -9,8 +9,8 @@ use ractor::ActorProcessingErr;
 
 use crate::base::alarm::Said;
 use crate::base::clock::{Deadline, Steady};
-use crate::cluster::away::AwayAnswer;
 use crate::cluster::note::{NoAnswer, Note};
+use crate::cluster::remote_query::RemoteAnswer;
 use crate::commit::{RequestsExpired, Transaction};
 use crate::core::requests::Known;
 use crate::core::{Core, Remote};
@@ -26,10 +26,10 @@ use crate::tables;
 /// How many requests are forgotten in one commit.
 const EXPIRE_AT_A_TIME: usize = 1024;
 
-/// The name of the question whether a message contradicts another one under its key: none that a user's question may have. A
+/// The name of the query whether a message contradicts another one under its key: none that a user's query may have. A
 /// node that does not know it answers that it is not handled.
-pub(crate) const KEY_QUESTION: &str = "everpost:key";
-/// Larger messages are not sent twice for that question.
+pub(crate) const KEY_QUERY: &str = "everpost:key";
+/// Larger messages are not sent twice for that query.
 const CHECKED_BYTES_MAX: usize = 64 << 10;
 /// How long a send waits for the answer to it.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ pub(crate) async fn contradicts(
     let comparing = core.detached(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
             let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
-            !comparing.marks.with(Mark::Question(mailbox), is_same)
+            !comparing.marks.with(Mark::Query(mailbox), is_same)
         })
     });
     // What it panics of is found out by the turn.
@@ -155,12 +155,12 @@ pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u
     if envelope.len() > CHECKED_BYTES_MAX {
         return false;
     }
-    let Ok(_open) = core.questions.try_acquire() else { return false };
+    let Ok(_open) = core.queries.try_acquire() else { return false };
     let Some(_room) = peer.try_room_to_ask(envelope.len()) else { return false };
     let asked = peer.ask(|number| Note::Query {
         number,
         destination: address.to_string(),
-        question: KEY_QUESTION.to_owned(),
+        query: KEY_QUERY.to_owned(),
         version: 1,
         payload: envelope.to_vec(),
     });
@@ -172,10 +172,10 @@ pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u
 }
 
 /// Answers whether a message that another node is about to send contradicts what was answered under its key.
-pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>, answer: AwayAnswer) {
-    let Ok(open) = Arc::clone(&core.questions).try_acquire_owned() else { return };
+pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>, answer: RemoteAnswer) {
+    let Ok(open) = Arc::clone(&core.queries).try_acquire_owned() else { return };
     let (answering, address) = (Arc::clone(core), address.clone());
-    core.begin("a question about a key", async move {
+    core.begin("a query about a key", async move {
         let _open = open;
         let Some(kind) = answering.kinds.get(address.actor_type()) else {
             return answer.give(Err(NoAnswer::NotHandled));

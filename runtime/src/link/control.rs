@@ -11,7 +11,7 @@ use everpost_transport::link::{Ack, Lane, Sequence, Ticket};
 use everpost_transport::{ControlReader, ControlWriter};
 
 use super::outcomes::{OutcomeRequests, Request};
-use super::{answers, departures};
+use super::{departures, queries};
 use crate::cluster::ended::Ended;
 use crate::cluster::note::Fate;
 use crate::cluster::note::NoAnswer;
@@ -58,7 +58,7 @@ pub(super) async fn tell(
             }
         }
         // What was taken has made room.
-        answers::put_again(core, &producer.peer);
+        queries::put_again(core, &producer.peer);
         if !buffer.is_empty() {
             write(&mut buffer, writer).await?;
         }
@@ -103,7 +103,7 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
         Note::Outcome { id, .. } => Some(Note::Outcome { id, fate: Fate::Handled(None) }.encode()),
         Note::Answer { number, .. } => Some(Note::Answer { number, answer: Err(is_too_large("the answer")) }.encode()),
         Note::Query { number, .. } => {
-            peer.answered(number, Err(is_too_large("the question")));
+            peer.answered(number, Err(is_too_large("the query")));
             None
         }
         Note::Inquiry { .. } | Note::Forget { .. } | Note::Full { .. } | Note::Room { .. } | Note::Stopped { .. } => {
@@ -187,9 +187,9 @@ async fn noted(
             let request = Request::Forget { id: MessageId(id), address: address(&destination)? };
             outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
         }
-        Note::Query { number, destination, question, version, payload } => {
-            let question = answers::Question { number, question, version, payload };
-            answers::query(core, peer, address(&destination)?, question);
+        Note::Query { number, destination, query, version, payload } => {
+            let query = queries::PendingQuery { number, query, version, payload };
+            queries::query(core, peer, address(&destination)?, query);
             is_heard(peer)?;
         }
         Note::Answer { number, answer } => peer.answered(number, answer),

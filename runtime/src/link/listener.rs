@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::introduction::{introduce_in_time, refuse};
-use super::{Links, answers};
+use super::{Links, queries};
 use crate::base::alarm::{Alarms, Said};
 use crate::base::caught::joined;
 use crate::cluster::Peer;
@@ -109,7 +109,7 @@ async fn lease(core: &Core, peer: &Peer, mut newcomer: Introduced) {
         if liveness.confirm().await {
             let ended = Ended::NameTaken { from, since: contest.holder.since.timestamp().unwrap_or(Timestamp::MAX) };
             let connection = &contest.newcomer.connection;
-            peer.tell(answers::namesake(connection.remote()));
+            peer.tell(queries::namesake(connection.remote()));
             peer.alarms().ended(&core.name, &peer.name, &refuse(connection, ended));
             return;
         }

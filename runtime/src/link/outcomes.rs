@@ -122,7 +122,7 @@ async fn forget(core: &Core, asks: Vec<(Address, MessageId)>) -> Result<(), Node
 
 /// Answers all that is asked about the messages of one mailbox, or leaves a waiter at the message.
 async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<(), Unanswered> {
-    let mut wanted = questions_of_turns(core, peer, address, wanted).await?;
+    let mut wanted = asks_of_turns(core, peer, address, wanted).await?;
     while !wanted.is_empty() {
         let revived = core.dead_letters.revived();
         if core.remote(address).is_none()
@@ -155,12 +155,7 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
 }
 
 /// Answers those that are asks of turns, whose replies are stored. Returns the others.
-async fn questions_of_turns(
-    core: &Core,
-    peer: &Arc<Peer>,
-    address: &Address,
-    wanted: Wanted,
-) -> Result<Wanted, Unanswered> {
+async fn asks_of_turns(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<Wanted, Unanswered> {
     let mut others = Wanted::default();
     for (id, reply) in wanted {
         if let Some(Waiter::Away { reply, .. }) = join_waiting(core, address, id, waiter(peer, id, reply)).await? {

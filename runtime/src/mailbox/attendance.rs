@@ -18,9 +18,9 @@ pub(super) struct Attendance {
 /// Whether the actor is up.
 #[derive(Debug)]
 pub(crate) enum Standing {
-    /// No message is handled, as in a mailbox that is paused; questions are answered.
+    /// No message is handled, as in a mailbox that is paused; queries are answered.
     Down,
-    /// The same, and no activation may start, not for a question either: one that is there has to end first.
+    /// The same, and no activation may start, not for a query either: one that is there has to end first.
     Leaving,
     /// An activation is being started.
     Up,

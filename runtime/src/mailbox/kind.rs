@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::cluster::away::AwayQuestion;
-use crate::mailbox::question::Open;
+use crate::cluster::remote_query::RemoteQuery;
+use crate::mailbox::query::Open;
 use crate::mailbox::{Mailbox, Start};
 use crate::message::delivery::{Delivery, Order};
 use crate::message::envelope::Header;
@@ -37,13 +37,13 @@ pub(crate) struct Kind {
     /// The messages that it handles, by name.
     messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
-    questions: FxHashSet<&'static str>,
-    question_from_away: QuestionFromAway,
+    queries: FxHashSet<&'static str>,
+    query_of_remote: OfRemote,
     supervisor: OnceLock<Box<dyn Supervises>>,
 }
 
-/// Makes a question of what another node has sent, or hands that back.
-pub(crate) type QuestionFromAway = Box<dyn Fn(AwayQuestion) -> Box<dyn Open> + Send + Sync>;
+/// Makes a query of what another node has sent, or hands that back.
+pub(crate) type OfRemote = Box<dyn Fn(RemoteQuery) -> Box<dyn Open> + Send + Sync>;
 
 /// A state that is loaded and dropped.
 pub(crate) type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -59,8 +59,8 @@ pub(crate) struct Declared {
     pub(crate) held: FxHashSet<&'static str>,
     pub(crate) messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
-    pub(crate) questions: FxHashSet<&'static str>,
-    pub(crate) question_from_away: QuestionFromAway,
+    pub(crate) queries: FxHashSet<&'static str>,
+    pub(crate) query_of_remote: OfRemote,
 }
 
 /// Who starts the activations of an actor type, and ends them.
@@ -87,7 +87,7 @@ pub(crate) trait Supervises: Send + Sync {
 impl Kind {
     pub(crate) fn new(declared: Declared) -> Self {
         let Declared { name, delivery, order, budget, holds_max, expired, .. } = declared;
-        let Declared { held, messages, state, questions, question_from_away, .. } = declared;
+        let Declared { held, messages, state, queries, query_of_remote, .. } = declared;
         Self {
             name,
             delivery,
@@ -100,19 +100,19 @@ impl Kind {
             held,
             messages,
             state,
-            questions,
-            question_from_away,
+            queries,
+            query_of_remote,
             supervisor: OnceLock::new(),
         }
     }
 
-    pub(crate) fn answers(&self, question: &str) -> bool {
-        self.questions.contains(question)
+    pub(crate) fn answers(&self, query: &str) -> bool {
+        self.queries.contains(query)
     }
 
-    /// A question of another node that is answered here. It is read where that is done.
-    pub(crate) fn question(&self, question: AwayQuestion) -> Box<dyn Open> {
-        (self.question_from_away)(question)
+    /// A query of another node that is answered here. It is read where that is done.
+    pub(crate) fn query(&self, query: RemoteQuery) -> Box<dyn Open> {
+        (self.query_of_remote)(query)
     }
 
     pub(crate) fn handles(&self, message: &str) -> bool {

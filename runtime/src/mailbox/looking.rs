@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everpost_persistence::Position;
 
-use super::question::Open;
+use super::query::Open;
 use super::rules::Next;
 use super::waiter::Waiter;
 use super::{Inner, Mailbox};
@@ -24,7 +24,7 @@ pub(crate) struct View<N> {
 
 /// What an activation does next.
 pub(crate) enum Step {
-    /// Answer a question, and let the answer go when this is durable.
+    /// Answer a query, and let the answer go when this is durable.
     Answer(Box<dyn Open>, Position),
     /// Follow the rules of the mailbox; whether someone waits for the reply.
     Follow(Next<Bytes>, bool),
@@ -43,9 +43,9 @@ impl Inner {
         // Before all that decides is read: what was known until now may be why it was rung.
         self.doorbell.look();
         let is_trial = view.is_trial;
-        // During a trial a question would be one more thing that the process may die of.
+        // During a trial a query would be one more thing that the process may die of.
         if !is_trial
-            && self.questions.are_first()
+            && self.queries.are_first()
             && let Some(answer) = self.answer()
         {
             return answer;
@@ -56,7 +56,7 @@ impl Inner {
         };
         if let Next::Deliver { position, .. } = next {
             if !is_trial || admits(position, self.messages.rules.is_reordered()) {
-                self.questions.message_delivered();
+                self.queries.message_delivered();
                 let is_asked = self.waiters.get(position).is_some_and(Waiter::wants_reply);
                 return Step::Follow(next, is_asked);
             }
@@ -77,7 +77,7 @@ impl Inner {
     /// moment. Nothing need be rung for: the activation that would look at it costs more than the look.
     #[must_use]
     pub(crate) fn rouse<N: FnOnce() -> Steady>(&mut self, mailbox: &Arc<Mailbox>, view: View<N>) -> Option<Steady> {
-        let is_quiet = self.questions.is_empty() && !self.is_paused(mailbox) && !self.is_child();
+        let is_quiet = self.queries.is_empty() && !self.is_paused(mailbox) && !self.is_child();
         if !self.is_vacant() || !is_quiet {
             self.ring(mailbox);
             return None;
@@ -98,7 +98,7 @@ impl Inner {
     }
 
     fn answer(&mut self) -> Option<Step> {
-        let question = self.questions.next()?;
-        Some(Step::Answer(question, self.last_submitted))
+        let query = self.queries.next()?;
+        Some(Step::Answer(query, self.last_submitted))
     }
 }

@@ -9,13 +9,13 @@ use everpost_persistence::Position;
 
 use super::handover::Handover;
 use super::messages::Messages;
-use super::questions::Questions;
+use super::queries::Queries;
 use super::rules::doorbell::{Demand, Listened, Rung, Start, Stay};
 use super::supervision::Supervision;
 use super::{Inner, Mailbox};
 use crate::base::clock::Steady;
 use crate::base::rules::wheel::Entry;
-use crate::mailbox::question::Open;
+use crate::mailbox::query::Open;
 
 /// What an activation that has ended leaves behind.
 pub(crate) struct Ended {
@@ -29,7 +29,7 @@ pub(crate) struct Ended {
 impl Inner {
     /// Something may have to be done: wakes the activation, or has one started when there is none.
     pub(crate) fn ring(&mut self, mailbox: &Arc<Mailbox>) {
-        let demand = || demand(&self.messages, &self.questions, &self.supervision, mailbox);
+        let demand = || demand(&self.messages, &self.queries, &self.supervision, mailbox);
         match self.doorbell.ring(demand) {
             Rung::Seen => {}
             Rung::Wake(listener) => listener.wake(),
@@ -42,7 +42,7 @@ impl Inner {
 
     /// There is a place for its activation, which was taken for it. False when it needs none any more.
     pub(crate) fn start_at_place(&mut self, mailbox: &Arc<Mailbox>) -> bool {
-        let demand = || demand(&self.messages, &self.questions, &self.supervision, mailbox);
+        let demand = || demand(&self.messages, &self.queries, &self.supervision, mailbox);
         if !self.doorbell.place_given(demand) {
             return false;
         }
@@ -142,14 +142,14 @@ impl Inner {
         self.doorbell.vacate()
     }
 
-    /// The wait after an activation that failed is over: another one starts. Nobody is there to answer the questions
+    /// The wait after an activation that failed is over: another one starts. Nobody is there to answer the queries
     /// that are returned.
     #[must_use]
     pub(crate) fn restart(&mut self, mailbox: &Arc<Mailbox>) -> VecDeque<Box<dyn Open>> {
         self.vacate();
-        let questions = if self.is_paused(mailbox) { self.take_questions() } else { VecDeque::new() };
+        let queries = if self.is_paused(mailbox) { self.take_queries() } else { VecDeque::new() };
         self.ring(mailbox);
-        questions
+        queries
     }
 
     /// Whether nobody is there, or on the way.
@@ -171,12 +171,12 @@ impl Inner {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.messages.rules.is_empty() && self.questions.is_empty()
+        self.messages.rules.is_empty() && self.queries.is_empty()
     }
 
     /// Whether there is something to do now or later; messages of a paused mailbox are not, being up as a child is.
     pub(crate) fn has_work(&self, mailbox: &Mailbox) -> bool {
-        demand(&self.messages, &self.questions, &self.supervision, mailbox) != Demand::No
+        demand(&self.messages, &self.queries, &self.supervision, mailbox) != Demand::No
     }
 
     /// Whether nothing in memory is worth keeping, given what the store has on disk.
@@ -186,7 +186,7 @@ impl Inner {
     }
 
     fn stay(&self) -> Stay {
-        let is_asked = !self.questions.is_empty();
+        let is_asked = !self.queries.is_empty();
         match self.supervision.attendance.as_deref() {
             Some(attendance) if attendance.has_work(is_asked) => Stay::Yes,
             Some(_) => Stay::No,
@@ -197,11 +197,11 @@ impl Inner {
 }
 
 /// Whether an activation is wanted where there is none.
-fn demand(messages: &Messages, questions: &Questions, supervision: &Supervision, mailbox: &Mailbox) -> Demand {
+fn demand(messages: &Messages, queries: &Queries, supervision: &Supervision, mailbox: &Mailbox) -> Demand {
     if supervision.barred().is_some() {
         return Demand::No;
     }
-    let is_asked = !questions.is_empty();
+    let is_asked = !queries.is_empty();
     match supervision.attendance.as_deref() {
         Some(attendance) if attendance.has_work(is_asked) => Demand::InAnyCase,
         Some(_) => Demand::No,

@@ -180,7 +180,7 @@ impl Inner {
         self.supervision.set_standing(Standing::Down);
         let is_vacant = self.is_vacant();
         if is_vacant {
-            // Questions may have come meanwhile.
+            // Queries may have come meanwhile.
             self.ring(mailbox);
         }
         !is_vacant

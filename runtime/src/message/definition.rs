@@ -95,7 +95,7 @@ impl MessageId {
     }
 
     /// The identity of the `index`-th message that the turn of this one sends. Each kind of thing that a turn does is
-    /// counted by itself: a send more or less before a question does not make that another question.
+    /// counted by itself: a send more or less before an ask does not make that another ask.
     pub(crate) fn sent(self, index: u32) -> Self {
         self.nth(1, index)
     }

@@ -7,7 +7,7 @@ use everpost_persistence::AdmissionError;
 
 use crate::base::ended::NodeEnded;
 use crate::message::MessageId;
-use crate::message::question::AskDifference;
+use crate::message::ask::AskDifference;
 
 /// Why a message was not accepted. Nothing of it is stored, and it may be sent again.
 #[derive(thiserror::Error)]
@@ -257,27 +257,27 @@ pub enum AskError {
     Stopped,
 }
 
-/// A question that was not answered. Questions leave no trace.
+/// A query that was not answered. Queries leave no trace.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The question was not taken in.
+    /// The query was not taken in.
     #[error("not accepted: {0}")]
     NotAccepted(#[from] Refusal),
     /// No answer came in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The answer does not have the type that the question names.
+    /// The answer does not have the type that the query names.
     #[error("the answer cannot be read: {0}; do both nodes run the same build?")]
     Answer(postcard::Error),
     /// It cannot be answered, and this is why: answering it or encoding the answer panicked or failed, or the actor is
     /// paused because the process died of its state. Nothing was counted against the actor, which goes on.
     #[error(
-        "the question cannot be answered: {0}; nothing has changed, and asking again is of no use before that is mended"
+        "the query cannot be answered: {0}; nothing has changed, and asking again is of no use before that is mended"
     )]
     Failed(String),
     /// The activation that had it failed, its node stopped, or the link to it broke.
-    #[error("the question was lost with the activation that had it, or with the link to it; ask again")]
+    #[error("the query was lost with the activation that had it, or with the link to it; ask again")]
     Lost,
 }
 

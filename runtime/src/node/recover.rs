@@ -87,7 +87,7 @@ fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<R
 pub(super) async fn wake_all(core: &Arc<Core>) {
     let mut waiting = Vec::new();
     core.directory.for_each(|mailbox| {
-        // Questions too: while suspects have their trials none is answered.
+        // Queries too: while suspects have their trials none is answered.
         if !mailbox.lock().is_idle() {
             waiting.push(mailbox);
         }
@@ -181,9 +181,9 @@ impl Recovery<'_> {
                         self.suspect_state(&mailbox, true);
                     }
                 }
-                Mark::Question(id) => {
+                Mark::Query(id) => {
                     if let Some(mailbox) = self.mailbox_by_id(id)? {
-                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a question", "the process died while a question to this actor was answered; questions leave no trace, and nobody is suspected: mend its `QueryHandler`");
+                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a query", "the process died while a query to this actor was answered; queries leave no trace, and nobody is suspected: mend its `QueryHandler`");
                     }
                 }
                 Mark::Record(_) | Mark::MailboxOf(_) => {}

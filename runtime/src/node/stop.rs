@@ -122,7 +122,7 @@ impl Node {
         let core = &self.core;
         let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
         core.stop_intake();
-        core.questions.close();
+        core.queries.close();
         core.dismiss_senders();
         core.kinds.values().filter_map(|kind| kind.supervisor()).for_each(Supervises::stop);
         let supervisors = self.tasks.take_supervisors();

@@ -95,7 +95,7 @@ fn find(core: &Core, mark: Mark) -> Option<Work> {
     match mark {
         Mark::Record(position) | Mark::MailboxOf(position) => in_flight(core, position),
         Mark::Mailbox(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "its state")),
-        Mark::Question(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "a question")),
+        Mark::Query(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "a query")),
     }
 }
 

@@ -7,7 +7,7 @@ use everpost_persistence::{Key, MailboxId, Partition, Position};
 
 use crate::message::MessageId;
 use crate::message::address::Address;
-use crate::message::question::{AskDifference, RecordedAsk};
+use crate::message::ask::{AskDifference, RecordedAsk};
 use crate::tables;
 
 /// The most bytes of a record, but for its texts.
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_another_one_by_destination_name_version_or_content() {
+    fn an_ask_is_another_one_by_destination_name_version_or_content() {
         let same = Asked { node: None, position: Position(1), ..asked() };
         assert!(!asked().differs(&same), "where it was sent from says nothing about it");
         let others = [
@@ -96,7 +96,7 @@ mod tests {
             (Asked { version: 2, ..asked() }, "now in version 2 instead of 1"),
             (
                 Asked { digest: [9; 16], ..asked() },
-                "question 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content",
+                "ask 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content",
             ),
         ];
         for (other, text) in others {

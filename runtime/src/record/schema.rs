@@ -1,4 +1,4 @@
-//! Names and versions of what is stored: how bytes of any version become the present type. One rule for messages, questions
+//! Names and versions of what is stored: how bytes of any version become the present type. One rule for messages, queries
 //! and states.
 
 use serde::de::DeserializeOwned;

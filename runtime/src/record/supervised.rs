@@ -34,7 +34,7 @@ pub enum PauseReason {
     /// The restart budget of the actor ([`Actor::BUDGET`](crate::Actor::BUDGET)) is spent; this was the last failure.
     BudgetSpent(String),
     /// The process died while nothing but the state of the actor was in flight: it was loaded, encoded or dropped. It is
-    /// not loaded any more, not for a question either, until the actor is resumed.
+    /// not loaded any more, not for a query either, until the actor is resumed.
     KilledTheProcess {
         /// How often it died while everything else stood still.
         deaths: u32,

@@ -16,7 +16,7 @@ use crate::core::activations::Activations;
 use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
-use crate::mailbox::kind::{Declared, Kind, QuestionFromAway, Supervises, Trying};
+use crate::mailbox::kind::{Declared, Kind, OfRemote, Supervises, Trying};
 use crate::mailbox::{Mailbox, Start, Unfinished};
 use crate::message::failure::Failure;
 use crate::record::schema::Schema;
@@ -34,9 +34,9 @@ pub(crate) enum Order {
 /// What `A` declares of itself, without its Rust type.
 pub(crate) fn kind_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> Kind {
     let asked = Arc::clone(handlers);
-    let question_from_away: QuestionFromAway = Box::new(move |question| {
-        let make = asked.answer(&question.name).expect("the caller has looked whether it is answered");
-        Box::new(make(question))
+    let query_of_remote: OfRemote = Box::new(move |query| {
+        let make = asked.answer(&query.name).expect("the caller has looked whether it is answered");
+        Box::new(make(query))
     });
     Kind::new(Declared {
         name: A::TYPE,
@@ -48,8 +48,8 @@ pub(crate) fn kind_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> Kind {
         held: handlers.held().collect(),
         messages: handlers.schemas().iter().map(|schema| (schema.name, *schema)).collect(),
         state: Schema::of_state::<A::State>(),
-        questions: handlers.questions().collect(),
-        question_from_away,
+        queries: handlers.queries().collect(),
+        query_of_remote,
     })
 }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use everpost::{ActorHandle, AskError, Node, ProcessedError, QueryError, Receipt, Refusal};
 use tokio::time::timeout;
 
-use super::{Job, Newest, Source, is_asked, is_followed_by_a_question, is_waited_for, source_of};
+use super::{Job, Newest, Source, is_asked, is_followed_by_a_query, is_waited_for, source_of};
 use crate::oracle::Entry;
 use crate::protocol::{Client, Saw};
 use crate::wait::DEADLINE;
@@ -57,7 +57,7 @@ async fn run_client<const EARLY: bool>(
                 in_flight.push_back((number, receipt));
             }
         }
-        if is_followed_by_a_question(number)
+        if is_followed_by_a_query(number)
             && let Some(Some((entries, newest))) = newest(source, stream).await?
         {
             say(Saw::Answered(entries, newest.token));
@@ -79,7 +79,7 @@ async fn see_accepted(number: u32, receipt: &Receipt, say: impl Fn(Saw)) -> Resu
     Ok(())
 }
 
-/// Waits until a job was processed; a question after that must show it.
+/// Waits until a job was processed; a query after that must show it.
 async fn see_processed<const EARLY: bool>(
     source: &ActorHandle<Source<EARLY>>,
     stream: u32,
@@ -108,6 +108,6 @@ async fn newest<const EARLY: bool>(
     match source.query(Newest { stream }).await {
         Ok(newest) => Ok(Some(newest)),
         Err(QueryError::Lost | QueryError::Timeout(_) | QueryError::NotAccepted(Refusal::NoLink { .. })) => Ok(None),
-        Err(error) => Err(format!("a question: {error}")),
+        Err(error) => Err(format!("a query: {error}")),
     }
 }

@@ -89,7 +89,7 @@ impl Stream {
         let unprocessed = self.processed.iter().find(|number| dead.contains(number));
         check("I6", unprocessed.is_none(), || format!("{unprocessed:?} was processed, and is a dead letter"))?;
         let behind = self.shown_after.iter().find(|(number, newest)| newest.is_none_or(|newest| newest < *number));
-        check("I6", behind.is_none(), || format!("{behind:?}: it was processed, and a question did not show it"))?;
+        check("I6", behind.is_none(), || format!("{behind:?}: it was processed, and a query did not show it"))?;
         let alive = self.given_up.iter().find(|number| !dead.contains(number));
         check("I6", alive.is_none(), || format!("{alive:?} was given up on, and is no dead letter"))
     }

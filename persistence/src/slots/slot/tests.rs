@@ -16,7 +16,7 @@ fn what_was_in_flight_is_found_once() {
         Mark::Record(Position(7)),
         Mark::MailboxOf(Position(5)),
         Mark::Mailbox(MAILBOX),
-        Mark::Question(MailboxId(1)),
+        Mark::Query(MailboxId(1)),
     ];
     let mut all: Vec<Slot> = std::iter::from_fn(|| slots.claim()).take(marks.len() + 1).collect();
     for (slot, mark) in all.iter_mut().zip(marks) {
@@ -55,7 +55,7 @@ fn the_bytes_of_marks_are_fixed_and_a_file_of_version_1_is_read() {
     ];
     let mailbox = MailboxId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
     let marks =
-        [Mark::Record(Position(258)), Mark::MailboxOf(Position(258)), Mark::Mailbox(mailbox), Mark::Question(mailbox)];
+        [Mark::Record(Position(258)), Mark::MailboxOf(Position(258)), Mark::Mailbox(mailbox), Mark::Query(mailbox)];
     let (slots, _) = Slots::open(folder.path()).unwrap();
     for mark in marks {
         let mut slot = slots.claim().unwrap();
@@ -82,9 +82,9 @@ fn looks_see_what_is_in_flight_and_whether_it_is_still_the_same() {
     let before = slot.set(Mark::Record(Position(7)));
     let [first] = slots.in_flight()[..] else { panic!("{:?}", slots.in_flight()) };
     assert_eq!((first.mark, slots.in_flight()), (Mark::Record(Position(7)), vec![first]), "nothing has changed");
-    let within = slot.set(Mark::Question(MailboxId(1 << 100 | 5)));
+    let within = slot.set(Mark::Query(MailboxId(1 << 100 | 5)));
     let [second] = slots.in_flight()[..] else { panic!("{:?}", slots.in_flight()) };
-    assert_eq!((second.slot, second.mark), (first.slot, Mark::Question(MailboxId(1 << 100 | 5))));
+    assert_eq!((second.slot, second.mark), (first.slot, Mark::Query(MailboxId(1 << 100 | 5))));
     slot.put_back(within);
     slot.put_back(before);
     assert_eq!(slots.in_flight(), []);

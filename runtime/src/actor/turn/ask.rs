@@ -60,7 +60,7 @@ impl Turn<'_> {
         M: Message,
     {
         let to = to.address();
-        let (place, together) = self.staged.numbers.question();
+        let (place, together) = self.staged.numbers.ask();
         let older = self.message_id().derive(together);
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
         let id = self.message_id().ask(place);
@@ -311,10 +311,10 @@ mod tests {
     #[test]
     fn what_a_turn_does_is_counted_by_kind_and_as_an_older_build_did() {
         let mut numbers = Numbers::default();
-        assert_eq!(numbers.question(), (0, 0));
+        assert_eq!(numbers.ask(), (0, 0));
         assert_eq!((numbers.send(), numbers.timer(), numbers.send()), (0, 0, 1));
-        assert_eq!(numbers.question(), (1, 4));
-        assert_eq!(numbers.question(), (2, 5));
+        assert_eq!(numbers.ask(), (1, 4));
+        assert_eq!(numbers.ask(), (2, 5));
     }
 
     /// An upgrade in the middle of a turn debited twice.

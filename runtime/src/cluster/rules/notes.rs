@@ -39,7 +39,7 @@ pub(crate) struct Notes {
     outcome_bytes: usize,
     /// Kept replies that are not needed any more. They may be lost.
     forgets: VecDeque<Note>,
-    /// Questions and answers, which end with the conversation.
+    /// Queries and answers, which end with the conversation.
     volatile: VecDeque<Note>,
     /// Bytes of answers that were made and are not written yet, those among them that wait for a commit first.
     answer_bytes: usize,
@@ -111,7 +111,7 @@ impl Notes {
                 }
                 self.forgets.push_back(note);
             }
-            // Whoever asked is told by the end of the conversation that the question is lost.
+            // Whoever asked is told by the end of the conversation that the query is lost.
             _ if self.is_talking => self.volatile.push_back(note),
             _ => {
                 count::take(&mut self.answer_bytes, answer_bytes(&note));
@@ -126,7 +126,7 @@ impl Notes {
         self.conversations
     }
 
-    /// Keeps the answer to a question of this conversation. One of another belongs to nobody: its number is that of another question now.
+    /// Keeps the answer to a query of this conversation. One of another belongs to nobody: its number is that of another query now.
     pub(crate) fn push_answer(&mut self, conversation: u64, number: u64, answer: Result<Vec<u8>, NoAnswer>) {
         if conversation == self.conversations {
             self.push(Note::Answer { number, answer });
@@ -195,7 +195,7 @@ impl Notes {
             if let Some(note) = self.volatile.pop_front() {
                 let of_answer = answer_bytes(&note);
                 count::take(&mut self.answer_bytes, of_answer);
-                bytes += of_answer + question_bytes(&note);
+                bytes += of_answer + query_bytes(&note);
                 taken.push(ToTell::Note(note));
             } else if let Some((id, told)) = self.outcomes.pop_front() {
                 taken.push(match told {
@@ -264,7 +264,7 @@ fn answer_bytes(note: &Note) -> usize {
     if let Note::Answer { answer, .. } = note { bytes_of_answer(answer) } else { 0 }
 }
 
-fn question_bytes(note: &Note) -> usize {
+fn query_bytes(note: &Note) -> usize {
     if let Note::Query { payload, .. } = note { payload.len() } else { 0 }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Phases<'a> for Over<'a> {
             }
             Whose::Elsewhere(asked) => {
                 let mut outlived = Outlived::default();
-                asked.drain(..).for_each(|(address, id)| outlived.add(of_question(step, &address, id)));
+                asked.drain(..).for_each(|(address, id)| outlived.add(of_ask(step, &address, id)));
                 outlived
             }
             Whose::These(asked) => {
@@ -192,7 +192,7 @@ pub(super) fn of_gone(step: &mut Step<'_, '_>, mailbox: MailboxId, turn: Message
 }
 
 /// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was given up on.
-fn of_question(step: &mut Step<'_, '_>, asked: &Address, id: MessageId) -> Outlived {
+fn of_ask(step: &mut Step<'_, '_>, asked: &Address, id: MessageId) -> Outlived {
     // One that is not handled yet is not to be kept when it is.
     step.replies.abandon(id, None);
     let mut outlived = of_gone(step, asked.mailbox(), id);

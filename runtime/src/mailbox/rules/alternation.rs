@@ -1,4 +1,4 @@
-//! Whether a message or a question is next in an actor that has both: they alternate, so that neither waits for all of the
+//! Whether a message or a query is next in an actor that has both: they alternate, so that neither waits for all of the
 //! other. Pure.
 
 /// Whose turn it is.
@@ -8,12 +8,12 @@ pub(crate) struct Alternation {
 }
 
 impl Alternation {
-    /// Whether a question goes before a message that could be handled.
-    pub(crate) fn is_for_questions(self) -> bool {
+    /// Whether a query goes before a message that could be handled.
+    pub(crate) fn is_for_queries(self) -> bool {
         !self.answered_last
     }
 
-    /// A question was taken.
+    /// A query was taken.
     pub(crate) fn answered(&mut self) {
         self.answered_last = true;
     }
@@ -33,27 +33,27 @@ mod tests {
     proptest! {
         /// Whatever comes when, nothing waits for more than one of the other kind.
         #[test]
-        fn neither_messages_nor_questions_wait_for_more_than_one_of_the_other(
+        fn neither_messages_nor_queries_wait_for_more_than_one_of_the_other(
             arrivals in prop::collection::vec((0_u32..3, 0_u32..3), 1..100),
         ) {
             let mut alternation = Alternation::default();
-            let (mut messages, mut questions) = (0, 0);
-            let (mut passed_messages, mut passed_questions) = (0, 0);
-            for (more_messages, more_questions) in arrivals {
+            let (mut messages, mut queries) = (0, 0);
+            let (mut passed_messages, mut passed_queries) = (0, 0);
+            for (more_messages, more_queries) in arrivals {
                 messages += more_messages;
-                questions += more_questions;
-                if questions > 0 && (messages == 0 || alternation.is_for_questions()) {
-                    questions -= 1;
+                queries += more_queries;
+                if queries > 0 && (messages == 0 || alternation.is_for_queries()) {
+                    queries -= 1;
                     alternation.answered();
                     passed_messages = if messages > 0 { passed_messages + 1 } else { 0 };
-                    passed_questions = 0;
+                    passed_queries = 0;
                 } else if messages > 0 {
                     messages -= 1;
                     alternation.delivered();
-                    passed_questions = if questions > 0 { passed_questions + 1 } else { 0 };
+                    passed_queries = if queries > 0 { passed_queries + 1 } else { 0 };
                     passed_messages = 0;
                 }
-                prop_assert!(passed_messages <= 1 && passed_questions <= 1);
+                prop_assert!(passed_messages <= 1 && passed_queries <= 1);
             }
         }
     }

@@ -101,7 +101,7 @@ impl Child {
     /// A keyed actor of this node, restarted as `restart` says. Its name in the group is as for [`permanent`](Self::permanent).
     ///
     /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts messages
-    /// and handles none, as if it were paused; questions to its state are answered. It is down from the moment at which its
+    /// and handles none, as if it were paused; queries to its state are answered. It is down from the moment at which its
     /// group is supervised (a turn that runs is finished) until its turn to start comes, between a failure and the restart, and when the group has ended,
     /// stopped or given up: then until a group is supervised again that has it as a child, or until
     /// [`Supervised::release`](crate::Supervised::release). Nothing of this is stored: after a start of the node an actor

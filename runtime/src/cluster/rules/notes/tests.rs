@@ -8,8 +8,8 @@ fn outcome(id: u128, bytes: usize) -> Note {
 }
 
 fn query(number: u64) -> Note {
-    let (destination, question) = ("a/b".to_owned(), "q".to_owned());
-    Note::Query { number, destination, question, version: 1, payload: Vec::new() }
+    let (destination, query) = ("a/b".to_owned(), "q".to_owned());
+    Note::Query { number, destination, query, version: 1, payload: Vec::new() }
 }
 
 fn all(notes: &mut Notes) -> Vec<ToTell> {
@@ -102,7 +102,7 @@ fn what_is_kept_for_a_peer_that_is_not_there_is_bounded() {
     notes.push(outcome(100, 1 << 20));
     notes.begin();
     let kept = all(&mut notes);
-    assert_eq!(kept.len(), OUTCOME_BYTES_MAX >> 20, "and no question of the conversation before");
+    assert_eq!(kept.len(), OUTCOME_BYTES_MAX >> 20, "and no query of the conversation before");
     assert_eq!(kept.last(), Some(&ToTell::Note(outcome(100, 1 << 20))), "the newest are kept");
     assert_eq!(notes.outcome_bytes, 0);
 }
@@ -124,9 +124,9 @@ fn of_a_mailbox_the_last_word_is_told_once() {
     assert_eq!(all(&mut notes), [], "a new conversation begins without full mailboxes");
 }
 
-/// The next process of the peer took it for the answer to its own question of that number.
+/// The next process of the peer took it for the answer to its own query of that number.
 #[test]
-fn the_answer_to_a_question_of_an_earlier_conversation_is_told_to_nobody() {
+fn the_answer_to_a_query_of_an_earlier_conversation_is_told_to_nobody() {
     let mut notes = Notes::default();
     notes.begin();
     let earlier = notes.conversation();

@@ -1,4 +1,4 @@
-//! Questions on their way to an activation.
+//! Queries on their way to an activation.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::actor::{Actor, QueryHandler};
 use crate::base::caught::caught;
 use crate::base::recurring::Recurring;
 use crate::base::text::{brief, shortened};
-use crate::cluster::away::AwayQuestion;
 use crate::cluster::note::NoAnswer;
+use crate::cluster::remote_query::RemoteQuery;
 use crate::core::Release;
-use crate::mailbox::question::Open;
+use crate::mailbox::query::Open;
 use crate::message::Message;
 use crate::message::refusal::QueryError;
 use crate::record::schema::read_message;
@@ -20,9 +20,9 @@ use crate::record::schema::read_message;
 /// Panics where no node is at hand.
 static PANICS: Recurring = Recurring::new();
 
-/// A question on its way to an activation, without its own type. Reading it, answering it and writing the answer is
-/// code of the user's: all of it runs in [`Question::answer`].
-pub(crate) struct Question<A: Actor> {
+/// A query on its way to an activation, without its own type. Reading it, answering it and writing the answer is
+/// code of the user's: all of it runs in [`Query::answer`].
+pub(crate) struct PendingQuery<A: Actor> {
     answer: Box<AnswerFrom<A>>,
 }
 
@@ -38,10 +38,10 @@ pub(crate) struct Answered<R> {
     pub(crate) after: Position,
 }
 
-impl<A: Actor> Question<A> {
-    /// `permit` counts the question among the open ones until it is answered.
+impl<A: Actor> PendingQuery<A> {
+    /// `permit` counts the query among the open ones until it is answered.
     pub(crate) fn new<Q: Message>(
-        question: Q,
+        query: Q,
         waiter: oneshot::Sender<Answered<Q::Reply>>,
         permit: OwnedSemaphorePermit,
     ) -> Self
@@ -50,7 +50,7 @@ impl<A: Actor> Question<A> {
     {
         let answer = move |shown: Shown<'_, A>, after| {
             let answered = || match shown {
-                Ok((actor, state)) => Ok(actor.answer(state, question)),
+                Ok((actor, state)) => Ok(actor.answer(state, query)),
                 Err(why) => Err(QueryError::Failed(why.to_owned())),
             };
             let answer = caught(answered).unwrap_or_else(|panic| Err(QueryError::Failed(panicked(&panic))));
@@ -60,7 +60,7 @@ impl<A: Actor> Question<A> {
             {
                 tracing::warn!(
                     actor_type = A::TYPE,
-                    question = Q::NAME,
+                    query = Q::NAME,
                     error = %brief(&panic),
                     times,
                     event = "panic in a drop",
@@ -73,23 +73,23 @@ impl<A: Actor> Question<A> {
         Self { answer: Box::new(answer) }
     }
 
-    /// A question of another node.
-    pub(crate) fn from_away<Q: Message>(question: AwayQuestion) -> Self
+    /// A query of another node.
+    pub(crate) fn of_remote<Q: Message>(query: RemoteQuery) -> Self
     where
         A: QueryHandler<Q>,
     {
         let from_state = move |shown: Shown<'_, A>, _| {
             let reply = match shown {
                 // Asked again of what the state is then.
-                Ok(_) if !question.answer.has_room() => {
-                    question.put_off();
+                Ok(_) if !query.answer.has_room() => {
+                    query.put_off();
                     return None;
                 }
-                Ok((actor, state)) => caught(|| reply_to::<A, Q>(actor, state, question.version, &question.payload))
+                Ok((actor, state)) => caught(|| reply_to::<A, Q>(actor, state, query.version, &query.payload))
                     .unwrap_or_else(|panic| Err(NoAnswer::Failed(shortened(panicked(&panic))))),
                 Err(why) => Err(NoAnswer::Failed(why.to_owned())),
             };
-            let AwayQuestion { answer, permit, .. } = question;
+            let RemoteQuery { answer, permit, .. } = query;
             let made = answer.made(reply);
             Some(Release::Answer(Box::new(move || {
                 made.release();
@@ -105,7 +105,7 @@ impl<A: Actor> Question<A> {
     }
 }
 
-impl<A: Actor> Open for Question<A> {
+impl<A: Actor> Open for PendingQuery<A> {
     fn refuse(self: Box<Self>, why: &str) {
         if let Some(Release::Answer(answer)) = (self.answer)(Err(why), Position(0)) {
             answer();
@@ -113,15 +113,15 @@ impl<A: Actor> Open for Question<A> {
     }
 }
 
-/// Reads a question, answers it, and writes the answer.
+/// Reads a query, answers it, and writes the answer.
 fn reply_to<A: QueryHandler<Q>, Q: Message>(
     actor: &A,
     state: &A::State,
     version: u16,
     payload: &[u8],
 ) -> Result<Vec<u8>, NoAnswer> {
-    let question = read_message::<Q>(version, payload).map_err(|_| NoAnswer::NotHandled)?;
-    let reply = actor.answer(state, question);
+    let query = read_message::<Q>(version, payload).map_err(|_| NoAnswer::NotHandled)?;
+    let reply = actor.answer(state, query);
     let failed = |error| NoAnswer::Failed(shortened(format!("the answer cannot be encoded: {error}")));
     postcard::to_allocvec(&reply).map_err(failed)
 }
@@ -130,8 +130,8 @@ fn panicked(panic: &str) -> String {
     format!("answering it panicked: {panic}")
 }
 
-impl<A: Actor> fmt::Debug for Question<A> {
+impl<A: Actor> fmt::Debug for PendingQuery<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").finish_non_exhaustive()
+        f.debug_struct("Query").finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ pub struct AskDifference {
 impl fmt::Display for AskDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, before, now } = self;
-        write!(f, "question {number} of this turn was {before} on an earlier attempt, and is {now} now")?;
+        write!(f, "ask {number} of this turn was {before} on an earlier attempt, and is {now} now")?;
         match (before.to == now.to && before.message == now.message, before.version == now.version) {
             (true, true) => f.write_str(" with another content"),
             (true, false) => write!(f, " in version {} instead of {}", now.version, before.version),

@@ -1,4 +1,4 @@
-//! Questions of other nodes to the actors of this one.
+//! Queries of other nodes to the actors of this one.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use crate::cluster::Peer;
 use crate::cluster::note::{NoAnswer, Note};
 use crate::message::address::Address;
 
-/// A question of another node that is not answered yet.
+/// A query of another node that is not answered yet.
 #[derive(Debug)]
-pub(crate) struct AwayQuestion {
+pub(crate) struct RemoteQuery {
     pub(crate) address: Address,
     pub(crate) name: String,
     pub(crate) version: u16,
     pub(crate) payload: Vec<u8>,
-    pub(crate) answer: AwayAnswer,
+    pub(crate) answer: RemoteAnswer,
     /// Counts it among the open ones of the node, unless it is put off: then it counts among those of its peer alone, which must not keep
     /// out all others.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-impl AwayQuestion {
+impl RemoteQuery {
     /// Lets it wait until there is room for its answer.
     pub(crate) fn put_off(mut self) {
         self.permit = None;
@@ -33,20 +33,20 @@ impl AwayQuestion {
 /// The answer that another node waits for. It is told when it is dropped; one that was not made and released by then is
 /// lost.
 #[derive(Debug)]
-pub(crate) struct AwayAnswer {
+pub(crate) struct RemoteAnswer {
     peer: Arc<Peer>,
     number: u64,
-    /// The conversation that it belongs to: the next process of the peer counts its questions anew.
+    /// The conversation that it belongs to: the next process of the peer counts its queries anew.
     conversation: u64,
-    /// How many bytes its question has.
+    /// How many bytes its query has.
     bytes: usize,
     answer: Option<Result<Vec<u8>, NoAnswer>>,
     /// What it has seen is durable.
     is_released: bool,
 }
 
-impl AwayAnswer {
-    /// None when the peer has asked more than is kept: then the question is lost, which it is told.
+impl RemoteAnswer {
+    /// None when the peer has asked more than is kept: then the query is lost, which it is told.
     pub(crate) fn new(peer: &Arc<Peer>, number: u64, bytes: usize) -> Option<Self> {
         if !peer.was_asked(bytes) {
             peer.tell(Note::Answer { number, answer: Err(NoAnswer::Lost) });
@@ -79,7 +79,7 @@ impl AwayAnswer {
     }
 }
 
-impl Drop for AwayAnswer {
+impl Drop for RemoteAnswer {
     fn drop(&mut self) {
         let answer = match self.answer.take() {
             Some(answer) if self.is_released => answer,

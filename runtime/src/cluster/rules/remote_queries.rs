@@ -1,35 +1,35 @@
-//! The questions of one peer that are not answered yet: how much of them is kept, and which wait until there is room for their
+//! The queries of one peer that are not answered yet: how much of them is kept, and which wait until there is room for their
 //! answers. Pure.
 
 use std::collections::VecDeque;
 
 use crate::base::count;
 
-/// How many bytes of questions are kept for a peer at a time. A question beyond that is lost, as whoever asked is told.
-pub(crate) const ASKED_BYTES_MAX: usize = 16 << 20;
+/// How many bytes of queries are kept for a peer at a time. A query beyond that is lost, as whoever asked is told.
+pub(crate) const QUERIES_BYTES_MAX: usize = 16 << 20;
 
-/// What a question takes beside its own bytes, about.
-const QUESTION_BYTES: usize = 1 << 10;
+/// What a query takes beside its own bytes, about.
+const QUERY_BYTES: usize = 1 << 10;
 
 /// How many are put again at a time: not all of them to find out that the first has taken the room.
 const AGAIN_MAX: usize = 64;
 
-/// The questions of a peer.
+/// The queries of a peer.
 #[derive(Debug)]
-pub(crate) struct Asked<Q> {
+pub(crate) struct RemoteQueries<Q> {
     bytes: usize,
     put_off: VecDeque<Q>,
 }
 
-impl<Q> Asked<Q> {
-    /// What a question counts for.
+impl<Q> RemoteQueries<Q> {
+    /// What a query counts for.
     pub(crate) const fn counted(bytes: usize) -> usize {
-        bytes + QUESTION_BYTES
+        bytes + QUERY_BYTES
     }
 
     /// Whether one more is kept. One is, however large it is.
     pub(crate) fn take_in(&mut self, bytes: usize) -> bool {
-        let is_kept = self.bytes == 0 || self.bytes + Self::counted(bytes) <= ASKED_BYTES_MAX;
+        let is_kept = self.bytes == 0 || self.bytes + Self::counted(bytes) <= QUERIES_BYTES_MAX;
         if is_kept {
             self.bytes += Self::counted(bytes);
         }
@@ -42,8 +42,8 @@ impl<Q> Asked<Q> {
     }
 
     /// One waits until there is room for its answer.
-    pub(crate) fn put_off(&mut self, question: Q) {
-        self.put_off.push_back(question);
+    pub(crate) fn put_off(&mut self, query: Q) {
+        self.put_off.push_back(query);
     }
 
     pub(crate) fn has_put_off(&self) -> bool {
@@ -62,7 +62,7 @@ impl<Q> Asked<Q> {
     }
 }
 
-impl<Q> Default for Asked<Q> {
+impl<Q> Default for RemoteQueries<Q> {
     fn default() -> Self {
         Self { bytes: 0, put_off: VecDeque::new() }
     }
@@ -73,10 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_kept_up_to_a_bound_in_bytes_and_one_always_is() {
-        let mut asked = Asked::<u32>::default();
-        assert!(asked.take_in(2 * ASKED_BYTES_MAX) && !asked.take_in(0));
-        asked.settle(2 * ASKED_BYTES_MAX);
+    fn queries_are_kept_up_to_a_bound_in_bytes_and_one_always_is() {
+        let mut asked = RemoteQueries::<u32>::default();
+        assert!(asked.take_in(2 * QUERIES_BYTES_MAX) && !asked.take_in(0));
+        asked.settle(2 * QUERIES_BYTES_MAX);
         let mut kept = 0;
         while asked.take_in(1 << 20) {
             kept += 1;
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn what_was_put_off_is_put_again_in_its_order_a_few_at_a_time() {
-        let mut asked = Asked::default();
-        (0..100).for_each(|question| asked.put_off(question));
+        let mut asked = RemoteQueries::default();
+        (0..100).for_each(|query| asked.put_off(query));
         assert_eq!(asked.put_again(), (0..64).collect::<Vec<_>>());
         asked.put_off(7);
         assert_eq!(asked.put_again(), (64..100).chain([7]).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Volatile questions to a peer that are not answered yet.
+//! Volatile queries to a peer that are not answered yet.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use crate::cluster::note::NoAnswer;
 /// What a peer answers.
 pub(crate) type Answer = Result<Vec<u8>, NoAnswer>;
 
-/// The open questions, by their numbers. Bounded by the setting `queries_max`, over all peers.
+/// The open queries, by their numbers. Bounded by the setting `queries_max`, over all peers.
 #[derive(Debug, Default)]
-pub(super) struct Questions {
+pub(super) struct OpenQueries {
     open: Mutex<Open>,
 }
 
@@ -24,8 +24,8 @@ struct Open {
     by_number: HashMap<u64, oneshot::Sender<Answer>>,
 }
 
-impl Questions {
-    /// Adds a question; who has stopped waiting is forgotten on the way. None at the end of the node.
+impl OpenQueries {
+    /// Adds a query; who has stopped waiting is forgotten on the way. None at the end of the node.
     pub(super) fn add(&self) -> Option<(u64, oneshot::Receiver<Answer>)> {
         let (waiter, answer) = oneshot::channel();
         let mut open = self.lock();
@@ -51,17 +51,17 @@ impl Questions {
         }
     }
 
-    /// A question was not put.
+    /// A query was not put.
     pub(super) fn withdraw(&self, number: u64) {
         self.lock().by_number.remove(&number);
     }
 
-    /// No question will be answered any more.
+    /// No query will be answered any more.
     pub(super) fn lose(&self) {
         self.lock().by_number.clear();
     }
 
-    /// No question will be answered any more, nor taken.
+    /// No query will be answered any more, nor taken.
     pub(super) fn close(&self) {
         let mut open = self.lock();
         open.closed = true;

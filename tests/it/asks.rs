@@ -94,8 +94,8 @@ async fn a_turn_that_asks_gets_the_reply_and_the_asked_handler_runs_once_over_it
     let node = workers(folder.path(), &probe).start().await.unwrap();
     for (asked, to) in [("worker", worker("asked")), ("quick", quick("asked"))] {
         let asking = node.actor::<Worker>(asked);
-        let question = vec![Step::Note, Step::Append(7)];
-        let steps = [Step::Ask(to.clone(), question), Step::FailUpTo(2), Step::PanicUpTo(4), Step::Append(9)];
+        let ask = vec![Step::Note, Step::Append(7)];
+        let steps = [Step::Ask(to.clone(), ask), Step::FailUpTo(2), Step::PanicUpTo(4), Step::Append(9)];
         let reply = soon("it ends", async { asking.ask(Script::new(steps)).await }).await.unwrap();
         assert_eq!(reply, [7, 9]);
         let notes = probe.seen().of(&format!("{asked}/asked"));
@@ -111,8 +111,8 @@ async fn an_asked_handler_runs_once_although_the_asking_turn_dies_with_the_proce
     let folder = everpost_tests::folder();
     let mut setup =
         Setup { folder: folder.path().into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
-    let question = vec![Step::Note, Step::Append(7)];
-    let steps = vec![Step::Ask(worker("asked"), question), Step::Reach(GATE), Step::Wait(GATE), Step::Append(9)];
+    let ask = vec![Step::Note, Step::Append(7)];
+    let steps = vec![Step::Ask(worker("asked"), ask), Step::Reach(GATE), Step::Wait(GATE), Step::Append(9)];
     let mut child = Child::up(&setup);
     child.tell(&Command::Send(vec![(worker("asking"), steps)]));
     let mut asked = 0;
@@ -137,7 +137,7 @@ async fn an_asked_handler_runs_once_although_the_asking_turn_dies_with_the_proce
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_circle_of_questions_fails_at_once() {
+async fn a_circle_of_asks_fails_at_once() {
     let folder = everpost_tests::folder();
     let node = workers(folder.path(), &Probe::new()).start().await.unwrap();
     let ask = |to: &str, steps: Vec<Step>| Step::TryAsk(worker(to), steps);
@@ -164,7 +164,7 @@ async fn a_circle_of_questions_fails_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_whose_question_is_given_up_on_learns_it_on_every_attempt() {
+async fn a_turn_whose_ask_is_given_up_on_learns_it_on_every_attempt() {
     let folder = everpost_tests::folder();
     let config = NodeConfig { attempts_max: 3, ..everpost_tests::config() };
     let node = workers(folder.path(), &Probe::new()).config(config).start().await.unwrap();
@@ -181,13 +181,13 @@ async fn a_turn_whose_question_is_given_up_on_learns_it_on_every_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_of_a_turn_that_times_out_fails_the_attempt_only() {
+async fn an_ask_of_a_turn_that_times_out_fails_the_attempt_only() {
     let folder = everpost_tests::folder();
     let probe = Probe::new();
     let config = NodeConfig { ask_timeout: SHORT, attempts_max: 1000, ..everpost_tests::config() };
     let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
-    let question = vec![Step::Note, Step::Wait(GATE), Step::Append(7)];
-    let steps = [Step::Reach(1), Step::Ask(worker("asked"), question), Step::Append(9)];
+    let ask = vec![Step::Note, Step::Wait(GATE), Step::Append(7)];
+    let steps = [Step::Reach(1), Step::Ask(worker("asked"), ask), Step::Append(9)];
     node.actor::<Worker>("asking").send(Script::new(steps)).await.unwrap();
     probe.reached(1, 3).await;
     probe.open(GATE);

@@ -53,8 +53,8 @@ use crate::core::requests::Requests;
 use crate::core::senders::NodeSenders;
 use crate::core::wheel::Wheel;
 use crate::core::window::Window;
+use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::directory::Directory;
-use crate::mailbox::kind::Kind;
 use crate::mailbox::query::Open;
 use crate::mailbox::query::lose;
 use crate::mailbox::waiter::Waiter;
@@ -103,7 +103,7 @@ pub(crate) struct Core {
     pub(crate) gate: Gate<Release>,
     pub(crate) cluster: Cluster,
     pub(crate) directory: Directory,
-    pub(crate) kinds: FxHashMap<&'static str, Arc<Kind>>,
+    pub(crate) actor_types: FxHashMap<&'static str, Arc<ActorType>>,
     pub(crate) marks: Marks,
     pub(crate) quarantine: Quarantine,
     /// States that were warned of.
@@ -157,7 +157,7 @@ impl Core {
         name: Arc<str>,
         config: NodeConfig,
         cluster: Cluster,
-        kinds: FxHashMap<&'static str, Arc<Kind>>,
+        actor_types: FxHashMap<&'static str, Arc<ActorType>>,
         opened: OpenedStore,
     ) -> Self {
         let OpenedStore { clock, store, gate, marks, first, own_runtime } = opened;
@@ -175,7 +175,7 @@ impl Core {
             store,
             gate,
             cluster,
-            kinds,
+            actor_types,
             marks,
             quarantine: Quarantine::default(),
             large_states: Mutex::new(Alarms::new(LARGE_STATES)),
@@ -207,7 +207,7 @@ impl Core {
         message: &M,
     ) -> Result<(Route, Bytes), Refusal> {
         address.check_length()?;
-        let route = self.route(address, |kind| match kind.is_some_and(|kind| kind.handles(M::NAME)) {
+        let route = self.route(address, |known| match known.is_some_and(|known| known.handles(M::NAME)) {
             true => Ok(()),
             false => Err(Refusal::NotHandled { actor_type, message: M::NAME }),
         })?;
@@ -258,8 +258,8 @@ impl Core {
     }
 
     /// Puts a query to an actor's state.
-    pub(crate) fn put_query(&self, address: &Address, kind: &Arc<Kind>, query: Box<dyn Open>) {
-        let mailbox = self.directory.mailbox(address, kind);
+    pub(crate) fn put_query(&self, address: &Address, actor_type: &Arc<ActorType>, query: Box<dyn Open>) {
+        let mailbox = self.directory.mailbox(address, actor_type);
         let mut inner = mailbox.lock();
         if self.gate.is_over() {
             // Nobody will answer it, and dropping it says so; outside of the lock.

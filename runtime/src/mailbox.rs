@@ -9,7 +9,6 @@ mod attendance;
 pub(crate) mod directory;
 mod handover;
 mod keys;
-pub(crate) mod kind;
 mod looking;
 mod messages;
 mod ringing;
@@ -37,8 +36,8 @@ use self::senders::Senders;
 use self::supervision::Supervision;
 pub(crate) use self::supervision::Unfinished;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::asking::AskingTurns;
-use crate::mailbox::kind::Kind;
 use crate::mailbox::waiter::{Waiter, Waiters};
 use crate::message::address::Address;
 use crate::tables;
@@ -47,7 +46,7 @@ use crate::tables;
 pub(crate) struct Mailbox {
     pub(crate) address: Address,
     pub(crate) partition: Partition,
-    pub(crate) kind: Arc<Kind>,
+    pub(crate) actor_type: Arc<ActorType>,
     inner: Mutex<Inner>,
     /// Looked at without the lock at the end of each turn.
     pub(crate) asking: AskingTurns,
@@ -74,9 +73,9 @@ pub(crate) struct Inner {
 }
 
 impl Mailbox {
-    pub(crate) fn new(address: Address, partition: Partition, kind: Arc<Kind>) -> Self {
+    pub(crate) fn new(address: Address, partition: Partition, actor_type: Arc<ActorType>) -> Self {
         let inner = Inner {
-            messages: Messages::new(kind.holds_max),
+            messages: Messages::new(actor_type.holds_max),
             doorbell: Doorbell::new(),
             queries: Queries::default(),
             waiters: Waiters::default(),
@@ -86,7 +85,7 @@ impl Mailbox {
             last_submitted: Position(0),
             idle_since: 0,
         };
-        Self { address, partition, kind, inner: Mutex::new(inner), asking: AskingTurns::default() }
+        Self { address, partition, actor_type, inner: Mutex::new(inner), asking: AskingTurns::default() }
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
@@ -158,6 +157,7 @@ impl fmt::Debug for Mailbox {
     }
 }
 
+pub(crate) mod actor_type;
 pub(crate) mod queries;
 pub(crate) mod query;
 #[cfg(test)]

@@ -290,7 +290,7 @@ impl DeadLetters {
             Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
             Err(_) => (MessageId(0), String::new(), Handling::default()),
         };
-        let route = self.core.route(address, |kind| match kind.is_some_and(|kind| kind.handles(&message)) {
+        let route = self.core.route(address, |known| match known.is_some_and(|known| known.handles(&message)) {
             true => Ok(()),
             false => Err(DeadLetterError::NotHandled { address: address.to_string(), message: message.clone() }),
         })?;

@@ -162,10 +162,10 @@ impl<A: Actor> ActorHandle<A> {
         if let Some(Remote { peer, .. }) = self.core.remote(address) {
             return self.answer_from(&peer, query).await;
         }
-        let kind = self.core.kinds.get(A::TYPE).filter(|kind| kind.answers(Q::NAME));
-        let kind = kind.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
+        let actor_type = self.core.actor_types.get(A::TYPE).filter(|actor_type| actor_type.answers(Q::NAME));
+        let actor_type = actor_type.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
         let (waiter, answer) = oneshot::channel();
-        self.core.put_query(address, kind, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
+        self.core.put_query(address, actor_type, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
         let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
         // Nothing of the state that it saw may be known before that is durable.
         self.core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
@@ -239,7 +239,7 @@ impl<A: Actor> ActorHandle<A> {
         let contradicts = match route {
             // What cannot be read now is found out by the turn.
             Route::Local(mailbox) => {
-                deduplicate::contradicts(&self.core, &mailbox.kind, &mailbox.address, envelope.clone())
+                deduplicate::contradicts(&self.core, &mailbox.actor_type, &mailbox.address, envelope.clone())
                     .await
                     .unwrap_or_default()
             }

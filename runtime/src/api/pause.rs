@@ -11,7 +11,7 @@ use crate::base::clock::Micros;
 use crate::base::ended::NodeEnded;
 use crate::core::Remote;
 use crate::engine::pausing;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 use crate::message::refusal::Refusal;
 use crate::record::supervised::{PauseReason, Paused};
@@ -54,8 +54,8 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
-        let (address, kind) = self.supervised_here()?;
-        let ticket = pausing::pause(&self.core, address, kind, asked(reason, self.core.clock.wall())).await?;
+        let (address, actor_type) = self.supervised_here()?;
+        let ticket = pausing::pause(&self.core, address, actor_type, asked(reason, self.core.clock.wall())).await?;
         Ok(self.core.gate.durable(ticket).await?)
     }
 
@@ -84,14 +84,14 @@ impl<A: Actor> ActorHandle<A> {
         inner.paused().cloned()
     }
 
-    fn supervised_here(&self) -> Result<(&Address, &Arc<Kind>), PauseError> {
+    fn supervised_here(&self) -> Result<(&Address, &Arc<ActorType>), PauseError> {
         sending::check_intake(&self.core)?;
         let address = self.address.address();
         if let Some(Remote { peer, .. }) = self.core.remote(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
         }
-        let kind = self.core.kinds.get(A::TYPE);
-        Ok((address, kind.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
+        let actor_type = self.core.actor_types.get(A::TYPE);
+        Ok((address, actor_type.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
     }
 }
 

@@ -260,8 +260,8 @@ impl Receipt {
     }
 
     fn mailbox(&self) -> Option<Arc<Mailbox>> {
-        let kind = self.core.kinds.get(self.address.actor_type())?;
-        Some(self.core.directory.mailbox(&self.address, kind))
+        let actor_type = self.core.actor_types.get(self.address.actor_type())?;
+        Some(self.core.directory.mailbox(&self.address, actor_type))
     }
 }
 

@@ -38,7 +38,7 @@ use crate::record::answered::Content;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
 use crate::record::supervised::{PauseReason, Paused};
-use crate::supervise::supervision::kind_of;
+use crate::supervise::supervision::actor_type_of;
 use crate::tables;
 use crate::timer::TimerChanges;
 
@@ -105,8 +105,8 @@ impl Fixture {
             link: LinkConfig::default(),
         };
         let cluster = Cluster::new("east", &cluster, &config, store.partitions().get());
-        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Here>::of_actor())));
-        let kinds = [(Here::TYPE, kind)].into_iter().collect();
+        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Here>::of_actor())));
+        let actor_types = [(Here::TYPE, actor_type)].into_iter().collect();
         let opened = OpenedStore {
             clock: Arc::new(ResumingClock::new(None).look().unwrap()),
             gate: Gate::new(store.clone()),
@@ -115,7 +115,7 @@ impl Fixture {
             own_runtime: OwnRuntime::start().unwrap(),
             store,
         };
-        let core = Core::new("east".into(), config, cluster, kinds, opened);
+        let core = Core::new("east".into(), config, cluster, actor_types, opened);
         let route = |address| core.route(&Address::parse(address).unwrap(), |_| Ok::<_, ()>(())).unwrap();
         let (here, there) = (route("here/a"), route("there/b"));
         Self { core, progress, here, there, _folder: folder }
@@ -388,7 +388,7 @@ fn answered(fixture: &Fixture) -> Seen {
     let next = mailbox.lock().next(mailbox, fixture.core.view(), |_, _| true, || 0);
     let Looked::Follow(Next::Deliver { position, body, .. }, _) = next else { panic!("it waits") };
     let (header, payload) = Header::decode(&body).unwrap();
-    let content = Content::of(mailbox.kind.message(Ping::NAME), &header, payload);
+    let content = Content::of(mailbox.actor_type.message(Ping::NAME), &header, payload);
     let reply = Bytes::from_static(b"yes");
     let answered = Answered::of(&fixture.core, mailbox, &header, Some(content), Some(&reply)).unwrap();
     let done = Done::new(mailbox, position, &header, body.len(), Some(reply));
@@ -420,10 +420,10 @@ fn paused(fixture: &Fixture) -> Seen {
 }
 
 fn type_paused(fixture: &Fixture) -> Seen {
-    let kind = &fixture.core.kinds[Here::TYPE];
+    let actor_type = &fixture.core.actor_types[Here::TYPE];
     let key = tables::supervision(everpost_persistence::Partition(0), mailbox_id(Here::TYPE));
-    let seen = fixture.see(fixture.transaction().with(TypePaused::new(kind, Some(pause()))), &[key]);
-    assert!(kind.is_paused());
+    let seen = fixture.see(fixture.transaction().with(TypePaused::new(actor_type, Some(pause()))), &[key]);
+    assert!(actor_type.is_paused());
     seen
 }
 

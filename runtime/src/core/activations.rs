@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::actor::{Actor, Handlers};
     use crate::message::address::Address;
-    use crate::supervise::supervision::kind_of;
+    use crate::supervise::supervision::actor_type_of;
 
     struct Any;
 
@@ -196,8 +196,8 @@ mod tests {
     }
 
     fn mailbox(key: &str) -> Arc<Mailbox> {
-        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
-        Arc::new(Mailbox::new(Address::new("any", key), Partition(0), kind))
+        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
+        Arc::new(Mailbox::new(Address::new("any", key), Partition(0), actor_type))
     }
 
     #[test]

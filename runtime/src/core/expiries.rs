@@ -17,7 +17,7 @@ use crate::message::newest::Newest;
 /// A message that expires in a mailbox.
 pub(crate) fn expiring_in(mailbox: &Mailbox, position: Position, expires: Expires, envelope: &[u8]) -> Expiring {
     let id = id_of(envelope).expect("only what has headers says that it expires");
-    let then = expires.then.unwrap_or(mailbox.kind.expired);
+    let then = expires.then.unwrap_or(mailbox.actor_type.expired);
     let (place, request) = (Waits::Mailbox(mailbox.id()), request_of(envelope));
     Expiring { position, place, id, request, bytes: envelope.len(), then }
 }

@@ -33,9 +33,9 @@ pub(crate) fn expires_outward(
     expires: Expires,
     envelope: &[u8],
 ) {
-    let kind = destination(envelope).and_then(|address| core.kinds.get(address.actor_type()));
+    let actor_type = destination(envelope).and_then(|address| core.actor_types.get(address.actor_type()));
     // What a type wants that is not a part of this node is not known: nothing is lost then.
-    let then = expires.then.unwrap_or_else(|| kind.map_or(Expiry::DeadLetter, |kind| kind.expired));
+    let then = expires.then.unwrap_or_else(|| actor_type.map_or(Expiry::DeadLetter, |actor_type| actor_type.expired));
     let id = id_of(envelope).expect("only what has headers says that it expires");
     let place = Waits::Outbox(Arc::clone(peer), lane);
     outgoing.expires(position, expires.at);

@@ -9,7 +9,7 @@ use everpost_transport::link::Lane;
 use super::Core;
 use crate::cluster::Peer;
 use crate::mailbox::Mailbox;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 use crate::message::expiry::Handling;
 use crate::tables;
@@ -61,19 +61,19 @@ impl Core {
     pub(crate) fn route<E>(
         &self,
         address: &Address,
-        judge: impl FnOnce(Option<&Arc<Kind>>) -> Result<(), E>,
+        judge: impl FnOnce(Option<&Arc<ActorType>>) -> Result<(), E>,
     ) -> Result<Route, E> {
         if let Some(remote) = self.remote(address) {
             return Ok(Route::Remote(remote));
         }
         if let Some(mailbox) = self.directory.find(address.mailbox()) {
-            judge(Some(&mailbox.kind))?;
+            judge(Some(&mailbox.actor_type))?;
             return Ok(Route::Local(mailbox));
         }
-        let kind = self.kinds.get(address.actor_type());
-        judge(kind)?;
-        let kind = kind.expect("an address without an actor type is refused by whoever judges it");
-        Ok(Route::Local(self.directory.mailbox(address, kind)))
+        let actor_type = self.actor_types.get(address.actor_type());
+        judge(actor_type)?;
+        let actor_type = actor_type.expect("an address without an actor type is refused by whoever judges it");
+        Ok(Route::Local(self.directory.mailbox(address, actor_type)))
     }
 
     /// The way to an address that lives on another node; none to one that lives here.

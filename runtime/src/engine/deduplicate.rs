@@ -15,7 +15,7 @@ use crate::commit::{RequestsExpired, Transaction};
 use crate::core::requests::Known;
 use crate::core::{Core, Remote};
 use crate::engine::reading;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
@@ -52,7 +52,7 @@ pub(crate) enum Recalled {
 /// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no lock is
 /// held.
 pub(crate) fn content(_core: &Core, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
-    header.extension.request().map(|_| Content::of(mailbox.kind.message(header.message), header, payload))
+    header.extension.request().map(|_| Content::of(mailbox.actor_type.message(header.message), header, payload))
 }
 
 /// Looks whether the request of this message was answered.
@@ -75,7 +75,7 @@ pub(crate) async fn recall(
     Ok(match answered(core, &key, now).await? {
         None => Recalled::New,
         Some(Answered { content, reply, .. }) => {
-            let schema = mailbox.kind.message(header.message);
+            let schema = mailbox.actor_type.message(header.message);
             // Reads both messages.
             let is_same = core.marks.with(Mark::Record(position), || content.is_same(schema, header, payload));
             if is_same { Recalled::Same(reply) } else { Recalled::Other }
@@ -124,7 +124,7 @@ pub(crate) fn admits(core: &Core, address: &Address, request: RequestId) -> bool
 /// Whether another message than this one was answered under its key, as far as that is known before it is sent.
 pub(crate) async fn contradicts(
     core: &Arc<Core>,
-    kind: &Arc<Kind>,
+    actor_type: &Arc<ActorType>,
     address: &Address,
     envelope: Bytes,
 ) -> Result<bool, ActorProcessingErr> {
@@ -136,11 +136,11 @@ pub(crate) async fn contradicts(
     if Header::decode(&envelope).is_ok_and(|(header, payload)| answered.content.is_equal(&header, payload)) {
         return Ok(false);
     }
-    let (comparing, kind, mailbox) = (Arc::clone(core), Arc::clone(kind), address.mailbox());
+    let (comparing, actor_type, mailbox) = (Arc::clone(core), Arc::clone(actor_type), address.mailbox());
     // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
     let comparing = core.detached(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
-            let is_same = || answered.content.is_same(kind.message(header.message), &header, payload);
+            let is_same = || answered.content.is_same(actor_type.message(header.message), &header, payload);
             !comparing.marks.with(Mark::Query(mailbox), is_same)
         })
     });
@@ -177,10 +177,10 @@ pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>,
     let (answering, address) = (Arc::clone(core), address.clone());
     core.begin("a query about a key", async move {
         let _open = open;
-        let Some(kind) = answering.kinds.get(address.actor_type()) else {
+        let Some(actor_type) = answering.actor_types.get(address.actor_type()) else {
             return answer.give(Err(NoAnswer::NotHandled));
         };
-        if let Ok(contradicts) = contradicts(&answering, kind, &address, envelope.into()).await {
+        if let Ok(contradicts) = contradicts(&answering, actor_type, &address, envelope.into()).await {
             answer.give(Ok(vec![u8::from(contradicts)]));
         }
     });

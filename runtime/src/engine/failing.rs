@@ -138,7 +138,7 @@ fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position,
     tell_of_too_large_a_letter(core, &mailbox.address, position, error);
     let until = core.clock.steady().plus(core.config.backoff.cap);
     let mut inner = mailbox.lock();
-    let aside = mailbox.kind.order == Order::Skip || inner.rules().has_left_its_queue(position);
+    let aside = mailbox.actor_type.order == Order::Skip || inner.rules().has_left_its_queue(position);
     // Where others pass it, it is held no more, as if what it failed of could be written down.
     Postponed { mailbox, position, body, until, aside, record: Bytes::new() }.put_back(&mut inner);
 }
@@ -156,7 +156,7 @@ impl<'a> Burial<'a> {
         if reason.is_failure() {
             transaction.add(Supervision::new(mailbox, SupervisionChange::Failed(error.to_owned())));
         }
-        if mailbox.kind.handles(DeadLetter::NAME)
+        if mailbox.actor_type.handles(DeadLetter::NAME)
             && let Some(notice) = notice_of(&mailbox.address, position, &record)
         {
             transaction.add(Send::new(route, Handling::default(), notice));
@@ -221,7 +221,7 @@ fn decide_fate<'a>(
 ) -> Option<(Bytes, Failures, Fate<'a>)> {
     let mut inner = mailbox.lock();
     let body = inner.rules().taken(position)?.clone();
-    let aside = mailbox.kind.order == Order::Skip || inner.rules().has_left_its_queue(position);
+    let aside = mailbox.actor_type.order == Order::Skip || inner.rules().has_left_its_queue(position);
     let error = || shortened(failure.to_string());
     let waits = |failures: &Failures, after: Option<_>| {
         let delay = after.unwrap_or_else(|| core.config.backoff.delay(failures.attempts, rand::random()));

@@ -39,7 +39,7 @@ pub(crate) fn new_timer<M: Message>(
     };
     address.check_length()?;
     let remote = core.remote(address);
-    if remote.is_none() && !core.kinds.get(actor_type).is_some_and(|kind| kind.handles(M::NAME)) {
+    if remote.is_none() && !core.actor_types.get(actor_type).is_some_and(|actor_type| actor_type.handles(M::NAME)) {
         return Err(Refusal::NotHandled { actor_type, message: M::NAME });
     }
     let origin = Origin { id: timer.message(), ..origin };

@@ -81,8 +81,9 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     failures.note(EXPIRED.to_owned(), ERRORS_MAX);
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
     let address = destination(&envelope);
-    let wants_notice =
-        |address: &Address| core.kinds.get(address.actor_type()).is_some_and(|kind| kind.handles(DeadLetter::NAME));
+    let wants_notice = |address: &Address| {
+        core.actor_types.get(address.actor_type()).is_some_and(|actor_type| actor_type.handles(DeadLetter::NAME))
+    };
     let notice = address.as_ref().filter(|address| wants_notice(address));
     let notice = notice.and_then(|address| notice_of(address, position, &record));
     let route = address.clone().map(|address| Route::Remote(Remote { peer: Arc::clone(peer), lane, address }));

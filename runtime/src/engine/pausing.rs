@@ -8,7 +8,7 @@ use everpost_persistence::{AdmissionError, Position, ReadError};
 use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
 use crate::core::Core;
 use crate::engine::crowding::rouse_all;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::record::supervised::{Paused, Supervised};
@@ -18,10 +18,10 @@ use crate::tables;
 pub(crate) async fn pause(
     core: &Core,
     address: &Address,
-    kind: &Arc<Kind>,
+    actor_type: &Arc<ActorType>,
     paused: Paused,
 ) -> Result<Position, AdmissionError> {
-    let mailbox = core.directory.mailbox(address, kind);
+    let mailbox = core.directory.mailbox(address, actor_type);
     let pausing = Supervision::new(&mailbox, SupervisionChange::Pause(paused));
     let transaction = Transaction::node(core).with(pausing);
     let permit = transaction.reserve().await?;
@@ -40,17 +40,17 @@ pub(crate) async fn resume(core: &Core, address: &Address) -> Result<Position, A
 /// Pauses or resumes an actor type on this node.
 pub(crate) async fn set_type_paused(
     core: &Arc<Core>,
-    kind: &Arc<Kind>,
+    actor_type: &Arc<ActorType>,
     paused: Option<Paused>,
 ) -> Result<Position, AdmissionError> {
     let resumes = paused.is_none();
-    let transaction = Transaction::node(core).with(TypePaused::new(kind, paused));
+    let transaction = Transaction::node(core).with(TypePaused::new(actor_type, paused));
     let permit = transaction.reserve().await?;
     let ticket = transaction.commit_in_any_case(permit).ticket;
     if resumes {
         let mut waiting = Vec::new();
         core.directory.for_each(|mailbox| {
-            if Arc::ptr_eq(&mailbox.kind, kind) && !mailbox.lock().is_idle() {
+            if Arc::ptr_eq(&mailbox.actor_type, actor_type) && !mailbox.lock().is_idle() {
                 waiting.push(mailbox);
             }
         });
@@ -80,7 +80,7 @@ pub(crate) async fn acquit_state(core: &Core, mailbox: &Arc<Mailbox>) -> Option<
 
 /// Whether the budget of an actor is whole again, and nothing else is to be said of it.
 pub(crate) fn has_whole_budget(core: &Core, inner: &Inner, mailbox: &Mailbox) -> bool {
-    let is_over = |supervised: &Supervised| supervised.is_over(core.clock.steady(), &mailbox.kind.budget);
+    let is_over = |supervised: &Supervised| supervised.is_over(core.clock.steady(), &mailbox.actor_type.budget);
     inner.supervised().is_some_and(is_over)
 }
 
@@ -105,12 +105,12 @@ pub(crate) fn recover_supervision(core: &Core) -> Result<(), ReadError> {
 }
 
 fn recover_supervised(core: &Core, name: &str, supervised: Supervised) {
-    if let Some(kind) = core.kinds.get(name) {
-        drop(kind.set_paused(supervised.paused));
+    if let Some(actor_type) = core.actor_types.get(name) {
+        drop(actor_type.set_paused(supervised.paused));
     } else if let Some(address) = Address::parse(name)
-        && let Some(kind) = core.kinds.get(address.actor_type())
+        && let Some(actor_type) = core.actor_types.get(address.actor_type())
         && core.remote(&address).is_none()
     {
-        core.directory.mailbox(&address, kind).lock().supervise(|known| *known = supervised);
+        core.directory.mailbox(&address, actor_type).lock().supervise(|known| *known = supervised);
     }
 }

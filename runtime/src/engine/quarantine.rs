@@ -116,7 +116,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     for mailbox in &trials.states {
         tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in flight when the process died, and is loaded alone");
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
-        let Some(supervisor) = mailbox.kind.supervisor() else { continue };
+        let Some(supervisor) = mailbox.actor_type.supervisor() else { continue };
         let tried = core.detached(supervisor.try_state(mailbox)).await;
         if tried.is_err_and(|error| error.is_cancelled() || core.is_stopping()) {
             // It was cut off, which is no trial.

@@ -15,7 +15,7 @@ use crate::commit::{Fired, Firing, Transaction};
 use crate::core::{Core, Remote, Route, Routed};
 use crate::engine::reading;
 use crate::engine::timer_recovery::{NO_ZONE, UNREADABLE, set_right};
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::{Header, as_tick};
@@ -283,21 +283,21 @@ fn staged(core: &Core, envelope: &[u8], id: MessageId, sent_at: Micros) -> Resul
 
 /// Where the message of a timer goes, if something handles it there; what lives on another node is judged there.
 fn route_of(core: &Core, address: &Address, header: &Header<'_>) -> Result<Route, Unhandled> {
-    core.route(address, |kind| is_read_by(kind, address, header))
+    core.route(address, |actor_type| is_read_by(actor_type, address, header))
 }
 
 /// The same without a mailbox for it.
 pub(crate) fn judge(core: &Core, address: &Address, header: &Header<'_>) -> Result<(), Unhandled> {
     match core.remote(address) {
         Some(_) => Ok(()),
-        None => is_read_by(core.kinds.get(address.actor_type()), address, header),
+        None => is_read_by(core.actor_types.get(address.actor_type()), address, header),
     }
 }
 
-fn is_read_by(kind: Option<&Arc<Kind>>, address: &Address, header: &Header<'_>) -> Result<(), Unhandled> {
+fn is_read_by(actor_type: Option<&Arc<ActorType>>, address: &Address, header: &Header<'_>) -> Result<(), Unhandled> {
     let (message, version) = (header.message, header.message_version);
-    let kind = kind.ok_or_else(|| Unhandled::no_actor(address.actor_type(), message, version))?;
-    kind.reader(message, version).map(drop)
+    let actor_type = actor_type.ok_or_else(|| Unhandled::no_actor(address.actor_type(), message, version))?;
+    actor_type.reader(message, version).map(drop)
 }
 
 /// Whether there is room for the tick of a timer that may send any number of them: in the node, and in the mailbox or outbox

@@ -55,8 +55,8 @@ fn mailbox_of(core: &Core, destination: &str) -> Result<Arc<Mailbox>, ArrivalErr
     if let Some(Remote { peer, .. }) = core.remote(&address) {
         return Err(ArrivalError::NotOurs { address, owner: Arc::clone(&peer.name) });
     }
-    match core.kinds.get(address.actor_type()) {
-        Some(kind) => Ok(core.directory.mailbox(&address, kind)),
+    match core.actor_types.get(address.actor_type()) {
+        Some(actor_type) => Ok(core.directory.mailbox(&address, actor_type)),
         None => Err(ArrivalError::NotHandled(address)),
     }
 }

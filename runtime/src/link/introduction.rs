@@ -127,7 +127,7 @@ pub(crate) fn judge(
 fn hello(core: &Core) -> Hello {
     let (epoch, now) = (core.store.epoch(), core.clock.now());
     let mut receiver_types: Vec<ReceiverType> =
-        core.kinds.keys().map(|actor_type| core.cluster.receiver_type(actor_type)).collect();
+        core.actor_types.keys().map(|actor_type| core.cluster.receiver_type(actor_type)).collect();
     receiver_types.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Hello {
         protocol: PROTOCOL_VERSION,

@@ -68,9 +68,9 @@ pub(super) fn put_again(core: &Core, peer: &Peer) {
 /// Puts a peer's query to an actor's state.
 fn put(core: &Core, query: RemoteQuery) {
     let address = query.address.clone();
-    match core.kinds.get(address.actor_type()) {
-        Some(kind) if core.remote(&address).is_none() && kind.answers(&query.name) => {
-            core.put_query(&address, kind, kind.query(query));
+    match core.actor_types.get(address.actor_type()) {
+        Some(actor_type) if core.remote(&address).is_none() && actor_type.answers(&query.name) => {
+            core.put_query(&address, actor_type, actor_type.query(query));
         }
         _ => query.answer.give(Err(NoAnswer::NotHandled)),
     }

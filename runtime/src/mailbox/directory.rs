@@ -12,7 +12,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::mailbox::Mailbox;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 
 /// Enough that two threads seldom meet.
@@ -32,11 +32,11 @@ impl Directory {
     }
 
     /// The mailbox of `address`; made when there is none in memory.
-    pub(crate) fn mailbox(&self, address: &Address, kind: &Arc<Kind>) -> Arc<Mailbox> {
+    pub(crate) fn mailbox(&self, address: &Address, actor_type: &Arc<ActorType>) -> Arc<Mailbox> {
         match self.shard(address.mailbox()).entry(address.mailbox()) {
             Entry::Occupied(entry) => Arc::clone(entry.get()),
             Entry::Vacant(entry) => {
-                let mailbox = Mailbox::new(address.clone(), address.partition(self.partitions), Arc::clone(kind));
+                let mailbox = Mailbox::new(address.clone(), address.partition(self.partitions), Arc::clone(actor_type));
                 Arc::clone(entry.insert(Arc::new(mailbox)))
             }
         }
@@ -93,7 +93,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 mod tests {
     use super::*;
     use crate::actor::{Actor, Handlers};
-    use crate::supervise::supervision::kind_of;
+    use crate::supervise::supervision::actor_type_of;
 
     struct Any;
 
@@ -106,23 +106,23 @@ mod tests {
     /// A batch that had looked an address up before and after its mailbox left memory locked one for the other.
     #[test]
     fn a_mailbox_that_anybody_refers_to_does_not_leave() {
-        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
+        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
-        let referred = directory.mailbox(&address, &kind);
-        directory.retire(directory.mailbox(&address, &kind), Position(0));
+        let referred = directory.mailbox(&address, &actor_type);
+        directory.retire(directory.mailbox(&address, &actor_type), Position(0));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(0)));
-        assert!(Arc::ptr_eq(&referred, &directory.mailbox(&address, &kind)), "it is the same for all");
+        assert!(Arc::ptr_eq(&referred, &directory.mailbox(&address, &actor_type)), "it is the same for all");
         directory.retire(referred, Position(0));
         assert_eq!(directory.len(), 0, "nobody refers to it any more");
     }
 
     #[test]
     fn a_mailbox_with_something_in_it_does_not_leave() {
-        let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
+        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
         let directory = Directory::new(std::num::NonZeroU16::MIN);
         let address = Address::parse("any/x").unwrap();
-        directory.mailbox(&address, &kind).lock().submitted(Position(7));
+        directory.mailbox(&address, &actor_type).lock().submitted(Position(7));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
         assert_eq!(directory.len(), 1, "its last turn is not durable");
         directory.for_each(|mailbox| directory.retire(mailbox, Position(7)));

@@ -93,7 +93,7 @@ impl Inner {
     }
 
     fn visible<N: FnOnce() -> Steady>(&mut self, mailbox: &Mailbox, view: View<N>) -> Next<Bytes> {
-        let early = mailbox.kind.delivery == Delivery::Pipelined && !view.is_trial;
+        let early = mailbox.actor_type.delivery == Delivery::Pipelined && !view.is_trial;
         self.messages.rules.next(view.now, view.durable, early)
     }
 

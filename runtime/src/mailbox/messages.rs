@@ -223,7 +223,7 @@ mod tests {
     use crate::actor::{Actor, Handlers};
     use crate::mailbox::{Mailbox, Next, Step, View};
     use crate::message::address::Address;
-    use crate::supervise::supervision::kind_of;
+    use crate::supervise::supervision::actor_type_of;
 
     struct Any;
 
@@ -271,8 +271,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_sums_are_those_of_the_messages_that_are_here(events in prop::collection::vec(event(), 1..60)) {
-            let kind = Arc::new(kind_of(&Arc::new(Handlers::<Any>::of_actor())));
-            let mailbox = Mailbox::new(Address::parse("any/x").unwrap(), everpost_persistence::Partition(0), kind);
+            let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
+            let mailbox = Mailbox::new(Address::parse("any/x").unwrap(), everpost_persistence::Partition(0), actor_type);
             let (mut all, mut last) = (BTreeMap::new(), 0);
             for event in events {
                 match event {

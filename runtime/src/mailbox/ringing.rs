@@ -34,7 +34,7 @@ impl Inner {
             Rung::Seen => {}
             Rung::Wake(listener) => listener.wake(),
             Rung::Start { in_any_case } => {
-                let start = mailbox.kind.start(mailbox, in_any_case);
+                let start = mailbox.actor_type.start(mailbox, in_any_case);
                 self.doorbell.started(start);
             }
         }
@@ -46,7 +46,7 @@ impl Inner {
         if !self.doorbell.place_given(demand) {
             return false;
         }
-        let start = mailbox.kind.start_at_place(mailbox);
+        let start = mailbox.actor_type.start_at_place(mailbox);
         self.doorbell.started(start);
         start == Start::Ordered
     }
@@ -162,7 +162,7 @@ impl Inner {
 impl Inner {
     /// Whether messages are handled for now: neither the actor nor its type is paused.
     pub(crate) fn is_paused(&self, mailbox: &Mailbox) -> bool {
-        self.supervision.is_paused() || mailbox.kind.is_paused()
+        self.supervision.is_paused() || mailbox.actor_type.is_paused()
     }
 
     /// Whether nothing of what waits can be handled for a while, whatever comes besides.
@@ -205,7 +205,9 @@ fn demand(messages: &Messages, queries: &Queries, supervision: &Supervision, mai
     match supervision.attendance.as_deref() {
         Some(attendance) if attendance.has_work(is_asked) => Demand::InAnyCase,
         Some(_) => Demand::No,
-        None if !is_asked && (messages.rules.is_empty() || mailbox.kind.is_paused() || supervision.is_paused()) => {
+        None if !is_asked
+            && (messages.rules.is_empty() || mailbox.actor_type.is_paused() || supervision.is_paused()) =>
+        {
             Demand::No
         }
         None if messages.is_awaited() => Demand::InAnyCase,

@@ -17,14 +17,14 @@ use loom::future::block_on;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+use super::actor_type::{ActorType, Supervises, Trying};
 use super::directory::Directory;
-use super::kind::{Kind, Supervises, Trying};
 use super::{Ended, Inner, Mailbox, Next, Queue, Start, Step, View};
 use crate::actor::{Actor, Handlers};
 use crate::base::clock::Steady;
 use crate::core::activations::Activations;
 use crate::message::address::Address;
-use crate::supervise::supervision::kind_of;
+use crate::supervise::supervision::actor_type_of;
 
 /// How often a thread may be interrupted in one run, where it could have gone on. What needs more of that to go wrong
 /// is not found.
@@ -62,7 +62,7 @@ impl Actor for Any {
 struct Node {
     directory: Directory,
     addresses: [Address; 2],
-    kind: Arc<Kind>,
+    actor_type: Arc<ActorType>,
     orders: Arc<Orders>,
     gate: Mutex<Gate>,
     /// How many messages.
@@ -124,14 +124,14 @@ impl Orders {
 
 impl Node {
     fn new(durable: Position, places: usize, fault: Fault) -> Arc<Self> {
-        let kind = kind_of(&Arc::new(Handlers::<Any>::of_actor()));
+        let actor_type = actor_type_of(&Arc::new(Handlers::<Any>::of_actor()));
         let (waiting, come, activations) = (Mutex::default(), Condvar::new(), Activations::new(places));
         let orders = Arc::new(Orders { waiting, come, activations });
-        kind.supervised_by(Box::new(Supervisor(Arc::clone(&orders))));
+        actor_type.supervised_by(Box::new(Supervisor(Arc::clone(&orders))));
         Arc::new(Self {
             directory: Directory::new(std::num::NonZeroU16::MIN),
             addresses: ["any/x", "any/y"].map(|address| Address::parse(address).unwrap()),
-            kind: Arc::new(kind),
+            actor_type: Arc::new(actor_type),
             orders,
             gate: Mutex::new(Gate { durable, waiting: Vec::new() }),
             handled: Mutex::default(),
@@ -140,7 +140,7 @@ impl Node {
     }
 
     fn mailbox(&self, actor: usize) -> Arc<Mailbox> {
-        self.directory.mailbox(&self.addresses[actor], &self.kind)
+        self.directory.mailbox(&self.addresses[actor], &self.actor_type)
     }
 
     /// A sender from outside: what it sends may be handled at once, or when it is durable.

@@ -44,11 +44,11 @@ use crate::engine::wheel;
 use crate::link::introduction;
 use crate::link::resumption;
 use crate::link::{self, LinkOrder, Links};
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::node::node_file::NodeFile;
 use crate::node::upgrade::UpgradeReport;
 use crate::node::watchdog::Watchdog;
-use crate::supervise::supervision::kind_of;
+use crate::supervise::supervision::actor_type_of;
 use crate::supervise::supervision::supervise;
 
 /// Describes a node; [`NodeBuilder::start`] starts it. Made by [`Node::builder`].
@@ -91,9 +91,9 @@ pub struct NodeBuilder {
 
 /// An actor type that is to live on the node.
 struct Part {
-    kind: Arc<Kind>,
+    actor_type: Arc<ActorType>,
     unusable: Option<Unusable>,
-    supervise: Box<dyn FnOnce(Arc<Core>, Arc<Kind>) -> Supervising + Send + Sync>,
+    supervise: Box<dyn FnOnce(Arc<Core>, Arc<ActorType>) -> Supervising + Send + Sync>,
 }
 
 type Supervising = Pin<Box<dyn Future<Output = Result<JoinHandle<()>, ractor::SpawnErr>> + Send>>;
@@ -113,11 +113,11 @@ impl NodeBuilder {
     /// Adds an actor type. The value is shared by all of its activations.
     pub fn actor<A: Actor>(mut self, actor: A) -> Self {
         let handlers = Arc::new(Handlers::<A>::of_actor());
-        let kind = Arc::new(kind_of(&handlers));
-        let supervise = Box::new(move |core, kind: Arc<Kind>| -> Supervising {
-            Box::pin(async move { supervise(core, &kind, Arc::new(actor), handlers).await })
+        let actor_type = Arc::new(actor_type_of(&handlers));
+        let supervise = Box::new(move |core, actor_type: Arc<ActorType>| -> Supervising {
+            Box::pin(async move { supervise(core, &actor_type, Arc::new(actor), handlers).await })
         });
-        self.parts.push(Part { kind, unusable: unusable::<A>(), supervise });
+        self.parts.push(Part { actor_type, unusable: unusable::<A>(), supervise });
         self
     }
 
@@ -193,13 +193,13 @@ impl NodeBuilder {
         if let Some(cluster) = cluster {
             cluster.validate(name)?;
         }
-        let kinds = kinds(&self.parts)?;
+        let actor_types = actor_types(&self.parts)?;
         let (name, folder, config, cluster) = (name.clone(), folder.clone(), config.clone(), cluster.clone());
         let inspected = folder.clone();
         let store = once_free(move || Store::inspect(&inspected, tables::SCHEMA), || false).await?;
         blocking(move || {
             let cluster = peers(&name, cluster.as_ref(), &config, store.partitions().get());
-            Ok(check::check(&store, &folder, &kinds, &cluster)?)
+            Ok(check::check(&store, &folder, &actor_types, &cluster)?)
         })
         .await
     }
@@ -256,7 +256,7 @@ impl NodeBuilder {
         }
         // Before anything is opened: certificates that are not right are the likeliest trouble.
         let identity = cluster.as_ref().map(|cluster| identify(&cluster.identity)).transpose()?;
-        let kinds = kinds(&parts)?;
+        let actor_types = actor_types(&parts)?;
         let own_runtime = OwnRuntime::start().map_err(StartError::NoThread)?;
         // Told of commits once it is there.
         let core = Arc::new(OnceLock::<Weak<Core>>::new());
@@ -293,7 +293,7 @@ impl NodeBuilder {
             identity.check(&name, clock.wall().into())?;
         }
         let opened = OpenedStore { clock, store, gate, marks, first, own_runtime };
-        let (told, core) = (core, Arc::new(Core::new(name.into(), config, peers, kinds, opened)));
+        let (told, core) = (core, Arc::new(Core::new(name.into(), config, peers, actor_types, opened)));
         told.get_or_init(|| Arc::downgrade(&core));
         // Before anything else holds on to the store, so that it is free again if this fails.
         let recovering = Arc::clone(&core);
@@ -413,8 +413,8 @@ async fn begin(node: &Node, parts: Vec<Part>, recovered: Recovered) -> Result<()
     let Recovered { suspects, unhandled } = recovered;
     unhandled.give_up(core).await?;
     for part in parts {
-        let name = format!("supervisor of `{}`", part.kind.name);
-        let supervisor = (part.supervise)(Arc::clone(core), part.kind).await;
+        let name = format!("supervisor of `{}`", part.actor_type.name);
+        let supervisor = (part.supervise)(Arc::clone(core), part.actor_type).await;
         let ended = supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?;
         node.tasks.add_supervisor(core.watch_supervisor(name, services::SUPERVISOR_MEANS, false, ended));
     }
@@ -472,21 +472,21 @@ fn bind(core: &Arc<Core>, cluster: ClusterConfig, identity: &Identity) -> Result
     Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
 }
 
-fn kinds(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<Kind>>, StartError> {
-    let mut kinds: FxHashMap<&'static str, Arc<Kind>> = FxHashMap::default();
-    for Part { kind, unusable, .. } in parts {
+fn actor_types(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<ActorType>>, StartError> {
+    let mut actor_types: FxHashMap<&'static str, Arc<ActorType>> = FxHashMap::default();
+    for Part { actor_type, unusable, .. } in parts {
         if let Some(Unusable { constant, reason }) = *unusable {
-            return Err(StartError::Constant { actor_type: kind.name, constant, reason });
+            return Err(StartError::Constant { actor_type: actor_type.name, constant, reason });
         }
-        let mut others = kinds.keys().copied().filter(|other| *other != kind.name);
-        if let Some(other) = others.find(|other| receiver_type_of(other) == receiver_type_of(kind.name)) {
-            return Err(StartError::SameReceiverType(kind.name, other));
+        let mut others = actor_types.keys().copied().filter(|other| *other != actor_type.name);
+        if let Some(other) = others.find(|other| receiver_type_of(other) == receiver_type_of(actor_type.name)) {
+            return Err(StartError::SameReceiverType(actor_type.name, other));
         }
-        if kinds.insert(kind.name, Arc::clone(kind)).is_some() {
-            return Err(StartError::TwoActors(kind.name));
+        if actor_types.insert(actor_type.name, Arc::clone(actor_type)).is_some() {
+            return Err(StartError::TwoActors(actor_type.name));
         }
     }
-    Ok(kinds)
+    Ok(actor_types)
 }
 
 async fn blocking<T: Send + 'static, E: Send + 'static>(
@@ -497,7 +497,7 @@ async fn blocking<T: Send + 'static, E: Send + 'static>(
 
 impl fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let actors: Vec<_> = self.parts.iter().map(|part| part.kind.name).collect();
+        let actors: Vec<_> = self.parts.iter().map(|part| part.actor_type.name).collect();
         f.debug_struct("NodeBuilder")
             .field("name", &self.name)
             .field("folder", &self.folder)

@@ -38,8 +38,9 @@ impl Node {
     /// Everything on this node that is paused: addresses and names of actor types, in their order.
     #[must_use]
     pub fn paused(&self) -> Vec<(String, Paused)> {
-        let kinds = self.core.kinds.values();
-        let mut all: Vec<_> = kinds.filter_map(|kind| Some((kind.name.to_owned(), kind.paused()?))).collect();
+        let actor_types = self.core.actor_types.values();
+        let mut all: Vec<_> =
+            actor_types.filter_map(|actor_type| Some((actor_type.name.to_owned(), actor_type.paused()?))).collect();
         self.core.directory.for_each(|mailbox| {
             let paused = mailbox.lock().paused().cloned();
             all.extend(paused.map(|paused| (mailbox.address.to_string(), paused)));
@@ -50,8 +51,8 @@ impl Node {
 
     async fn set_type_paused<A: Actor>(&self, paused: Option<Paused>) -> Result<(), PauseError> {
         sending::check_intake(&self.core)?;
-        let kind = self.core.kinds.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
-        let ticket = pausing::set_type_paused(&self.core, kind, paused).await?;
+        let actor_type = self.core.actor_types.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
+        let ticket = pausing::set_type_paused(&self.core, actor_type, paused).await?;
         Ok(self.core.gate.durable(ticket).await?)
     }
 }

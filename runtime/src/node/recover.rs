@@ -68,8 +68,8 @@ fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<R
         let (partition, position) = tables::queued_of(key);
         match recovery.found(partition, position, envelope) {
             Ok(()) => return ControlFlow::Continue(()),
-            Err(Unplaced::Unhandled(kind)) => {
-                unhandled.add(partition, position, recovery.failures.remove(&position), kind);
+            Err(Unplaced::Unhandled(actor_type)) => {
+                unhandled.add(partition, position, recovery.failures.remove(&position), actor_type);
                 return ControlFlow::Continue(());
             }
             Err(Unplaced::Elsewhere) => misplaced = Some(tables::INBOX.damage(key, ELSEWHERE)),
@@ -121,8 +121,8 @@ enum Unplaced {
 }
 
 impl From<Unhandled> for Unplaced {
-    fn from(kind: Unhandled) -> Self {
-        Self::Unhandled(kind)
+    fn from(actor_type: Unhandled) -> Self {
+        Self::Unhandled(actor_type)
     }
 }
 
@@ -144,7 +144,7 @@ impl Recovery<'_> {
         if mailbox.partition != partition {
             return Err(Unplaced::Elsewhere);
         }
-        mailbox.kind.reader(header.message, header.message_version)?;
+        mailbox.actor_type.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
         let in_flight = self.in_flight.contains(&Mark::Record(position));
         // Its state was: it may be this message that makes the state one that kills the process, so it is part of the trial.
@@ -165,7 +165,7 @@ impl Recovery<'_> {
             self.core.expiries.add_waiting(&mailbox, position, expires, envelope);
         }
         let mut inner = mailbox.lock();
-        let queue = Queue { priority: header.priority(), is_for_holds: mailbox.kind.holds(header.message) };
+        let queue = Queue { priority: header.priority(), is_for_holds: mailbox.actor_type.holds(header.message) };
         inner.recover(position, queue, failures, envelope);
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
@@ -215,8 +215,11 @@ impl Recovery<'_> {
         let partition = partition_of(id, self.core.store.partitions());
         let record = self.core.store.get(&tables::mailbox(partition, id))?;
         let address = record.as_deref().and_then(address_of);
-        let kind = address.as_ref().and_then(|address| self.core.kinds.get(address.actor_type()));
-        Ok(address.as_ref().zip(kind).map(|(address, kind)| self.core.directory.mailbox(address, kind)))
+        let actor_type = address.as_ref().and_then(|address| self.core.actor_types.get(address.actor_type()));
+        Ok(address
+            .as_ref()
+            .zip(actor_type)
+            .map(|(address, actor_type)| self.core.directory.mailbox(address, actor_type)))
     }
 
     /// The mailbox of an address, if its actor type is part of the node.
@@ -230,10 +233,10 @@ impl Recovery<'_> {
             return Ok(mailbox);
         }
         let address = Address::parse(header.destination).ok_or_else(Unhandled::no_address)?;
-        let kind = self.core.kinds.get(address.actor_type());
-        let kind =
-            kind.ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
-        let mailbox = self.core.directory.mailbox(&address, kind);
+        let actor_type = self.core.actor_types.get(address.actor_type());
+        let actor_type = actor_type
+            .ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
+        let mailbox = self.core.directory.mailbox(&address, actor_type);
         self.last = Some(Arc::clone(&mailbox));
         Ok(mailbox)
     }

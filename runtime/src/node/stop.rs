@@ -15,7 +15,7 @@ use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside;
 use crate::link::LinkOrder;
-use crate::mailbox::kind::Supervises;
+use crate::mailbox::actor_type::Supervises;
 
 /// How long an activation that was told to end at its next await may take to get there.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,12 +124,12 @@ impl Node {
         core.stop_intake();
         core.queries.close();
         core.dismiss_senders();
-        core.kinds.values().filter_map(|kind| kind.supervisor()).for_each(Supervises::stop);
+        core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::stop);
         let supervisors = self.tasks.take_supervisors();
         let late = join(supervisors, core.config.stop_timeout).await;
         let cut_off = late.len();
         if cut_off > 0 {
-            core.kinds.values().filter_map(|kind| kind.supervisor()).for_each(Supervises::kill_all);
+            core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::kill_all);
             join(late, KILL_TIMEOUT).await;
         }
         self.stop_links().await;

@@ -16,7 +16,7 @@ use crate::core::activations::Activations;
 use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
-use crate::mailbox::kind::{Declared, Kind, OfRemote, Supervises, Trying};
+use crate::mailbox::actor_type::{ActorType, Declared, OfRemote, Supervises, Trying};
 use crate::mailbox::{Mailbox, Start, Unfinished};
 use crate::message::failure::Failure;
 use crate::record::schema::Schema;
@@ -32,13 +32,13 @@ pub(crate) enum Order {
 }
 
 /// What `A` declares of itself, without its Rust type.
-pub(crate) fn kind_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> Kind {
+pub(crate) fn actor_type_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> ActorType {
     let asked = Arc::clone(handlers);
     let query_of_remote: OfRemote = Box::new(move |query| {
         let make = asked.answer(&query.name).expect("the caller has looked whether it is answered");
         Box::new(make(query))
     });
-    Kind::new(Declared {
+    ActorType::new(Declared {
         name: A::TYPE,
         delivery: A::DELIVERY,
         order: A::ORDER,
@@ -108,14 +108,19 @@ impl<A: Actor> Supervises for Supervising<A> {
 /// Starts the supervisor of `A`, which ends by [`Order::Stop`].
 pub(crate) async fn supervise<A: Actor>(
     core: Arc<Core>,
-    kind: &Kind,
+    actor_type: &ActorType,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
 ) -> Result<JoinHandle<()>, ractor::SpawnErr> {
     let (activations, weak) = (Arc::clone(&core.activations), Arc::downgrade(&core));
     let supervisor = Supervisor { core, actor, handlers, name: format!("supervisor of `{}`", A::TYPE) };
     let (supervisor, ended) = ActorRuntime::spawn(None, supervisor, ()).await?;
-    kind.supervised_by(Box::new(Supervising::<A> { core: weak, activations, supervisor, actor_type: PhantomData }));
+    actor_type.supervised_by(Box::new(Supervising::<A> {
+        core: weak,
+        activations,
+        supervisor,
+        actor_type: PhantomData,
+    }));
     Ok(ended)
 }
 

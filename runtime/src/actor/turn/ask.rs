@@ -341,8 +341,9 @@ mod tests {
         drop(store);
         let node = Node::builder("node", folder.path()).actor(Bank).start().await.unwrap();
         node.drained().await.unwrap();
-        let state =
-            |key| node.core.store.get(&node.core.directory.mailbox(Bank::at(key).address(), kind(&node)).state_key());
+        let state = |key| {
+            node.core.store.get(&node.core.directory.mailbox(Bank::at(key).address(), actor_type(&node)).state_key())
+        };
         assert!(state("alice").unwrap().is_none(), "it was not asked again");
         assert!(state("payer").unwrap().is_some());
         let mut left = 0;
@@ -355,7 +356,7 @@ mod tests {
         node.stop().await.unwrap();
     }
 
-    fn kind(node: &Node) -> &Arc<crate::mailbox::kind::Kind> {
-        &node.core.kinds[Bank::TYPE]
+    fn actor_type(node: &Node) -> &Arc<crate::mailbox::actor_type::ActorType> {
+        &node.core.actor_types[Bank::TYPE]
     }
 }

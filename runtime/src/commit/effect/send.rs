@@ -164,13 +164,13 @@ pub(super) fn place<'a>(
     if let Some(expires) = expires {
         core.expiries.add_waiting(mailbox, position, expires, &envelope);
     }
-    let queue = Queue { priority, is_for_holds: mailbox.kind.holds_what_is_in(&envelope) };
+    let queue = Queue { priority, is_for_holds: mailbox.actor_type.holds_what_is_in(&envelope) };
     let own = inner.amount().bytes + bytes;
     let keeps = !inner.rests(mailbox, || core.clock.steady()) && core.window_keeps(bytes, own);
     let kept = inner.enqueue(position, queue, envelope, keeps);
     let counted = if kept { &core.load.window_bytes } else { &core.load.beyond_bytes };
     counted.add(bytes);
-    if mailbox.kind.delivery == Delivery::Pipelined && !core.quarantine.is_active() {
+    if mailbox.actor_type.delivery == Delivery::Pipelined && !core.quarantine.is_active() {
         inner.ring(mailbox);
     } else if inner.gate() {
         step.release(position, Release::Ring(Arc::clone(mailbox)));

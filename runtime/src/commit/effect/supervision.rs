@@ -12,7 +12,7 @@ use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
 use crate::core::Core;
 use crate::mailbox::Mailbox;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::address::mailbox_id;
 use crate::record::supervised::{PauseReason, Paused, Supervised};
 use crate::tables;
@@ -84,9 +84,8 @@ impl<'a> Phases<'a> for Supervision<'a> {
             SupervisionChange::Pause(_) => supervised.is_none_or(|supervised| supervised.barred().is_none()),
             SupervisionChange::Resume => supervised.is_some_and(|supervised| supervised.paused.is_some()),
             SupervisionChange::Acquit => supervised.is_some_and(|supervised| supervised.suspicion.is_some()),
-            SupervisionChange::Forget => {
-                supervised.is_some_and(|supervised| supervised.is_over(core.clock.steady(), &self.mailbox.kind.budget))
-            }
+            SupervisionChange::Forget => supervised
+                .is_some_and(|supervised| supervised.is_over(core.clock.steady(), &self.mailbox.actor_type.budget)),
             SupervisionChange::Failed(_) | SupervisionChange::Restarts(_) | SupervisionChange::Suspect { .. } => true,
         };
         if holds { Ok(()) } else { Err(Refused::Gone) }
@@ -148,7 +147,7 @@ fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &
             true
         }
         SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {
-            supervised.failed(core.clock.now(), &mailbox.kind.budget, error)
+            supervised.failed(core.clock.now(), &mailbox.actor_type.budget, error)
         }
         SupervisionChange::Suspect { in_flight } => {
             supervised.suspect(*in_flight, core.config.attempts_max, core.clock.wall())
@@ -159,17 +158,17 @@ fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &
 
 /// An actor type is paused or resumed.
 pub(crate) struct TypePaused<'a> {
-    kind: &'a Kind,
+    actor_type: &'a ActorType,
     paused: Option<Paused>,
 }
 
 impl<'a> TypePaused<'a> {
-    pub(crate) fn new(kind: &'a Kind, paused: Option<Paused>) -> Self {
-        Self { kind, paused }
+    pub(crate) fn new(actor_type: &'a ActorType, paused: Option<Paused>) -> Self {
+        Self { actor_type, paused }
     }
 
     fn record(&self) -> Option<Bytes> {
-        self.paused.clone().map(|paused| Supervised::paused(paused).encode(self.kind.name))
+        self.paused.clone().map(|paused| Supervised::paused(paused).encode(self.actor_type.name))
     }
 }
 
@@ -182,11 +181,11 @@ impl<'a> Phases<'a> for TypePaused<'a> {
 
     /// It is locked to the end of the step, so that two who pause and resume it are stored in the order in which memory has them.
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        step.paused_type = Some(self.kind.set_paused(self.paused.clone()));
+        step.paused_type = Some(self.actor_type.set_paused(self.paused.clone()));
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
-        let key = tables::supervision(Partition(0), mailbox_id(self.kind.name));
+        let key = tables::supervision(Partition(0), mailbox_id(self.actor_type.name));
         match self.record() {
             Some(record) => stage.put(key, record),
             None => stage.delete(key),

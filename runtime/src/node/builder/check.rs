@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use self::trail::Trail;
 use crate::base::caught::caught;
 use crate::cluster::Cluster;
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
 use crate::message::unhandled::Unhandled;
@@ -28,11 +28,11 @@ use crate::timer;
 pub(super) fn check(
     store: &Inspection,
     folder: &Path,
-    kinds: &FxHashMap<&'static str, Arc<Kind>>,
+    actor_types: &FxHashMap<&'static str, Arc<ActorType>>,
     cluster: &Cluster,
 ) -> Result<UpgradeReport, ReadError> {
     let trail = Trail::open(folder);
-    let mut check = Check { store, kinds, cluster, trail, report: UpgradeReport::default() };
+    let mut check = Check { store, actor_types, cluster, trail, report: UpgradeReport::default() };
     check.messages(Stored::Waiting, tables::INBOX, |envelope| Some(envelope))?;
     check.states()?;
     check.messages(Stored::DeadLetter, tables::DEAD_LETTERS, dead_letter::envelope_of)?;
@@ -43,7 +43,7 @@ pub(super) fn check(
 
 struct Check<'a> {
     store: &'a Inspection,
-    kinds: &'a FxHashMap<&'static str, Arc<Kind>>,
+    actor_types: &'a FxHashMap<&'static str, Arc<ActorType>>,
     cluster: &'a Cluster,
     trail: Trail,
     report: UpgradeReport,
@@ -84,8 +84,8 @@ impl Check<'_> {
             return None;
         }
         let kind = StoredKind::new(stored, address.actor_type(), name, version);
-        let reader = match self.kinds.get(address.actor_type()) {
-            Some(kind) => kind.reader(name, version),
+        let reader = match self.actor_types.get(address.actor_type()) {
+            Some(known) => known.reader(name, version),
             None => Err(Unhandled::no_actor(address.actor_type(), name, version)),
         };
         let reading = match reader {
@@ -118,11 +118,11 @@ impl Check<'_> {
             return (kind, Err("it belongs to something that is no address".to_owned()));
         };
         let actor_type = address.actor_type();
-        let Some(kind) = self.kinds.get(actor_type) else {
+        let Some(known) = self.actor_types.get(actor_type) else {
             let kind = StoredKind::new(Stored::State, actor_type, name.unwrap_or_default(), version);
             return (kind, Err(format!("`{actor_type}` is no actor type of the node")));
         };
-        let schema = &kind.state;
+        let schema = &known.state;
         let reading = self.trail.read(Stored::State, key, || read(schema, version, || state.check(schema)));
         (StoredKind::new(Stored::State, actor_type, name.unwrap_or(schema.name), version), reading)
     }

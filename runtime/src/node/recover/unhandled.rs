@@ -25,7 +25,7 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(in crate::node) struct UnhandledMessages {
     /// How many of each kind.
-    kinds: BTreeMap<Unhandled, usize>,
+    actor_types: BTreeMap<Unhandled, usize>,
     /// Where they are; nothing unless they are to be given up on.
     found: Vec<Found>,
     give_up: bool,
@@ -36,7 +36,7 @@ struct Found {
     partition: Partition,
     position: Position,
     failures: Failures,
-    kind: Unhandled,
+    actor_type: Unhandled,
 }
 
 impl UnhandledMessages {
@@ -51,11 +51,11 @@ impl UnhandledMessages {
         partition: Partition,
         position: Position,
         failures: Option<Failures>,
-        kind: Unhandled,
+        actor_type: Unhandled,
     ) {
-        *self.kinds.entry(kind.clone()).or_default() += 1;
+        *self.actor_types.entry(actor_type.clone()).or_default() += 1;
         if self.give_up {
-            self.found.push(Found { partition, position, failures: failures.unwrap_or_default(), kind });
+            self.found.push(Found { partition, position, failures: failures.unwrap_or_default(), actor_type });
         }
     }
 
@@ -63,8 +63,8 @@ impl UnhandledMessages {
     pub(super) fn check(self, core: &Core) -> Result<Self, StartError> {
         let node = core.name.to_string();
         let (messages, room) = (self.found.len(), core.dead_letters.room());
-        if !self.kinds.is_empty() && !self.give_up {
-            return Err(StartError::NotHandled { node, messages: self.kinds });
+        if !self.actor_types.is_empty() && !self.give_up {
+            return Err(StartError::NotHandled { node, messages: self.actor_types });
         }
         if messages > room {
             return Err(StartError::DeadLettersFull { node, messages, room });
@@ -80,20 +80,20 @@ impl UnhandledMessages {
             last = move_one(core, found).await?;
         }
         core.gate.durable(last).await?;
-        for (kind, messages) in self.kinds {
-            tracing::error!(node = %core.name, messages, %kind, event = "unhandled messages given up on", "nothing in this build handles them; replay them with a build that does");
+        for (actor_type, messages) in self.actor_types {
+            tracing::error!(node = %core.name, messages, %actor_type, event = "unhandled messages given up on", "nothing in this build handles them; replay them with a build that does");
         }
         Ok(())
     }
 }
 
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
-    let Found { partition, position, failures, kind } = found;
+    let Found { partition, position, failures, actor_type } = found;
     let key = tables::inbox(*partition, *position);
     let envelope = reading::read(core, key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
-    failures.note(kind.to_string(), ERRORS_MAX);
+    failures.note(actor_type.to_string(), ERRORS_MAX);
     let moving = |failures: &Failures| {
         let record = DeadLetterRecord::encode(Reason::NotHandled, failures, core.clock.now(), &envelope);
         // Whether there is room for all of them was looked at before the first one moved.
@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(started.statistics().dead_lettered, 1);
         started.stop().await.unwrap();
         let report = node().check_upgrade().await.unwrap();
-        let (kind, counts) = report.kinds().next().unwrap();
-        assert_eq!((kind.stored, counts.unreadable), (Stored::DeadLetter, 1), "{report}");
+        let (actor_type, counts) = report.kinds().next().unwrap();
+        assert_eq!((actor_type.stored, counts.unreadable), (Stored::DeadLetter, 1), "{report}");
         node().start().await.unwrap().stop().await.unwrap();
     }
 }

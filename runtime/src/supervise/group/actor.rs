@@ -7,7 +7,7 @@ use super::SuperviseError;
 use super::child::ChildContext;
 use super::plan::Plan;
 use crate::core::{Core, Remote};
-use crate::mailbox::kind::Kind;
+use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox, Standing};
 use crate::message::address::Address;
 use crate::message::failure::Failure;
@@ -22,8 +22,8 @@ pub(super) struct ActorChild {
 impl ActorChild {
     /// The task that stands for the actor in its group: it runs for as long as the actor is up.
     pub(super) async fn run(self, context: ChildContext) -> Result<(), Failure> {
-        let kind = self.kind().expect("a group runs actors of types that its node has");
-        let duty = Duty::begin(self.core.directory.mailbox(&self.address, kind));
+        let actor_type = self.actor_type().expect("a group runs actors of types that its node has");
+        let duty = Duty::begin(self.core.directory.mailbox(&self.address, actor_type));
         tokio::select! {
             biased;
             () = context.stopping() => {
@@ -44,8 +44,8 @@ impl ActorChild {
         if let Some(Remote { peer, .. }) = core.remote(&self.address) {
             return Err(elsewhere(&peer.name));
         }
-        let kind = self.kind().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
-        let mailbox = core.directory.mailbox(&self.address, kind);
+        let actor_type = self.actor_type().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
+        let mailbox = core.directory.mailbox(&self.address, actor_type);
         let attended = mailbox.lock().attend(group);
         match attended {
             Ok(was_free) => Ok(Claimed { mailbox, was_free }),
@@ -53,8 +53,8 @@ impl ActorChild {
         }
     }
 
-    fn kind(&self) -> Option<&Arc<Kind>> {
-        self.core.kinds.get(self.address.actor_type())
+    fn actor_type(&self) -> Option<&Arc<ActorType>> {
+        self.core.actor_types.get(self.address.actor_type())
     }
 }
 
@@ -169,7 +169,7 @@ impl Drop for Duty {
         let mut inner = self.0.lock();
         if inner.put_down(&self.0) {
             // Still locked: the order to end it goes before the one to start the next.
-            self.0.kind.supervisor().inspect(|supervisor| supervisor.kill(&self.0));
+            self.0.actor_type.supervisor().inspect(|supervisor| supervisor.kill(&self.0));
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::record::schema::Schema;
 use crate::record::supervised::Paused;
 
 /// An actor type on this node, without its Rust type.
-pub(crate) struct Kind {
+pub(crate) struct ActorType {
     pub(crate) name: &'static str,
     pub(crate) delivery: Delivery,
     pub(crate) order: Order,
@@ -84,7 +84,7 @@ pub(crate) trait Supervises: Send + Sync {
     fn try_state(&self, mailbox: &Arc<Mailbox>) -> Trying;
 }
 
-impl Kind {
+impl ActorType {
     pub(crate) fn new(declared: Declared) -> Self {
         let Declared { name, delivery, order, budget, holds_max, expired, .. } = declared;
         let Declared { held, messages, state, queries, query_of_remote, .. } = declared;
@@ -185,7 +185,7 @@ impl Kind {
     }
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for ActorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kind")
             .field("name", &self.name)

@@ -5,11 +5,11 @@
 //! sees the parts: others say what has happened, and are told what follows.
 
 pub(crate) mod asking;
-mod attendance;
 pub(crate) mod directory;
 mod handover;
 mod keys;
 mod looking;
+mod membership;
 mod messages;
 mod ringing;
 mod rules;
@@ -23,9 +23,9 @@ use std::task::Waker;
 
 use everpost_persistence::{Key, MailboxId, Partition, Position};
 
-pub(crate) use self::attendance::Standing;
 use self::handover::Handover;
 pub(crate) use self::looking::{Step, View};
+pub(crate) use self::membership::ChildState;
 use self::messages::Messages;
 use self::queries::Queries;
 pub(crate) use self::ringing::Ended;

@@ -187,8 +187,8 @@ impl Inner {
 
     fn stay(&self) -> Stay {
         let is_asked = !self.queries.is_empty();
-        match self.supervision.attendance.as_deref() {
-            Some(attendance) if attendance.has_work(is_asked) => Stay::Yes,
+        match self.supervision.membership.as_deref() {
+            Some(membership) if membership.has_work(is_asked) => Stay::Yes,
             Some(_) => Stay::No,
             None if is_asked => Stay::Yes,
             None => Stay::UntilTold,
@@ -202,8 +202,8 @@ fn demand(messages: &Messages, queries: &Queries, supervision: &Supervision, mai
         return Demand::No;
     }
     let is_asked = !queries.is_empty();
-    match supervision.attendance.as_deref() {
-        Some(attendance) if attendance.has_work(is_asked) => Demand::InAnyCase,
+    match supervision.membership.as_deref() {
+        Some(membership) if membership.has_work(is_asked) => Demand::InAnyCase,
         Some(_) => Demand::No,
         None if !is_asked
             && (messages.rules.is_empty() || mailbox.actor_type.is_paused() || supervision.is_paused()) =>

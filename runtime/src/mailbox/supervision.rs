@@ -6,8 +6,8 @@ use std::sync::Arc;
 use everpost_persistence::Position;
 use tokio::sync::Notify;
 
-use super::attendance::{Attendance, Standing};
 use super::handover::Handover;
+use super::membership::{ChildState, Membership};
 use super::{Inner, Mailbox};
 use crate::record::supervised::{PauseReason, Paused, Supervised};
 
@@ -16,7 +16,7 @@ pub(super) struct Supervision {
     /// None when there is nothing to say: then the store has no record.
     supervised: Option<Box<Supervised>>,
     /// Whether it is up, when it is the child of a group.
-    pub(super) attendance: Option<Box<Attendance>>,
+    pub(super) membership: Option<Box<Membership>>,
     /// How many activations in a row ended without finishing a message.
     restarts: u32,
 }
@@ -40,12 +40,12 @@ impl Supervision {
 
     /// Whether it is the child of a group that does not have it up.
     pub(super) fn is_down(&self) -> bool {
-        self.attendance.as_deref().is_some_and(|attendance| !attendance.is_up())
+        self.membership.as_deref().is_some_and(|membership| !membership.is_up())
     }
 
     /// Whether nothing is known of it.
     pub(super) fn is_plain(&self) -> bool {
-        self.supervised.is_none() && self.attendance.is_none()
+        self.supervised.is_none() && self.membership.is_none()
     }
 
     /// A message was finished: the activation works.
@@ -55,14 +55,14 @@ impl Supervision {
 
     /// Whoever stands for the child looks at it.
     pub(super) fn tell_group(&self) {
-        if let Some(attendance) = &self.attendance {
-            attendance.changed.notify_one();
+        if let Some(membership) = &self.membership {
+            membership.changed.notify_one();
         }
     }
 
-    fn set_standing(&mut self, standing: Standing) {
-        if let Some(attendance) = &mut self.attendance {
-            attendance.standing = standing;
+    fn set_child_state(&mut self, state: ChildState) {
+        if let Some(membership) = &mut self.membership {
+            membership.state = state;
         }
     }
 }
@@ -107,8 +107,8 @@ impl Inner {
 
     /// The activation has failed. A group that has it as a child hears of that when it is gone.
     pub(crate) fn activation_failed(&mut self, error: &str) -> Unfinished {
-        if let Some(attendance) = &mut self.supervision.attendance {
-            attendance.failed(error.to_owned());
+        if let Some(membership) = &mut self.supervision.membership {
+            membership.failed(error.to_owned());
         }
         let in_flight = self.messages.rules.in_flight().map(|(position, _)| position);
         Unfinished { in_flight, handover: self.handover.take() }
@@ -123,12 +123,12 @@ impl Inner {
     ///
     /// The group whose child it is.
     pub(crate) fn attend(&mut self, group: &str) -> Result<bool, String> {
-        let former = self.supervision.attendance.as_deref();
-        if let Some(group) = former.and_then(|attendance| attendance.group.clone()) {
+        let former = self.supervision.membership.as_deref();
+        if let Some(group) = former.and_then(|membership| membership.group.clone()) {
             return Err(group);
         }
         let was_free = former.is_none();
-        self.supervision.attendance = Some(Box::new(Attendance::of(group.to_owned())));
+        self.supervision.membership = Some(Box::new(Membership::of(group.to_owned())));
         // The group says when.
         self.doorbell.leave_line();
         self.wake();
@@ -137,26 +137,26 @@ impl Inner {
 
     /// Whether it is the child of a group.
     pub(crate) fn is_child(&self) -> bool {
-        self.supervision.attendance.is_some()
+        self.supervision.membership.is_some()
     }
 
     /// How it stands as the child of a group, if it is one.
-    pub(crate) fn standing(&self) -> Option<&Standing> {
-        self.supervision.attendance.as_deref().map(|attendance| &attendance.standing)
+    pub(crate) fn child_state(&self) -> Option<&ChildState> {
+        self.supervision.membership.as_deref().map(|membership| &membership.state)
     }
 
     /// Rung whenever an activation of the child has loaded its state, or has ended.
-    pub(crate) fn standing_changed(&self) -> Option<Arc<Notify>> {
-        self.supervision.attendance.as_ref().map(|attendance| Arc::clone(&attendance.changed))
+    pub(crate) fn child_state_changed(&self) -> Option<Arc<Notify>> {
+        self.supervision.membership.as_ref().map(|membership| Arc::clone(&membership.changed))
     }
 
     /// Has the child started, once its last activation has ended: true then.
     pub(crate) fn bring_up(&mut self, mailbox: &Arc<Mailbox>) -> bool {
         let is_vacant = self.is_vacant();
         if let Some(why) = self.barred().map(ToString::to_string) {
-            self.supervision.set_standing(Standing::Failed(why));
+            self.supervision.set_child_state(ChildState::Failed(why));
         } else if is_vacant {
-            self.supervision.set_standing(Standing::Up);
+            self.supervision.set_child_state(ChildState::Starting);
             self.ring(mailbox);
         }
         is_vacant
@@ -164,20 +164,20 @@ impl Inner {
 
     /// The activation has loaded its state.
     pub(crate) fn state_loaded(&mut self) {
-        if let Some(attendance) = &mut self.supervision.attendance {
-            attendance.loaded();
+        if let Some(membership) = &mut self.supervision.membership {
+            membership.loaded();
         }
     }
 
     /// The child is to end, and nothing starts until it has.
     pub(crate) fn send_down(&mut self) {
-        self.supervision.set_standing(Standing::Leaving);
+        self.supervision.set_child_state(ChildState::Stopping);
         self.wake();
     }
 
     /// The child is down. True when its activation is still there, and has to be ended.
     pub(crate) fn put_down(&mut self, mailbox: &Arc<Mailbox>) -> bool {
-        self.supervision.set_standing(Standing::Down);
+        self.supervision.set_child_state(ChildState::Down);
         let is_vacant = self.is_vacant();
         if is_vacant {
             // Queries may have come meanwhile.
@@ -188,14 +188,14 @@ impl Inner {
 
     /// The group has ended; the actor stays down.
     pub(crate) fn leave_group(&mut self) {
-        if let Some(attendance) = &mut self.supervision.attendance {
-            attendance.group = None;
+        if let Some(membership) = &mut self.supervision.membership {
+            membership.group = None;
         }
     }
 
     /// The actor handles messages whenever there are some, unless it is the child of a group by now.
     pub(crate) fn release_from_group(&mut self, mailbox: &Arc<Mailbox>) {
-        if self.supervision.attendance.take_if(|attendance| attendance.group.is_none()).is_some() {
+        if self.supervision.membership.take_if(|membership| membership.group.is_none()).is_some() {
             self.ring(mailbox);
         }
     }

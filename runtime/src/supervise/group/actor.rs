@@ -8,7 +8,7 @@ use super::child::ChildContext;
 use super::plan::Plan;
 use crate::core::{Core, Remote};
 use crate::mailbox::actor_type::ActorType;
-use crate::mailbox::{Inner, Mailbox, Standing};
+use crate::mailbox::{ChildState, Inner, Mailbox};
 use crate::message::address::Address;
 use crate::message::failure::Failure;
 
@@ -128,12 +128,12 @@ impl Duty {
     /// Starts an activation, and says when it is ready; returns why it failed, when nothing of it is left.
     async fn serve(&self, context: &ChildContext) -> String {
         self.until(|inner| inner.bring_up(&self.0).then_some(())).await;
-        self.until(|inner| match inner.standing() {
-            Some(Standing::Serving) => {
+        self.until(|inner| match inner.child_state() {
+            Some(ChildState::Running) => {
                 context.ready();
                 None
             }
-            Some(Standing::Failed(error)) if inner.is_vacant() => Some(error.clone()),
+            Some(ChildState::Failed(error)) if inner.is_vacant() => Some(error.clone()),
             _ => None,
         })
         .await
@@ -157,7 +157,7 @@ impl Duty {
                 if let Some(found) = look(&mut inner) {
                     return found;
                 }
-                inner.standing_changed().expect("a group that runs keeps its actors")
+                inner.child_state_changed().expect("a group that runs keeps its actors")
             };
             changed.notified().await;
         }

@@ -29,8 +29,8 @@ pub(crate) struct ChildTask {
     messages: u64,
 }
 
-/// How many bytes of changes a node gathers before a checkpoint while it is filled: more than the last tenth of the messages
-/// has, so that a kill finds a tail of the journal that a start must replay.
+/// How many bytes of changes a node gathers before a checkpoint while it is filled: more than the last tenth of the
+/// messages has, so that a kill finds a tail of the journal that a start must replay.
 const CHECKPOINT_BYTES: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -104,8 +104,8 @@ async fn open(folder: &Path, config: NodeConfig) -> Result<Node, Problem> {
     Ok(Node::builder("child", folder).config(config).actor(Waiting(gate)).actor(Committed).start().await?)
 }
 
-/// A node with no bodies and little else in memory, so that what a message costs is not lost in what the store keeps for the
-/// next burst.
+/// A node with no bodies and little else in memory, so that what a message costs is not lost in what the store keeps
+/// for the next burst.
 fn small() -> NodeConfig {
     let mut config = NodeConfig { window_bytes_max: 0, ..NodeConfig::default() };
     config.store.queue_turns_max = 1_024;
@@ -127,7 +127,8 @@ async fn fill(folder: &Path, messages: u64, config: NodeConfig) -> Result<(), Pr
         settle(&node).await?;
         settled.push(Memory::resident()?);
     }
-    // The tables are not waited for after the rest, so that a kill finds a tail of the journal that a start must replay.
+    // The tables are not waited for after the rest, so that a kill finds a tail of the journal that a start must
+    // replay.
     send(targets, messages - 2 * step).await?;
     report(&Filled { empty, first: settled[0], second: settled[1], step })?;
     wait_for_the_end()

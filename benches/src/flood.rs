@@ -12,8 +12,8 @@ use crate::problem::Problem;
 pub(crate) const WINDOW: usize = 10_000;
 /// How many tasks send.
 pub(crate) const PRODUCERS: usize = 4;
-/// A producer keeps the receipt of every so many messages: they are durable in the order of submission, and delivered in
-/// nearly that order.
+/// A producer keeps the receipt of every so many messages: they are durable in the order of submission, and delivered
+/// in nearly that order.
 const STRIDE: usize = 50;
 
 /// One actor that is sent to, and the number of its next message.
@@ -50,8 +50,8 @@ pub(crate) enum Until {
     Delivered,
 }
 
-/// Sends `messages` in all, round robin, with `window` of them on their way at most; returns when the last is submitted.
-/// Each actor has one producer, so its messages have one order.
+/// Sends `messages` in all, round robin, with `window` of them on their way at most; returns when the last is
+/// submitted. Each actor has one producer, so its messages have one order.
 pub(crate) async fn flood<A: Handler<Parcel>>(
     targets: Vec<Target<A>>,
     messages: u64,

@@ -1,5 +1,5 @@
-//! The latency of a durable send at a given rate, from the moment at which it was due, so that a send that is late because
-//! the one before it was slow counts as slow too. Beside it what one commit of LMDB takes.
+//! The latency of a durable send at a given rate, from the moment at which it was due, so that a send that is late
+//! because the one before it was slow counts as slow too. Beside it what one commit of LMDB takes.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -62,8 +62,8 @@ async fn send_paced(node: &Node, length: Duration) -> Result<Histogram<u64>, Pro
     Ok(sends)
 }
 
-/// Does something for one target after the other on a schedule, from a thread of its own: how long each took, counted from
-/// the moment at which it was due.
+/// Does something for one target after the other on a schedule, from a thread of its own: how long each took, counted
+/// from the moment at which it was due.
 pub(crate) async fn paced<A, W>(
     mut targets: Vec<Target<A>>,
     length: Duration,

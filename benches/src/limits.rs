@@ -1,5 +1,5 @@
-//! What the parts under Everpost do alone, on the same machine in the same minutes: no more than the least of them can be
-//! reached.
+//! What the parts under Everpost do alone, on the same machine in the same minutes: no more than the least of them can
+//! be reached.
 
 mod journal;
 mod ractor;

@@ -53,8 +53,8 @@ pub(crate) fn scratch_folder(data_dir: Option<&Path>) -> Result<TempDir, Problem
     tempfile::Builder::new().prefix("everpost-benches-").tempdir_in(&parent).map_err(named)
 }
 
-/// A folder on the disk of the working folder: the temporary folder where that is on the same disk (on many systems it is
-/// memory), the working folder itself where it is not.
+/// A folder on the disk of the working folder: the temporary folder where that is on the same disk (on many systems it
+/// is memory), the working folder itself where it is not.
 fn data_folder() -> Result<PathBuf, Problem> {
     let (here, temporary) = (std::env::current_dir()?, std::env::temp_dir());
     let same = fs::metadata(&temporary)

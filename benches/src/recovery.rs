@@ -27,7 +27,8 @@ pub(crate) fn round(samples: &mut Samples, folder: &Path, messages: u64) -> Resu
     }
     samples.add("recovery.after_kill.replayed", "bytes", after_kill.overlay_bytes as f64);
 
-    // After a clean stop nothing is overlaid and nothing was woken yet: all that is more than in an empty node is the index.
+    // After a clean stop nothing is overlaid and nothing was woken yet: all that is more than in an empty node is the
+    // index.
     let more = |full: u64, empty: u64| full as f64 - empty as f64;
     let index = more(after_stop.memory.anonymous_bytes, empty.memory.anonymous_bytes);
     samples.add("memory.after_start", "bytes/message", index / messages as f64);

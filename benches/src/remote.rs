@@ -1,4 +1,5 @@
-//! The measurements of two nodes in two processes on loopback: what is measured when, in rounds that go through everything.
+//! The measurements of two nodes in two processes on loopback: what is measured when, in rounds that go through
+//! everything.
 
 mod certificates;
 mod comparison;

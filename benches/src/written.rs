@@ -15,8 +15,8 @@ const SECTOR_BYTES: u64 = 512;
 pub(crate) struct Written {
     /// What this process has passed to write calls (`wchar`).
     pub(crate) by_calls: u64,
-    /// What the pages hold that this process made dirty (`write_bytes`). A kernel that keeps files in large pages counts
-    /// the whole page for any part of it.
+    /// What the pages hold that this process made dirty (`write_bytes`). A kernel that keeps files in large pages
+    /// counts the whole page for any part of it.
     pub(crate) by_pages: u64,
     /// What the device was given to write, by all processes; absent where it is not the folder's own.
     pub(crate) by_device: Option<u64>,

@@ -91,7 +91,8 @@ async fn lost(node: &Node, log: &LogFile, HowFar { position, lines }: &HowFar) -
     let newest = letters.last();
     let newest = newest.map(|letter| format!("{} to {}: {}", letter.message, letter.address, letter.errors.join("; ")));
     Problem::failure(format!(
-        "{} of {} bytes were read, but not all of their {} requests can be counted; messages that were given up on: {}, the newest: {}",
+        "{} of {} bytes were read, but not all of their {} requests can be counted; messages that were given up on: \
+         {}, the newest: {}",
         position.offset,
         log.length(),
         lines.requests,

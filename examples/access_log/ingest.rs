@@ -19,8 +19,8 @@ use super::visitor::{Request, Visitor};
 /// How many bytes of lines may be on their way between an ingest actor and the total, give or take a chunk.
 const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Reads the file of this run, if it has one. `run` tells this process from those before it: a chain of reading that one of them left
-/// behind is not continued, since the file may be another.
+/// Reads the file of this run, if it has one. `run` tells this process from those before it: a chain of reading that
+/// one of them left behind is not continued, since the file may be another.
 #[derive(Debug)]
 pub(crate) struct Ingest {
     log: Option<Arc<LogFile>>,

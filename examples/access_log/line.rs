@@ -7,8 +7,8 @@
 //!
 //! A line counts if it has this shape and awk's fields 1, 7 and 10 are its visitor, path and bytes. Everything else is
 //! malformed, in particular: an empty line; a request that is not three words (`"-"`, a path with a space in it, a
-//! request without a protocol), since awk's fields are others then; a user name with a space, for the same reason; a NUL
-//! byte, which is what a crash of the server leaves in a file; anything but spaces after the agent.
+//! request without a protocol), since awk's fields are others then; a user name with a space, for the same reason; a
+//! NUL byte, which is what a crash of the server leaves in a file; anything but spaces after the agent.
 //!
 //! Allowed: a carriage return at the end; `\"` within quotes; any bytes above 127, valid UTF-8 or not; an agent whose
 //! closing quote is missing, since servers cut long lines off there.

@@ -97,7 +97,8 @@ impl LogFile {
         let other = |what: String| {
             let path = self.path.display();
             Problem::usage(format!(
-                "{path} {what}; to count it from its beginning, start with an empty data folder, on each node if there are several"
+                "{path} {what}; to count it from its beginning, start with an empty data folder, on each node if there \
+                 are several"
             ))
         };
         if self.length < position.offset {

@@ -24,16 +24,16 @@
 //! ```
 //!
 //! The first process serves until it is interrupted; the second one reads the file and ends when the total has counted
-//! every request of it. Visitors, pages and the total are spread over the nodes, so all of them have to run. In which order
-//! they start, and how often any of them is killed and started again, changes nothing but the time it takes.
+//! every request of it. Visitors, pages and the total are spread over the nodes, so all of them have to run. In which
+//! order they start, and how often any of them is killed and started again, changes nothing but the time it takes.
 //!
 //! Each node may read a log of its own. There is one total: the figures are those of all logs together, and the program
 //! ends when they hold all of its own log, and what has arrived of the others. Its node ends with it, and is missed by
 //! those that still count: start it again without `--input`, so that it serves.
 //!
-//! What a line must look like is said in `line.rs`. A line that does not parse is counted and logged. Exit codes: 0; 1 if
-//! something failed on the way; 2 with one line on standard error if the files, the folder or the port cannot be used; 130
-//! if it was interrupted before the log was counted.
+//! What a line must look like is said in `line.rs`. A line that does not parse is counted and logged. Exit codes: 0; 1
+//! if something failed on the way; 2 with one line on standard error if the files, the folder or the port cannot be
+//! used; 130 if it was interrupted before the log was counted.
 
 mod count;
 mod ingest;

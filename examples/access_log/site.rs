@@ -1,7 +1,8 @@
 //! Where the program counts: alone, with a data folder, or as one node of several.
 //!
-//! Visitors, pages and the total live where placement puts them. An ingest actor has to live where its file is, so its key
-//! is chosen to that end: the name of its node, and if that falls to another node, the name with a number behind it.
+//! Visitors, pages and the total live where placement puts them. An ingest actor has to live where its file is, so its
+//! key is chosen to that end: the name of its node, and if that falls to another node, the name with a number behind
+//! it.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,8 @@ pub(crate) fn ingest_key(node: &Node) -> Result<String, Problem> {
     keys.find(lives_here).ok_or_else(|| {
         let kind = Ingest::TYPE;
         Problem::usage(format!(
-            "actors of type `{kind}` do not live on node `{name}`, so that it cannot read a file; add it to `actors.{kind}.nodes`"
+            "actors of type `{kind}` do not live on node `{name}`, so that it cannot read a file; add it to \
+             `actors.{kind}.nodes`"
         ))
     })
 }

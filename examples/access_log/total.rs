@@ -1,4 +1,5 @@
-//! The total adds up what the pages count, over all logs that are read. Its state does not grow with visitors and pages.
+//! The total adds up what the pages count, over all logs that are read. Its state does not grow with visitors and
+//! pages.
 //!
 //! Everything about a request comes in one message, the last of its chain: so the figures are whole as soon as as many
 //! requests have arrived here as were read, whatever else is still on its way between the nodes.

@@ -8,7 +8,8 @@ use everpost::StartError;
 #[derive(Debug)]
 pub struct Problem {
     message: String,
-    /// 2: the call or its surroundings can be changed so that it works. 1: something failed on the way. 130: interrupted.
+    /// 2: the call or its surroundings can be changed so that it works. 1: something failed on the way. 130:
+    /// interrupted.
     pub exit_code: u8,
 }
 

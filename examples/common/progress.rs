@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::above_bar::AboveBar;
 
-/// A bar over `length` things; indicatif shows it on a terminal only. The log is as `RUST_LOG` says, or else has errors only:
-/// what these programs do to themselves on purpose is logged as warnings.
+/// A bar over `length` things; indicatif shows it on a terminal only. The log is as `RUST_LOG` says, or else has errors
+/// only: what these programs do to themselves on purpose is logged as warnings.
 ///
 /// # Panics
 ///

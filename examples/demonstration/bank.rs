@@ -1,8 +1,8 @@
 //! The bank: a teller that numbers make deaf to repetitions, and accounts that debit and credit. A transfer is three
 //! turns on three actors: the teller, the account that pays, the account that is paid.
 //!
-//! The accounts trust the kernel: they apply what they get, every time they get it. So an effect that happened twice, or
-//! not at all, is seen in their counters.
+//! The accounts trust the kernel: they apply what they get, every time they get it. So an effect that happened twice,
+//! or not at all, is seen in their counters.
 
 use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};

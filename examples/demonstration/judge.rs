@@ -18,8 +18,8 @@ pub(crate) struct Verdict {
     pub(crate) breaches: Vec<String>,
 }
 
-/// Judges the transfers from `first` to `last`, all of which were acknowledged, made with `seed` between the accounts of
-/// the books `before` and `after`.
+/// Judges the transfers from `first` to `last`, all of which were acknowledged, made with `seed` between the accounts
+/// of the books `before` and `after`.
 pub(crate) fn judge(seed: u64, first: u64, last: u64, before: &Books, after: &Books) -> Verdict {
     let mut verdict = Verdict::default();
     let (teller, teller_before) = (&after.teller, &before.teller);

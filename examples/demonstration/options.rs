@@ -7,10 +7,10 @@ use clap::{Parser, ValueEnum};
 /// Moves money between durable actors while the process that holds them is killed again and again, and counts what was
 /// lost (nothing) and what happened twice (nothing).
 ///
-/// The program starts itself as a child: a node with a store. A teller actor takes transfers in and tells one account to
-/// debit, which tells another to credit; each step is a message that commits together with what it changed. The child is
-/// killed (SIGKILL) at points spread over the run and started again on the same store. At the end the program, which has
-/// computed every balance itself, compares with what is stored.
+/// The program starts itself as a child: a node with a store. A teller actor takes transfers in and tells one account
+/// to debit, which tells another to credit; each step is a message that commits together with what it changed. The
+/// child is killed (SIGKILL) at points spread over the run and started again on the same store. At the end the program,
+/// which has computed every balance itself, compares with what is stored.
 ///
 /// Exit code 0: no message lost, no effect duplicated, every balance right. 1: something is wrong, and said on standard
 /// error. 2: the options or the folder cannot be used.

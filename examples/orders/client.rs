@@ -1,5 +1,5 @@
-//! The client: places the orders, and waits until each is settled. It may die like everything else; then it places all of them
-//! again, each under its key, and none is placed twice.
+//! The client: places the orders, and waits until each is settled. It may die like everything else; then it places all
+//! of them again, each under its key, and none is placed twice.
 
 use std::time::Duration;
 

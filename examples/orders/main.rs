@@ -12,22 +12,23 @@
 //!               +-> payment/<number> -> the provider, another process
 //! ```
 //!
-//! At least once: the calls to the provider (`payment.rs`), which get a key that is the same each time they are made. Exactly
-//! once: everything else, since each step of the saga is one commit (`order.rs`). What follows from what is in `saga.rs`.
+//! At least once: the calls to the provider (`payment.rs`), which get a key that is the same each time they are made.
+//! Exactly once: everything else, since each step of the saga is one commit (`order.rs`). What follows from what is in
+//! `saga.rs`.
 //!
-//! The provider keeps a ledger of its own, answers late or not at all, and outlives the program: it is started with it, with
-//! its ledger in the same folder, or once for all runs:
+//! The provider keeps a ledger of its own, answers late or not at all, and outlives the program: it is started with it,
+//! with its ledger in the same folder, or once for all runs:
 //!
 //! ```text
 //! cargo run --release --example orders -- provider --ledger ledger
 //! cargo run --release --example orders -- --data-dir shop --provider 127.0.0.1:PORT
 //! ```
 //!
-//! Kill the program at any moment and start it again with the same folder: it goes on where it was. How many orders are too
-//! late depends on when; that money and pieces are where they belong does not.
+//! Kill the program at any moment and start it again with the same folder: it goes on where it was. How many orders are
+//! too late depends on when; that money and pieces are where they belong does not.
 //!
-//! Exit codes: 0; 1 if something failed on the way, or the figures are wrong; 2 with one line on standard error if the folder
-//! cannot be used; 130 if it was interrupted before all orders were settled.
+//! Exit codes: 0; 1 if something failed on the way, or the figures are wrong; 2 with one line on standard error if the
+//! folder cannot be used; 130 if it was interrupted before all orders were settled.
 
 mod call;
 mod client;
@@ -61,11 +62,12 @@ use self::report::Report;
 use self::stock::Stock;
 use self::wish::Wish;
 
-/// A provider that does not answer is no reason to give up on a payment: nobody would know what has become of the money.
+/// A provider that does not answer is no reason to give up on a payment: nobody would know what has become of the
+/// money.
 const ATTEMPTS_MAX: u32 = 1000;
 
-/// Orders goods, as a saga over three types of durable actors, with a payment provider that is difficult: kill the program at
-/// any moment, start it again, and nobody is charged twice.
+/// Orders goods, as a saga over three types of durable actors, with a payment provider that is difficult: kill the
+/// program at any moment, start it again, and nobody is charged twice.
 #[derive(Debug, Parser)]
 #[command(name = "orders", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Options {
@@ -96,8 +98,8 @@ struct ProviderOptions {
 
 #[derive(Debug, Args)]
 struct ShopOptions {
-    /// The folder that keeps orders, stock and payments, and the provider's ledger unless `--provider` is given; made when it
-    /// is missing.
+    /// The folder that keeps orders, stock and payments, and the provider's ledger unless `--provider` is given; made
+    /// when it is missing.
     #[arg(long, value_name = "DIR", required = true)]
     data_dir: Option<PathBuf>,
     /// How many orders there are to be in the folder, those of earlier runs included.

@@ -1,8 +1,8 @@
-//! `order/<number>` drives the saga of one order: it reserves the pieces, has them paid, and puts back what it has done when
-//! something of it fails.
+//! `order/<number>` drives the saga of one order: it reserves the pieces, has them paid, and puts back what it has done
+//! when something of it fails.
 //!
-//! Exactly once: each step of the saga. The state, the messages to stock and payment and the timer are one commit, and so is
-//! the end of the message that caused them; a crash leaves all of it or nothing.
+//! Exactly once: each step of the saga. The state, the messages to stock and payment and the timer are one commit, and
+//! so is the end of the message that caused them; a crash leaves all of it or nothing.
 
 use std::time::Duration;
 

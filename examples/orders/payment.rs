@@ -1,7 +1,7 @@
 //! `payment/<order>` has an order paid by a provider that lives outside, and knows nothing of turns and commits.
 //!
-//! At least once: the call to the provider. It may be answered late or not at all, and the process may die between the call
-//! and the commit of the turn; then the turn runs again, and so does the call. It has the same key each time
+//! At least once: the call to the provider. It may be answered late or not at all, and the process may die between the
+//! call and the commit of the turn; then the turn runs again, and so does the call. It has the same key each time
 //! (`turn.idempotency_key`), so the provider can tell that it is the same one, and takes the money once.
 //!
 //! Exactly once: what the order hears of it.
@@ -48,7 +48,8 @@ impl Handler<Charge> for Payment {
     async fn handle(&self, _: &mut Durable<()>, charge: Charge, turn: &mut Turn<'_>) -> Result<(), Failure> {
         let Charge { order, cents } = charge;
         let call = Call { key: turn.idempotency_key("charge"), order, entry: Entry::Charge, cents };
-        // An error, or no answer in time, is a failed attempt: the message comes back, and asks again with the same key.
+        // An error, or no answer in time, is a failed attempt: the message comes back, and asks again with the same
+        // key.
         let paid = self.provider.call(call).await?;
         turn.send(&Order::at(&order.to_string()), Charged { paid });
         Ok(())

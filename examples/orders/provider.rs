@@ -1,8 +1,8 @@
 //! The provider of payments: a process of its own, which knows nothing of Everpost and lives on when the others die.
 //!
-//! It keeps a ledger, takes the same key for the same call, and is as difficult as such a thing can be: it declines one charge
-//! in ten, and lets some calls wait until nobody listens any more; whether it has done what was asked of it is another
-//! question.
+//! It keeps a ledger, takes the same key for the same call, and is as difficult as such a thing can be: it declines one
+//! charge in ten, and lets some calls wait until nobody listens any more; whether it has done what was asked of it is
+//! another question.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

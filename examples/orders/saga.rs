@@ -1,5 +1,5 @@
-//! The saga of one order: what follows from what has happened. Without clock, store and messages, so that it can be read, and
-//! tested, by itself.
+//! The saga of one order: what follows from what has happened. Without clock, store and messages, so that it can be
+//! read, and tested, by itself.
 //!
 //! ```text
 //! new -> reserving -> charging -> settled: confirmed
@@ -9,7 +9,8 @@
 //!            +-> out of stock, or too late -> settled: cancelled
 //! ```
 //!
-//! An order that is too late goes on to its end: the provider may have taken the money, and nobody knows before it says so.
+//! An order that is too late goes on to its end: the provider may have taken the money, and nobody knows before it says
+//! so.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +107,8 @@ impl Saga {
 mod tests {
     use super::*;
 
-    /// Follows every way through the saga, with the deadline at every moment or never, and hands each end to `judge` with
-    /// what was done on the way.
+    /// Follows every way through the saga, with the deadline at every moment or never, and hands each end to `judge`
+    /// with what was done on the way.
     fn every_way(saga: Saga, done: &[Action], clock_runs: bool, judge: &mut impl FnMut(Saga, &[Action])) {
         let answers: &[Event] = match saga.step {
             Step::New => &[Event::Placed],

@@ -1,7 +1,7 @@
 //! `stock/<item>` keeps the pieces of one item.
 //!
-//! It trusts the kernel: it applies what it gets, every time it gets it. So an effect that happened twice, or not at all, is
-//! seen in its figures.
+//! It trusts the kernel: it applies what it gets, every time it gets it. So an effect that happened twice, or not at
+//! all, is seen in its figures.
 
 use everpost::{Actor, Durable, Failure, Handler, Handlers, Message, QueryHandler, State, Turn};
 use serde::{Deserialize, Serialize};

@@ -59,7 +59,8 @@ impl Log {
         let size = if bytes.is_multiple_of(7) { "-".to_owned() } else { bytes.to_string() };
         let end = ["\n", "\r\n"][usize::try_from(self.below(2)).unwrap()];
         let line = format!(
-            "{visitor} - - [17/May/2015:10:05:03 +0000] \"GET {path} HTTP/1.1\" 200 {size} \"http://x/\" \"agent \\\"7\\\"\"{end}"
+            "{visitor} - - [17/May/2015:10:05:03 +0000] \"GET {path} HTTP/1.1\" 200 {size} \
+             \"http://x/\" \"agent \\\"7\\\"\"{end}"
         );
         self.text.extend(line.as_bytes());
         *self.visitors.entry(visitor).or_default() += 1;

@@ -1,5 +1,5 @@
-//! The orders example: nobody is charged twice and no piece is lost, wherever the program dies. Judged by the ledger of the
-//! provider, a process that is not killed.
+//! The orders example: nobody is charged twice and no piece is lost, wherever the program dies. Judged by the ledger of
+//! the provider, a process that is not killed.
 
 use std::collections::BTreeMap;
 use std::fs;

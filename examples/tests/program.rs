@@ -84,7 +84,8 @@ impl Running {
         self.ends_within(DEADLINE).expect("it ends before the deadline")
     }
 
-    /// Kills it with SIGKILL, and waits until it is gone. It may have ended at this very moment; then it counts as ended.
+    /// Kills it with SIGKILL, and waits until it is gone. It may have ended at this very moment; then it counts as
+    /// ended.
     pub(crate) fn kill(self) -> Option<Output> {
         let killed = kill_process(self.id, Signal::KILL);
         let output = self.ended.recv().unwrap();

@@ -3,8 +3,8 @@
 use everpost::Message;
 use serde::{Deserialize, Serialize};
 
-/// From the queue to itself, and from there to a worker: find the smallest number whose hash, together with that of the job,
-/// begins with so many zero bits.
+/// From the queue to itself, and from there to a worker: find the smallest number whose hash, together with that of the
+/// job, begins with so many zero bits.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
 #[message(name = "job")]
 pub(crate) struct Job {

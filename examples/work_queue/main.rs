@@ -1,5 +1,5 @@
-//! Workers compete for the jobs of a durable queue, with manual acknowledgement. They die and hang all the time, and every
-//! job is done once.
+//! Workers compete for the jobs of a durable queue, with manual acknowledgement. They die and hang all the time, and
+//! every job is done once.
 //!
 //! ```text
 //! cargo run --release --example work_queue -- --data-dir jobs
@@ -11,15 +11,16 @@
 //!                      +--- done, with the ack -+
 //! ```
 //!
-//! What happens exactly once: that a job gets into the queue (the turn that submits jobs also notes how many there are),
-//! and that its outcome is counted (it is part of the commit of the acknowledgement). What happens at least once: the work
-//! itself. A worker that dies, or hangs for too long, gives its job back, and another one does it again.
+//! What happens exactly once: that a job gets into the queue (the turn that submits jobs also notes how many there
+//! are), and that its outcome is counted (it is part of the commit of the acknowledgement). What happens at least once:
+//! the work itself. A worker that dies, or hangs for too long, gives its job back, and another one does it again.
 //!
 //! Kill the program at any moment and start it again with the same folder: it goes on where it was, and the figures are
-//! those of one undisturbed run. When all is done it reports what is there; with a larger `--jobs` it goes on from there.
+//! those of one undisturbed run. When all is done it reports what is there; with a larger `--jobs` it goes on from
+//! there.
 //!
-//! Exit codes: 0; 1 if something failed on the way; 2 with one line on standard error if the folder cannot be used; 130 if it
-//! was interrupted before all jobs were done.
+//! Exit codes: 0; 1 if something failed on the way; 2 with one line on standard error if the folder cannot be used; 130
+//! if it was interrupted before all jobs were done.
 
 mod job;
 mod queue;
@@ -44,12 +45,12 @@ use self::worker::Temper;
 
 /// How often the program looks how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Workers that die are no reason to give up on a job. At most every second attempt ends so, and a job that fails so often by
-/// chance does not occur.
+/// Workers that die are no reason to give up on a job. At most every second attempt ends so, and a job that fails so
+/// often by chance does not occur.
 const ATTEMPTS_MAX: u32 = 64;
 
-/// Lets unreliable workers compete for the jobs of a durable queue: kill the program too, at any moment, start it again, and
-/// it goes on where it was. Each job is counted once.
+/// Lets unreliable workers compete for the jobs of a durable queue: kill the program too, at any moment, start it
+/// again, and it goes on where it was. Each job is counted once.
 #[derive(Debug, Parser)]
 #[command(name = "work_queue")]
 struct Options {
@@ -60,7 +61,8 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     jobs: u64,
     /// How many workers compete for them.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(Queue::WORKERS_MAX)))]
+    #[arg(long, value_name = "\
+     N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(Queue::WORKERS_MAX)))]
     workers: u16,
     /// How hard a job is: so many zero bits have to be found. One more doubles the work.
     #[arg(long, value_name = "BITS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=24))]

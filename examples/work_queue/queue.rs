@@ -1,7 +1,9 @@
-//! `queue/main` holds the jobs in its mailbox, hands each to the next worker that is free, and counts what came of them.
+//! `queue/main` holds the jobs in its mailbox, hands each to the next worker that is free, and counts what came of
+//! them.
 //!
 //! A job that is handed out stays in the mailbox until its worker has acknowledged it. That and the outcome, which is a
-//! message to the queue, are one commit: so each outcome reaches the tally once, whatever the worker and the process do.
+//! message to the queue, are one commit: so each outcome reaches the tally once, whatever the worker and the process
+//! do.
 
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use super::job::Job;
 /// How many jobs one turn puts into the mailbox.
 const SUBMITTED_AT_ONCE: u64 = 500;
 
-/// Hands jobs over at the desk, where there is room for one, so that no more jobs are out than there are workers, and two.
+/// Hands jobs over at the desk, where there is room for one, so that no more jobs are out than there are workers, and
+/// two.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) desk: mpsc::Sender<Delivered>,

@@ -1,8 +1,8 @@
 //! The workers: tasks in a supervised group that compete for the jobs at one desk.
 //!
-//! They are bad at it on purpose. One that dies drops its hold, so its job comes back and goes to another, and the group
-//! starts a new worker. One that hangs keeps its hold for longer than it may: the job is taken back, and when the worker
-//! has finished it after all, its acknowledgement counts for nothing.
+//! They are bad at it on purpose. One that dies drops its hold, so its job comes back and goes to another, and the
+//! group starts a new worker. One that hangs keeps its hold for longer than it may: the job is taken back, and when the
+//! worker has finished it after all, its acknowledgement counts for nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

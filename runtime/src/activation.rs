@@ -1,6 +1,6 @@
-//! An activation: one address in memory. It is a ractor actor that is told once to begin; then it waits for its doorbell
-//! and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
-//! the disk.
+//! An activation: one address in memory. It is a ractor actor that is told once to begin; then it waits for its
+//! doorbell and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without
+//! waiting for the disk.
 
 mod loaded;
 
@@ -44,8 +44,8 @@ const TURNS_AT_A_TIME: usize = 64;
 /// As how many of them an answer counts: it is one piece without an await, and may take long.
 const TURNS_AN_ANSWER: usize = 8;
 
-/// The one message in the ractor mailbox of an activation. A doorbell that went through it each time took a sixth of the
-/// processor time of a short turn: a boxed message, a channel, and a choice among four of them.
+/// The one message in the ractor mailbox of an activation. A doorbell that went through it each time took a sixth of
+/// the processor time of a short turn: a boxed message, a channel, and a choice among four of them.
 #[derive(Debug)]
 pub(crate) struct Begin;
 
@@ -118,8 +118,8 @@ impl<A: Actor> Activation<A> {
         }
     }
 
-    /// Waits until a state may be loaded here: while suspects have their trials nobody else's is, since it might be what kills
-    /// the process. False when the node stops before.
+    /// Waits until a state may be loaded here: while suspects have their trials nobody else's is, since it might be
+    /// what kills the process. False when the node stops before.
     async fn is_admitted(&self) -> bool {
         let quarantine = &self.core.quarantine;
         if quarantine.is_active() {
@@ -226,8 +226,8 @@ impl<A: Actor> Activation<A> {
             // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
             let handling = pin!(Some(self.handle(loaded, turn, payload)));
             let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.marks.hold(position, handling)));
-            // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering a span at every
-            // poll is not free, even when nobody listens.
+            // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering
+            // a span at every poll is not free, even when nobody listens.
             if span.is_disabled() { handling.await } else { handling.instrument(span).await }
         };
         let handled = handled.unwrap_or_else(|TimeSpent| {
@@ -462,8 +462,8 @@ impl<A: Actor> Activation<A> {
         transaction
     }
 
-    /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the sake
-    /// of the turns that fail would cost each of the others an allocation.
+    /// Puts back the state that the last submitted turn made. It is read again: keeping every record in memory for the
+    /// sake of the turns that fail would cost each of the others an allocation.
     async fn roll_back(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
         if loaded.state().is_changed() {
             *loaded = self.load().await?;

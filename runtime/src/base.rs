@@ -1,4 +1,5 @@
-//! What everything else stands on: clocks, alarms, counts, wakers, caught panics. Nothing here knows of actors, messages or stores.
+//! What everything else stands on: clocks, alarms, counts, wakers, caught panics. Nothing here knows of actors,
+//! messages or stores.
 
 pub(crate) mod alarm;
 pub(crate) mod caught;

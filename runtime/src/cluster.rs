@@ -1,4 +1,5 @@
-//! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns everything.
+//! The other nodes, as this one sees them: who owns an address, and the way there. A node without a cluster owns
+//! everything.
 
 pub(crate) mod ended;
 pub(crate) mod expiring;
@@ -133,8 +134,8 @@ impl Cluster {
         self.peers.is_empty()
     }
 
-    /// How far the lanes of a store have come. Of one that is not known yet nothing is kept by this: whoever says hello need not be
-    /// believed.
+    /// How far the lanes of a store have come. Of one that is not known yet nothing is kept by this: whoever says hello
+    /// need not be believed.
     pub(crate) fn producer(&self, store: StoreId) -> Arc<Mutex<Receiving>> {
         lock(&self.producers).get(&store.0).map(Arc::clone).unwrap_or_default()
     }

@@ -1,5 +1,6 @@
-//! Commits: everything durable that the node does is a transaction of effects, and this is the only caller of the store's
-//! submit. What is reserved, locked, staged, changed in memory, gated and rung is decided here, in one order, for all of them.
+//! Commits: everything durable that the node does is a transaction of effects, and this is the only caller of the
+//! store's submit. What is reserved, locked, staged, changed in memory, gated and rung is decided here, in one order,
+//! for all of them.
 
 mod effect;
 mod locks;

@@ -64,8 +64,8 @@ pub struct NodeConfig {
     /// means less on a node whose store takes less ([`NodeConfig::message_bytes_limit`]); another value that the store
     /// does not take is refused.
     pub message_bytes_max: usize,
-    /// How many bytes of messages that wait or are in flight are in memory, over all mailboxes; the others are read from
-    /// the store when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where
+    /// How many bytes of messages that wait or are in flight are in memory, over all mailboxes; the others are read
+    /// from the store when their turn comes near, and cost 8 to 16 bytes each. At least 1 MiB may be in memory. Where
     /// handlers that do not end have more than this in flight, others wait for a second before more is read. Too small
     /// reads every message from the disk, and lets few be in flight at a time.
     pub window_bytes_max: usize,
@@ -382,7 +382,8 @@ mod tests {
         let config = NodeConfig { message_bytes_max: 122_625, store, ..NodeConfig::default() };
         let error = config.validate().unwrap_err();
         assert_eq!(error.setting, "message_bytes_max");
-        let words = "it is 122625, and the store takes messages of at most 122624; lower it, or raise `store.journal_map_bytes` to at least 4194336";
+        let words = "it is 122625, and the store takes messages of at most 122624; lower it, or raise \
+         `store.journal_map_bytes` to at least 4194336";
         assert_eq!(error.reason, words);
         let raised = everpost_persistence::Config { journal_map_bytes: 4_194_336, ..Default::default() };
         NodeConfig { store: raised, ..config }.validate().unwrap();

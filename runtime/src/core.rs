@@ -231,8 +231,8 @@ impl Core {
         }
     }
 
-    /// What whoever looks into a mailbox has to know of the node. Looked at while that is locked: what has changed before its
-    /// last ring is seen.
+    /// What whoever looks into a mailbox has to know of the node. Looked at while that is locked: what has changed
+    /// before its last ring is seen.
     pub(crate) fn view(&self) -> View<impl FnOnce() -> Steady> {
         let now = || self.clock.steady();
         View { now, durable: self.store.durable(), is_trial: self.quarantine.is_active() }

@@ -1,6 +1,6 @@
-//! Links: one conversation with each other node. Each link is a ractor actor under one supervisor; it dials, or waits to be
-//! dialed, speaks the link protocol, and starts over when the connection breaks. What is owed and how far each side has
-//! come lives in [`crate::cluster`] and in the store, so a link that dies loses nothing.
+//! Links: one conversation with each other node. Each link is a ractor actor under one supervisor; it dials, or waits
+//! to be dialed, speaks the link protocol, and starts over when the connection breaks. What is owed and how far each
+//! side has come lives in [`crate::cluster`] and in the store, so a link that dies loses nothing.
 
 mod arrivals;
 mod arriving;

@@ -157,8 +157,8 @@ pub struct NodeStatistics {
     pub dead_lettered: u64,
     /// Messages that have expired and were dropped.
     pub expired: u64,
-    /// Dead letters that the node itself has dropped: because of their age, or because the newest are kept when there are too
-    /// many.
+    /// Dead letters that the node itself has dropped: because of their age, or because the newest are kept when there
+    /// are too many.
     pub dead_letters_dropped: u64,
     /// Messages that the start found waiting in the store.
     pub replayed: u64,
@@ -184,7 +184,8 @@ impl Node {
         NodeBuilder::new(name, folder.into())
     }
 
-    /// Reads the file of a node: its name, its store, its place in a cluster and its settings. See `docs/CONFIGURATION.md`.
+    /// Reads the file of a node: its name, its store, its place in a cluster and its settings. See
+    /// `docs/CONFIGURATION.md`.
     ///
     /// # Errors
     ///
@@ -205,9 +206,9 @@ impl Node {
         self.core.cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
     }
 
-    /// How the wall clock of the node `name` differs from that of this one, by what both said when they last met; none when
-    /// they have not met since this node was started. It includes the time that a packet took. More than five seconds is told in the
-    /// logs of both.
+    /// How the wall clock of the node `name` differs from that of this one, by what both said when they last met; none
+    /// when they have not met since this node was started. It includes the time that a packet took. More than five
+    /// seconds is told in the logs of both.
     #[must_use]
     pub fn clock_skew(&self, name: &str) -> Option<ClockSkew> {
         self.core.cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
@@ -232,11 +233,11 @@ impl Node {
         ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
     }
 
-    /// Starts a group of supervised tasks and actors. Returns when the group runs; its children start in the background, and
-    /// [`Supervised::started`] tells when they have. Within a group each is started when the one before it has started; between
-    /// the children of two groups no order is promised: where it matters, await [`Supervised::started`] of the first before the second is
-    /// supervised. After an unclean end a group with actors waits until the suspects were
-    /// tried. [`Node::stop`] stops the groups, the last one first.
+    /// Starts a group of supervised tasks and actors. Returns when the group runs; its children start in the
+    /// background, and [`Supervised::started`] tells when they have. Within a group each is started when the one before
+    /// it has started; between the children of two groups no order is promised: where it matters, await
+    /// [`Supervised::started`] of the first before the second is supervised. After an unclean end a group with actors
+    /// waits until the suspects were tried. [`Node::stop`] stops the groups, the last one first.
     ///
     /// # Errors
     ///
@@ -287,14 +288,14 @@ impl Node {
         self.core.store.statistics()
     }
 
-    /// Completes when every message is handled or given up on, and that is durable, and every message for another node is on
-    /// its disk, and every timer that is due has fired. Messages that are sent meanwhile are waited for too; a timer that is not
-    /// due is not.
+    /// Completes when every message is handled or given up on, and that is durable, and every message for another node
+    /// is on its disk, and every timer that is due has fired. Messages that are sent meanwhile are waited for too; a
+    /// timer that is not due is not.
     ///
     /// # Errors
     ///
-    /// [`NodeEnded`]: the node was stopped, or its store failed, before everything was done. What was not done is done after
-    /// the next start.
+    /// [`NodeEnded`]: the node was stopped, or its store failed, before everything was done. What was not done is done
+    /// after the next start.
     ///
     /// Inside a handler it is refused ([`NodeEnded::InsideTurn`]): it would wait for the message of that.
     ///
@@ -308,13 +309,14 @@ impl Node {
         self.core.gate.until(|| self.core.is_drained()).await
     }
 
-    /// Completes when the node does no more work, with the reason: its store has failed, a part of it has panicked that cannot be started
-    /// anew ([`NodeEnded::Panicked`] says which, and what that means), the runtime that it was started on has ended, or it was stopped
-    /// ([`NodeEnded::Stopped`], which is no failure). Never while the node is well, but inside a handler at once, with
-    /// [`NodeEnded::InsideTurn`]: a stop would wait for that.
+    /// Completes when the node does no more work, with the reason: its store has failed, a part of it has panicked that
+    /// cannot be started anew ([`NodeEnded::Panicked`] says which, and what that means), the runtime that it was
+    /// started on has ended, or it was stopped ([`NodeEnded::Stopped`], which is no failure). Never while the node is
+    /// well, but inside a handler at once, with [`NodeEnded::InsideTurn`]: a stop would wait for that.
     ///
-    /// From then on whatever is sent is refused, and nothing that was acknowledged is lost: [`stop`](Self::stop) the node, and start it again, or
-    /// end the process with an exit code that has it started again. So a program that runs for long waits for this too:
+    /// From then on whatever is sent is refused, and nothing that was acknowledged is lost: [`stop`](Self::stop) the
+    /// node, and start it again, or end the process with an exit code that has it started again. So a program that runs
+    /// for long waits for this too:
     ///
     /// ```
     /// # use everpost::Node;

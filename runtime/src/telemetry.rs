@@ -1,10 +1,10 @@
 //! Logs: the names of spans and fields, so that one message can be followed from send to commit, and one call that sets
 //! up pretty or JSON output. `docs/LOGS.md` lists the events.
 //!
-//! The field `event` names what happened and never changes; the text says what it means. The id of a message is the field
-//! `message_id`, since `message` is the text in the words of `tracing`. What is about a group carries `node`,
-//! `group` and, where there is one, `child`; what is about a message `node`, `actor`, `message_id`, `seq` and, where there is
-//! one, `attempt` and `trace` (the id of the first message of the chain of causes).
+//! The field `event` names what happened and never changes; the text says what it means. The id of a message is the
+//! field `message_id`, since `message` is the text in the words of `tracing`. What is about a group carries `node`,
+//! `group` and, where there is one, `child`; what is about a message `node`, `actor`, `message_id`, `seq` and, where
+//! there is one, `attempt` and `trace` (the id of the first message of the chain of causes).
 
 mod output;
 mod panics;
@@ -26,8 +26,8 @@ use crate::message::envelope::Header;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// One line for people, with colours if it goes to a terminal and the environment variable `NO_COLOR` is not set. Control
-    /// characters are escaped, so that no key and no error can write a line of its own.
+    /// One line for people, with colours if it goes to a terminal and the environment variable `NO_COLOR` is not set.
+    /// Control characters are escaped, so that no key and no error can write a line of its own.
     Pretty,
     /// One JSON object a line.
     Json,
@@ -36,13 +36,14 @@ pub enum LogFormat {
 /// Sets up logs on standard error, filtered by the environment variable `RUST_LOG` (default `info`). Call it once, from
 /// `main`.
 ///
-/// Writing a line never fails and never holds up whoever writes it. A thread writes the lines, and a line of level `info` or above is
-/// waited for, a tenth of a second at most: it is with the system then, also when the process ends right after it. When the reader
-/// of standard error is slow, or has stopped, up to 1 MiB of lines wait; what does not fit is counted, and told in one line when
-/// there is room again. When the reader has gone lines are lost, and nothing else happens.
+/// Writing a line never fails and never holds up whoever writes it. A thread writes the lines, and a line of level
+/// `info` or above is waited for, a tenth of a second at most: it is with the system then, also when the process ends
+/// right after it. When the reader of standard error is slow, or has stopped, up to 1 MiB of lines wait; what does not
+/// fit is counted, and told in one line when there is room again. When the reader has gone lines are lost, and nothing
+/// else happens.
 ///
-/// Panics are told in the same way, as the event `panic`, instead of by the standard library, whose own text would wait for
-/// the reader. A program that wants another panic hook sets it afterwards.
+/// Panics are told in the same way, as the event `panic`, instead of by the standard library, whose own text would wait
+/// for the reader. A program that wants another panic hook sets it afterwards.
 ///
 /// # Errors
 ///
@@ -95,7 +96,10 @@ pub(crate) fn turn_span(node: &str, actor: &Address, header: &Header<'_>, positi
 }
 
 pub(crate) fn log_submitted(node: &str, actor: &Address, kind: &str, message: MessageId, position: Position) {
-    tracing::debug!(node, %actor, message_id = %message, kind, seq = position.0, event = "submitted", "it has its place in a mailbox or an outbox");
+    tracing::debug!(
+        node, %actor, message_id = %message, kind, seq = position.0, event = "submitted",
+        "it has its place in a mailbox or an outbox"
+    );
 }
 
 /// A turn whose commit is to be logged.
@@ -116,7 +120,11 @@ impl Committed {
     }
 
     pub(crate) fn log(&self, node: &str) {
-        tracing::debug!(node, actor = %self.actor, message_id = %self.message, seq = self.position.0, trace = %self.trace, event = "committed", "its turn is durable");
+        tracing::debug!(
+            node, actor = %self.actor, message_id = %self.message, seq = self.position.0, trace = %self.trace,
+            event = "committed",
+            "its turn is durable"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
-//! Timers: messages that are sent later, once or again and again. This holds the index of those that the store keeps, under
-//! one lock: setting, firing and cancelling a timer are each decided in the step, under that lock, that submits it. So a
-//! timer that was cancelled never fires, and one that has fired cannot be cancelled.
+//! Timers: messages that are sent later, once or again and again. This holds the index of those that the store keeps,
+//! under one lock: setting, firing and cancelling a timer are each decided in the step, under that lock, that submits
+//! it. So a timer that was cancelled never fires, and one that has fired cannot be cancelled.
 //!
 //! The lock is taken after those of mailboxes and of what peers are owed, and before that of the store's queue.
 
@@ -51,8 +51,8 @@ pub(crate) struct State {
     pub(crate) last_submitted: Position,
 }
 
-/// The timers, in one step that submits a change of them: locked when they are first looked at, until it is over. Nobody else
-/// sees or changes any meanwhile.
+/// The timers, in one step that submits a change of them: locked when they are first looked at, until it is over.
+/// Nobody else sees or changes any meanwhile.
 pub(crate) struct TimersInStep<'a> {
     timers: &'a KeptTimers,
     locked: Option<MutexGuard<'a, State>>,
@@ -96,8 +96,8 @@ impl State {
         self.index.remove(timer);
     }
 
-    /// Whether the very same timer is there, so that nothing changes. One with another message takes over when the one in
-    /// whose place it comes is due.
+    /// Whether the very same timer is there, so that nothing changes. One with another message takes over when the one
+    /// in whose place it comes is due.
     fn is_there(&self, new: &mut NewTimer) -> bool {
         let Some(entry) = self.index.get(new.timer) else {
             return false;

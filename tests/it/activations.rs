@@ -1,5 +1,5 @@
-//! Far more addresses than may be active, and all kinds of traffic at once on two nodes: in the end nothing stands, nothing is
-//! lost or doubled, what is promised an order has it, and nothing is left in memory.
+//! Far more addresses than may be active, and all kinds of traffic at once on two nodes: in the end nothing stands,
+//! nothing is lost or doubled, what is promised an order has it, and nothing is left in memory.
 //!
 //! `EVERPOST_TEST_SEEDS=30` makes half an hour of the usual minute.
 
@@ -234,8 +234,8 @@ async fn dropped_after<F: Future>(polls: u64, future: F) {
     }
 }
 
-/// What is to be handled in this order, by address and by the node that it was sent from: what is sent from one node may pass
-/// what was sent from another.
+/// What is to be handled in this order, by address and by the node that it was sent from: what is sent from one node
+/// may pass what was sent from another.
 type InOrder = BTreeMap<(u64, usize), Vec<u32>>;
 
 /// A message, and whether it is handled in the order in which it was sent.

@@ -153,7 +153,8 @@ async fn reloads(strategy: Strategy, test: &str) -> [usize; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_panics_is_restarted_with_those_that_the_strategy_names_and_no_other() {
     let [one_for_one, one_for_all, rest_for_one] = STRATEGIES;
-    // Each activation reads once more what it writes first, beside what it loads: 1 for one that is never restarted, 3 for one that is.
+    // Each activation reads once more what it writes first, beside what it loads: 1 for one that is never restarted, 3
+    // for one that is.
     assert_eq!(reloads(one_for_one, "one").await, [1, 3, 1]);
     assert_eq!(reloads(one_for_all, "all").await, [3, 3, 3]);
     assert_eq!(reloads(rest_for_one, "rest").await, [1, 3, 3]);

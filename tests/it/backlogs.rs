@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 pub(crate) const MIB: usize = 1 << 20;
 
-/// How much memory one peer may cost a node, with frames of 16 MiB: what is read and not finished, what waits to be written, what
-/// QUIC keeps, and what the allocator has not given back.
+/// How much memory one peer may cost a node, with frames of 16 MiB: what is read and not finished, what waits to be
+/// written, what QUIC keeps, and what the allocator has not given back.
 const A_PEER_BYTES_MAX: usize = 160 * MIB;
 
 const LONG: Duration = Duration::from_secs(900);
@@ -31,7 +31,8 @@ fn queries() -> usize {
     if are_many() { 3_000 } else { 600 }
 }
 
-/// The west in a process of its own, with the actors that are asked; the east, which is honest; and an empty seat in the north.
+/// The west in a process of its own, with the actors that are asked; the east, which is honest; and an empty seat in
+/// the north.
 pub(crate) struct Scene {
     net: Net,
     names: [String; 3],

@@ -1,5 +1,5 @@
-//! A peer that belongs to the cluster and does not keep to the protocol is thrown out with one clear line in the log, and
-//! nobody else notices.
+//! A peer that belongs to the cluster and does not keep to the protocol is thrown out with one clear line in the log,
+//! and nobody else notices.
 
 use crate::strangers::Scene;
 

@@ -1,5 +1,5 @@
-//! Every public async function may be dropped at each of its polls: nothing is lost, nothing happens twice, counters are right, a
-//! second call works, and the node stops cleanly.
+//! Every public async function may be dropped at each of its polls: nothing is lost, nothing happens twice, counters
+//! are right, a second call works, and the node stops cleanly.
 
 use std::cell::Cell;
 use std::sync::Arc;

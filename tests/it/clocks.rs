@@ -1,6 +1,6 @@
-//! Whatever becomes of the wall clock: what waits for a short time has its turn, and what waits for a long one does not; only
-//! moments that somebody named follow it, once it is believed. Whole nodes, in processes whose clock is set. Certificates, which
-//! are judged by the same clock, have a test of their own (`judged.rs`).
+//! Whatever becomes of the wall clock: what waits for a short time has its turn, and what waits for a long one does
+//! not; only moments that somebody named follow it, once it is believed. Whole nodes, in processes whose clock is set.
+//! Certificates, which are judged by the same clock, have a test of their own (`judged.rs`).
 
 use std::path::Path;
 use std::thread;

@@ -12,8 +12,9 @@ use everpost_tests::probe::Probe;
 use everpost_tests::wait::soon;
 use everpost_tests::worker::{Script, Step, Worker, read, workers};
 
-/// Drops a start after so many milliseconds; the node, if it was done before. Time is what is under test: nobody else says how
-/// far a start is. It is looked at once a millisecond and woken by nothing, so that it may also be dropped when it is done.
+/// Drops a start after so many milliseconds; the node, if it was done before. Time is what is under test: nobody else
+/// says how far a start is. It is looked at once a millisecond and woken by nothing, so that it may also be dropped
+/// when it is done.
 async fn cut_off(builder: NodeBuilder, millis: u64) -> Option<Result<Node, StartError>> {
     let mut start = pin!(builder.start());
     for _ in 0..=millis {

@@ -1,5 +1,5 @@
-//! Decisions on dead letters that are dropped half-way freed the letter before its removal was durable: it was sent twice, and
-//! the count of letters wrapped, so that nothing was given up on any more.
+//! Decisions on dead letters that are dropped half-way freed the letter before its removal was durable: it was sent
+//! twice, and the count of letters wrapped, so that nothing was given up on any more.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ async fn drop_after<T>(polls: usize, decision: impl Future<Output = T>) -> Optio
     .await
 }
 
-/// Drops a decision on each of many letters at one of its polls and makes it again, which must be the same as one decision.
+/// Drops a decision on each of many letters at one of its polls and makes it again, which must be the same as one
+/// decision.
 async fn decide_twice<T>(decide: impl AsyncFn(DeadLetters, Sequence) -> Result<T, DeadLetterError>, charges: bool) {
     const LETTERS: u32 = 200;
     let folder = everpost_tests::folder();

@@ -1,5 +1,5 @@
-//! A list says in its bytes how many elements it has, and elements without bytes cost nothing but time: ten bytes of a peer said that
-//! there are 2^64 of them, and kept a thread of this node busy for ever.
+//! A list says in its bytes how many elements it has, and elements without bytes cost nothing but time: ten bytes of a
+//! peer said that there are 2^64 of them, and kept a thread of this node busy for ever.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! When a node ends, everybody who waits for something of it is told: those who waited before, and those who come after.
+//! When a node ends, everybody who waits for something of it is told: those who waited before, and those who come
+//! after.
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ async fn two_stops_at_once_let_the_turn_that_runs_finish_and_say_the_same() {
     assert_eq!(probe.seen().times(DONE), 1, "it ran twice");
 }
 
-/// A stop used to end half-way with the future of its caller, and the next one to close the store under the turn that runs.
+/// A stop used to end half-way with the future of its caller, and the next one to close the store under the turn that
+/// runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_is_dropped_goes_on_and_the_next_one_waits_for_it() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());

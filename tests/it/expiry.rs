@@ -1,5 +1,5 @@
-//! Messages with an expiry waited for their turn to leave: they filled their mailbox, the node and then the dead letters, and
-//! held back everybody else.
+//! Messages with an expiry waited for their turn to leave: they filled their mailbox, the node and then the dead
+//! letters, and held back everybody else.
 
 use std::time::Duration;
 

@@ -133,7 +133,8 @@ fn append(number: u32) -> Script {
     Script::new([Step::Append(number)])
 }
 
-/// A sender that was told of room, and was dropped instead of using it, told nobody: the others waited out their timeouts.
+/// A sender that was told of room, and was dropped instead of using it, told nobody: the others waited out their
+/// timeouts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_is_dropped_when_it_was_given_room_in_a_mailbox_passes_it_on() {
     for round in 0..10 {
@@ -162,7 +163,8 @@ async fn a_sender_that_is_dropped_when_it_was_given_room_in_a_mailbox_passes_it_
     }
 }
 
-/// Nobody is dropped: a sender that was told that the node has room found its mailbox full, and waited there with the news.
+/// Nobody is dropped: a sender that was told that the node has room found its mailbox full, and waited there with the
+/// news.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_cannot_use_the_room_of_the_node_does_not_keep_it() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());

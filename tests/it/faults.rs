@@ -1,5 +1,5 @@
-//! Writes and syncs that fail: a library between the process and the system lets the n-th call fail that changes something in
-//! the folder of the store, for every n until nothing fails any more.
+//! Writes and syncs that fail: a library between the process and the system lets the n-th call fail that changes
+//! something in the folder of the store, for every n until nothing fails any more.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,7 +70,8 @@ async fn whichever_call_fails_the_process_ends_by_name_and_nothing_acknowledged_
         let found = look(&store).await;
         oracle.judge(&found).unwrap_or_else(|violation| panic!("{what}: {violation}"));
         let Some(name) = life.failed else { continue };
-        // Files that are taken away, or only opened, may be beside the point; and a write that was cut short once may be gone on with.
+        // Files that are taken away, or only opened, may be beside the point; and a write that was cut short once may
+        // be gone on with.
         let is_beside = !(name.contains("sync") || name.contains("write"));
         if !(is_beside || (fault == Fault::Halved && !lasts)) {
             assert!(life.end != End::Stopped, "{what}: {name} has failed, and it went on");

@@ -1,5 +1,5 @@
-//! What a store cannot take is found at the start, at the door or on its lane, and never breaks a link: accepted settings once made
-//! one that was dialed again for ever.
+//! What a store cannot take is found at the start, at the door or on its lane, and never breaks a link: accepted
+//! settings once made one that was dialed again for ever.
 
 use std::time::Duration;
 
@@ -112,7 +112,8 @@ async fn many_messages_to_a_node_with_a_small_journal_arrive_over_one_link() {
     stop([east, west]).await;
 }
 
-/// Its dead letter is larger than the message: it did not fit, and the message was tried again without a pause, for ever.
+/// Its dead letter is larger than the message: it did not fit, and the message was tried again without a pause, for
+/// ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_message_that_is_taken_can_be_given_up_on_and_replayed() {
     let folder = everpost_tests::folder();

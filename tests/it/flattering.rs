@@ -1,4 +1,5 @@
-//! Planted bugs of a receiver, spoken by hand: each is refused by name, and what is owed stays owed until somebody has it.
+//! Planted bugs of a receiver, spoken by hand: each is refused by name, and what is owed stays owed until somebody has
+//! it.
 
 use everpost::Node;
 use everpost_tests::logs;

@@ -1,5 +1,5 @@
-//! A store that is nearly full drains: what makes it smaller passes, and of what makes it larger one turn after the other, the newest
-//! first.
+//! A store that is nearly full drains: what makes it smaller passes, and of what makes it larger one turn after the
+//! other, the newest first.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -167,8 +167,8 @@ fn key(left: u32, lane: u32) -> String {
     format!("{left}-{lane}")
 }
 
-/// The first station fills the store with what waits for the second, which makes it larger: everything waited for room that only the last
-/// one makes.
+/// The first station fills the store with what waits for the second, which makes it larger: everything waited for room
+/// that only the last one makes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_makes_each_message_larger_drains_in_a_full_store() {
     const LANES: u32 = 200;

@@ -20,7 +20,8 @@ const TIMES: usize = 60_000;
 const ROUNDS_MAX: usize = 3;
 /// Some are used up before, by what is made once.
 const BEFORE: usize = 3_000;
-/// 17 bytes each time. What is kept for each is more; what is not is what the allocator rounds up, and other threads take.
+/// 17 bytes each time. What is kept for each is more; what is not is what the allocator rounds up, and other threads
+/// take.
 const GROWTH_MAX: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3600);
 const GATE: u32 = 0;
@@ -38,8 +39,8 @@ fn poll_once<F: Future>(what: &str, future: std::pin::Pin<&mut F>) {
     assert!(matches!(polled, Poll::Pending), "{what} is to wait");
 }
 
-/// Does it so often that what it leaves each time is seen. What is left comes again; what other threads of the process take meanwhile
-/// does not, so one of a few rounds has to be without.
+/// Does it so often that what it leaves each time is seen. What is left comes again; what other threads of the process
+/// take meanwhile does not, so one of a few rounds has to be without.
 fn flat(what: &str, mut once: impl FnMut()) {
     (0..BEFORE).for_each(|_| once());
     let mut round = || {

@@ -378,7 +378,8 @@ async fn as_many_as_may_be_held_are_decided_outside_of_a_runtime_and_the_mailbox
     node.stop().await.unwrap();
 }
 
-/// What fails again and again is given up on, and what gives up on messages is paused: a hold handler that panics as a handler that does.
+/// What fails again and again is given up on, and what gives up on messages is paused: a hold handler that panics as a
+/// handler that does.
 struct Clumsy;
 
 impl Actor for Clumsy {
@@ -475,7 +476,8 @@ async fn a_hold_handler_that_is_cut_off_gives_its_message_back_unless_that_was_d
     soon("it stops", node.stop()).await.unwrap();
 }
 
-/// With as many messages held as may be, every other message of the address waited too, an urgent one as long as the rest.
+/// With as many messages held as may be, every other message of the address waited too, an urgent one as long as the
+/// rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_as_many_held_as_may_be_only_what_would_be_held_waits() {
     const WAITING: u32 = 700;

@@ -1,5 +1,5 @@
-//! Planted bugs of a sender, spoken by hand: each is refused by name, nothing wrong is taken, and the honest sender that
-//! comes after goes on where the store says.
+//! Planted bugs of a sender, spoken by hand: each is refused by name, nothing wrong is taken, and the honest sender
+//! that comes after goes on where the store says.
 
 use everpost::{AskError, Node};
 use everpost_tests::logs;

@@ -1,5 +1,5 @@
-//! What became of messages, asked long after the fact: each question went through the mailbox and all dead letters, on the
-//! task that hears acknowledgements.
+//! What became of messages, asked long after the fact: each question went through the mailbox and all dead letters, on
+//! the task that hears acknowledgements.
 
 use everpost::{Node, ProcessedError, Receipt};
 use everpost_tests::net::{Net, linked, stop};

@@ -13,8 +13,8 @@ use everpost_tests::doors::public_async_functions;
 use everpost_tests::wait::{eventually, soon};
 use serde::{Deserialize, Serialize};
 
-/// What may be awaited inside a handler, and why: none of it waits for the turn that awaits it, or acts for it. Everything else is
-/// refused there.
+/// What may be awaited inside a handler, and why: none of it waits for the turn that awaits it, or acts for it.
+/// Everything else is refused there.
 const USABLE: [(&str, &str); 15] = [
     ("ChildContext::stopping", "a node that stops ends its groups first, and waits for turns after that"),
     ("DeadLetters::list", "it reads, after the commit of what was decided before"),

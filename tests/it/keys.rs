@@ -1,5 +1,5 @@
-//! Messages that are sent again under their idempotency key, and were told to be others: for the order of a map, for a new
-//! version of their type, on another node, or when as many keys were kept as may be.
+//! Messages that are sent again under their idempotency key, and were told to be others: for the order of a map, for a
+//! new version of their type, on another node, or when as many keys were kept as may be.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

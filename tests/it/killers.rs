@@ -1,5 +1,5 @@
-//! States that end the process when they are loaded, encoded or dropped: every start died of them. Their actors are found
-//! and paused, each by itself, and nothing else is.
+//! States that end the process when they are loaded, encoded or dropped: every start died of them. Their actors are
+//! found and paused, each by itself, and nothing else is.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -69,7 +69,8 @@ fn innocent(number: u32) -> String {
     format!("good-{}", number % INNOCENTS)
 }
 
-/// Starts processes until one has so many actors paused, and has handled all but `left` messages; returns how many died.
+/// Starts processes until one has so many actors paused, and has handled all but `left` messages; returns how many
+/// died.
 fn run_until_drained_to(setup: &Setup, paused: usize, left: usize) -> u32 {
     let mut deaths = 0;
     loop {

@@ -1,5 +1,5 @@
-//! A state that grows beyond what one commit takes: each message that made it larger became a dead letter, without a warning.
-//! Now it is told early, then its actor is paused and keeps its messages.
+//! A state that grows beyond what one commit takes: each message that made it larger became a dead letter, without a
+//! warning. Now it is told early, then its actor is paused and keeps its messages.
 
 use std::path::Path;
 
@@ -81,7 +81,8 @@ async fn a_turn_that_sends_too_much_for_one_commit_is_a_failure_of_its_message_t
     node.stop().await.unwrap();
 }
 
-/// Its state took the larger part of that commit, though less than every other turn leaves room for: it was paused for one message.
+/// Its state took the larger part of that commit, though less than every other turn leaves room for: it was paused for
+/// one message.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_turn_that_sends_too_much_pauses_nobody_whose_state_has_room() {
     let folder = everpost_tests::folder();

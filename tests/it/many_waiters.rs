@@ -9,8 +9,9 @@ use everpost_tests::seeds::are_many;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Quick, Script};
 
-/// A link used to keep 65,536 notes; what was above them was dropped, and its waiters with it. As many take a minute: they do when
-/// random tests are to run more seeds than usual. The rules that see to it are tested with more by themselves.
+/// A link used to keep 65,536 notes; what was above them was dropped, and its waiters with it. As many take a minute:
+/// they do when random tests are to run more seeds than usual. The rules that see to it are tested with more by
+/// themselves.
 fn messages() -> usize {
     if are_many() { 66_500 } else { 2_000 }
 }

@@ -1,5 +1,5 @@
-//! What a node takes of memory while it works off what has waited in its store: no more than its bounds say, however it comes to do
-//! so, and nothing stands still because of them.
+//! What a node takes of memory while it works off what has waited in its store: no more than its bounds say, however it
+//! comes to do so, and nothing stands still because of them.
 
 use std::path::Path;
 use std::time::Duration;

@@ -59,7 +59,10 @@ async fn a_large_message_passes_and_a_larger_one_is_refused() {
     actor.send(Script::padded([Step::Append(1), Step::PanicUpTo(1)], bytes_max - 1024)).await.unwrap();
     let too_large = Script::padded([Step::Append(2)], bytes_max);
     let refused = actor.send(too_large).await.unwrap_err();
-    let named = matches!(&refused, SendError::NotAccepted { reason: Refusal::MessageTooLarge { bytes, bytes_max: max }, .. } if *bytes > bytes_max && *max == bytes_max);
+    let SendError::NotAccepted { reason: Refusal::MessageTooLarge { bytes, bytes_max: max }, .. } = &refused else {
+        panic!("{refused:?}")
+    };
+    let named = *bytes > bytes_max && *max == bytes_max;
     assert!(named, "{refused:?}");
     assert_eq!(refused.into_message().unwrap().padding.len(), bytes_max, "it is handed back");
     soon("it drains", node.drained()).await.unwrap();

@@ -1,4 +1,5 @@
-//! Two processes under one name, each with a store of its own: one goes on, the other is refused, and all who are there say so.
+//! Two processes under one name, each with a store of its own: one goes on, the other is refused, and all who are there
+//! say so.
 
 use std::sync::Arc;
 

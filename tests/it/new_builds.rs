@@ -1,9 +1,9 @@
 //! A store that an older build of a program wrote, and what the newer one makes of it.
 //!
-//! `tests/golden/accounts-1` was written by the build of the commit "Keep a store that a build wrote, for later builds to
-//! read", whose version of this file has the code that did it: the store has format 2, states have no names in their records,
-//! and the amounts of `balance`, `deposit` and `withdraw`, all of version 1, are whole euros. Accounts of this build count in
-//! cents.
+//! `tests/golden/accounts-1` was written by the build of the commit "Keep a store that a build wrote, for later builds
+//! to read", whose version of this file has the code that did it: the store has format 2, states have no names in their
+//! records, and the amounts of `balance`, `deposit` and `withdraw`, all of version 1, are whole euros. Accounts of this
+//! build count in cents.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,8 +122,8 @@ fn node(folder: &Path) -> NodeBuilder {
     Node::builder("node", folder).config(settings())
 }
 
-/// What a check found: what is stored under which name and version, and how many can be read as they are, by an upgrade, and
-/// not.
+/// What a check found: what is stored under which name and version, and how many can be read as they are, by an
+/// upgrade, and not.
 fn rows(report: &UpgradeReport) -> Vec<(Stored, String, u16, [usize; 3])> {
     let row = |(kind, counts): (&everpost::StoredKind, &everpost::UpgradeCounts)| {
         let counts = [counts.as_they_are, counts.upgraded, counts.unreadable];
@@ -274,7 +274,8 @@ async fn a_check_names_what_a_build_cannot_read_and_changes_no_byte() {
 async fn a_build_without_an_upgrade_leaves_states_as_they_are() {
     let folder = copy();
     let hasty = node(folder.path()).actor(Hasty).start().await.unwrap();
-    // Nothing is handled while the state cannot be read; `dave` has none yet, and gives up on a message that nothing reads.
+    // Nothing is handled while the state cannot be read; `dave` has none yet, and gives up on a message that nothing
+    // reads.
     eventually("dave gives up", || hasty.statistics().dead_lettered == 1).await;
     let _ = hasty.stop().await;
     let node = node(folder.path()).actor(Account).start().await.unwrap();

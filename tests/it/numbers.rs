@@ -1,5 +1,5 @@
-//! Numbers that nobody can have written, in stores whose sums are all right: as a build leaves them that counts wrong. They are
-//! refused by the name of their record, or mean what they can mean; nothing panics and nothing hangs.
+//! Numbers that nobody can have written, in stores whose sums are all right: as a build leaves them that counts wrong.
+//! They are refused by the name of their record, or mean what they can mean; nothing panics and nothing hangs.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -140,7 +140,8 @@ fn spoilt(record: &[u8], random: &mut Random) -> Bytes {
     [&record[..at], largest, &record[at + 1..]].concat().into()
 }
 
-/// Panics in the code of the project, over all threads of this process; those of the tests' own handlers are not looked at.
+/// Panics in the code of the project, over all threads of this process; those of the tests' own handlers are not looked
+/// at.
 fn panics() -> &'static Mutex<Vec<String>> {
     static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
     static HOOK: std::sync::Once = std::sync::Once::new();

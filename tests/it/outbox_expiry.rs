@@ -1,4 +1,5 @@
-//! Messages that expire in the outbox: they stayed there until the node of their actor was reached, and held back everybody else.
+//! Messages that expire in the outbox: they stayed there until the node of their actor was reached, and held back
+//! everybody else.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! A task of the node that panics ends the node, which says so, or is started anew: nothing hangs. What panics here is the log of the
-//! program, which every task calls, in the middle of what the task does; `services.rs` has all services, cut off where they wait.
+//! A task of the node that panics ends the node, which says so, or is started anew: nothing hangs. What panics here is
+//! the log of the program, which every task calls, in the middle of what the task does; `services.rs` has all services,
+//! cut off where they wait.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ impl Fall {
         let Self { node, folder } = self;
         let failed = soon("it fails", node.failed()).await;
         assert!(
-            matches!(&failed, NodeEnded::Panicked { task: told, panic, .. } if told == task && panic.contains("told to")),
+            matches!(&failed, NodeEnded::Panicked { task: told, panic, .. } if told == task && panic.contains("told \
+             to")),
             "{failed}"
         );
         soon("a send ends", node.actor::<Worker>("late").send(Script::new([])).into_future()).await.unwrap_err();

@@ -166,8 +166,7 @@ async fn twenty_kills_from_outside_dead_letter_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_computes_for_long_and_is_killed_from_outside_again_and_again_is_not_given_up_on_and_holds_up_nobody()
- {
+async fn a_handler_that_computes_for_long_and_is_killed_from_outside_is_not_given_up_on_and_holds_up_nobody() {
     // It was given up on at the next but one.
     const KILLS: u32 = ATTEMPTS_MAX + 3;
     let folder = everpost_tests::folder();

@@ -1,5 +1,5 @@
-//! Power cuts: a file system of its own goes down under a running process, at random moments of its life. What had not been
-//! synced is gone, and nothing that was acknowledged may be.
+//! Power cuts: a file system of its own goes down under a running process, at random moments of its life. What had not
+//! been synced is gone, and nothing that was acknowledged may be.
 
 use std::collections::BTreeMap;
 

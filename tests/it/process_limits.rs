@@ -3,7 +3,8 @@
 use everpost_tests::child::Child;
 use everpost_tests::protocol::{Event, Setup};
 
-/// Starts a node that is limited; what it says when it does not start. None when it starts, or the program does not come so far.
+/// Starts a node that is limited; what it says when it does not start. None when it starts, or the program does not
+/// come so far.
 fn refusal(limit: &str) -> Option<String> {
     let folder = everpost_tests::folder();
     let mut child = Child::limited(&Setup::alone(folder.path()), limit);

@@ -85,7 +85,12 @@ const LIB: &str = "
     pub use elsewhere::Thing;
     fn private() {}
     /// Documented.
-    pub async fn wait<T: Send>(first: &mut Vec<T>, mut second: Option<u8>) -> Result<(), Error> where T: Sync { todo!() }
+    pub async fn wait<T: Send>(first: &mut Vec<T>, mut second: Option<u8>) -> Result<(), Error>
+    where
+        T: Sync,
+    {
+        todo!()
+    }
     pub const LIMIT: usize = 1 << 20;
     #[non_exhaustive]
     pub enum Error { First, Second { at: u64 }, Third(String) }

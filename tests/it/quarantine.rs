@@ -16,8 +16,8 @@ const SPIN: u32 = 1;
 const HOLD: u32 = 2;
 const BEGUN: u32 = 3;
 
-/// A process dies while it has the message `steps` for the worker `suspect` in flight. The `others` have begun and wait at
-/// their gate by then: not in flight, since nobody polls them.
+/// A process dies while it has the message `steps` for the worker `suspect` in flight. The `others` have begun and wait
+/// at their gate by then: not in flight, since nobody polls them.
 async fn die_with(folder: &std::path::Path, steps: &[Step], others: &[(Target, Vec<Step>)]) {
     let setup = Setup { folder: folder.into(), attempts_max: 8, open: false, logs: false, seat: None, waits: false };
     let mut child = Child::up(&setup);

@@ -42,8 +42,8 @@ fn no_function_is_longer_than_a_screen() {
     assert_eq!(long, [""; 0]);
 }
 
-/// The functions of a formatted file, and how many lines each has. Its last line is the first one that is a closing brace
-/// at the depth at which it begins, since that is where `rustfmt` puts it.
+/// The functions of a formatted file, and how many lines each has. Its last line is the first one that is a closing
+/// brace at the depth at which it begins, since that is where `rustfmt` puts it.
 fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();

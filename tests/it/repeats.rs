@@ -197,8 +197,8 @@ async fn debited(node: &Node, account: &str) -> i64 {
     node.actor::<Bank>(account).query(Balance).await.unwrap()
 }
 
-/// Runs a payment whose attempts do this, with both actors on one node, and then with the bank on another. `expected` is
-/// what the sum of the replies is, or what the error says, and `accounts` what was debited in the end.
+/// Runs a payment whose attempts do this, with both actors on one node, and then with the bank on another. `expected`
+/// is what the sum of the replies is, or what the error says, and `accounts` what was debited in the end.
 async fn check(attempts: &[Vec<Act>], expected: Result<i64, &[&str]>, accounts: &[(&str, i64)]) {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = builder(folder.path(), &probe, 0).start().await.unwrap();

@@ -1,6 +1,6 @@
-//! Every service of a node that panics is told of with what it means, and is started anew, and then does its work; or it ends the node,
-//! which says so. A service is cut off where it waits, by the line that it writes before it runs on; what it panics of in the middle
-//! of its work is in `panics.rs`.
+//! Every service of a node that panics is told of with what it means, and is started anew, and then does its work; or
+//! it ends the node, which says so. A service is cut off where it waits, by the line that it writes before it runs on;
+//! what it panics of in the middle of its work is in `panics.rs`.
 
 use std::fs;
 use std::time::Duration;

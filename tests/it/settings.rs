@@ -1,5 +1,5 @@
-//! Settings as nobody would choose them: whatever the validation accepts, a small workload on two nodes ends with the same figures, or is
-//! refused by name.
+//! Settings as nobody would choose them: whatever the validation accepts, a small workload on two nodes ends with the
+//! same figures, or is refused by name.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -31,10 +31,10 @@ enum End {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_settings_are_accepted_a_workload_on_two_nodes_ends_with_the_same_figures_or_is_refused_by_name() {
+async fn whatever_settings_are_accepted_a_workload_ends_with_the_same_figures_or_is_refused_by_name() {
     let mut ends = BTreeMap::<_, u32>::new();
     for seed in seeds(
-        "settings::whatever_settings_are_accepted_a_workload_on_two_nodes_ends_with_the_same_figures_or_is_refused_by_name",
+        "settings::whatever_settings_are_accepted_a_workload_ends_with_the_same_figures_or_is_refused_by_name",
         24,
     ) {
         let mut random = seed.random();

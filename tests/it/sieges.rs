@@ -1,5 +1,6 @@
-//! A node under siege: by a peer that is hostile, by one that is merely large, and by strangers, each for a while (a minute where random
-//! tests run more seeds than usual). What they cost it is bounded, and an honest peer is answered all the while.
+//! A node under siege: by a peer that is hostile, by one that is merely large, and by strangers, each for a while (a
+//! minute where random tests run more seeds than usual). What they cost it is bounded, and an honest peer is answered
+//! all the while.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

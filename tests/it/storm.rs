@@ -1,4 +1,5 @@
-//! Everything that may fail fails at once, and in the end every message is accounted for: handled once, or a dead letter.
+//! Everything that may fail fails at once, and in the end every message is accounted for: handled once, or a dead
+//! letter.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -238,8 +238,8 @@ fn every_event_of_the_logs_has_a_name_and_is_documented() {
     }
 }
 
-/// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot. Everything
-/// else goes through an alarm, which says how often it was met.
+/// What needs somebody, or may, and cannot be said again and again about one thing; by its event, and why it cannot.
+/// Everything else goes through an alarm, which says how often it was met.
 const SAID_ONCE: [(&str, &str); 20] = [
     ("check not noted", "once in a check"),
     ("child failed", "as often as the budget of the group allows"),
@@ -279,7 +279,8 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
     assert!(gone.is_empty(), "nothing says {gone:?} any more");
 }
 
-/// What may begin a task or a thread, in how many places, and who sees its panic. Everything else goes through the first two.
+/// What may begin a task or a thread, in how many places, and who sees its panic. Everything else goes through the
+/// first two.
 const BEGINS: [(&str, usize, &str); 20] = [
     ("runtime/src/core/service.rs", 1, "this is the place for what runs as long as the node"),
     ("runtime/src/core/tasks.rs", 3, "this is the place for what ends"),

@@ -45,7 +45,8 @@ async fn after_a_start_what_nothing_holds_back_is_handled_though_deferred_messag
     }
 }
 
-/// A handler that waits is no reason to keep the mailboxes behind it asleep: what it waits for may come from one of them.
+/// A handler that waits is no reason to keep the mailboxes behind it asleep: what it waits for may come from one of
+/// them.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_start_handlers_that_wait_for_others_do_not_keep_those_asleep() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
@@ -96,8 +97,8 @@ async fn a_mailbox_whose_messages_are_put_off_for_long_keeps_no_activation() {
     node.stop().await.unwrap();
 }
 
-/// A batch of another node that met a mailbox which had just left memory rang the old one, and the actor was dead until a
-/// restart.
+/// A batch of another node that met a mailbox which had just left memory rang the old one, and the actor was dead until
+/// a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_of_another_node_goes_to_a_mailbox_that_has_left_memory() {
     for seed in seeds("waking::no_message_of_another_node_goes_to_a_mailbox_that_has_left_memory", 1) {

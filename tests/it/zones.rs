@@ -33,7 +33,8 @@ async fn a_time_of_day_is_that_of_its_zone() {
     let sent = half_hours(&node).await;
     // 03:00 there, when the gap was over, is 13 hours later; half-past two of the day after 36 and a half.
     assert_eq!(sent[..3], [26, 73, 121]);
-    // 211 days later the clocks were put back: from one half-past two, the first of that day, to the next it is 25 hours.
+    // 211 days later the clocks were put back: from one half-past two, the first of that day, to the next it is 25
+    // hours.
     let put_back = sent.windows(2).find(|days| days[1] - days[0] != 48 && days[0] > 26).unwrap();
     assert_eq!((put_back[0], put_back[1]), (73 + 48 * 209, 73 + 48 * 209 + 50));
     node.stop().await.unwrap();

@@ -57,9 +57,9 @@ async fn cut_off<F: IntoFuture>(
     .await
 }
 
-/// Makes a future and drops it at its first poll, makes another and drops it at its second, and so on, both at once and when it
-/// was woken, until one of them ends; `check` looks after each. Returns how many were dropped, and the output of the last. Those that are
-/// dropped at once are polled on threads that have no runtime, as that of another executor.
+/// Makes a future and drops it at its first poll, makes another and drops it at its second, and so on, both at once and
+/// when it was woken, until one of them ends; `check` looks after each. Returns how many were dropped, and the output
+/// of the last. Those that are dropped at once are polled on threads that have no runtime, as that of another executor.
 ///
 /// # Panics
 ///

@@ -216,7 +216,8 @@ impl Child {
     pub fn tell(&mut self, command: &Command) {
         let line = format!("{}\n", serde_json::to_string(command).expect("a command can be encoded"));
         let stdin = self.stdin.as_mut().expect("it was not taken");
-        // A child that has just died of what it was told before does not listen any more; its death is what tests look at.
+        // A child that has just died of what it was told before does not listen any more; its death is what tests look
+        // at.
         let _ = stdin.write_all(line.as_bytes());
     }
 
@@ -269,7 +270,8 @@ impl Child {
         .await;
     }
 
-    /// The most memory that the child has had at a time so far, in bytes: that which is resident, mapped files included.
+    /// The most memory that the child has had at a time so far, in bytes: that which is resident, mapped files
+    /// included.
     ///
     /// # Panics
     ///

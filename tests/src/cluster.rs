@@ -1,5 +1,5 @@
-//! What several nodes on one machine need: an authority and its certificates, addresses, and links that soon find out what
-//! is lost.
+//! What several nodes on one machine need: an authority and its certificates, addresses, and links that soon find out
+//! what is lost.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -65,8 +65,8 @@ impl Default for Authority {
     }
 }
 
-/// An address of this machine that nobody listens on, and that no other test of this process gets: each has a host of its
-/// own in the loopback network.
+/// An address of this machine that nobody listens on, and that no other test of this process gets: each has a host of
+/// its own in the loopback network.
 ///
 /// # Panics
 ///

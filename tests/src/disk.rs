@@ -1,5 +1,5 @@
-//! A disk that fails when a test says so, for nodes in processes of their own: a small library that is loaded into them counts the
-//! calls that change something below a folder, and lets one of them fail, or cuts the power with it.
+//! A disk that fails when a test says so, for nodes in processes of their own: a small library that is loaded into them
+//! counts the calls that change something below a folder, and lets one of them fail, or cuts the power with it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

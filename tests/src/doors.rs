@@ -61,8 +61,9 @@ mod tests {
 
     #[test]
     fn functions_are_found_with_their_types() {
-        let source = "impl<'h, A: Actor> SendBuilder<'h, A> {\n    pub async fn submit(self) -> X {\n    pub(crate) async fn no() {}\n\
-                      impl<'h, A: QueryHandler<Q>> IntoFuture for Query<'h, A> {\n    type Output = X;\npub async fn free() {\n";
+        let source = "impl<'h, A: Actor> SendBuilder<'h, A> {\n    pub async fn submit(self) -> X {\n    \
+                      pub(crate) async fn no() {}\nimpl<'h, A: QueryHandler<Q>> IntoFuture for Query<'h, A> {\n    \
+                      type Output = X;\npub async fn free() {\n";
         let mut found = BTreeSet::new();
         of_source(source, &mut found);
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Query", "SendBuilder::submit", "free"]);

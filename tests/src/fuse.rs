@@ -1,5 +1,5 @@
-//! A part of a state that ends the process when it is loaded, encoded or dropped: in processes that are armed, as children
-//! are. In others it is a value like any other, as it would be for a build that was mended.
+//! A part of a state that ends the process when it is loaded, encoded or dropped: in processes that are armed, as
+//! children are. In others it is a value like any other, as it would be for a build that was mended.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};

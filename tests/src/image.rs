@@ -1,4 +1,5 @@
-//! A file system of its own, in a file, whose power can be cut: it needs root, a loop device and a program that makes it.
+//! A file system of its own, in a file, whose power can be cut: it needs root, a loop device and a program that makes
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -54,7 +54,8 @@ pub fn plant(node: &str, event: &str, times: u32) {
     plant_mine(Mine { node: node.to_owned(), event: event.to_owned(), task: None, times });
 }
 
-/// From now on this task of the node `node` panics when it is about to run on, so many times: where it waits, whatever that is for.
+/// From now on this task of the node `node` panics when it is about to run on, so many times: where it waits, whatever
+/// that is for.
 ///
 /// # Panics
 ///

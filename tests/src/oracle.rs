@@ -1,5 +1,6 @@
 //! The oracle: it stands outside the process that is killed, knows only what clients saw, and judges what is there in
-//! the end. A job whose fate the client never learned may be there or not, once; everything else must be as it was told.
+//! the end. A job whose fate the client never learned may be there or not, once; everything else must be as it was
+//! told.
 
 mod judge;
 

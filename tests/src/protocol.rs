@@ -1,4 +1,5 @@
-//! What a test and its child process say to each other: one JSON value a line, on the child's standard input and output.
+//! What a test and its child process say to each other: one JSON value a line, on the child's standard input and
+//! output.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ pub enum Command {
     Load(Vec<(u32, u32)>),
     /// Something for the test of clocks.
     Waits(Order),
-    /// Supervise a task that reaches gate 0 and fails, again and again, with a budget of so many restarts within an hour.
+    /// Supervise a task that reaches gate 0 and fails, again and again, with a budget of so many restarts within an
+    /// hour.
     Supervise {
         /// How many.
         restarts: u32,
@@ -127,8 +129,8 @@ pub enum Event {
     Stopped,
     /// The node did not end cleanly, and why.
     Failed(String),
-    /// The disk has begun to do as it was ordered ([`Disk`](crate::disk::Disk)): what was said before was said before that. Only the
-    /// library that stands between says it.
+    /// The disk has begun to do as it was ordered ([`Disk`](crate::disk::Disk)): what was said before was said before
+    /// that. Only the library that stands between says it.
     Faulted,
     /// The load: something that a client saw.
     Client(Client),

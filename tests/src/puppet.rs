@@ -1,5 +1,5 @@
-//! A node that is none: a test speaks the protocol by hand, with a certificate that lets it in, and may say what no node
-//! would.
+//! A node that is none: a test speaks the protocol by hand, with a certificate that lets it in, and may say what no
+//! node would.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A disk that does not answer, for processes of their own: a small library that is loaded into them holds up every sync.
+//! A disk that does not answer, for processes of their own: a small library that is loaded into them holds up every
+//! sync.
 
 use std::path::{Path, PathBuf};
 

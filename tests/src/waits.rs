@@ -1,5 +1,5 @@
-//! Everything that waits, for the test of clocks: each kind once with a short wait, which has to end, and once with a long one,
-//! which must not. Whatever runs says so, again and again.
+//! Everything that waits, for the test of clocks: each kind once with a short wait, which has to end, and once with a
+//! long one, which must not. Whatever runs says so, again and again.
 
 use std::any::Any;
 use std::path::Path;
@@ -54,8 +54,8 @@ pub enum Kind {
     Suspect,
 }
 
-/// What a child of the test of clocks is told. What waits does so at the node of its actors; it is sent from there, or from
-/// another node.
+/// What a child of the test of clocks is told. What waits does so at the node of its actors; it is sent from there, or
+/// from another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// To the node of the actors: make ready what only it can, and say [`Event::Ready`].
@@ -67,8 +67,8 @@ pub enum Order {
     Look,
     /// Use the key again, and say [`Event::UsedAgain`].
     UseAgain,
-    /// Let the task of a group fail, which may fail once within the long wait. It says [`Event::Reached`] when it begins, and
-    /// [`Event::GaveUp`] when it has failed too often.
+    /// Let the task of a group fail, which may fail once within the long wait. It says [`Event::Reached`] when it
+    /// begins, and [`Event::GaveUp`] when it has failed too often.
     Fail,
     /// Have a message in flight, and keep it there until the process is killed if this says so.
     HaveInHand(bool),

@@ -1,4 +1,5 @@
-//! A wall clock that a test sets, for nodes in processes of their own: a small library that is loaded into them moves it.
+//! A wall clock that a test sets, for nodes in processes of their own: a small library that is loaded into them moves
+//! it.
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! What `remote` measures between two nodes of Everpost, done by `ractor_cluster`: casts and calls to actors of another
-//! process over loopback, without encryption. Nothing is durable, and a connection that breaks loses what is on its way.
+//! process over loopback, without encryption. Nothing is durable, and a connection that breaks loses what is on its
+//! way.
 //!
 //! Each process prints one line of JSON when it is ready, or done, and ends when its input does.
 

@@ -106,8 +106,8 @@ impl Quantity {
         }
     }
 
-    /// Whether it is compared with the first of its series: what is a ratio already is not, nor what there is to compare
-    /// with.
+    /// Whether it is compared with the first of its series: what is a ratio already is not, nor what there is to
+    /// compare with.
     pub(super) fn is_compared(self) -> bool {
         let ratios = [Self::P99ToIdle, Self::FullP99ToIdle, Self::KnownToNew];
         let baselines = [Self::IdleP50, Self::IdleP99, Self::Syncs];

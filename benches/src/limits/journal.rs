@@ -14,8 +14,8 @@ use crate::problem::Problem;
 const MAP_BYTES: usize = 4 << 30;
 /// How many bytes of records stay, about as many as a store holds between two checkpoints.
 const HELD_BYTES: usize = 16 << 20;
-/// A record is kept in pieces that fill runs of 16 pages, so that freed runs fit the next ones: without it LMDB looks for
-/// long runs of pages in vain, and the comparison would be with a worse journal than there is.
+/// A record is kept in pieces that fill runs of 16 pages, so that freed runs fit the next ones: without it LMDB looks
+/// for long runs of pages in vain, and the comparison would be with a worse journal than there is.
 const PIECE_BYTES: usize = 65_536 - 16;
 
 /// An environment in a folder that is removed with it.

@@ -42,7 +42,8 @@ impl Actor for Counter {
     }
 }
 
-/// From the first cast to the last handled one, with no more in the mailbox than a client of Everpost has unacknowledged.
+/// From the first cast to the last handled one, with no more in the mailbox than a client of Everpost has
+/// unacknowledged.
 pub(super) async fn casts_per_second(casts: u64) -> Result<f64, Problem> {
     let progress = Arc::new(Progress { expected: casts, ..Progress::default() });
     let (counter, ended) = ActorRuntime::spawn(None, Counter(Arc::clone(&progress)), ()).await?;

@@ -1,5 +1,5 @@
-//! The same work by `ractor_cluster`, in the same rounds. It is a program of its own, in `ractor-cluster/`, that is built
-//! when it is needed: its features change ractor for a whole build.
+//! The same work by `ractor_cluster`, in the same rounds. It is a program of its own, in `ractor-cluster/`, that is
+//! built when it is needed: its features change ractor for a whole build.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};

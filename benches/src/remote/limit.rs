@@ -1,5 +1,5 @@
-//! What the link does alone: frames in large batches over one QUIC connection on loopback, nothing stored, nobody to handle
-//! them. Two endpoints in one process, each with a thread of its own.
+//! What the link does alone: frames in large batches over one QUIC connection on loopback, nothing stored, nobody to
+//! handle them. Two endpoints in one process, each with a thread of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

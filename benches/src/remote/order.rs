@@ -28,7 +28,8 @@ pub(super) enum Order {
     Drain,
     /// Waits until the tables of the store have everything. Answered with nothing.
     Settle,
-    /// Asks the actors whether they have exactly what was sent to them. Answered with nothing; otherwise the node fails.
+    /// Asks the actors whether they have exactly what was sent to them. Answered with nothing; otherwise the node
+    /// fails.
     Check,
     /// Answered with [`Usage`].
     Usage,

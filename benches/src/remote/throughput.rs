@@ -8,8 +8,8 @@ use crate::clock::{machine_time, per_second};
 use crate::problem::Problem;
 use crate::samples::Samples;
 
-/// What is sent to whom: 1,000 actors that handle what is durable, or at once, with so many messages on their way to the
-/// disk of their node at most.
+/// What is sent to whom: 1,000 actors that handle what is durable, or at once, with so many messages on their way to
+/// the disk of their node at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Run {
     #[value(name = "committed_window_1000")]

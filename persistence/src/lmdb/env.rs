@@ -111,8 +111,8 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// that ends the process with a signal. The environment is to be opened while what is returned is held.
 ///
 /// LMDB's locks on that file are those of the process, and end when anybody in it closes the file. Without them others
-/// would take its readers for gone, and the file for one that nobody has. So it is not touched where this process has the
-/// environment open.
+/// would take its readers for gone, and the file for one that nobody has. So it is not touched where this process has
+/// the environment open.
 fn prepare_readers(folder: &Path) -> Result<MutexGuard<'static, ()>, OpenError> {
     let alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let is_open = |path: PathBuf| heed::env_closing_event(path).is_some();

@@ -34,8 +34,8 @@ const TABLE: &str = "journal";
 /// How many old chunks a commit removes at least, if there are so many; more if it writes more, so that cutting keeps
 /// up.
 const CUT_CHUNKS: usize = 64;
-/// How often the slots of readers that are gone are freed, in groups, and in bytes that are appended: until then what is
-/// freed is not used again.
+/// How often the slots of readers that are gone are freed, in groups, and in bytes that are appended: until then what
+/// is freed is not used again.
 const CLEAR_GROUPS: u64 = 64;
 const CLEAR_BYTES: usize = 1 << 20;
 

@@ -96,8 +96,8 @@ impl Slots {
 }
 
 impl Slot {
-    /// Notes what this thread has in flight from here on; returns what is to be put back when it has not. A few words of
-    /// memory: no lock, no system call.
+    /// Notes what this thread has in flight from here on; returns what is to be put back when it has not. A few words
+    /// of memory: no lock, no system call.
     #[inline]
     pub fn set(&mut self, mark: Mark) -> Before {
         let (first, mailbox) = mark.words();

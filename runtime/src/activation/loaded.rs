@@ -1,5 +1,5 @@
-//! The state of an activation in memory. Reading it, its default and dropping it are code of the user's: all of it runs in here,
-//! under the mark of the mailbox, so that a state that kills the process is found out; see `quarantine`.
+//! The state of an activation in memory. Reading it, its default and dropping it are code of the user's: all of it runs
+//! in here, under the mark of the mailbox, so that a state that kills the process is found out; see `quarantine`.
 
 use std::sync::Arc;
 
@@ -60,7 +60,11 @@ impl<A: Actor> Loaded<A> {
         if let Err(error) = dropped
             && let Some(times) = self.core.recurring.met("panic in a drop")
         {
-            tracing::warn!(node = %self.core.name, actor = %self.mailbox.address, error = %brief(&error), times, event = "panic in a drop", "a state has panicked when it was dropped; nothing is lost, since what counts is in the store");
+            tracing::warn!(
+                node = %self.core.name, actor = %self.mailbox.address, error = %brief(&error), times,
+                event = "panic in a drop",
+                "a state has panicked when it was dropped; nothing is lost, since what counts is in the store"
+            );
         }
     }
 }

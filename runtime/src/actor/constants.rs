@@ -16,8 +16,8 @@ pub(crate) struct Unusable {
     pub(crate) reason: &'static str,
 }
 
-/// The first constant of `A` that cannot work. `DELIVERY`, `ORDER` and `WHEN_EXPIRED` can have no other values than those
-/// that work. Nothing is too long: time that would end after the end of time does not end.
+/// The first constant of `A` that cannot work. `DELIVERY`, `ORDER` and `WHEN_EXPIRED` can have no other values than
+/// those that work. Nothing is too long: time that would end after the end of time does not end.
 pub(crate) fn unusable<A: Actor>() -> Option<Unusable> {
     let rules = [
         ("TYPE", is_actor_type(A::TYPE), "it has 1 to 64 characters of a-z, 0-9, `_` and `-`"),

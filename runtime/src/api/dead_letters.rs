@@ -157,10 +157,7 @@ impl DeadLetters {
                     None => {
                         if let Some(times) = self.core.recurring.met("record unreadable") {
                             tracing::warn!(
-                                node = %self.core.name,
-                                seq = position.0,
-                                times,
-                                event = "record unreadable",
+                                node = %self.core.name, seq = position.0, times, event = "record unreadable",
                                 "a dead letter cannot be read by this build; it stays in the store"
                             );
                         }
@@ -258,7 +255,8 @@ impl DeadLetters {
         self.decided(dead_letter, dropped).await
     }
 
-    /// Puts what `make` makes of a dead letter into its mailbox, in the commit that takes the dead letter out of the queue.
+    /// Puts what `make` makes of a dead letter into its mailbox, in the commit that takes the dead letter out of the
+    /// queue.
     async fn send_again(
         &self,
         sequence: Sequence,
@@ -277,8 +275,8 @@ impl DeadLetters {
         self.decided(dead_letter, replayed).await
     }
 
-    /// Sends a dead letter again as this envelope, wherever its actor lives now. Returns what must be durable for that to
-    /// count; none when the dead letter is not there any more.
+    /// Sends a dead letter again as this envelope, wherever its actor lives now. Returns what must be durable for that
+    /// to count; none when the dead letter is not there any more.
     async fn replay_as(
         &self,
         dead_letter: Position,

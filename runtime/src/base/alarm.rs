@@ -1,5 +1,5 @@
-//! What is said of a trouble that lasts: a line when it begins, then one a minute with a count, and one when it is over. Pure:
-//! the time is handed in, and whoever asks writes the line.
+//! What is said of a trouble that lasts: a line when it begins, then one a minute with a count, and one when it is
+//! over. Pure: the time is handed in, and whoever asks writes the line.
 //!
 //! ```text
 //! if let Some(Said { times, lasts }) = self.alarm.raise(now) {
@@ -42,8 +42,8 @@ pub(crate) struct Said {
 impl Alarm {
     /// The trouble is there. To be called whenever it is seen, however often.
     ///
-    /// Says something at once when it begins, and then once a minute. What is over and begins again within a minute, over and
-    /// over, is told once a minute too.
+    /// Says something at once when it begins, and then once a minute. What is over and begins again within a minute,
+    /// over and over, is told once a minute too.
     pub(crate) fn raise(&mut self, now: Instant) -> Option<Said> {
         let since = *self.since.get_or_insert(now);
         self.times = self.times.saturating_add(1);
@@ -55,8 +55,8 @@ impl Alarm {
         Some(Said { times: std::mem::take(&mut self.times), lasts: now.saturating_duration_since(since) })
     }
 
-    /// The trouble is not there. To be called whenever that is seen, however often: says something once, and only to those
-    /// who were told of it.
+    /// The trouble is not there. To be called whenever that is seen, however often: says something once, and only to
+    /// those who were told of it.
     pub(crate) fn clear(&mut self, now: Instant) -> Option<Said> {
         let since = self.since.take()?;
         if !std::mem::take(&mut self.is_told) {
@@ -66,8 +66,8 @@ impl Alarm {
     }
 }
 
-/// The alarms of one kind of trouble, by what has it: peers, lanes, reasons. Bounded, so that neither memory nor the log grows
-/// with what others can make up.
+/// The alarms of one kind of trouble, by what has it: peers, lanes, reasons. Bounded, so that neither memory nor the
+/// log grows with what others can make up.
 #[derive(Debug)]
 pub(crate) struct Alarms<K> {
     kept: Vec<(K, Instant, Alarm)>,
@@ -77,8 +77,8 @@ pub(crate) struct Alarms<K> {
 }
 
 impl<K: PartialEq> Alarms<K> {
-    /// Tells of so many at a time, each by itself. Of more one example is told a minute, with how many there were, until one of
-    /// these was not seen for a minute.
+    /// Tells of so many at a time, each by itself. Of more one example is told a minute, with how many there were,
+    /// until one of these was not seen for a minute.
     pub(crate) const fn new(kept_max: usize) -> Self {
         let others = Alarm { since: None, said: None, times: 0, is_told: false };
         Self { kept: Vec::new(), kept_max, others }
@@ -102,7 +102,8 @@ impl<K: PartialEq> Alarms<K> {
         said
     }
 
-    /// As [`Alarm::clear`], for all of them: how many are over that were told of. Their next lines still come once a minute.
+    /// As [`Alarm::clear`], for all of them: how many are over that were told of. Their next lines still come once a
+    /// minute.
     pub(crate) fn clear(&mut self, now: Instant) -> usize {
         let others = self.others.clear(now);
         self.kept.iter_mut().filter_map(|(_, _, alarm)| alarm.clear(now)).chain(others).count()

@@ -1,5 +1,6 @@
-//! Time. There are two kinds, of two types: [`Micros`] is wall time, which people name and are shown; [`Steady`] is the node's own
-//! timeline, on which every wait runs. Pure modules are handed moments; only what is in here asks the machine.
+//! Time. There are two kinds, of two types: [`Micros`] is wall time, which people name and are shown; [`Steady`] is the
+//! node's own timeline, on which every wait runs. Pure modules are handed moments; only what is in here asks the
+//! machine.
 
 mod deadline;
 mod machine;
@@ -58,8 +59,8 @@ impl Clock {
         Steady(self.at_boot.wrapping_add(machine::since_boot()))
     }
 
-    /// Wall time as it is believed: for what is shown, and for moments that somebody named. It goes back only when a clock
-    /// that was put back by more than a second has stood for a minute.
+    /// Wall time as it is believed: for what is shown, and for moments that somebody named. It goes back only when a
+    /// clock that was put back by more than a second has stood for a minute.
     pub(crate) fn wall(&self) -> Micros {
         self.now().wall
     }
@@ -98,8 +99,8 @@ impl Clock {
     }
 }
 
-/// A clock that is to go on from what the last run of the store has left; it begins with the machine's wall clock if that has left
-/// nothing.
+/// A clock that is to go on from what the last run of the store has left; it begins with the machine's wall clock if
+/// that has left nothing.
 #[derive(Debug)]
 pub(crate) struct ResumingClock {
     boot_id: Option<u128>,
@@ -111,8 +112,8 @@ impl ResumingClock {
         Self { boot_id: machine::boot_id(), resuming: Resuming::new(note) }
     }
 
-    /// Looks at the machine's clocks; to be called about once a second. As long as it is not believed how much time has passed: what the
-    /// wall clock says of that.
+    /// Looks at the machine's clocks; to be called about once a second. As long as it is not believed how much time has
+    /// passed: what the wall clock says of that.
     pub(crate) fn look(&mut self) -> Result<Clock, Duration> {
         let reading = Reading::now(self.boot_id);
         match self.resuming.look(&reading) {

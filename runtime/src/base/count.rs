@@ -1,5 +1,5 @@
-//! Counts of what is somewhere: added to when it comes, taken from when it leaves. One that is taken from once too often must
-//! not become the largest number there is, which every bound would take for full.
+//! Counts of what is somewhere: added to when it comes, taken from when it leaves. One that is taken from once too
+//! often must not become the largest number there is, which every bound would take for full.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,8 +13,8 @@ impl Count {
         self.0.fetch_add(amount, Ordering::AcqRel);
     }
 
-    /// Takes off what was added before. To take off more is an alarm, once, and leaves nothing. In one order with the steps of
-    /// those who wait for room, or they could miss it.
+    /// Takes off what was added before. To take off more is an alarm, once, and leaves nothing. In one order with the
+    /// steps of those who wait for room, or they could miss it.
     pub(crate) fn take(&self, amount: usize) {
         let before = self.0.fetch_sub(amount, Ordering::SeqCst);
         if before < amount {
@@ -52,7 +52,8 @@ fn below_nothing(before: usize, amount: usize) {
             before,
             amount,
             event = "count below nothing",
-            "a count of this node was wrong and is put right as far as it can be; no message is concerned, but bounds may be off until the next start: report this"
+            "a count of this node was wrong and is put right as far as it can be; no message is concerned, but bounds \
+             may be off until the next start: report this"
         );
     }
     debug_assert!(false, "{amount} taken off a count of {before}");

@@ -2,8 +2,8 @@
 
 use everpost_persistence::CommitError;
 
-/// Why a wait has ended without what it waited for: the node does nothing any more, or it would have waited for itself. Nothing
-/// that was acknowledged is lost.
+/// Why a wait has ended without what it waited for: the node does nothing any more, or it would have waited for itself.
+/// Nothing that was acknowledged is lost.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeEnded {
@@ -15,13 +15,15 @@ pub enum NodeEnded {
     Failed(#[from] CommitError),
     /// The tokio runtime that it was started on has ended, and all of its tasks with it.
     #[error(
-        "the tokio runtime that the node was started on has ended, so that the node does nothing more; what waits is handled when it is started again, on a runtime that lives as long as it"
+        "the tokio runtime that the node was started on has ended, so that the node does nothing more; what waits is \
+         handled when it is started again, on a runtime that lives as long as it"
     )]
     RuntimeGone,
-    /// A task of the node has panicked: a defect of Everpost, or of what it calls, the subscriber of the program's logs say. Those that can be
-    /// started anew without harm were, several times.
+    /// A task of the node has panicked: a defect of Everpost, or of what it calls, the subscriber of the program's logs
+    /// say. Those that can be started anew without harm were, several times.
     #[error(
-        "the task `{task}` of the node has panicked ({panic}): {means}, so that the node does nothing more; what waits is handled when it is started again"
+        "the task `{task}` of the node has panicked ({panic}): {means}, so that the node does nothing more; what waits \
+         is handled when it is started again"
     )]
     Panicked {
         /// Which one.

@@ -1,4 +1,5 @@
-//! `Debug` of an error is its text and its causes, since that is what a `main` prints that returns it, and what `unwrap` shows.
+//! `Debug` of an error is its text and its causes, since that is what a `main` prints that returns it, and what
+//! `unwrap` shows.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -30,8 +31,8 @@ pub(crate) fn write_error(f: &mut fmt::Formatter<'_>, error: &dyn Error) -> fmt:
     Escaped(f).write_str(&text)
 }
 
-/// Writes text for people to read, in which a name or an error of someone else must not begin a line of its own, colour it, or
-/// turn its direction around.
+/// Writes text for people to read, in which a name or an error of someone else must not begin a line of its own, colour
+/// it, or turn its direction around.
 pub(crate) struct Escaped<'a, W: ?Sized>(pub(crate) &'a mut W);
 
 impl<W: Write + ?Sized> Write for Escaped<'_, W> {

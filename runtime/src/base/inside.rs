@@ -1,5 +1,5 @@
-//! Where the calling code runs. What waits for a turn must not be awaited inside one, and a task of a group must not wait for its
-//! own end: each would wait for itself. Every door that does so asks here, and refuses.
+//! Where the calling code runs. What waits for a turn must not be awaited inside one, and a task of a group must not
+//! wait for its own end: each would wait for itself. Every door that does so asks here, and refuses.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -24,7 +24,8 @@ thread_local! {
     static INSIDE: Cell<Inside> = const { Cell::new(Inside::Nothing) };
 }
 
-/// Marks the thread until it is dropped, which a panic does too. For one poll: between polls the thread works for others.
+/// Marks the thread until it is dropped, which a panic does too. For one poll: between polls the thread works for
+/// others.
 #[must_use]
 pub(crate) struct Mark {
     before: Inside,

@@ -1,5 +1,5 @@
-//! What this thread has in flight: while code of the user's runs, its message or its mailbox stands in the thread's slot, which
-//! survives the process, and the thread is marked, so that handles refuse to be used inside a turn.
+//! What this thread has in flight: while code of the user's runs, its message or its mailbox stands in the thread's
+//! slot, which survives the process, and the thread is marked, so that handles refuse to be used inside a turn.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -37,8 +37,8 @@ impl Marks {
         self.slots.in_flight()
     }
 
-    /// Runs `handler` with `position` in flight at every poll and when it is dropped, and only then: between polls the thread works
-    /// for others. It is left where it is pinned, and taken out of there at its end.
+    /// Runs `handler` with `position` in flight at every poll and when it is dropped, and only then: between polls the
+    /// thread works for others. It is left where it is pinned, and taken out of there at its end.
     pub(crate) async fn hold<F: Future>(&self, position: Position, handler: Pin<&mut Option<F>>) -> F::Output {
         let mut held = Held { marks: self, position, handler };
         std::future::poll_fn(|context| held.poll(context)).await

@@ -1,5 +1,6 @@
-//! Troubles that are met again and again by whoever runs into them, and whose end nobody sees: each is told once a minute, however
-//! often it is met. Where it is seen that a trouble lasts, and when it is over, there is an [`Alarm`](crate::base::alarm::Alarm).
+//! Troubles that are met again and again by whoever runs into them, and whose end nobody sees: each is told once a
+//! minute, however often it is met. Where it is seen that a trouble lasts, and when it is over, there is an
+//! [`Alarm`](crate::base::alarm::Alarm).
 //!
 //! ```text
 //! if let Some(times) = core.recurring.met("timer unreadable") {
@@ -17,7 +18,8 @@ use crate::base::alarm::Alarms;
 /// Of how many kinds of trouble there is a memory at a time: more than there are.
 const KINDS_MAX: usize = 64;
 
-/// What was met, by the event of its line, or by what else tells kinds of it apart. A line shows one example, and how many there were.
+/// What was met, by the event of its line, or by what else tells kinds of it apart. A line shows one example, and how
+/// many there were.
 #[derive(Debug)]
 pub(crate) struct Recurring<K = &'static str>(Mutex<Alarms<K>>);
 

@@ -5,7 +5,8 @@ use std::fmt;
 /// How many bytes of an error are kept.
 const ERROR_BYTES_MAX: usize = 4096;
 
-/// An error as the log shows it: it comes from anywhere and may be of any length, and is shortened as the store does it.
+/// An error as the log shows it: it comes from anywhere and may be of any length, and is shortened as the store does
+/// it.
 pub(crate) fn brief(error: &dyn fmt::Display) -> String {
     shortened(error.to_string())
 }

@@ -33,7 +33,8 @@ pub(crate) enum Ended {
     Stores(#[from] everpost_transport::link::ResumeError),
     /// Another process of the peer's name has the conversation, and shows that it is there.
     #[error(
-        "another process of this name is connected from {from}, with another store, since {since:.0}; stop one of the two, or give it a name and a certificate of its own"
+        "another process of this name is connected from {from}, with another store, since {since:.0}; stop one of the \
+         two, or give it a name and a certificate of its own"
     )]
     NameTaken {
         /// Where that one is.
@@ -94,8 +95,8 @@ pub(crate) enum ArrivalError {
 }
 
 impl ArrivalError {
-    /// Whether it is the message that is not taken, and not the peer: one of a later build, or for an actor that is not here. It
-    /// stops its own lane, where whatever follows it waits; everything else of the link goes on.
+    /// Whether it is the message that is not taken, and not the peer: one of a later build, or for an actor that is not
+    /// here. It stops its own lane, where whatever follows it waits; everything else of the link goes on.
     pub(crate) const fn stops_its_lane_only(&self) -> bool {
         matches!(self, Self::Envelope(_) | Self::NotOurs { .. } | Self::NotHandled(_))
     }

@@ -1,5 +1,5 @@
-//! Notes: what nodes tell each other beside the messages. None of them is stored; what still matters after a break is said
-//! again. The bytes are specified in `docs/WIRE.md`.
+//! Notes: what nodes tell each other beside the messages. None of them is stored; what still matters after a break is
+//! said again. The bytes are specified in `docs/WIRE.md`.
 
 mod raw;
 

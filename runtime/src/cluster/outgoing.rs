@@ -173,7 +173,8 @@ impl Outgoing {
             return Some(delivered);
         }
         if self.delivered.len() == self.delivered.capacity() {
-            // Who has stopped waiting goes before more memory is taken; what is reserved is filled before they are looked for again.
+            // Who has stopped waiting goes before more memory is taken; what is reserved is filled before they are
+            // looked for again.
             self.delivered.retain(|_, waiting| waiting.iter().any(|waiter| !waiter.is_closed()));
             self.delivered.reserve(self.delivered.len());
         }
@@ -255,8 +256,8 @@ impl Outgoing {
         self.sending.delivery_status(lane, Sequence(position.0))
     }
 
-    /// Messages that have expired may have arrived: they count against no bound. Hands back those of which it will be known
-    /// soon.
+    /// Messages that have expired may have arrived: they count against no bound. Hands back those of which it will be
+    /// known soon.
     pub(crate) fn leave_undecided(&mut self, expired: Vec<Expiring>, lane: Lane) -> Vec<Expiring> {
         expired.iter().for_each(|expiring| self.sending.expire(lane, Sequence(expiring.position.0)));
         self.senders.give(self.room());
@@ -273,8 +274,8 @@ impl Outgoing {
         std::mem::take(&mut self.undecided).into_values().collect()
     }
 
-    /// Takes out messages that have expired and were not sent; in the order of their positions. `ticket` is that of the submission that
-    /// takes them out of the store.
+    /// Takes out messages that have expired and were not sent; in the order of their positions. `ticket` is that of the
+    /// submission that takes them out of the store.
     pub(crate) fn withdraw(&mut self, lane: Lane, positions: &[Position], ticket: Position) {
         let sequences: Vec<Sequence> = positions.iter().map(|position| Sequence(position.0)).collect();
         self.sending.withdraw(lane, &sequences, Sequence(ticket.0));

@@ -58,7 +58,8 @@ pub(crate) struct Peer {
     /// Room for more of them, in bytes.
     room_to_ask: Semaphore,
     alarms: Mutex<PeerAlarms>,
-    /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any more.
+    /// Messages that were found out there to contradict others under their idempotency keys, when nobody waited any
+    /// more.
     contradictions: Mutex<Alarm>,
     /// How its wall clock differed when it last introduced itself.
     skew: Mutex<Option<ClockSkew>>,
@@ -239,8 +240,8 @@ impl Peer {
         self.news.notify_one();
     }
 
-    /// Takes up to `notes_max` of what the peer is to be told and asked, and up to `bytes_max` bytes; a few more when mailboxes are
-    /// full, and one at least.
+    /// Takes up to `notes_max` of what the peer is to be told and asked, and up to `bytes_max` bytes; a few more when
+    /// mailboxes are full, and one at least.
     pub(crate) fn take_notes(&self, notes_max: usize, bytes_max: usize) -> (Vec<ToTell>, bool) {
         let (mut taken, is_all) = self.noting(|notes| (notes.take(notes_max, bytes_max), notes.is_empty()));
         let room = notes_max.saturating_sub(taken.len());
@@ -258,8 +259,8 @@ impl Peer {
         self.news.notify_one();
     }
 
-    /// The peer has made a connection; the newest wins. Unless another process of its name has the lease of the name with another store: then
-    /// who has it, and the newcomer, who may come again when that one is gone.
+    /// The peer has made a connection; the newest wins. Unless another process of its name has the lease of the name
+    /// with another store: then who has it, and the newcomer, who may come again when that one is gone.
     pub(crate) fn arrive(&self, newcomer: Introduced, now: Micros) -> Option<Contest> {
         let mut arrivals = lock(&self.arrivals);
         if let Err(holder) = arrivals.lease.take(newcomer.holder(now), |process| process.liveness.is_closed()) {
@@ -320,10 +321,15 @@ impl Peer {
         self.queries.answered(number, answer);
     }
 
-    /// A message that was sent there contradicts another one under its idempotency key, which nobody here waited to hear.
+    /// A message that was sent there contradicts another one under its idempotency key, which nobody here waited to
+    /// hear.
     pub(crate) fn contradicted(&self, node: &str, id: MessageId) {
         if let Some(Said { times, .. }) = lock(&self.contradictions).raise(Instant::now()) {
-            tracing::error!(node, peer = %self.name, message_id = %id, times, event = "idempotency key reused", "another message was sent under its key before: it had no effect, and is a dead letter there; send it under a key of its own");
+            tracing::error!(
+                node, peer = %self.name, message_id = %id, times, event = "idempotency key reused",
+                "another message was sent under its key before: it had no effect, and is a dead letter there; send it \
+                 under a key of its own"
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! What the log says of a link that does not stand. One place for both sides of it, so that the one that dials and the one that
-//! waits tell the same, each as often as the other.
+//! What the log says of a link that does not stand. One place for both sides of it, so that the one that dials and the
+//! one that waits tell the same, each as often as the other.
 
 use std::fmt::Display;
 
@@ -78,17 +78,27 @@ impl PeerAlarms {
         let now = Instant::now();
         if skew.length() > SKEW_MAX {
             if let Some(Said { times, lasts }) = self.clocks.raise(now) {
-                tracing::warn!(node, peer, clock = %skew, times, ?lasts, event = "clocks differ", "times that messages of the peer say are off by as much; see to the clocks of both machines");
+                tracing::warn!(
+                    node, peer, clock = %skew, times, ?lasts, event = "clocks differ",
+                    "times that messages of the peer say are off by as much; see to the clocks of both machines"
+                );
             }
         } else if self.clocks.clear(now).is_some() {
-            tracing::info!(node, peer, clock = %skew, event = "clocks agree", "the clocks of both nodes are right again");
+            tracing::info!(
+                node, peer, clock = %skew, event = "clocks agree",
+                "the clocks of both nodes are right again"
+            );
         }
     }
 
     /// A peer has another store than before.
     pub(crate) fn new_store(&mut self, node: &str, peer: &str, store: StoreId) {
         if let Some(Said { times, .. }) = self.stores.raise(store.0, Instant::now()) {
-            tracing::error!(node, peer, %store, times, event = "peer has a new store", "what its old store had accepted and not handled is gone with it; messages that it has not acknowledged are sent to the new one");
+            tracing::error!(
+                node, peer, %store, times, event = "peer has a new store",
+                "what its old store had accepted and not handled is gone with it; messages that it has not \
+                 acknowledged are sent to the new one"
+            );
         }
     }
 
@@ -105,7 +115,8 @@ impl PeerAlarms {
                     times,
                     ?lasts,
                     event = "placement differs",
-                    "the two nodes do not agree on where actors of this type live, so that their messages between them wait; give both the same list of nodes"
+                    "the two nodes do not agree on where actors of this type live, so that their messages between them \
+                     wait; give both the same list of nodes"
                 );
             }
         }
@@ -124,7 +135,8 @@ impl PeerAlarms {
                 times,
                 ?lasts,
                 event = "name used twice",
-                "another process has come to the peer under the name of this node, with another store, and was refused; stop one of the two, or give it a name and a certificate of its own"
+                "another process has come to the peer under the name of this node, with another store, and was \
+                 refused; stop one of the two, or give it a name and a certificate of its own"
             );
         }
     }
@@ -140,7 +152,10 @@ impl PeerAlarms {
             Ended::Node(_) => tracing::debug!(node, peer, reason = %ended, event = "link down", "this node stops"),
             Ended::Outbox(_) | Ended::Arrival(ArrivalError::Store(_)) => {
                 if let Some(Said { times, lasts }) = self.failed.raise(Instant::now()) {
-                    tracing::error!(node, peer, error = %ended, times, ?lasts, event = "link failed", "it is tried again; nothing is lost");
+                    tracing::error!(
+                        node, peer, error = %ended, times, ?lasts, event = "link failed",
+                        "it is tried again; nothing is lost"
+                    );
                 }
             }
             _ => self.refused(node, peer, ended),
@@ -162,10 +177,16 @@ impl PeerAlarms {
     pub(crate) fn down(&mut self, node: &str, peer: &str, reason: &dyn Display) {
         match self.down.raise(Instant::now()) {
             Some(Said { lasts, .. }) if lasts.is_zero() => {
-                tracing::info!(node, peer, %reason, event = "link down", "messages to the peer are kept until it is back");
+                tracing::info!(
+                    node, peer, %reason, event = "link down",
+                    "messages to the peer are kept until it is back"
+                );
             }
             Some(Said { times, lasts }) => {
-                tracing::warn!(node, peer, %reason, times, ?lasts, event = "peer away", "messages to it are kept; is it running, and can it be reached?");
+                tracing::warn!(
+                    node, peer, %reason, times, ?lasts, event = "peer away",
+                    "messages to it are kept; is it running, and can it be reached?"
+                );
             }
             None => tracing::debug!(node, peer, %reason, event = "link down", "as before"),
         }

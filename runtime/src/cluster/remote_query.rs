@@ -16,8 +16,8 @@ pub(crate) struct RemoteQuery {
     pub(crate) version: u16,
     pub(crate) payload: Vec<u8>,
     pub(crate) answer: RemoteAnswer,
-    /// Counts it among the open ones of the node, unless it is put off: then it counts among those of its peer alone, which must not keep
-    /// out all others.
+    /// Counts it among the open ones of the node, unless it is put off: then it counts among those of its peer alone,
+    /// which must not keep out all others.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 

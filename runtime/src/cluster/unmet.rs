@@ -1,5 +1,5 @@
-//! Which peers are not spoken with, and what they may have been sent before: so that a start knows which messages were never
-//! sent.
+//! Which peers are not spoken with, and what they may have been sent before: so that a start knows which messages were
+//! never sent.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 const RECORD_VERSION: u8 = 1;
 
-/// Of each peer that is not spoken with, the last position that it may have been sent. A peer that is not here may have been
-/// sent everything. Changed in the step that submits the change to the store: before anything is sent to a peer it is durably
-/// out of it.
+/// Of each peer that is not spoken with, the last position that it may have been sent. A peer that is not here may have
+/// been sent everything. Changed in the step that submits the change to the store: before anything is sent to a peer it
+/// is durably out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnmetPeers {
     sent_through: BTreeMap<String, u64>,
@@ -44,15 +44,15 @@ impl UnmetPeers {
         self.sent_through.get(peer).map(|position| Position(*position))
     }
 
-    /// `counter` is that of the run that writes it: each does, so that it is known whether an older build has run since, which
-    /// does not keep it.
+    /// `counter` is that of the run that writes it: each does, so that it is known whether an older build has run
+    /// since, which does not keep it.
     pub(crate) fn encode(&self, counter: u64) -> Bytes {
         let record = UnmetRecord { version: RECORD_VERSION, counter, sent_through: self.sent_through.clone() };
         postcard::to_allocvec(&record).expect("plain values can be encoded").into()
     }
 
-    /// What the run before that with this `counter` has left. None for bytes that this build cannot read, and for those of
-    /// another run.
+    /// What the run before that with this `counter` has left. None for bytes that this build cannot read, and for those
+    /// of another run.
     pub(crate) fn decode(record: &[u8], counter: u64) -> Option<Self> {
         let UnmetRecord { version, counter: before, sent_through } = postcard::from_bytes(record).ok()?;
         (version == RECORD_VERSION && before + 1 == counter).then_some(Self { sent_through })

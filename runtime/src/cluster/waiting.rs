@@ -18,7 +18,8 @@ pub(crate) struct Pending {
     waiting: Mutex<Waiting>,
 }
 
-/// What the peer is to be asked is a part of who waits, so that nothing which is waited for can be lost on the way to it.
+/// What the peer is to be asked is a part of who waits, so that nothing which is waited for can be lost on the way to
+/// it.
 #[derive(Debug, Default)]
 struct Waiting {
     by_id: HashMap<u128, Entry>,
@@ -88,8 +89,8 @@ impl Pending {
         }
     }
 
-    /// A conversation begins: nothing was asked in it yet. The peer is to be asked about every message of which `has_it` says that the
-    /// peer has it; who has stopped waiting is forgotten.
+    /// A conversation begins: nothing was asked in it yet. The peer is to be asked about every message of which
+    /// `has_it` says that the peer has it; who has stopped waiting is forgotten.
     pub(crate) fn ask_anew(&self, mut has_it: impl FnMut(Lane, Position) -> bool) {
         let mut waiting = self.lock();
         let Waiting { by_id, to_ask, .. } = &mut *waiting;
@@ -124,7 +125,8 @@ impl Pending {
         inquiries
     }
 
-    /// The peer has said what became of a message. Whoever has stopped waiting is not told. Returns whether anybody was.
+    /// The peer has said what became of a message. Whoever has stopped waiting is not told. Returns whether anybody
+    /// was.
     pub(crate) fn resolve(&self, id: u128, outcome: Outcome) -> bool {
         let told = self.lock().by_id.remove(&id);
         told.is_some_and(|entry| entry.awaited.waiter.send(outcome).is_ok())

@@ -1,5 +1,6 @@
-//! What a commit can do: a closed list. Each kind says for itself how much room it needs, what it locks, when it does not hold
-//! any more, what it tells the store and what it changes in memory; a new feature is a new variant and a file of its own.
+//! What a commit can do: a closed list. Each kind says for itself how much room it needs, what it locks, when it does
+//! not hold any more, what it tells the store and what it changes in memory; a new feature is a new variant and a file
+//! of its own.
 
 mod arrival;
 pub(crate) mod ask;

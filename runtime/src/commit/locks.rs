@@ -1,4 +1,5 @@
-//! Several mailboxes, and the outboxes to several peers, locked at once: for a commit that touches them all in one step.
+//! Several mailboxes, and the outboxes to several peers, locked at once: for a commit that touches them all in one
+//! step.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -19,8 +20,8 @@ pub(super) struct MailboxLocks<'a> {
 impl<'a> MailboxLocks<'a> {
     /// Locks each of them once.
     ///
-    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other. Two
-    /// with one id are the same: the directory sees to that.
+    /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other.
+    /// Two with one id are the same: the directory sees to that.
     pub(super) fn lock(mut mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>) -> Self {
         if mailboxes.len() > 1 {
             mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());

@@ -1,6 +1,6 @@
-//! How large a submission is, and by how much it grows the store: what it leaves behind, less what it removes. Pure. A full
-//! store lets pass what does not grow it, so what comes out has to be true: a pipeline whose turns were all taken for growing
-//! would never drain.
+//! How large a submission is, and by how much it grows the store: what it leaves behind, less what it removes. Pure. A
+//! full store lets pass what does not grow it, so what comes out has to be true: a pipeline whose turns were all taken
+//! for growing would never drain.
 
 use everpost_persistence::{Class, Position, footprint};
 

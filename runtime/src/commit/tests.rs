@@ -1,5 +1,5 @@
-//! What each effect does, in a table: what it reserves, what it tells the store, what it changes in memory, what waits for the
-//! commit. The core is real, with a store on the disk; nothing runs, so that nothing else changes it.
+//! What each effect does, in a table: what it reserves, what it tells the store, what it changes in memory, what waits
+//! for the commit. The core is real, with a store on the disk; nothing runs, so that nothing else changes it.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};

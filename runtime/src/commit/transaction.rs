@@ -28,10 +28,11 @@ type Effects<'a> = SmallVec<[Effect<'a>; USUAL]>;
 /// Effects that commit together. Its life: effects are added; room for them is reserved, which is the only wait; and
 /// [`Transaction::commit`] does the rest in one step that nothing interrupts. Until then dropping it does nothing.
 ///
-/// In that step everything that is touched is locked, in one order for all transactions: mailboxes by their ids, what peers
-/// are owed by their names, dead letters, timers, idempotency keys, kept replies, and the store's queue last. Then each effect looks whether it
-/// still holds; takes out of memory what leaves; says what the store is told; and puts into memory what has come in. What may
-/// leave the node only when this is durable goes to the gate, after everything was unlocked.
+/// In that step everything that is touched is locked, in one order for all transactions: mailboxes by their ids, what
+/// peers are owed by their names, dead letters, timers, idempotency keys, kept replies, and the store's queue last.
+/// Then each effect looks whether it still holds; takes out of memory what leaves; says what the store is told; and
+/// puts into memory what has come in. What may leave the node only when this is durable goes to the gate, after
+/// everything was unlocked.
 #[must_use = "nothing happens before it is committed"]
 pub(crate) struct Transaction<'a> {
     core: &'a Core,
@@ -89,7 +90,8 @@ impl<'a> Transaction<'a> {
         Self::new(core, Origin::Node)
     }
 
-    /// For what removes more than it adds, or must be written before anything can be removed: it passes in a full store.
+    /// For what removes more than it adds, or must be written before anything can be removed: it passes in a full
+    /// store.
     pub(crate) fn upkeep(core: &'a Core) -> Self {
         Self::new(core, Origin::Upkeep)
     }
@@ -236,8 +238,8 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// What a commit changes. Should a panic cut it off in the middle, memory and store differ, and only the next start puts that right: so the
-/// node ends, whoever has committed and is started anew.
+/// What a commit changes. Should a panic cut it off in the middle, memory and store differ, and only the next start
+/// puts that right: so the node ends, whoever has committed and is started anew.
 struct Change<'a> {
     core: &'a Core,
     is_under_way: bool,
@@ -257,8 +259,8 @@ pub(super) struct Step<'s, 'a> {
     pub(super) core: &'a Core,
     mailboxes: MailboxLocks<'a>,
     peers: PeerLocks<'a>,
-    /// These are locked when they are first looked at, by the effects that change them. No transaction has effects of which
-    /// one would lock them in another order than this.
+    /// These are locked when they are first looked at, by the effects that change them. No transaction has effects of
+    /// which one would lock them in another order than this.
     pub(super) dead_letters: DeadLettersInStep<'a>,
     pub(super) timers: TimersInStep<'a>,
     pub(super) requests: RequestsInStep<'a>,

@@ -1,9 +1,9 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
-//! There is one queue for all that starts activations: messages, moments, queries, and whoever rouses many mailboxes, one after
-//! another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is asked from a turn,
-//! the child of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody has left for
-//! a while, more are let in, twice as many each time.
+//! There is one queue for all that starts activations: messages, moments, queries, and whoever rouses many mailboxes,
+//! one after another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is
+//! asked from a turn, the child of a group, and what is on trial start in any case. What else a handler may wait for is
+//! not known; so when nobody has left for a while, more are let in, twice as many each time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ impl Activations {
         }
     }
 
-    /// Takes a place for an activation that is to be started, or puts its mailbox, which is locked, into the queue and returns false.
+    /// Takes a place for an activation that is to be started, or puts its mailbox, which is locked, into the queue and
+    /// returns false.
     pub(crate) fn take_place(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> bool {
         let mut places = self.lock();
         if in_any_case || places.has_room() {

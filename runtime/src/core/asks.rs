@@ -104,7 +104,8 @@ impl Register {
         known.forget(turn)
     }
 
-    /// A message is gone for good that was given up on: what its turn has asked is forgotten, unless it waits all the same.
+    /// A message is gone for good that was given up on: what its turn has asked is forgotten, unless it waits all the
+    /// same.
     pub(crate) fn gone(&self, turn: MessageId) -> Vec<Asked> {
         let mut known = self.lock();
         let waits = known.by_turn.get(&turn.0).is_some_and(|of_turn| of_turn.waits);
@@ -116,8 +117,8 @@ impl Register {
         self.lock().waits_no_more(mailbox, turn);
     }
 
-    /// A message waits that may have asked: a dead letter that is replayed, an ask that is asked anew, or one that the start
-    /// has found.
+    /// A message waits that may have asked: a dead letter that is replayed, an ask that is asked anew, or one that the
+    /// start has found.
     pub(crate) fn waits(&self, mailbox: &Mailbox, turn: MessageId) {
         self.lock().waits(mailbox, turn);
     }

@@ -1,4 +1,5 @@
-//! Dead letters: messages that were given up on, with the reason, kept until someone decides. What is known of them in memory.
+//! Dead letters: messages that were given up on, with the reason, kept until someone decides. What is known of them in
+//! memory.
 
 pub(crate) mod queue;
 pub(crate) mod status;

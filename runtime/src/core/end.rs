@@ -36,7 +36,10 @@ impl Core {
     pub(crate) fn store_failed(&self) {
         if let Some(failure) = self.store.failure() {
             self.end(NodeEnded::Failed(failure.clone()));
-            tracing::error!(node = %self.name, error = %failure, event = "store failed", "the store failed and the node does nothing more; start it again to recover");
+            tracing::error!(
+                node = %self.name, error = %failure, event = "store failed",
+                "the store failed and the node does nothing more; start it again to recover"
+            );
         }
     }
 
@@ -49,7 +52,11 @@ impl Core {
         drop(self.close_store());
         // It is told by whoever drops a task: another panic would end the process.
         let _ = caught(|| {
-            tracing::error!(node = %self.name, event = "runtime gone", "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime that lives as long as it");
+            tracing::error!(
+                node = %self.name, event = "runtime gone",
+                "the tokio runtime of the node has ended and the node does nothing more; start it again, on a runtime \
+                 that lives as long as it"
+            );
         });
     }
 
@@ -62,7 +69,10 @@ impl Core {
         let close = move || caught(|| store.close()).unwrap_or(Err(CommitError::Panicked { thread: "closing" }));
         let closing = move || drop(tell.send(close()));
         if let Err(error) = std::thread::Builder::new().name("everpost-closing".to_owned()).spawn(closing) {
-            tracing::error!(node = %self.name, %error, event = "store not closed", "there is no thread to close the store with: the next start recovers it");
+            tracing::error!(
+                node = %self.name, %error, event = "store not closed",
+                "there is no thread to close the store with: the next start recovers it"
+            );
         }
         closed
     }

@@ -126,7 +126,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_expires_once_when_it_is_due_and_the_first_first(moments in proptest::collection::vec(0_u64..50, 0..60), max in 1_usize..9) {
+        fn each_expires_once_when_it_is_due_and_the_first_first(
+            moments in proptest::collection::vec(0_u64..50, 0..60),
+            max in 1_usize..9,
+        ) {
             let mut index = Index::default();
             for (position, at) in (1..).zip(&moments) {
                 let first = moments[..position as usize - 1].iter().all(|before| at < before);

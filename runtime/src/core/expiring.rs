@@ -43,8 +43,8 @@ pub(crate) fn expires_outward(
     core.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
 }
 
-/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer says what
-/// became of them.
+/// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer
+/// says what became of them.
 pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
     let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
     for expiring in expired {

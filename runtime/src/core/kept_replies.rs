@@ -32,8 +32,8 @@ pub(crate) struct RepliesInStep<'a> {
 pub(crate) enum KeptReply {
     /// Not handled yet.
     Waiting { mailbox: Arc<Mailbox>, position: Position },
-    /// Not handled yet, and nobody wants the reply any more. Where the store of the turn that asked says what was asked, if that
-    /// is this one.
+    /// Not handled yet, and nobody wants the reply any more. Where the store of the turn that asked says what was
+    /// asked, if that is this one.
     Abandoned(Option<Key>),
     /// Handled; the reply is in the store once this is durable.
     Submitted(Position),

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU64;
 
 use crate::base::count::Count;
 
-/// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only read.
+/// What every message changes, on cache lines of its own: all threads write here, and what lies beside it they only
+/// read.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Load {

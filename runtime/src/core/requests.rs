@@ -1,5 +1,5 @@
-//! Idempotency keys: what came of a message that was sent under one is kept for a while, so that another one under the same
-//! key is answered instead of being handled.
+//! Idempotency keys: what came of a message that was sent under one is kept for a while, so that another one under the
+//! same key is answered instead of being handled.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,8 +141,8 @@ impl Requests {
     }
 }
 
-/// The requests, in one step that submits a change of them: locked when they are first looked at, until it is over, so that a
-/// new answer under a key comes after the deletion of the old one.
+/// The requests, in one step that submits a change of them: locked when they are first looked at, until it is over, so
+/// that a new answer under a key comes after the deletion of the old one.
 pub(crate) struct RequestsInStep<'a> {
     requests: &'a Requests,
     locked: Option<MutexGuard<'a, Kept>>,

@@ -56,8 +56,8 @@ impl Route {
 }
 
 impl Core {
-    /// The route to an address. What lives here is judged by its actor type, or by the want of one; what lives elsewhere is
-    /// judged there.
+    /// The route to an address. What lives here is judged by its actor type, or by the want of one; what lives
+    /// elsewhere is judged there.
     pub(crate) fn route<E>(
         &self,
         address: &Address,

@@ -28,8 +28,8 @@ pub(crate) struct WaitingSender<'a> {
     number: u64,
 }
 
-/// Where one sender waits in the queue. In a mailbox first, and then in the node: so that nobody has room in the node that they
-/// cannot use, because they wait for a mailbox.
+/// Where one sender waits in the queue. In a mailbox first, and then in the node: so that nobody has room in the node
+/// that they cannot use, because they wait for a mailbox.
 #[derive(Debug, Default)]
 pub(crate) struct Waits<'a> {
     /// Room in the mailbox, or a place in the queue for it.
@@ -95,8 +95,8 @@ impl fmt::Debug for WaitingSender<'_> {
     }
 }
 
-/// Who waits for room in the node. Looked at for every message and seldom written, so it is no part of what is written for
-/// every message, whose queue would no longer hold all of that.
+/// Who waits for room in the node. Looked at for every message and seldom written, so it is no part of what is written
+/// for every message, whose queue would no longer hold all of that.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct NodeSenders {
@@ -106,8 +106,8 @@ pub(crate) struct NodeSenders {
 }
 
 impl NodeSenders {
-    /// Whether somebody waits in the queue. What was done before makes room for them: in the one order of all such steps and
-    /// looks, either this sees the sender, or the sender sees the room.
+    /// Whether somebody waits in the queue. What was done before makes room for them: in the one order of all such
+    /// steps and looks, either this sees the sender, or the sender sees the room.
     pub(crate) fn is_used(&self) -> bool {
         self.is_used.load(Ordering::SeqCst)
     }

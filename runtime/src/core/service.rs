@@ -1,6 +1,6 @@
-//! Services: the parts of a node that run for as long as it does. Each is a supervised child: nobody else would see that it has failed, and
-//! what it does would be done by nobody. So one that panics, or ends while the node goes on, is told of, and is started anew or ends
-//! the node.
+//! Services: the parts of a node that run for as long as it does. Each is a supervised child: nobody else would see
+//! that it has failed, and what it does would be done by nobody. So one that panics, or ends while the node goes on, is
+//! told of, and is started anew or ends the node.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub(crate) struct Service {
 }
 
 impl Core {
-    /// Begins a service on the node's own runtime. `run` is called for each life of it; what it returns ends with the node only.
+    /// Begins a service on the node's own runtime. `run` is called for each life of it; what it returns ends with the
+    /// node only.
     pub(crate) fn serve<F: Future<Output = ()> + Send>(
         self: &Arc<Self>,
         service: &'static Service,
@@ -66,7 +67,10 @@ impl Core {
             Next::Restart { after } => {
                 // It may be the log that panics.
                 let _ = caught(|| {
-                    tracing::error!(node = %self.name, task = name, panic = why, means, ?after, event = "task restarted", "a task of the node has panicked and is started anew, and nothing is lost; report this");
+                    tracing::error!(
+                        node = %self.name, task = name, panic = why, means, ?after, event = "task restarted",
+                        "a task of the node has panicked and is started anew, and nothing is lost; report this"
+                    );
                 });
                 Some(after)
             }

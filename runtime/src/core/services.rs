@@ -1,4 +1,5 @@
-//! The services of a node, each with what it means for the user that nobody does what it does, and whether it may be started anew.
+//! The services of a node, each with what it means for the user that nobody does what it does, and whether it may be
+//! started anew.
 
 use crate::core::rules::restart::Policy;
 use crate::core::service::Service;

@@ -1,9 +1,9 @@
-//! The tasks of a node that run by themselves. Nobody would see a panic of one, and whoever waits for what it does would wait for ever:
-//! so there is one way to begin them, and one that panics ends the node, with its name and what the panic said. What it has left half
-//! done is put right by the next start, as after a crash.
+//! The tasks of a node that run by themselves. Nobody would see a panic of one, and whoever waits for what it does
+//! would wait for ever: so there is one way to begin them, and one that panics ends the node, with its name and what
+//! the panic said. What it has left half done is put right by the next start, as after a crash.
 //!
-//! What runs for as long as the node does is a service (`service.rs`), which may be started anew. So is what has a supervisor
-//! (activations, links, the tasks of groups), and code of the user's is caught where it runs.
+//! What runs for as long as the node does is a service (`service.rs`), which may be started anew. So is what has a
+//! supervisor (activations, links, the tasks of groups), and code of the user's is caught where it runs.
 
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
@@ -55,7 +55,8 @@ impl Core {
         self.programs_runtime.spawn(async move { core.watched(name, UNFINISHED, task).await })
     }
 
-    /// Runs a part of the node; a panic ends the node, and goes on. `means` is as in [`Service`](super::service::Service).
+    /// Runs a part of the node; a panic ends the node, and goes on. `means` is as in
+    /// [`Service`](super::service::Service).
     pub(crate) async fn watched<T>(&self, name: &str, means: &str, part: impl Future<Output = T>) -> T {
         match caught_async(self.polled(name, part)).await {
             Ok(output) => output,
@@ -110,7 +111,11 @@ impl Core {
         self.end(NodeEnded::Panicked { task: of, means: what, panic: said });
         // It may be the log that panics.
         let _ = caught(|| {
-            tracing::error!(node = %self.name, task, panic, means, event = "task panicked", "a task of the node has panicked and the node does nothing more; start it again to recover, and report this");
+            tracing::error!(
+                node = %self.name, task, panic, means, event = "task panicked",
+                "a task of the node has panicked and the node does nothing more; start it again to recover, and report \
+                 this"
+            );
         });
     }
 

@@ -1,5 +1,6 @@
-//! The moments at which mailboxes are to be looked at again, of the whole node: one ordered index, and one task that sleeps until the
-//! first. A mailbox has one entry, which is moved when an earlier moment comes; so a deferral costs an entry and no task.
+//! The moments at which mailboxes are to be looked at again, of the whole node: one ordered index, and one task that
+//! sleeps until the first. A mailbox has one entry, which is moved when an earlier moment comes; so a deferral costs an
+//! entry and no task.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

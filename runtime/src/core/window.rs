@@ -1,14 +1,15 @@
-//! Room for the bodies of messages that are read from the store: those in the windows of all mailboxes, and those on their way there,
-//! together have a bound in bytes.
+//! Room for the bodies of messages that are read from the store: those in the windows of all mailboxes, and those on
+//! their way there, together have a bound in bytes.
 //!
 //! A message that is sent leaves its body there if its mailbox may use it soon: not one that rests, which is paused,
 //! down, or backs off, and not one that has its share of the window. What is in the window of a mailbox that comes to
 //! rest leaves with the next sweep.
 //!
-//! A body has room before it is read. Whoever finds none waits in a queue, first come, first served; while somebody does, messages
-//! that are sent leave their bodies to the store. When that is for long, what fills the windows may not go: it waits behind a handler that
-//! does not end, in a mailbox that is paused, until a moment. Then every body that is not in flight or held is left to the store, which is
-//! read again when it is needed; and what is in flight and does not end lets more in, since it may wait for what is not there.
+//! A body has room before it is read. Whoever finds none waits in a queue, first come, first served; while somebody
+//! does, messages that are sent leave their bodies to the store. When that is for long, what fills the windows may not
+//! go: it waits behind a handler that does not end, in a mailbox that is paused, until a moment. Then every body that
+//! is not in flight or held is left to the store, which is read again when it is needed; and what is in flight and does
+//! not end lets more in, since it may wait for what is not there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,8 +61,8 @@ impl Window {
         }
     }
 
-    /// Whether somebody waits for room. In the one order of all such steps and looks: whoever has made room before either sees who
-    /// waits, or is seen by them.
+    /// Whether somebody waits for room. In the one order of all such steps and looks: whoever has made room before
+    /// either sees who waits, or is seen by them.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }

@@ -10,8 +10,8 @@ use crate::engine::holding::{Held, HoldError};
 use crate::message::envelope::Header;
 use crate::message::expiry::Handling;
 
-/// Acknowledges a held message; `send` goes to the same mailbox in the same commit. Returns what must be durable for that to
-/// count.
+/// Acknowledges a held message; `send` goes to the same mailbox in the same commit. Returns what must be durable for
+/// that to count.
 pub(crate) async fn acknowledge(held: &Held, send: Option<Bytes>) -> Result<Position, HoldError> {
     let Held { core, mailbox, position, attempt, .. } = held;
     let body = mailbox.lock().rules().held(*position, *attempt).cloned().ok_or(HoldError::TakenBack)?;

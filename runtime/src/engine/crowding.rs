@@ -1,5 +1,5 @@
-//! Who waits for a place for an activation gets one in the end: idle activations leave for them, and where nothing goes on more
-//! are let in.
+//! Who waits for a place for an activation gets one in the end: idle activations leave for them, and where nothing goes
+//! on more are let in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,12 @@ use crate::mailbox::Mailbox;
 
 /// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As what part of all that may be there idle ones are told to leave at least, so that they are not looked for at each start.
+/// As what part of all that may be there idle ones are told to leave at least, so that they are not looked for at each
+/// start.
 const LEAVING_PARTS: usize = 16;
 
-/// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them, and where nothing
-/// goes on more are let in.
+/// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them,
+/// and where nothing goes on more are let in.
 pub(crate) async fn keep_moving(core: Arc<Core>) {
     let activations = &core.activations;
     let (mut moves, mut since) = (0, Instant::now());

@@ -22,14 +22,20 @@ pub(crate) async fn drop_dead_letters(core: &Core) {
         && let Some(times) = core.recurring.met("old dead letters dropped")
     {
         let retention = core.config.dead_letter_retention;
-        tracing::warn!(node = %core.name, dead_letters = old, ?retention, times, event = "old dead letters dropped", "nobody has decided on them within `dead_letter_retention`");
+        tracing::warn!(
+            node = %core.name, dead_letters = old, ?retention, times, event = "old dead letters dropped",
+            "nobody has decided on them within `dead_letter_retention`"
+        );
     }
     let excess = drop_all(core, Over::Number).await;
     if excess > 0
         && let Some(times) = core.recurring.met("dead letters dropped")
     {
         let dead_letters_max = core.config.dead_letters_max;
-        tracing::error!(node = %core.name, dead_letters = excess, dead_letters_max, times, event = "dead letters dropped", "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before");
+        tracing::error!(
+            node = %core.name, dead_letters = excess, dead_letters_max, times, event = "dead letters dropped",
+            "there were more than may be, so that the oldest are lost: `dead_letters_max` was larger before"
+        );
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) enum Recalled {
     Full,
 }
 
-/// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no lock is
-/// held.
+/// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no
+/// lock is held.
 pub(crate) fn content(_core: &Core, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
     header.extension.request().map(|_| Content::of(mailbox.actor_type.message(header.message), header, payload))
 }
@@ -108,7 +108,11 @@ pub(crate) fn wait_for_room_for_keys(core: &Core, mailbox: &Arc<Mailbox>, positi
 
 fn tell_of_waiting_keys(core: &Core) {
     if let Some((Said { times, lasts }, waiting)) = core.requests.is_short_of_room() {
-        tracing::error!(node = %core.name, times, ?lasts, waiting, event = "too many idempotency keys", "messages with new ones from turns and other nodes wait aside until others expire; raise `idempotency_keys_max`, or shorten `idempotency_retention`");
+        tracing::error!(
+            node = %core.name, times, ?lasts, waiting, event = "too many idempotency keys",
+            "messages with new ones from turns and other nodes wait aside until others expire; raise \
+             `idempotency_keys_max`, or shorten `idempotency_retention`"
+        );
     }
 }
 
@@ -137,7 +141,8 @@ pub(crate) async fn contradicts(
         return Ok(false);
     }
     let (comparing, actor_type, mailbox) = (Arc::clone(core), Arc::clone(actor_type), address.mailbox());
-    // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever sends.
+    // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever
+    // sends.
     let comparing = core.detached(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
             let is_same = || answered.content.is_same(actor_type.message(header.message), &header, payload);
@@ -148,8 +153,8 @@ pub(crate) async fn contradicts(
     Ok(comparing.await.unwrap_or(false))
 }
 
-/// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the answer
-/// takes too long, it is found out when the message is handled there.
+/// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the
+/// answer takes too long, it is found out when the message is handled there.
 pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u8]) -> bool {
     let Remote { peer, address, .. } = remote;
     if envelope.len() > CHECKED_BYTES_MAX {
@@ -207,7 +212,10 @@ pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
         let key = RequestKey { partition, mailbox, request: RequestId(request) };
         match Answered::decode(record) {
             Some(answered) => core.requests.recovered(key, answered.expires),
-            None => tracing::error!(node = %core.name, event = "record unreadable", "the answer to a request cannot be read by this build; start the build that wrote it"),
+            None => tracing::error!(
+                node = %core.name, event = "record unreadable",
+                "the answer to a request cannot be read by this build; start the build that wrote it"
+            ),
         }
         std::ops::ControlFlow::Continue(())
     })
@@ -227,7 +235,10 @@ pub(crate) async fn expire_requests(core: &Core) {
         }
         // After that: a log that panics leaves nobody out.
         if let Some(Said { times, lasts }) = is_over {
-            tracing::info!(node = %core.name, times, ?lasts, event = "room for idempotency keys", "no message waits for room for its key any more");
+            tracing::info!(
+                node = %core.name, times, ?lasts, event = "room for idempotency keys",
+                "no message waits for room for its key any more"
+            );
         }
         if expired < EXPIRE_AT_A_TIME {
             tell_of_waiting_keys(core);

@@ -49,7 +49,8 @@ pub(crate) async fn expire_messages(core: Arc<Core>) {
     }
 }
 
-/// Messages that were taken out of the index. Should they not have been dealt with by then, they are looked at again: nobody else would.
+/// Messages that were taken out of the index. Should they not have been dealt with by then, they are looked at again:
+/// nobody else would.
 struct TakenOut<'a> {
     core: &'a Core,
     due: Vec<Expiring>,
@@ -101,7 +102,11 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
         Ok(None) => return Some(()),
         Err(error) => {
             if let Some(times) = core.recurring.met("expired message not read") {
-                tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; it is not handled");
+                tracing::error!(
+                    node = %core.name, actor = %mailbox.address, seq = position.0, %error, times,
+                    event = "expired message not read",
+                    "it stays where it is and is tried again; it is not handled"
+                );
             }
             later();
             return Some(());

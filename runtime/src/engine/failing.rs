@@ -165,8 +165,8 @@ impl<'a> Burial<'a> {
     }
 }
 
-/// A message cannot be given up on, since its dead letter is larger than the store takes: it was stored when the settings
-/// allowed more.
+/// A message cannot be given up on, since its dead letter is larger than the store takes: it was stored when the
+/// settings allowed more.
 pub(crate) fn tell_of_too_large_a_letter(
     core: &Core,
     actor: &dyn fmt::Display,
@@ -174,14 +174,21 @@ pub(crate) fn tell_of_too_large_a_letter(
     error: &AdmissionError,
 ) {
     if let Some(times) = core.recurring.met("message cannot be given up on") {
-        tracing::error!(node = %core.name, %actor, seq = position.0, %error, times, event = "message cannot be given up on", "its dead letter is larger than the store takes, so it stays where it is and is tried again; raise `store.queue_bytes_max`, or the maps");
+        tracing::error!(
+            node = %core.name, %actor, seq = position.0, %error, times, event = "message cannot be given up on",
+            "its dead letter is larger than the store takes, so it stays where it is and is tried again; raise \
+             `store.queue_bytes_max`, or the maps"
+        );
     }
 }
 
 /// A message has expired, and is a dead letter now, as its sender or its actor type wants it.
 pub(crate) fn tell_of_expired_letter(core: &Core, actor: &dyn fmt::Display, position: Position) {
     if let Some(times) = core.recurring.met("expired message kept") {
-        tracing::warn!(node = %core.name, %actor, seq = position.0, times, event = "expired message kept", "it is a dead letter now; replay, edit or drop it");
+        tracing::warn!(
+            node = %core.name, %actor, seq = position.0, times, event = "expired message kept",
+            "it is a dead letter now; replay, edit or drop it"
+        );
     }
 }
 
@@ -231,7 +238,11 @@ fn decide_fate<'a>(
     let buried = |reason: Reason| match core.dead_letters.slot() {
         Some(slot) => Fate::Buried(reason, slot),
         None => {
-            tracing::debug!(node = %core.name, actor = %mailbox.address, seq = position.0, ?reason, event = "no room for a dead letter", "it stays in its mailbox, where others pass it, and is tried again");
+            tracing::debug!(
+                node = %core.name, actor = %mailbox.address, seq = position.0, ?reason,
+                event = "no room for a dead letter",
+                "it stays in its mailbox, where others pass it, and is tried again"
+            );
             Fate::Waits { until: core.clock.steady().plus(core.config.backoff.cap), aside: true }
         }
     };
@@ -261,8 +272,8 @@ pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) ->
     seal(address.as_str(), origin, &dead_letter).ok()
 }
 
-/// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is a
-/// warning when half of the attempts are spent.
+/// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is
+/// a warning when half of the attempts are spent.
 fn log_failure(
     core: &Core,
     mailbox: &Mailbox,
@@ -279,16 +290,28 @@ fn log_failure(
     match reason {
         Some(reason) => {
             if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
-                tracing::error!(%node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+                tracing::error!(
+                    %node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times,
+                    event = "dead letter",
+                    "it was given up on; replay it when the cause is mended, or drop it"
+                );
             }
         }
         None if attempt >= attempts_max.div_ceil(2) => {
             if let Some(times) = core.of_actors.failures.met(mailbox.id()) {
-                tracing::warn!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times, event = "handler failed", "it is tried again; half of its attempts are spent");
+                tracing::warn!(
+                    %node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times,
+                    event = "handler failed",
+                    "it is tried again; half of its attempts are spent"
+                );
             }
         }
         None => {
-            tracing::debug!(%node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), event = "handler failed", "it is tried again");
+            tracing::debug!(
+                %node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error),
+                event = "handler failed",
+                "it is tried again"
+            );
         }
     }
 }

@@ -34,12 +34,12 @@ pub enum HoldError {
     /// The message was taken back, because the hold was kept for too long; it is delivered again, or was given up on.
     #[error("the message was taken back, because it was held for too long; it is delivered again, or is a dead letter")]
     TakenBack,
-    /// The message that was to be sent with the acknowledgement cannot be. Nothing was acknowledged, and the message comes
-    /// back.
+    /// The message that was to be sent with the acknowledgement cannot be. Nothing was acknowledged, and the message
+    /// comes back.
     #[error("nothing was acknowledged, because the message that was to be sent with it cannot be: {0}")]
     NotSent(Refusal),
-    /// The node ended before it said that the decision is durable: it is, or the message is delivered again after the next
-    /// start.
+    /// The node ended before it said that the decision is durable: it is, or the message is delivered again after the
+    /// next start.
     #[error("the node ended while the decision was being written, so that it is unknown whether it counts: {0}")]
     OutcomeUnknown(#[from] NodeEnded),
 }

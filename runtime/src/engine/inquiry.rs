@@ -32,7 +32,8 @@ pub(crate) enum LeftOutbox {
 }
 
 /// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
-/// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its dead letter.
+/// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its
+/// dead letter.
 pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
     let Inquiry { id, address, lane, mut position, reply } = inquiry;
     let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
@@ -91,8 +92,8 @@ pub(crate) async fn recall(
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 
-/// Puts the waiter to an ask of a turn that waits or is in flight. Hands it back when there is none: then the store has the
-/// reply, or nobody has asked.
+/// Puts the waiter to an ask of a turn that waits or is in flight. Hands it back when there is none: then the store has
+/// the reply, or nobody has asked.
 pub(crate) async fn join_waiting(
     core: &Core,
     asked: &Address,

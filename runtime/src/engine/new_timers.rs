@@ -12,8 +12,8 @@ use crate::timer::schedule::Schedule;
 use crate::timer::timer_ref::TimerRef;
 use crate::timer::{NewTimer, TimerId};
 
-/// A timer that sends `message` to `address` by this schedule, or why it cannot be set. One that is known by itself has the
-/// name of the message that it keeps.
+/// A timer that sends `message` to `address` by this schedule, or why it cannot be set. One that is known by itself has
+/// the name of the message that it keeps.
 pub(crate) fn new_timer<M: Message>(
     core: &Core,
     actor_type: &'static str,

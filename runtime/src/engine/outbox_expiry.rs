@@ -71,7 +71,11 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
         Ok(None) => return Some(()),
         Err(error) => {
             if let Some(times) = core.recurring.met("expired message not read") {
-                tracing::error!(node = %core.name, peer = %peer.name, seq = position.0, %error, times, event = "expired message not read", "it stays where it is and is tried again; its actor does not handle it");
+                tracing::error!(
+                    node = %core.name, peer = %peer.name, seq = position.0, %error, times,
+                    event = "expired message not read",
+                    "it stays where it is and is tried again; its actor does not handle it"
+                );
             }
             look_again(core, [expiring]);
             return Some(());

@@ -60,8 +60,8 @@ pub(crate) async fn set_type_paused(
     Ok(ticket)
 }
 
-/// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether it is
-/// paused now; none when it could not be written down.
+/// The state of an actor is suspected after an unclean end. Returns what must be durable for that to count, and whether
+/// it is paused now; none when it could not be written down.
 pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_flight: bool) -> Option<(Position, bool)> {
     let suspecting = Supervision::new(mailbox, SupervisionChange::Suspect { in_flight });
     let transaction = Transaction::upkeep(core).with(suspecting);
@@ -70,8 +70,8 @@ pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_flight
     Some((ticket, mailbox.lock().barred().is_some()))
 }
 
-/// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be written
-/// down, or was not suspected.
+/// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be
+/// written down, or was not suspected.
 pub(crate) async fn acquit_state(core: &Core, mailbox: &Arc<Mailbox>) -> Option<Position> {
     let transaction = Transaction::upkeep(core).with(Supervision::new(mailbox, SupervisionChange::Acquit));
     let permit = transaction.reserve().await.ok()?;
@@ -98,7 +98,10 @@ pub(crate) fn recover_supervision(core: &Core) -> Result<(), ReadError> {
     core.store.scan(&tables::SUPERVISION, |_, record| {
         match Supervised::decode(record) {
             Some((name, supervised)) => recover_supervised(core, name, supervised),
-            None => tracing::error!(node = %core.name, event = "record unreadable", "a record of supervision cannot be read by this build; start the build that wrote it"),
+            None => tracing::error!(
+                node = %core.name, event = "record unreadable",
+                "a record of supervision cannot be read by this build; start the build that wrote it"
+            ),
         }
         ControlFlow::Continue(())
     })

@@ -1,7 +1,7 @@
-//! Quarantine after an unclean end: what was in flight when the process died is tried alone, one after
-//! another, before anything else runs, so that what kills the process is found and its neighbours are not
-//! blamed: messages are run, states are loaded and dropped. Only a death while alone counts. A message that has run alone for a
-//! while goes on with all others beside it: it may run for hours, and whoever kills the process from outside then is not it.
+//! Quarantine after an unclean end: what was in flight when the process died is tried alone, one after another, before
+//! anything else runs, so that what kills the process is found and its neighbours are not blamed: messages are run,
+//! states are loaded and dropped. Only a death while alone counts. A message that has run alone for a while goes on
+//! with all others beside it: it may run for hours, and whoever kills the process from outside then is not it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::message::reason::Reason;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
 
-/// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each start after an
-/// unclean end, for every thread that had something in flight.
+/// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each
+/// start after an unclean end, for every thread that had something in flight.
 const ALONE_FOR: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -64,8 +64,8 @@ impl Suspects {
     }
 }
 
-/// Counts the deaths, gives up on messages and pauses actors that the process has died of too often, and marks the others,
-/// durably. From here on nothing runs but what [`try_alone`] admits. To be called before anything runs.
+/// Counts the deaths, gives up on messages and pauses actors that the process has died of too often, and marks the
+/// others, durably. From here on nothing runs but what [`try_alone`] admits. To be called before anything runs.
 pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials, NodeEnded> {
     core.quarantine.begin();
     let mut trials = Trials::default();
@@ -100,8 +100,9 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
 }
 
 impl Trials {
-    /// Those that run alone until they have ended come first, since after one that goes on beside others nobody is alone any more. For the
-    /// same reason another one is first at each start: one that computes for long must not keep the others from their trial.
+    /// Those that run alone until they have ended come first, since after one that goes on beside others nobody is
+    /// alone any more. For the same reason another one is first at each start: one that computes for long must not keep
+    /// the others from their trial.
     fn order(&mut self, start: u64, is_tried_to_the_end: impl Fn(&(Arc<Mailbox>, Position)) -> bool) {
         let count = self.messages.len() as u64;
         if let Some(first) = start.checked_rem(count) {
@@ -114,7 +115,10 @@ impl Trials {
 /// Tries each suspect alone, then lets everything run. States first: no message can run on one that kills the process.
 pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), NodeEnded> {
     for mailbox in &trials.states {
-        tracing::info!(node = %core.name, actor = %mailbox.address, event = "trial of a state", "it was in flight when the process died, and is loaded alone");
+        tracing::info!(
+            node = %core.name, actor = %mailbox.address, event = "trial of a state",
+            "it was in flight when the process died, and is loaded alone"
+        );
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
         let Some(supervisor) = mailbox.actor_type.supervisor() else { continue };
         let tried = core.detached(supervisor.try_state(mailbox)).await;
@@ -130,7 +134,10 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             acquit(core, &mailbox, position).await?;
             continue;
         }
-        tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it was in flight when the process died, and runs alone");
+        tracing::info!(
+            node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial",
+            "it was in flight when the process died, and runs alone"
+        );
         *core.quarantine.admitted() = vec![(mailbox.id(), position)];
         core.quarantine.look_again();
         {
@@ -139,7 +146,10 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             inner.ring(&mailbox);
         }
         if !has_had_its_trial(core, &mailbox, position).await? {
-            tracing::info!(node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial", "it has run alone for a while, and goes on with all others");
+            tracing::info!(
+                node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial",
+                "it has run alone for a while, and goes on with all others"
+            );
             unfinished = Some((Arc::clone(&mailbox), position));
         }
         acquit(core, &mailbox, position).await?;
@@ -160,8 +170,8 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     Ok(())
 }
 
-/// Takes the mark off a state when the turn has ended that goes on with it, beside all others: what it makes of the state may still be
-/// what cannot be encoded.
+/// Takes the mark off a state when the turn has ended that goes on with it, beside all others: what it makes of the
+/// state may still be what cannot be encoded.
 fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position) {
     let node = Arc::clone(core);
     core.begin("trial of a state", async move {
@@ -200,8 +210,8 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
     Ok(false)
 }
 
-/// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that stayed
-/// would blame it for a later death in company.
+/// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that
+/// stayed would blame it for a later death in company.
 async fn acquit(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
     let bytes = {
         let mut inner = mailbox.lock();
@@ -238,7 +248,11 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let transaction = burial.with_its_effects(Transaction::upkeep(core));
     let permit = transaction.reserve().await.ok()?;
     if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
-        tracing::error!(node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error, times, event = "dead letter", "it was given up on; replay it when the cause is mended, or drop it");
+        tracing::error!(
+            node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error,
+            times, event = "dead letter",
+            "it was given up on; replay it when the cause is mended, or drop it"
+        );
     }
     Some(transaction.commit_in_any_case(permit).ticket)
 }

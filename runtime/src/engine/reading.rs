@@ -70,7 +70,8 @@ pub(crate) async fn load(
             None => {
                 let (position, address) = (position.0, &mailbox.address);
                 let missing = format!(
-                    "message {position} of {address} is not in the store though it waits: keep the data folder and report this"
+                    "message {position} of {address} is not in the store though it waits: keep the data folder and \
+                     report this"
                 );
                 return Err(missing.into());
             }

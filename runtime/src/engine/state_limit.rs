@@ -18,13 +18,18 @@ pub(crate) fn watch_state(core: &Core, mailbox: &Mailbox, bytes: usize) {
         let said = alarms.raise((mailbox.id(), near), Instant::now());
         drop(alarms);
         if let Some(said) = said {
-            tracing::warn!(node = %core.name, actor = %mailbox.address, bytes, bytes_max, times = said.times, lasts = ?said.lasts, event = "large state", "the state has {near} of the size that a commit may have; with more it is paused: split it among several actors, or raise `store.queue_bytes_max` (and the maps)");
+            tracing::warn!(
+                node = %core.name, actor = %mailbox.address, bytes, bytes_max, times = said.times,
+                lasts = ?said.lasts, event = "large state",
+                "the state has {near} of the size that a commit may have; with more it is paused: split it among \
+                 several actors, or raise `store.queue_bytes_max` (and the maps)"
+            );
         }
     }
 }
 
-/// The message in flight would make of the state one that no commit takes: it goes back to where it was, and the actor is paused,
-/// durably, unless it is already. A process that dies before that is durable tries the message again.
+/// The message in flight would make of the state one that no commit takes: it goes back to where it was, and the actor
+/// is paused, durably, unless it is already. A process that dies before that is durable tries the message again.
 pub(crate) async fn state_too_large(
     core: &Core,
     mailbox: &Arc<Mailbox>,

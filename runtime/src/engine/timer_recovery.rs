@@ -1,4 +1,5 @@
-//! The timers that the store holds become the index again, and those that run by a wall clock that was put back are set right.
+//! The timers that the store holds become the index again, and those that run by a wall clock that was put back are set
+//! right.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -37,7 +38,10 @@ pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
         }
     });
     for (reason, (timer, timers)) in cannot {
-        tracing::error!(node = %core.name, %timer, timers, %reason, event = "timer cannot fire", "a timer cannot fire, as so many others that wait for the same; they stay in the store until they can");
+        tracing::error!(
+            node = %core.name, %timer, timers, %reason, event = "timer cannot fire",
+            "a timer cannot fire, as so many others that wait for the same; they stay in the store until they can"
+        );
     }
     scanned
 }

@@ -1,5 +1,5 @@
-//! Firing: one task sends what is due. A tick and what becomes of its timer are one submission, so that each has its effect
-//! once wherever the process dies.
+//! Firing: one task sends what is due. A tick and what becomes of its timer are one submission, so that each has its
+//! effect once wherever the process dies.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -95,7 +95,10 @@ impl Watch {
             self.looked = now.steady;
             let mut state = core.timers.lock();
             if !state.index.holds_back() && self.held_back.clear(Instant::now()).is_some() {
-                tracing::info!(node = %core.name, event = "ticks are sent again", "there is room for what repeating timers send");
+                tracing::info!(
+                    node = %core.name, event = "ticks are sent again",
+                    "there is room for what repeating timers send"
+                );
             }
             state.index.look_again(TIMERS_AT_A_TIME);
         }
@@ -115,7 +118,11 @@ impl Watch {
             Err(ReadError::Closed) => false,
             Err(error) => {
                 if let Some(times) = core.recurring.met("timers not set right") {
-                    tracing::error!(node = %core.name, %error, times, event = "timers not set right", "timers cannot be set right after the clock was put back; those by wall time may wait until the next start");
+                    tracing::error!(
+                        node = %core.name, %error, times, event = "timers not set right",
+                        "timers cannot be set right after the clock was put back; those by wall time may wait until \
+                         the next start"
+                    );
                 }
                 true
             }
@@ -126,7 +133,11 @@ impl Watch {
     fn hold_back(&mut self, core: &Core, timers: Vec<(TimerId, Entry)>) {
         let Some(&(timer, _)) = timers.first() else { return };
         if let Some(Said { times, lasts }) = self.held_back.raise(Instant::now()) {
-            tracing::error!(node = %core.name, %timer, times, ?lasts, event = "ticks held back", "what repeating timers send is held back, since this node, or the mailbox or outbox that it goes to, is full; it is sent when there is room, and missed until then");
+            tracing::error!(
+                node = %core.name, %timer, times, ?lasts, event = "ticks held back",
+                "what repeating timers send is held back, since this node, or the mailbox or outbox that it goes to, \
+                 is full; it is sent when there is room, and missed until then"
+            );
         }
         core.timers.hold_back(timers);
     }
@@ -138,7 +149,11 @@ impl Watch {
         let (timer, now) = (firing.tick.timer, Instant::now());
         if let Some(Said { times, .. }) = self.left_out.raise(now) {
             let ticks = std::mem::take(&mut self.ticks);
-            tracing::error!(node = %core.name, %timer, ticks, times, event = "ticks left out", "timers with `Missed::All` could not fire for too long: their newest ticks are sent, and these are not; see `missed_within` and `missed_max` of their schedules");
+            tracing::error!(
+                node = %core.name, %timer, ticks, times, event = "ticks left out",
+                "timers with `Missed::All` could not fire for too long: their newest ticks are sent, and these are \
+                 not; see `missed_within` and `missed_max` of their schedules"
+            );
         }
         // Each time it is over at once.
         let _ = self.left_out.clear(now);
@@ -196,10 +211,12 @@ struct Read {
     is_unreadable: bool,
 }
 
-/// Reads timers from the store, as many as fit one submission, or one for a single tick. Blocks. None when the store is closed.
+/// Reads timers from the store, as many as fit one submission, or one for a single tick. Blocks. None when the store is
+/// closed.
 fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Result<Read, ReadError> {
     let now = core.clock.now();
-    // A timer that goes on has its message twice in its submission, and several of these fit the store's queue, however small that is.
+    // A timer that goes on has its message twice in its submission, and several of these fit the store's queue, however
+    // small that is.
     let bytes_max = core.config.store.submission_bytes_max() / 4;
     let mut room = if is_alone { 0 } else { bytes_max.min(BYTES_AT_A_TIME) };
     due.truncate(if is_alone { 1 } else { due.len() });
@@ -218,7 +235,10 @@ fn firings(core: &Core, mut due: Vec<(TimerId, Entry)>, is_alone: bool) -> Resul
             }
             Err(error) => {
                 if let Some(times) = core.recurring.met("timer unreadable") {
-                    tracing::error!(node = %core.name, %timer, %error, times, event = "timer unreadable", "a timer cannot be read now; it is tried again");
+                    tracing::error!(
+                        node = %core.name, %timer, %error, times, event = "timer unreadable",
+                        "a timer cannot be read now; it is tried again"
+                    );
                 }
                 read.is_unreadable = true;
                 break;
@@ -259,7 +279,8 @@ fn firing(
         staged(core, envelope, id, plan.wall_of(*tick, now))
     };
     let sends = round.ticks.iter().map(send).collect::<Result<Vec<_>, _>>()?;
-    // A timer that fires once is counted by `timers_max`, and leaves room when it has fired. What repeats would fill the node.
+    // A timer that fires once is counted by `timers_max`, and leaves room when it has fired. What repeats would fill
+    // the node.
     if plan.repeats() && sends.first().is_some_and(|send| check_room(core, send).is_err()) {
         return Ok(None);
     }
@@ -300,8 +321,8 @@ fn is_read_by(actor_type: Option<&Arc<ActorType>>, address: &Address, header: &H
     actor_type.reader(message, version).map(drop)
 }
 
-/// Whether there is room for the tick of a timer that may send any number of them: in the node, and in the mailbox or outbox
-/// that it goes to.
+/// Whether there is room for the tick of a timer that may send any number of them: in the node, and in the mailbox or
+/// outbox that it goes to.
 pub(crate) fn check_room(core: &Core, send: &Routed) -> Result<(), Refusal> {
     match &send.route {
         Route::Local(_) if core.is_full() => {
@@ -341,6 +362,9 @@ fn set_apart(core: &Core, timer: TimerId, entry: Entry, reason: &str) {
     if core.timers.set_apart(timer, entry)
         && let Some(times) = core.recurring.met("timer cannot fire")
     {
-        tracing::error!(node = %core.name, %timer, reason, times, event = "timer cannot fire", "a timer cannot fire; it stays in the store, and is tried again after the next start");
+        tracing::error!(
+            node = %core.name, %timer, reason, times, event = "timer cannot fire",
+            "a timer cannot fire; it stays in the store, and is tried again after the next start"
+        );
     }
 }

@@ -27,13 +27,13 @@ const STOPPED_MAX: usize = 65_536;
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
     let mut arriving = Vec::new();
-    // Several submissions fit the store's queue, however small that is. A single message always does: this node has told the
-    // peer how large one may be.
+    // Several submissions fit the store's queue, however small that is. A single message always does: this node has
+    // told the peer how large one may be.
     let bytes_max = core.config.store.submission_bytes_max() / 4;
     let mut stopped = FxHashSet::default();
     loop {
-        // Whoever does not read what became of its messages sends no more of them. What it is told leaves on another stream, which it
-        // reads whatever becomes of this one.
+        // Whoever does not read what became of its messages sends no more of them. What it is told leaves on another
+        // stream, which it reads whatever becomes of this one.
         from.peer.has_caught_up().await;
         reader.next(&mut frames).await?;
         let mut bytes = 0;
@@ -87,7 +87,10 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
         Frame::Volatile(envelope) => match arriving::arriving_volatile(core, from, envelope) {
             // As volatile messages may be.
             Err(error) if error.stops_its_lane_only() => {
-                tracing::debug!(node = %core.name, peer = %from.peer.name, %error, event = "volatile message dropped", "it is not taken here");
+                tracing::debug!(
+                    node = %core.name, peer = %from.peer.name, %error, event = "volatile message dropped",
+                    "it is not taken here"
+                );
                 Ok(None)
             }
             arriving => Ok(Some(arriving?)),
@@ -100,7 +103,12 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
 fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &ArrivalError) {
     let peer = &from.peer;
     if let Some(Said { times, lasts }) = peer.alarms().stopped.raise(lane, Instant::now()) {
-        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts, event = "message not taken", "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that takes it");
+        tracing::error!(
+            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts,
+            event = "message not taken",
+            "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that \
+             takes it"
+        );
     }
     let Lane { receiver_type, partition } = lane;
     // An address may be long, and a note has to fit what the peer takes.

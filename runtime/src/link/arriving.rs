@@ -1,4 +1,5 @@
-//! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one commit.
+//! Messages from another node: what arrived together is stored together, with how far its lanes have come, in one
+//! commit.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -78,8 +79,8 @@ pub(crate) async fn arrive(core: &Core, from: &Producer, arriving: &mut Vec<Arri
     broken.map_or(Ok(()), |broken| Err(broken.into()))
 }
 
-/// Drops volatile messages that their mailbox or this node has no room for: it has granted none. What came with them counts as if
-/// it were there.
+/// Drops volatile messages that their mailbox or this node has no room for: it has granted none. What came with them
+/// counts as if it were there.
 fn drop_without_room(core: &Core, peer: &Peer, arriving: &mut Vec<Arriving>) {
     if arriving.iter().all(|arriving| arriving.place.is_some()) {
         return;

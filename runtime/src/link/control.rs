@@ -25,7 +25,8 @@ use crate::link::resumption;
 use crate::message::MessageId;
 use crate::message::address::Address;
 
-/// How many notes are written before acknowledgements have their turn again, and how many bytes of them but for the last.
+/// How many notes are written before acknowledgements have their turn again, and how many bytes of them but for the
+/// last.
 const NOTES_AT_A_TIME: usize = 1024;
 const NOTE_BYTES_AT_A_TIME: usize = 256 << 10;
 
@@ -91,11 +92,16 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
         return Some(bytes);
     }
     if let Some(times) = core.recurring.met("note too large for the peer") {
-        tracing::error!(node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, times, event = "note too large for the peer", "whoever waits for it is told that it is lost; raise `message_bytes_max` there");
+        tracing::error!(
+            node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, times,
+            event = "note too large for the peer",
+            "whoever waits for it is told that it is lost; raise `message_bytes_max` there"
+        );
     }
     let is_too_large = |what| {
         NoAnswer::Failed(format!(
-            "{what} has {} bytes, and the other node takes {bytes_max}: it would be no smaller another time; raise `message_bytes_max` there",
+            "{what} has {} bytes, and the other node takes {bytes_max}: it would be no smaller another time; raise \
+             `message_bytes_max` there",
             bytes.len()
         ))
     };

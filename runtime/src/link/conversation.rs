@@ -35,6 +35,12 @@ async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::conver
         ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
         ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
         ended = control::tell(core, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
-        ended = control::hear(core, producer, &outcome_requests, std::mem::take(frames), &mut streams.control_in) => ended,
+        ended = control::hear(
+            core,
+            producer,
+            &outcome_requests,
+            std::mem::take(frames),
+            &mut streams.control_in,
+        ) => ended,
     }
 }

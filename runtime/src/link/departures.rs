@@ -106,7 +106,11 @@ pub(super) fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Seque
     // What was under way behind it has made room for other lanes.
     peer.departures.notify_one();
     if let Some(Said { times, lasts }) = peer.alarms().stopped.raise(lane, Instant::now()) {
-        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, why, times, ?lasts, event = "message not taken by the peer", "it and what follows it in its lane wait, everything else goes on; start a build there that takes it");
+        tracing::error!(
+            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, why, times, ?lasts,
+            event = "message not taken by the peer",
+            "it and what follows it in its lane wait, everything else goes on; start a build there that takes it"
+        );
     }
     let reason = format!("node `{}` does not take it: {why}", peer.name);
     peer.pending.undeliverable(lane, Position(sequence.0), &reason);
@@ -117,7 +121,12 @@ fn too_large(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, byte
     let bytes_max = peer.message_bytes_max();
     let said = peer.alarms().too_large.raise(lane, Instant::now());
     if let Some(Said { times, lasts }) = said {
-        tracing::error!(node = %core.name, peer = %peer.name, %lane, seq = sequence.0, bytes, bytes_max, times, ?lasts, event = "message too large for the peer", "it and what follows it in its lane wait, everything else goes on; raise `message_bytes_max` there, and what its store takes");
+        tracing::error!(
+            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, bytes, bytes_max, times, ?lasts,
+            event = "message too large for the peer",
+            "it and what follows it in its lane wait, everything else goes on; raise `message_bytes_max` there, and \
+             what its store takes"
+        );
     }
     let node = &peer.name;
     let reason = format!("node `{node}` takes messages of {bytes_max} bytes, and this one has {bytes}");

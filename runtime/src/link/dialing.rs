@@ -1,5 +1,6 @@
-//! Dialing a peer until it answers. An address that is silent holds up nobody: what was dialed there is waited for while others
-//! are dialed, or the same one again. So a path that is slow is found without waiting long for one that leads nowhere.
+//! Dialing a peer until it answers. An address that is silent holds up nobody: what was dialed there is waited for
+//! while others are dialed, or the same one again. So a path that is slow is found without waiting long for one that
+//! leads nowhere.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,7 +73,8 @@ impl Dialing {
         Self { links, peer, ways, backoff, refusals }
     }
 
-    /// A conversation with the peer has ended: waits for a growing random time, unless the next one may well live longer.
+    /// A conversation with the peer has ended: waits for a growing random time, unless the next one may well live
+    /// longer.
     pub(super) async fn pause(&mut self, ended: &Ended) {
         if ended.is_passing() {
             self.backoff.succeeded();
@@ -100,8 +102,8 @@ impl Dialing {
         }
     }
 
-    /// Dials all addresses in turn until one answers, with a growing random wait between the rounds. The other attempts are given
-    /// up on then.
+    /// Dials all addresses in turn until one answers, with a growing random wait between the rounds. The other attempts
+    /// are given up on then.
     async fn connect(&mut self) -> Connection {
         let mut attempts = JoinSet::new();
         self.ways.iter_mut().for_each(|way| (way.under_way, way.is_probed) = (0, false));
@@ -156,7 +158,8 @@ impl Dialing {
                 Some(ended) = attempts.join_next_with_id() => ended,
                 () = &mut turn => return None,
             };
-            // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the end of the runtime.
+            // Of a panic the link itself fails, and is started anew by its supervisor. One that was cut off has met the
+            // end of the runtime.
             let Some((id, Attempt { way, within, is_probe, outcome })) = joined(ended) else { continue };
             let Way { timeout, under_way, is_probed, .. } = &mut self.ways[way];
             if is_probe {

@@ -1,5 +1,5 @@
-//! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing, so it may run beside
-//! a conversation that goes on until the newcomer has proved itself.
+//! The beginning of a conversation: each side says who it is, and judges the other. It changes nothing, so it may run
+//! beside a conversation that goes on until the newcomer has proved itself.
 
 use crate::cluster::introduced::Introduced;
 use crate::commit::{Record, Transaction};
@@ -29,8 +29,8 @@ use crate::core::Core;
 /// One is needed; more when packets are lost.
 const ROUND_TRIPS: u32 = 4;
 
-/// As [`introduce`], within the time that a handshake may take, beside what the path takes: above QUIC a peer can hang although its
-/// connection lives. A peer that is refused is told why.
+/// As [`introduce`], within the time that a handshake may take, beside what the path takes: above QUIC a peer can hang
+/// although its connection lives. A peer that is refused is told why.
 pub(crate) async fn introduce_in_time(
     links: &Links,
     peer: &Arc<Peer>,
@@ -147,7 +147,8 @@ fn hello(core: &Core) -> Hello {
     }
 }
 
-/// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through it.
+/// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through
+/// it.
 pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
     let epoch = core.store.epoch();
     let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(core.first.0) };
@@ -159,7 +160,8 @@ pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
     core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
 }
 
-/// The receiver types that the peer takes and places as this node does, and the types of the others, whose messages wait.
+/// The receiver types that the peer takes and places as this node does, and the types of the others, whose messages
+/// wait.
 fn shared_receiver_types<'l>(core: &Core, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
     let (shared, differing): (Vec<_>, Vec<_>) =
         theirs.iter().partition(|receiver_type| core.cluster.receiver_type(&receiver_type.name) == **receiver_type);

@@ -46,7 +46,8 @@ async fn arrival(links: &Links, peer: &Peer) -> Option<Introduced> {
             () = links.core.links_stopped() => return None,
             () = peer.has_arrived() => return peer.take_arrival(),
             () = tokio::time::sleep(AWAY_AFTER) => {
-                peer.alarms().down(&links.core.name, &peer.name, &"it has not made a connection; of two nodes the one with the smaller name dials");
+                peer.alarms().down(&links.core.name, &peer.name, &"it has not made a connection; of two nodes the one \
+                 with the smaller name dials");
             }
         }
     }

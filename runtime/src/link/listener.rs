@@ -44,8 +44,8 @@ pub(super) async fn watch(links: &Arc<Links>) {
     }
 }
 
-/// Connections whose peers are introducing themselves. Those of one peer do not hold up another, since each has places of its own; nor the
-/// next of the same peer, to which the oldest gives way.
+/// Connections whose peers are introducing themselves. Those of one peer do not hold up another, since each has places
+/// of its own; nor the next of the same peer, to which the oldest gives way.
 struct Introductions {
     /// Aborted when this is dropped.
     tasks: JoinSet<AdmissionId>,
@@ -62,7 +62,8 @@ impl Introductions {
 
     fn begin(&mut self, links: &Arc<Links>, connection: Connection) {
         while let Some(ended) = self.tasks.try_join_next() {
-            // Of a panic the door itself fails, and is opened anew by its supervisor. One that was aborted has given way.
+            // Of a panic the door itself fails, and is opened anew by its supervisor. One that was aborted has given
+            // way.
             if let Some(number) = joined(ended) {
                 self.begun.remove(&number);
                 self.admission.release(number);
@@ -95,7 +96,10 @@ async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, numb
         Ok(introduced) => lease(core, &peer, introduced).await,
         // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
         Err(ended) if ended.is_passing() => {
-            tracing::debug!(node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost", "before anybody was introduced");
+            tracing::debug!(
+                node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost",
+                "before anybody was introduced"
+            );
         }
         Err(ended) => peer.alarms().ended(&core.name, &peer.name, &ended),
     }
@@ -130,9 +134,15 @@ impl Intrusions {
         let Some(Said { times, lasts }) = alarms.raise(remote.ip(), Instant::now()) else { return };
         if is_lost {
             // A peer that stops, or dies, in the middle of it.
-            tracing::info!(node, %remote, %reason, times, ?lasts, event = "connection lost", "it ended during the handshake");
+            tracing::info!(
+                node, %remote, %reason, times, ?lasts, event = "connection lost",
+                "it ended during the handshake"
+            );
         } else {
-            tracing::warn!(node, %remote, %reason, times, ?lasts, event = "connection refused", "who dialed is no node of this cluster, or has the wrong certificate");
+            tracing::warn!(
+                node, %remote, %reason, times, ?lasts, event = "connection refused",
+                "who dialed is no node of this cluster, or has the wrong certificate"
+            );
         }
     }
 }

@@ -36,7 +36,8 @@ const READ_BYTES_AT_A_TIME: usize = 1 << 20;
 /// Something that a peer wants.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// To be told what becomes of a message that it sent and that was acknowledged: now if that is known, or when it is.
+    /// To be told what becomes of a message that it sent and that was acknowledged: now if that is known, or when it
+    /// is.
     Inquire { id: MessageId, address: Address, reply: bool },
     /// Nothing more: the stored reply to an ask of a turn is not needed any longer.
     Forget { id: MessageId, address: Address },
@@ -91,7 +92,12 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
                 }
                 // A record that is damaged concerns whoever asked about it, and nobody else.
                 if let Some(times) = core.recurring.met("inquiries not answered") {
-                    tracing::error!(node = %core.name, peer = %peer.name, actor = %address, %error, times, event = "inquiries not answered", "what the peer asked about messages of this actor cannot be read; it asks again when the link is made anew");
+                    tracing::error!(
+                        node = %core.name, peer = %peer.name, actor = %address, %error, times,
+                        event = "inquiries not answered",
+                        "what the peer asked about messages of this actor cannot be read; it asks again when the link \
+                         is made anew"
+                    );
                 }
             }
             // A look takes a lock and may copy the positions of a long mailbox: others run between two.
@@ -178,8 +184,8 @@ async fn asks_of_turns(core: &Core, peer: &Arc<Peer>, address: &Address, wanted:
     Ok(others)
 }
 
-/// Leaves waiters at the messages that wait, and takes those out of `wanted`. However many are asked about, the mailbox is
-/// gone through once.
+/// Leaves waiters at the messages that wait, and takes those out of `wanted`. However many are asked about, the mailbox
+/// is gone through once.
 async fn leave_waiters(
     core: &Core,
     peer: &Arc<Peer>,

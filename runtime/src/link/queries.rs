@@ -12,8 +12,8 @@ use crate::engine::deduplicate;
 use crate::engine::deduplicate::KEY_QUERY;
 use crate::message::address::Address;
 
-/// What a peer says of another process of this node's name, in the form of a query: one under a name that no user's query can
-/// have, which older nodes just do not answer. Nobody waits for the answer.
+/// What a peer says of another process of this node's name, in the form of a query: one under a name that no user's
+/// query can have, which older nodes just do not answer. Nobody waits for the answer.
 const NAMESAKE_QUERY: &str = "everpost:namesake";
 
 /// The number of a query whose answer nobody waits for.
@@ -37,8 +37,9 @@ pub(super) struct PendingQuery {
     pub(super) payload: Vec<u8>,
 }
 
-/// Takes a peer's query to an actor's state. Never waits, since its answer leaves on a stream that may wait for what is read next: one
-/// that is too much is lost, and one whose answer has no room is put off ([`put_again`]). Both are told, or answered, in the end.
+/// Takes a peer's query to an actor's state. Never waits, since its answer leaves on a stream that may wait for what is
+/// read next: one that is too much is lost, and one whose answer has no room is put off ([`put_again`]). Both are told,
+/// or answered, in the end.
 pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, query: PendingQuery) {
     let PendingQuery { number, query: name, version, payload } = query;
     let Some(answer) = RemoteAnswer::new(peer, number, payload.len()) else { return };

@@ -1,5 +1,6 @@
-//! Certificates are renewed while a node runs: their files are looked at each second, and what is there is used for every
-//! connection that begins from then on. Those that are there stay, however long ago the certificate has expired that they began with.
+//! Certificates are renewed while a node runs: their files are looked at each second, and what is there is used for
+//! every connection that begins from then on. Those that are there stay, however long ago the certificate has expired
+//! that they began with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +49,10 @@ pub(crate) async fn renew(links: Arc<Links>, mut identity: Identity) {
             }
             Err(error) => {
                 if let Some(Said { times, lasts }) = trouble.raise(Instant::now()) {
-                    tracing::error!(%node, %error, times, ?lasts, event = "certificate not renewed", "its files have changed and cannot be used: the node goes on with what it has read before");
+                    tracing::error!(
+                        %node, %error, times, ?lasts, event = "certificate not renewed",
+                        "its files have changed and cannot be used: the node goes on with what it has read before"
+                    );
                 }
                 continue;
             }

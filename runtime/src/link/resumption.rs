@@ -53,11 +53,13 @@ async fn say_where(core: &Core, credit: u64, producer: &Producer, control: &mut 
     Ok(control.write(&mut buffer).await?)
 }
 
-/// Goes on with what is owed where the peer's store says, and remembers the peer; in one step. Returns after which commit
-/// messages may be taken and sent, and those that have expired and of which it is known only now whether they have arrived.
+/// Goes on with what is owed where the peer's store says, and remembers the peer; in one step. Returns after which
+/// commit messages may be taken and sent, and those that have expired and of which it is known only now whether they
+/// have arrived.
 ///
-/// The peer is judged once more: another may have been remembered since it introduced itself. And it is remembered only now,
-/// since an old copy of a store may be found out by where its lanes are, and must not be remembered in place of the true one.
+/// The peer is judged once more: another may have been remembered since it introduced itself. And it is remembered only
+/// now, since an old copy of a store may be found out by where its lanes are, and must not be remembered in place of
+/// the true one.
 fn go_on(
     core: &Core,
     permit: Permit<'_>,
@@ -185,11 +187,11 @@ fn write_apart(core: &Core, unmet: &UnmetPeers) {
     }
 }
 
-/// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of memory, so that a link that
-/// ends while it waits leaves both as they are.
+/// Room for noting how far so many lanes have come, and who the peer is. Waited for before anything is taken out of
+/// memory, so that a link that ends while it waits leaves both as they are.
 pub(crate) async fn room_to_settle(core: &Core, lanes: usize) -> Result<Permit<'_>, NodeEnded> {
-    // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it makes
-    // more room than it takes; room is what paces it.
+    // What is noted of very many lanes may be more than one submission has room for. It is taken all the same, since it
+    // makes more room than it takes; room is what paces it.
     let bytes = ((lanes + 1) * CURSOR_BYTES_MAX).min(core.config.store.submission_bytes_max());
     Transaction::room_for_upkeep(core, bytes).await.map_err(|_| core.gate.ended())
 }

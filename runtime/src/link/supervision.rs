@@ -1,5 +1,5 @@
-//! The supervisor of the links: one ractor actor for each peer and one for the listener. One that fails is started anew; the
-//! messages are in the store, so that a link that dies loses none.
+//! The supervisor of the links: one ractor actor for each peer and one for the listener. One that fails is started
+//! anew; the messages are in the store, so that a link that dies loses none.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -113,7 +113,10 @@ impl Supervisor {
         let core = &self.links.core;
         if let Some((part, error)) = children.parts.remove(&child).zip(error) {
             if let Some(times) = core.recurring.met("link failed") {
-                tracing::error!(node = %core.name, ?part, error = %brief(&error), times, event = "link failed", "it is started anew; nothing is lost");
+                tracing::error!(
+                    node = %core.name, ?part, error = %brief(&error), times, event = "link failed",
+                    "it is started anew; nothing is lost"
+                );
             }
             if let Part::Link(peer) = &part {
                 resumption::part(core, peer);

@@ -150,8 +150,8 @@ impl ActorType {
         current
     }
 
-    /// Has an activation started when there is a place for one, or in any case. There is none when there is no supervisor: before
-    /// the node wakes what waits, or while it stops.
+    /// Has an activation started when there is a place for one, or in any case. There is none when there is no
+    /// supervisor: before the node wakes what waits, or while it stops.
     pub(crate) fn start(&self, mailbox: &Arc<Mailbox>, in_any_case: bool) -> Start {
         self.supervisor.get().map_or(Start::Refused, |supervisor| supervisor.start(mailbox, in_any_case))
     }

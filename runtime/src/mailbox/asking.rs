@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many of the messages that wait in a mailbox have asked. Changes under the lock of the register, which counts each
-/// message once.
+/// How many of the messages that wait in a mailbox have asked. Changes under the lock of the register, which counts
+/// each message once.
 #[derive(Debug, Default)]
 pub(crate) struct AskingTurns(pub(crate) AtomicUsize);
 

@@ -1,5 +1,5 @@
-//! A keyed actor as the child of a group: whether it is up. Its mailbox keeps this, and no store does. Actors that no group
-//! has as a child have nothing of it.
+//! A keyed actor as the child of a group: whether it is up. Its mailbox keeps this, and no store does. Actors that no
+//! group has as a child have nothing of it.
 
 use std::sync::Arc;
 

@@ -272,7 +272,8 @@ mod tests {
         #[test]
         fn the_sums_are_those_of_the_messages_that_are_here(events in prop::collection::vec(event(), 1..60)) {
             let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
-            let mailbox = Mailbox::new(Address::parse("any/x").unwrap(), everpost_persistence::Partition(0), actor_type);
+            let mailbox = Mailbox::new(Address::parse("\
+             any/x").unwrap(), everpost_persistence::Partition(0), actor_type);
             let (mut all, mut last) = (BTreeMap::new(), 0);
             for event in events {
                 match event {
@@ -304,7 +305,9 @@ mod tests {
                         let mut gone: Vec<Position> = gone.collect();
                         gone.sort_unstable();
                         gone.dedup();
-                        mailbox.lock().discard_all(&gone, |position, _, _| (all.remove(&position).unwrap().len(), None));
+                        mailbox
+                            .lock()
+                            .discard_all(&gone, |position, _, _| (all.remove(&position).unwrap().len(), None));
                     }
                     Event::Discarded(_) | Event::AllDiscarded(_) => {}
                 }

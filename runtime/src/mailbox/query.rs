@@ -21,7 +21,10 @@ pub(crate) fn lose(queries: impl IntoIterator<Item = Box<dyn Open>>) {
         if let Err(panic) = caught(|| drop(query))
             && let Some(times) = PANICS.met("panic in a drop")
         {
-            tracing::warn!(error = %brief(&panic), times, event = "panic in a drop", "a query that was lost has panicked when it was dropped");
+            tracing::warn!(
+                error = %brief(&panic), times, event = "panic in a drop",
+                "a query that was lost has panicked when it was dropped"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store, no
-//! task; the tests run it against an oracle in virtual time.
+//! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store,
+//! no task; the tests run it against an oracle in virtual time.
 
 mod level;
 mod queue;
@@ -104,8 +104,8 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is what
-    /// the store has on disk, `early` whether messages are visible before they are there.
+    /// Decides what happens next. `now` is asked only if something else than a plain queue is looked at; `durable` is
+    /// what the store has on disk, `early` whether messages are visible before they are there.
     pub(crate) fn next(&mut self, now: impl FnOnce() -> Steady, durable: Position, early: bool) -> Next<B> {
         assert!(self.in_flight.is_none(), "one message at a time");
         let sight = Sight { durable, early };
@@ -170,8 +170,8 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// The queue of this priority whose head came first. Messages that are held are left out when no more may be: those that
-    /// are handled by turns pass them.
+    /// The queue of this priority whose head came first. Messages that are held are left out when no more may be: those
+    /// that are handled by turns pass them.
     fn first(&self, priority: Priority, may_hold: bool) -> Option<(Queue, &Level<B>)> {
         let of = |queue: Queue| {
             let level = self.level(queue)?;
@@ -194,8 +194,8 @@ impl<B: Clone> Rules<B> {
         self.failures.get(&position).map_or(1, |failures| failures.attempts.saturating_add(1))
     }
 
-    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those that are kept are told to `kept`; those of messages
-    /// that are gone are dropped.
+    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those that are kept are told to `kept`; those of
+    /// messages that are gone are dropped.
     pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>, mut kept: impl FnMut(&B)) {
         for (position, body) in bodies {
             if self.keep(position, body.clone()) {
@@ -222,8 +222,8 @@ impl<B: Clone> Rules<B> {
         }
     }
 
-    /// Drops the bodies of messages that are in the store, except those that are in flight or held. They are loaded again when it is
-    /// their turn. Tells each body.
+    /// Drops the bodies of messages that are in the store, except those that are in flight or held. They are loaded
+    /// again when it is their turn. Tells each body.
     pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
         let (queue, aside) = match self.in_flight {
             Some(Source::Level(queue)) => (Some(queue), None),
@@ -255,8 +255,8 @@ impl<B: Clone> Rules<B> {
         self.in_flight = None;
     }
 
-    /// A message in flight or held has failed. Returns what is now known of it. The caller decides whether it is given up on
-    /// ([`Rules::discard`]), postponed ([`Rules::postpone`]), or set aside ([`Rules::set_aside`]).
+    /// A message in flight or held has failed. Returns what is now known of it. The caller decides whether it is given
+    /// up on ([`Rules::discard`]), postponed ([`Rules::postpone`]), or set aside ([`Rules::set_aside`]).
     pub(crate) fn failed(&mut self, position: Position, error: String, errors_max: usize) -> &Failures {
         let failures = self.failures.entry(position).or_default();
         failures.count(error, errors_max);
@@ -270,8 +270,8 @@ impl<B: Clone> Rules<B> {
         failures
     }
 
-    /// A message in flight or held is not delivered before that moment. It goes back to the head, and what is behind it waits too,
-    /// unless it has left its queue before: then it is set aside again.
+    /// A message in flight or held is not delivered before that moment. It goes back to the head, and what is behind it
+    /// waits too, unless it has left its queue before: then it is set aside again.
     pub(crate) fn postpone(&mut self, position: Position, until: Steady) {
         if self.has_left_its_queue(position) {
             self.set_aside(position, until);
@@ -379,8 +379,8 @@ impl<B: Clone> Rules<B> {
         Some(failures)
     }
 
-    /// Takes out a message that is given up on or was acknowledged by its holder, wherever it is. Returns its body if that
-    /// was in memory.
+    /// Takes out a message that is given up on or was acknowledged by its holder, wherever it is. Returns its body if
+    /// that was in memory.
     pub(crate) fn discard(&mut self, position: Position) -> Option<B> {
         if self.in_flight().is_some_and(|(in_flight, _)| in_flight == position) {
             return Some(self.finished().body);
@@ -398,9 +398,9 @@ impl<B: Clone> Rules<B> {
         removed.flatten()
     }
 
-    /// Takes out messages that are here, in ascending order, wherever they are: as [`Rules::discard`] does one, but going
-    /// through long queues once for all. Tells each, its body if that was in memory, and whether the store has a record of its
-    /// failures.
+    /// Takes out messages that are here, in ascending order, wherever they are: as [`Rules::discard`] does one, but
+    /// going through long queues once for all. Tells each, its body if that was in memory, and whether the store has a
+    /// record of its failures.
     pub(crate) fn discard_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>, bool)) {
         let in_flight = self.in_flight().map(|(position, _)| position);
         let (mut queued, mut others) = (Vec::with_capacity(positions.len()), Vec::new());

@@ -58,8 +58,8 @@ impl Waiter {
 
 /// Who waits for the messages of one mailbox. Belongs under its lock.
 ///
-/// The end of the node empties it, mailbox by mailbox, after the gate was closed; so whoever is added under the lock either sees
-/// that the gate is closed, or is found there.
+/// The end of the node empties it, mailbox by mailbox, after the gate was closed; so whoever is added under the lock
+/// either sees that the gate is closed, or is found there.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(HashMap<Position, Waiter>);
 

@@ -134,8 +134,8 @@ impl NodeBuilder {
     }
 
     /// Moves waiting messages that nothing in this build handles to the dead letters at the start, with the reason
-    /// [`Reason::NotHandled`](crate::Reason::NotHandled), instead of refusing to start. They are kept there as they are,
-    /// for a build that knows them.
+    /// [`Reason::NotHandled`](crate::Reason::NotHandled), instead of refusing to start. They are kept there as they
+    /// are, for a build that knows them.
     ///
     /// Not for every start: a build that lacks an actor by mistake would then give up on all of its messages.
     pub fn quarantine_unhandled(mut self) -> Self {
@@ -143,15 +143,18 @@ impl NodeBuilder {
         self
     }
 
-    /// Reads everything in the store that this build would have to read one day, with the code of its types: every waiting
-    /// message, every state, and the message of every dead letter and timer. Starts nothing, and changes nothing: the build that
-    /// wrote the store goes on with it as if nobody had looked. To be asked before a new build takes traffic.
+    /// Reads everything in the store that this build would have to read one day, with the code of its types: every
+    /// waiting message, every state, and the message of every dead letter and timer. Starts nothing, and changes
+    /// nothing: the build that wrote the store goes on with it as if nobody had looked. To be asked before a new build
+    /// takes traffic.
     ///
-    /// A record that panics when it is read is one that cannot be read. One that ends the process ends this check with it, but no
-    /// more than once: while it runs there is a file `upgrade-check` in the folder of the store, which says what is being read. The
-    /// next check names that record, reads all others, and removes the file, so that the one after it reads everything again.
+    /// A record that panics when it is read is one that cannot be read. One that ends the process ends this check with
+    /// it, but no more than once: while it runs there is a file `upgrade-check` in the folder of the store, which says
+    /// what is being read. The next check names that record, reads all others, and removes the file, so that the one
+    /// after it reads everything again.
     ///
-    /// The store must not be in use: one that is, is waited for, five seconds at most. Takes as long as reading all of it does.
+    /// The store must not be in use: one that is, is waited for, five seconds at most. Takes as long as reading all of
+    /// it does.
     ///
     /// ```
     /// # use everpost::{Actor, Handlers, Node, State};
@@ -178,8 +181,9 @@ impl NodeBuilder {
     ///
     /// # Errors
     ///
-    /// [`StartError`] when settings cannot work, the actor types cannot be on one node, or the store cannot be read; also when there is none, which
-    /// [`OpenError::NoStore`] says. What this build cannot read is no error, but in the report.
+    /// [`StartError`] when settings cannot work, the actor types cannot be on one node, or the store cannot be read;
+    /// also when there is none, which [`OpenError::NoStore`] says. What this build cannot read is no error, but in the
+    /// report.
     ///
     /// # Panics
     ///
@@ -220,8 +224,9 @@ impl NodeBuilder {
     ///
     /// # Cancel safety
     ///
-    /// A start that is dropped is undone in the background: its store and its address are free again when the step that is under
-    /// way has ended. Another start waits for that: a store that is in use is waited for, five seconds at most.
+    /// A start that is dropped is undone in the background: its store and its address are free again when the step that
+    /// is under way has ended. Another start waits for that: a store that is in use is waited for, five seconds at
+    /// most.
     pub async fn start(self) -> Result<Node, StartError> {
         let (told, started) = oneshot::channel();
         let starting = tokio::spawn(self.start_for(told).in_current_span());

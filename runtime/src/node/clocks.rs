@@ -1,5 +1,5 @@
-//! The node's clock over its life: it goes on from what the last run has left, watches the machine's wall clock, which anybody
-//! may set, and leaves a note for the next run.
+//! The node's clock over its life: it goes on from what the last run has left, watches the machine's wall clock, which
+//! anybody may set, and leaves a note for the next run.
 
 mod told;
 
@@ -19,10 +19,11 @@ use crate::tables;
 
 /// Where the store keeps the note.
 const TIME: Key = tables::note(1);
-/// How often the wall clock is looked at. A step is noticed within this; less often, and what is shown of the clock lags behind.
+/// How often the wall clock is looked at. A step is noticed within this; less often, and what is shown of the clock
+/// lags behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After how many looks the note is written anew, if anything was stored meanwhile. Only a start after another boot of the machine
-/// depends on its age: if the wall clock says too little then, the timeline goes on from the note.
+/// After how many looks the note is written anew, if anything was stored meanwhile. Only a start after another boot of
+/// the machine depends on its age: if the wall clock says too little then, the timeline goes on from the note.
 const NOTE_EVERY: u32 = 60;
 
 /// What the last run has left, if this build can read it. Blocks.
@@ -38,8 +39,8 @@ pub(super) fn last_note(store: &Store) -> Result<Option<Note>, ReadError> {
     Ok(note)
 }
 
-/// The clock of a node that goes on from there. After a boot of the machine it waits until the wall clock has stood, if that says that
-/// much time has passed. None when nobody wants the node any more.
+/// The clock of a node that goes on from there. After a boot of the machine it waits until the wall clock has stood, if
+/// that says that much time has passed. None when nobody wants the node any more.
 pub(super) async fn resume(
     node: &str,
     note: Option<Note>,
@@ -53,7 +54,11 @@ pub(super) async fn resume(
             Err(said) => said,
         };
         if !std::mem::replace(&mut is_told, true) {
-            tracing::warn!(node, ?said, believed_after = ?SETTLE, event = "the start waits for the wall clock", "the machine was started anew, and its wall clock says that so much time has passed since the last run: all waits would end by that, so it has to stand first");
+            tracing::warn!(
+                node, ?said, believed_after = ?SETTLE, event = "the start waits for the wall clock",
+                "the machine was started anew, and its wall clock says that so much time has passed since the last \
+                 run: all waits would end by that, so it has to stand first"
+            );
         }
         if is_cut_off() {
             return None;
@@ -92,7 +97,10 @@ pub(super) async fn watch(core: Arc<Core>) {
 fn tell(node: &str, line: Line) {
     match line {
         Line::Set(by, Said { times, lasts }) => {
-            tracing::warn!(node, by = %Span(by), times, ?lasts, believed_after = ?SETTLE, event = "the wall clock was set", "nothing happens because of it before it has stood for that long; waits do not depend on it");
+            tracing::warn!(
+                node, by = %Span(by), times, ?lasts, believed_after = ?SETTLE, event = "the wall clock was set",
+                "nothing happens because of it before it has stood for that long; waits do not depend on it"
+            );
         }
         Line::Right(Said { lasts, .. }) => {
             tracing::warn!(
@@ -103,7 +111,10 @@ fn tell(node: &str, line: Line) {
             );
         }
         Line::Believed(by) => {
-            tracing::warn!(node, by = %Span(by), event = "the wall clock is believed", "what is due at a wall time follows it from now on");
+            tracing::warn!(
+                node, by = %Span(by), event = "the wall clock is believed",
+                "what is due at a wall time follows it from now on"
+            );
         }
     }
 }

@@ -28,8 +28,8 @@ use crate::node::StartError;
 use crate::record::attempts::Failures;
 use crate::record::state::address_of;
 
-/// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox would look for
-/// it elsewhere, and its place in the order of that mailbox is unknown.
+/// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox
+/// would look for it elsewhere, and its place in the order of that mailbox is unknown.
 const ELSEWHERE: &str = "the address of the message belongs to another partition";
 
 /// What is to be done before anything runs.
@@ -40,8 +40,8 @@ pub(super) struct Recovered {
     pub(super) unhandled: UnhandledMessages,
 }
 
-/// Rebuilds what memory holds of the store. `in_flight` is what the last process died with, and `give_up` says what is to
-/// become of messages that nothing handles: without it they refuse the start. Blocks.
+/// Rebuilds what memory holds of the store. `in_flight` is what the last process died with, and `give_up` says what is
+/// to become of messages that nothing handles: without it they refuse the start. Blocks.
 pub(super) fn recover(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
     stranded::check(core)?;
     outbox::recover(core)?;
@@ -147,7 +147,8 @@ impl Recovery<'_> {
         mailbox.actor_type.reader(header.message, header.message_version)?;
         let failures = self.failures.remove(&position);
         let in_flight = self.in_flight.contains(&Mark::Record(position));
-        // Its state was: it may be this message that makes the state one that kills the process, so it is part of the trial.
+        // Its state was: it may be this message that makes the state one that kills the process, so it is part of the
+        // trial.
         let state_in_flight = self.in_flight.contains(&Mark::MailboxOf(position));
         if state_in_flight {
             self.suspect_state(&mailbox, true);
@@ -183,7 +184,11 @@ impl Recovery<'_> {
                 }
                 Mark::Query(id) => {
                     if let Some(mailbox) = self.mailbox_by_id(id)? {
-                        tracing::error!(node = %self.core.name, actor = %mailbox.address, event = "died of a query", "the process died while a query to this actor was answered; queries leave no trace, and nobody is suspected: mend its `QueryHandler`");
+                        tracing::error!(
+                            node = %self.core.name, actor = %mailbox.address, event = "died of a query",
+                            "the process died while a query to this actor was answered; queries leave no trace, and \
+                             nobody is suspected: mend its `QueryHandler`"
+                        );
                     }
                 }
                 Mark::Record(_) | Mark::MailboxOf(_) => {}

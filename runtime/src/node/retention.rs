@@ -1,5 +1,5 @@
-//! Retention: what is kept for a certain time, or up to a certain number, goes when that is over. On a period of its own, whatever
-//! becomes of activations.
+//! Retention: what is kept for a certain time, or up to a certain number, goes when that is over. On a period of its
+//! own, whatever becomes of activations.
 
 use std::sync::Arc;
 use std::time::Duration;

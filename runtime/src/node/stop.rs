@@ -1,5 +1,5 @@
-//! Stopping is a protocol: take nothing in, finish the turns that run, commit, close. There is one stop of a node: a task of its own,
-//! which the first call sets off and every call waits for.
+//! Stopping is a protocol: take nothing in, finish the turns that run, commit, close. There is one stop of a node: a
+//! task of its own, which the first call sets off and every call waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,8 @@ pub enum StopError {
     /// Groups had not stopped at the deadline. Their tasks were killed, and dropped at their next await.
     #[error("the groups {} had not stopped at the deadline; their tasks were killed", .0.join(", "))]
     GroupsKilled(Vec<String>),
-    /// The tokio runtime that the node was started on has ended before, and cut off its handlers and groups. The store is closed.
+    /// The tokio runtime that the node was started on has ended before, and cut off its handlers and groups. The store
+    /// is closed.
     #[error(
         "the tokio runtime that the node was started on has ended before; its handlers were cut off, and their \
          messages will be handled again"
@@ -66,17 +67,18 @@ pub enum StopError {
 }
 
 impl Node {
-    /// Stops the node: stops its groups, the last one first, while their tasks can still send (up to the setting `stop_timeout`,
-    /// then kills them), takes in nothing more, lets the turns that run finish (up to `stop_timeout` again, then cuts
-    /// them off, which is no failure of their messages), tells the other nodes, commits, takes a last checkpoint and closes the store. What
-    /// waits stays in the store.
+    /// Stops the node: stops its groups, the last one first, while their tasks can still send (up to the setting
+    /// `stop_timeout`, then kills them), takes in nothing more, lets the turns that run finish (up to `stop_timeout`
+    /// again, then cuts them off, which is no failure of their messages), tells the other nodes, commits, takes a last
+    /// checkpoint and closes the store. What waits stays in the store.
     ///
-    /// There is one stop, however often this is called, also at the same time and afterwards: each call waits for its end and
-    /// returns the same.
+    /// There is one stop, however often this is called, also at the same time and afterwards: each call waits for its
+    /// end and returns the same.
     ///
     /// # Errors
     ///
-    /// [`StopError`] says what was not clean. Inside a handler or a task of a group it is refused, since it would wait for itself.
+    /// [`StopError`] says what was not clean. Inside a handler or a task of a group it is refused, since it would wait
+    /// for itself.
     ///
     /// # Cancel safety
     ///
@@ -143,7 +145,10 @@ impl Node {
         core.gate.open(|effect| core.release(effect));
         if closed.is_ok() && !core.gate.is_over() {
             // Before that is said to anybody: a log that panics is the end of the node then.
-            tracing::info!(node = %core.name, waiting = core.waiting(), event = "stopped", "what waits is handled after the next start");
+            tracing::info!(
+                node = %core.name, waiting = core.waiting(), event = "stopped",
+                "what waits is handled after the next start"
+            );
         }
         core.end(NodeEnded::Stopped);
         self.tasks.end_watchdog();

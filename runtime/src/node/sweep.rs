@@ -10,8 +10,8 @@ use crate::mailbox::Mailbox;
 
 /// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
 const IDLE_SWEEPS: u32 = 4;
-/// How long it is from sweep to sweep at most: mailboxes that hold nothing and budgets that are over leave memory too, however long
-/// activations may stay.
+/// How long it is from sweep to sweep at most: mailboxes that hold nothing and budgets that are over leave memory too,
+/// however long activations may stay.
 const PERIOD_MAX: Duration = Duration::from_secs(60);
 
 /// Sweeps for as long as the node runs.

@@ -1,5 +1,5 @@
-//! Says which code of the user's keeps a thread of the runtime for itself: while it computes or blocks without an await, nothing else
-//! runs there. A plain thread looks, since handlers can starve every task.
+//! Says which code of the user's keeps a thread of the runtime for itself: while it computes or blocks without an
+//! await, nothing else runs there. A plain thread looks, since handlers can starve every task.
 
 mod looks;
 
@@ -71,7 +71,11 @@ fn tell(core: &Core, news: News, told: &mut HashMap<usize, Work>) {
         News::Blocks { slot, mark, lasts, times } => {
             let Some(work) = find(core, mark) else { return };
             let Work { actor, what, kind, message_id } = &work;
-            tracing::warn!(%node, %actor, message_id, kind, what, ?lasts, times, event = "handler blocks", "it keeps a thread of the runtime for itself, on which other actors would run: let it await, or use `spawn_blocking` for what computes or blocks");
+            tracing::warn!(
+                %node, %actor, message_id, kind, what, ?lasts, times, event = "handler blocks",
+                "it keeps a thread of the runtime for itself, on which other actors would run: let it await, or use \
+                 `spawn_blocking` for what computes or blocks"
+            );
             told.insert(slot, work);
         }
         News::Over { slot, lasts } => {

@@ -136,8 +136,8 @@ impl Content {
         }
     }
 
-    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own code when
-    /// the bytes differ.
+    /// Whether this message is the one that was answered. What cannot be compared is another one. Runs the type's own
+    /// code when the bytes differ.
     pub(crate) fn is_same(&self, schema: Option<&Schema>, header: &Header<'_>, payload: &[u8]) -> bool {
         let fingerprint = |version, payload: &[u8]| schema.and_then(|schema| schema.fingerprint(version, payload));
         let own = || fingerprint(header.message_version, payload);

@@ -27,7 +27,8 @@ pub(crate) struct Asked {
     pub(crate) to: Address,
     pub(crate) message: String,
     pub(crate) version: u16,
-    /// Of its content, as far as its type says that it counts; see [`Message::fingerprint`](crate::Message::fingerprint).
+    /// Of its content, as far as its type says that it counts; see
+    /// [`Message::fingerprint`](crate::Message::fingerprint).
     pub(crate) digest: [u8; 16],
     /// It became a dead letter, so that it had no effect.
     pub(crate) is_given_up: bool,
@@ -96,7 +97,8 @@ mod tests {
             (Asked { version: 2, ..asked() }, "now in version 2 instead of 1"),
             (
                 Asked { digest: [9; 16], ..asked() },
-                "ask 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with another content",
+                "ask 4 of this turn was `debit` to bank/a on an earlier attempt, and is `debit` to bank/a now with \
+                 another content",
             ),
         ];
         for (other, text) in others {

@@ -32,11 +32,13 @@ pub(crate) struct Failures {
     pub(crate) alone: bool,
     /// It waits beside its queue, and others pass it meanwhile.
     pub(crate) aside: bool,
-    /// So often the process has died while it was in flight and not run alone: of it, of another, or of a kill from outside.
+    /// So often the process has died while it was in flight and not run alone: of it, of another, or of a kill from
+    /// outside.
     pub(crate) deaths: u32,
 }
 
-/// How often the process may die of who knows what with a message in flight before nothing else runs until that one has ended.
+/// How often the process may die of who knows what with a message in flight before nothing else runs until that one has
+/// ended.
 pub(crate) const DEATHS_MAX: u32 = 100;
 
 impl Failures {
@@ -48,8 +50,8 @@ impl Failures {
         self.note(error, errors_max);
     }
 
-    /// The process has died with it in flight. Nothing tells a process how it died, so one that ran alone is to blame, and one that did
-    /// not is only suspected.
+    /// The process has died with it in flight. Nothing tells a process how it died, so one that ran alone is to blame,
+    /// and one that did not is only suspected.
     pub(crate) fn died(&mut self, errors_max: usize) {
         if self.alone {
             self.count("the process died while this message ran alone".to_owned(), errors_max);
@@ -58,8 +60,8 @@ impl Failures {
         }
     }
 
-    /// Whether it runs alone until it has ended. As a rule it does so for a while only: who lives that long is no more suspect than
-    /// others, and may go on for hours.
+    /// Whether it runs alone until it has ended. As a rule it does so for a while only: who lives that long is no more
+    /// suspect than others, and may go on for hours.
     pub(crate) fn is_tried_to_the_end(&self) -> bool {
         self.deaths >= DEATHS_MAX
     }
@@ -129,8 +131,8 @@ mod tests {
         assert_eq!(Failures::decode(&[1, 3, 77, 0, 0]), Some(failures));
     }
 
-    /// A message and how it ends the process, tried as often as it takes; returns how many deaths it was given up on after, in all
-    /// and alone.
+    /// A message and how it ends the process, tried as often as it takes; returns how many deaths it was given up on
+    /// after, in all and alone.
     fn tried(attempts_max: u32, dies_alone_soon: bool, dies_in_the_end: bool) -> Option<(u32, u32)> {
         let mut failures = Failures::default();
         for deaths in 1..1000 {

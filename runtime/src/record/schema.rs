@@ -1,5 +1,5 @@
-//! Names and versions of what is stored: how bytes of any version become the present type. One rule for messages, queries
-//! and states.
+//! Names and versions of what is stored: how bytes of any version become the present type. One rule for messages,
+//! queries and states.
 
 use serde::de::DeserializeOwned;
 
@@ -67,8 +67,8 @@ impl Schema {
         Self { name: S::NAME, version: S::VERSION, read, fingerprint: |_, _| None }
     }
 
-    /// What tells a message that was stored with this version from others under its idempotency key, as the present version of
-    /// its type sees it. None when it cannot be read. Runs the type's own code, which may panic.
+    /// What tells a message that was stored with this version from others under its idempotency key, as the present
+    /// version of its type sees it. None when it cannot be read. Runs the type's own code, which may panic.
     pub(crate) fn fingerprint(&self, version: u16, bytes: &[u8]) -> Option<[u8; 16]> {
         (self.fingerprint)(version, bytes)
     }

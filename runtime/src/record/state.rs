@@ -35,21 +35,23 @@ use crate::message::UpgradeError;
 /// ```
 ///
 /// A state outlives the build that wrote it. It is stored with its name and version, read through
-/// [`State::upgrade_from`] when its version is an older one, and written with the present one at the next turn that changes
-/// it. A state that cannot be read is never overwritten: its mailbox keeps accepting, and waits for a build that reads it.
-/// [`NodeBuilder::check_upgrade`](crate::NodeBuilder::check_upgrade) finds such states before a build takes traffic.
+/// [`State::upgrade_from`] when its version is an older one, and written with the present one at the next turn that
+/// changes it. A state that cannot be read is never overwritten: its mailbox keeps accepting, and waits for a build
+/// that reads it. [`NodeBuilder::check_upgrade`](crate::NodeBuilder::check_upgrade) finds such states before a build
+/// takes traffic.
 ///
-/// A turn commits as one, so a state can be no larger than a commit of the store: by default 64 MiB, and a sixteenth of the smaller map
-/// at most. From half of that on the log warns; an actor whose state would be larger is paused
+/// A turn commits as one, so a state can be no larger than a commit of the store: by default 64 MiB, and a sixteenth of
+/// the smaller map at most. From half of that on the log warns; an actor whose state would be larger is paused
 /// ([`PauseReason::StateTooLarge`](crate::PauseReason::StateTooLarge)) and keeps its messages.
 ///
-/// Reading, writing and dropping it and its default run where Everpost needs them. A panic in there is a failure of the turn, or of the
-/// activation when it is being read; one while it is dropped is logged. When the process dies in there, again and again, the actor
-/// is paused by itself ([`PauseReason::KilledTheProcess`](crate::PauseReason::KilledTheProcess)).
+/// Reading, writing and dropping it and its default run where Everpost needs them. A panic in there is a failure of the
+/// turn, or of the activation when it is being read; one while it is dropped is logged. When the process dies in there,
+/// again and again, the actor is paused by itself
+/// ([`PauseReason::KilledTheProcess`](crate::PauseReason::KilledTheProcess)).
 ///
-/// `()`, `bool`, `char`, `String`, integers and floats of a fixed size are states of version 1 whose name is that of the
-/// type, and so are `Option`, `Vec` and `BTreeMap`, whose names (`option`, `list`, `map`) do not say what is in them. Their
-/// version never changes, so a type of one's own is the better choice for what may grow.
+/// `()`, `bool`, `char`, `String`, integers and floats of a fixed size are states of version 1 whose name is that of
+/// the type, and so are `Option`, `Vec` and `BTreeMap`, whose names (`option`, `list`, `map`) do not say what is in
+/// them. Their version never changes, so a type of one's own is the better choice for what may grow.
 pub trait State: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name stored with every state of this type. Never change it.
     const NAME: &'static str;

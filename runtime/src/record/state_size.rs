@@ -19,8 +19,9 @@ pub(crate) enum Nearness {
 }
 
 impl CommitBytes {
-    /// Whether it is the state that makes a commit of more than `limit` too large, so that most messages would fail that change it:
-    /// there is hardly room beside it, which was warned of. Otherwise it is this message, which does more than others.
+    /// Whether it is the state that makes a commit of more than `limit` too large, so that most messages would fail
+    /// that change it: there is hardly room beside it, which was warned of. Otherwise it is this message, which does
+    /// more than others.
     pub(crate) fn is_because_of_state(&self, limit: usize) -> bool {
         nearness(self.state, limit) == Some(Nearness::FourFifths)
     }
@@ -31,7 +32,8 @@ impl fmt::Display for CommitBytes {
         let Self { state, messages, timers, reply } = self;
         write!(
             f,
-            "the messages that it sends have {messages} bytes, its timers {timers}, its reply {reply}, the state {state}"
+            "the messages that it sends have {messages} bytes, its timers {timers}, its reply {reply}, the state \
+             {state}"
         )
     }
 }

@@ -33,8 +33,8 @@ pub enum PauseReason {
     Asked(String),
     /// The restart budget of the actor ([`Actor::BUDGET`](crate::Actor::BUDGET)) is spent; this was the last failure.
     BudgetSpent(String),
-    /// The process died while nothing but the state of the actor was in flight: it was loaded, encoded or dropped. It is
-    /// not loaded any more, not for a query either, until the actor is resumed.
+    /// The process died while nothing but the state of the actor was in flight: it was loaded, encoded or dropped. It
+    /// is not loaded any more, not for a query either, until the actor is resumed.
     KilledTheProcess {
         /// How often it died while everything else stood still.
         deaths: u32,

@@ -254,7 +254,11 @@ impl<A: Actor> Supervisor<A> {
         // With a message in flight it is told as the failure of that.
         if in_flight.is_none() && held.is_none() {
             if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
-                tracing::warn!(node = %self.core.name, actor = %mailbox.address, error = %brief(error), times, event = "activation failed", "another is started after a while, unless its restart budget is spent");
+                tracing::warn!(
+                    node = %self.core.name, actor = %mailbox.address, error = %brief(error), times,
+                    event = "activation failed",
+                    "another is started after a while, unless its restart budget is spent"
+                );
             }
             activating::restart_later(&self.core, mailbox, text);
             return;

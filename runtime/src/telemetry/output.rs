@@ -1,5 +1,6 @@
-//! Where lines go: to standard error, by a thread of its own. Whoever writes a line neither fails nor waits for a reader that is slow,
-//! has stopped or has gone: what does not fit is counted, and told in one line when there is room again.
+//! Where lines go: to standard error, by a thread of its own. Whoever writes a line neither fails nor waits for a
+//! reader that is slow, has stopped or has gone: what does not fit is counted, and told in one line when there is room
+//! again.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,8 @@ use crate::base::caught::caught;
 
 /// How many bytes may wait to be written: some thousand lines.
 const WAITING_BYTES_MAX: usize = 1 << 20;
-/// How long a line is waited for. Far more than it takes: the line is with the system then, whatever becomes of the process. Once
-/// that was too little nobody waits any more before the reader goes on.
+/// How long a line is waited for. Far more than it takes: the line is with the system then, whatever becomes of the
+/// process. Once that was too little nobody waits any more before the reader goes on.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long a descriptor that does not block is left alone when it is full.
 const FULL_FOR: Duration = Duration::from_millis(10);
@@ -161,8 +162,8 @@ impl Lines {
         Some(self.taken_in)
     }
 
-    /// The thread has written all lines up to that number, but so many. Returns how many are to be told of as left out: now that
-    /// something can be written.
+    /// The thread has written all lines up to that number, but so many. Returns how many are to be told of as left out:
+    /// now that something can be written.
     fn written(&mut self, until: u64, lost: u64) -> u64 {
         self.done = until;
         self.is_stuck = false;

@@ -1,4 +1,5 @@
-//! Panics as lines of the log: they go where all lines go, so that a reader of standard error who has stopped holds up nobody who panics.
+//! Panics as lines of the log: they go where all lines go, so that a reader of standard error who has stopped holds up
+//! nobody who panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};

@@ -1,5 +1,5 @@
-//! Ticks: how they follow each other, and which of those that have come are sent. Pure: each answer is a function of what was
-//! asked, and none goes through all the ticks that were missed.
+//! Ticks: how they follow each other, and which of those that have come are sent. Pure: each answer is a function of
+//! what was asked, and none goes through all the ticks that were missed.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(crate) struct Round {
 }
 
 impl Beat {
-    /// What a timer does whose next tick is `due`, which has come: the ticks to be sent, `ticks_max` at most, and what is due
-    /// after them.
+    /// What a timer does whose next tick is `due`, which has come: the ticks to be sent, `ticks_max` at most, and what
+    /// is due after them.
     pub(crate) fn round(&self, catch_up: CatchUp, due: u64, now: u64, ticks_max: usize) -> Round {
         let next = self.next(due);
         if next.is_none_or(|next| next > now) {
@@ -121,8 +121,9 @@ impl Beat {
             Self::Every(period) => newest - (wanted - 1) * period,
             Self::Cron(_) if wanted == 1 => newest,
             Self::Cron(_) => {
-                // From the newest back in growing steps, to count no more than a few times what is wanted; then by halves: the
-                // last moment after which more come than are wanted is just before the tick that is looked for.
+                // From the newest back in growing steps, to count no more than a few times what is wanted; then by
+                // halves: the last moment after which more come than are wanted is just before the tick that is looked
+                // for.
                 let (mut too_early, mut late, mut step) = (due.saturating_sub(1), newest, MINUTE);
                 while let Some(earlier) = newest.checked_sub(step).filter(|earlier| *earlier > too_early) {
                     if self.count(earlier, now) > wanted {

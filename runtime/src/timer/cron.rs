@@ -1,12 +1,13 @@
-//! Cron expressions in a time zone: what they may say, when they are due next, and how often they were. Pure: moments are
-//! handed in.
+//! Cron expressions in a time zone: what they may say, when they are due next, and how often they were. Pure: moments
+//! are handed in.
 //!
-//! The fields of an expression name minutes of a local clock. Such a clock skips an hour in spring and repeats one in autumn,
-//! so there are two ways to come from local minutes to moments:
+//! The fields of an expression name minutes of a local clock. Such a clock skips an hour in spring and repeats one in
+//! autumn, so there are two ways to come from local minutes to moments:
 //!
-//! - An expression that names hours names *times*, and each comes once: at the first moment at which the clock shows that
-//!   minute or a later one. So a skipped one comes when the gap is over, and a repeated one the first time.
-//! - An expression of any hour names a *pace*: it comes whenever the clock shows such a minute, through a repeated hour too.
+//! - An expression that names hours names *times*, and each comes once: at the first moment at which the clock shows
+//!   that minute or a later one. So a skipped one comes when the gap is over, and a repeated one the first time.
+//! - An expression of any hour names a *pace*: it comes whenever the clock shows such a minute, through a repeated hour
+//!   too.
 
 mod fields;
 mod zone;

@@ -28,8 +28,8 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    /// Of a timer that sends `message` to this address by this plan. Messages are compared as values: maps in any order are the
-    /// same.
+    /// Of a timer that sends `message` to this address by this plan. Messages are compared as values: maps in any order
+    /// are the same.
     pub(crate) fn of<M: Message>(plan: &Plan, destination: &str, message: &M) -> Result<Self, Refusal> {
         let value = match Fingerprint::of_all(message) {
             Some(fingerprint) => fingerprint.to_vec(),

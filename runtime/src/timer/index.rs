@@ -1,5 +1,5 @@
-//! Which timers there are, and which is due next: the index of what the store keeps. Pure: the moment and what is durable are
-//! handed in.
+//! Which timers there are, and which is due next: the index of what the store keeps. Pure: the moment and what is
+//! durable are handed in.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

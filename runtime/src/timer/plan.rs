@@ -1,8 +1,9 @@
-//! The plan of a timer: when it begins, how its ticks follow each other, and what becomes of those that could not be sent in
-//! time. This is what is stored of a [`Schedule`](super::Schedule). Pure: moments are handed in.
+//! The plan of a timer: when it begins, how its ticks follow each other, and what becomes of those that could not be
+//! sent in time. This is what is stored of a [`Schedule`](super::Schedule). Pure: moments are handed in.
 //!
-//! A plan runs on one of two clocks. Waits (`after`, `every`) run on the node's own timeline, which does not jump; moments that
-//! somebody named (`at`, cron, `every` with a start) on wall time. A moment is a number of microseconds on that clock.
+//! A plan runs on one of two clocks. Waits (`after`, `every`) run on the node's own timeline, which does not jump;
+//! moments that somebody named (`at`, cron, `every` with a start) on wall time. A moment is a number of microseconds on
+//! that clock.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::cron::{Cron, CronError};
 use super::schedule::Missed;
 use crate::base::clock::{Micros, Now, Steady};
 
-/// A wall clock that is put back by no more than this sends nothing again: its ticks wait until it has come as far as before.
-/// One that is put back further is set right, and its timers go on from the present.
+/// A wall clock that is put back by no more than this sends nothing again: its ticks wait until it has come as far as
+/// before. One that is put back further is set right, and its timers go on from the present.
 pub(crate) const PUT_BACK_MAX: Duration = Duration::from_secs(3 * 60 * 60);
 /// Unless a plan says otherwise: how old a missed tick may be, and how many of them are sent.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -71,8 +72,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Steady(Steady),
-    /// At [`NEVER`] one that repeats and has no next moment now, since the wall clock is beyond all that its rhythm knows: when that is
-    /// set right it has one again.
+    /// At [`NEVER`] one that repeats and has no next moment now, since the wall clock is beyond all that its rhythm
+    /// knows: when that is set right it has one again.
     Wall(Micros),
     /// There is no such moment, or this build cannot say.
     Never,
@@ -140,8 +141,8 @@ impl Plan {
         }
     }
 
-    /// When a timer is due that would be due at `due`, after the clocks may have been set while nobody looked. `newest` is the
-    /// newest moment that is known to have come on its clock: that of its last tick, or when it was set.
+    /// When a timer is due that would be due at `due`, after the clocks may have been set while nobody looked. `newest`
+    /// is the newest moment that is known to have come on its clock: that of its last tick, or when it was set.
     ///
     /// So none is silent for longer than its period, and three hours after the wall clock was put back.
     pub(crate) fn due_after_all(&self, beat: &Beat, due: u64, newest: u64, now: Now) -> u64 {

@@ -63,8 +63,8 @@ impl TimerRecord {
         }
     }
 
-    /// What it is after this round, if it goes on. One that repeats does, also when it has no next moment because the wall clock is
-    /// beyond all that its rhythm knows: it waits for that to be set right.
+    /// What it is after this round, if it goes on. One that repeats does, also when it has no next moment because the
+    /// wall clock is beyond all that its rhythm knows: it waits for that to be set right.
     pub(crate) fn after(mut self, round: &Round, wall: Micros) -> Option<Self> {
         self.due = match round.next {
             None if self.plan.repeats() => NEVER,
@@ -223,9 +223,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_reads_back(due: u64, period in 1000..u64::MAX, name in proptest::option::of(".*"), envelope: Vec<u8>) {
+        fn a_record_reads_back(due: u64, period in 1000..u64::MAX, name in proptest::option::of("\
+         .*"), envelope: Vec<u8>) {
             let schedule = Schedule::every(Duration::from_micros(period)).unwrap();
-            let record = record(due, schedule, name.map_or(Identity::Unique, |name| Identity::Named { name, message: [7; 16] }));
+            let identity = name.map_or(Identity::Unique, |name| Identity::Named { name, message: [7; 16] });
+            let record = record(due, schedule, identity);
             let encoded = record.encode(&envelope);
             prop_assert_eq!(TimerRecord::decode(&encoded), Some((record, envelope.as_slice())));
         }

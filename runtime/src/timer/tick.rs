@@ -50,8 +50,8 @@ impl Tick {
 }
 
 impl KeptTimers {
-    /// A timer that cannot fire is kept, and can be cancelled; it is tried again after the next start. False for one that was
-    /// cancelled or set anew while it was read.
+    /// A timer that cannot fire is kept, and can be cancelled; it is tried again after the next start. False for one
+    /// that was cancelled or set anew while it was read.
     pub(crate) fn set_apart(&self, timer: TimerId, entry: Entry) -> bool {
         let mut state = self.lock();
         let is_there = state.index.get(timer) == Some(entry);

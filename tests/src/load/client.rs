@@ -17,8 +17,9 @@ const IN_FLIGHT_MAX: usize = 16;
 /// What a client sees when something did not end well that always does on a node that works.
 type Trouble = String;
 
-/// Sends these jobs of one stream, one after the other, and says all that a client sees. Panics when an actor of this node
-/// does not do as it should; what lives on another node may be out of reach for a while. Ends early when the node does.
+/// Sends these jobs of one stream, one after the other, and says all that a client sees. Panics when an actor of this
+/// node does not do as it should; what lives on another node may be out of reach for a while. Ends early when the node
+/// does.
 pub async fn client(node: Node, stream: u32, numbers: RangeInclusive<u32>, say: impl Fn(Client) + Send + Sync) {
     let say = |saw| say(Client { stream, saw });
     let ended = if stream.is_multiple_of(2) {

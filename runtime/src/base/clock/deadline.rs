@@ -1,4 +1,5 @@
-//! How long something is waited for in this process. The only place that adds a wait to a moment of the runtime's clock.
+//! How long something is waited for in this process. The only place that adds a wait to a moment of the runtime's
+//! clock.
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,8 +24,8 @@ impl Deadline {
         Self(Instant::from_std(std::time::Instant::now()) + wait.min(FOR_EVER))
     }
 
-    /// Waits for `future`, until then, by the clock of `runtime`: the caller's thread may have none. Once the deadline has passed
-    /// this only looks whether it is done.
+    /// Waits for `future`, until then, by the clock of `runtime`: the caller's thread may have none. Once the deadline
+    /// has passed this only looks whether it is done.
     pub(crate) fn wait_for<F: Future>(self, runtime: &Handle, future: F) -> Timeout<F> {
         let _entered = runtime.enter();
         timeout_at(self.0, future)

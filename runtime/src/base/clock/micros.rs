@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{machine, micros};
 
-/// A moment in microseconds since 1970, UTC: wall time. What is shown is in it (when a message was sent, when it died), and
-/// what happens at a moment that somebody named. Waits are not: they pass at the machine's rate, whatever its clock says.
+/// A moment in microseconds since 1970, UTC: wall time. What is shown is in it (when a message was sent, when it died),
+/// and what happens at a moment that somebody named. Waits are not: they pass at the machine's rate, whatever its clock
+/// says.
 ///
 /// ```
 /// use everpost::Micros;
@@ -23,8 +24,8 @@ use super::{machine, micros};
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// Now, by the machine's wall clock. A node believes a step of that clock only after it has stood for a minute, so this
-    /// may differ from what its messages say while the clock is being set.
+    /// Now, by the machine's wall clock. A node believes a step of that clock only after it has stood for a minute, so
+    /// this may differ from what its messages say while the clock is being set.
     #[must_use]
     pub fn now() -> Self {
         machine::wall()

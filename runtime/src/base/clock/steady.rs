@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::micros;
 
-/// A moment on the node's own timeline, in microseconds. It began as wall time when the store was first opened, and has only
-/// advanced since, at the machine's rate, over restarts too; it does not jump, whatever becomes of the wall clock. So the
-/// moments in records that were written before there was such a timeline are read as they are.
+/// A moment on the node's own timeline, in microseconds. It began as wall time when the store was first opened, and has
+/// only advanced since, at the machine's rate, over restarts too; it does not jump, whatever becomes of the wall clock.
+/// So the moments in records that were written before there was such a timeline are read as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Steady(pub(crate) u64);
 

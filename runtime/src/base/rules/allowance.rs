@@ -1,5 +1,5 @@
-//! How much of something may be in use at a time: what was set, and more only where nothing would go on otherwise. Pure: how much is
-//! used is told, and that nothing goes on.
+//! How much of something may be in use at a time: what was set, and more only where nothing would go on otherwise.
+//! Pure: how much is used is told, and that nothing goes on.
 
 /// As what part of what was set is first let in above it.
 const PARTS: usize = 16;
@@ -20,17 +20,19 @@ impl Allowance {
         Self { max, raised: 0, step: 0 }
     }
 
-    /// Whether so much more may be used. What is larger than the bound may be beside no more than half of it, or it never would.
+    /// Whether so much more may be used. What is larger than the bound may be beside no more than half of it, or it
+    /// never would.
     pub(crate) fn admits(&mut self, used: usize, wanted: usize) -> bool {
-        // There is clearly room again. At the bound itself what was raised stays, or what is used for long would hold up everything
-        // else anew each time.
+        // There is clearly room again. At the bound itself what was raised stays, or what is used for long would hold
+        // up everything else anew each time.
         if used.saturating_add(self.part()) <= self.max {
             (self.raised, self.step) = (0, 0);
         }
         used.saturating_add(wanted) <= self.max.max(self.raised) || used <= self.max / 2
     }
 
-    /// Nothing of what is used has gone for a while, and somebody waits for so much: it may be what the others wait for.
+    /// Nothing of what is used has gone for a while, and somebody waits for so much: it may be what the others wait
+    /// for.
     pub(crate) fn raise(&mut self, used: usize, wanted: usize) {
         self.step = self.step.saturating_mul(2).max(self.part()).max(wanted);
         self.raised = used.saturating_add(self.step);

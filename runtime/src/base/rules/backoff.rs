@@ -45,7 +45,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_wait_stays_within_its_bounds(failures: u32, random: u32, first in 0u64..100_000, cap in 0u64..100_000_000) {
+        fn the_wait_stays_within_its_bounds(
+            failures: u32,
+            random: u32,
+            first in 0u64..100_000,
+            cap in 0u64..100_000_000,
+        ) {
             let backoff = Backoff { first: Duration::from_micros(first), cap: Duration::from_micros(cap) };
             let delay = backoff.delay(failures, random);
             prop_assert!(delay <= backoff.cap);

@@ -1,8 +1,8 @@
-//! Senders that wait for room, first come, first served. Pure: what there is room for is told, and whoever is given some is
-//! woken; no clock, no task, no lock.
+//! Senders that wait for room, first come, first served. Pure: what there is room for is told, and whoever is given
+//! some is woken; no clock, no task, no lock.
 //!
-//! Room is given, not announced: from that moment on it counts as used, so that nobody who comes later takes it, and whoever
-//! was given it and does not use it leaves it to the next one.
+//! Room is given, not announced: from that moment on it counts as used, so that nobody who comes later takes it, and
+//! whoever was given it and does not use it leaves it to the next one.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
@@ -98,8 +98,8 @@ impl SenderQueue {
         }
     }
 
-    /// This one leaves the queue: it has gone in, or does not want to any more. In the second case what it was given is room
-    /// for others, so [`Line::give`] has to follow.
+    /// This one leaves the queue: it has gone in, or does not want to any more. In the second case what it was given is
+    /// room for others, so [`Line::give`] has to follow.
     pub(crate) fn leave(&mut self, number: u64) {
         let Some(senders) = &mut self.0 else { return };
         senders.waiting.remove(&number);

@@ -1,8 +1,8 @@
 //! Futures that wait for a position to be reached. Pure: how far it is is told.
 //!
-//! Each has one entry, however often and by whichever task it is polled, and takes it out when it is dropped before. An entry costs no
-//! allocation of its own. Wakers that are not needed any more are handed back: dropping one may run anything, which does not belong
-//! under a lock.
+//! Each has one entry, however often and by whichever task it is polled, and takes it out when it is dropped before. An
+//! entry costs no allocation of its own. Wakers that are not needed any more are handed back: dropping one may run
+//! anything, which does not belong under a lock.
 
 use std::task::Waker;
 

@@ -1,5 +1,5 @@
-//! Bytes that are written and read as one piece. The bytes are those that serde makes of a `Vec<u8>` by itself, one by one: which takes a
-//! worker for so long, where they are many, that links are given up meanwhile.
+//! Bytes that are written and read as one piece. The bytes are those that serde makes of a `Vec<u8>` by itself, one by
+//! one: which takes a worker for so long, where they are many, that links are given up meanwhile.
 
 use std::fmt;
 

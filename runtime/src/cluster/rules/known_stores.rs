@@ -1,8 +1,8 @@
 //! What is remembered of other stores: a few of each node. Pure.
 //!
-//! A store is remembered so that an older copy of it is found out, and nothing is taken twice that it sends again. A node has one, and
-//! another one when its disk was lost; whoever comes with ever new ones is none that needs them. So of each node the newest are
-//! remembered, and those first that have sent or taken something.
+//! A store is remembered so that an older copy of it is found out, and nothing is taken twice that it sends again. A
+//! node has one, and another one when its disk was lost; whoever comes with ever new ones is none that needs them. So
+//! of each node the newest are remembered, and those first that have sent or taken something.
 
 use std::collections::HashMap;
 
@@ -55,8 +55,8 @@ impl KnownStores {
         self.by_store.insert(store, Known { store: known, met: self.meetings });
     }
 
-    /// Forgets stores of a node that are too many: never `present`, the one that it has now, and of the others first those that were not
-    /// used, and those that were met longest ago.
+    /// Forgets stores of a node that are too many: never `present`, the one that it has now, and of the others first
+    /// those that were not used, and those that were met longest ago.
     pub(crate) fn forget(&mut self, node: &str, present: u128, was_used: impl Fn(u128) -> bool) -> Vec<u128> {
         let mut others: Vec<u128> = self.of_node(node).filter(|store| *store != present).collect();
         let surplus = (others.len() + 1).saturating_sub(STORES_MAX).min(FORGOTTEN_MAX);

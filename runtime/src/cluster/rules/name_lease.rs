@@ -1,8 +1,10 @@
-//! Which of several processes of one name has the conversation with this node. Pure: whether a process is there is handed in.
+//! Which of several processes of one name has the conversation with this node. Pure: whether a process is there is
+//! handed in.
 //!
-//! Two processes may come under one name: one that was started in place of another, or one beside another by mistake. A store
-//! that is known says which one goes on (`hello.rs` of the transport). Of two stores nothing does: each has its own half of what
-//! was acknowledged, so whoever has the conversation keeps it for as long as it shows that it is there.
+//! Two processes may come under one name: one that was started in place of another, or one beside another by mistake. A
+//! store that is known says which one goes on (`hello.rs` of the transport). Of two stores nothing does: each has its
+//! own half of what was acknowledged, so whoever has the conversation keeps it for as long as it shows that it is
+//! there.
 
 use everpost_persistence::StoreId;
 
@@ -31,11 +33,13 @@ impl<P> Default for NameLease<P> {
 }
 
 impl<P: Clone> NameLease<P> {
-    /// Somebody comes, and has the lease of the name from now on. Unless another store has it, whose holder is not known to be gone: that one
-    /// is returned, and has to show that it is there. If it does not, `newcomer` may come once more.
+    /// Somebody comes, and has the lease of the name from now on. Unless another store has it, whose holder is not
+    /// known to be gone: that one is returned, and has to show that it is there. If it does not, `newcomer` may come
+    /// once more.
     pub(crate) fn take(&mut self, newcomer: Holder<P>, is_gone: impl FnOnce(&P) -> bool) -> Result<(), Holder<P>> {
         match &self.holder {
-            // A process of the same store was judged to be the next run of it, or is the same one over another connection.
+            // A process of the same store was judged to be the next run of it, or is the same one over another
+            // connection.
             Some(holder) if holder.store != newcomer.store && !is_gone(&holder.process) => Err(holder.clone()),
             _ => {
                 self.holder = Some(newcomer);
@@ -57,7 +61,8 @@ mod tests {
         Holder { store, since: Micros(since), process: until }
     }
 
-    /// Each second every process that lives and has no lease of the name comes; returns who had the lease of the name when that changed.
+    /// Each second every process that lives and has no lease of the name comes; returns who had the lease of the name
+    /// when that changed.
     fn course(processes: &[Holder<u64>], seconds: u64) -> Vec<(u64, StoreId)> {
         let mut lease = NameLease::default();
         let mut changes: Vec<(u64, StoreId)> = Vec::new();

@@ -1,9 +1,9 @@
 //! What a peer is to be told beside the messages, until its link says it. Pure.
 //!
-//! All of it is bounded in bytes. Nothing that somebody waits for is dropped while there is a conversation: of an outcome that would
-//! be too much the fact is kept, and only the reply is lost, unless the store has it; and an answer is made only while there is room for it
-//! (see [`Notes::may_answer`]). What is kept for the next conversation may be dropped, since outcomes are asked for anew then by whoever
-//! waits for them.
+//! All of it is bounded in bytes. Nothing that somebody waits for is dropped while there is a conversation: of an
+//! outcome that would be too much the fact is kept, and only the reply is lost, unless the store has it; and an answer
+//! is made only while there is room for it (see [`Notes::may_answer`]). What is kept for the next conversation may be
+//! dropped, since outcomes are asked for anew then by whoever waits for them.
 
 use std::collections::VecDeque;
 
@@ -72,7 +72,8 @@ pub(crate) enum ToTell {
 }
 
 impl Notes {
-    /// A conversation begins. The peer asks for every outcome that it waits for; what is kept of them may still be told.
+    /// A conversation begins. The peer asks for every outcome that it waits for; what is kept of them may still be
+    /// told.
     pub(crate) fn begin(&mut self) {
         self.is_talking = true;
         self.conversations += 1;
@@ -126,7 +127,8 @@ impl Notes {
         self.conversations
     }
 
-    /// Keeps the answer to a query of this conversation. One of another belongs to nobody: its number is that of another query now.
+    /// Keeps the answer to a query of this conversation. One of another belongs to nobody: its number is that of
+    /// another query now.
     pub(crate) fn push_answer(&mut self, conversation: u64, number: u64, answer: Result<Vec<u8>, NoAnswer>) {
         if conversation == self.conversations {
             self.push(Note::Answer { number, answer });

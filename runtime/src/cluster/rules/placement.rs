@@ -1,7 +1,7 @@
 //! Placement: which node owns a partition. Pure, and the same on every node that has the same list, whatever its order.
 //!
-//! Rendezvous hashing: each node draws a number for each partition, and the highest owns it. When a node is added it takes its
-//! share from all others, and nothing else moves.
+//! Rendezvous hashing: each node draws a number for each partition, and the highest owns it. When a node is added it
+//! takes its share from all others, and nothing else moves.
 
 use everpost_persistence::Partition;
 

@@ -1,5 +1,5 @@
-//! The queries of one peer that are not answered yet: how much of them is kept, and which wait until there is room for their
-//! answers. Pure.
+//! The queries of one peer that are not answered yet: how much of them is kept, and which wait until there is room for
+//! their answers. Pure.
 
 use std::collections::VecDeque;
 

@@ -87,8 +87,8 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// An ask of a turn waits here from now on, perhaps not for the first time: one that was given up on is asked anew under
-/// its id, and what its own turn has asked then is known to the next one.
+/// An ask of a turn waits here from now on, perhaps not for the first time: one that was given up on is asked anew
+/// under its id, and what its own turn has asked then is known to the next one.
 pub(super) fn waits<'a>(step: &mut Step<'_, 'a>, id: MessageId, mailbox: &'a Arc<Mailbox>, position: Position) {
     step.replies.waiting(id, mailbox, position);
     step.core.asked.waits(mailbox, id);
@@ -169,8 +169,8 @@ pub(super) fn of_waiting(step: &mut Step<'_, '_>, mailbox: &Mailbox, turn: Messa
     of_all(step, asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
 }
 
-/// What the turns have asked whose dead letters `gone` are taken away for good. Nothing of the ask of a turn: that may ask
-/// it anew, with or without a dead letter, until it is over.
+/// What the turns have asked whose dead letters `gone` are taken away for good. Nothing of the ask of a turn: that may
+/// ask it anew, with or without a dead letter, until it is over.
 pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived {
     let mut outlived = Outlived::default();
     for dead_letter in gone {
@@ -183,15 +183,16 @@ pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived
     outlived
 }
 
-/// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or an ask that nobody
-/// will ask anew.
+/// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or an ask that
+/// nobody will ask anew.
 pub(super) fn of_gone(step: &mut Step<'_, '_>, mailbox: MailboxId, turn: MessageId) -> Outlived {
     let partition = partition_of(mailbox, step.core.store.partitions());
     let asked = step.core.asked.gone(turn);
     of_all(step, asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
 }
 
-/// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was given up on.
+/// The turn is over that has asked this from another node: its reply, and what its own turn has asked where it was
+/// given up on.
 fn of_ask(step: &mut Step<'_, '_>, asked: &Address, id: MessageId) -> Outlived {
     // One that is not handled yet is not to be kept when it is.
     step.replies.abandon(id, None);

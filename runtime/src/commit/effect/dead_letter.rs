@@ -154,8 +154,8 @@ impl<'a> Phases<'a> for Removed {
     }
 }
 
-/// A dead letter is sent again, in its own envelope or in another one: the message goes with it in the same commit, as the
-/// last one that is sent there. Nothing happens if the dead letter is not there any more.
+/// A dead letter is sent again, in its own envelope or in another one: the message goes with it in the same commit, as
+/// the last one that is sent there. Nothing happens if the dead letter is not there any more.
 pub(crate) struct Replayed<'a> {
     dead_letter: Position,
     letter_bytes: usize,
@@ -182,8 +182,8 @@ impl<'a> Phases<'a> for Replayed<'a> {
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         let known = step.dead_letters.get().get(self.dead_letter).flatten();
-        // What its turn has asked before is known to its next attempt here; another message begins anew, and another node
-        // does not know it.
+        // What its turn has asked before is known to its next attempt here; another message begins anew, and another
+        // node does not know it.
         let is_the_same = known.is_none_or(|known| known.id == self.id);
         if !(is_the_same && matches!(self.route, Route::Local(_))) {
             self.outlived = of_letters(step, &[self.dead_letter]);

@@ -266,8 +266,8 @@ impl<'a> Phases<'a> for Postponed<'a> {
 pub(crate) struct Attempts<'a> {
     mailbox: &'a Arc<Mailbox>,
     position: Position,
-    /// None for what is known when its suspicion is taken off it, in the step itself: a message that was handled meanwhile
-    /// must get no record any more.
+    /// None for what is known when its suspicion is taken off it, in the step itself: a message that was handled
+    /// meanwhile must get no record any more.
     record: Option<Bytes>,
     bytes: usize,
 }
@@ -404,7 +404,10 @@ impl<'a> Phases<'a> for Expired<'a> {
         }
         core.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
         step.mailbox(mailbox).ring(mailbox);
-        tracing::debug!(node = %core.name, actor = %mailbox.address, messages = expired.len(), event = "expired", "dropped, as their sender or their actor type wants it");
+        tracing::debug!(
+            node = %core.name, actor = %mailbox.address, messages = expired.len(), event = "expired",
+            "dropped, as their sender or their actor type wants it"
+        );
     }
 }
 

@@ -20,8 +20,8 @@ use crate::mailbox::waiter::Waiter;
 use crate::message::outcome::Outcome;
 use crate::tables;
 
-/// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory holds, which
-/// the caller has locked: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
+/// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory
+/// holds, which the caller has locked: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
 pub(crate) struct Delivered<'a> {
     receiver: StoreId,
     settled: &'a [(Lane, Sequence)],
@@ -115,7 +115,10 @@ impl<'a> Phases<'a> for Withdrawn<'a> {
         if reason.is_none() {
             let messages = expired.len();
             core.counters.expired.fetch_add(messages as u64, std::sync::atomic::Ordering::Relaxed);
-            tracing::debug!(node = %core.name, peer = %peer.name, %lane, messages, event = "expired", "dropped before they were sent, as their sender or their actor type wants it");
+            tracing::debug!(
+                node = %core.name, peer = %peer.name, %lane, messages, event = "expired",
+                "dropped before they were sent, as their sender or their actor type wants it"
+            );
         }
     }
 }

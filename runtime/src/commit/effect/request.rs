@@ -1,5 +1,5 @@
-//! What is kept of the outcome of a message, in the commit that acknowledges it: the reply to the ask of a turn, and the
-//! answer to whatever was sent under an idempotency key.
+//! What is kept of the outcome of a message, in the commit that acknowledges it: the reply to the ask of a turn, and
+//! the answer to whatever was sent under an idempotency key.
 
 use bytes::Bytes;
 use everpost_persistence::{Key, Stage};
@@ -32,8 +32,8 @@ struct Ask {
 }
 
 impl Answered {
-    /// What is to be kept of a message that was handled with this reply; `content` of one that was sent under an idempotency
-    /// key. None when nothing is, which is usual.
+    /// What is to be kept of a message that was handled with this reply; `content` of one that was sent under an
+    /// idempotency key. None when nothing is, which is usual.
     pub(crate) fn of(
         core: &Core,
         mailbox: &Mailbox,

@@ -1,5 +1,5 @@
-//! A message on its way: into a mailbox of this node, or into the outbox. Its position, its place in the store's queue and
-//! what its receiver sees are decided together, so that a send that is cancelled leaves no hole.
+//! A message on its way: into a mailbox of this node, or into the outbox. Its position, its place in the store's queue
+//! and what its receiver sees are decided together, so that a send that is cancelled leaves no hole.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ use crate::message::envelope::{id_of, request_of};
 use crate::message::expiry::Handling;
 use crate::message::outcome::Outcome;
 
-/// One message. From outside it may be refused for want of room; from a turn or the node itself it never is, or two actors
-/// that send to each other's full mailbox would wait for ever.
+/// One message. From outside it may be refused for want of room; from a turn or the node itself it never is, or two
+/// actors that send to each other's full mailbox would wait for ever.
 pub(crate) struct Send<'a> {
     pub(crate) route: &'a Route,
     pub(crate) envelope: Bytes,
@@ -253,8 +253,8 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
     Ok(())
 }
 
-/// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as using it, so
-/// that room which was made meanwhile was not given.
+/// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as
+/// using it, so that room which was made meanwhile was not given.
 fn enter(core: &Core, sender: WaitingSender<'_>) {
     core.with_senders(&Full::Node, |queue, room| {
         sender.enter(queue);

@@ -67,7 +67,8 @@ impl<'a> Phases<'a> for Supervision<'a> {
             | SupervisionChange::Resume
             | SupervisionChange::Suspect { .. }
             | SupervisionChange::Acquit => size.put(RECORD_BYTES),
-            // A message that is given up on has to fit whatever is known of its actor; a budget that is whole has no record.
+            // A message that is given up on has to fit whatever is known of its actor; a budget that is whole has no
+            // record.
             SupervisionChange::Failed(_) | SupervisionChange::Forget => {}
         }
     }
@@ -100,7 +101,10 @@ impl<'a> Phases<'a> for Supervision<'a> {
         if let Some(why) = inner.supervise(|supervised| change(core, supervised, self.mailbox, &self.change))
             && let Some(times) = core.of_actors.pauses.met(self.mailbox.id())
         {
-            tracing::error!(node = %core.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused", "the actor keeps accepting and handles nothing until it is resumed");
+            tracing::error!(
+                node = %core.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused",
+                "the actor keeps accepting and handles nothing until it is resumed"
+            );
         }
         let address = self.mailbox.address.as_str();
         self.record = inner.supervised().map(|supervised| supervised.encode(address));
@@ -179,7 +183,8 @@ impl<'a> Phases<'a> for TypePaused<'a> {
         }
     }
 
-    /// It is locked to the end of the step, so that two who pause and resume it are stored in the order in which memory has them.
+    /// It is locked to the end of the step, so that two who pause and resume it are stored in the order in which memory
+    /// has them.
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         step.paused_type = Some(self.actor_type.set_paused(self.paused.clone()));
     }

@@ -65,7 +65,8 @@ proptest! {
         let now = Now { steady: Steady(u64::MAX), wall: Micros(u64::MAX) };
         let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, now, &envelope);
         let notice = notice_of(&address, Position(u64::MAX), &record).expect("it can be read");
-        prop_assert!(record.len() + notice.len() <= submission, "{} and {} of {submission}", record.len(), notice.len());
+        prop_assert!(record.len() + notice.len() <= submission, "{} and {} of \
+         {submission}", record.len(), notice.len());
         // So is the notice, of which there is none.
         let record = DeadLetterRecord::encode(Reason::AttemptsSpent, &failures, now, &notice);
         prop_assert!(record.len() <= submission);
@@ -84,7 +85,12 @@ proptest! {
         queue in 4096_usize..(1 << 31),
         message in prop_oneof![Just(16_usize << 20), 1024_usize..(1 << 31)],
     ) {
-        let store = Config { journal_map_bytes: journal, tables_map_bytes: tables, queue_bytes_max: queue, ..Config::default() };
+        let store = Config {
+            journal_map_bytes: journal,
+            tables_map_bytes: tables,
+            queue_bytes_max: queue,
+            ..Config::default()
+        };
         let submission = store.submission_bytes_max();
         prop_assume!(store.validate().is_ok());
         let config = NodeConfig { message_bytes_max: message, store, ..NodeConfig::default() };

@@ -1,5 +1,6 @@
-//! The queue of dead letters: what is known of them in memory. It is changed under one lock, in the step that submits the
-//! change to the store, so that what was decided on a dead letter is known from then on, whatever becomes of whoever decided.
+//! The queue of dead letters: what is known of them in memory. It is changed under one lock, in the step that submits
+//! the change to the store, so that what was decided on a dead letter is known from then on, whatever becomes of
+//! whoever decided.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,8 +35,8 @@ pub(crate) struct DeadLetterSet {
     index: Index,
     /// What became of messages whose dead letters are not here any more.
     pub(crate) left: Newest<DeadLetterStatus>,
-    /// The newest submission that has put a dead letter here or taken one away: what is known here is in the store when this is
-    /// durable.
+    /// The newest submission that has put a dead letter here or taken one away: what is known here is in the store when
+    /// this is durable.
     newest: Position,
     /// How many dead letters have gone back to their mailboxes.
     revived: u64,
@@ -47,8 +48,8 @@ pub(crate) struct DeadLetterSet {
     full: Alarm,
 }
 
-/// Room for one more dead letter, which is nobody else's from here on: between the decision to give up on a message and the step that
-/// does there is a wait for the store. Given back when it is dropped.
+/// Room for one more dead letter, which is nobody else's from here on: between the decision to give up on a message and
+/// the step that does there is a wait for the store. Given back when it is dropped.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Slot<'a>(&'a DeadLetterQueue);
@@ -66,7 +67,8 @@ impl DeadLetterQueue {
         Self { dead_letters: Mutex::new(dead_letters), promised: AtomicUsize::new(0), dead_letters_max, when_full }
     }
 
-    /// The dead letters, for a step that submits a change of them: locked when they are first looked at, until it is over.
+    /// The dead letters, for a step that submits a change of them: locked when they are first looked at, until it is
+    /// over.
     pub(crate) fn in_step(&self) -> DeadLettersInStep<'_> {
         DeadLettersInStep { queue: self, locked: None }
     }
@@ -137,8 +139,8 @@ impl DeadLetterQueue {
         self.dead_letters().newest()
     }
 
-    /// How many dead letters have gone back to their mailboxes: who looks for a message in its mailbox and then here has missed none
-    /// if this is the same before and after.
+    /// How many dead letters have gone back to their mailboxes: who looks for a message in its mailbox and then here
+    /// has missed none if this is the same before and after.
     pub(crate) fn revived(&self) -> u64 {
         self.dead_letters().revived
     }
@@ -169,7 +171,11 @@ impl DeadLetterQueue {
         if let Some(Said { times, lasts }) = dead_letters.full.raise(Instant::now()) {
             let (dead_letters_max, dropped) = (self.dead_letters_max, dead_letters.dropped);
             drop(dead_letters);
-            tracing::error!(node, %actor, dead_letters_max, dropped, times, ?lasts, event = "dead letter dropped", "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or drop some, or raise `dead_letters_max`");
+            tracing::error!(
+                node, %actor, dead_letters_max, dropped, times, ?lasts, event = "dead letter dropped",
+                "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or drop \
+                 some, or raise `dead_letters_max`"
+            );
         }
     }
 
@@ -254,8 +260,8 @@ impl DeadLetterSet {
         self.index.contains(dead_letter)
     }
 
-    /// A dead letter went back to its mailbox, or on its way there, at this position and as the message with this id, by the submission
-    /// with this ticket.
+    /// A dead letter went back to its mailbox, or on its way there, at this position and as the message with this id,
+    /// by the submission with this ticket.
     pub(crate) fn revived(&mut self, dead_letter: Position, id: MessageId, position: Position, ticket: Position) {
         let known = self.get(dead_letter).flatten();
         self.removed(dead_letter, ticket);

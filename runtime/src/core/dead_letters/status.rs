@@ -1,5 +1,5 @@
-//! Where a message is that was given up on, for who asks after the fact: what is in no mailbox and is no dead letter was not
-//! therefore handled.
+//! Where a message is that was given up on, for who asks after the fact: what is in no mailbox and is no dead letter
+//! was not therefore handled.
 
 use everpost_persistence::Position;
 
@@ -9,8 +9,8 @@ use crate::message::MessageId;
 use crate::message::outcome::Outcome;
 use crate::message::reason::Reason;
 
-/// What is known of a message that may have been given up on, as far back as [`NEWEST_KNOWN`](crate::message::newest::NEWEST_KNOWN) such
-/// messages since the start.
+/// What is known of a message that may have been given up on, as far back as
+/// [`NEWEST_KNOWN`](crate::message::newest::NEWEST_KNOWN) such messages since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLetterStatus {
     /// It was not given up on.

@@ -1,5 +1,5 @@
-//! Which dead letters there are: pure, and small enough to be in memory for all of them, so that nobody goes through their
-//! records to find one.
+//! Which dead letters there are: pure, and small enough to be in memory for all of them, so that nobody goes through
+//! their records to find one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -33,8 +33,8 @@ pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     Some(Known { id: header.id(), mailbox, buried_at, reason, is_ask: header.keep_reply })
 }
 
-/// The dead letters of a node by their numbers, ids and ages. A dead letter is here from the step that submits its record to the step
-/// that submits its removal.
+/// The dead letters of a node by their numbers, ids and ages. A dead letter is here from the step that submits its
+/// record to the step that submits its removal.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     dead_letters: BTreeMap<Position, Option<Known>>,
@@ -81,7 +81,8 @@ impl Index {
         of_id.last().map(|(_, position)| *position)
     }
 
-    /// The one that was given up on first, and when. One that this build cannot read is nobody's oldest: its build decides.
+    /// The one that was given up on first, and when. One that this build cannot read is nobody's oldest: its build
+    /// decides.
     pub(crate) fn oldest(&self) -> Option<(Steady, Position)> {
         self.by_age.first().copied()
     }

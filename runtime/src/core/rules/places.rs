@@ -13,8 +13,8 @@ pub(crate) struct Places<W> {
     waiting: VecDeque<W>,
     /// So many were told to leave and have not yet.
     leaving: usize,
-    /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some may always leave,
-    /// which lets nobody in.
+    /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some
+    /// may always leave, which lets nobody in.
     moves: u64,
     /// Nobody is waited for any more.
     is_over: bool,

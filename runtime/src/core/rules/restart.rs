@@ -1,5 +1,5 @@
-//! What comes next when a service of the node has failed: it has panicked, or has ended while the node goes on. Pure: the moment and
-//! the random number are handed in.
+//! What comes next when a service of the node has failed: it has panicked, or has ended while the node goes on. Pure:
+//! the moment and the random number are handed in.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), cap: Durat
 /// What is done about a service that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// It is started anew, within a budget. Sound where everything it goes by is outside of it, and each of its steps is whole: what a
-    /// panic has left undone, the next look finds as it was.
+    /// It is started anew, within a budget. Sound where everything it goes by is outside of it, and each of its steps
+    /// is whole: what a panic has left undone, the next look finds as it was.
     Restart,
     /// The node ends: what a panic has left half done is put right by the next start only, as after a crash.
     FailNode,

@@ -7,8 +7,8 @@ use everpost_persistence::Position;
 use super::{Failures, LOAD_MESSAGES, WINDOW_MESSAGES};
 use crate::base::clock::Steady;
 
-/// A queue whose front holds bodies, so that the next turns need no disk; what does not fit is an 8-byte position behind
-/// it, and its body is read from the store when its turn comes near.
+/// A queue whose front holds bodies, so that the next turns need no disk; what does not fit is an 8-byte position
+/// behind it, and its body is read from the store when its turn comes near.
 #[derive(Debug)]
 pub(super) struct Level<B> {
     pub(super) window: VecDeque<(Position, B)>,
@@ -92,8 +92,8 @@ impl<B: Clone> Level<B> {
         Ok(())
     }
 
-    /// Drops bodies that are in the store, but not that of the message in flight, which is the first. Where not all of them are in
-    /// the store yet none is dropped: what has no body is behind what has.
+    /// Drops bodies that are in the store, but not that of the message in flight, which is the first. Where not all of
+    /// them are in the store yet none is dropped: what has no body is behind what has.
     pub(super) fn leave_to_the_store(&mut self, in_flight: usize, durable: Position, mut left: impl FnMut(&B)) {
         if self.window.back().is_some_and(|(last, _)| *last <= durable) {
             for (position, body) in self.window.drain(in_flight..).rev() {
@@ -134,7 +134,8 @@ impl<B: Clone> Level<B> {
         Some(None)
     }
 
-    /// Takes out those of these messages that are here, given in ascending order. Tells each, and its body if that was in memory.
+    /// Takes out those of these messages that are here, given in ascending order. Tells each, and its body if that was
+    /// in memory.
     pub(super) fn remove_all(&mut self, positions: &[Position], mut gone: impl FnMut(Position, Option<B>)) {
         let Some(last) = positions.last() else { return };
         // Positions ascend from the front of the window to the end of what is beyond it, so that one walk finds all.

@@ -2,8 +2,8 @@
 
 use crate::message::priority::Priority;
 
-/// One queue for each priority, and in it the messages that are held apart from those that are handled by turns: with as many
-/// held as may be the former wait, and the latter go on.
+/// One queue for each priority, and in it the messages that are held apart from those that are handled by turns: with
+/// as many held as may be the former wait, and the latter go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) priority: Priority,

@@ -1,5 +1,5 @@
-//! Messages that wait beside their queues until a moment: put off, failed in an actor whose order does not matter, or given
-//! back by their holders.
+//! Messages that wait beside their queues until a moment: put off, failed in an actor whose order does not matter, or
+//! given back by their holders.
 
 use std::collections::BTreeMap;
 

@@ -123,8 +123,8 @@ impl Oracle {
     }
 }
 
-/// Takes the next message as an activation does: loads what must be loaded, and sets aside what is overdue. A body is its
-/// position.
+/// Takes the next message as an activation does: loads what must be loaded, and sets aside what is overdue. A body is
+/// its position.
 fn take(rules: &mut Rules<u64>, oracle: &mut Oracle, early: bool) -> Next<u64> {
     loop {
         match rules.next(|| Steady(oracle.now), Position(oracle.durable), early) {

@@ -1,6 +1,6 @@
-//! What does not wait in the ordinary queue: other priorities, messages that are held, waiting or with their holders, and
-//! messages set aside. It is made when it is needed and dropped when it is empty, so that a mailbox without any of it pays
-//! for a pointer.
+//! What does not wait in the ordinary queue: other priorities, messages that are held, waiting or with their holders,
+//! and messages set aside. It is made when it is needed and dropped when it is empty, so that a mailbox without any of
+//! it pays for a pointer.
 
 use std::collections::BTreeMap;
 

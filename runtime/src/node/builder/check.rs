@@ -1,4 +1,5 @@
-//! The upgrade check: goes over a store as it lies, and reads with the code of this build what the node would have to read.
+//! The upgrade check: goes over a store as it lies, and reads with the code of this build what the node would have to
+//! read.
 
 mod trail;
 
@@ -23,8 +24,8 @@ use crate::record::state::StoredState;
 use crate::tables;
 use crate::timer;
 
-/// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day. Blocks. Messages on their way to other
-/// nodes, and those that timers will send there, are theirs to read.
+/// Reads everything in `store`, which is that of `folder`, that a node with these actor types would read one day.
+/// Blocks. Messages on their way to other nodes, and those that timers will send there, are theirs to read.
 pub(super) fn check(
     store: &Inspection,
     folder: &Path,

@@ -1,6 +1,6 @@
-//! Opening a store that another start, or another process, may be about to let go of: a start that was dropped is undone in the
-//! background, a node whose runtime has gone closes its store on a thread, and a service is often started again while the
-//! process before it ends.
+//! Opening a store that another start, or another process, may be about to let go of: a start that was dropped is
+//! undone in the background, a node whose runtime has gone closes its store on a thread, and a service is often started
+//! again while the process before it ends.
 
 use std::time::Duration;
 

@@ -211,7 +211,11 @@ proptest! {
 
     /// Whatever a slip of an editor makes of a file, the answer is one line.
     #[test]
-    fn a_damaged_file_gives_settings_or_one_line(at in 0..FILE.len(), taken in 0usize..40, put in "[a-z0-9\\[\\]{}\"'=.,#\n -]{0,6}") {
+    fn a_damaged_file_gives_settings_or_one_line(
+        at in 0..FILE.len(),
+        taken in 0usize..40,
+        put in "[a-z0-9\\[\\]{}\"'=.,#\n -]{0,6}",
+    ) {
         let end = (at + taken).min(FILE.len());
         let text = format!("{}{put}{}", &FILE[..at], &FILE[end..]);
         if let Err(error) = read(&text) {
@@ -220,7 +224,8 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_variable_gives_settings_or_one_line(name in "EVERPOST_[A-Z_]{0,12}(__[A-Z_-]{0,12}){0,3}", value in any::<String>()) {
+    fn a_damaged_variable_gives_settings_or_one_line(name in "\
+     EVERPOST_[A-Z_]{0,12}(__[A-Z_-]{0,12}){0,3}", value in any::<String>()) {
         if let Err(error) = read_with(&[(&name, &value)]) {
             prop_assert!(error.to_string().contains(&name), "the variable is not named: {}", error);
         }
@@ -229,7 +234,8 @@ proptest! {
     #[test]
     fn any_value_of_a_known_variable_gives_settings_or_names_it(
         name in prop_oneof![Just("EVERPOST_NAME"), Just("EVERPOST_LISTEN"), Just("EVERPOST_STORE__PARTITIONS"),
-            Just("EVERPOST_TIMES__IDLE_AFTER"), Just("EVERPOST_PEERS__WEST__ADDRESSES"), Just("EVERPOST_LINK__STREAMS")],
+            Just("EVERPOST_TIMES__IDLE_AFTER"), Just("EVERPOST_PEERS__WEST__ADDRESSES"),
+            Just("EVERPOST_LINK__STREAMS")],
         value in prop_oneof![any::<String>(), "[0-9a-z.:\"\\[\\]-]{0,20}"],
     ) {
         if let Err(error) = read_with(&[(name, &value)]) {

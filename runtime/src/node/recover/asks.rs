@@ -42,8 +42,8 @@ pub(super) fn recover(core: &Core) -> Result<Kept, ReadError> {
     Ok(kept)
 }
 
-/// Compares it with the messages that wait: an ask that neither waits nor has a reply was given up on, and what was asked
-/// by a turn that is over goes. Blocks.
+/// Compares it with the messages that wait: an ask that neither waits nor has a reply was given up on, and what was
+/// asked by a turn that is over goes. Blocks.
 pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     let mut over = Vec::new();
     for (key, asked) in &kept.asked {
@@ -60,8 +60,8 @@ pub(super) fn settle(core: &Core, kept: &Kept) -> Result<(), ReadError> {
     if over.is_empty() {
         return Ok(());
     }
-    // A turn that was given up on may be replayed, an ask may be asked anew, and a message that nothing handles may wait for
-    // another build.
+    // A turn that was given up on may be replayed, an ask may be asked anew, and a message that nothing handles may
+    // wait for another build.
     let there = messages(core)?;
     over.retain(|(_, asked)| !there.contains(&asked.turn) && !core.asked.is_asked(asked.turn));
     let over = over.into_iter().map(|(key, asked)| (key, asked.clone())).collect();

@@ -24,8 +24,8 @@ pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
     owed(core)
 }
 
-/// What peers may have been sent by earlier runs: everything, unless it was noted when the last conversation was over. A node
-/// whose store was never met was sent nothing: a store is remembered before anything is sent to it.
+/// What peers may have been sent by earlier runs: everything, unless it was noted when the last conversation was over.
+/// A node whose store was never met was sent nothing: a store is remembered before anything is sent to it.
 fn unmet(core: &Core, met: &HashSet<String>) -> Result<(), ReadError> {
     let record = core.store.get(&UnmetPeers::KEY)?;
     let noted = record.and_then(|record| UnmetPeers::decode(&record, core.store.epoch().counter));
@@ -127,7 +127,10 @@ fn owed(core: &Core) -> Result<(), ReadError> {
                 }
             }
             None => {
-                tracing::error!(node = %core.name, seq = position.0, event = "record unreadable", "a message on its way cannot be read by this build; it stays in the store");
+                tracing::error!(
+                    node = %core.name, seq = position.0, event = "record unreadable",
+                    "a message on its way cannot be read by this build; it stays in the store"
+                );
             }
         }
         ControlFlow::Continue(())
@@ -136,5 +139,8 @@ fn owed(core: &Core) -> Result<(), ReadError> {
 }
 
 fn unreadable(core: &Core, what: &str) {
-    tracing::error!(node = %core.name, what, event = "record unreadable", "it cannot be read by this build; start the build that wrote it");
+    tracing::error!(
+        node = %core.name, what, event = "record unreadable",
+        "it cannot be read by this build; start the build that wrote it"
+    );
 }

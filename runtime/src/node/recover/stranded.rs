@@ -25,8 +25,8 @@ pub(super) fn check(core: &Core) -> Result<(), StartError> {
     refuse(core, "messages on their way", misplaced(core, tables::OUTBOX, false, destination)?)
 }
 
-/// Counts the records of a table whose address lives here, or does not, against what the table says; by actor type and by
-/// the node where they belong.
+/// Counts the records of a table whose address lives here, or does not, against what the table says; by actor type and
+/// by the node where they belong.
 fn misplaced(
     core: &Core,
     table: Table,

@@ -1,5 +1,5 @@
-//! Messages that wait in the store, and that nothing in this build handles: the node refuses to start, or gives up on them
-//! before anything runs.
+//! Messages that wait in the store, and that nothing in this build handles: the node refuses to start, or gives up on
+//! them before anything runs.
 
 use crate::commit::{Added, Record, Transaction};
 use crate::engine::failing::{ERRORS_MAX, reserve_with_texts};
@@ -59,7 +59,8 @@ impl UnhandledMessages {
         }
     }
 
-    /// Refuses the start if there is any and nobody said to give up on them, or there is no room for as many dead letters.
+    /// Refuses the start if there is any and nobody said to give up on them, or there is no room for as many dead
+    /// letters.
     pub(super) fn check(self, core: &Core) -> Result<Self, StartError> {
         let node = core.name.to_string();
         let (messages, room) = (self.found.len(), core.dead_letters.room());
@@ -72,8 +73,8 @@ impl UnhandledMessages {
         Ok(self)
     }
 
-    /// Moves all of them to the dead letters. Each moves in a commit as a whole, so a crash leaves the others where they
-    /// were, for the next start. To be called before anything runs.
+    /// Moves all of them to the dead letters. Each moves in a commit as a whole, so a crash leaves the others where
+    /// they were, for the next start. To be called before anything runs.
     pub(in crate::node) async fn give_up(self, core: &Core) -> Result<(), StartError> {
         let mut last = Position(0);
         for found in &self.found {
@@ -81,7 +82,10 @@ impl UnhandledMessages {
         }
         core.gate.durable(last).await?;
         for (actor_type, messages) in self.actor_types {
-            tracing::error!(node = %core.name, messages, %actor_type, event = "unhandled messages given up on", "nothing in this build handles them; replay them with a build that does");
+            tracing::error!(
+                node = %core.name, messages, %actor_type, event = "unhandled messages given up on",
+                "nothing in this build handles them; replay them with a build that does"
+            );
         }
         Ok(())
     }

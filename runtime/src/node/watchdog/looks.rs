@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::base::alarm::{Alarm, Said};
 
-/// For how long a piece of work may keep its thread. Far more than a poll should take, and than a busy machine makes of one.
+/// For how long a piece of work may keep its thread. Far more than a poll should take, and than a busy machine makes of
+/// one.
 const BLOCKS_AFTER: Duration = Duration::from_secs(2);
 
 /// What was seen so far, by slot.

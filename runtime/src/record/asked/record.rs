@@ -40,8 +40,8 @@ impl Asked {
         postcard::to_allocvec(&record).expect("plain values can be encoded").into()
     }
 
-    /// Reads the record under this key. None for one that is something else: replies lie in the same table, in the format
-    /// of their own types, but none says the turn and the place that its key derives from.
+    /// Reads the record under this key. None for one that is something else: replies lie in the same table, in the
+    /// format of their own types, but none says the turn and the place that its key derives from.
     pub(crate) fn decode(request: u128, record: &[u8]) -> Option<Self> {
         if record.first() != Some(&RECORD_VERSION) {
             return None;

@@ -63,12 +63,14 @@ impl StateRecord<'_> {
         .map_err(|error| Failure::reject(format!("the state cannot be encoded: {error}")))
     }
 
-    /// Whether the state of a record that was made here can be read again. Some of what serde can write says less than reading
-    /// takes, and nobody would learn of it before the state is needed.
+    /// Whether the state of a record that was made here can be read again. Some of what serde can write says less than
+    /// reading takes, and nobody would learn of it before the state is needed.
     pub(crate) fn read_back<S: State>(record: &[u8]) -> Result<(), Failure> {
         let refuse = |error: &dyn std::fmt::Display| {
             Failure::reject(format!(
-                "the state could not be read again, so it is not stored ({error}); its bytes do not name its fields and types: do without `skip_serializing_if`, `untagged`, `flatten` and types that hold a value of any type"
+                "the state could not be read again, so it is not stored ({error}); its bytes do not name its fields \
+                 and types: do without `skip_serializing_if`, `untagged`, `flatten` and types that hold a value of any \
+                 type"
             ))
         };
         let stored = StoredState::read(record).map_err(|error| refuse(&error))?;
@@ -137,11 +139,13 @@ pub(crate) enum StateError {
     #[error("the record of the state cannot be read ({0}); nothing is lost: start the build that wrote it")]
     Headers(postcard::Error),
     #[error(
-        "the stored state is a `{found}`, and this build has `{known}`; nothing is lost: start the build that wrote it, or give the state type its name back"
+        "the stored state is a `{found}`, and this build has `{known}`; nothing is lost: start the build that wrote \
+         it, or give the state type its name back"
     )]
     Name { found: String, known: &'static str },
     #[error(
-        "the stored state cannot be read ({0}); nothing is lost: start the build that wrote it, or one whose state type reads that version"
+        "the stored state cannot be read ({0}); nothing is lost: start the build that wrote it, or one whose state \
+         type reads that version"
     )]
     Unreadable(#[from] Unreadable),
 }

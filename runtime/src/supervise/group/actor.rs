@@ -1,5 +1,5 @@
-//! Keyed actors as children of groups: whose child an actor is, and the task that stands for one. The messages, the state
-//! and the activations are the actor's as always; this only says when it is up.
+//! Keyed actors as children of groups: whose child an actor is, and the task that stands for one. The messages, the
+//! state and the activations are the actor's as always; this only says when it is up.
 
 use std::sync::Arc;
 
@@ -114,8 +114,8 @@ pub(super) fn release(mailbox: &Arc<Mailbox>) {
     mailbox.lock().release_from_group(mailbox);
 }
 
-/// The actor is up, or on its way there, or on its way down. Dropped, it is down, and what is left of its activation is ended
-/// where it stands.
+/// The actor is up, or on its way there, or on its way down. Dropped, it is down, and what is left of its activation is
+/// ended where it stands.
 struct Duty(Arc<Mailbox>);
 
 impl Duty {

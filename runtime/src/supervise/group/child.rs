@@ -18,14 +18,15 @@ use crate::message::failure::Failure;
 /// How long a task may take to stop when it does not say.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a keyed actor may take to load its state when it does not say: longer than the turn that it may have in flight.
+/// How long a keyed actor may take to load its state when it does not say: longer than the turn that it may have in
+/// flight.
 const LOADED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A child of a [`Group`]: a task, a keyed actor, or another group.
 ///
-/// A task is a closure that makes a future, anew at each start. The future runs until it is done, or is told to stop by its
-/// [`ChildContext`]; it fails by returning a [`Failure`] (which kind of failure makes no difference here) or by a panic.
-/// One that is killed is dropped at its next await.
+/// A task is a closure that makes a future, anew at each start. The future runs until it is done, or is told to stop by
+/// its [`ChildContext`]; it fails by returning a [`Failure`] (which kind of failure makes no difference here) or by a
+/// panic. One that is killed is dropped at its next await.
 ///
 /// ```
 /// use everpost::{Child, Group};
@@ -92,31 +93,33 @@ impl Child {
         Self::task(name.into(), Restart::Temporary, run)
     }
 
-    /// A group, restarted as `restart` says. It counts as started when all of its children do; it has no deadline to stop
-    /// but those of its children.
+    /// A group, restarted as `restart` says. It counts as started when all of its children do; it has no deadline to
+    /// stop but those of its children.
     pub fn group(restart: Restart, group: Group) -> Self {
         Self { name: None, restart, ready_within: None, stop_within: None, actor: None, work: Work::Group(group) }
     }
 
-    /// A keyed actor of this node, restarted as `restart` says. Its name in the group is as for [`permanent`](Self::permanent).
+    /// A keyed actor of this node, restarted as `restart` says. Its name in the group is as for
+    /// [`permanent`](Self::permanent).
     ///
-    /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts messages
-    /// and handles none, as if it were paused; queries to its state are answered. It is down from the moment at which its
-    /// group is supervised (a turn that runs is finished) until its turn to start comes, between a failure and the restart, and when the group has ended,
-    /// stopped or given up: then until a group is supervised again that has it as a child, or until
-    /// [`Supervised::release`](crate::Supervised::release). Nothing of this is stored: after a start of the node an actor
-    /// handles messages until its group is supervised; [`pause`](ActorHandle::pause) it where it must not.
+    /// While the child is up, the actor is in memory and handles messages, as always. While it is down, it accepts
+    /// messages and handles none, as if it were paused; queries to its state are answered. It is down from the moment
+    /// at which its group is supervised (a turn that runs is finished) until its turn to start comes, between a failure
+    /// and the restart, and when the group has ended, stopped or given up: then until a group is supervised again that
+    /// has it as a child, or until [`Supervised::release`](crate::Supervised::release). Nothing of this is stored:
+    /// after a start of the node an actor handles messages until its group is supervised; [`pause`](ActorHandle::pause)
+    /// it where it must not.
     ///
-    /// It has failed when its activation has: a handler panicked, which counts a failed attempt of the message as always, or
-    /// its state could not be read. A restart loads the state again, and goes on with the message in flight. Strategy, backoff
-    /// and budget of the group take the place of the restarts that an actor has without one, so such a failure does not
-    /// count for its own budget ([`Actor::BUDGET`]); messages that were given up on do. A handler that returns an error
-    /// has not failed the child, nor has the actor by being paused: it stays up, and waits. An actor is never done, so
-    /// `Transient` is as `Permanent`; a temporary one stays down once it has failed.
+    /// It has failed when its activation has: a handler panicked, which counts a failed attempt of the message as
+    /// always, or its state could not be read. A restart loads the state again, and goes on with the message in flight.
+    /// Strategy, backoff and budget of the group take the place of the restarts that an actor has without one, so such
+    /// a failure does not count for its own budget ([`Actor::BUDGET`]); messages that were given up on do. A handler
+    /// that returns an error has not failed the child, nor has the actor by being paused: it stays up, and waits. An
+    /// actor is never done, so `Transient` is as `Permanent`; a temporary one stays down once it has failed.
     ///
     /// It counts as started when its state is loaded, which may take 60 seconds unless
-    /// [`waits_until_ready`](Self::waits_until_ready) says otherwise. Told to stop, it finishes the turn that runs; past its
-    /// deadline the turn is cut off at its next await, which is no failed attempt.
+    /// [`waits_until_ready`](Self::waits_until_ready) says otherwise. Told to stop, it finishes the turn that runs;
+    /// past its deadline the turn is cut off at its next await, which is no failed attempt.
     ///
     /// ```
     /// # use everpost::*;
@@ -127,7 +130,12 @@ impl Child {
     /// #     fn handlers(handlers: &mut Handlers<Self>) { handlers.on::<Deposit>(); }
     /// # }
     /// # impl Handler<Deposit> for Account {
-    /// #     async fn handle(&self, balance: &mut Durable<i64>, deposit: Deposit, _: &mut Turn<'_>) -> Result<i64, Failure> {
+    /// #     async fn handle(
+    /// #         &self,
+    /// #         balance: &mut Durable<i64>,
+    /// #         deposit: Deposit,
+    /// #         _: &mut Turn<'_>,
+    /// #     ) -> Result<i64, Failure> {
     /// #         **balance += deposit.cents; Ok(**balance)
     /// #     }
     /// # }
@@ -166,15 +174,15 @@ impl Child {
     }
 
     /// The next child starts when this one has called [`ChildContext::ready`]; a group does so by itself. If that takes
-    /// longer than `deadline`, it is killed and has failed. Without this, a task counts as started when it has come to its
-    /// first await.
+    /// longer than `deadline`, it is killed and has failed. Without this, a task counts as started when it has come to
+    /// its first await.
     pub fn waits_until_ready(mut self, deadline: Duration) -> Self {
         self.ready_within = Some(deadline);
         self
     }
 
-    /// How long it may take to stop before it is killed: 5 seconds when it is not said. Other children wait for that, and
-    /// for its end after it was killed.
+    /// How long it may take to stop before it is killed: 5 seconds when it is not said. Other children wait for that,
+    /// and for its end after it was killed.
     pub fn stop_within(mut self, deadline: Duration) -> Self {
         self.stop_within = Some(deadline);
         self
@@ -209,8 +217,8 @@ pub struct ChildContext {
 pub(super) type Ready = Arc<dyn Fn() + Send + Sync>;
 
 impl ChildContext {
-    /// Completes when the child is to stop. Then it has the time of [`Child::stop_within`] to bring to an end what it does;
-    /// what it returns then makes no difference.
+    /// Completes when the child is to stop. Then it has the time of [`Child::stop_within`] to bring to an end what it
+    /// does; what it returns then makes no difference.
     ///
     /// # Cancel safety
     ///

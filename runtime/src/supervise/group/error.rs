@@ -57,7 +57,8 @@ pub enum SuperviseError {
     /// The restarts of an earlier process were stored by a build that this one does not understand.
     #[error("the stored restarts of the group `{0}` cannot be read by this build")]
     Record(String),
-    /// It was called inside a handler, where it would start a group again on every retry, and might wait for the handler.
+    /// It was called inside a handler, where it would start a group again on every retry, and might wait for the
+    /// handler.
     #[error("a group was supervised inside a handler, which it might wait for; do that in a task of its own")]
     InsideTurn,
     /// The node is stopping, or has ended.
@@ -73,7 +74,11 @@ pub enum SuperviseError {
 #[non_exhaustive]
 pub enum GroupEnded {
     /// It needed more restarts than its budget allows.
-    #[error("the group `{group}` gave up, more than {} restarts within {:?}: the last to fail was `{child}`: {cause}", budget.restarts, budget.within)]
+    #[error(
+        "the group `{group}` gave up, more than {} restarts within {:?}: the last to fail was `{child}`: {cause}",
+        budget.restarts,
+        budget.within
+    )]
     Spent {
         /// The path of the group, `ingest/inner`.
         group: String,
@@ -100,9 +105,11 @@ pub enum GroupEnded {
         /// Why the node has ended.
         source: NodeEnded,
     },
-    /// Nothing has ended: it was awaited inside a handler, or inside a task of the same group, which it would have waited for.
+    /// Nothing has ended: it was awaited inside a handler, or inside a task of the same group, which it would have
+    /// waited for.
     #[error(
-        "the end of the group `{0}` was awaited inside a handler, or inside a task of that group: it would wait for itself; do that in a task of its own"
+        "the end of the group `{0}` was awaited inside a handler, or inside a task of that group: it would wait for \
+         itself; do that in a task of its own"
     )]
     WaitsForItself(String),
     /// A defect: its supervisor has failed.

@@ -1,6 +1,6 @@
-//! The ractor actor of a group: it does what the rules say, and tells them what happens. It has no name, spawns children
-//! that do nothing until they are told to begin, and is the last of its family to leave: ractor kills the children of an
-//! actor that ends.
+//! The ractor actor of a group: it does what the rules say, and tells them what happens. It has no name, spawns
+//! children that do nothing until they are told to begin, and is the last of its family to leave: ractor kills the
+//! children of an actor that ends.
 
 mod note;
 
@@ -122,7 +122,10 @@ impl ractor::Actor for Family {
         members.controls.remove(&place);
         if let End::Failed(error) = &end {
             let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
-            tracing::warn!(%node, group, child, error = %brief(error), event = "child failed", "its group does what its strategy says");
+            tracing::warn!(
+                %node, group, child, error = %brief(error), event = "child failed",
+                "its group does what its strategy says"
+            );
         }
         self.go_on(&myself, members, Event::Ended(place, incarnation, end)).await
     }
@@ -213,7 +216,10 @@ impl Family {
             Action::Stop(place) => members.controls[&place].stop(),
             Action::Kill(place) => {
                 let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
-                tracing::warn!(%node, group, child, event = "child killed", "it was not ready, or did not stop, in time");
+                tracing::warn!(
+                    %node, group, child, event = "child killed",
+                    "it was not ready, or did not stop, in time"
+                );
                 members.controls[&place].kill();
             }
             Action::Note { moments, anew } => {

@@ -1,5 +1,5 @@
-//! How often a child of nested groups may be started before the whole gives up: budgets of nested groups multiply, since
-//! a group that is started again begins with a full one. Pure.
+//! How often a child of nested groups may be started before the whole gives up: budgets of nested groups multiply,
+//! since a group that is started again begins with a full one. Pure.
 
 use std::time::Duration;
 

@@ -71,7 +71,11 @@ impl Groups {
         let stored = read_stored(core, &plan).await?;
         for (group, starts) in plan.surprises() {
             let (node, within) = (&core.name, starts.within);
-            tracing::warn!(%node, group, starts = starts.starts, ?within, event = "nested budgets", "a child may be started this often before the outermost group gives up: budgets of nested groups multiply");
+            tracing::warn!(
+                %node, group, starts = starts.starts, ?within, event = "nested budgets",
+                "a child may be started this often before the outermost group gives up: budgets of nested groups \
+                 multiply"
+            );
         }
         let supervisor = self.supervisor(core).await?;
         let started = claim.life.clone();
@@ -315,7 +319,8 @@ impl Supervised {
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`]: it has given up before. [`GroupEnded::WaitsForItself`] inside a handler, or inside a task of the group.
+    /// [`GroupEnded`]: it has given up before. [`GroupEnded::WaitsForItself`] inside a handler, or inside a task of the
+    /// group.
     ///
     /// # Cancel safety
     ///
@@ -328,13 +333,13 @@ impl Supervised {
         }
     }
 
-    /// Completes when nothing of the group runs any more: it was stopped, or has given up. A group whose children are all
-    /// done goes on, as one without children does.
+    /// Completes when nothing of the group runs any more: it was stopped, or has given up. A group whose children are
+    /// all done goes on, as one without children does.
     ///
     /// # Errors
     ///
-    /// [`GroupEnded`] says why it has ended, if it was not told to. [`GroupEnded::WaitsForItself`] inside a handler, or inside a
-    /// task of the group.
+    /// [`GroupEnded`] says why it has ended, if it was not told to. [`GroupEnded::WaitsForItself`] inside a handler, or
+    /// inside a task of the group.
     ///
     /// # Cancel safety
     ///
@@ -358,8 +363,8 @@ impl Supervised {
         }
     }
 
-    /// Stops the children in reverse order, each within its deadline, and waits until nothing runs any more. The restarts
-    /// that count stay stored. May be called again.
+    /// Stops the children in reverse order, each within its deadline, and waits until nothing runs any more. The
+    /// restarts that count stay stored. May be called again.
     ///
     /// # Errors
     ///
@@ -381,9 +386,9 @@ impl Supervised {
         Ok(())
     }
 
-    /// Gives the keyed actors of a group that has ended back to themselves: they handle messages whenever there are some, as
-    /// actors do that are no children. Until then, or until a group is supervised that has them as children, they stay down.
-    /// Does nothing for an actor whose group, this or another one, has not ended.
+    /// Gives the keyed actors of a group that has ended back to themselves: they handle messages whenever there are
+    /// some, as actors do that are no children. Until then, or until a group is supervised that has them as children,
+    /// they stay down. Does nothing for an actor whose group, this or another one, has not ended.
     pub fn release(&self) {
         self.actors.iter().for_each(actor::release);
     }

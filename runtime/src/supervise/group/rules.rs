@@ -1,5 +1,5 @@
-//! The rules of one group: who is started, stopped and killed when, and when the group gives up. Pure: moments and random
-//! numbers are handed in, and what is to be done comes out as data. It knows no task, no name and no store.
+//! The rules of one group: who is started, stopped and killed when, and when the group gives up. Pure: moments and
+//! random numbers are handed in, and what is to be done comes out as data. It knows no task, no name and no store.
 
 mod member;
 mod note;
@@ -178,8 +178,8 @@ impl Rules {
         actions
     }
 
-    /// The next moment at which there is something to do although nothing has happened. It may have passed by the time that
-    /// this is asked.
+    /// The next moment at which there is something to do although nothing has happened. It may have passed by the time
+    /// that this is asked.
     pub(super) fn wake_at(&self) -> Option<Steady> {
         // Those before were looked at; what still waits then, waits for something else.
         self.members.iter().filter_map(Member::moment).filter(|moment| *moment > self.looked_at).min()
@@ -289,8 +289,8 @@ impl Rules {
         }
     }
 
-    /// Starts whoever may start: in order, each when those before it have started; one that is restarted alone waits for
-    /// nobody.
+    /// Starts whoever may start: in order, each when those before it have started; one that is restarted alone waits
+    /// for nobody.
     fn start(&mut self, now: Steady, actions: &mut Vec<Action>) {
         let end = self.sweep.as_ref().map_or(self.members.len(), |sweep| sweep.from);
         let mut held_up = false;

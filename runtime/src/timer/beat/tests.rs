@@ -134,7 +134,11 @@ fn made_any() -> impl Strategy<Value = (Made, u64)> {
 proptest! {
     /// Against going through all of them.
     #[test]
-    fn a_round_sends_the_newest_that_may_be_sent_and_counts_the_others(((beat, catch_up), period) in made_any(), come in 0..300_u64, late in 0..30 * SECOND) {
+    fn a_round_sends_the_newest_that_may_be_sent_and_counts_the_others(
+        ((beat, catch_up), period) in made_any(),
+        come in 0..300_u64,
+        late in 0..30 * SECOND,
+    ) {
         let due = 10 * DAY;
         let now = due + come * period + late % period;
         let ticks: Vec<u64> = (0..=come).map(|tick| due + tick * period).collect();
@@ -164,7 +168,11 @@ proptest! {
     }
 
     #[test]
-    fn the_first_tick_from_a_moment_on_is_of_the_same_rhythm(((beat, _), period) in made_any(), known in 0..400_u64, moment in 0..30 * DAY) {
+    fn the_first_tick_from_a_moment_on_is_of_the_same_rhythm(
+        ((beat, _), period) in made_any(),
+        known in 0..400_u64,
+        moment in 0..30 * DAY,
+    ) {
         let known = 10 * DAY + known * period;
         let found = beat.from(known, moment).unwrap();
         prop_assert!(found >= moment && found - moment < period);

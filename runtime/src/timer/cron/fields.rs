@@ -7,7 +7,8 @@ use super::MINUTE;
 const MINUTES_A_DAY: i64 = 24 * 60;
 /// How far the crate looks ahead, in days.
 const LOOK_AHEAD: i64 = 4 * 365;
-/// How often it is asked to look further: a 29th of February can be 8 years away, and one on a certain day of the week 40.
+/// How often it is asked to look further: a 29th of February can be 8 years away, and one on a certain day of the week
+/// 40.
 const LOOKS: u32 = 11;
 /// In the year 9987: looking ahead from later would leave what the crate calls time.
 const LATEST: i64 = super::LATEST.0.cast_signed() / (MINUTES_A_DAY * MINUTE);

@@ -194,13 +194,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn over_every_change_of_the_clocks_it_is_what_going_through_all_minutes_finds(fields in fields(), (zone, change) in changes()) {
+    fn over_every_change_of_the_clocks_it_is_what_going_through_all_minutes_finds(
+        fields in fields(),
+        (zone, change) in changes(),
+    ) {
         let (first, last) = (change - 1800, change + 1800);
         let expected: Vec<i64> = by_hand(fields, zone, first..last + 1).into_iter().collect();
         let cron = Cron::parse(&format!("{} {} * * *", fields.0, fields.1), Some(zone)).unwrap();
         let micros = |minute: i64| Micros(minute.cast_unsigned() * MINUTE);
         let (after, until) = (Micros(micros(first).0 - 1), micros(last));
-        let found = std::iter::successors(cron.next(after), |moment| cron.next(*moment)).take_while(|moment| *moment <= until);
+        let found =
+            std::iter::successors(cron.next(after), |moment| cron.next(*moment)).take_while(|moment| *moment <= until);
         let found: Vec<i64> = found.map(|moment| (moment.0 / MINUTE).cast_signed()).collect();
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(cron.count(after, until), expected.len() as u64);
@@ -213,7 +217,11 @@ proptest! {
 
 proptest! {
     #[test]
-    fn the_next_of_a_daily_expression_is_within_a_day(minute in 0..60_u64, hour in 0..24_u64, after in 0..u64::from(u32::MAX) * 1_000_000) {
+    fn the_next_of_a_daily_expression_is_within_a_day(
+        minute in 0..60_u64,
+        hour in 0..24_u64,
+        after in 0..u64::from(u32::MAX) * 1_000_000,
+    ) {
         let found = next(&format!("{minute} {hour} * * *"), after).unwrap();
         prop_assert!(after < found && found <= after + DAY);
         prop_assert_eq!(found % DAY, (hour * 60 + minute) * MINUTE);
@@ -227,10 +235,15 @@ proptest! {
     }
 
     #[test]
-    fn a_count_is_how_many_there_are(days in prop_oneof![Just("* * *"), Just("1-7 * MON"), Just("*/3 2,3 *")], after in 0..400 * DAY, span in 0..90 * DAY) {
+    fn a_count_is_how_many_there_are(
+        days in prop_oneof![Just("* * *"), Just("1-7 * MON"), Just("*/3 2,3 *")],
+        after in 0..400 * DAY,
+        span in 0..90 * DAY,
+    ) {
         let cron = parse(&format!("7,*/20 */6 {days}")).unwrap();
         let (after, until) = (Micros(after), Micros(after + span));
-        let found = std::iter::successors(cron.next(after), |moment| cron.next(*moment)).take_while(|moment| *moment <= until);
+        let found =
+            std::iter::successors(cron.next(after), |moment| cron.next(*moment)).take_while(|moment| *moment <= until);
         prop_assert_eq!(cron.count(after, until), found.count() as u64);
     }
 }

@@ -1,5 +1,5 @@
-//! What the clocks of a time zone show, by the rules of the machine's time zone database. Moments, and what a clock shows, are
-//! microseconds since 1970; minutes are counted since 1970 too.
+//! What the clocks of a time zone show, by the rules of the machine's time zone database. Moments, and what a clock
+//! shows, are microseconds since 1970; minutes are counted since 1970 too.
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase, db};
@@ -7,8 +7,8 @@ use jiff::tz::{TimeZone, TimeZoneDatabase, db};
 use super::{MINUTE, minute};
 use crate::base::words::nearest;
 
-/// A clock that was put back shows again what it showed this long before, at most: zones have skipped or repeated a day, never
-/// more.
+/// A clock that was put back shows again what it showed this long before, at most: zones have skipped or repeated a
+/// day, never more.
 const PUT_BACK_MAX: i64 = 48 * 60 * MINUTE;
 
 /// A time zone.
@@ -55,8 +55,8 @@ impl Zone {
     }
 }
 
-/// The zone of that name: by the machine's time zone database, which is kept up to date with it, or by the one that is part of
-/// the program.
+/// The zone of that name: by the machine's time zone database, which is kept up to date with it, or by the one that is
+/// part of the program.
 pub(crate) fn find(name: &str) -> Option<TimeZone> {
     let found = db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
     found.ok().filter(|zone| !zone.is_unknown())

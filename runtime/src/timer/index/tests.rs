@@ -104,7 +104,8 @@ proptest! {
         for (position, (name, due, later)) in steps.into_iter().enumerate() {
             match due {
                 Some((due, is_wall)) => {
-                    let entry = if is_wall { by_wall(1_000_000 + due, position as u64) } else { entry(due, position as u64) };
+                    let position = position as u64;
+                    let entry = if is_wall { by_wall(1_000_000 + due, position) } else { entry(due, position) };
                     index.set(timer(name), entry);
                     oracle.insert(name, due);
                 }

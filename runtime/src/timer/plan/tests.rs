@@ -138,9 +138,13 @@ fn schedules() -> impl Strategy<Value = (Schedule, u64)> {
 }
 
 proptest! {
-    /// As the task does it that fires timers: it looks, sets right what waits because the clock was put back, and fires.
+    /// As the task does it that fires timers: it looks, sets right what waits because the clock was put back, and
+    /// fires.
     #[test]
-    fn whatever_is_believed_of_the_clock_no_tick_is_sent_early_or_twice_and_none_is_silent((schedule, period) in schedules(), leaps in leaps()) {
+    fn whatever_is_believed_of_the_clock_no_tick_is_sent_early_or_twice_and_none_is_silent(
+        (schedule, period) in schedules(),
+        leaps in leaps(),
+    ) {
         let plan = schedule.into_plan();
         let beat = plan.beat().unwrap();
         let mut wall = 20 * YEAR;

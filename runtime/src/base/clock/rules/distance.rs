@@ -21,8 +21,8 @@ impl Timelines {
         Self { here, there }
     }
 
-    /// The moment here that is `moment` there. The end of time, which never comes, is the same on both; nothing is at zero,
-    /// which says elsewhere that there is no moment.
+    /// The moment here that is `moment` there. The end of time, which never comes, is the same on both; nothing is at
+    /// zero, which says elsewhere that there is no moment.
     pub(crate) fn here(self, moment: Steady) -> Steady {
         let Self { here, there } = self;
         if moment == Steady(u64::MAX) {
@@ -34,8 +34,8 @@ impl Timelines {
     }
 }
 
-/// How the wall clock of another node differs from that of this one, each as its node believes. Nothing depends on it but
-/// what is shown, and moments that somebody named.
+/// How the wall clock of another node differs from that of this one, each as its node believes. Nothing depends on it
+/// but what is shown, and moments that somebody named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockSkew {
     /// The other clock is ahead by this.
@@ -89,7 +89,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_is_neither_longer_nor_shorter_there(here in 0u64..1 << 60, there in 0u64..1 << 60, left in 0u64..1 << 60) {
+        fn a_wait_is_neither_longer_nor_shorter_there(
+            here in 0u64..1 << 60,
+            there in 0u64..1 << 60,
+            left in 0u64..1 << 60,
+        ) {
             let arrived = Timelines::new(Steady(here), Steady(there)).here(Steady(there + left));
             prop_assert_eq!(arrived, Steady((here + left).max(1)));
         }

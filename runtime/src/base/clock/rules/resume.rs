@@ -8,8 +8,8 @@ use super::settled::{News, Settled};
 use crate::base::clock::{Micros, Steady, micros};
 
 const NOTE_VERSION: u8 = 1;
-/// How much time the wall clock may say at once that has passed over a boot: more than an outage takes, since a start that waits is an
-/// outage itself. More of it must stand before it is believed, as any step of the clock.
+/// How much time the wall clock may say at once that has passed over a boot: more than an outage takes, since a start
+/// that waits is an outage itself. More of it must stand before it is believed, as any step of the clock.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a run of the node has left about time; specified in `docs/FORMAT.md`.
@@ -56,11 +56,11 @@ impl Note {
 
 /// The moment, and the wall time that is believed, after what the last run has left.
 ///
-/// In the same boot of the machine as much time has passed as its clock says that nobody can set; so a wall clock that says otherwise
-/// was set. In another boot only the wall clock knows. One that says less than the last run knew is certainly wrong: nothing
-/// has passed by it, and it is not believed before it has stood for a while. Nor is one that says that more than [`AT_ONCE`] has
-/// passed, and the timeline does not go on before it is: it could not go back, and nothing on it may jump. Where boots cannot be told
-/// apart every restart would have to wait, so there it is believed.
+/// In the same boot of the machine as much time has passed as its clock says that nobody can set; so a wall clock that
+/// says otherwise was set. In another boot only the wall clock knows. One that says less than the last run knew is
+/// certainly wrong: nothing has passed by it, and it is not believed before it has stood for a while. Nor is one that
+/// says that more than [`AT_ONCE`] has passed, and the timeline does not go on before it is: it could not go back, and
+/// nothing on it may jump. Where boots cannot be told apart every restart would have to wait, so there it is believed.
 #[derive(Debug)]
 pub(crate) struct Resuming {
     note: Option<Note>,
@@ -154,8 +154,8 @@ mod tests {
     const DAY: u64 = 24 * HOUR;
     const YEAR: u64 = 365 * DAY;
 
-    /// Looks once a second over a boot, at a clock that says in each second that so much has passed since the note. When something was
-    /// believed, and how much of the timeline has passed then.
+    /// Looks once a second over a boot, at a clock that says in each second that so much has passed since the note.
+    /// When something was believed, and how much of the timeline has passed then.
     fn looks(said: impl Fn(u64) -> u64) -> Option<(u64, u64)> {
         let mut resuming = Resuming::new(Some(note(1, 50, 5 * YEAR, 50 * YEAR)));
         let mut look = |second: u64| {

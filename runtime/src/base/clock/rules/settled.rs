@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::base::clock::{Micros, Steady};
 
-/// By how much the wall clock may run away from what is believed before that is a step: somebody has set it. Less is how a
-/// clock is kept right.
+/// By how much the wall clock may run away from what is believed before that is a step: somebody has set it. Less is
+/// how a clock is kept right.
 pub(crate) const STEP: Duration = Duration::from_secs(1);
 /// For how long a clock that was set must stand before it is believed.
 pub(crate) const SETTLE: Duration = Duration::from_secs(60);
@@ -148,9 +148,12 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a clock does: what is believed is what the clock said at some look, and it jumps only after it stood.
+        /// Whatever a clock does: what is believed is what the clock said at some look, and it jumps only after it
+        /// stood.
         #[test]
-        fn nothing_is_believed_that_did_not_stand(steps in prop::collection::vec((-3 * YEAR..3 * YEAR, 1i64..100), 1..20)) {
+        fn nothing_is_believed_that_did_not_stand(
+            steps in prop::collection::vec((-3 * YEAR..3 * YEAR, 1i64..100), 1..20),
+        ) {
             let (mut settled, mut second) = (settled(), 0);
             for (ahead, stands) in steps {
                 let before = settled.believed();

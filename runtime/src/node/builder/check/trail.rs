@@ -1,5 +1,5 @@
-//! Where an upgrade check stands, in a file beside the store: a record that ends the process does so once, since the next check
-//! finds it there.
+//! Where an upgrade check stands, in a file beside the store: a record that ends the process does so once, since the
+//! next check finds it there.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,7 +29,10 @@ impl Trail {
         let path = folder.join(FILE_NAME);
         let opened = open(&path);
         if let Err(error) = &opened {
-            tracing::warn!(path = %path.display(), %error, event = "check not noted", "the check cannot note what it reads: a record that ends the process will not be named");
+            tracing::warn!(
+                path = %path.display(), %error, event = "check not noted",
+                "the check cannot note what it reads: a record that ends the process will not be named"
+            );
         }
         let (file, ended) = opened.ok().unzip();
         Self { file, path, ended: ended.unwrap_or_default() }
@@ -44,7 +47,11 @@ impl Trail {
     ) -> Result<Reading, String> {
         let record = format!("{stored:?} {}", place_of(key));
         if self.ended.contains(&record) {
-            return Err("the check before this one ended while it was read: the process died of it, or was ended from outside just then; it was not read again, which the next check will do".to_owned());
+            return Err(
+                "the check before this one ended while it was read: the process died of it, or was ended from \
+             outside just then; it was not read again, which the next check will do"
+                    .to_owned(),
+            );
         }
         self.note(&record);
         let reading = read();
@@ -63,7 +70,10 @@ impl Trail {
         let line = format!("{record:<width$}\n", width = LINE_BYTES - 1);
         let written = self.file.as_ref().map(|file| file.write_all_at(line.as_bytes(), self.offset()));
         if let Some(Err(error)) = written {
-            tracing::warn!(path = %self.path.display(), %error, event = "check not noted", "the check cannot note what it reads");
+            tracing::warn!(
+                path = %self.path.display(), %error, event = "check not noted",
+                "the check cannot note what it reads"
+            );
         }
     }
 

@@ -77,7 +77,10 @@ impl Supervisor {
         let supervisor =
             |cause: ActorProcessingErr| GroupEnded::Supervisor { group: group.to_owned(), cause: cause.to_string() };
         let ended = error.downcast::<GroupEnded>().map_or_else(supervisor, |ended| *ended);
-        tracing::error!(node = %self.core.name, group, error = %brief(&ended), event = "group gave up", "everything of it is stopped, and nothing starts it again");
+        tracing::error!(
+            node = %self.core.name, group, error = %brief(&ended), event = "group gave up",
+            "everything of it is stopped, and nothing starts it again"
+        );
         ended
     }
 

@@ -1,5 +1,5 @@
-//! Which restarts are stored, and which are about to be. One note is written at a time; what comes up meanwhile goes into
-//! the next one.
+//! Which restarts are stored, and which are about to be. One note is written at a time; what comes up meanwhile goes
+//! into the next one.
 
 use std::collections::BTreeSet;
 

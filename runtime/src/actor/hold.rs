@@ -65,7 +65,7 @@ pub trait HoldHandler<M: Message<Reply = ()>>: Actor {
     ///
     /// The node drops the future at an await when it takes longer than [`Actor::TIME_LIMIT`], and when a stop does not
     /// wait for it any longer. The first gives the message back like a failure, unless it was decided on before: a hold
-    /// that was moved to another task decides nothing any more ([`HoldError::TakenBack`](crate::HoldError::TakenBack)).
+    /// that was moved to another task decides nothing any more ([`HoldError::TakenBack`]).
     fn handle(&self, message: M, hold: Hold<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 

@@ -21,7 +21,7 @@ use crate::record::schema::read_message;
 static PANICS: Recurring = Recurring::new();
 
 /// A query on its way to an activation, without its own type. Reading it, answering it and writing the answer is
-/// code of the user's: all of it runs in [`Query::answer`].
+/// code of the user's: all of it runs in [`PendingQuery::answer`].
 pub(crate) struct PendingQuery<A: Actor> {
     answer: Box<AnswerFrom<A>>,
 }

@@ -26,7 +26,7 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 
 /// How many bytes of queries to one peer are open at a time; more wait. Half of what it keeps of them
-/// ([`super::rules::remote_queries::ASKED_BYTES_MAX`]), so that it refuses none although others were given up on.
+/// ([`super::rules::remote_queries::QUERIES_BYTES_MAX`]), so that it refuses none although others were given up on.
 const ASKING_BYTES_MAX: usize = super::rules::remote_queries::QUERIES_BYTES_MAX / 2;
 
 /// One other node.

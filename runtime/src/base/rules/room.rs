@@ -99,7 +99,7 @@ impl SenderQueue {
     }
 
     /// This one leaves the queue: it has gone in, or does not want to any more. In the second case what it was given is
-    /// room for others, so [`Line::give`] has to follow.
+    /// room for others, so [`SenderQueue::give`] has to follow.
     pub(crate) fn leave(&mut self, number: u64) {
         let Some(senders) = &mut self.0 else { return };
         senders.waiting.remove(&number);

@@ -298,7 +298,7 @@ const BEGINS: [(&str, usize, &str); 20] = [
     ("runtime/src/supervise/group/roots.rs", 2, "the supervisor sees its own panics, and is told of the end of groups"),
     ("runtime/src/supervise/supervision.rs", 2, "the node watches the supervisor, which starts its children anew"),
     ("runtime/src/telemetry/output.rs", 1, "it catches its panics: there is nobody to tell"),
-    ("persistence/src/engine/threads.rs", 3, "its panic is the failure of the store"),
+    ("persistence/src/engine/threads.rs", 4, "its panic is the failure of the store"),
     ("transport/src/endpoint.rs", 1, "the door of the node sees that nobody accepts any more"),
     ("transport/src/endpoint/accept.rs", 1, "the acceptor sees it as a defect of that handshake"),
     ("transport/src/endpoint/tasks.rs", 1, "who uses its connection, or accepts, sees that it has gone"),

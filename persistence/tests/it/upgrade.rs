@@ -45,7 +45,7 @@ fn submit_one_of_each(store: &TestStore) -> impl Iterator<Item = (Key, bytes::By
         keys.iter().for_each(|key| stage.put(*key, value()));
         position
     });
-    keys.into_iter().chain([declared::outbox(partition, position)]).map(move |key| (key, value()))
+    [declared::outbox(partition, position)].into_iter().chain(keys).map(move |key| (key, value()))
 }
 
 #[test]

@@ -5,11 +5,14 @@
 //! and the writer takes everything by swapping two vectors.
 
 mod index;
+mod rules;
 mod stage;
 mod submissions;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(crate) use self::rules::Gathering;
+use self::rules::MOMENT;
 pub use self::stage::Stage;
 pub(crate) use self::submissions::{Mark, Newest, Submissions};
 use crate::admission::Permit;
@@ -94,14 +97,21 @@ impl Queue {
         (ticket, result)
     }
 
-    /// Waits for work. Submissions are in flight from then on; nothing must be in flight before.
-    pub(crate) fn wait(&self) -> Work {
+    /// Waits for work, and under load for more of it. Submissions are in flight from then on; nothing must be in flight
+    /// before.
+    pub(crate) fn wait(&self, gathering: &mut Gathering) -> Work {
         let mut state = self.lock();
         loop {
             if state.ending == Some(Ending::Abandon) {
                 return Work::End(Ending::Abandon);
             }
             if !state.waiting.marks.is_empty() {
+                if state.ending.is_none() && gathering.goes_on(state.waiting.changes.len()) {
+                    // No submission wakes it.
+                    (state, _) = self.arrived.wait_timeout(state, MOMENT).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                gathering.taken();
                 let mut in_flight = self.in_flight_to_change();
                 assert!(in_flight.is_empty(), "what was taken is committed before more is taken");
                 // Its memory is used again for the next ones.

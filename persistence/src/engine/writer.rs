@@ -12,7 +12,7 @@ use crate::fold::GroupFold;
 use crate::ids::{Group, Position};
 use crate::log::Log;
 use crate::overlay::Held;
-use crate::queue::{Ending, Mark, Work};
+use crate::queue::{Ending, Gathering, Mark, Work};
 use crate::slots::Promise;
 use crate::statistics::add;
 
@@ -50,8 +50,9 @@ impl<L: Log> Writer<L> {
     /// Runs until the store ends; how. After a clean end everything submitted is in the journal, and this thread has
     /// nothing left to commit.
     pub(crate) fn run(&mut self) -> Result<Ending, CommitError> {
+        let mut gathering = Gathering::default();
         loop {
-            match self.shared.queue.wait() {
+            match self.shared.queue.wait(&mut gathering) {
                 Work::Submissions => {
                     if !self.write_all()? {
                         return Ok(Ending::Abandon);

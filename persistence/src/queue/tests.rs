@@ -37,7 +37,7 @@ fn positions_and_tickets_are_consecutive() {
         .submit(permit(&admission), |stage| stage.enqueue(&declared::OUTBOX, Partition(3), Bytes::from_static(b"y")));
     assert_eq!((record, ticket), (Position(5), Position(6)), "over both tables");
 
-    assert_eq!(queue.wait(), Work::Submissions);
+    assert_eq!(queue.wait(&mut Gathering::default()), Work::Submissions);
     let taken = queue.in_flight();
     let marks: Vec<_> = taken.marks.iter().map(|mark| (mark.ticket.0, mark.changes)).collect();
     assert_eq!(marks, [(3, 2), (4, 2), (6, 3)]);
@@ -56,7 +56,7 @@ fn a_panic_in_a_stage_submits_nothing() {
     assert!(panicked.is_err(), "the store has partitions 0 to 3");
     let (ticket, record) = queue.submit(permit(&admission), enqueue);
     assert_eq!((record, ticket), (Position(1), Position(2)));
-    queue.wait();
+    queue.wait(&mut Gathering::default());
     let taken = queue.in_flight();
     assert_eq!((taken.marks.len(), taken.changes.len()), (1, 1));
 }
@@ -91,12 +91,12 @@ fn after_the_end_submissions_are_dropped_with_their_room() {
     let (queue, admission) = setup();
     queue.end(Ending::Clean);
     queue.submit(permit(&admission), enqueue);
-    assert_eq!(queue.wait(), Work::Submissions, "what was submitted before comes first");
+    assert_eq!(queue.wait(&mut Gathering::default()), Work::Submissions, "what was submitted before comes first");
     let mut taken = queue.in_flight_to_change();
     taken.marks.iter().for_each(|mark| admission.release(1, mark.units as usize));
     taken.clear();
     drop(taken);
-    assert_eq!(queue.wait(), Work::End(Ending::Clean));
+    assert_eq!(queue.wait(&mut Gathering::default()), Work::End(Ending::Clean));
     assert!(queue.shut(false));
     for _ in 0..10 {
         let (ticket, record) = queue.submit(permit(&admission), enqueue);

@@ -151,7 +151,7 @@ impl Fixture {
     }
 
     /// Commits, and looks at what was released and stored by it.
-    fn see(&self, transaction: Transaction<'_>, keys: &[Key]) -> Seen {
+    fn see(&self, mut transaction: Transaction<'_>, keys: &[Key]) -> Seen {
         let permit = transaction.try_reserve().unwrap();
         let Ok(step) = transaction.decide(permit, None) else { panic!("it holds") };
         let released = step.releases.iter().map(|(_, release)| name_of(release)).collect();

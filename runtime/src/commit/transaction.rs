@@ -166,18 +166,15 @@ impl<'a> Transaction<'a> {
     }
 
     /// The same for effects that cannot be refused.
-    pub(crate) fn commit_in_any_case(self, permit: Permit<'_>) -> Committed {
-        match self.commit(permit) {
-            Ok(committed) => committed,
-            Err(refused) => unreachable!("these effects hold whatever happens, and were refused: {:?}", refused.why),
-        }
+    pub(crate) fn commit_in_any_case(mut self, permit: Permit<'_>) -> Committed {
+        self.commit_where_it_is(permit)
     }
 
     /// Commits effects that cannot be refused if there is room now, as there nearly always is; else hands them back, to
     /// be committed when there is. So they are not part of the future of whoever might have to wait.
-    pub(crate) fn commit_with_room(self) -> Result<Committed, Box<Self>> {
+    pub(crate) fn commit_with_room(mut self) -> Result<Committed, Box<Self>> {
         match self.try_reserve() {
-            Ok(permit) => Ok(self.commit_in_any_case(permit)),
+            Ok(permit) => Ok(self.commit_where_it_is(permit)),
             Err(_) => Err(Box::new(self)),
         }
     }
@@ -187,9 +184,9 @@ impl<'a> Transaction<'a> {
     /// # Errors
     ///
     /// As for [`Transaction::reserve`].
-    pub(crate) async fn commit_when_there_is_room(self: Box<Self>) -> Result<Committed, AdmissionError> {
+    pub(crate) async fn commit_when_there_is_room(mut self: Box<Self>) -> Result<Committed, AdmissionError> {
         let permit = self.reserve().await?;
-        Ok((*self).commit_in_any_case(permit))
+        Ok(self.commit_where_it_is(permit))
     }
 
     /// Commits a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
@@ -203,27 +200,36 @@ impl<'a> Transaction<'a> {
     }
 
     fn commit_in_one_step(
-        self,
+        mut self,
         permit: Permit<'_>,
         waits: Option<&mut Waits<'a>>,
     ) -> Result<Committed, Box<NotCommitted<'a>>> {
-        Ok(self.decide(permit, waits)?.end())
+        match self.decide(permit, waits).map(Step::end) {
+            Ok(committed) => Ok(committed),
+            Err(why) => Err(Box::new(NotCommitted { why, transaction: self })),
+        }
     }
 
-    /// Everything but the end of the step: decided and submitted, and still locked.
+    /// Commits effects that cannot be refused, without moving them: each turn passes here.
+    fn commit_where_it_is(&mut self, permit: Permit<'_>) -> Committed {
+        match self.decide(permit, None) {
+            Ok(step) => step.end(),
+            Err(why) => unreachable!("these effects hold whatever happens, and were refused: {why:?}"),
+        }
+    }
+
+    /// Everything but the end of the step: decided and submitted, and still locked. No effect is left then, unless they
+    /// are refused.
     pub(super) fn decide<'s>(
-        mut self,
+        &mut self,
         permit: Permit<'_>,
         waits: Option<&'s mut Waits<'a>>,
-    ) -> Result<Step<'s, 'a>, Box<NotCommitted<'a>>> {
+    ) -> Result<Step<'s, 'a>, Refused> {
         // Dropped after the step, when everything is unlocked.
         let mut change = Change { core: self.core, is_under_way: false };
         let mut step = Step::begin(self.core, &self.effects, waits);
         for effect in &mut self.effects {
-            if let Err(why) = effect.check(&mut step) {
-                drop(step);
-                return Err(Box::new(NotCommitted { why, transaction: self }));
-            }
+            effect.check(&mut step)?;
         }
         change.is_under_way = true;
         self.effects.iter_mut().for_each(|effect| effect.take(&mut step));
@@ -232,7 +238,7 @@ impl<'a> Transaction<'a> {
             self.core.store.submit(permit, |stage| effects.iter_mut().for_each(|effect| effect.stage(stage)));
         step.ticket = ticket;
         step.position = ticket;
-        self.effects.into_iter().for_each(|effect| effect.apply(&mut step));
+        self.effects.drain(..).for_each(|effect| effect.apply(&mut step));
         change.is_under_way = false;
         Ok(step)
     }

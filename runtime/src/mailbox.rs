@@ -88,10 +88,12 @@ impl Mailbox {
         Self { address, partition, actor_type, inner: Mutex::new(inner), asking: AskingTurns::default() }
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> Locked<'_> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> MailboxId {
         self.address.mailbox()
     }

@@ -106,6 +106,7 @@ macro_rules! effects {
         })+
 
         impl<'a> Effect<'a> {
+            #[inline]
             pub(super) fn size(&self, size: &mut Size) {
                 match self {
                     $(Self::$often(effect) => effect.size(size),)+
@@ -113,6 +114,7 @@ macro_rules! effects {
                 }
             }
 
+            #[inline]
             pub(super) fn locks(&self, wanted: &mut Wanted<'a>) {
                 match self {
                     $(Self::$often(effect) => effect.locks(wanted),)+
@@ -120,6 +122,7 @@ macro_rules! effects {
                 }
             }
 
+            #[inline]
             pub(super) fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
                 match self {
                     $(Self::$often(effect) => effect.check(step),)+
@@ -127,6 +130,7 @@ macro_rules! effects {
                 }
             }
 
+            #[inline]
             pub(super) fn take(&mut self, step: &mut Step<'_, 'a>) {
                 match self {
                     $(Self::$often(effect) => effect.take(step),)+
@@ -134,6 +138,7 @@ macro_rules! effects {
                 }
             }
 
+            #[inline]
             pub(super) fn stage(&mut self, stage: &mut Stage<'_>) {
                 match self {
                     $(Self::$often(effect) => effect.stage(stage),)+
@@ -141,6 +146,7 @@ macro_rules! effects {
                 }
             }
 
+            #[inline]
             pub(super) fn apply(self, step: &mut Step<'_, 'a>) {
                 match self {
                     $(Self::$often(effect) => effect.apply(step),)+

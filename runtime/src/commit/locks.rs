@@ -1,6 +1,7 @@
 //! Several mailboxes, and the outboxes to several peers, locked at once: for a commit that touches them all in one
 //! step.
 
+use std::ptr;
 use std::sync::{Arc, MutexGuard};
 
 use smallvec::SmallVec;
@@ -22,6 +23,7 @@ impl<'a> MailboxLocks<'a> {
     ///
     /// All callers lock in the order of the ids, so that two turns that send to each other cannot wait for each other.
     /// Two with one id are the same: the directory sees to that.
+    #[inline]
     pub(super) fn lock(mut mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>) -> Self {
         if mailboxes.len() > 1 {
             mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
@@ -31,10 +33,21 @@ impl<'a> MailboxLocks<'a> {
         Self { mailboxes, inner }
     }
 
+    #[inline]
+    pub(super) fn unlock(&mut self) {
+        self.inner.clear();
+    }
+
     /// The contents of a mailbox that was locked.
+    #[inline]
     pub(super) fn of(&mut self, mailbox: &Mailbox) -> &mut Inner {
-        let index = self.mailboxes.binary_search_by_key(&mailbox.id(), |locked| locked.id());
-        &mut self.inner[index.expect("it was locked")]
+        let index = match self.mailboxes.len() {
+            // An address has one mailbox in memory.
+            ..=USUAL => self.mailboxes.iter().position(|locked| ptr::eq(&***locked, mailbox)),
+            _ => self.mailboxes.binary_search_by_key(&mailbox.id(), |locked| locked.id()).ok(),
+        };
+        let index = index.expect("it was locked");
+        &mut self.inner[index]
     }
 }
 
@@ -45,13 +58,20 @@ pub(super) struct PeerLocks<'a> {
 
 impl<'a> PeerLocks<'a> {
     /// Locks each of them once, in the order of their names.
+    #[inline]
     pub(super) fn lock(mut peers: SmallVec<[&'a Arc<Peer>; USUAL]>) -> Self {
         peers.sort_unstable_by_key(|peer| &*peer.name);
         peers.dedup_by_key(|peer| &*peer.name);
         Self { peers: peers.into_iter().map(|peer| (&*peer.name, peer.outgoing())).collect() }
     }
 
+    #[inline]
+    pub(super) fn unlock(&mut self) {
+        self.peers.clear();
+    }
+
     /// What is owed to a peer that was locked.
+    #[inline]
     pub(super) fn of(&mut self, peer: &Peer) -> &mut Outgoing {
         let locked = self.peers.iter_mut().find(|(name, _)| *name == &*peer.name);
         &mut locked.expect("it was locked").1

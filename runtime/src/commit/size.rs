@@ -15,22 +15,26 @@ pub(super) struct Size {
 
 impl Size {
     /// A value of so many bytes is put.
+    #[inline]
     pub(super) fn put(&mut self, bytes: usize) {
         self.hold(bytes);
         self.leave(bytes);
     }
 
     /// So many bytes count against what a submission may have, without being left behind.
+    #[inline]
     pub(super) fn hold(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// A value of so many bytes is left behind, which has its room in the queue already.
+    #[inline]
     pub(super) fn leave(&mut self, bytes: usize) {
         self.puts = self.puts.saturating_add(footprint(bytes));
     }
 
     /// A value of so many bytes is removed or replaced.
+    #[inline]
     pub(super) fn remove(&mut self, bytes: usize) {
         self.removes = self.removes.saturating_add(footprint(bytes));
     }
@@ -54,6 +58,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    #[inline]
     pub(super) fn class(self, size: Size) -> Class {
         match self {
             Self::Outside => Class::Outside,

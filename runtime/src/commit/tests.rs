@@ -12,6 +12,7 @@ use everpost_transport::link::{Lane, Receiving, Sequence};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::transaction::Step;
 use super::*;
 use crate::actor::durable::Durable;
 use crate::actor::turn::Turn;
@@ -153,9 +154,12 @@ impl Fixture {
     /// Commits, and looks at what was released and stored by it.
     fn see(&self, mut transaction: Transaction<'_>, keys: &[Key]) -> Seen {
         let permit = transaction.try_reserve().unwrap();
-        let Ok(step) = transaction.decide(permit, None) else { panic!("it holds") };
-        let released = step.releases.iter().map(|(_, release)| name_of(release)).collect();
-        self.wait(step.end().ticket);
+        let see = |step: &mut Step<'_, '_>| {
+            let released = step.releases.iter().map(|(_, release)| name_of(release)).collect();
+            (released, step.end().ticket)
+        };
+        let Ok((released, ticket)) = transaction.decide(permit, None, see) else { panic!("it holds") };
+        self.wait(ticket);
         let stored = keys.iter().map(|key| self.core.store.get(key).unwrap().is_some()).collect();
         Seen { released, stored }
     }

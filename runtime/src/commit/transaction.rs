@@ -96,20 +96,24 @@ impl<'a> Transaction<'a> {
         Self::new(core, Origin::Upkeep)
     }
 
+    #[inline]
     fn new(core: &'a Core, origin: Origin) -> Self {
         Self { core, origin, effects: Effects::new() }
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, effect: impl Into<Effect<'a>>) {
         self.effects.push(effect.into());
     }
 
+    #[inline]
     pub(crate) fn add_if<E: Into<Effect<'a>>>(&mut self, effect: Option<E>) {
         if let Some(effect) = effect {
             self.add(effect);
         }
     }
 
+    #[inline]
     pub(crate) fn with(mut self, effect: impl Into<Effect<'a>>) -> Self {
         self.add(effect);
         self
@@ -126,6 +130,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The same if there is room now.
+    #[inline]
     pub(crate) fn try_reserve(&self) -> Result<Permit<'a>, AdmissionError> {
         let size = self.size();
         self.core.store.try_reserve(self.origin.class(size), size.bytes)
@@ -154,6 +159,7 @@ impl<'a> Transaction<'a> {
         core.store.reserve(Origin::Upkeep.class(Size::default()), bytes).await
     }
 
+    #[inline]
     pub(super) fn size(&self) -> Size {
         let mut size = Size::default();
         self.effects.iter().for_each(|effect| effect.size(&mut size));
@@ -167,14 +173,14 @@ impl<'a> Transaction<'a> {
 
     /// The same for effects that cannot be refused.
     pub(crate) fn commit_in_any_case(mut self, permit: Permit<'_>) -> Committed {
-        self.commit_where_it_is(permit)
+        self.commit_in_place(permit)
     }
 
     /// Commits effects that cannot be refused if there is room now, as there nearly always is; else hands them back, to
     /// be committed when there is. So they are not part of the future of whoever might have to wait.
     pub(crate) fn commit_with_room(mut self) -> Result<Committed, Box<Self>> {
         match self.try_reserve() {
-            Ok(permit) => Ok(self.commit_where_it_is(permit)),
+            Ok(permit) => Ok(self.commit_in_place(permit)),
             Err(_) => Err(Box::new(self)),
         }
     }
@@ -186,7 +192,7 @@ impl<'a> Transaction<'a> {
     /// As for [`Transaction::reserve`].
     pub(crate) async fn commit_when_there_is_room(mut self: Box<Self>) -> Result<Committed, AdmissionError> {
         let permit = self.reserve().await?;
-        Ok(self.commit_where_it_is(permit))
+        Ok(self.commit_in_place(permit))
     }
 
     /// Commits a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
@@ -204,27 +210,30 @@ impl<'a> Transaction<'a> {
         permit: Permit<'_>,
         waits: Option<&mut Waits<'a>>,
     ) -> Result<Committed, Box<NotCommitted<'a>>> {
-        match self.decide(permit, waits).map(Step::end) {
+        match self.decide(permit, waits, |step| step.end()) {
             Ok(committed) => Ok(committed),
             Err(why) => Err(Box::new(NotCommitted { why, transaction: self })),
         }
     }
 
     /// Commits effects that cannot be refused, without moving them: each turn passes here.
-    fn commit_where_it_is(&mut self, permit: Permit<'_>) -> Committed {
-        match self.decide(permit, None) {
-            Ok(step) => step.end(),
+    #[inline]
+    fn commit_in_place(&mut self, permit: Permit<'_>) -> Committed {
+        match self.decide(permit, None, |step| step.end()) {
+            Ok(committed) => committed,
             Err(why) => unreachable!("these effects hold whatever happens, and were refused: {why:?}"),
         }
     }
 
-    /// Everything but the end of the step: decided and submitted, and still locked. No effect is left then, unless they
-    /// are refused.
-    pub(super) fn decide<'s>(
+    /// Everything but the end of the step, which is for `end`: decided and submitted, and still locked. No effect is
+    /// left then, unless they are refused.
+    #[inline]
+    pub(super) fn decide<T>(
         &mut self,
         permit: Permit<'_>,
-        waits: Option<&'s mut Waits<'a>>,
-    ) -> Result<Step<'s, 'a>, Refused> {
+        waits: Option<&mut Waits<'a>>,
+        end: impl FnOnce(&mut Step<'_, 'a>) -> T,
+    ) -> Result<T, Refused> {
         // Dropped after the step, when everything is unlocked.
         let mut change = Change { core: self.core, is_under_way: false };
         let mut step = Step::begin(self.core, &self.effects, waits);
@@ -240,7 +249,7 @@ impl<'a> Transaction<'a> {
         step.position = ticket;
         self.effects.drain(..).for_each(|effect| effect.apply(&mut step));
         change.is_under_way = false;
-        Ok(step)
+        Ok(end(&mut step))
     }
 }
 
@@ -289,6 +298,7 @@ pub(super) struct Step<'s, 'a> {
 }
 
 impl<'s, 'a> Step<'s, 'a> {
+    #[inline]
     fn begin(core: &'a Core, effects: &Effects<'a>, waits: Option<&'s mut Waits<'a>>) -> Self {
         let mut wanted = Wanted::default();
         effects.iter().for_each(|effect| effect.locks(&mut wanted));
@@ -312,15 +322,18 @@ impl<'s, 'a> Step<'s, 'a> {
         }
     }
 
+    #[inline]
     pub(super) fn mailbox(&mut self, mailbox: &Mailbox) -> &mut Inner {
         self.mailboxes.of(mailbox)
     }
 
+    #[inline]
     pub(super) fn outgoing(&mut self, peer: &Peer) -> &mut Outgoing {
         self.peers.of(peer)
     }
 
     /// The contents of a mailbox, and where a sender from outside waits in the queue for it.
+    #[inline]
     pub(super) fn mailbox_and_waits(&mut self, mailbox: &Mailbox) -> Option<(&mut Inner, &mut Waits<'a>)> {
         let waits = self.waits.as_deref_mut()?;
         Some((self.mailboxes.of(mailbox), waits))
@@ -333,27 +346,41 @@ impl<'s, 'a> Step<'s, 'a> {
     }
 
     /// Lets this leave when `after` is durable.
+    #[inline]
     pub(super) fn release(&mut self, after: Position, release: Release) {
         self.releases.push((after, release));
     }
 
     /// Lets this leave when everything that was submitted is durable.
+    #[inline]
     pub(super) fn release_committed(&mut self, release: Release) {
         self.release(self.ticket, release);
     }
 
     /// Unlocks everything, and then hands the gate what is to leave: some of it may leave at once, and look here.
-    pub(super) fn end(self) -> Committed {
-        let Self { core, ticket, position, forgotten, removed, dead_letter, mut releases, .. } = self;
-        let Self { mailboxes, peers, dead_letters, timers, requests, replies, paused_type, .. } = self;
-        drop((mailboxes, peers, dead_letters, timers, requests, replies, paused_type));
-        let leave = || releases.drain(..).for_each(|(after, release)| core.release_after(after, release));
+    #[inline]
+    pub(super) fn end(&mut self) -> Committed {
+        self.unlock();
+        let core = self.core;
+        let leave = || self.releases.drain(..).for_each(|(after, release)| core.release_after(after, release));
         if let Err(panic) = caught(leave) {
             core.panicked(GATE.name, GATE.means, &panic);
         }
-        if let Some(dead_letter) = dead_letter {
+        if let Some(dead_letter) = self.dead_letter.take() {
             dead_letter.tell(core);
         }
+        let Self { ticket, position, forgotten, removed, .. } = *self;
         Committed { ticket, position, forgotten, removed }
+    }
+
+    #[inline]
+    fn unlock(&mut self) {
+        self.mailboxes.unlock();
+        self.peers.unlock();
+        self.dead_letters = self.core.dead_letters.in_step();
+        self.timers = self.core.timers.in_step();
+        self.requests = self.core.requests.in_step();
+        self.replies = self.core.kept_replies.in_step();
+        self.paused_type = None;
     }
 }

@@ -74,6 +74,7 @@ impl Address {
     }
 
     /// The hash under which the store keeps this address's mailbox.
+    #[inline]
     pub(crate) fn mailbox(&self) -> MailboxId {
         self.mailbox
     }

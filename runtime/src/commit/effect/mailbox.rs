@@ -48,16 +48,19 @@ impl<'a> Done<'a> {
 }
 
 impl<'a> Phases<'a> for Done<'a> {
+    #[inline]
     fn size(&self, size: &mut Size) {
         size.remove(self.bytes);
         // Also of a reply that nobody keeps: it waits in memory until the commit.
         size.hold(self.reply.as_ref().map_or(0, Bytes::len));
     }
 
+    #[inline]
     fn locks(&self, wanted: &mut Wanted<'a>) {
         wanted.mailboxes.push(self.mailbox);
     }
 
+    #[inline]
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         let core = step.core;
         // Before it is taken off: whoever sees that nothing waits sees what was handled.
@@ -71,6 +74,7 @@ impl<'a> Phases<'a> for Done<'a> {
         self.recorded = done.recorded;
     }
 
+    #[inline]
     fn stage(&mut self, stage: &mut Stage<'_>) {
         stage.delete(self.mailbox.inbox_key(self.position));
         if self.recorded {
@@ -78,6 +82,7 @@ impl<'a> Phases<'a> for Done<'a> {
         }
     }
 
+    #[inline]
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { mailbox, position, header, reply, .. } = self;
         left(step, mailbox, position, header, || reply.map_or(Outcome::Handled, Outcome::Replied));

@@ -57,6 +57,7 @@ impl<'a> Send<'a> {
 }
 
 impl<'a> Phases<'a> for Send<'a> {
+    #[inline]
     fn size(&self, size: &mut Size) {
         size.put(self.envelope.len());
         if let Some(ask) = &self.ask {
@@ -64,10 +65,12 @@ impl<'a> Phases<'a> for Send<'a> {
         }
     }
 
+    #[inline]
     fn locks(&self, wanted: &mut Wanted<'a>) {
         lock(self.route, wanted);
     }
 
+    #[inline]
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         match self.route {
             Route::Local(mailbox) => is_admitted(step, mailbox, self.envelope.len()),
@@ -75,6 +78,7 @@ impl<'a> Phases<'a> for Send<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         // One from outside was counted when it was admitted.
         if let (Route::Local(_), None) = (self.route, &step.waits) {
@@ -85,6 +89,7 @@ impl<'a> Phases<'a> for Send<'a> {
         }
     }
 
+    #[inline]
     fn stage(&mut self, stage: &mut Stage<'_>) {
         self.position = self.route.stage(stage, self.envelope.clone());
         if let Some(ask) = &mut self.ask {
@@ -92,6 +97,7 @@ impl<'a> Phases<'a> for Send<'a> {
         }
     }
 
+    #[inline]
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { route, envelope, handling, told, ask, position } = self;
         step.position = position;
@@ -151,6 +157,7 @@ pub(super) fn deliver<'a>(
 }
 
 /// Makes a submitted message visible in its mailbox: at once, or when it is durable.
+#[inline]
 pub(super) fn place<'a>(
     step: &mut Step<'_, 'a>,
     mailbox: &'a Arc<Mailbox>,
@@ -178,6 +185,7 @@ pub(super) fn place<'a>(
 }
 
 /// Makes a submitted message known to the link: it leaves when it is durable.
+#[inline]
 fn depart<'a>(
     step: &mut Step<'_, 'a>,
     remote: &'a Remote,

@@ -25,6 +25,7 @@ pub(crate) struct StateChange<'a> {
 }
 
 impl<'a> Phases<'a> for StateChange<'a> {
+    #[inline]
     fn size(&self, size: &mut Size) {
         if let Some(record) = &self.record {
             size.put(record.len());
@@ -34,14 +35,17 @@ impl<'a> Phases<'a> for StateChange<'a> {
         }
     }
 
+    #[inline]
     fn locks(&self, wanted: &mut Wanted<'a>) {
         wanted.mailboxes.push(self.mailbox);
     }
 
+    #[inline]
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         self.forget = self.forget && !self.sends_to_itself && step.mailbox(self.mailbox).rules().is_empty();
     }
 
+    #[inline]
     fn stage(&mut self, stage: &mut Stage<'_>) {
         if self.forget {
             stage.delete(self.mailbox.state_key());
@@ -50,6 +54,7 @@ impl<'a> Phases<'a> for StateChange<'a> {
         }
     }
 
+    #[inline]
     fn apply(self, step: &mut Step<'_, 'a>) {
         step.forgotten |= self.forget;
     }

@@ -109,7 +109,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_group_waits_for_more_than_its_moments(groups in proptest::collection::vec((0_usize..20_000, 0_usize..500), 1..200)) {
+        fn no_group_waits_for_more_than_its_moments(
+            groups in proptest::collection::vec((0_usize..20_000, 0_usize..500), 1..200),
+        ) {
             let mut gathering = Gathering::default();
             for (first, each) in groups {
                 assert!(moments(&mut gathering, first, each) <= MOMENTS_MAX);

@@ -61,8 +61,12 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     jobs: u64,
     /// How many workers compete for them.
-    #[arg(long, value_name = "\
-     N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(Queue::WORKERS_MAX)))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(Queue::WORKERS_MAX))
+    )]
     workers: u16,
     /// How hard a job is: so many zero bits have to be found. One more doubles the work.
     #[arg(long, value_name = "BITS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=24))]

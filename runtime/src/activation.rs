@@ -489,19 +489,12 @@ impl<A: Actor> Activation<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Any;
-
-    impl Actor for Any {
-        const TYPE: &'static str = "any";
-        type State = u32;
-        fn handlers(_: &mut Handlers<Self>) {}
-    }
+    use crate::supervise::supervision::fixture::Idle;
 
     /// Each actor that comes into memory has one, so nothing that is seldom is part of it.
     #[test]
     fn what_an_activation_may_wait_for_takes_few_bytes() {
-        fn size_of_future<F>(_: impl Fn(&'static Activation<Any>) -> F) -> usize {
+        fn size_of_future<F>(_: impl Fn(&'static Activation<Idle>) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size_of_future(Activation::live);

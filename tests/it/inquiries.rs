@@ -1,4 +1,4 @@
-//! What became of messages, asked long after the fact: each question went through the mailbox and all dead letters, on
+//! What became of messages, asked long after the fact: each inquiry went through the mailbox and all dead letters, on
 //! the task that hears acknowledgements.
 
 use everpost::{Node, ProcessedError, Receipt};

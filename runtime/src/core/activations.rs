@@ -184,21 +184,12 @@ mod tests {
     use everpost_persistence::Partition;
 
     use super::*;
-    use crate::actor::{Actor, Handlers};
     use crate::message::address::Address;
-    use crate::supervise::supervision::actor_type_of;
-
-    struct Any;
-
-    impl Actor for Any {
-        const TYPE: &'static str = "any";
-        type State = u32;
-        fn handlers(_: &mut Handlers<Self>) {}
-    }
+    use crate::supervise::supervision::fixture::idle_type;
 
     fn mailbox(key: &str) -> Arc<Mailbox> {
-        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
-        Arc::new(Mailbox::new(Address::new("any", key), Partition(0), actor_type))
+        let actor_type = Arc::new(idle_type());
+        Arc::new(Mailbox::new(Address::new("idle", key), Partition(0), actor_type))
     }
 
     #[test]

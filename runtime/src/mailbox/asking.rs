@@ -1,4 +1,4 @@
-//! How many of the messages that wait in a mailbox have asked asks in their turns.
+//! How many of the messages that wait in a mailbox have asked something in their turns.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

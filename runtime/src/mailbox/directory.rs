@@ -16,24 +16,24 @@ use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 
 /// Enough that two threads seldom meet.
-const SHARDS: usize = 64;
+const STRIPES: usize = 64;
 
-type Shard = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
+type Stripe = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
 
 #[derive(Debug)]
 pub(crate) struct Directory {
-    shards: Vec<Mutex<Shard>>,
+    stripes: Vec<Mutex<Stripe>>,
     partitions: std::num::NonZeroU16,
 }
 
 impl Directory {
     pub(crate) fn new(partitions: std::num::NonZeroU16) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), partitions }
+        Self { stripes: (0..STRIPES).map(|_| Mutex::default()).collect(), partitions }
     }
 
     /// The mailbox of `address`; made when there is none in memory.
     pub(crate) fn mailbox(&self, address: &Address, actor_type: &Arc<ActorType>) -> Arc<Mailbox> {
-        match self.shard(address.mailbox()).entry(address.mailbox()) {
+        match self.stripe(address.mailbox()).entry(address.mailbox()) {
             Entry::Occupied(entry) => Arc::clone(entry.get()),
             Entry::Vacant(entry) => {
                 let mailbox = Mailbox::new(address.clone(), address.partition(self.partitions), Arc::clone(actor_type));
@@ -44,12 +44,12 @@ impl Directory {
 
     /// The mailbox with this id, if it is in memory.
     pub(crate) fn find(&self, mailbox: MailboxId) -> Option<Arc<Mailbox>> {
-        self.shard(mailbox).get(&mailbox).cloned()
+        self.stripe(mailbox).get(&mailbox).cloned()
     }
 
     /// Drops the mailbox from memory if nothing of it is worth keeping and the caller was the last to refer to it.
     pub(crate) fn retire(&self, mailbox: Arc<Mailbox>, durable: Position) {
-        // The one of the directory and the caller's. It stays at that while the shard is locked: a third could only be
+        // The one of the directory and the caller's. It stays at that while the stripe is locked: a third could only be
         // had here.
         self.retire_if(mailbox, durable, |mailbox| Arc::strong_count(mailbox) == 2);
     }
@@ -61,54 +61,45 @@ impl Directory {
         durable: Position,
         is_unused: impl FnOnce(&Arc<Mailbox>) -> bool,
     ) {
-        let mut shard = self.shard(mailbox.id());
+        let mut stripe = self.stripe(mailbox.id());
         if is_unused(&mailbox) && mailbox.lock().is_forgettable(durable) {
-            shard.remove(&mailbox.id());
+            stripe.remove(&mailbox.id());
         }
     }
 
-    /// All mailboxes in memory, one shard at a time. Whoever visits one has it to themselves.
+    /// All mailboxes in memory, one stripe at a time. Whoever visits one has it to themselves.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Arc<Mailbox>)) {
-        for shard in &self.shards {
-            let mailboxes: Vec<_> = lock(shard).values().cloned().collect();
+        for stripe in &self.stripes {
+            let mailboxes: Vec<_> = lock(stripe).values().cloned().collect();
             mailboxes.into_iter().for_each(&mut visit);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.stripes.iter().map(|stripe| lock(stripe).len()).sum()
     }
 
-    fn shard(&self, mailbox: MailboxId) -> MutexGuard<'_, Shard> {
-        let index = usize::try_from(mailbox.0 >> 64 & (SHARDS as u128 - 1)).expect("below the number of shards");
-        lock(&self.shards[index])
+    fn stripe(&self, mailbox: MailboxId) -> MutexGuard<'_, Stripe> {
+        let index = usize::try_from(mailbox.0 >> 64 & (STRIPES as u128 - 1)).expect("below the number of stripes");
+        lock(&self.stripes[index])
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actor::{Actor, Handlers};
-    use crate::supervise::supervision::actor_type_of;
-
-    struct Any;
-
-    impl Actor for Any {
-        const TYPE: &'static str = "any";
-        type State = u32;
-        fn handlers(_: &mut Handlers<Self>) {}
-    }
+    use crate::supervise::supervision::fixture::idle_type;
 
     /// A batch that had looked an address up before and after its mailbox left memory locked one for the other.
     #[test]
     fn a_mailbox_that_anybody_refers_to_does_not_leave() {
-        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
+        let actor_type = Arc::new(idle_type());
         let directory = Directory::new(std::num::NonZeroU16::MIN);
-        let address = Address::parse("any/x").unwrap();
+        let address = Address::parse("idle/x").unwrap();
         let referred = directory.mailbox(&address, &actor_type);
         directory.retire(directory.mailbox(&address, &actor_type), Position(0));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(0)));
@@ -119,9 +110,9 @@ mod tests {
 
     #[test]
     fn a_mailbox_with_something_in_it_does_not_leave() {
-        let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
+        let actor_type = Arc::new(idle_type());
         let directory = Directory::new(std::num::NonZeroU16::MIN);
-        let address = Address::parse("any/x").unwrap();
+        let address = Address::parse("idle/x").unwrap();
         directory.mailbox(&address, &actor_type).lock().submitted(Position(7));
         directory.for_each(|mailbox| directory.retire(mailbox, Position(6)));
         assert_eq!(directory.len(), 1, "its last turn is not durable");

@@ -220,18 +220,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::actor::{Actor, Handlers};
     use crate::mailbox::{Mailbox, Next, Step, View};
     use crate::message::address::Address;
-    use crate::supervise::supervision::actor_type_of;
-
-    struct Any;
-
-    impl Actor for Any {
-        const TYPE: &'static str = "any";
-        type State = u32;
-        fn handlers(_: &mut Handlers<Self>) {}
-    }
+    use crate::supervise::supervision::fixture::idle_type;
 
     #[derive(Clone, Debug)]
     enum Event {
@@ -254,7 +245,7 @@ mod tests {
     }
 
     /// What a mailbox has in flight, bodies that are not in memory being read first.
-    fn take_in_hand(mailbox: &Mailbox, all: &BTreeMap<Position, Bytes>) -> Option<(Position, Bytes)> {
+    fn take_in_flight(mailbox: &Mailbox, all: &BTreeMap<Position, Bytes>) -> Option<(Position, Bytes)> {
         let mut inner = mailbox.lock();
         loop {
             let view = View { now: || Steady(1), durable: Position(u64::MAX), is_trial: false };
@@ -271,9 +262,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_sums_are_those_of_the_messages_that_are_here(events in prop::collection::vec(event(), 1..60)) {
-            let actor_type = Arc::new(actor_type_of(&Arc::new(Handlers::<Any>::of_actor())));
-            let mailbox = Mailbox::new(Address::parse("\
-             any/x").unwrap(), everpost_persistence::Partition(0), actor_type);
+            let actor_type = Arc::new(idle_type());
+            let mailbox = Mailbox::new(Address::parse("idle/x").unwrap(), everpost_persistence::Partition(0), actor_type);
             let (mut all, mut last) = (BTreeMap::new(), 0);
             for event in events {
                 match event {
@@ -284,13 +274,13 @@ mod tests {
                         all.insert(Position(last), envelope);
                     }
                     Event::Finished => {
-                        if let Some((position, _)) = take_in_hand(&mailbox, &all) {
+                        if let Some((position, _)) = take_in_flight(&mailbox, &all) {
                             prop_assert_eq!(mailbox.lock().finish().position, position);
                             all.remove(&position);
                         }
                     }
                     Event::PutBack { aside } => {
-                        if let Some((position, body)) = take_in_hand(&mailbox, &all) {
+                        if let Some((position, body)) = take_in_flight(&mailbox, &all) {
                             mailbox.lock().put_back(position, &body, Steady(1), aside);
                         }
                     }

@@ -20,11 +20,10 @@ use loom::thread;
 use super::actor_type::{ActorType, Supervises, Trying};
 use super::directory::Directory;
 use super::{Ended, Inner, Mailbox, Next, Queue, Start, Step, View};
-use crate::actor::{Actor, Handlers};
 use crate::base::clock::Steady;
 use crate::core::activations::Activations;
 use crate::message::address::Address;
-use crate::supervise::supervision::actor_type_of;
+use crate::supervise::supervision::fixture::idle_type;
 
 /// How often a thread may be interrupted in one run, where it could have gone on. What needs more of that to go wrong
 /// is not found.
@@ -48,14 +47,6 @@ enum Fault {
     RetiresInUse,
     /// Nobody is let in where an activation has left.
     LetsNobodyIn,
-}
-
-struct Any;
-
-impl Actor for Any {
-    const TYPE: &'static str = "any";
-    type State = u32;
-    fn handlers(_: &mut Handlers<Self>) {}
 }
 
 /// A node with two actors.
@@ -124,13 +115,13 @@ impl Orders {
 
 impl Node {
     fn new(durable: Position, places: usize, fault: Fault) -> Arc<Self> {
-        let actor_type = actor_type_of(&Arc::new(Handlers::<Any>::of_actor()));
+        let actor_type = idle_type();
         let (waiting, come, activations) = (Mutex::default(), Condvar::new(), Activations::new(places));
         let orders = Arc::new(Orders { waiting, come, activations });
         actor_type.supervised_by(Box::new(Supervisor(Arc::clone(&orders))));
         Arc::new(Self {
             directory: Directory::new(std::num::NonZeroU16::MIN),
-            addresses: ["any/x", "any/y"].map(|address| Address::parse(address).unwrap()),
+            addresses: ["idle/x", "idle/y"].map(|address| Address::parse(address).unwrap()),
             actor_type: Arc::new(actor_type),
             orders,
             gate: Mutex::new(Gate { durable, waiting: Vec::new() }),

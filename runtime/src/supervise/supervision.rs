@@ -284,3 +284,22 @@ impl<A: Actor> Supervisor<A> {
         }
     }
 }
+
+/// For tests that need an actor type, whichever.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use super::*;
+
+    /// An actor that handles nothing.
+    pub(crate) struct Idle;
+
+    impl Actor for Idle {
+        const TYPE: &'static str = "idle";
+        type State = u32;
+        fn handlers(_: &mut Handlers<Self>) {}
+    }
+
+    pub(crate) fn idle_type() -> ActorType {
+        actor_type_of(&Arc::new(Handlers::<Idle>::of_actor()))
+    }
+}

@@ -223,8 +223,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_reads_back(due: u64, period in 1000..u64::MAX, name in proptest::option::of("\
-         .*"), envelope: Vec<u8>) {
+        fn a_record_reads_back(
+            due: u64,
+            period in 1000..u64::MAX,
+            name in proptest::option::of(".*"),
+            envelope: Vec<u8>,
+        ) {
             let schedule = Schedule::every(Duration::from_micros(period)).unwrap();
             let identity = name.map_or(Identity::Unique, |name| Identity::Named { name, message: [7; 16] });
             let record = record(due, schedule, identity);

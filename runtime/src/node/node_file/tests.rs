@@ -224,8 +224,10 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_variable_gives_settings_or_one_line(name in "\
-     EVERPOST_[A-Z_]{0,12}(__[A-Z_-]{0,12}){0,3}", value in any::<String>()) {
+    fn a_damaged_variable_gives_settings_or_one_line(
+        name in "EVERPOST_[A-Z_]{0,12}(__[A-Z_-]{0,12}){0,3}",
+        value in any::<String>(),
+    ) {
         if let Err(error) = read_with(&[(&name, &value)]) {
             prop_assert!(error.to_string().contains(&name), "the variable is not named: {}", error);
         }

@@ -1,6 +1,10 @@
 //! The rules of one mailbox: order, priority, what is visible, attempts, waiting and holding. Pure: no clock, no store,
 //! no task; the tests run it against an oracle in virtual time.
 
+pub(super) mod alternation;
+mod bodies;
+pub(super) mod doorbell;
+mod holds;
 mod level;
 mod queue;
 mod set_aside;
@@ -12,7 +16,7 @@ use everpost_persistence::Position;
 
 use self::level::{Level, Prospect, Sight};
 pub(crate) use self::queue::Queue;
-use self::unusual::{Held, Unusual};
+use self::unusual::Unusual;
 use crate::base::clock::Steady;
 use crate::message::priority::Priority;
 use crate::record::attempts::Failures;
@@ -194,54 +198,6 @@ impl<B: Clone> Rules<B> {
         self.failures.get(&position).map_or(1, |failures| failures.attempts.saturating_add(1))
     }
 
-    /// Brings bodies that [`Next::Load`] asked for, in the same order. Those that are kept are told to `kept`; those of
-    /// messages that are gone are dropped.
-    pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>, mut kept: impl FnMut(&B)) {
-        for (position, body) in bodies {
-            if self.keep(position, body.clone()) {
-                kept(&body);
-            }
-        }
-        self.normal.shrink();
-    }
-
-    /// Keeps a body where its message waits. False when it is not the next one there, or has its body.
-    fn keep(&mut self, position: Position, body: B) -> bool {
-        let Err(body) = self.normal.loaded(position, body) else { return true };
-        let Some(unusual) = self.unusual.as_deref_mut() else { return false };
-        let aside = unusual.levels_mut().try_fold(body, |body, level| level.loaded(position, body).err());
-        let Some(body) = aside else { return true };
-        let moment = self.failures.get(&position).map(|failures| failures.not_before);
-        let waiting = moment.and_then(|moment| unusual.aside.get_mut((moment, position)));
-        match waiting.filter(|waiting| waiting.is_none()) {
-            Some(waiting) => {
-                *waiting = Some(body);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Drops the bodies of messages that are in the store, except those that are in flight or held. They are loaded
-    /// again when it is their turn. Tells each body.
-    pub(crate) fn leave_to_the_store(&mut self, durable: Position, mut left: impl FnMut(&B)) {
-        let (queue, aside) = match self.in_flight {
-            Some(Source::Level(queue)) => (Some(queue), None),
-            Some(Source::SetAside(moment, position)) => (None, Some((moment, position))),
-            None => (None, None),
-        };
-        let Self { normal, unusual, .. } = self;
-        normal.leave_to_the_store(usize::from(queue == Some(Queue::default())), durable, &mut left);
-        if let Some(unusual) = unusual.as_deref_mut() {
-            for of in Queue::all().filter(|of| *of != Queue::default()) {
-                if let Some(level) = unusual.made_level_mut(of) {
-                    level.leave_to_the_store(usize::from(queue == Some(of)), durable, &mut left);
-                }
-            }
-            unusual.aside.leave_to_the_store(aside, durable, &mut left);
-        }
-    }
-
     /// The message in flight is done: its turn, or its move to the dead letters, was submitted.
     pub(crate) fn finished(&mut self) -> Finished<B> {
         let (position, body) = self.take_out();
@@ -308,54 +264,6 @@ impl<B: Clone> Rules<B> {
             || self.is_held(position)
     }
 
-    /// The message in flight is held by someone from here on, and the next one may be delivered.
-    pub(crate) fn hold(&mut self, deadline: Steady) {
-        let (position, body) = self.take_out();
-        let attempt = Some(self.attempt(position));
-        self.unusual_mut().held.insert(position, Held { body, deadline, attempt });
-    }
-
-    /// The body of a message that is held by this delivery. None when it was taken back.
-    pub(crate) fn held(&self, position: Position, attempt: u32) -> Option<&B> {
-        let held = self.unusual.as_deref()?.held.get(&position).filter(|held| held.attempt == Some(attempt))?;
-        Some(&held.body)
-    }
-
-    /// Takes a held message back, which the holder cannot decide on any more. It stays among the held ones until it is
-    /// discarded or set aside. None when that was done before; without `attempt` whichever delivery holds it.
-    pub(crate) fn take_back(&mut self, position: Position, attempt: Option<u32>) -> Option<B> {
-        let held = self.unusual.as_deref_mut()?.held.get_mut(&position)?;
-        let is_holder = attempt.is_none_or(|attempt| held.attempt == Some(attempt));
-        held.attempt.take_if(|_| is_holder)?;
-        Some(held.body.clone())
-    }
-
-    /// The holder goes on: it is waited for until then. False when it holds the message no more.
-    pub(crate) fn extend_hold(&mut self, position: Position, attempt: u32, deadline: Steady) -> bool {
-        let held = self.unusual.as_deref_mut().and_then(|unusual| unusual.held.get_mut(&position));
-        match held.filter(|held| held.attempt == Some(attempt)) {
-            Some(held) => {
-                held.deadline = deadline;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The bodies of all messages that are held.
-    pub(crate) fn all_held(&self) -> impl Iterator<Item = &B> {
-        self.unusual.as_deref().into_iter().flat_map(|unusual| unusual.held.values().map(|held| &held.body))
-    }
-
-    pub(crate) fn is_held(&self, position: Position) -> bool {
-        self.unusual.as_deref().is_some_and(|unusual| unusual.held.contains_key(&position))
-    }
-
-    /// Whether as many messages are held as may be.
-    pub(crate) fn holds_are_full(&self) -> bool {
-        self.unusual.as_deref().is_some_and(|unusual| unusual.held.len() >= self.holds_max)
-    }
-
     /// Marks a waiting message: it is to run alone.
     pub(crate) fn single_out(&mut self, position: Position, failures: Failures) {
         assert!(self.contains(position), "only a waiting message can be singled out");
@@ -373,7 +281,7 @@ impl<B: Clone> Rules<B> {
     }
 
     /// The suspicion is dropped: the message is delivered like any other.
-    pub(crate) fn acquit(&mut self, position: Position) -> Option<&Failures> {
+    pub(crate) fn clear_suspect(&mut self, position: Position) -> Option<&Failures> {
         let failures = self.failures.get_mut(&position)?;
         failures.alone = false;
         Some(failures)
@@ -564,8 +472,5 @@ impl<B: Clone> Rules<B> {
         self.unusual_mut().level_mut(queue).expect("all queues but the ordinary one are there")
     }
 }
-
-pub(super) mod alternation;
-pub(super) mod doorbell;
 #[cfg(test)]
 mod tests;

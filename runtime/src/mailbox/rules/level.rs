@@ -58,28 +58,23 @@ impl<B: Clone> Level<B> {
         now: impl FnOnce() -> Steady,
         sight: Sight,
     ) -> Prospect {
-        let Some((position, _)) = self.window.front() else {
-            return self.load(sight.durable);
-        };
-        if !sight.early && *position > sight.durable {
-            return Prospect::Durable(*position);
+        let Some(first) = self.first() else { return Prospect::Empty };
+        let is_in_memory = !self.window.is_empty();
+        // A body is read only once it is durable, whatever the delivery: before that it is not in the store.
+        if first > sight.durable && !(sight.early && is_in_memory) {
+            return Prospect::Durable(first);
         }
-        match failures.get(position) {
+        match failures.get(&first) {
+            // Before its body is read, which would only take the place of what can be handled.
             Some(failures) if failures.not_before > now() => Prospect::Until(failures.not_before),
-            _ => Prospect::Ready,
+            _ if is_in_memory => Prospect::Ready,
+            _ => Prospect::Load(self.to_be_read(sight.durable)),
         }
     }
 
-    /// A body is read only once it is durable, whatever the delivery: before that it is not in the store.
-    fn load(&self, durable: Position) -> Prospect {
-        match self.beyond.front() {
-            None => Prospect::Empty,
-            Some(first) if *first > durable => Prospect::Durable(*first),
-            Some(_) => {
-                let ready = self.beyond.iter().take(LOAD_MESSAGES).take_while(|position| **position <= durable);
-                Prospect::Load(ready.copied().collect())
-            }
-        }
+    fn to_be_read(&self, durable: Position) -> Vec<Position> {
+        let ready = self.beyond.iter().take(LOAD_MESSAGES).take_while(|position| **position <= durable);
+        ready.copied().collect()
     }
 
     /// Brings the body of the first message beyond the window. Hands it back when it is another's.

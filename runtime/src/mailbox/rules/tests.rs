@@ -495,12 +495,12 @@ fn what_is_more_urgent_passes_a_suspect_that_backs_off_and_what_is_less_urgent_i
 }
 
 #[test]
-fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_more() {
+fn a_message_that_is_cleared_keeps_its_attempts_and_a_handled_one_is_not_known_any_more() {
     let mut rules = Rules::<u64>::new(HOLDS_MAX);
     rules.enqueued(Position(1), Queue::default(), 1, true);
     rules.single_out(Position(1), Failures { attempts: 2, ..Failures::default() });
-    let acquitted = rules.acquit(Position(1)).cloned();
-    assert_eq!(acquitted, Some(Failures { attempts: 2, ..Failures::default() }));
+    let cleared = rules.clear_suspect(Position(1)).cloned();
+    assert_eq!(cleared, Some(Failures { attempts: 2, ..Failures::default() }));
     assert!(!rules.is_suspect(Position(1)));
     assert!(matches!(rules.next(|| Steady(0), Position(1), false), Next::Deliver { attempt: 3, .. }));
     assert_eq!(
@@ -508,7 +508,7 @@ fn an_acquitted_message_keeps_its_attempts_and_a_handled_one_is_not_known_any_mo
         Finished { position: Position(1), body: 1, recorded: true },
         "its record goes with it"
     );
-    assert_eq!(rules.acquit(Position(1)), None);
+    assert_eq!(rules.clear_suspect(Position(1)), None);
 }
 
 #[test]
@@ -532,4 +532,20 @@ fn what_is_set_aside_without_a_moment_waits_for_its_release_and_others_pass() {
     assert_eq!(rules.discard(Position(1)), Some(1), "it may leave meanwhile");
     rules.release(Position(1));
     assert!(rules.is_empty());
+}
+
+/// Its bodies were read again at once, and left again with the next sweep.
+#[test]
+fn a_queue_that_backs_off_stays_out_of_memory_until_it_is_due() {
+    let mut rules = Rules::<u64>::new(HOLDS_MAX);
+    for position in 1..=3 {
+        rules.enqueued(Position(position), Queue::default(), position, true);
+    }
+    assert!(matches!(rules.next(|| Steady(0), Position(3), false), Next::Deliver { .. }));
+    rules.failed(Position(1), "failed".into(), 3);
+    rules.postpone(Position(1), Steady(50));
+    rules.leave_to_the_store(Position(3), |_| {});
+    assert!(matches!(rules.next(|| Steady(49), Position(3), false), Next::Until(Steady(50))));
+    let all = [1, 2, 3].map(Position);
+    assert!(matches!(rules.next(|| Steady(50), Position(3), false), Next::Load(read) if read == all));
 }

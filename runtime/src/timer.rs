@@ -10,6 +10,7 @@ mod cron;
 pub(crate) mod id;
 pub(crate) mod identity;
 pub(crate) mod index;
+mod latest_wall;
 pub(crate) mod plan;
 pub(crate) mod record;
 pub(crate) mod schedule;
@@ -28,6 +29,7 @@ use self::identity::Digests;
 pub(crate) use self::identity::KnownBy;
 pub use self::identity::TIMER_NAME_BYTES_MAX;
 use self::index::{Entry, Index};
+use self::latest_wall::LatestWall;
 use self::plan::{Due, NEVER};
 use self::record::Identity;
 pub(crate) use self::record::envelope_of;
@@ -49,6 +51,7 @@ pub(crate) struct State {
     pub(crate) named: FxHashMap<TimerId, Digests>,
     /// The newest submission that changed something here.
     pub(crate) last_submitted: Position,
+    pub(crate) latest: LatestWall,
 }
 
 /// The timers, in one step that submits a change of them: locked when they are first looked at, until it is over.
@@ -119,6 +122,10 @@ impl State {
 }
 
 impl<'a> TimersInStep<'a> {
+    pub(crate) fn unlock(&mut self) {
+        self.locked = None;
+    }
+
     /// Leaves of these changes those that change anything.
     pub(crate) fn narrow(&mut self, changes: &mut TimerChanges) {
         let state = self.state();

@@ -24,7 +24,7 @@ use crate::message::refusal::Refusal;
 use crate::message::unhandled::Unhandled;
 use crate::timer::id::TimerId;
 use crate::timer::index::{Entry, Next};
-use crate::timer::plan::{Due, PUT_BACK_MAX};
+use crate::timer::plan::Due;
 use crate::timer::record::TimerRecord;
 use crate::timer::schedule::Missed;
 use crate::timer::tick::{Then, Tick};
@@ -45,10 +45,10 @@ const READING_MAX: Duration = Duration::from_millis(20);
 /// What the task remembers from step to step.
 #[derive(Debug)]
 struct Watch {
-    /// The latest wall time that was seen.
-    wall: Micros,
     /// When those that are held back were looked at last.
     looked: Steady,
+    /// When it was tried in vain to set timers right after the clock was put back.
+    set_right: Option<Steady>,
     left_out: Alarm,
     /// How many ticks were left out since that was told.
     ticks: u64,
@@ -59,9 +59,9 @@ struct Watch {
 
 /// Sends what is due for as long as the node runs.
 pub(crate) async fn fire_timers(core: Arc<Core>) {
-    let Now { steady, wall } = core.clock.now();
+    let looked = core.clock.steady();
     let (left_out, held_back) = (Alarm::default(), Alarm::default());
-    let mut watch = Watch { wall, looked: steady, left_out, ticks: 0, held_back, is_alone: false };
+    let mut watch = Watch { looked, set_right: None, left_out, ticks: 0, held_back, is_alone: false };
     while !core.is_stopping() {
         if !watch.look(&core).await {
             return;
@@ -102,26 +102,33 @@ impl Watch {
             }
             state.index.look_again(TIMERS_AT_A_TIME);
         }
-        if self.wall.since(now.wall) <= PUT_BACK_MAX {
-            self.wall = self.wall.max(now.wall);
-            return true;
-        }
-        self.wall = now.wall;
+        let is_tried_lately = self.set_right.is_some_and(|tried| now.steady.since(tried) < LOOK_EVERY);
+        let last = {
+            let mut state = core.timers.lock();
+            if !state.latest.is_put_back(now.wall) || is_tried_lately {
+                return true;
+            }
+            state.last_submitted
+        };
         // What has fired must be seen as it is now.
-        let last = core.timers.lock().last_submitted;
         if core.gate.durable(last).await.is_err() {
             return false;
         }
         let setting = Arc::clone(core);
         match reading::off_the_workers(core, move || set_right(&setting, last)).await {
-            Ok(()) => true,
+            Ok(()) => {
+                core.timers.lock().latest.set_right(now.wall);
+                self.set_right = None;
+                true
+            }
             Err(ReadError::Closed) => false,
             Err(error) => {
+                self.set_right = Some(now.steady);
                 if let Some(times) = core.recurring.met("timers not set right") {
                     tracing::error!(
                         node = %core.name, %error, times, event = "timers not set right",
-                        "timers cannot be set right after the clock was put back; those by wall time may wait until \
-                         the next start"
+                        "timers cannot be set right after the clock was put back; it is tried again, and until then \
+                         those by wall time may wait for longer"
                     );
                 }
                 true
@@ -336,8 +343,8 @@ pub(crate) fn check_room(core: &Core, send: &Routed) -> Result<(), Refusal> {
                 None => Ok(()),
                 Some(OutboxFull::Mailbox(_)) => Err(Refusal::MailboxFull),
                 Some(OutboxFull::Outbox) => {
-                    let (owed, node) = (outgoing.owed(), peer.name.to_string());
-                    Err(Refusal::OutboxFull { node, messages: owed.messages, bytes: owed.bytes })
+                    let (backlog, node) = (outgoing.backlog(), peer.name.to_string());
+                    Err(Refusal::OutboxFull { node, messages: backlog.messages, bytes: backlog.bytes })
                 }
             }
         }

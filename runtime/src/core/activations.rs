@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 /// The activations of a node. Locked after mailboxes.
 #[derive(Debug)]
 pub(crate) struct Activations {
+    /// As many as are in `mailboxes`, and those of a node that has ended; read without a lock, after each turn.
     running: Count,
     /// The mailboxes that have one: far fewer than there are mailboxes. None when the node has ended, or those that
     /// never leave would be kept for ever.
@@ -41,6 +42,33 @@ pub(crate) enum Waiting {
     Mailbox(Arc<Mailbox>),
     /// Whoever rouses mailboxes wants to know that there is one.
     Rousing(Arc<Notify>),
+}
+
+/// A place that was taken for a mailbox. Should a panic keep it from being used, the mailbox waits for one again.
+struct Place<'a> {
+    activations: &'a Activations,
+    waiting: Option<Arc<Mailbox>>,
+}
+
+impl Place<'_> {
+    fn start(&mut self) {
+        let Some(mailbox) = &self.waiting else { return };
+        // It may need none any more, or has got one in any case.
+        if !mailbox.lock().start_at_place(mailbox) {
+            self.activations.lock().give_back();
+        }
+        self.waiting = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.waiting.take() {
+            let mut places = self.activations.lock();
+            places.give_back();
+            self.activations.join(places, Waiting::Mailbox(mailbox));
+        }
+    }
 }
 
 impl Activations {
@@ -159,10 +187,8 @@ impl Activations {
             };
             match next {
                 Some(Waiting::Mailbox(mailbox)) => {
-                    // It may need none any more, or has got one in any case.
-                    if !mailbox.lock().start_at_place(&mailbox) {
-                        self.lock().give_back();
-                    }
+                    let mut place = Place { activations: self, waiting: Some(mailbox) };
+                    place.start();
                 }
                 Some(Waiting::Rousing(notify)) => notify.notify_one(),
                 None => return,
@@ -208,5 +234,18 @@ mod tests {
         assert_eq!((Arc::strong_count(&stays), Arc::strong_count(&late)), (1, 1), "whoever never leaves is not kept");
         activations.leave(&late);
         assert!(activations.all().is_empty());
+    }
+
+    #[test]
+    fn whoever_was_given_a_place_that_a_panic_kept_from_being_used_waits_for_one_again() {
+        let activations = Activations::new(1);
+        let (first, second) = (mailbox("first"), mailbox("second"));
+        assert!(activations.take_place(&first, false) && !activations.take_place(&second, false));
+        activations.lock().give_back();
+        let Some(Waiting::Mailbox(next)) = activations.lock().next() else { panic!("nobody waits") };
+        activations.lock().take();
+        drop(Place { activations: &activations, waiting: Some(next) });
+        let again = activations.lock().next();
+        assert!(matches!(again, Some(Waiting::Mailbox(next)) if Arc::ptr_eq(&next, &second)));
     }
 }

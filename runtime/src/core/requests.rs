@@ -79,6 +79,12 @@ impl Requests {
         }
     }
 
+    /// Whether a message with this key finds room: its key is kept already, or there is room for it.
+    pub(crate) fn has_room_for(&self, key: &RequestKey) -> bool {
+        let kept = self.lock();
+        kept.recent.contains_key(key) || kept.expires.contains_key(key) || !kept.is_full(self.keys_max)
+    }
+
     /// Lets a message wait for room, which its mailbox has set aside under its lock. False when there is room by now.
     pub(crate) fn wait_for_room(&self, mailbox: &Arc<Mailbox>, position: Position) -> bool {
         let mut kept = self.lock();
@@ -100,16 +106,25 @@ impl Requests {
     }
 
     /// Those that may go on, now that there is room: as many as there is room for. What is to be said when it is all.
-    pub(crate) fn let_in(&self) -> (Vec<(Arc<Mailbox>, Position)>, Option<Said>) {
+    pub(crate) fn let_in(&self) -> (VecDeque<(Arc<Mailbox>, Position)>, Option<Said>) {
         let mut kept = self.lock();
         if kept.waiting.is_empty() {
-            return (Vec::new(), None);
+            return (VecDeque::new(), None);
         }
         let room = self.keys_max.saturating_sub(kept.expires.len()).min(kept.waiting.len());
         let let_in = kept.waiting.drain(..room).collect();
         let now = Instant::now();
         let said = if kept.waiting.is_empty() { kept.alarm.clear(now) } else { None };
         (let_in, said)
+    }
+
+    /// Those that were let in, and have not gone on, wait again, before all others.
+    pub(crate) fn wait_again(&self, mut waiting: VecDeque<(Arc<Mailbox>, Position)>) {
+        if !waiting.is_empty() {
+            let mut kept = self.lock();
+            waiting.append(&mut kept.waiting);
+            kept.waiting = waiting;
+        }
     }
 
     /// A request that the start found in the store.
@@ -149,6 +164,10 @@ pub(crate) struct RequestsInStep<'a> {
 }
 
 impl<'a> RequestsInStep<'a> {
+    pub(crate) fn unlock(&mut self) {
+        self.locked = None;
+    }
+
     /// Forgets that a request was kept before, whose record is about to be overwritten: nobody deletes it any more.
     pub(crate) fn supersede(&mut self, key: &RequestKey) {
         self.kept().forget(key);

@@ -64,6 +64,8 @@ impl Core {
                 self.panicked(name, means, why);
                 None
             }
+            // What was the end of the node may be what has panicked here, in the middle of a commit.
+            Next::Restart { .. } if self.gate.is_over() => None,
             Next::Restart { after } => {
                 // It may be the log that panics.
                 let _ = caught(|| {

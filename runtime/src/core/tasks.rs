@@ -108,6 +108,8 @@ impl Core {
     /// A part of the node has panicked: nobody does what it did, so the node does nothing more.
     pub(crate) fn panicked(&self, task: &str, means: &str, panic: &str) {
         let [of, what, said] = [task, means, panic].map(str::to_owned);
+        // Memory may differ from the store from here on, so nothing of it is to be stored.
+        self.store.refuse();
         self.end(NodeEnded::Panicked { task: of, means: what, panic: said });
         // It may be the log that panics.
         let _ = caught(|| {

@@ -1,5 +1,6 @@
 //! Whether a message that was sent under an idempotency key has been answered before.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,12 @@ use everpost_persistence::{Mark, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use crate::base::alarm::Said;
-use crate::base::clock::{Deadline, Steady};
+use crate::base::clock::Deadline;
 use crate::cluster::note::{NoAnswer, Note};
 use crate::cluster::remote_query::RemoteAnswer;
 use crate::commit::{RequestsExpired, Transaction};
 use crate::core::requests::Known;
 use crate::core::{Core, Remote};
-use crate::engine::reading;
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
@@ -69,10 +69,11 @@ pub(crate) async fn recall(
         return Ok(Recalled::Held(request));
     }
     let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
-    if core.requests.look_up(&key, now) == Known::Full {
+    let known = core.requests.look_up(&key, now);
+    if known == Known::Full {
         return Ok(Recalled::Full);
     }
-    Ok(match answered(core, &key, now).await? {
+    Ok(match answered(core, &key, known).await? {
         None => Recalled::New,
         Some(Answered { content, reply, .. }) => {
             let schema = mailbox.actor_type.message(header.message);
@@ -110,7 +111,7 @@ fn tell_of_waiting_keys(core: &Core) {
     if let Some((Said { times, lasts }, waiting)) = core.requests.is_short_of_room() {
         tracing::error!(
             node = %core.name, times, ?lasts, waiting, event = "too many idempotency keys",
-            "messages with new ones from turns and other nodes wait aside until others expire; raise \
+            "messages with new ones that were accepted wait aside until others expire; raise \
              `idempotency_keys_max`, or shorten `idempotency_retention`"
         );
     }
@@ -121,7 +122,7 @@ fn tell_of_waiting_keys(core: &Core) {
 pub(crate) fn admits(core: &Core, address: &Address, request: RequestId) -> bool {
     let partition = address.partition(core.store.partitions());
     let key = RequestKey { partition, mailbox: address.mailbox(), request };
-    core.requests.look_up(&key, core.clock.steady()) != Known::Full
+    core.requests.has_room_for(&key)
         || core.directory.find(address.mailbox()).is_some_and(|mailbox| mailbox.lock().has_key(request))
 }
 
@@ -135,7 +136,8 @@ pub(crate) async fn contradicts(
     let Some(request) = request_of(&envelope) else { return Ok(false) };
     let partition = address.partition(core.store.partitions());
     let key = RequestKey { partition, mailbox: address.mailbox(), request };
-    let Some(answered) = answered(core, &key, core.clock.steady()).await? else { return Ok(false) };
+    let known = core.requests.look_up(&key, core.clock.steady());
+    let Some(answered) = answered(core, &key, known).await? else { return Ok(false) };
     // The same bytes are the same message, whatever its type says.
     if Header::decode(&envelope).is_ok_and(|(header, payload)| answered.content.is_equal(&header, payload)) {
         return Ok(false);
@@ -191,12 +193,13 @@ pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>,
     });
 }
 
-async fn answered(core: &Core, key: &RequestKey, now: Steady) -> Result<Option<Answered>, ActorProcessingErr> {
-    Ok(match core.requests.look_up(key, now) {
+/// What was answered under a key of which so much is known in memory.
+async fn answered(core: &Core, key: &RequestKey, known: Known) -> Result<Option<Answered>, ActorProcessingErr> {
+    Ok(match known {
         Known::No | Known::Full => None,
         Known::Answered(answered) => Some(answered),
         Known::Stored => {
-            let answered = reading::read(core, (*key).into()).await?.as_deref().and_then(Answered::decode);
+            let answered = core.store.read((*key).into()).await?.as_deref().and_then(Answered::decode);
             if let Some(answered) = &answered {
                 core.requests.was_read(key, answered);
             }
@@ -221,17 +224,33 @@ pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
     })
 }
 
+/// Messages for whose keys there is room now. Should a panic keep some of them from going on they wait for it again:
+/// nobody else would know of them.
+struct LetIn<'a> {
+    core: &'a Core,
+    waiting: VecDeque<(Arc<Mailbox>, Position)>,
+}
+
+impl Drop for LetIn<'_> {
+    fn drop(&mut self) {
+        self.core.requests.wait_again(std::mem::take(&mut self.waiting));
+    }
+}
+
 /// Forgets requests whose time is over.
 pub(crate) async fn expire_requests(core: &Core) {
     loop {
         let transaction = Transaction::upkeep(core).with(RequestsExpired::new(EXPIRE_AT_A_TIME));
         let Ok(permit) = transaction.reserve().await else { return };
         let expired = transaction.commit(permit).map_or(0, |committed| committed.removed);
-        let (let_in, is_over) = core.requests.let_in();
-        for (mailbox, position) in let_in {
+        let (waiting, is_over) = core.requests.let_in();
+        let mut let_in = LetIn { core, waiting };
+        while let Some((mailbox, position)) = let_in.waiting.front() {
             let mut inner = mailbox.lock();
-            inner.let_go_on(position);
-            inner.ring(&mailbox);
+            inner.let_go_on(*position);
+            inner.ring(mailbox);
+            drop(inner);
+            let_in.waiting.pop_front();
         }
         // After that: a log that panics leaves nobody out.
         if let Some(Said { times, lasts }) = is_over {

@@ -82,14 +82,15 @@ pub(super) async fn watch(core: Arc<Core>) {
         tokio::time::sleep(LOOK_EVERY).await;
         looks += 1;
         let news = core.clock.look();
-        if let Some(line) = told.looked(news, Instant::now()) {
-            tell(&core.name, line);
-        }
         let is_over = matches!(news, Some(News::Believed(_)));
         if (is_over || (looks >= NOTE_EVERY && core.store.durable() > noted))
             && let Some(ticket) = note(&core)
         {
             (noted, looks) = (ticket, 0);
+        }
+        // After that: a log that panics leaves nothing out.
+        if let Some(line) = told.looked(news, Instant::now()) {
+            tell(&core.name, line);
         }
     }
 }

@@ -147,8 +147,8 @@ impl<A: Actor> Activation<A> {
                     self.answer(query, after, loaded);
                     turns += TURNS_AN_ANSWER;
                 }
-                Step::Follow(Next::Deliver { position, body, attempt }, asked) => {
-                    self.turn(loaded, position, &body, attempt, asked).await?;
+                Step::Follow(Next::Deliver { position, body, attempt }, wants_reply) => {
+                    self.turn(loaded, position, &body, attempt, wants_reply).await?;
                     turns += 1;
                 }
                 // What is seldom is in a box, so that an activation is not as large as all that it may come to.
@@ -195,7 +195,7 @@ impl<A: Actor> Activation<A> {
         position: Position,
         body: &Bytes,
         attempt: u32,
-        asked: bool,
+        is_waited_for: bool,
     ) -> Result<(), ActorProcessingErr> {
         let (header, payload) = match Header::decode(body) {
             Ok(decoded) => decoded,
@@ -216,7 +216,7 @@ impl<A: Actor> Activation<A> {
                 return Box::pin(self.recalled(loaded, position, body, &header, recalled)).await;
             }
         }
-        let wants_reply = asked || header.keep_reply || request.is_some();
+        let wants_reply = is_waited_for || header.keep_reply || request.is_some();
         let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
         let progress = Progress::default();
         let mut staged = Staged::default();

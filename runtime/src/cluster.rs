@@ -171,8 +171,8 @@ impl Cluster {
     }
 
     /// Messages that other nodes are owed.
-    pub(crate) fn owed(&self) -> usize {
-        self.peers.iter().map(|peer| peer.outgoing().owed().messages).sum()
+    pub(crate) fn in_outboxes(&self) -> usize {
+        self.peers.iter().map(|peer| peer.outgoing().backlog().messages).sum()
     }
 
     fn residence(&self, actor_type: &str) -> &Residence {

@@ -85,8 +85,10 @@ pub struct NodeConfig {
     /// For how long what came of a message with an idempotency key is kept, so that another one under its key is
     /// answered and not handled. Too short lets a late repetition count twice; too long fills `idempotency_keys_max`.
     pub idempotency_retention: Duration,
-    /// How many idempotency keys are kept; each takes about 200 bytes of memory, and its reply on the disk. Past it
-    /// messages with a new key are refused from outside, and wait in their mailboxes when they come from elsewhere.
+    /// How many idempotency keys are kept; each takes about 200 bytes of memory, and its reply on the disk. While there
+    /// are so many, messages with a new key are refused from outside, and wait in their mailboxes when they come from
+    /// elsewhere or were accepted before. A key is kept when its turn commits, so turns that run at the same time may
+    /// bring some more.
     pub idempotency_keys_max: usize,
     /// How many queries may be open at a time over the whole node; more wait.
     pub queries_max: usize,
@@ -165,7 +167,7 @@ impl NodeConfig {
     }
 
     /// The largest message that the node takes, in bytes with headers: [`NodeConfig::message_bytes_max`], and no more
-    /// than its store takes. A message must fit one submission to the store with whatever may become of it, its dead
+    /// than its store takes. A message must fit one submission to the store with whatever may become of it, its
     /// dead letter and the notice of that among them: so it has less than half of what `store.queue_bytes_max` and a
     /// sixteenth of each map allow.
     #[must_use]

@@ -270,7 +270,7 @@ impl Core {
             drop(inner);
             return query.refuse(&why);
         }
-        inner.ask(query, &mailbox);
+        inner.add_query(query, &mailbox);
     }
 
     /// Lets something out of the gate.
@@ -317,12 +317,12 @@ impl Core {
     /// Whether every message is done or at its node, durably, and no timer is due.
     pub(crate) fn is_drained(&self) -> bool {
         // Timers first: one that fires meanwhile counts as waiting before it is not due any more.
-        if self.timers.is_due(|| self.clock.now()) || self.waiting() > 0 || self.cluster.owed() > 0 {
+        if self.timers.is_due(|| self.clock.now()) || self.waiting() > 0 || self.cluster.in_outboxes() > 0 {
             return false;
         }
         let mut newest = Position(0);
         self.directory.for_each(|mailbox| newest = newest.max(mailbox.lock().last_submitted()));
-        self.waiting() == 0 && self.cluster.owed() == 0 && newest <= self.store.durable()
+        self.waiting() == 0 && self.cluster.in_outboxes() == 0 && newest <= self.store.durable()
     }
 }
 

@@ -4,6 +4,7 @@
 //! What the lock protects is in parts, each with a file that keeps what must hold of it. Nobody outside of this folder
 //! sees the parts: others say what has happened, and are told what follows.
 
+pub(crate) mod actor_type;
 pub(crate) mod asking;
 pub(crate) mod directory;
 mod handover;
@@ -11,10 +12,14 @@ mod keys;
 mod looking;
 mod membership;
 mod messages;
+mod queries;
+pub(crate) mod query;
 mod ringing;
 mod rules;
 mod senders;
 mod supervision;
+#[cfg(all(test, feature = "loom"))]
+mod tests;
 pub(crate) mod waiter;
 
 use std::fmt;
@@ -158,10 +163,3 @@ impl fmt::Debug for Mailbox {
         f.debug_struct("Mailbox").field("address", &self.address).finish_non_exhaustive()
     }
 }
-
-pub(crate) mod actor_type;
-pub(crate) mod queries;
-pub(crate) mod query;
-#[cfg(test)]
-#[cfg(feature = "loom")]
-mod tests;

@@ -277,7 +277,7 @@ impl Node {
             activations: self.core.activations.count(),
             mailboxes: self.core.directory.len(),
             waiting: self.core.waiting(),
-            outbox: self.core.cluster.owed(),
+            outbox: self.core.cluster.in_outboxes(),
             timers: self.core.timers.len(),
         }
     }

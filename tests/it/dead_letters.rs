@@ -69,7 +69,7 @@ async fn an_edited_letter_is_another_message_that_says_what_it_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_letter_is_gone_and_what_cannot_be_sent_again_stays() {
+async fn a_deleted_dead_letter_is_gone_and_what_cannot_be_sent_again_stays() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let (node, letter) = with_a_letter(folder.path(), &probe).await;
     let letters = node.dead_letters();

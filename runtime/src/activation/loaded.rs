@@ -11,7 +11,6 @@ use crate::actor::durable::Durable;
 use crate::base::caught::caught;
 use crate::base::text::brief;
 use crate::core::Core;
-use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::record::state::{StateRecord, StateSummary};
 
@@ -31,7 +30,7 @@ impl<A: Actor> Loaded<A> {
     pub(crate) async fn read(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
         let before = mailbox.lock().last_submitted();
         core.gate.durable(before).await?;
-        let record = reading::read(core, mailbox.state_key()).await?;
+        let record = core.store.read(mailbox.state_key()).await?;
         let decode = || StateRecord::decode::<A::State>(record.as_deref());
         let (state, record) = core.marks.with(Mark::Mailbox(mailbox.id()), decode)?;
         let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));

@@ -125,8 +125,8 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Deadline::after(self.timeout);
         let runtime = self.handle.runtime();
-        let post = self.handle.post(&self.message, &self.options, Some(waiter));
-        let posted = deadline.wait_for(runtime, post).await;
+        let submit = self.handle.submit(&self.message, &self.options, Some(waiter));
+        let posted = deadline.wait_for(runtime, submit).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {
             Ok(receipt) => drop(receipt),

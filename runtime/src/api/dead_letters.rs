@@ -10,7 +10,6 @@ use crate::api::sending;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Removed, Replayed, Send, Transaction};
 use crate::core::Core;
-use crate::engine::reading;
 use crate::message::address::Address;
 use crate::message::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::message::expiry::Handling;
@@ -148,7 +147,7 @@ impl DeadLetters {
             let Some(newest) = positions.last() else { return Ok(dead_letters) };
             last = Some(*newest);
             let keys: Vec<Key> = positions.iter().map(|&position| tables::dead_letter(position)).collect();
-            let records = reading::read_all(&self.core, keys).await?;
+            let records = self.core.store.read_all(keys).await?;
             // One that is not there was decided on meanwhile.
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
             for (position, record) in there {
@@ -319,7 +318,7 @@ impl DeadLetters {
         if !self.core.dead_letters.contains(position) {
             return Ok(None);
         }
-        reading::read(&self.core, tables::dead_letter(position)).await
+        self.core.store.read(tables::dead_letter(position)).await
     }
 }
 

@@ -116,7 +116,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        match self.try_post_volatile(&message) {
+        match self.try_submit_volatile(&message) {
             Ok(()) => Ok(()),
             Err(reason) => Err(SendError::not_accepted(message, reason)),
         }
@@ -202,7 +202,7 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     /// Waits for room, then commits in one step.
-    pub(crate) async fn post<M: Message>(
+    pub(crate) async fn submit<M: Message>(
         &self,
         message: &M,
         options: &Options,
@@ -253,14 +253,14 @@ impl<A: Actor> ActorHandle<A> {
         self.core.own_runtime.handle()
     }
 
-    pub(crate) fn try_post<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
+    pub(crate) fn try_submit<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
         let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
         let committed = try_send(&self.core, &route, handling, envelope)?;
         Ok(self.receipt::<M>(id, &route, committed))
     }
 
     /// Sends a message that is stored nowhere on this node when it goes to another one.
-    fn try_post_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
+    fn try_submit_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
         let (_, Routed { route, handling, envelope }) = self.prepare(message, &Options::default())?;
         let Route::Remote(Remote { peer, lane, address }) = &route else {
             return try_send(&self.core, &route, handling, envelope).map(drop);

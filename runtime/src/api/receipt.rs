@@ -14,7 +14,6 @@ use crate::commit::Committed;
 use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::{Core, Route};
 use crate::engine::inquiry::{LeftOutbox, inquire, left_outbox};
-use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
@@ -230,7 +229,7 @@ impl Receipt {
                 DeadLetterStatus::Here(dead_letter) => {
                     core.gate.durable(core.dead_letters.newest()).await?;
                     let record =
-                        reading::read(core, tables::dead_letter(dead_letter)).await.map_err(|_| core.gate.ended())?;
+                        core.store.read(tables::dead_letter(dead_letter)).await.map_err(|_| core.gate.ended())?;
                     if let Some(record) = record {
                         return Ok(outcome_of(dead_letter, &record));
                     }

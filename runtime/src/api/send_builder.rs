@@ -107,7 +107,7 @@ impl<'h, A: Actor, M: Message> SendBuilder<'h, A, M> {
     ///
     /// A send that is dropped has either happened as a whole or not at all.
     pub async fn submit(self) -> Result<Receipt, SendError<M>> {
-        match self.handle.post(&self.message, &self.options, None).await {
+        match self.handle.submit(&self.message, &self.options, None).await {
             Ok(receipt) => Ok(receipt),
             Err(reason) => Err(SendError::not_accepted(self.message, reason)),
         }
@@ -119,7 +119,7 @@ impl<'h, A: Actor, M: Message> SendBuilder<'h, A, M> {
     ///
     /// [`SendError::NotAccepted`] hands the message back.
     pub fn try_submit(self) -> Result<Receipt, SendError<M>> {
-        match self.handle.try_post(&self.message, &self.options) {
+        match self.handle.try_submit(&self.message, &self.options) {
             Ok(receipt) => Ok(receipt),
             Err(reason) => Err(SendError::not_accepted(self.message, reason)),
         }

@@ -59,8 +59,8 @@ pub(super) fn no_room(core: &Core, why: &Refused) -> Refusal {
     match why {
         Refused::Full(Full::Node) => Refusal::NodeFull { messages: core.waiting(), bytes: core.load.bytes() },
         Refused::Full(Full::Outbox(peer)) => {
-            let owed = peer.outgoing().owed();
-            Refusal::OutboxFull { node: peer.name.to_string(), messages: owed.messages, bytes: owed.bytes }
+            let backlog = peer.outgoing().backlog();
+            Refusal::OutboxFull { node: peer.name.to_string(), messages: backlog.messages, bytes: backlog.bytes }
         }
         Refused::Full(Full::Mailbox(_)) | Refused::FullThere(_) => Refusal::MailboxFull,
         Refused::Gone | Refused::Taken | Refused::TimersFull(_) => unreachable!("a send is refused for want of room"),

@@ -302,7 +302,7 @@ async fn trigger_timer(core: &Core, timer: TimerId) -> Result<MessageId, Trigger
 }
 
 async fn read_timer(core: &Core, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
-    reading::read(core, timer.key()).await
+    core.store.read(timer.key()).await
 }
 
 crate::base::error_text::debug_as_text!(CancelError, TriggerError);

@@ -350,7 +350,7 @@ impl Outgoing {
         self.open_all();
     }
 
-    pub(crate) fn owed(&self) -> Backlog {
+    pub(crate) fn backlog(&self) -> Backlog {
         self.sending.backlog()
     }
 

@@ -183,11 +183,11 @@ impl Fixture {
     /// A dead letter of a message with this id.
     fn dead(&self, id: u128) -> Position {
         let (position, body) = self.in_flight(id);
-        self.commit(self.burial(position, &body));
+        self.commit(self.giving_up(position, &body));
         position
     }
 
-    fn burial<'a>(&'a self, position: Position, body: &'a Bytes) -> Transaction<'a> {
+    fn giving_up<'a>(&'a self, position: Position, body: &'a Bytes) -> Transaction<'a> {
         let failures = Failures::default();
         let record = DeadLetterRecord::encode(Reason::Rejected, &failures, self.core.clock.now(), body);
         let left = Left::new(self.mailbox(), position, body, Outcome::GivenUp("no".to_owned()), false);
@@ -273,7 +273,7 @@ fn send_there(fixture: &Fixture) -> Seen {
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
     let transaction = fixture.transaction().with(Send::new(&fixture.there, Handling::default(), envelope));
     let seen = fixture.see(transaction, &[crate::core::expiring::outbox_key(remote.lane, next)]);
-    assert_eq!((fixture.core.waiting(), remote.peer.outgoing().owed().messages), (0, 1));
+    assert_eq!((fixture.core.waiting(), remote.peer.outgoing().backlog().messages), (0, 1));
     seen
 }
 
@@ -318,7 +318,7 @@ fn given_up(fixture: &Fixture) -> Seen {
     let (position, body) = fixture.in_flight(1);
     let _outcome = fixture.waits_for(position);
     let keys = [fixture.mailbox().inbox_key(position), tables::dead_letter(position)];
-    let seen = fixture.see(fixture.burial(position, &body), &keys);
+    let seen = fixture.see(fixture.giving_up(position, &body), &keys);
     assert!(fixture.core.dead_letters.contains(position) && fixture.core.waiting() == 0);
     seen
 }
@@ -491,7 +491,7 @@ fn withdrawn(fixture: &Fixture) -> Seen {
     let expiring = Expiring { position, place, id, request: None, bytes: 1, then };
     let withdrawn = Withdrawn::dropped(&remote.peer, remote.lane, vec![expiring]);
     let seen = fixture.see(Transaction::upkeep(&fixture.core).with(withdrawn), &[key]);
-    assert_eq!(remote.peer.outgoing().owed().messages, 0);
+    assert_eq!(remote.peer.outgoing().backlog().messages, 0);
     seen
 }
 

@@ -377,10 +377,10 @@ impl<'s, 'a> Step<'s, 'a> {
     fn unlock(&mut self) {
         self.mailboxes.unlock();
         self.peers.unlock();
-        self.dead_letters = self.core.dead_letters.in_step();
-        self.timers = self.core.timers.in_step();
-        self.requests = self.core.requests.in_step();
-        self.replies = self.core.kept_replies.in_step();
+        self.dead_letters.unlock();
+        self.timers.unlock();
+        self.requests.unlock();
+        self.replies.unlock();
         self.paused_type = None;
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Older {
     /// Where the store has the reply, or that another node was asked.
     pub(crate) key: Key,
     /// The node that was asked, and by which message; none for this one.
-    pub(crate) away: Option<(Remote, Position)>,
+    pub(crate) remote: Option<(Remote, Position)>,
 }
 
 /// An ask on its way: what was asked is stored in the step that submits it.
@@ -113,7 +113,7 @@ impl Register {
     }
 
     /// The message whose turn asked has become a dead letter. What it has asked is kept for its replay.
-    pub(crate) fn buried(&self, mailbox: &Mailbox, turn: MessageId) {
+    pub(crate) fn given_up_on(&self, mailbox: &Mailbox, turn: MessageId) {
         self.lock().waits_no_more(mailbox, turn);
     }
 

@@ -59,6 +59,10 @@ impl KeptReplies {
 }
 
 impl<'a> RepliesInStep<'a> {
+    pub(crate) fn unlock(&mut self) {
+        self.locked = None;
+    }
+
     /// The turn that asked has ended without the reply. False when the ask is not waiting any more.
     pub(crate) fn abandon(&mut self, id: MessageId, note: Option<Key>) -> bool {
         match self.by_id().get_mut(&id.0) {

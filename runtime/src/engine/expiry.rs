@@ -10,9 +10,8 @@ use crate::cluster::expiring::{Expiring, Waits};
 use crate::commit::{Expired, Refused, Transaction};
 use crate::core::expiring::look_again;
 use crate::core::{Core, Route};
-use crate::engine::failing::{Burial, ERRORS_MAX, tell_of_expired_letter, tell_of_too_large_a_letter};
+use crate::engine::failing::{ERRORS_MAX, GivingUp, tell_of_expired_letter, tell_of_too_large_a_letter};
 use crate::engine::outbox_expiry::expire_in_outbox;
-use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::message::expiry::{EXPIRED, Expiry};
 use crate::message::reason::Reason;
@@ -70,7 +69,7 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
         match (&expiring.place, expiring.then) {
             (Waits::Outbox(..), _) => outward.push(expiring),
             (Waits::Mailbox(mailbox), Expiry::Drop) => dropped.entry(*mailbox).or_default().push(expiring),
-            (Waits::Mailbox(mailbox), Expiry::DeadLetter) => bury(core, *mailbox, expiring).await?,
+            (Waits::Mailbox(mailbox), Expiry::DeadLetter) => to_dead_letters(core, *mailbox, expiring).await?,
         }
     }
     for (mailbox, expired) in dropped {
@@ -86,7 +85,7 @@ async fn expire(core: &Arc<Core>, due: Vec<Expiring>) -> Option<()> {
 }
 
 /// Moves one to the dead letters. None when the store takes nothing any more.
-async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Option<()> {
+async fn to_dead_letters(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
     let Some(mailbox) = core.directory.find(mailbox) else { return Some(()) };
     let later = || look_again(core, [expiring.clone()]);
@@ -96,7 +95,7 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
-    let envelope = match reading::read(core, mailbox.inbox_key(position)).await {
+    let envelope = match core.store.read(mailbox.inbox_key(position)).await {
         Ok(Some(envelope)) => envelope,
         // It was finished meanwhile.
         Ok(None) => return Some(()),
@@ -116,8 +115,8 @@ async fn bury(core: &Arc<Core>, mailbox: MailboxId, expiring: Expiring) -> Optio
     let record = DeadLetterRecord::encode(Reason::Expired, &failures, core.clock.now(), &envelope);
     let route = Route::Local(Arc::clone(&mailbox));
     let (envelope, reason, error, must_wait) = (&*envelope, Reason::Expired, EXPIRED, true);
-    let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
-    let transaction = burial.with_its_effects(Transaction::node(core));
+    let giving_up = GivingUp { route: &route, slot, position, record, envelope, reason, error, must_wait };
+    let transaction = giving_up.with_its_effects(Transaction::node(core));
     let permit = match transaction.reserve().await {
         Ok(permit) => permit,
         Err(error) => {

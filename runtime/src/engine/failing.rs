@@ -32,7 +32,7 @@ pub(crate) const ERRORS_MAX: usize = 8;
 const NOTICE_INDEX: u32 = u32::MAX;
 
 /// A message that is given up on.
-pub(crate) struct Burial<'a> {
+pub(crate) struct GivingUp<'a> {
     /// Its mailbox.
     pub(crate) route: &'a Route,
     pub(crate) slot: Slot<'a>,
@@ -82,16 +82,16 @@ pub(crate) async fn fail(
     let reserved = match fate {
         Fate::Buried(reason, slot) => {
             let mut slot = Some(slot);
-            let burial = |failures: &Failures| {
+            let giving_up = |failures: &Failures| {
                 let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &body);
                 // Taken anew before the room of a larger record is given back.
                 let slot = slot.take().unwrap_or_else(|| core.dead_letters.slot_in_any_case());
                 let (envelope, error) = (&*body, &*error);
                 let must_wait = false;
-                let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
-                burial.with_its_effects(Transaction::node(core))
+                let giving_up = GivingUp { route: &route, slot, position, record, envelope, reason, error, must_wait };
+                giving_up.with_its_effects(Transaction::node(core))
             };
-            reserve_with_texts(&failures, burial).await
+            reserve_with_texts(&failures, giving_up).await
         }
         Fate::Waits { until, aside } => {
             let postponing = |failures: &Failures| {
@@ -143,7 +143,7 @@ fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position,
     Postponed { mailbox, position, body, until, aside, record: Bytes::new() }.put_back(&mut inner);
 }
 
-impl<'a> Burial<'a> {
+impl<'a> GivingUp<'a> {
     /// Moves it to the dead letters; its actor is told in the same commit, if it wants to know.
     pub(crate) fn with_its_effects(self, transaction: Transaction<'a>) -> Transaction<'a> {
         let Self { route, slot, position, record, envelope, reason, error, must_wait } = self;
@@ -187,7 +187,7 @@ pub(crate) fn tell_of_expired_letter(core: &Core, actor: &dyn fmt::Display, posi
     if let Some(times) = core.recurring.met("expired message kept") {
         tracing::warn!(
             node = %core.name, %actor, seq = position.0, times, event = "expired message kept",
-            "it is a dead letter now; replay, edit or drop it"
+            "it is a dead letter now; replay, edit or delete it"
         );
     }
 }
@@ -235,7 +235,7 @@ fn decide_fate<'a>(
         Fate::Waits { until: core.clock.steady().plus(delay), aside }
     };
     // Others pass it where there is no room: they need none among the dead letters.
-    let buried = |reason: Reason| match core.dead_letters.slot() {
+    let given_up = |reason: Reason| match core.dead_letters.slot() {
         Some(slot) => Fate::Buried(reason, slot),
         None => {
             tracing::debug!(
@@ -251,12 +251,12 @@ fn decide_fate<'a>(
             let failures = inner.rules().failures(position).cloned().unwrap_or_default();
             (failures, Fate::Waits { until: core.clock.steady().plus(delay), aside: true })
         }
-        Verdict::Condemn(reason) => (inner.condemn(position, error(), ERRORS_MAX), buried(reason)),
-        Verdict::Reject => (inner.count_failure(position, error(), ERRORS_MAX), buried(Reason::Rejected)),
+        Verdict::Condemn(reason) => (inner.condemn(position, error(), ERRORS_MAX), given_up(reason)),
+        Verdict::Reject => (inner.count_failure(position, error(), ERRORS_MAX), given_up(Reason::Rejected)),
         Verdict::Retry { after } => {
             let failures = inner.count_failure(position, error(), ERRORS_MAX);
             let is_spent = failures.attempts >= core.config.attempts_max;
-            let fate = if is_spent { buried(Reason::AttemptsSpent) } else { waits(&failures, after) };
+            let fate = if is_spent { given_up(Reason::AttemptsSpent) } else { waits(&failures, after) };
             (failures, fate)
         }
     };
@@ -293,7 +293,7 @@ fn log_failure(
                 tracing::error!(
                     %node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times,
                     event = "dead letter",
-                    "it was given up on; replay it when the cause is mended, or drop it"
+                    "it was given up on; replay it when the cause is mended, or delete it"
                 );
             }
         }

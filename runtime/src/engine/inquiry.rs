@@ -13,7 +13,6 @@ use crate::cluster::{Awaited, Inquiry, Peer};
 use crate::core::dead_letters::DeadLetterStatus;
 use crate::core::kept_replies::reply_key;
 use crate::core::{Core, KeptReply, Release};
-use crate::engine::reading;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -88,7 +87,7 @@ pub(crate) async fn recall(
     if join_waiting(core, asked, id, waiter).await?.is_none() {
         return Ok(Recalled::Waiting);
     }
-    let stored = reading::read(core, reply_key(core, asked, id)).await?;
+    let stored = core.store.read(reply_key(core, asked, id)).await?;
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 

@@ -15,7 +15,6 @@ use crate::core::expiring::not_sent;
 use crate::core::expiring::outbox_key;
 use crate::core::{Core, Remote, Route};
 use crate::engine::failing::{ERRORS_MAX, notice_of, tell_of_expired_letter, tell_of_too_large_a_letter};
-use crate::engine::reading;
 use crate::message::Message;
 use crate::message::address::Address;
 use crate::message::expiry::{EXPIRED, Expiry, Handling};
@@ -41,15 +40,15 @@ pub(crate) async fn expire_in_outbox(core: &Core, expired: Vec<Expiring>) -> Opt
 
 async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<Expiring>) -> Option<()> {
     let expired = not_sent(core, &mut peer.outgoing(), lane, expired);
-    let (dropped, buried): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
+    let (dropped, given_up): (Vec<_>, Vec<_>) = expired.into_iter().partition(|expiring| expiring.then == Expiry::Drop);
     if !dropped.is_empty() {
         let transaction = Transaction::upkeep(core).with(Withdrawn::dropped(peer, lane, dropped));
         let permit = transaction.reserve().await.ok()?;
         // They may all have been sent meanwhile.
         let _ = transaction.commit(permit);
     }
-    for expiring in buried {
-        bury(core, peer, lane, expiring).await?;
+    for expiring in given_up {
+        to_dead_letters(core, peer, lane, expiring).await?;
     }
     // Whoever waits until everything is delivered looks again.
     core.gate.look_again();
@@ -57,7 +56,7 @@ async fn expire_of_lane(core: &Core, peer: &Arc<Peer>, lane: Lane, expired: Vec<
 }
 
 /// Moves one to the dead letters of this node. None when the store takes nothing any more.
-async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
+async fn to_dead_letters(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> Option<()> {
     let position = expiring.position;
     let Some(slot) = core.dead_letters.slot() else {
         look_again(core, [expiring]);
@@ -65,7 +64,7 @@ async fn bury(core: &Core, peer: &Arc<Peer>, lane: Lane, expiring: Expiring) -> 
     };
     // Its body is in the store from then on, wherever it is in memory.
     core.gate.durable(position).await.ok()?;
-    let envelope = match reading::read(core, outbox_key(lane, position)).await {
+    let envelope = match core.store.read(outbox_key(lane, position)).await {
         Ok(Some(envelope)) => envelope,
         // It was acknowledged meanwhile.
         Ok(None) => return Some(()),

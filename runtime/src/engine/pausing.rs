@@ -72,7 +72,7 @@ pub(crate) async fn suspect_state(core: &Core, mailbox: &Arc<Mailbox>, in_flight
 
 /// The state of an actor has had its trial. Returns what must be durable for that to count; none when it could not be
 /// written down, or was not suspected.
-pub(crate) async fn acquit_state(core: &Core, mailbox: &Arc<Mailbox>) -> Option<Position> {
+pub(crate) async fn clear_state_suspect(core: &Core, mailbox: &Arc<Mailbox>) -> Option<Position> {
     let transaction = Transaction::upkeep(core).with(Supervision::new(mailbox, SupervisionChange::Acquit));
     let permit = transaction.reserve().await.ok()?;
     transaction.commit(permit).ok().map(|committed| committed.ticket)

@@ -12,8 +12,8 @@ use everpost_persistence::Position;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Attempts, Transaction};
 use crate::core::{Core, Route};
-use crate::engine::failing::{Burial, ERRORS_MAX};
-use crate::engine::pausing::{acquit_state, suspect_state};
+use crate::engine::failing::{ERRORS_MAX, GivingUp};
+use crate::engine::pausing::{clear_state_suspect, suspect_state};
 use crate::mailbox::Mailbox;
 use crate::message::reason::Reason;
 use crate::record::attempts::Failures;
@@ -131,7 +131,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
     for (mailbox, position) in trials.messages {
         if unfinished.is_some() {
             // What happens from here on is nobody's doing alone: it is let go with all others.
-            acquit(core, &mailbox, position).await?;
+            clear_suspect(core, &mailbox, position).await?;
             continue;
         }
         tracing::info!(
@@ -152,14 +152,14 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
             );
             unfinished = Some((Arc::clone(&mailbox), position));
         }
-        acquit(core, &mailbox, position).await?;
+        clear_suspect(core, &mailbox, position).await?;
     }
     // Only now: a message may be what makes of its state one that cannot be encoded. So may one that goes on.
     for mailbox in trials.states {
         match &unfinished {
-            Some((busy, position)) if busy.id() == mailbox.id() => acquit_state_after(core, mailbox, *position),
+            Some((busy, position)) if busy.id() == mailbox.id() => clear_state_after(core, mailbox, *position),
             _ => {
-                if let Some(ticket) = acquit_state(core, &mailbox).await {
+                if let Some(ticket) = clear_state_suspect(core, &mailbox).await {
                     core.gate.durable(ticket).await?;
                 }
             }
@@ -172,7 +172,7 @@ pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), No
 
 /// Takes the mark off a state when the turn has ended that goes on with it, beside all others: what it makes of the
 /// state may still be what cannot be encoded.
-fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position) {
+fn clear_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position) {
     let node = Arc::clone(core);
     core.begin("trial of a state", async move {
         let is_over = || {
@@ -180,7 +180,7 @@ fn acquit_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Positio
             !inner.is_in_flight(position) && inner.last_submitted() <= node.store.durable()
         };
         if node.gate.until(is_over).await.is_ok() {
-            acquit_state(&node, &mailbox).await;
+            clear_state_suspect(&node, &mailbox).await;
         }
     });
 }
@@ -212,15 +212,15 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
 
 /// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that
 /// stayed would blame it for a later death in company.
-async fn acquit(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
+async fn clear_suspect(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
     let bytes = {
         let mut inner = mailbox.lock();
         if !inner.rules().is_suspect(position) {
             return Ok(());
         }
-        inner.acquit(position).map_or(0, |failures| failures.encode().len())
+        inner.clear_suspect(position).map_or(0, |failures| failures.encode().len())
     };
-    let transaction = Transaction::upkeep(core).with(Attempts::acquitted(mailbox, position, bytes));
+    let transaction = Transaction::upkeep(core).with(Attempts::cleared(mailbox, position, bytes));
     let Ok(permit) = transaction.reserve().await else { return Ok(()) };
     match transaction.commit(permit) {
         Ok(committed) => core.gate.durable(committed.ticket).await,
@@ -244,14 +244,14 @@ async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failur
     let slot = core.dead_letters.slot_in_any_case();
     let route = Route::Local(Arc::clone(mailbox));
     let (envelope, must_wait) = (&*envelope, false);
-    let burial = Burial { route: &route, slot, position, record, envelope, reason, error, must_wait };
-    let transaction = burial.with_its_effects(Transaction::upkeep(core));
+    let giving_up = GivingUp { route: &route, slot, position, record, envelope, reason, error, must_wait };
+    let transaction = giving_up.with_its_effects(Transaction::upkeep(core));
     let permit = transaction.reserve().await.ok()?;
     if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
         tracing::error!(
             node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error,
             times, event = "dead letter",
-            "it was given up on; replay it when the cause is mended, or drop it"
+            "it was given up on; replay it when the cause is mended, or delete it"
         );
     }
     Some(transaction.commit_in_any_case(permit).ticket)

@@ -1,5 +1,5 @@
-//! Reading the store: it may wait for the disk, so it is done off the workers of the runtime. Records are read by the
-//! store's own threads; what goes through whole tables has a thread of the runtime for blocking work.
+//! Reading more than a record of the store: bodies for the window of a mailbox, and whole tables, on a thread of the
+//! runtime for blocking work.
 
 use std::sync::Arc;
 
@@ -87,16 +87,6 @@ pub(crate) async fn load(
     // They were counted twice for a moment.
     core.give_room();
     Ok(())
-}
-
-/// Reads one record, without waiting for the disk on this thread.
-pub(crate) async fn read(core: &Core, key: Key) -> Result<Option<Bytes>, ReadError> {
-    core.store.read(key).await
-}
-
-/// Reads these records, in their order.
-pub(crate) async fn read_all(core: &Core, keys: Vec<Key>) -> Result<Vec<Option<Bytes>>, ReadError> {
-    core.store.read_all(keys).await
 }
 
 /// Goes through tables on a thread of the node's own runtime that may wait for the disk, whoever's thread calls.

@@ -20,7 +20,6 @@ use crate::cluster::producer::Producer;
 use crate::cluster::{Peer, ToTell};
 use crate::commit::{Delivered, Transaction};
 use crate::core::Core;
-use crate::engine::reading;
 use crate::link::resumption;
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -81,7 +80,7 @@ async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), 
 
 /// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
 async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
-    let reply = reading::read(core, key).await.map_err(Ended::Outbox)?;
+    let reply = core.store.read(key).await.map_err(Ended::Outbox)?;
     Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 
@@ -194,7 +193,7 @@ async fn noted(
             outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
         }
         Note::Query { number, destination, query, version, payload } => {
-            let query = queries::PendingQuery { number, query, version, payload };
+            let query = queries::PeerQuery { number, query, version, payload };
             queries::query(core, peer, address(&destination)?, query);
             is_heard(peer)?;
         }

@@ -14,7 +14,6 @@ use crate::base::alarm::Said;
 use crate::cluster::ended::Ended;
 use crate::cluster::{Outgoing, Peer};
 use crate::core::{Core, Release};
-use crate::engine::reading;
 use crate::tables;
 
 /// How many bytes are gathered before they are handed to the connection.
@@ -145,7 +144,7 @@ async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) ->
         tables::outbox(partition, position)
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
-    let bodies = match reading::read_all(core, keys).await {
+    let bodies = match core.store.read_all(keys).await {
         Ok(bodies) => bodies,
         Err(error) => return Err(Ended::Outbox(error)),
     };

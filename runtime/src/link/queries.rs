@@ -30,7 +30,7 @@ pub(super) fn namesake(from: SocketAddr) -> Note {
 
 /// A query of a peer to an actor's state.
 #[derive(Debug)]
-pub(super) struct PendingQuery {
+pub(super) struct PeerQuery {
     pub(super) number: u64,
     pub(super) query: String,
     pub(super) version: u16,
@@ -40,8 +40,8 @@ pub(super) struct PendingQuery {
 /// Takes a peer's query to an actor's state. Never waits, since its answer leaves on a stream that may wait for what is
 /// read next: one that is too much is lost, and one whose answer has no room is put off ([`put_again`]). Both are told,
 /// or answered, in the end.
-pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, query: PendingQuery) {
-    let PendingQuery { number, query: name, version, payload } = query;
+pub(super) fn query(core: &Arc<Core>, peer: &Arc<Peer>, address: Address, query: PeerQuery) {
+    let PeerQuery { number, query: name, version, payload } = query;
     let Some(answer) = RemoteAnswer::new(peer, number, payload.len()) else { return };
     if name == KEY_QUERY {
         return deduplicate::answer_key(core, &address, payload, answer);

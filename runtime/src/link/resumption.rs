@@ -96,7 +96,7 @@ fn go_on(
     look_again(core, undecided.iter().cloned());
     peer.begin(|lane, position| outgoing.flag(lane, position, 0) == FlagOutcome::Acknowledged);
     peer.takes_messages_of(hello.message_bytes_max);
-    peer.alarms().up(&core.name, &peer.name, outgoing.owed().messages);
+    peer.alarms().up(&core.name, &peer.name, outgoing.backlog().messages);
     drop((outgoing, known_stores));
     peer.departures.notify_one();
     Ok((ticket, undecided))

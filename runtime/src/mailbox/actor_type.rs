@@ -38,12 +38,12 @@ pub(crate) struct ActorType {
     messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
     queries: FxHashSet<&'static str>,
-    query_of_remote: OfRemote,
+    query_of_remote: MakeRemoteQuery,
     supervisor: OnceLock<Box<dyn Supervises>>,
 }
 
 /// Makes a query of what another node has sent, or hands that back.
-pub(crate) type OfRemote = Box<dyn Fn(RemoteQuery) -> Box<dyn Open> + Send + Sync>;
+pub(crate) type MakeRemoteQuery = Box<dyn Fn(RemoteQuery) -> Box<dyn Open> + Send + Sync>;
 
 /// A state that is loaded and dropped.
 pub(crate) type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -60,7 +60,7 @@ pub(crate) struct Declared {
     pub(crate) messages: FxHashMap<&'static str, Schema>,
     pub(crate) state: Schema,
     pub(crate) queries: FxHashSet<&'static str>,
-    pub(crate) query_of_remote: OfRemote,
+    pub(crate) query_of_remote: MakeRemoteQuery,
 }
 
 /// Who starts the activations of an actor type, and ends them.

@@ -57,8 +57,8 @@ impl Inner {
         if let Next::Deliver { position, .. } = next {
             if !is_trial || admits(position, self.messages.rules.is_reordered()) {
                 self.queries.message_delivered();
-                let is_asked = self.waiters.get(position).is_some_and(Waiter::wants_reply);
-                return Step::Follow(next, is_asked);
+                let wants_reply = self.waiters.get(position).is_some_and(Waiter::wants_reply);
+                return Step::Follow(next, wants_reply);
             }
             self.messages.rules.interrupted();
             next = Next::Empty;

@@ -41,10 +41,10 @@ impl Membership {
     }
 
     /// Whether an activation is needed.
-    pub(super) fn has_work(&self, is_asked: bool) -> bool {
+    pub(super) fn has_work(&self, has_queries: bool) -> bool {
         match self.state {
             ChildState::Starting | ChildState::Running => true,
-            ChildState::Down => is_asked,
+            ChildState::Down => has_queries,
             ChildState::Stopping | ChildState::Failed(_) => false,
         }
     }

@@ -171,8 +171,8 @@ impl Inner {
     }
 
     /// It runs like any other again. Returns what is known of it, if it is here.
-    pub(crate) fn acquit(&mut self, position: Position) -> Option<&Failures> {
-        self.messages.rules.acquit(position)
+    pub(crate) fn clear_suspect(&mut self, position: Position) -> Option<&Failures> {
+        self.messages.rules.clear_suspect(position)
     }
 
     /// Somebody who has an activation, or for whom all others wait, cannot go on before this message is handled.
@@ -263,7 +263,8 @@ mod tests {
         #[test]
         fn the_sums_are_those_of_the_messages_that_are_here(events in prop::collection::vec(event(), 1..60)) {
             let actor_type = Arc::new(idle_type());
-            let mailbox = Mailbox::new(Address::parse("idle/x").unwrap(), everpost_persistence::Partition(0), actor_type);
+            let address = Address::parse("idle/x").unwrap();
+            let mailbox = Mailbox::new(address, everpost_persistence::Partition(0), actor_type);
             let (mut all, mut last) = (BTreeMap::new(), 0);
             for event in events {
                 match event {

@@ -39,7 +39,7 @@ impl Queries {
 
 impl Inner {
     /// A query to the state waits.
-    pub(crate) fn ask(&mut self, query: Box<dyn Open>, mailbox: &Arc<Mailbox>) {
+    pub(crate) fn add_query(&mut self, query: Box<dyn Open>, mailbox: &Arc<Mailbox>) {
         self.queries.waiting.push_back(query);
         self.ring(mailbox);
     }

@@ -186,11 +186,11 @@ impl Inner {
     }
 
     fn stay(&self) -> Stay {
-        let is_asked = !self.queries.is_empty();
+        let has_queries = !self.queries.is_empty();
         match self.supervision.membership.as_deref() {
-            Some(membership) if membership.has_work(is_asked) => Stay::Yes,
+            Some(membership) if membership.has_work(has_queries) => Stay::Yes,
             Some(_) => Stay::No,
-            None if is_asked => Stay::Yes,
+            None if has_queries => Stay::Yes,
             None => Stay::UntilTold,
         }
     }
@@ -201,11 +201,11 @@ fn demand(messages: &Messages, queries: &Queries, supervision: &Supervision, mai
     if supervision.barred().is_some() {
         return Demand::No;
     }
-    let is_asked = !queries.is_empty();
+    let has_queries = !queries.is_empty();
     match supervision.membership.as_deref() {
-        Some(membership) if membership.has_work(is_asked) => Demand::InAnyCase,
+        Some(membership) if membership.has_work(has_queries) => Demand::InAnyCase,
         Some(_) => Demand::No,
-        None if !is_asked
+        None if !has_queries
             && (messages.rules.is_empty() || mailbox.actor_type.is_paused() || supervision.is_paused()) =>
         {
             Demand::No

@@ -122,7 +122,7 @@ impl Inner {
     /// # Errors
     ///
     /// The group whose child it is.
-    pub(crate) fn attend(&mut self, group: &str) -> Result<bool, String> {
+    pub(crate) fn join_group(&mut self, group: &str) -> Result<bool, String> {
         let former = self.supervision.membership.as_deref();
         if let Some(group) = former.and_then(|membership| membership.group.clone()) {
             return Err(group);
@@ -130,7 +130,7 @@ impl Inner {
         let was_free = former.is_none();
         self.supervision.membership = Some(Box::new(Membership::of(group.to_owned())));
         // The group says when.
-        self.doorbell.leave_line();
+        self.doorbell.leave_queue();
         self.wake();
         Ok(was_free)
     }

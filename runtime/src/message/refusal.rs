@@ -147,8 +147,8 @@ pub enum Refusal {
     /// The store does not take it: no room, or it has failed or closed.
     #[error(transparent)]
     Store(#[from] AdmissionError),
-    /// The node is stopping.
-    #[error("the node is stopping and takes nothing in; send again when it is back")]
+    /// The node is stopping, or has stopped.
+    #[error("the node was stopped, or is being stopped, and takes nothing in; send again when it is back")]
     Stopping,
     /// The tokio runtime that the node was started on has ended, and all of its tasks with it.
     #[error(

@@ -25,20 +25,20 @@ struct Trouble {
 const TROUBLES: [Trouble; 3] = [
     Trouble {
         event: "store full",
-        advice: "messages from outside are refused until there is room: let what waits be handled, drop dead letters, \
-         free disk, or raise `store.tables_map_bytes`",
+        advice: "messages from outside are refused until there is room: let what waits be handled, delete dead \
+                 letters, free disk, or raise `store.tables_map_bytes`",
         look: |core| no_room(core, Class::Outside),
     },
     Trouble {
         event: "turns wait for room",
-        advice: "turns that would grow the store wait until there is room: drop dead letters, free disk if that is \
+        advice: "turns that would grow the store wait until there is room: delete dead letters, free disk if that is \
          full, or start with a larger `store.tables_map_bytes`",
         look: |core| no_room(core, Class::Turn { growth: 1 }),
     },
     Trouble {
         event: "dead letters full",
         advice: "messages that would be given up on stay in their mailboxes, where others pass them, and are tried \
-         again: replay or drop some dead letters, or raise `dead_letters_max`",
+         again: replay or delete some dead letters, or raise `dead_letters_max`",
         look: |core| core.dead_letters.holds_back().then(|| format!("{} are kept", core.dead_letters.count())),
     },
 ];

@@ -16,7 +16,7 @@ use crate::core::activations::Activations;
 use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
-use crate::mailbox::actor_type::{ActorType, Declared, OfRemote, Supervises, Trying};
+use crate::mailbox::actor_type::{ActorType, Declared, MakeRemoteQuery, Supervises, Trying};
 use crate::mailbox::{Mailbox, Start, Unfinished};
 use crate::message::failure::Failure;
 use crate::record::schema::Schema;
@@ -33,9 +33,9 @@ pub(crate) enum Order {
 
 /// What `A` declares of itself, without its Rust type.
 pub(crate) fn actor_type_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> ActorType {
-    let asked = Arc::clone(handlers);
-    let query_of_remote: OfRemote = Box::new(move |query| {
-        let make = asked.answer(&query.name).expect("the caller has looked whether it is answered");
+    let of_remote = Arc::clone(handlers);
+    let query_of_remote: MakeRemoteQuery = Box::new(move |query| {
+        let make = of_remote.answer(&query.name).expect("the caller has looked whether it is answered");
         Box::new(make(query))
     });
     ActorType::new(Declared {
@@ -253,7 +253,10 @@ impl<A: Actor> Supervisor<A> {
         let Unfinished { in_flight, handover: held } = mailbox.lock().activation_failed(&text);
         // With a message in flight it is told as the failure of that.
         if in_flight.is_none() && held.is_none() {
-            if let Some(times) = self.core.of_actors.activations.met(mailbox.id()) {
+            // Of a node that has ended no other is started.
+            if !self.core.gate.is_over()
+                && let Some(times) = self.core.of_actors.activations.met(mailbox.id())
+            {
                 tracing::warn!(
                     node = %self.core.name, actor = %mailbox.address, error = %brief(error), times,
                     event = "activation failed",

@@ -16,7 +16,6 @@ use crate::core::asks::{Asking, Older};
 use crate::core::kept_replies::reply_key;
 use crate::core::{Core, Remote, Route};
 use crate::engine::inquiry::{Recalled, inquire, recall};
-use crate::engine::reading;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::address::Address;
@@ -230,21 +229,21 @@ impl TurnAsk<'_> {
         let Mailbox { partition, .. } = *self.mailbox;
         match self.core.remote(self.to) {
             None if self.core.asked.is_older(self.to.mailbox(), id) => {
-                Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), away: None }))
+                Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), remote: None }))
             }
             Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
                 let key = tables::reply(partition, self.mailbox.id(), id.0);
-                let cursor = reading::read(self.core, key).await.map_err(|_| AskError::Stopped)?;
+                let cursor = self.core.store.read(key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
-                Ok(position.map(|position| Older { id, to, key, away: Some((remote, position)) }))
+                Ok(position.map(|position| Older { id, to, key, remote: Some((remote, position)) }))
             }
             _ => Ok(None),
         }
     }
 
     async fn wait_for_older(&self, older: Older, ask: NewAsk) -> Result<Told, AskError> {
-        if let Some((remote, position)) = older.away {
+        if let Some((remote, position)) = older.remote {
             return self.wait_for_away(&remote, older.id, position).await;
         }
         let (waiter, reply) = Waiter::for_reply();

@@ -1,5 +1,6 @@
 //! Wall time: what people are shown, and what they name a moment by.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use super::{machine, micros};
 /// let noon = Micros(1_800_000_000_000_000);
 /// let later = noon.plus(Duration::from_secs(60));
 /// assert_eq!((later.since(noon), noon.since(later)), (Duration::from_secs(60), Duration::ZERO));
+/// assert_eq!(noon.to_string(), "2027-01-15T08:00:00Z");
 /// assert_eq!(SystemTime::from(later).duration_since(noon.into()).unwrap(), Duration::from_secs(60));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +48,16 @@ impl Micros {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// As `2027-01-15T08:00:00Z`; its number where the calendar ends before it.
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.timestamp() {
+            Some(timestamp) => write!(f, "{timestamp}"),
+            None => write!(f, "{} us since 1970", self.0),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::record::asked::Asked;
 pub(super) struct Outlived {
     keys: Vec<Key>,
     /// Other nodes that keep replies.
-    away: Vec<(Arc<Peer>, MessageId, Address)>,
+    remote: Vec<(Arc<Peer>, MessageId, Address)>,
 }
 
 impl Outlived {
@@ -31,14 +31,14 @@ impl Outlived {
 
     /// Whoever else keeps a reply is told when the submission is durable.
     pub(super) fn apply(self, step: &mut Step<'_, '_>) {
-        for (peer, id, address) in self.away {
+        for (peer, id, address) in self.remote {
             step.release_committed(Release::Forget(peer, id, address));
         }
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.keys.extend(other.keys);
-        self.away.extend(other.away);
+        self.remote.extend(other.remote);
     }
 }
 
@@ -136,9 +136,9 @@ impl<'a> Phases<'a> for Over<'a> {
         self.outlived = match &mut self.whose {
             Whose::Turn(mailbox, turn, older) => {
                 let mut outlived = of_waiting(step, mailbox, *turn);
-                for Older { id, to, key, away } in older.drain(..) {
+                for Older { id, to, key, remote } in older.drain(..) {
                     outlived.keys.push(key);
-                    outlived.away.extend(away.map(|(remote, _)| (remote.peer, id, to)));
+                    outlived.remote.extend(remote.map(|(remote, _)| (remote.peer, id, to)));
                 }
                 outlived
             }
@@ -217,7 +217,7 @@ fn of_all(step: &mut Step<'_, '_>, asked: impl IntoIterator<Item = (Key, Asked)>
             Some(node) => {
                 outlived.keys.push(key);
                 let peer = peer(step.core, node);
-                outlived.away.extend(peer.map(|peer| (peer, id, asked.to)));
+                outlived.remote.extend(peer.map(|peer| (peer, id, asked.to)));
             }
         }
     }

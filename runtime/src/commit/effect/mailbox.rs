@@ -190,7 +190,7 @@ impl<'a> Phases<'a> for Left<'a> {
         if self.mailbox.asking.is_any()
             && let Ok((header, _)) = Header::decode(self.envelope)
         {
-            step.core.asked.buried(self.mailbox, header.id());
+            step.core.asked.given_up_on(self.mailbox, header.id());
         }
         discard(step, self.mailbox, self.position, self.envelope);
         if let Some(id) = self.ask
@@ -283,7 +283,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// It is suspected no more. Its record has so many bytes then.
-    pub(crate) fn acquitted(mailbox: &'a Arc<Mailbox>, position: Position, bytes: usize) -> Self {
+    pub(crate) fn cleared(mailbox: &'a Arc<Mailbox>, position: Position, bytes: usize) -> Self {
         Self { mailbox, position, record: None, bytes }
     }
 }
@@ -299,8 +299,8 @@ impl<'a> Phases<'a> for Attempts<'a> {
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
         if self.record.is_none() {
-            let acquitted = step.mailbox(self.mailbox).acquit(self.position).map(Failures::encode);
-            self.record = Some(acquitted.ok_or(Refused::Gone)?);
+            let cleared = step.mailbox(self.mailbox).clear_suspect(self.position).map(Failures::encode);
+            self.record = Some(cleared.ok_or(Refused::Gone)?);
         }
         Ok(())
     }

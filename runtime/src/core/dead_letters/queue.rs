@@ -160,7 +160,7 @@ impl DeadLetterQueue {
                 times,
                 ?lasts,
                 event = "many dead letters",
-                "replay or drop some before there is no room for more"
+                "replay or delete some before there is no room for more"
             );
         }
     }
@@ -173,8 +173,8 @@ impl DeadLetterQueue {
             drop(dead_letters);
             tracing::error!(
                 node, %actor, dead_letters_max, dropped, times, ?lasts, event = "dead letter dropped",
-                "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or drop \
-                 some, or raise `dead_letters_max`"
+                "there are as many as may be, so that the oldest makes room for a new one and is lost: replay or \
+                 delete some, or raise `dead_letters_max`"
             );
         }
     }
@@ -203,6 +203,10 @@ pub(crate) struct DeadLettersInStep<'a> {
 }
 
 impl<'a> DeadLettersInStep<'a> {
+    pub(crate) fn unlock(&mut self) {
+        self.locked = None;
+    }
+
     pub(crate) fn get(&mut self) -> &mut DeadLetterSet {
         let queue: &'a DeadLetterQueue = self.queue;
         self.locked.get_or_insert_with(|| queue.dead_letters())

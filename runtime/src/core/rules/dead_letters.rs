@@ -19,7 +19,7 @@ pub(crate) struct Known {
     pub(crate) id: MessageId,
     /// Where it was.
     pub(crate) mailbox: MailboxId,
-    pub(crate) buried_at: Steady,
+    pub(crate) kept_since: Steady,
     pub(crate) reason: Reason,
     /// It is the ask of a turn, which may ask anew.
     pub(crate) is_ask: bool,
@@ -29,8 +29,8 @@ pub(crate) struct Known {
 pub(crate) fn known_of(record: &[u8]) -> Option<Known> {
     let DeadLetterRecord { envelope, kept_since, reason, .. } = DeadLetterRecord::decode(record)?;
     let (header, _) = Header::decode(envelope).ok()?;
-    let (mailbox, buried_at) = (mailbox_id(header.destination), Steady(kept_since));
-    Some(Known { id: header.id(), mailbox, buried_at, reason, is_ask: header.keep_reply })
+    let (mailbox, kept_since) = (mailbox_id(header.destination), Steady(kept_since));
+    Some(Known { id: header.id(), mailbox, kept_since, reason, is_ask: header.keep_reply })
 }
 
 /// The dead letters of a node by their numbers, ids and ages. A dead letter is here from the step that submits its
@@ -46,18 +46,18 @@ impl Index {
     pub(crate) fn insert(&mut self, position: Position, known: Option<Known>) {
         self.remove(position);
         self.dead_letters.insert(position, known);
-        if let Some(Known { id, buried_at, .. }) = known {
+        if let Some(Known { id, kept_since, .. }) = known {
             self.by_id.insert((id, position));
-            self.by_age.insert((buried_at, position));
+            self.by_age.insert((kept_since, position));
         }
     }
 
     /// Takes a dead letter out. False when it is not here.
     pub(crate) fn remove(&mut self, position: Position) -> bool {
         let Some(known) = self.dead_letters.remove(&position) else { return false };
-        if let Some(Known { id, buried_at, .. }) = known {
+        if let Some(Known { id, kept_since, .. }) = known {
             self.by_id.remove(&(id, position));
-            self.by_age.remove(&(buried_at, position));
+            self.by_age.remove(&(kept_since, position));
         }
         true
     }
@@ -106,9 +106,9 @@ mod tests {
 
     use super::*;
 
-    fn known(id: u128, buried_at: u64) -> Option<Known> {
-        let (mailbox, buried_at) = (MailboxId(0), Steady(buried_at));
-        Some(Known { id: MessageId(id), mailbox, buried_at, reason: Reason::Rejected, is_ask: false })
+    fn known(id: u128, kept_since: u64) -> Option<Known> {
+        let (mailbox, kept_since) = (MailboxId(0), Steady(kept_since));
+        Some(Known { id: MessageId(id), mailbox, kept_since, reason: Reason::Rejected, is_ask: false })
     }
 
     #[test]
@@ -134,15 +134,15 @@ mod tests {
         fn all_three_orders_hold_the_same_letters(steps: Vec<(bool, u8, u8, u8)>) {
             let mut index = Index::default();
             let mut oracle = BTreeMap::new();
-            for (insert, position, id, buried_at) in steps {
+            for (insert, position, id, kept_since) in steps {
                 let position = Position(u64::from(position));
                 if insert {
-                    index.insert(position, known(u128::from(id), u64::from(buried_at)));
-                    oracle.insert(position, (u64::from(buried_at), u128::from(id)));
+                    index.insert(position, known(u128::from(id), u64::from(kept_since)));
+                    oracle.insert(position, (u64::from(kept_since), u128::from(id)));
                 } else {
                     prop_assert_eq!(index.remove(position), oracle.remove(&position).is_some());
                 }
-                let oldest = oracle.iter().map(|(position, (buried_at, _))| (Steady(*buried_at), *position)).min();
+                let oldest = oracle.iter().map(|(position, (kept_since, _))| (Steady(*kept_since), *position)).min();
                 prop_assert_eq!((index.len(), index.oldest()), (oracle.len(), oldest));
                 let of_id = oracle.iter().rev().find(|(_, (_, other))| *other == u128::from(id)).map(|(at, _)| *at);
                 prop_assert_eq!(index.find(MessageId(u128::from(id))), of_id);

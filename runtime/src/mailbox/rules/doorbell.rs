@@ -162,7 +162,7 @@ impl<L> Doorbell<L> {
     }
 
     /// It waits for no place any more.
-    pub(in crate::mailbox) fn leave_line(&mut self) {
+    pub(in crate::mailbox) fn leave_queue(&mut self) {
         if matches!(self.presence, Presence::WaitingForPlace) {
             self.presence = Presence::Absent;
         }

@@ -70,8 +70,8 @@ pub enum StartError {
     /// There are more messages that nothing handles than there may be dead letters. Nothing was changed.
     #[error(
         "the store of node `{node}` holds {messages} messages that nothing in this build handles, and there is room \
-         for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or drop some with the \
-         build that knows them"
+         for {room} more dead letters; nothing was changed: raise `dead_letters_max`, or replay or delete some with \
+         the build that knows them"
     )]
     DeadLettersFull {
         /// This node.

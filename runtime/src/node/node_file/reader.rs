@@ -9,6 +9,9 @@ use super::tree::{Item, Table, Value};
 use super::values::{Wrong, bytes, count, duration, number_text};
 use crate::base::words::nearest;
 
+/// Keys that had another name in an earlier version, and what they are called now.
+const RENAMED: [(&str, &str); 1] = [("questions_max", "queries_max")];
+
 /// What was asked for so far, and what was wrong.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -75,7 +78,10 @@ impl Reader {
         let near = known.iter().filter(|(of, _)| *of == pattern).map(|(_, other)| other.as_str());
         let sections =
             known.iter().filter(|_| section.is_empty()).map(|(of, _)| of.split('.').next().unwrap_or_default());
-        let advice = if let Some((of, _)) = known.iter().find(|(of, other)| other == name && *of != pattern) {
+        let renamed = RENAMED.iter().find(|(before, _)| *before == name).map(|(_, now)| now);
+        let advice = if let Some(now) = renamed {
+            format!("it is called `{now}` now")
+        } else if let Some((of, _)) = known.iter().find(|(of, other)| other == name && *of != pattern) {
             match of.as_str() {
                 "" => format!("`{name}` belongs above the first section"),
                 of => format!("`{name}` belongs to the section `[{of}]`"),
@@ -83,7 +89,7 @@ impl Reader {
         } else if let Some(meant) = nearest(name, near.chain(sections)) {
             format!("did you mean `{meant}`?")
         } else {
-            "remove it; docs/CONFIGURATION.md lists the keys".to_owned()
+            "docs/CONFIGURATION.md lists the keys".to_owned()
         };
         Fault { origin: origin.clone(), key: key.clone(), problem: "is not a key of a node file".to_owned(), advice }
     }

@@ -21,7 +21,7 @@ pub(super) fn recover(core: &Core) -> Result<(), ReadError> {
     received(core)?;
     acknowledged(core, &nodes)?;
     unmet(core, &nodes.into_values().collect())?;
-    owed(core)
+    recover_outboxes(core)
 }
 
 /// What peers may have been sent by earlier runs: everything, unless it was noted when the last conversation was over.
@@ -107,7 +107,7 @@ fn acknowledged(core: &Core, nodes: &HashMap<u128, String>) -> Result<(), ReadEr
 }
 
 /// Messages on their way; those that belong nowhere were refused before.
-fn owed(core: &Core) -> Result<(), ReadError> {
+fn recover_outboxes(core: &Core) -> Result<(), ReadError> {
     let mut misplaced = None;
     core.store.scan(&tables::OUTBOX, |key, envelope| {
         let (partition, position) = tables::queued_of(key);

@@ -3,7 +3,6 @@
 
 use crate::commit::{Added, Record, Transaction};
 use crate::engine::failing::{ERRORS_MAX, reserve_with_texts};
-use crate::engine::reading;
 use crate::tables;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,7 +93,7 @@ impl UnhandledMessages {
 async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, actor_type } = found;
     let key = tables::inbox(*partition, *position);
-    let envelope = reading::read(core, key).await?;
+    let envelope = core.store.read(key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(actor_type.to_string(), ERRORS_MAX);

@@ -46,8 +46,8 @@ impl ActorChild {
         }
         let actor_type = self.actor_type().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
         let mailbox = core.directory.mailbox(&self.address, actor_type);
-        let attended = mailbox.lock().attend(group);
-        match attended {
+        let joined = mailbox.lock().join_group(group);
+        match joined {
             Ok(was_free) => Ok(Claimed { mailbox, was_free }),
             Err(group) => Err(SuperviseError::ActorInUse { actor: actor(), group }),
         }

@@ -23,7 +23,6 @@ use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
 use crate::base::inside::{self, RootId};
 use crate::core::Core;
-use crate::engine::reading;
 
 /// The groups of a node.
 #[derive(Default)]
@@ -256,7 +255,7 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
     let (paths, subjects): (Vec<_>, Vec<_>) =
         plan.groups().into_iter().map(|plan| (plan.path.clone(), plan.subject)).unzip();
     let keys: Vec<_> = subjects.iter().map(|subject| record::key(*subject)).collect();
-    let records = reading::read_all(core, keys).await?;
+    let records = core.store.read_all(keys).await?;
     let mut stored = HashMap::new();
     for ((path, subject), bytes) in paths.into_iter().zip(subjects).zip(records) {
         if let Some(bytes) = bytes {

@@ -150,7 +150,7 @@ impl World {
         if !self.is_down {
             next.push(with(&|next| {
                 next.is_down = true;
-                next.bell.leave_line();
+                next.bell.leave_queue();
                 next.bell.wake().into_iter().for_each(|()| next.activation = Some(Activation::Woken));
             }));
         }

@@ -31,6 +31,12 @@ fn check(message: String, place: &str, key: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_key_that_has_another_name_now_says_which() {
+    let renamed = added("[limits]\nquestions_max = 6");
+    check(renamed, "line 20", "limits.questions_max", &["is not a key", "it is called `queries_max` now"]);
+}
+
+#[test]
 fn what_is_not_toml_names_the_line() {
     for (text, line) in [("name = ", "line 1:"), ("a = 1\nb = [\n", "line"), ("a = 1\n\na = 2", "line 3:")] {
         let message = message(read(text));

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::error::BatchError;
 use crate::hash::Chain;
-use crate::ids::{Group, Position};
-use crate::integers::{take_count, take_u32, take_u64};
+use crate::ids::{Group, Position, ShardId};
+use crate::integers::{take_count, take_u32, take_u64, take_u128};
 use crate::key::Key;
 use crate::table::{KEY_BYTES_MIN, Schema};
 
@@ -31,7 +31,9 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Batch {
-    /// The number of the group.
+    /// The shard whose group it is; `None` where a program of format 5 or older has written it, whose journals had one.
+    pub shard: Option<ShardId>,
+    /// The number of the group, in its shard.
     pub group: Group,
     /// The first position that the group took, whatever took it. That of the group before is lower.
     pub first: Position,
@@ -46,6 +48,7 @@ pub struct Batch {
 /// What a batch says before its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
+    pub(crate) shard: Option<ShardId>,
     pub(crate) group: Group,
     first: Position,
     last: Position,
@@ -64,11 +67,13 @@ pub struct Origin {
 
 /// The version of the batch format that this crate writes. It is about the layout: a new table needs no new one, since
 /// the format of the store keeps programs away that do not know the table.
-const VERSION: u8 = 2;
-/// The one before, which is read: it says nothing of what the group follows on.
+const VERSION: u8 = 3;
+/// The one before, which is read: it says nothing of the shard.
+const VERSION_WITHOUT_SHARD: u8 = 2;
+/// The first one, which is read: it says nothing of what the group follows on either.
 const VERSION_WITHOUT_ORIGIN: u8 = 1;
-/// Version, group, first and last position, origin, number of changes.
-const HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 16 + 4;
+/// Version, shard, group, first and last position, origin, number of changes.
+const HEADER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 16 + 4;
 /// Set in the tag of a change that puts; the rest of the tag is the table.
 const PUT: u8 = 0x80;
 /// Tag and the shortest key: what the smallest change takes, a removal.
@@ -84,6 +89,7 @@ pub(crate) struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     pub(crate) fn begin(
         buffer: &'a mut Vec<u8>,
+        shard: ShardId,
         group: Group,
         first: Position,
         last: Position,
@@ -91,6 +97,7 @@ impl<'a> Encoder<'a> {
     ) -> Self {
         let start = buffer.len();
         buffer.push(VERSION);
+        buffer.extend_from_slice(&shard.0.to_be_bytes());
         buffer.extend_from_slice(&group.0.to_be_bytes());
         buffer.extend_from_slice(&first.0.to_be_bytes());
         buffer.extend_from_slice(&last.0.to_be_bytes());
@@ -128,15 +135,19 @@ impl Header {
     /// Takes it off the front.
     fn take(rest: &mut &[u8]) -> Result<Self, &'static str> {
         let version = take_u8(rest).ok_or("the batch is empty")?;
-        if !matches!(version, VERSION | VERSION_WITHOUT_ORIGIN) {
+        if !matches!(version, VERSION | VERSION_WITHOUT_SHARD | VERSION_WITHOUT_ORIGIN) {
             return Err("the batch has an unknown version");
         }
+        let shard = match version {
+            VERSION => Some(ShardId(take_u128(rest).ok_or("the batch ends within its header")?)),
+            _ => None,
+        };
         let mut count = || take_count(rest).ok_or("the batch ends within its header, or a number in it is none");
         let (group, first, last) = (Group(count()?), Position(count()?), Position(count()?));
         let mut word = || take_u64(rest).ok_or("the batch ends within its header");
         let origin = match version {
-            VERSION => Some(Origin { before: Chain(word()?), run: word()? }),
-            _ => None,
+            VERSION_WITHOUT_ORIGIN => None,
+            _ => Some(Origin { before: Chain(word()?), run: word()? }),
         };
         let count = take_u32(rest).ok_or("the batch ends within its header")? as usize;
         if group.0 == 0 || first.0 == 0 || last < first {
@@ -145,7 +156,7 @@ impl Header {
         if count > rest.len() / CHANGE_BYTES_MIN {
             return Err("the batch announces more changes than it can hold");
         }
-        Ok(Self { group, first, last, origin, count })
+        Ok(Self { shard, group, first, last, origin, count })
     }
 }
 
@@ -157,7 +168,7 @@ impl Batch {
     /// What does not hold; never a panic, whatever the bytes are.
     pub fn decode(bytes: &Bytes, schema: &Schema) -> Result<Self, BatchError> {
         let mut rest: &[u8] = bytes;
-        let Header { group, first, last, origin, count } = Header::take(&mut rest)?;
+        let Header { shard, group, first, last, origin, count } = Header::take(&mut rest)?;
         let mut changes = Vec::with_capacity(count);
         for _ in 0..count {
             changes.push(decode_change(bytes, schema, &mut rest)?);
@@ -165,7 +176,7 @@ impl Batch {
         if !rest.is_empty() {
             return Err("the batch goes on after its last change".into());
         }
-        Ok(Self { group, first, last, origin, changes })
+        Ok(Self { shard, group, first, last, origin, changes })
     }
 }
 
@@ -208,6 +219,7 @@ pub(crate) mod tests {
     fn any_batch() -> impl Strategy<Value = Batch> {
         (1..COUNT_END, 1..COUNT_END - 1000, 0..1000_u64, proptest::collection::vec(any_change(), 0..20)).prop_map(
             |(group, first, more, changes)| Batch {
+                shard: Some(ShardId(u128::from(group) << 64)),
                 group: Group(group),
                 first: Position(first),
                 last: Position(first + more),
@@ -219,7 +231,14 @@ pub(crate) mod tests {
 
     fn encode(batch: &Batch) -> Vec<u8> {
         let mut buffer = b"before".to_vec();
-        let mut encoder = Encoder::begin(&mut buffer, batch.group, batch.first, batch.last, batch.origin.unwrap());
+        let mut encoder = Encoder::begin(
+            &mut buffer,
+            batch.shard.unwrap(),
+            batch.group,
+            batch.first,
+            batch.last,
+            batch.origin.unwrap(),
+        );
         batch.changes.iter().for_each(|change| encoder.push(change));
         encoder.finish();
         buffer.split_off(b"before".len())
@@ -231,7 +250,8 @@ pub(crate) mod tests {
 
     fn empty() -> Batch {
         let origin = Some(Origin { before: Chain(2), run: 3 });
-        Batch { group: Group(1), first: Position(1), last: Position(1), origin, changes: Vec::new() }
+        let (shard, changes) = (Some(ShardId(7)), Vec::new());
+        Batch { shard, group: Group(1), first: Position(1), last: Position(1), origin, changes }
     }
 
     proptest! {
@@ -252,7 +272,7 @@ pub(crate) mod tests {
         fn no_bytes_make_decoding_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes.clone().into());
             if let Some(version) = bytes.first_mut() {
-                *version = VERSION - *version % 2;
+                *version = VERSION - *version % 3;
                 let _ = decode(&bytes.into());
             }
         }
@@ -280,9 +300,12 @@ pub(crate) mod tests {
     #[test]
     fn a_batch_of_an_older_build_is_read() {
         let mut bytes = encode(&empty());
+        bytes[0] = VERSION_WITHOUT_SHARD;
+        bytes.drain(1..17);
+        assert_eq!(decode(&bytes.clone().into()), Ok(Batch { shard: None, ..empty() }));
         bytes[0] = VERSION_WITHOUT_ORIGIN;
-        bytes.drain(HEADER_BYTES - 4 - 16..HEADER_BYTES - 4);
-        assert_eq!(decode(&bytes.into()), Ok(Batch { origin: None, ..empty() }));
+        bytes.drain(HEADER_BYTES - 16 - 4 - 16..HEADER_BYTES - 16 - 4);
+        assert_eq!(decode(&bytes.into()), Ok(Batch { shard: None, origin: None, ..empty() }));
     }
 
     #[test]

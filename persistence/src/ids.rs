@@ -23,9 +23,10 @@ pub struct Position(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Group(pub u64);
 
-/// Names a store for ever: 128 random bits, drawn when it is made.
+/// Names a shard for ever, whichever node has it: 128 random bits, drawn when its store is made. A shard is a set of
+/// partitions with all that belongs to them; a store is one shard.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreId(pub u128);
+pub struct ShardId(pub u128);
 
 /// Names one run of a store: raised and made durable each time it is opened, before anything can leave the process.
 ///
@@ -59,15 +60,15 @@ impl Position {
     }
 }
 
-impl fmt::Display for StoreId {
+impl fmt::Display for ShardId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:032x}", self.0)
     }
 }
 
-impl fmt::Debug for StoreId {
+impl fmt::Debug for ShardId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "StoreId({self})")
+        write!(formatter, "ShardId({self})")
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::error::{Damage, OpenError, ReadError};
 use crate::files::Folder;
-use crate::ids::{Position, StoreId};
+use crate::ids::{Position, ShardId};
 use crate::key::Key;
 use crate::log::Journal;
 use crate::meta::Identity;
@@ -50,7 +50,7 @@ use crate::tables::Tables;
 pub struct Inspection {
     // Before the folder: the files are closed before the lock is given back.
     overlay: Overlay,
-    id: StoreId,
+    id: ShardId,
     partitions: NonZeroU16,
     format: u32,
     durable: Position,
@@ -114,7 +114,7 @@ impl Inspection {
 
     /// The store's name for ever.
     #[must_use]
-    pub const fn id(&self) -> StoreId {
+    pub const fn id(&self) -> ShardId {
         self.id
     }
 

@@ -91,7 +91,7 @@ pub use self::error::{
     ProcessLimits, ReadError,
 };
 pub use self::hash::Chain;
-pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, StoreId};
+pub use self::ids::{Epoch, Group, MailboxId, Partition, Position, ShardId};
 pub use self::inspection::Inspection;
 pub use self::key::{Fields, Key, KeyBuilder};
 pub use self::log::{Log, LogEntry};
@@ -112,7 +112,7 @@ const _: () = {
     is_shared::<(Store, Permit<'_>, Inspection, Reader, Slots, Slot)>();
     is_shared::<(Schema, Table, TableId, Field, Key, KeyBuilder, Fields<'_>, Range, RangeStep)>();
     is_shared::<(Batch, Change, Origin, Chain, LogEntry, Newest, Opened, Statistics, Config)>();
-    is_shared::<(Epoch, Group, MailboxId, Partition, Position, StoreId, Mark, Before, InFlight, Class)>();
+    is_shared::<(Epoch, Group, MailboxId, Partition, Position, ShardId, Mark, Before, InFlight, Class)>();
     is_shared::<(AdmissionError, BatchError, CommitError, ConfigError, OpenError, ReadError)>();
     is_shared::<(Damage, KeyBytes, Environment, ProcessLimit, ProcessLimits)>();
     const fn is_sent<T: Send>() {}

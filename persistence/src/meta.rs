@@ -3,7 +3,7 @@
 use crate::error::{Damage, Environment, OpenError};
 use crate::format::FORMAT_VERSION_OLDEST;
 use crate::hash::Chain;
-use crate::ids::{Epoch, Group, Position, StoreId};
+use crate::ids::{Epoch, Group, Position, ShardId};
 use crate::integers::{take_count, take_u16, take_u64, take_u128};
 use crate::record;
 
@@ -28,7 +28,7 @@ pub(crate) const IN_TABLES: [&str; 3] = [FORMAT, STORE, APPLIED];
 /// What was decided when the store was made; the same in both environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
-    pub(crate) store: StoreId,
+    pub(crate) store: ShardId,
     pub(crate) partitions: u16,
 }
 
@@ -73,7 +73,7 @@ impl Meta for Identity {
     }
 
     fn from_bytes(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self { store: StoreId(take_u128(rest)?), partitions: take_u16(rest)? })
+        Some(Self { store: ShardId(take_u128(rest)?), partitions: take_u16(rest)? })
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn meta_records_survive() {
-        survives(&Identity { store: StoreId(u128::MAX - 5), partitions: 64 });
+        survives(&Identity { store: ShardId(u128::MAX - 5), partitions: 64 });
         survives(&Epoch { counter: 3, nonce: 9 });
         for chain in [None, Some(Chain(9))] {
             survives(&Applied { group: Group(7), position: Position(8), chain });

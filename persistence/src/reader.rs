@@ -11,7 +11,7 @@ use crate::error::{Damage, Environment, OpenError, ReadError};
 use crate::files::{JOURNAL, TABLES};
 use crate::fold::Known;
 use crate::hash::Chain;
-use crate::ids::{Group, Position, StoreId};
+use crate::ids::{Group, Position, ShardId};
 use crate::key::Key;
 use crate::log::Journal;
 use crate::meta::{Applied, Identity};
@@ -109,7 +109,7 @@ impl Reader {
 
     /// The store's name for ever.
     #[must_use]
-    pub const fn id(&self) -> StoreId {
+    pub const fn id(&self) -> ShardId {
         self.identity.store
     }
 

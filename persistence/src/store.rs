@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::engine::{Running, Shared, Upkeep, Watermarks};
 use crate::error::{AdmissionError, CommitError, Environment, OpenError, ReadError, failed};
 use crate::files::{Folder, Reserve};
-use crate::ids::{Epoch, Position, StoreId};
+use crate::ids::{Epoch, Position, ShardId};
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::log::Log;
@@ -156,7 +156,7 @@ impl Store {
 
     /// The store's name for ever.
     #[must_use]
-    pub fn id(&self) -> StoreId {
+    pub fn id(&self) -> ShardId {
         self.inner.identity.store
     }
 
@@ -394,6 +394,13 @@ impl Store {
     pub fn close(&self) -> Result<(), CommitError> {
         self.inner.end(Ending::Clean);
         self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Leaves the store as a crash would, whoever else has a handle: what was reported durable is kept, what was not is
+    /// lost, and reads fail from then on with [`ReadError::Closed`]. When this returns the threads have ended, and the
+    /// folder is free for the next opening. It blocks until the write that is under way is done.
+    pub fn abandon(&self) {
+        self.inner.end(Ending::Abandon);
     }
 }
 

@@ -22,7 +22,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use everpost_persistence::{Partition, StoreId};
+use everpost_persistence::{Partition, ShardId};
 use everpost_transport::hello::{EarlierRun, ReceiverType};
 use everpost_transport::link::{Lane, Receiving};
 use rustc_hash::FxHashMap;
@@ -136,12 +136,12 @@ impl Cluster {
 
     /// How far the lanes of a store have come. Of one that is not known yet nothing is kept by this: whoever says hello
     /// need not be believed.
-    pub(crate) fn producer(&self, store: StoreId) -> Arc<Mutex<Receiving>> {
+    pub(crate) fn producer(&self, store: ShardId) -> Arc<Mutex<Receiving>> {
         lock(&self.producers).get(&store.0).map(Arc::clone).unwrap_or_default()
     }
 
     /// Keeps how far the lanes of a store have come, which was believed.
-    pub(crate) fn know_producer(&self, store: StoreId, receiving: &Arc<Mutex<Receiving>>) {
+    pub(crate) fn know_producer(&self, store: ShardId, receiving: &Arc<Mutex<Receiving>>) {
         lock(&self.producers).entry(store.0).or_insert_with(|| Arc::clone(receiving));
     }
 

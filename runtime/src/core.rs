@@ -2,6 +2,7 @@
 
 pub(crate) mod activations;
 pub(crate) mod asks;
+pub(crate) mod current;
 pub(crate) mod dead_letters;
 mod end;
 pub(crate) mod expiries;

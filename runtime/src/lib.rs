@@ -141,7 +141,7 @@ pub use crate::message::unhandled::Unhandled;
 pub use crate::message::{Message, MessageId, UpgradeError};
 pub use crate::node::node_file::{ActorFile, LogFile, NodeFile, NodeFileError, Origin, PeerFile};
 pub use crate::node::upgrade::{Stored, StoredKind, UnreadableRecord, UpgradeCounts, UpgradeReport};
-pub use crate::node::{Node, NodeBuilder, NodeStatistics, StartError, StopError};
+pub use crate::node::{Node, NodeBuilder, NodeStatistics, ReopenError, StartError, StopError};
 pub use crate::record::budget::Budget;
 pub use crate::record::dead_letter::DeadLetter;
 pub use crate::record::state::State;

@@ -2,10 +2,13 @@
 
 mod builder;
 mod clocks;
+mod host;
 pub(crate) mod node_file;
 mod pause;
 mod recover;
+mod reopen;
 mod retention;
+mod running;
 mod stop;
 mod sweep;
 mod timers;
@@ -15,15 +18,14 @@ pub(crate) mod watchdog;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-use ractor::ActorRef;
-use tokio::task::JoinHandle;
 
 pub use self::builder::{NodeBuilder, StartError};
+use self::host::Host;
+pub use self::reopen::ReopenError;
+use self::running::Running;
 pub use self::stop::StopError;
-use self::stop::Stopping;
 use crate::actor::Actor;
 use crate::actor::address_of::AddressOf;
 use crate::api::dead_letters::DeadLetters;
@@ -33,11 +35,9 @@ use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside::is_in_turn;
 use crate::core::Core;
-use crate::link::{LinkOrder, Links};
 use crate::message::address::Address;
 use crate::node::node_file::{NodeFile, NodeFileError};
-use crate::node::watchdog::Watchdog;
-use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
+use crate::supervise::group::{Group, SuperviseError, Supervised};
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
@@ -74,75 +74,7 @@ use crate::supervise::group::{Group, Groups, SuperviseError, Supervised};
 /// ```
 #[derive(Clone)]
 pub struct Node {
-    pub(crate) core: Arc<Core>,
-    tasks: Arc<Tasks>,
-    /// None for a node without a cluster.
-    links: Option<Arc<Links>>,
-}
-
-/// What runs in the background for a node.
-struct Tasks {
-    supervisors: Mutex<Vec<JoinHandle<()>>>,
-    /// None once the stop has taken them.
-    background: Mutex<Option<Vec<JoinHandle<()>>>>,
-    /// The outcome of the one stop, once that has begun.
-    stopping: OnceLock<Stopping>,
-    /// Whether it is over.
-    stopped: tokio::sync::watch::Sender<bool>,
-    links: Mutex<Option<(ActorRef<LinkOrder>, JoinHandle<()>)>>,
-    groups: Groups,
-    /// Taken by the stop.
-    watchdog: Mutex<Option<Watchdog>>,
-}
-
-impl Tasks {
-    fn new(watchdog: Watchdog) -> Self {
-        Self {
-            supervisors: Mutex::default(),
-            background: Mutex::new(Some(Vec::new())),
-            stopping: OnceLock::new(),
-            stopped: tokio::sync::watch::Sender::new(false),
-            links: Mutex::default(),
-            groups: Groups::default(),
-            watchdog: Mutex::new(Some(watchdog)),
-        }
-    }
-
-    fn set_links(&self, supervisor: ActorRef<LinkOrder>, ended: JoinHandle<()>) {
-        *lock(&self.links) = Some((supervisor, ended));
-    }
-
-    fn take_links(&self) -> Option<(ActorRef<LinkOrder>, JoinHandle<()>)> {
-        lock(&self.links).take()
-    }
-
-    fn add_supervisor(&self, task: JoinHandle<()>) {
-        lock(&self.supervisors).push(task);
-    }
-
-    fn add_background(&self, task: JoinHandle<()>) {
-        match &mut *lock(&self.background) {
-            Some(background) => background.push(task),
-            // The node has ended while it was started.
-            None => task.abort(),
-        }
-    }
-
-    fn end_watchdog(&self) {
-        drop(lock(&self.watchdog).take());
-    }
-
-    fn take_supervisors(&self) -> Vec<JoinHandle<()>> {
-        std::mem::take(&mut *lock(&self.supervisors))
-    }
-
-    fn take_background(&self) -> Vec<JoinHandle<()>> {
-        lock(&self.background).take().unwrap_or_default()
-    }
-}
-
-fn lock<T>(tasks: &Mutex<T>) -> MutexGuard<'_, T> {
-    tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    host: Arc<Host>,
 }
 
 /// What a node has done since it was started, and what it holds.
@@ -177,6 +109,11 @@ pub struct NodeStatistics {
 }
 
 impl Node {
+    /// The core that the node has now.
+    pub(crate) fn core(&self) -> Arc<Core> {
+        self.host.current.get()
+    }
+
     /// Describes a node called `name` whose store is in the folder `folder`; the folder is made when it is missing.
     ///
     /// See the crate's front page for a whole example.
@@ -197,13 +134,13 @@ impl Node {
     /// Where the node listens for others; none without a cluster.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.links.as_ref().map(|links| links.endpoint.local_address())
+        self.host.address
     }
 
     /// Whether there is a link to the node `name` now.
     #[must_use]
     pub fn is_linked_to(&self, name: &str) -> bool {
-        self.core.cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
+        self.core().cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
     }
 
     /// How the wall clock of the node `name` differs from that of this one, by what both said when they last met; none
@@ -211,26 +148,27 @@ impl Node {
     /// seconds is told in the logs of both.
     #[must_use]
     pub fn clock_skew(&self, name: &str) -> Option<ClockSkew> {
-        self.core.cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
+        self.core().cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
     }
 
     /// The name of the node on which an actor lives, by the configuration of this one.
     #[must_use]
-    pub fn owner_of(&self, address: &Address) -> &str {
-        self.core.cluster.owner_name(address.actor_type(), address.partition(self.core.store.partitions()))
+    pub fn owner_of(&self, address: &Address) -> String {
+        let core = self.core();
+        core.cluster.owner_name(address.actor_type(), address.partition(core.store.partitions())).to_owned()
     }
 
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.core.name
+        &self.host.name
     }
 
     /// A handle to the actor `key` of the type `A`. Makes nothing and asks nobody: an actor exists as soon as a message
     /// needs it.
     #[must_use]
     pub fn actor<A: Actor>(&self, key: &str) -> ActorHandle<A> {
-        ActorHandle::new(Arc::clone(&self.core), AddressOf::new(key))
+        ActorHandle::new(self.host.current.clone(), AddressOf::new(key))
     }
 
     /// Starts a group of supervised tasks and actors. Returns when the group runs; its children start in the
@@ -250,42 +188,44 @@ impl Node {
         if is_in_turn() {
             return Err(SuperviseError::InsideTurn);
         }
-        if self.core.gate.is_over() {
+        let Running { core, tasks, .. } = self.host.running();
+        if core.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
-        entered(&self.core.programs_runtime, self.tasks.groups.supervise(&self.core, group)).await
+        entered(&core.programs_runtime, tasks.groups.supervise(&core, group)).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
-        DeadLetters::new(&self.core)
+        DeadLetters::new(self.host.current.clone())
     }
 
     /// What the node has done and holds now.
     #[must_use]
     pub fn statistics(&self) -> NodeStatistics {
-        let counters = &self.core.counters;
+        let core = self.core();
+        let counters = &core.counters;
         NodeStatistics {
-            handled: self.core.load.handled.load(Ordering::Relaxed),
+            handled: core.load.handled.load(Ordering::Relaxed),
             failed: counters.failed.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
             expired: counters.expired.load(Ordering::Relaxed),
-            dead_letters_dropped: self.core.dead_letters.dropped(),
+            dead_letters_dropped: core.dead_letters.dropped(),
             replayed: counters.replayed.load(Ordering::Relaxed),
             volatile_dropped: counters.volatile_dropped.load(Ordering::Relaxed),
-            activations: self.core.activations.count(),
-            mailboxes: self.core.directory.len(),
-            waiting: self.core.waiting(),
-            outbox: self.core.cluster.in_outboxes(),
-            timers: self.core.timers.len(),
+            activations: core.activations.count(),
+            mailboxes: core.directory.len(),
+            waiting: core.waiting(),
+            outbox: core.cluster.in_outboxes(),
+            timers: core.timers.len(),
         }
     }
 
     /// What the store has done since it was opened.
     #[must_use]
     pub fn store_statistics(&self) -> everpost_persistence::Statistics {
-        self.core.store.statistics()
+        self.core().store.statistics()
     }
 
     /// Completes when every message is handled or given up on, and that is durable, and every message for another node
@@ -306,7 +246,13 @@ impl Node {
         if is_in_turn() {
             return Err(NodeEnded::InsideTurn);
         }
-        self.core.gate.until(|| self.core.is_drained()).await
+        loop {
+            let core = self.core();
+            match core.gate.until(|| core.is_drained()).await {
+                Err(NodeEnded::Reopened) if self.host.has_replaced(&core).await => {}
+                drained => return drained,
+            }
+        }
     }
 
     /// Completes when the node does no more work, with the reason: its store has failed, a part of it has panicked that
@@ -344,15 +290,19 @@ impl Node {
         if is_in_turn() {
             return NodeEnded::InsideTurn;
         }
-        match self.core.gate.until(|| false).await {
-            Err(why) => why,
-            Ok(()) => unreachable!("it waits for nothing else"),
+        loop {
+            let core = self.core();
+            match core.gate.until(|| false).await {
+                Err(NodeEnded::Reopened) if self.host.has_replaced(&core).await => {}
+                Err(why) => return why,
+                Ok(()) => unreachable!("it waits for nothing else"),
+            }
         }
     }
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("name", &self.core.name).finish_non_exhaustive()
+        f.debug_struct("Node").field("name", &self.host.name).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 //! whoever reads the store of a node from outside, too.
 
 use everpost_persistence::Field::{Partition as InPartition, U32, U64, U128};
-use everpost_persistence::{Key, MailboxId, Partition, Position, Schema, StoreId, Table};
+use everpost_persistence::{Key, MailboxId, Partition, Position, Schema, ShardId, Table};
 
 /// Messages that wait for an actor, in order of arrival.
 pub const INBOX: Table = Table::queue(1, "inbox", 1).with_companion(&ATTEMPTS);
@@ -92,20 +92,20 @@ pub const fn outbox(partition: Partition, position: Position) -> Key {
 /// How far the lane of a producer was received.
 #[must_use]
 #[inline]
-pub const fn received(partition: Partition, producer: StoreId, receiver_type: u64) -> Key {
+pub const fn received(partition: Partition, producer: ShardId, receiver_type: u64) -> Key {
     RECEIVED.key().partition(partition).u128(producer.0).u64(receiver_type).end()
 }
 
 /// How far a receiver has acknowledged a lane.
 #[must_use]
 #[inline]
-pub const fn acknowledged(partition: Partition, receiver: StoreId, receiver_type: u64) -> Key {
+pub const fn acknowledged(partition: Partition, receiver: ShardId, receiver_type: u64) -> Key {
     ACKNOWLEDGED.key().partition(partition).u128(receiver.0).u64(receiver_type).end()
 }
 
 /// What is known of a store.
 #[must_use]
-pub const fn peer(store: StoreId) -> Key {
+pub const fn peer(store: ShardId) -> Key {
     PEERS.key().u128(store.0).end()
 }
 
@@ -164,15 +164,15 @@ pub fn request_of(key: &Key) -> (Partition, MailboxId, u128) {
 
 /// The lane of a record of [`RECEIVED`] or [`ACKNOWLEDGED`]: its partition, the other store, its receiver type.
 #[must_use]
-pub fn lane_of(key: &Key) -> (Partition, StoreId, u64) {
+pub fn lane_of(key: &Key) -> (Partition, ShardId, u64) {
     let mut fields = key.fields();
-    (fields.partition(), StoreId(fields.u128()), fields.u64())
+    (fields.partition(), ShardId(fields.u128()), fields.u64())
 }
 
 /// The store that a record of [`PEERS`] is about.
 #[must_use]
-pub fn peer_of(key: &Key) -> StoreId {
-    StoreId(key.fields().u128())
+pub fn peer_of(key: &Key) -> ShardId {
+    ShardId(key.fields().u128())
 }
 
 /// The name of a timer.

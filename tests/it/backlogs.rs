@@ -277,7 +277,7 @@ async fn of_stores_that_a_peer_invents_few_are_remembered_and_never_in_place_of_
     let true_store = puppet.hello.run;
     let lanes = |conversation: &Conversation| -> Vec<(Lane, Sequence)> { conversation.resume.clone().unwrap().lanes };
     for _ in 0..INVENTED {
-        puppet.hello.run.store = rand::random();
+        puppet.hello.run.shard = rand::random();
         let mut conversation = soon("it is let in", puppet.dial(west, address)).await.unwrap();
         // It also claims to have nothing of lanes that nobody knows.
         let unknown = (0..1_000).map(|line| (Lane { receiver_type: line, partition: 1 }, Sequence(0))).collect();

@@ -394,6 +394,17 @@ async fn groups_that_are_dropped_while_they_start_or_stop_leave_nothing_behind()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_opened_again_although_the_call_is_dropped() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).start().await.unwrap();
+    let actor = node.actor::<Worker>("one");
+    actor.send(Script::new([Step::Append(1)])).await.unwrap();
+    cut("Node::reopen", || node.reopen(), async |_| {}).await.unwrap();
+    handled_once(&node, "one", 1..2, &[1]).await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_watches_a_node_and_its_stop_may_be_dropped() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let builder = || workers(folder.path(), &probe);

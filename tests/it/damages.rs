@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everpost::tables;
-use everpost_persistence::{Class, Config, Key, MailboxId, OpenError, Partition, Position, ReadError, Store, StoreId};
+use everpost_persistence::{Class, Config, Key, MailboxId, OpenError, Partition, Position, ReadError, ShardId, Store};
 use everpost_tests::seeds::{Random, seeds};
 
 const PAGE: usize = 4096;
@@ -116,8 +116,8 @@ fn change(store: &Store, random: &mut Random, content: &mut Content) {
                     }
                     4 => tables::dead_letter(Position(1 + random.below(40))),
                     5 => tables::reply(partition, MailboxId(id), id),
-                    6 => tables::received(partition, StoreId(id), line),
-                    7 => tables::peer(StoreId(id % 5)),
+                    6 => tables::received(partition, ShardId(id), line),
+                    7 => tables::peer(ShardId(id % 5)),
                     8 => tables::timer(partition, id),
                     9 => tables::note(random.below(4) as u32),
                     _ => tables::mailbox(partition, MailboxId(id)),

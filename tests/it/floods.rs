@@ -68,7 +68,7 @@ async fn a_hello_full_of_contradictions_makes_a_bounded_number_of_lines_of_bound
     }
     // It comes with another store each time, too.
     for _ in 0..20 {
-        puppet.hello.run.store = rand::random();
+        puppet.hello.run.shard = rand::random();
         let mut conversation = soon("it is let in", puppet.dial(west, net.seat(west).listen)).await.unwrap();
         conversation.go_on(Vec::new()).await;
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use everpost::{
     Actor, AskError, CancelError, Child, DeadLetterError, Durable, Failure, Group, GroupEnded, Handler, Handlers,
-    Message, Node, NodeEnded, PauseError, ProcessedError, QueryError, QueryHandler, Receipt, Refusal, Schedule,
-    SendError, Sequence, StopError, SuperviseError, Supervised, TriggerError, Turn,
+    Message, Node, NodeEnded, PauseError, ProcessedError, QueryError, QueryHandler, Receipt, Refusal, ReopenError,
+    Schedule, SendError, Sequence, StopError, SuperviseError, Supervised, TriggerError, Turn,
 };
 use everpost_tests::doors::public_async_functions;
 use everpost_tests::wait::{eventually, soon};
@@ -101,6 +101,7 @@ impl Handler<Try> for Trespasser {
         note("Ask", matches!(other.ask(Bump).await, Err(AskError::NotAccepted(Refusal::InsideTurn))));
         note("Query", matches!(other.query(Look).await, Err(QueryError::NotAccepted(Refusal::InsideTurn))));
         // These would wait for the handler, and so for themselves.
+        note("Node::reopen", matches!(node.reopen().await, Err(ReopenError::InsideTurn)));
         note("Node::stop", matches!(node.stop().await, Err(StopError::InsideTurn)));
         note("Node::drained", matches!(node.drained().await, Err(NodeEnded::InsideTurn)));
         note("Node::failed", matches!(node.failed().await, NodeEnded::InsideTurn));
@@ -216,6 +217,8 @@ async fn a_task_of_a_group_cannot_wait_for_its_own_end() {
             async move {
                 eventually("the group is known", || own.get().is_some()).await;
                 let group = own.get().unwrap();
+                let reopened = node.reopen().await;
+                assert!(matches!(reopened, Err(ReopenError::InsideTask)), "{reopened:?}");
                 let stopped = (node.stop().await, group.stop().await, group.ended().await, other.stop().await);
                 let _ = tell.lock().unwrap().take().unwrap().send(stopped);
                 Ok(())

@@ -83,6 +83,7 @@ mod recovery;
 mod relays;
 mod removed_dead_letters;
 mod renewals;
+mod reopening;
 mod repeats;
 mod requests;
 mod retries;

@@ -168,7 +168,7 @@ async fn a_peer_that_introduces_itself_with_new_stores_again_and_again() {
     besieged("inventing", async |scene| {
         let mut puppet = scene.puppet(2);
         for _ in 0..1_000 {
-            puppet.hello.run.store = rand::random();
+            puppet.hello.run.shard = rand::random();
             drop(scene.converse(&puppet).await);
         }
         puppet.endpoint.close().await;

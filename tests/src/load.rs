@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use everpost::{Actor, Delivery, Durable, Failure, Handler, Handlers, Message, NodeBuilder, QueryHandler, Turn};
 use serde::{Deserialize, Serialize};
 
-pub use self::client::client;
+pub use self::client::{client, try_client};
 pub use self::look::look;
 use crate::oracle::Entry;
 

@@ -78,7 +78,7 @@ impl Puppet {
             cluster: "test".to_owned(),
             node: seat.name.clone(),
             partitions: 0,
-            run: Run { store: rand::random(), counter: 1, nonce: rand::random(), first: Sequence(1) },
+            run: Run { shard: rand::random(), counter: 1, nonce: rand::random(), first: Sequence(1) },
             message_bytes_max: 16 << 20,
             receiver_types: Vec::new(),
             earlier: Vec::new(),

@@ -115,7 +115,7 @@ mod tests {
         let run = Run::begin(&node);
         actor.send(Push::new(2, PAYLOAD_BYTES)).await.unwrap();
         let problem = run.end(&node, 1).await.unwrap_err().to_string();
-        assert!(problem.contains("1 messages were given up on"), "{problem}");
+        assert!(problem.contains("1 turns failed"), "{problem}");
         node.stop().await.unwrap();
     }
 }

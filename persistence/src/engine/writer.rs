@@ -184,7 +184,8 @@ impl<L: Log> Writer<L> {
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         self.buffer.resize(L::HEADROOM, 0);
-        let mut encoder = Encoder::begin(&mut self.buffer, group, first, last, self.log.origin());
+        let (shard, origin) = (self.log.shard(), self.log.origin());
+        let mut encoder = Encoder::begin(&mut self.buffer, shard, group, first, last, origin);
         let mut records = 0;
         for (index, change) in changes.iter().enumerate() {
             if self.fold.is_left(index) {

@@ -8,7 +8,7 @@ use super::damage::{Damage, KeyBytes};
 use super::environment::Environment;
 use super::limit::ProcessLimits;
 use super::read::ReadError;
-use crate::ids::{Group, StoreId};
+use crate::ids::{Group, ShardId};
 
 /// Why a store did not open. Nothing in the folder was changed, except that a new store may have been made there.
 #[derive(thiserror::Error)]
@@ -93,11 +93,11 @@ pub enum OpenError {
         "the journal is of store {journal}, the tables are of store {tables}: nothing was changed; put the two \
          that belong together into one folder"
     )]
-    StoreIdMismatch {
+    ShardMismatch {
         /// The store of the journal.
-        journal: StoreId,
+        journal: ShardId,
         /// The store of the tables.
-        tables: StoreId,
+        tables: ShardId,
     },
     /// Groups are missing between what the tables include and what the journal holds.
     #[error(

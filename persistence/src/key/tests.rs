@@ -7,7 +7,7 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::*;
 use crate::declared;
-use crate::ids::{MailboxId, Partition, Position, StoreId};
+use crate::ids::{MailboxId, Partition, Position, ShardId};
 use crate::table::{Field, Table};
 
 /// A number, small often, so that keys meet.
@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn fields_are_read_as_they_were_given(partition in any::<u16>(), id in any::<u128>(), line in any::<u64>()) {
-        let key = declared::received(Partition(partition), StoreId(id), line);
+        let key = declared::received(Partition(partition), ShardId(id), line);
         let mut fields = key.fields();
         prop_assert_eq!((fields.partition(), fields.u128(), fields.u64()), (Partition(partition), id, line));
         prop_assert_eq!((key.partition(), key.position()), (Some(Partition(partition)), None));
@@ -86,7 +86,7 @@ fn keys_that_follow_on_each_other_do_not_share_the_low_bits_of_their_hashes() {
         |n| declared::dead_letter(Position(n)),
         |n| declared::note(n as u32),
         |n| declared::mailbox(Partition(1), MailboxId(u128::from(n))),
-        |n| declared::acknowledged(Partition(1), StoreId(9), n),
+        |n| declared::acknowledged(Partition(1), ShardId(9), n),
         |n| declared::request(Partition(1), MailboxId(u128::from(n)), 1),
         |n| declared::reply(Partition(1), MailboxId(1), u128::from(n)),
     ];

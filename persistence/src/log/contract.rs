@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::batch::Origin;
 use crate::error::{CommitError, ReadError};
 use crate::hash::Chain;
-use crate::ids::Group;
+use crate::ids::{Group, ShardId};
 
 /// An ordered log of groups. Each is appended once, as the bytes of its [`Batch`](crate::Batch), after the one before.
 ///
@@ -43,6 +43,9 @@ pub trait Log {
 
     /// The last group that was appended, or that was cut off in front.
     fn last(&self) -> Group;
+
+    /// The shard whose groups these are.
+    fn shard(&self) -> ShardId;
 
     /// What the next group follows on.
     fn origin(&self) -> Origin;

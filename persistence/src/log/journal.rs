@@ -24,7 +24,7 @@ use super::contract::{Log, LogEntry};
 use crate::batch::Origin;
 use crate::error::{CommitError, Damage, Environment, OpenError, ReadError};
 use crate::hash::Chain;
-use crate::ids::{Epoch, Group};
+use crate::ids::{Epoch, Group, ShardId};
 use crate::lmdb::{self, Env, RawDatabase, Settings};
 use crate::meta::{self, Identity, Meta};
 use crate::table::Schema;
@@ -53,7 +53,8 @@ pub(crate) struct Journal {
     cut: Chain,
     /// Nobody needs groups up to this one.
     needless: Group,
-    /// The nonce of this run.
+    /// Whose groups this run appends, and the nonce of the run.
+    shard: ShardId,
     run: u64,
     /// Bytes that were appended since the slots of readers were looked at.
     uncleared: usize,
@@ -114,6 +115,7 @@ impl Journal {
             held: VecDeque::new(),
             cut: Chain::default(),
             needless: Group(0),
+            shard: ShardId(0),
             run: 0,
             uncleared: 0,
             #[cfg(test)]
@@ -182,7 +184,8 @@ impl Journal {
 
     /// Makes the start of a run durable, and with it that the run writes the format of this crate: from here on an
     /// older program refuses the store.
-    pub(crate) fn start_run(&mut self, epoch: Epoch) -> Result<(), CommitError> {
+    pub(crate) fn start_run(&mut self, shard: ShardId, epoch: Epoch) -> Result<(), CommitError> {
+        self.shard = shard;
         self.run = epoch.nonce;
         let write = || {
             let mut txn = self.env.write_txn()?;
@@ -275,6 +278,10 @@ impl Log for Journal {
 
     fn last(&self) -> Group {
         Group(self.first.0 + self.held.len() as u64 - 1)
+    }
+
+    fn shard(&self) -> ShardId {
+        self.shard
     }
 
     fn origin(&self) -> Origin {

@@ -10,7 +10,7 @@ use super::contract::{Log, LogEntry};
 use crate::batch::{Header, Origin};
 use crate::error::{CommitError, Environment, ReadError};
 use crate::hash::Chain;
-use crate::ids::Group;
+use crate::ids::{Group, ShardId};
 
 /// A log in memory. Its medium outlives it, as a disk does.
 #[derive(Debug)]
@@ -134,6 +134,10 @@ impl Log for MemoryLog {
 
     fn last(&self) -> Group {
         self.buffered.last().map_or_else(|| self.flushed(), |last| last.group)
+    }
+
+    fn shard(&self) -> ShardId {
+        ShardId(1)
     }
 
     fn origin(&self) -> Origin {

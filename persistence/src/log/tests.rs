@@ -10,7 +10,7 @@ use super::memory::{FailedFlush, Faults, Medium, MemoryLog};
 use super::*;
 use crate::batch::{Batch, Change, Encoder};
 use crate::declared;
-use crate::ids::{Epoch, Group, Position, StoreId};
+use crate::ids::{Epoch, Group, Position, ShardId};
 use crate::meta::{Applied, Cut, Identity};
 
 const MAP_BYTES: u64 = 32 << 20;
@@ -28,7 +28,7 @@ struct Journals(tempfile::TempDir);
 impl Journals {
     fn new() -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let identity = Identity { store: StoreId(1), partitions: 4 };
+        let identity = Identity { store: ShardId(1), partitions: 4 };
         Journal::make(&path(folder.path()), MAP_BYTES, declared::SCHEMA, identity).unwrap();
         Self(folder)
     }
@@ -46,7 +46,7 @@ impl Kind for Journals {
         // As if the tables had all that was cut off.
         let Cut { group, chain } = journal.cut().unwrap();
         journal.verify(Applied { group, position: Position(0), chain }).unwrap();
-        journal.start_run(Epoch { counter: run, nonce: run }).unwrap();
+        journal.start_run(ShardId(1), Epoch { counter: run, nonce: run }).unwrap();
         journal
     }
 
@@ -72,7 +72,7 @@ fn append<L: Log>(log: &mut L, bytes: usize) -> Result<Group, crate::error::Comm
     let group = log.next();
     let mut buffer = vec![0; L::HEADROOM];
     let position = Position(group.0);
-    let mut encoder = Encoder::begin(&mut buffer, group, position, position, log.origin());
+    let mut encoder = Encoder::begin(&mut buffer, log.shard(), group, position, position, log.origin());
     encoder.push(&Change { key: declared::note(group.0 as u32), value: Some(Bytes::from(vec![group.0 as u8; bytes])) });
     encoder.finish();
     log.append(group, &mut buffer).map(|()| group)

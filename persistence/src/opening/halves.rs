@@ -21,7 +21,7 @@ pub(crate) fn find(journal: Option<&Journal>, tables: Option<&Tables>) -> Result
     match (in_journal, in_tables) {
         (Some(in_journal), Some(in_tables)) if in_journal.store == in_tables.store => Ok(Found::Store(in_journal)),
         (Some(in_journal), Some(in_tables)) => {
-            Err(OpenError::StoreIdMismatch { journal: in_journal.store, tables: in_tables.store })
+            Err(OpenError::ShardMismatch { journal: in_journal.store, tables: in_tables.store })
         }
         (Some(_), None) => match journal.map(Journal::epoch).transpose()?.flatten() {
             Some(_) => Err(OpenError::Missing { environment: Environment::Tables }),

@@ -13,7 +13,7 @@ use super::random::random;
 use crate::config::Config;
 use crate::error::{OpenError, failed};
 use crate::files::{DATA_FILE, Folder, HALVES, JOURNAL, LMDB_LOCK_FILE, TABLES};
-use crate::ids::{Group, StoreId};
+use crate::ids::{Group, ShardId};
 use crate::log::Journal;
 use crate::meta::Identity;
 use crate::slots::Promise;
@@ -105,7 +105,7 @@ fn at_home(folder: &Folder) -> usize {
 }
 
 fn make(folder: &Folder, aside: &Path, config: &Config, schema: Schema) -> Result<(), OpenError> {
-    let identity = Identity { store: StoreId(u128::from_be_bytes(random()?)), partitions: config.partitions.get() };
+    let identity = Identity { store: ShardId(u128::from_be_bytes(random()?)), partitions: config.partitions.get() };
     clear(folder, aside).map_err(failed(aside))?;
     fs::create_dir(aside).map_err(failed(aside))?;
     Journal::make(&aside.join(JOURNAL), config.journal_map_bytes, schema, identity)?;

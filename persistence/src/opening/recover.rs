@@ -76,7 +76,7 @@ pub(crate) fn recover(folder: &Folder, config: &Config, schema: Schema) -> Resul
     let before = journal.epoch()?.map_or(0, |epoch| epoch.counter);
     let epoch = Epoch { counter: before + 1, nonce: u64::from_be_bytes(random()?) };
     let format = journal.format()?;
-    journal.start_run(epoch)?;
+    journal.start_run(identity.store, epoch)?;
     tables.raise_format(&sums)?;
     if let Some(from) = format.filter(|&format| format < schema.format()) {
         tracing::info!(

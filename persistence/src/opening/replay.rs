@@ -83,6 +83,9 @@ impl Tail {
         if batch.group != group || batch.first <= self.last {
             return Err(damage(group, "the batch is of another group").into());
         }
+        if batch.shard.is_some_and(|shard| shard != identity.store) {
+            return Err(damage(group, "the batch is of another shard").into());
+        }
         refuse_impossible(&batch, schema, identity)?;
         self.last = batch.last;
         self.groups += 1;

@@ -9,7 +9,7 @@ use super::*;
 use crate::admission::{Admission, Class};
 use crate::config::Config;
 use crate::declared;
-use crate::ids::{Partition, StoreId};
+use crate::ids::{Partition, ShardId};
 use crate::limits::Limits;
 use crate::record::CHANGE_BYTES;
 
@@ -74,7 +74,7 @@ fn what_cannot_be_is_refused_where_it_happens() {
     assert!(refuses(|stage| {
         stage.enqueue(&declared::OUTBOX, Partition(4), Bytes::new());
     }));
-    assert!(refuses(|stage| stage.put(declared::received(Partition(4), StoreId(1), 0), Bytes::new())));
+    assert!(refuses(|stage| stage.put(declared::received(Partition(4), ShardId(1), 0), Bytes::new())));
     assert!(refuses(|stage| stage.put(declared::attempts(Partition(0), Position(9)), Bytes::new())));
     queue.submit(permit(&admission), |stage| {
         let position = stage.enqueue(&declared::INBOX, partition, Bytes::new());
@@ -82,7 +82,7 @@ fn what_cannot_be_is_refused_where_it_happens() {
         stage.delete(declared::inbox(partition, position));
         let position = stage.enqueue(&declared::OUTBOX, partition, Bytes::new());
         stage.delete(declared::outbox(partition, position));
-        stage.put(declared::peer(StoreId(1)), Bytes::new());
+        stage.put(declared::peer(ShardId(1)), Bytes::new());
     });
 }
 

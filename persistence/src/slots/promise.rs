@@ -9,7 +9,7 @@ use memmap2::MmapRaw;
 use super::map::{FILE_BYTES, FILE_NAME, MAGIC, line, open_map};
 use super::mark::{high, low};
 use crate::error::{OpenError, failed};
-use crate::ids::{Group, MailboxId, StoreId};
+use crate::ids::{Group, MailboxId, ShardId};
 use crate::integers::{take_u64, take_u128};
 
 /// The last group that was acknowledged, in the first line.
@@ -19,7 +19,7 @@ pub(crate) struct Promise(MmapRaw);
 impl Promise {
     /// The store whose file it is, and what was promised of it; none where the file is missing or knows nothing.
     /// Changes nothing.
-    pub(crate) fn read(folder: &Path) -> Result<Option<(StoreId, Group)>, OpenError> {
+    pub(crate) fn read(folder: &Path) -> Result<Option<(ShardId, Group)>, OpenError> {
         let path = folder.join(FILE_NAME);
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Self::decode(&bytes)),
@@ -28,13 +28,13 @@ impl Promise {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Option<(StoreId, Group)> {
+    fn decode(bytes: &[u8]) -> Option<(ShardId, Group)> {
         let mut rest = bytes.strip_prefix(&MAGIC).filter(|_| bytes.len() == FILE_BYTES)?;
-        Some((StoreId(take_u128(&mut rest)?), Group(take_u64(&mut rest)?)))
+        Some((ShardId(take_u128(&mut rest)?), Group(take_u64(&mut rest)?)))
     }
 
     /// Opens the file, makes it if there is none, and notes the last group of this store.
-    pub(crate) fn open(folder: &Path, store: StoreId, last: Group) -> Result<Self, OpenError> {
+    pub(crate) fn open(folder: &Path, store: ShardId, last: Group) -> Result<Self, OpenError> {
         let path = folder.join(FILE_NAME);
         let promise = Self(open_map(&path).map_err(failed(&path))?);
         let id = MailboxId(store.0);

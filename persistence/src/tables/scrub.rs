@@ -181,7 +181,7 @@ mod tests {
     use crate::declared;
     use crate::fold::Folded;
     use crate::hash::Chain;
-    use crate::ids::{Group, MailboxId, Partition, Position, StoreId};
+    use crate::ids::{Group, MailboxId, Partition, Position, ShardId};
     use crate::meta::Identity;
 
     const MAP_BYTES: u64 = 32 << 20;
@@ -201,7 +201,7 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let identity = Identity { store: StoreId(7), partitions: 2 };
+            let identity = Identity { store: ShardId(7), partitions: 2 };
             let path = folder.path().join("tables");
             Tables::make(&path, MAP_BYTES, declared::SCHEMA, identity).unwrap();
             let (tables, _) = Tables::open(&path, MAP_BYTES, declared::SCHEMA).unwrap();
@@ -271,7 +271,7 @@ mod tests {
             declared::inbox(Partition(0), Position(1)),
             declared::attempts(Partition(1), Position(1)),
             declared::dead_letter(Position(1)),
-            declared::peer(StoreId(1)),
+            declared::peer(ShardId(1)),
             declared::note(3),
             state(1),
         ];

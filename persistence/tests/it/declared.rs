@@ -1,7 +1,7 @@
 //! The tables of the stores of these tests, which are those of the golden stores.
 
 use everpost_persistence::Field::{Partition as InPartition, U32, U64, U128};
-use everpost_persistence::{Key, MailboxId, Partition, Position, Schema, StoreId, Table};
+use everpost_persistence::{Key, MailboxId, Partition, Position, Schema, ShardId, Table};
 
 pub(crate) const INBOX: Table = Table::queue(1, "inbox", 1).with_companion(&ATTEMPTS);
 pub(crate) const MAILBOXES: Table = Table::keyed(2, "mailboxes", 1, &[InPartition, U128]);
@@ -57,15 +57,15 @@ pub(crate) const fn outbox(partition: Partition, position: Position) -> Key {
     OUTBOX.key().partition(partition).position(position).end()
 }
 
-pub(crate) const fn received(partition: Partition, producer: StoreId, line: u64) -> Key {
+pub(crate) const fn received(partition: Partition, producer: ShardId, line: u64) -> Key {
     RECEIVED.key().partition(partition).u128(producer.0).u64(line).end()
 }
 
-pub(crate) const fn acknowledged(partition: Partition, receiver: StoreId, line: u64) -> Key {
+pub(crate) const fn acknowledged(partition: Partition, receiver: ShardId, line: u64) -> Key {
     ACKNOWLEDGED.key().partition(partition).u128(receiver.0).u64(line).end()
 }
 
-pub(crate) const fn peer(store: StoreId) -> Key {
+pub(crate) const fn peer(store: ShardId) -> Key {
     PEERS.key().u128(store.0).end()
 }
 

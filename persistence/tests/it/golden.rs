@@ -7,14 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use everpost_persistence::{Config, Epoch, Key, MailboxId, Opened, Partition, Position, StoreId, Table};
+use everpost_persistence::{Config, Epoch, Key, MailboxId, Opened, Partition, Position, ShardId, Table};
 
 use crate::declared;
 use crate::support::{TestStore, config, folder};
 
 const PARTITION: Partition = Partition(0x0102 % 64);
 const MAILBOX: MailboxId = MailboxId(0xA1B2_C3D4_0000_0000_0000_0000_0000_0001);
-const PEER: StoreId = StoreId(0x0F1E_2D3C_0000_0000_0000_0000_0000_0002);
+const PEER: ShardId = ShardId(0x0F1E_2D3C_0000_0000_0000_0000_0000_0002);
 
 /// Where a golden store is kept.
 fn kept(version: u32) -> PathBuf {
@@ -84,8 +84,8 @@ fn records_v3() -> Vec<(Key, Bytes)> {
     records
 }
 
-/// The records of the golden stores of format 4 and 5, written out.
-fn records_v4() -> Vec<(Key, Bytes)> {
+/// The records of the golden stores from format 4 on, written out.
+pub(crate) fn records_v4() -> Vec<(Key, Bytes)> {
     let mut records = records_v3();
     records.push((declared::note(0xDD), "about the node".into()));
     records
@@ -152,7 +152,7 @@ pub(crate) struct Golden {
 }
 
 /// All of them, oldest first.
-pub(crate) fn stores() -> [Golden; 5] {
+pub(crate) fn stores() -> [Golden; 6] {
     [
         Golden { version: 1, durable: Position(10), records: records_v1() },
         Golden { version: 2, durable: Position(13), records: records_v2() },
@@ -160,6 +160,8 @@ pub(crate) fn stores() -> [Golden; 5] {
         Golden { version: 4, durable: Position(13), records: records_v4() },
         // The sums over the tables are no records of theirs.
         Golden { version: 5, durable: Position(13), records: records_v4() },
+        // Nor is the shard that a batch names.
+        Golden { version: 6, durable: Position(13), records: records_v4() },
     ]
 }
 
@@ -174,7 +176,7 @@ fn check(golden: Golden) {
     assert_eq!(opened.durable, durable);
     let Epoch { counter, .. } = store.store.epoch();
     assert_eq!(counter, 3);
-    assert_ne!(store.store.id(), StoreId(0));
+    assert_ne!(store.store.id(), ShardId(0));
     assert_eq!(all_records(&store), expected);
     // Once more from the tables alone.
     store.store.close().unwrap();
@@ -203,17 +205,23 @@ fn the_golden_store_of_format_3_reads_as_written() {
 
 #[test]
 fn the_golden_store_of_format_4_reads_as_written() {
-    let [_, _, _, golden, _] = stores();
+    let [_, _, _, golden, ..] = stores();
     check(golden);
 }
 
 #[test]
 fn the_golden_store_of_format_5_reads_as_written() {
-    let kept = kept(5);
+    let [_, _, _, _, golden, _] = stores();
+    check(golden);
+}
+
+#[test]
+fn the_golden_store_of_format_6_reads_as_written() {
+    let kept = kept(6);
     if std::env::var_os("EVERPOST_WRITE_GOLDEN").is_some() {
         let _ = std::fs::remove_dir_all(&kept);
         write(&kept);
-        for name in ["lock", "journal/lock.mdb", "tables/lock.mdb"] {
+        for name in ["lock", "slots", "journal/lock.mdb", "tables/lock.mdb"] {
             std::fs::remove_file(kept.join(name)).unwrap();
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use everpost_persistence::{Environment, Inspection, Key, KeyBytes, OpenError, Partition, ReadError, Store, StoreId};
+use everpost_persistence::{Environment, Inspection, Key, KeyBytes, OpenError, Partition, ReadError, ShardId, Store};
 
 use crate::declared;
 use crate::golden::{Golden, all_records, copy, stores};
@@ -33,7 +33,7 @@ fn a_store_of_any_format_with_a_tail_is_read_whole_and_not_a_byte_is_changed() {
             let inspection = Store::inspect(folder.path(), declared::SCHEMA).unwrap();
             assert_eq!((inspection.format(), inspection.durable()), (version, durable));
             assert_eq!(inspection.partitions().get(), 64);
-            assert_ne!(inspection.id(), StoreId(0));
+            assert_ne!(inspection.id(), ShardId(0));
             assert_eq!(inspected(&inspection), expected, "{version}");
             for (key, value) in &expected {
                 assert_eq!(inspection.get(key).unwrap().as_ref(), Some(value), "{version}: {key:?}");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use everpost_persistence::{OpenError, Position, Store, StoreId, Table};
+use everpost_persistence::{OpenError, Position, ShardId, Store, Table};
 
 use crate::declared;
 use crate::support::{TestStore, config, edit, files, folder};
@@ -12,7 +12,7 @@ use crate::support::{TestStore, config, edit, files, folder};
 const HALVES: [&str; 2] = ["journal", "tables"];
 
 /// A folder in which a store is being made: both halves are whole, and still aside. With the id of the store.
-fn being_made() -> (tempfile::TempDir, StoreId) {
+fn being_made() -> (tempfile::TempDir, ShardId) {
     let folder = folder();
     let (store, _) = TestStore::open(folder.path(), config());
     let id = store.store.id();
@@ -35,7 +35,7 @@ fn move_half(folder: &Path, half: &str, from: &str, to: &str) {
 }
 
 /// Opens it, and sees that it is empty and works; its id.
-fn works(folder: &Path, created: bool) -> StoreId {
+fn works(folder: &Path, created: bool) -> ShardId {
     let (store, opened) = TestStore::open(folder, config());
     assert!(opened.created == created && opened.clean, "{opened:?}");
     assert_eq!((opened.durable, store.records(declared::INBOX)), (Position(0), Vec::new()));

@@ -107,7 +107,7 @@ fn halves_of_two_stores_are_refused() {
     std::fs::remove_dir_all(one.path().join("tables")).unwrap();
     std::fs::rename(other.path().join("tables"), one.path().join("tables")).unwrap();
     let refused = TestStore::try_open(one.path(), config());
-    assert!(matches!(refused, Err(OpenError::StoreIdMismatch { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::ShardMismatch { .. })), "{refused:?}");
 }
 
 /// Copies one half of a closed store.

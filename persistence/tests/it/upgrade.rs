@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, StoreId, Table};
+use everpost_persistence::{Config, Key, MailboxId, OpenError, Partition, ShardId, Table};
 
 use crate::declared;
-use crate::golden::{all_records, copy, records_v1};
+use crate::golden::{all_records, copy, records_v1, records_v4};
 use crate::support::{TestStore, config, edit, flip_bit, folder};
 
 /// Where each half keeps its format.
@@ -32,9 +32,9 @@ fn submit_one_of_each(store: &TestStore) -> impl Iterator<Item = (Key, bytes::By
     let partition = Partition(5);
     let value = || bytes::Bytes::from_static(b"new");
     let keys = [
-        declared::received(partition, StoreId(7), 1),
-        declared::acknowledged(partition, StoreId(7), 1),
-        declared::peer(StoreId(7)),
+        declared::received(partition, ShardId(7), 1),
+        declared::acknowledged(partition, ShardId(7), 1),
+        declared::peer(ShardId(7)),
         declared::timer(partition, 7),
         declared::request(partition, MailboxId(7), 7),
         declared::supervision(partition, MailboxId(7)),
@@ -79,11 +79,22 @@ fn an_upgrade_is_completed_wherever_it_stopped() {
         let expected: Vec<_> = records_v1().into_iter().chain(submit_one_of_each(&store)).collect();
         store.store.close().unwrap();
         drop(store);
-        assert_eq!(formats(folder.path()), [5, 5], "{found:?}");
+        assert_eq!(formats(folder.path()), [6, 6], "{found:?}");
         let (store, opened) = TestStore::open(folder.path(), config());
         assert!(opened.clean && opened.replayed_groups == 0, "{found:?}");
         assert_eq!(all_records(&store), expected, "{found:?}");
     }
+}
+
+#[test]
+fn a_store_whose_journal_alone_is_of_the_newest_format_is_completed() {
+    let folder = folder();
+    copy(5, folder.path());
+    set_formats(folder.path(), [6, 5]);
+    let (store, _) = TestStore::open(folder.path(), config());
+    assert_eq!(all_records(&store), records_v4());
+    store.store.close().unwrap();
+    assert_eq!(formats(folder.path()), [6, 6]);
 }
 
 #[test]

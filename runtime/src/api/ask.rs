@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -124,8 +125,9 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Deadline::after(self.timeout);
-        let runtime = self.handle.runtime();
-        let submit = self.handle.submit(&self.message, &self.options, Some(waiter));
+        let core = self.handle.current.get();
+        let runtime = core.own_runtime.handle();
+        let submit = self.handle.submit(Arc::clone(&core), &self.message, &self.options, Some(waiter));
         let posted = deadline.wait_for(runtime, submit).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::actor::address_of::AddressOf;
@@ -22,6 +21,7 @@ use crate::base::clock::Deadline;
 use crate::cluster::Peer;
 use crate::cluster::note::{NoAnswer, Note};
 use crate::commit::{Committed, NotCommitted};
+use crate::core::current::Current;
 use crate::core::senders::Waits;
 use crate::core::{Core, Remote, Route, Routed};
 use crate::engine::deduplicate;
@@ -65,13 +65,13 @@ use crate::telemetry;
 /// # Ok(()) }
 /// ```
 pub struct ActorHandle<A> {
-    pub(crate) core: Arc<Core>,
+    pub(crate) current: Current,
     pub(crate) address: AddressOf<A>,
 }
 
 impl<A: Actor> ActorHandle<A> {
-    pub(crate) fn new(core: Arc<Core>, address: AddressOf<A>) -> Self {
-        Self { core, address }
+    pub(crate) fn new(current: Current, address: AddressOf<A>) -> Self {
+        Self { current, address }
     }
 
     /// The address of the actor.
@@ -132,7 +132,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        Ask::new(self, message, self.core.config.ask_timeout)
+        Ask::new(self, message, self.current.look(|core| core.config.ask_timeout))
     }
 
     /// Puts a volatile query to the actor's state: never stored, answered at most once, between two turns. The
@@ -146,35 +146,35 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: QueryHandler<Q>,
     {
-        Query::new(self, query, self.core.config.ask_timeout)
+        Query::new(self, query, self.current.look(|core| core.config.ask_timeout))
     }
 
     /// Hands a query to the activation, and waits for the answer.
-    pub(crate) async fn answer_to<Q: Message>(&self, query: Q) -> Result<Q::Reply, QueryError>
+    pub(crate) async fn answer_to<Q: Message>(&self, core: &Core, query: Q) -> Result<Q::Reply, QueryError>
     where
         A: QueryHandler<Q>,
     {
-        sending::check_intake(&self.core)?;
-        let open = Arc::clone(&self.core.queries);
+        sending::check_intake(core)?;
+        let open = Arc::clone(&core.queries);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
         address.check_length()?;
-        if let Some(Remote { peer, .. }) = self.core.remote(address) {
-            return self.answer_from(&peer, query).await;
+        if let Some(Remote { peer, .. }) = core.remote(address) {
+            return self.answer_from(core, &peer, query).await;
         }
-        let actor_type = self.core.actor_types.get(A::TYPE).filter(|actor_type| actor_type.answers(Q::NAME));
+        let actor_type = core.actor_types.get(A::TYPE).filter(|actor_type| actor_type.answers(Q::NAME));
         let actor_type = actor_type.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
         let (waiter, answer) = oneshot::channel();
-        self.core.put_query(address, actor_type, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
+        core.put_query(address, actor_type, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
         let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
         // Nothing of the state that it saw may be known before that is durable.
-        self.core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
+        core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
         answer
     }
 
-    async fn answer_from<Q: Message>(&self, peer: &Peer, query: Q) -> Result<Q::Reply, QueryError> {
+    async fn answer_from<Q: Message>(&self, core: &Core, peer: &Peer, query: Q) -> Result<Q::Reply, QueryError> {
         let payload = postcard::to_allocvec(&query).map_err(Refusal::Encode)?;
-        let (bytes, bytes_max) = (payload.len(), self.core.config.message_bytes_max);
+        let (bytes, bytes_max) = (payload.len(), core.config.message_bytes_max);
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
         }
@@ -204,66 +204,52 @@ impl<A: Actor> ActorHandle<A> {
     /// Waits for room, then commits in one step.
     pub(crate) async fn submit<M: Message>(
         &self,
+        core: Arc<Core>,
         message: &M,
         options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Receipt, Refusal> {
-        let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
+        let (id, Routed { route, handling, envelope }) = self.prepare(&core, message, options)?;
         if options.request.is_some() {
             // In a box, since most messages have none.
-            Box::pin(self.check_key(&route, &envelope)).await?;
+            Box::pin(check_key(&core, &route, &envelope)).await?;
         }
-        let bytes = envelope.len();
-        let mut transaction = sending(&self.core, &route, handling, envelope, told);
-        let (mut deadline, mut waits) = (None, Waits::default());
-        loop {
-            let permit = transaction.reserve().await?;
-            let full = match transaction.commit_within(permit, &mut waits) {
-                Ok(committed) => return Ok(self.receipt::<M>(id, &route, committed)),
-                Err(full) => full,
-            };
-            let NotCommitted { why, transaction: again } = *full;
-            let deadline = *deadline.get_or_insert_with(|| Deadline::after(self.core.config.send_timeout));
-            let room = has_room(&self.core, &why, bytes, &mut waits);
-            if deadline.wait_for(self.runtime(), room).await.is_err() {
-                return Err(no_room(&self.core, &why));
+        let committed = {
+            let bytes = envelope.len();
+            let mut transaction = sending(&core, &route, handling, envelope, told);
+            let (mut deadline, mut waits) = (None, Waits::default());
+            loop {
+                let permit = transaction.reserve().await?;
+                let full = match transaction.commit_within(permit, &mut waits) {
+                    Ok(committed) => break committed,
+                    Err(full) => full,
+                };
+                let NotCommitted { why, transaction: again } = *full;
+                let deadline = *deadline.get_or_insert_with(|| Deadline::after(core.config.send_timeout));
+                let room = has_room(&core, &why, bytes, &mut waits);
+                if deadline.wait_for(core.own_runtime.handle(), room).await.is_err() {
+                    return Err(no_room(&core, &why));
+                }
+                sending::check_intake(&core)?;
+                transaction = again;
             }
-            sending::check_intake(&self.core)?;
-            transaction = again;
-        }
-    }
-
-    /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn
-    /// looks again.
-    async fn check_key(&self, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
-        let contradicts = match route {
-            // What cannot be read now is found out by the turn.
-            Route::Local(mailbox) => {
-                deduplicate::contradicts(&self.core, &mailbox.actor_type, &mailbox.address, envelope.clone())
-                    .await
-                    .unwrap_or_default()
-            }
-            Route::Remote(remote) => deduplicate::contradicts_away(&self.core, remote, envelope).await,
         };
-        if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
-    }
-
-    /// By whose clock a wait ends, whichever thread waits.
-    pub(crate) fn runtime(&self) -> &Handle {
-        self.core.own_runtime.handle()
+        Ok(self.receipt::<M>(core, id, &route, committed))
     }
 
     pub(crate) fn try_submit<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
-        let (id, Routed { route, handling, envelope }) = self.prepare(message, options)?;
-        let committed = try_send(&self.core, &route, handling, envelope)?;
-        Ok(self.receipt::<M>(id, &route, committed))
+        let core = self.current.get();
+        let (id, Routed { route, handling, envelope }) = self.prepare(&core, message, options)?;
+        let committed = try_send(&core, &route, handling, envelope)?;
+        Ok(self.receipt::<M>(core, id, &route, committed))
     }
 
     /// Sends a message that is stored nowhere on this node when it goes to another one.
     fn try_submit_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
-        let (_, Routed { route, handling, envelope }) = self.prepare(message, &Options::default())?;
+        let core = self.current.get();
+        let (_, Routed { route, handling, envelope }) = self.prepare(&core, message, &Options::default())?;
         let Route::Remote(Remote { peer, lane, address }) = &route else {
-            return try_send(&self.core, &route, handling, envelope).map(drop);
+            return try_send(&core, &route, handling, envelope).map(drop);
         };
         let mut outgoing = peer.outgoing();
         if outgoing.is_told_full(address.mailbox()) {
@@ -275,16 +261,16 @@ impl<A: Actor> ActorHandle<A> {
         if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
     }
 
-    fn prepare<M: Message>(&self, message: &M, options: &Options) -> Result<(MessageId, Routed), Refusal> {
-        sending::check_intake(&self.core)?;
+    fn prepare<M: Message>(&self, core: &Core, message: &M, options: &Options) -> Result<(MessageId, Routed), Refusal> {
+        sending::check_intake(core)?;
         let id = MessageId::random();
-        let now = self.core.clock.now();
+        let now = core.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
         let handling = Handling::said_by(&origin);
         let address = self.address.address();
-        let (route, envelope) = self.core.seal(A::TYPE, address, origin, message)?;
+        let (route, envelope) = core.seal(A::TYPE, address, origin, message)?;
         if let (Route::Local(_), Some(request)) = (&route, options.request)
-            && !deduplicate::admits(&self.core, address, request)
+            && !deduplicate::admits(core, address, request)
         {
             return Err(Refusal::TooManyKeys);
         }
@@ -296,15 +282,30 @@ impl<A: Actor> ActorHandle<A> {
         RequestId::new(self.address.address(), key)
     }
 
-    fn receipt<M: Message>(&self, id: MessageId, route: &Route, committed: Committed) -> Receipt {
-        telemetry::log_submitted(&self.core.name, self.address.address(), M::NAME, id, committed.position);
-        Receipt::new(&self.core, route, id, committed)
+    fn receipt<M: Message>(&self, core: Arc<Core>, id: MessageId, route: &Route, committed: Committed) -> Receipt {
+        telemetry::log_submitted(&core.name, self.address.address(), M::NAME, id, committed.position);
+        Receipt::new(core, route, id, committed)
     }
+}
+
+/// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
+/// again.
+async fn check_key(core: &Arc<Core>, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
+    let contradicts = match route {
+        // What cannot be read now is found out by the turn.
+        Route::Local(mailbox) => {
+            deduplicate::contradicts(core, &mailbox.actor_type, &mailbox.address, envelope.clone())
+                .await
+                .unwrap_or_default()
+        }
+        Route::Remote(remote) => deduplicate::contradicts_away(core, remote, envelope).await,
+    };
+    if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
 }
 
 impl<A> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), address: self.address.clone() }
+        Self { current: self.current.clone(), address: self.address.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::api::handle::ActorHandle;
 use crate::api::sending;
 use crate::base::clock::Micros;
 use crate::base::ended::NodeEnded;
-use crate::core::Remote;
+use crate::core::{Core, Remote};
 use crate::engine::pausing;
 use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
@@ -54,9 +54,10 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
-        let (address, actor_type) = self.supervised_here()?;
-        let ticket = pausing::pause(&self.core, address, actor_type, asked(reason, self.core.clock.wall())).await?;
-        Ok(self.core.gate.durable(ticket).await?)
+        let core = self.current.get();
+        let (address, actor_type) = self.supervised_here(&core)?;
+        let ticket = pausing::pause(&core, address, actor_type, asked(reason, core.clock.wall())).await?;
+        Ok(core.gate.durable(ticket).await?)
     }
 
     /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state
@@ -70,27 +71,28 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume(&self) -> Result<(), PauseError> {
-        let (address, _) = self.supervised_here()?;
-        let ticket = pausing::resume(&self.core, address).await?;
-        Ok(self.core.gate.durable(ticket).await?)
+        let core = self.current.get();
+        let (address, _) = self.supervised_here(&core)?;
+        let ticket = pausing::resume(&core, address).await?;
+        Ok(core.gate.durable(ticket).await?)
     }
 
     /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for
     /// which there is [`Node::paused`](crate::Node::paused).
     #[must_use]
     pub fn paused(&self) -> Option<Paused> {
-        let mailbox = self.core.directory.find(self.address.address().mailbox())?;
+        let mailbox = self.current.get().directory.find(self.address.address().mailbox())?;
         let inner = mailbox.lock();
         inner.paused().cloned()
     }
 
-    fn supervised_here(&self) -> Result<(&Address, &Arc<ActorType>), PauseError> {
-        sending::check_intake(&self.core)?;
+    fn supervised_here<'a>(&'a self, core: &'a Core) -> Result<(&'a Address, &'a Arc<ActorType>), PauseError> {
+        sending::check_intake(core)?;
         let address = self.address.address();
-        if let Some(Remote { peer, .. }) = self.core.remote(address) {
+        if let Some(Remote { peer, .. }) = core.remote(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
         }
-        let actor_type = self.core.actor_types.get(A::TYPE);
+        let actor_type = core.actor_types.get(A::TYPE);
         Ok((address, actor_type.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
     }
 }

@@ -107,10 +107,10 @@ pub enum DeliveredError {
 }
 
 impl Receipt {
-    pub(crate) fn new(core: &Arc<Core>, route: &Route, id: MessageId, committed: Committed) -> Self {
+    pub(crate) fn new(core: Arc<Core>, route: &Route, id: MessageId, committed: Committed) -> Self {
         let Committed { position, ticket, .. } = committed;
         let outbox = route.remote().map(|remote| (Arc::clone(&remote.peer), remote.lane));
-        Self { core: Arc::clone(core), address: route.address().clone(), id, position, ticket, outbox }
+        Self { core, address: route.address().clone(), id, position, ticket, outbox }
     }
 
     /// The identity of the message.

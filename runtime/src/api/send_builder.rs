@@ -107,7 +107,7 @@ impl<'h, A: Actor, M: Message> SendBuilder<'h, A, M> {
     ///
     /// A send that is dropped has either happened as a whole or not at all.
     pub async fn submit(self) -> Result<Receipt, SendError<M>> {
-        match self.handle.submit(&self.message, &self.options, None).await {
+        match self.handle.submit(self.handle.current.get(), &self.message, &self.options, None).await {
             Ok(receipt) => Ok(receipt),
             Err(reason) => Err(SendError::not_accepted(self.message, reason)),
         }

@@ -77,6 +77,7 @@ pub(crate) fn check_intake(core: &Core) -> Result<(), Refusal> {
             NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
             NodeEnded::RuntimeGone => Refusal::RuntimeGone,
             NodeEnded::Panicked { .. } => Refusal::Panicked,
+            NodeEnded::Reopened => Refusal::Reopening,
             NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
         });
     }

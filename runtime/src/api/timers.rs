@@ -14,6 +14,7 @@ use crate::api::timer_list::Timer;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Fired, Refused, Timers as TimerEffect, Transaction};
 use crate::core::Core;
+use crate::core::current::Current;
 use crate::engine::new_timers::{new_timer, timer_meant};
 use crate::engine::reading;
 use crate::engine::timers::{check_room, on_top};
@@ -107,18 +108,18 @@ impl From<AdmissionError> for TriggerError {
 /// ```
 #[derive(Clone)]
 pub struct Timers {
-    core: Arc<Core>,
+    current: Current,
 }
 
 impl Timers {
-    pub(crate) fn new(core: &Arc<Core>) -> Self {
-        Self { core: Arc::clone(core) }
+    pub(crate) fn new(current: Current) -> Self {
+        Self { current }
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.core.timers.len()
+        self.current.look(|core| core.timers.len())
     }
 
     /// All of them, those with names first, in the order of these. One that this build cannot read is left out; the log
@@ -132,8 +133,9 @@ impl Timers {
     ///
     /// It only looks.
     pub async fn list(&self) -> Result<Vec<Timer>, ReadError> {
-        let core = Arc::clone(&self.core);
-        reading::off_the_workers(&self.core, move || list(&core)).await
+        let core = self.current.get();
+        let listed = Arc::clone(&core);
+        reading::off_the_workers(&core, move || list(&listed)).await
     }
 
     /// The one of this name or id, if there is one that this build can read.
@@ -146,10 +148,11 @@ impl Timers {
     ///
     /// It only looks.
     pub async fn get<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
-        let timer = timer_meant(&self.core, which.into());
-        let Some(record) = read_timer(&self.core, timer).await? else { return Ok(None) };
-        let entry = self.core.timers.lock().index.get(timer);
-        Ok(Timer::decode(timer, &record, entry, self.core.clock.now()))
+        let core = self.current.get();
+        let timer = timer_meant(&core, which.into());
+        let Some(record) = read_timer(&core, timer).await? else { return Ok(None) };
+        let entry = core.timers.lock().index.get(timer);
+        Ok(Timer::decode(timer, &record, entry, core.clock.now()))
     }
 
     /// Sends its message now, on top of what its schedule sends, which goes on as before. Durable when this returns the
@@ -163,8 +166,8 @@ impl Timers {
     ///
     /// A call that is dropped has sent the message or not; made again, it sends another.
     pub async fn trigger<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<MessageId, TriggerError> {
-        let timer = timer_meant(&self.core, which.into());
-        trigger_timer(&self.core, timer).await
+        let core = self.current.get();
+        trigger_timer(&core, timer_meant(&core, which.into())).await
     }
 
     /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever
@@ -179,8 +182,8 @@ impl Timers {
     ///
     /// A call that is dropped may or may not have cancelled the timer; it can be made again.
     pub async fn cancel<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<bool, CancelError> {
-        let timer = timer_meant(&self.core, which.into());
-        cancel_timer(&self.core, timer).await
+        let core = self.current.get();
+        cancel_timer(&core, timer_meant(&core, which.into())).await
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::io;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -18,8 +19,8 @@ const PROCESSORS_PER_THREAD: usize = 4;
 #[derive(Debug)]
 pub(crate) struct OwnRuntime {
     handle: Handle,
-    /// Taken when it is dropped.
-    runtime: Option<Runtime>,
+    /// Taken when it ends.
+    runtime: Mutex<Option<Runtime>>,
 }
 
 impl OwnRuntime {
@@ -30,11 +31,23 @@ impl OwnRuntime {
         let build =
             || Builder::new_multi_thread().worker_threads(threads).thread_name("everpost-node").enable_all().build();
         let runtime = caught(build).map_err(io::Error::other)??;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+        Ok(Self { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })
     }
 
     pub(crate) const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Ends it with all of its tasks, and waits so long for those that do not come to an await. It blocks, and must not
+    /// be called by a task.
+    pub(crate) fn end(&self, within: Duration) {
+        if let Some(runtime) = self.take() {
+            runtime.shutdown_timeout(within);
+        }
+    }
+
+    fn take(&self) -> Option<Runtime> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -59,7 +72,7 @@ fn probe(threads: usize) -> io::Result<()> {
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
         // Without waiting, since this may be one of its own threads.
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.take() {
             runtime.shutdown_background();
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{MailboxId, Position, StoreId};
+use everpost_persistence::{MailboxId, Position, ShardId};
 use everpost_transport::link::{
     Ack, AckError, Backlog, DeliveryStatus, FlagOutcome, Lane, Next, ResumeError, Sending, Sequence, Terms,
 };
@@ -36,7 +36,7 @@ pub(crate) struct Outgoing {
     /// What each store that the peer ever had has acknowledged.
     acknowledged: FxHashMap<u128, Progress>,
     /// The store that the peer has now.
-    receiver: Option<StoreId>,
+    receiver: Option<ShardId>,
     /// Who waits until a message is on the peer's disk.
     delivered: FxHashMap<Sequence, Vec<oneshot::Sender<Delivery>>>,
     /// When those that expire do, until they have left or expired.
@@ -194,7 +194,7 @@ impl Outgoing {
     /// A conversation begins with a peer that has this store. What turns out to be there already is told to `settled`.
     pub(crate) fn resume(
         &mut self,
-        receiver: StoreId,
+        receiver: ShardId,
         cursors: &Progress,
         terms: Terms,
         settled: impl FnMut(Lane, Sequence),

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use everpost_persistence::StoreId;
+use everpost_persistence::ShardId;
 use everpost_transport::link::Lane;
 use everpost_transport::{CloseCode, Closed, DialError};
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ impl PeerAlarms {
     }
 
     /// A peer has another store than before.
-    pub(crate) fn new_store(&mut self, node: &str, peer: &str, store: StoreId) {
+    pub(crate) fn new_store(&mut self, node: &str, peer: &str, store: ShardId) {
         if let Some(Said { times, .. }) = self.stores.raise(store.0, Instant::now()) {
             tracing::error!(
                 node, peer, %store, times, event = "peer has a new store",

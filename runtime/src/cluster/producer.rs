@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use everpost_persistence::StoreId;
+use everpost_persistence::ShardId;
 use everpost_transport::link::Receiving;
 
 use crate::base::clock::Timelines;
@@ -12,7 +12,7 @@ use crate::cluster::Peer;
 #[derive(Clone, Debug)]
 pub(crate) struct Producer {
     pub(crate) peer: Arc<Peer>,
-    pub(crate) store: StoreId,
+    pub(crate) store: ShardId,
     /// Locked before any mailbox.
     pub(crate) receiving: Arc<Mutex<Receiving>>,
     /// How its timeline lies to that of this store, in this conversation.

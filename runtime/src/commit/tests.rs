@@ -441,7 +441,7 @@ fn records(fixture: &Fixture) -> Seen {
 
 fn arrivals(fixture: &Fixture) -> Seen {
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
-    let (mailbox, store) = (Arc::clone(fixture.mailbox()), everpost_persistence::StoreId(7));
+    let (mailbox, store) = (Arc::clone(fixture.mailbox()), everpost_persistence::ShardId(7));
     let lane = Lane { receiver_type: 5, partition: mailbox.partition.0 };
     let receiving = fixture.core.cluster.producer(store);
     let mut receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -476,7 +476,7 @@ fn departed(fixture: &Fixture) -> (Position, Key) {
 fn delivered(fixture: &Fixture) -> Seen {
     let (position, key) = departed(fixture);
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
-    let (receiver, lane) = (everpost_persistence::StoreId(9), remote.lane);
+    let (receiver, lane) = (everpost_persistence::ShardId(9), remote.lane);
     let settled = [(lane, Sequence(position.0))];
     let cursor = tables::acknowledged(everpost_persistence::Partition(lane.partition), receiver, lane.receiver_type);
     let delivered = Delivered::new(receiver, &settled, Vec::new());

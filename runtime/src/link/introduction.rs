@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
-use everpost_persistence::StoreId;
+use everpost_persistence::ShardId;
 use everpost_transport::frame::Frame;
 use everpost_transport::hello::{
     Clocks, EARLIER_RUNS_MAX, EarlierRun, Hello, PROTOCOL_VERSION, ReceiverType, Refusal, Run,
@@ -74,7 +74,7 @@ async fn introduce(
         return Err(Ended::Protocol("it did not introduce itself first".to_owned()));
     };
     let now = core.clock.now();
-    let store = StoreId(hello.run.store);
+    let store = ShardId(hello.run.shard);
     let receiving = core.cluster.producer(store);
     let timelines = Timelines::new(now.steady, Steady(hello.clocks.steady));
     let producer = Producer { peer: Arc::clone(peer), store, receiving, timelines };
@@ -121,7 +121,7 @@ pub(crate) fn judge(
     known_stores: &KnownStores,
 ) -> Result<(), Refusal> {
     let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-    hello(core).check(theirs, certified, known_stores.get(theirs.run.store), newest)
+    hello(core).check(theirs, certified, known_stores.get(theirs.run.shard), newest)
 }
 
 fn hello(core: &Core) -> Hello {
@@ -135,7 +135,7 @@ fn hello(core: &Core) -> Hello {
         node: core.name.to_string(),
         partitions: core.store.partitions().get(),
         run: Run {
-            store: core.store.id().0,
+            shard: core.store.id().0,
             counter: epoch.counter,
             nonce: epoch.nonce,
             first: Sequence(core.first.0),

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
-use everpost_persistence::{Key, Partition, Permit, Position, StoreId};
+use everpost_persistence::{Key, Partition, Permit, Position, ShardId};
 use everpost_transport::ControlWriter;
 use everpost_transport::frame::Frame;
 use everpost_transport::hello::{Hello, KnownStore, Resume, Run};
@@ -105,14 +105,14 @@ fn go_on(
 /// Remembers the peer's store and run: an older copy of the store is known as such from here on. Returns the record, if
 /// there is something new.
 fn remember_store(core: &Core, peer: &Peer, hello: &Hello, known_stores: &mut KnownStores) -> Option<(Key, Bytes)> {
-    let Run { store, counter, nonce, .. } = hello.run;
+    let Run { shard: store, counter, nonce, .. } = hello.run;
     let known_store = KnownStore { node: hello.node.clone(), counter, nonce };
     let known = known_stores.get(store);
     let is_news = known != Some(&known_store);
     if known.is_none() && known_stores.know_node(&hello.node) {
-        peer.alarms().new_store(&core.name, &peer.name, StoreId(store));
+        peer.alarms().new_store(&core.name, &peer.name, ShardId(store));
     }
-    let record = is_news.then(|| (tables::peer(StoreId(store)), encode_known_store(&known_store)));
+    let record = is_news.then(|| (tables::peer(ShardId(store)), encode_known_store(&known_store)));
     known_stores.meet(store, known_store);
     record
 }
@@ -120,7 +120,7 @@ fn remember_store(core: &Core, peer: &Peer, hello: &Hello, known_stores: &mut Kn
 /// The lanes that were received from the stores of a node.
 fn received_of(core: &Core, node: &str, known_stores: &KnownStores) -> FxHashMap<u128, Vec<Lane>> {
     let lanes = |store| {
-        let receiving = core.cluster.producer(StoreId(store));
+        let receiving = core.cluster.producer(ShardId(store));
         let receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
         (store, receiving.cursors().map(|(lane, _)| lane).collect())
     };
@@ -138,13 +138,13 @@ fn forget_stores(
     let was_used =
         |store| received.get(&store).is_some_and(|lanes| !lanes.is_empty()) || outgoing.has_acknowledged(store);
     let mut keys = Vec::new();
-    for store in known_stores.forget(&hello.node, hello.run.store, was_used) {
+    for store in known_stores.forget(&hello.node, hello.run.shard, was_used) {
         core.cluster.forget_producer(store);
-        let (producer, receiver) = (StoreId(store), StoreId(store));
+        let (producer, receiver) = (ShardId(store), ShardId(store));
         let lanes = received.get(&store).into_iter().flatten();
         let received = lanes
             .map(|Lane { receiver_type, partition }| tables::received(Partition(*partition), producer, *receiver_type));
-        keys.push(tables::peer(StoreId(store)));
+        keys.push(tables::peer(ShardId(store)));
         keys.extend(received);
         let acknowledged = outgoing.forget_store(store);
         keys.extend(acknowledged.map(|Lane { receiver_type, partition }| {

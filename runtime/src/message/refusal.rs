@@ -159,6 +159,9 @@ pub enum Refusal {
     /// A task of the node has panicked; [`Node::failed`](crate::Node::failed) says which.
     #[error("a task of the node has panicked, so that the node takes nothing in; start it again")]
     Panicked,
+    /// The node opens its store again ([`Node::reopen`](crate::Node::reopen)).
+    #[error("the node opens its store again and takes nothing in until that is done; try again then")]
+    Reopening,
 }
 
 /// A send that did not end well.

@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Node, Tasks, clocks};
+use super::running::{Running, Tasks};
+use super::{Node, clocks};
 use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
@@ -18,7 +19,7 @@ use crate::link::LinkOrder;
 use crate::mailbox::actor_type::Supervises;
 
 /// How long an activation that was told to end at its next await may take to get there.
-const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What came of the stop; none until it has ended.
 pub(super) type Stopping = watch::Receiver<Option<Result<(), StopError>>>;
@@ -90,10 +91,17 @@ impl Node {
         if inside::root_of_task().is_some() {
             return Err(StopError::InsideTask);
         }
-        self.stopped().await
+        // In one step: what opens the store again comes before the stop as a whole, or not at all.
+        let running = self.host.at_rest(|running| {
+            drop(running.begin_stop());
+            running.clone()
+        });
+        running.await.stopped().await
     }
+}
 
-    /// As [`stop`](Self::stop), from within the node.
+impl Running {
+    /// As [`Node::stop`], from within the node.
     pub(super) async fn stopped(&self) -> Result<(), StopError> {
         let mut stopping = self.begin_stop();
         let told = stopping.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
@@ -108,11 +116,11 @@ impl Node {
     pub(super) fn begin_stop(&self) -> Stopping {
         let begin = || {
             let (tell, stopping) = watch::channel(None);
-            let (node, tell) = (self.clone(), Arc::new(tell));
+            let (running, tell) = (self.clone(), Arc::new(tell));
             // Whoever waits sees that nobody will tell when a panic is known to be the end of the node, and not before.
             let kept = (Arc::clone(&tell), Over(Arc::clone(&self.tasks)));
             self.core.begin_with(kept, "stop", async move {
-                let outcome = node.run_stop().await;
+                let outcome = running.run_stop().await;
                 tell.send_replace(Some(outcome));
             });
             stopping
@@ -177,12 +185,14 @@ impl Node {
         }
         Err(match self.core.gate.ended() {
             NodeEnded::Panicked { task, panic, .. } => StopError::Panicked { task, panic },
+            // Nothing of it was left when its store could not be opened again.
+            NodeEnded::Reopened => return Ok(()),
             _ => StopError::RuntimeGone,
         })
     }
 
     /// Tells the peers, and ends the links. What they have not acknowledged stays in the store.
-    async fn stop_links(&self) {
+    pub(super) async fn stop_links(&self) {
         self.core.stop_links();
         if let Some((supervisor, ended)) = self.tasks.take_links() {
             // One that is gone has nothing left to stop.
@@ -206,13 +216,13 @@ impl Drop for Over {
 
 /// Tells the node when the program's runtime goes: it lives in a task there that otherwise ends only after the node was
 /// stopped.
-pub(super) struct Lifeline(Node);
+pub(super) struct Lifeline(Running);
 
 impl Lifeline {
-    pub(super) fn tie(node: &Node) {
-        let lifeline = Self(node.clone());
-        node.core.programs_runtime.spawn(async move {
-            // The sender is in the node, which it keeps.
+    pub(super) fn tie(running: &Running) {
+        let lifeline = Self(running.clone());
+        running.core.programs_runtime.spawn(async move {
+            // The sender is in what runs, which it keeps.
             let _ = lifeline.0.tasks.stopped.subscribe().wait_for(|stopped| *stopped).await;
         });
     }
@@ -220,7 +230,7 @@ impl Lifeline {
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
-        let Node { core, tasks, .. } = &self.0;
+        let Running { core, tasks, .. } = &self.0;
         if *tasks.stopped.borrow() {
             return;
         }
@@ -235,7 +245,7 @@ impl Drop for Lifeline {
 }
 
 /// Waits for the tasks, together; returns those that were not done in time.
-async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
+pub(super) async fn join(tasks: Vec<JoinHandle<()>>, timeout: Duration) -> Vec<JoinHandle<()>> {
     let (deadline, runtime) = (Deadline::after(timeout), Handle::current());
     let mut late = Vec::new();
     for mut task in tasks {

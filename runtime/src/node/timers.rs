@@ -7,6 +7,6 @@ impl Node {
     /// The timers that this node keeps: to list, look at, trigger and cancel them.
     #[must_use]
     pub fn timers(&self) -> Timers {
-        Timers::new(&self.core)
+        Timers::new(self.host.current.clone())
     }
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 pub use self::child::{Child, ChildContext};
 pub use self::error::{GroupEnded, SuperviseError};
-pub(crate) use self::roots::Groups;
 pub use self::roots::Supervised;
+pub(crate) use self::roots::{Groups, Kept};
 pub use self::strategy::Restart;
 use self::strategy::Strategy;
 use crate::base::rules::backoff::Backoff;

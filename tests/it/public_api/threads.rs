@@ -164,7 +164,7 @@ shared! {
     everpost_persistence::Stage<'static>,
     everpost_persistence::Statistics,
     everpost_persistence::Store,
-    everpost_persistence::StoreId,
+    everpost_persistence::ShardId,
     everpost_persistence::Table,
     everpost_persistence::TableId,
     everpost_transport::AcceptError,

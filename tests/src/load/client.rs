@@ -21,15 +21,28 @@ type Trouble = String;
 /// node does not do as it should; what lives on another node may be out of reach for a while. Ends early when the node
 /// does.
 pub async fn client(node: Node, stream: u32, numbers: RangeInclusive<u32>, say: impl Fn(Client) + Send + Sync) {
+    if let Err(trouble) = try_client(&node, stream, numbers, say).await {
+        // The store may have said no before the node has noticed that it has failed.
+        assert!(timeout(DEADLINE, node.failed()).await.is_ok(), "{trouble}");
+    }
+}
+
+/// As [`client`], but ends with what did not end well.
+///
+/// # Errors
+///
+/// What that was.
+pub async fn try_client(
+    node: &Node,
+    stream: u32,
+    numbers: RangeInclusive<u32>,
+    say: impl Fn(Client) + Send + Sync,
+) -> Result<(), Trouble> {
     let say = |saw| say(Client { stream, saw });
-    let ended = if stream.is_multiple_of(2) {
+    if stream.is_multiple_of(2) {
         run_client(&node.actor::<Source<false>>(&source_of(stream)), stream, numbers, say).await
     } else {
         run_client(&node.actor::<Source<true>>(&source_of(stream)), stream, numbers, say).await
-    };
-    if let Err(trouble) = ended {
-        // The store may have said no before the node has noticed that it has failed.
-        assert!(timeout(DEADLINE, node.failed()).await.is_ok(), "{trouble}");
     }
 }
 

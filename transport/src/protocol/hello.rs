@@ -60,7 +60,7 @@ pub struct EarlierRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The store.
-    pub store: u128,
+    pub shard: u128,
     /// How often it was opened, this time included.
     pub counter: u64,
     /// Drawn at this opening: two runs with one counter are two copies of a store.
@@ -193,7 +193,7 @@ impl Hello {
     /// #     cluster: cluster.to_owned(),
     /// #     node: node.to_owned(),
     /// #     partitions: 64,
-    /// #     run: Run { store, counter: 1, nonce: 7, first: Sequence(1) },
+    /// #     run: Run { shard: store, counter: 1, nonce: 7, first: Sequence(1) },
     /// #     message_bytes_max: 1 << 20,
     /// #     receiver_types: Vec::new(),
     /// #     earlier: Vec::new(),
@@ -228,7 +228,7 @@ impl Hello {
         if theirs.partitions != self.partitions {
             return Err(Refusal::Partitions { ours: self.partitions, theirs: theirs.partitions });
         }
-        if theirs.run.store == self.run.store {
+        if theirs.run.shard == self.run.shard {
             return Err(Refusal::OurStore);
         }
         known.map_or(Ok(()), |known| theirs.check_history(certified, known, received))

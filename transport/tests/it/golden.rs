@@ -9,7 +9,7 @@ const GOLDEN: &str = include_str!("../golden/wire-v2.txt");
 
 fn samples() -> Vec<(&'static str, StreamKind, Frame)> {
     let lane = Lane { receiver_type: 0x0102_0304_0506_0708, partition: 0x090a };
-    let run = Run { store: u128::from(u64::MAX) + 1, counter: 3, nonce: 0x1122_3344_5566_7788, first: Sequence(300) };
+    let run = Run { shard: u128::from(u64::MAX) + 1, counter: 3, nonce: 0x1122_3344_5566_7788, first: Sequence(300) };
     let hello = Hello {
         protocol: 2,
         cluster: "orders".to_owned(),

@@ -115,7 +115,7 @@ impl World {
         if !self.is_planted(Bug::JudgedEarly) && !self.check(at, &theirs) {
             return Ok(());
         }
-        let (receiver, peer) = (theirs.run.store, self.peer(at));
+        let (receiver, peer) = (theirs.run.shard, self.peer(at));
         let message_bytes_max = self.other_end(at).message_bytes_max;
         let terms = Terms { receiver_types: self.shared_types(at), credit, message_bytes_max };
         match self.process(at).go_on(peer, receiver, &lanes, terms) {
@@ -235,6 +235,6 @@ impl World {
     }
 
     fn store_of_peer(&self, at: At) -> u128 {
-        self.end(at).theirs.as_ref().expect("it was introduced").run.store
+        self.end(at).theirs.as_ref().expect("it was introduced").run.shard
     }
 }

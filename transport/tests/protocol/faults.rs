@@ -197,7 +197,7 @@ impl World {
                 let sender = self.runs_of(from).map(|run| &self.processes[run]).next().expect("it runs");
                 let stored = &sender.store.durable;
                 let is_owed = stored.dispatched.contains(&message) && !stored.withdrawn.contains(&message);
-                if sender.run.store != accepted.store || !is_owed {
+                if sender.run.shard != accepted.store || !is_owed {
                     continue;
                 }
                 let to = accepted.peer;

@@ -78,7 +78,7 @@ impl Oracle {
 
     /// Everything that has come from a store is part of what this copy of it has sent.
     pub(crate) fn one_history(sender: &Process, receiver: &Process) -> Judgement {
-        let Run { store, .. } = sender.run;
+        let Run { shard: store, .. } = sender.run;
         for ((_, lane), message) in receiver.store.live.last_arrived.range((store, LANE_MIN)..=(store, LANE_MAX)) {
             judge(sender.store.live.dispatched.contains(message), || {
                 format!(
@@ -94,7 +94,7 @@ impl Oracle {
     pub(crate) fn arriving(&self, before: &Arrivals<'_>, new: &[Data]) -> Judgement {
         let Arrivals { sender, receiver, is_wiped } = *before;
         let run = sender.run;
-        judge(!receiver.refused.contains_key(&(run.store, run.nonce)), || {
+        judge(!receiver.refused.contains_key(&(run.shard, run.nonce)), || {
             format!("a message of {run:?} was taken after that had been refused")
         })?;
         Self::one_history(sender, receiver)?;
@@ -103,14 +103,14 @@ impl Oracle {
         for data in new {
             let message = message_of(&data.body);
             let accepted = &self.accepted[message as usize];
-            let is_addressed = (accepted.store, accepted.peer, accepted.lane) == (run.store, receiver.node, data.lane);
+            let is_addressed = (accepted.store, accepted.peer, accepted.lane) == (run.shard, receiver.node, data.lane);
             judge(is_addressed, || format!("I2 no phantom: message {message} came to node {}", receiver.node))?;
             let is_new = !receiver.store.live.inbox.contains(&message) && fresh.insert(message);
             judge(is_new, || format!("I3 once: message {message} came twice"))?;
             // What the sender takes back is not taken back from under the receiver.
             let is_withdrawn = sender.store.live.withdrawn.contains(&message);
             judge(!is_withdrawn, || format!("I2 no phantom: message {message} came although it was withdrawn"))?;
-            let before = last.insert((run.store, data.lane), message);
+            let before = last.insert((run.shard, data.lane), message);
             // A store that was wiped begins with the first message that is still owed.
             let begins =
                 || before.is_none() && is_wiped && !accepted.previous.is_some_and(|previous| sender.owes(previous));

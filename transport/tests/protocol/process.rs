@@ -64,7 +64,7 @@ impl Process {
         if bug == Some(Bug::SequenceRestart) {
             store.forget_position();
         }
-        let run = Run { store: store.id, counter: store.counter, nonce, first: store.next_position() };
+        let run = Run { shard: store.id, counter: store.counter, nonce, first: store.next_position() };
         let earlier = store.runs.clone();
         store.runs.push(EarlierRun { counter: run.counter, nonce, first: run.first });
         let mut process = Self {
@@ -183,7 +183,7 @@ impl Process {
 
     pub(crate) fn note_refused(&mut self, run: Run) {
         let place = self.store.live_position();
-        self.refused.entry((run.store, run.nonce)).or_insert(place);
+        self.refused.entry((run.shard, run.nonce)).or_insert(place);
     }
 }
 

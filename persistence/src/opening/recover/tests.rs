@@ -9,7 +9,7 @@ use crate::admission::Class;
 use crate::batch::{Change, Encoder};
 use crate::declared;
 use crate::hash::Chain;
-use crate::ids::{COUNT_END, MailboxId, Partition};
+use crate::ids::{COUNT_END, MailboxId, Partition, ShardId};
 use crate::key::Key;
 use crate::log::Log;
 use crate::meta::Applied;
@@ -57,9 +57,20 @@ fn write_to_tables(folder: &Path, change: Change) {
 
 /// Writes it as a group that follows on the last one, with these numbers.
 fn write_to_journal(folder: &Path, change: &Change, first: Position, last: Position) {
-    let mut halves = halves(folder);
+    let halves = halves(folder);
+    let shard = halves.1.identity().unwrap().unwrap().store;
+    append_to_journal(halves, shard, change, first, last);
+}
+
+fn append_to_journal(
+    mut halves: (Folder, Journal, Tables),
+    shard: ShardId,
+    change: &Change,
+    first: Position,
+    last: Position,
+) {
     let (group, mut buffer) = (halves.1.next(), vec![0; Journal::HEADROOM]);
-    let mut encoder = Encoder::begin(&mut buffer, group, first, last, halves.1.origin());
+    let mut encoder = Encoder::begin(&mut buffer, shard, group, first, last, halves.1.origin());
     encoder.push(change);
     encoder.finish();
     halves.1.append(group, &mut buffer).unwrap();
@@ -130,6 +141,17 @@ fn a_record_that_nobody_can_have_written_refuses_the_store_by_its_key() {
     assert!(matches!(error, OpenError::Damaged { table: "inbox", reason: "its position was given out before", .. }));
 }
 
+/// Shards that share a journal must not be mixed up.
+#[test]
+fn a_group_of_another_shard_refuses_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = make(folder.path()).next();
+    let change = Change { key: declared::note(1), value: Some("x".into()) };
+    append_to_journal(halves(folder.path()), ShardId(1), &change, last, last);
+    let error = refused(folder.path());
+    assert!(error.to_string().contains("of another shard"), "{error}");
+}
+
 #[test]
 fn a_count_that_no_store_comes_to_refuses_the_store_by_its_record() {
     let change = Change { key: declared::note(1), value: Some("x".into()) };
@@ -142,7 +164,8 @@ fn a_count_that_no_store_comes_to_refuses_the_store_by_its_record() {
         Store::open(folder.path(), config(), declared::SCHEMA, || ()).unwrap_err()
     };
     for count in [COUNT_END, u64::MAX] {
-        let opened_often = written(&|(_, journal, _)| journal.start_run(Epoch { counter: count, nonce: 1 }).unwrap());
+        let opened_often =
+            written(&|(_, journal, _)| journal.start_run(ShardId(1), Epoch { counter: count, nonce: 1 }).unwrap());
         let far = |group, position| {
             let mut folded = Folded::default();
             folded.absorb(group, Position(1), position, Chain::default(), std::iter::empty());

@@ -341,7 +341,8 @@ mod tests {
         let node = Node::builder("node", folder.path()).actor(Bank).start().await.unwrap();
         node.drained().await.unwrap();
         let state = |key| {
-            node.core.store.get(&node.core.directory.mailbox(Bank::at(key).address(), actor_type(&node)).state_key())
+            let core = node.core();
+            core.store.get(&core.directory.mailbox(Bank::at(key).address(), actor_type(&core)).state_key())
         };
         assert!(state("alice").unwrap().is_none(), "it was not asked again");
         assert!(state("payer").unwrap().is_some());
@@ -350,12 +351,12 @@ mod tests {
             left += 1;
             std::ops::ControlFlow::Continue(())
         };
-        node.core.store.scan(&tables::REPLIES, count).unwrap();
+        node.core().store.scan(&tables::REPLIES, count).unwrap();
         assert_eq!(left, 0);
         node.stop().await.unwrap();
     }
 
-    fn actor_type(node: &Node) -> &Arc<crate::mailbox::actor_type::ActorType> {
-        &node.core.actor_types[Bank::TYPE]
+    fn actor_type(core: &Core) -> &Arc<crate::mailbox::actor_type::ActorType> {
+        &core.actor_types[Bank::TYPE]
     }
 }

@@ -49,7 +49,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        set_timer::<A, M>(&self.core, self.address.address(), message, schedule, None).await
+        set_timer::<A, M>(&self.current.get(), self.address.address(), message, schedule, None).await
     }
 
     /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: to be called whenever the program
@@ -98,6 +98,6 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        set_timer::<A, M>(&self.core, self.address.address(), message, schedule, Some(name)).await
+        set_timer::<A, M>(&self.current.get(), self.address.address(), message, schedule, Some(name)).await
     }
 }

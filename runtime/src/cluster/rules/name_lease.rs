@@ -6,7 +6,7 @@
 //! own half of what was acknowledged, so whoever has the conversation keeps it for as long as it shows that it is
 //! there.
 
-use everpost_persistence::StoreId;
+use everpost_persistence::ShardId;
 
 use crate::base::clock::Micros;
 
@@ -19,7 +19,7 @@ pub(crate) struct NameLease<P> {
 /// Who has a lease of the name.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder<P> {
-    pub(crate) store: StoreId,
+    pub(crate) store: ShardId,
     /// When it came, by the wall clock.
     pub(crate) since: Micros,
     /// The process, and how to find out whether it is there.
@@ -53,19 +53,19 @@ impl<P: Clone> NameLease<P> {
 mod tests {
     use super::*;
 
-    const OLD: StoreId = StoreId(1);
-    const NEW: StoreId = StoreId(2);
+    const OLD: ShardId = ShardId(1);
+    const NEW: ShardId = ShardId(2);
 
     /// A process that lives until a second.
-    fn process(store: StoreId, since: u64, until: u64) -> Holder<u64> {
+    fn process(store: ShardId, since: u64, until: u64) -> Holder<u64> {
         Holder { store, since: Micros(since), process: until }
     }
 
     /// Each second every process that lives and has no lease of the name comes; returns who had the lease of the name
     /// when that changed.
-    fn course(processes: &[Holder<u64>], seconds: u64) -> Vec<(u64, StoreId)> {
+    fn course(processes: &[Holder<u64>], seconds: u64) -> Vec<(u64, ShardId)> {
         let mut lease = NameLease::default();
-        let mut changes: Vec<(u64, StoreId)> = Vec::new();
+        let mut changes: Vec<(u64, ShardId)> = Vec::new();
         for now in 0..seconds {
             for process in processes.iter().filter(|process| process.since.0 <= now && now < process.process) {
                 let has_it = lease.holder.as_ref().is_some_and(|holder: &Holder<u64>| holder.store == process.store);

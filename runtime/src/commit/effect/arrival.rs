@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Partition, Position, Stage, StoreId};
+use everpost_persistence::{Partition, Position, ShardId, Stage};
 use everpost_transport::link::{Lane, Receiving, Sequence, Ticket};
 
 use super::Phases;
@@ -45,7 +45,7 @@ impl Arriving {
 /// Messages that have arrived together, in the order in which they came.
 pub(crate) struct Arrivals<'a> {
     peer: &'a Arc<Peer>,
-    store: StoreId,
+    store: ShardId,
     /// How far the lanes have come, which the caller has locked before any mailbox.
     receiving: &'a mut Receiving,
     /// Emptied by the commit; its memory is used again.
@@ -59,7 +59,7 @@ pub(crate) struct Arrivals<'a> {
 impl<'a> Arrivals<'a> {
     pub(crate) fn new(
         peer: &'a Arc<Peer>,
-        store: StoreId,
+        store: ShardId,
         receiving: &'a mut Receiving,
         arrived: &'a mut Vec<Arriving>,
         mailboxes: &'a [Arc<Mailbox>],

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Position, Stage, StoreId};
+use everpost_persistence::{Key, Partition, Position, ShardId, Stage};
 use everpost_transport::link::{Lane, Sequence};
 
 use super::Phases;
@@ -23,14 +23,14 @@ use crate::tables;
 /// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory
 /// holds, which the caller has locked: the outbox neither holds what is noted as acknowledged, nor lacks what is not.
 pub(crate) struct Delivered<'a> {
-    receiver: StoreId,
+    receiver: ShardId,
     settled: &'a [(Lane, Sequence)],
     /// What is remembered of the peer meanwhile.
     changes: Vec<(Key, Option<Bytes>)>,
 }
 
 impl<'a> Delivered<'a> {
-    pub(crate) fn new(receiver: StoreId, settled: &'a [(Lane, Sequence)], changes: Vec<(Key, Option<Bytes>)>) -> Self {
+    pub(crate) fn new(receiver: ShardId, settled: &'a [(Lane, Sequence)], changes: Vec<(Key, Option<Bytes>)>) -> Self {
         Self { receiver, settled, changes }
     }
 }

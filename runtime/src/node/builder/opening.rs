@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everpost_persistence::OpenError;
 
-use super::blocking;
+use super::starting::blocking;
 
 /// How long a store that is in use is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

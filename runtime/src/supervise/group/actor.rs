@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::SuperviseError;
 use super::child::ChildContext;
 use super::plan::Plan;
+use crate::core::current::Current;
 use crate::core::{Core, Remote};
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{ChildState, Inner, Mailbox};
@@ -15,15 +16,17 @@ use crate::message::failure::Failure;
 /// Which actor a child is.
 #[derive(Clone)]
 pub(super) struct ActorChild {
-    pub(super) core: Arc<Core>,
+    pub(super) current: Current,
     pub(super) address: Address,
 }
 
 impl ActorChild {
     /// The task that stands for the actor in its group: it runs for as long as the actor is up.
     pub(super) async fn run(self, context: ChildContext) -> Result<(), Failure> {
-        let actor_type = self.actor_type().expect("a group runs actors of types that its node has");
-        let duty = Duty::begin(self.core.directory.mailbox(&self.address, actor_type));
+        let core = self.current.get();
+        let actor_type = self.actor_type(&core).expect("a group runs actors of types that its node has");
+        let duty = Duty::begin(core.directory.mailbox(&self.address, actor_type));
+        drop(core);
         tokio::select! {
             biased;
             () = context.stopping() => {
@@ -38,13 +41,16 @@ impl ActorChild {
     fn claim(&self, core: &Arc<Core>, group: &str) -> Result<Claimed, SuperviseError> {
         let actor = || self.address.to_string();
         let elsewhere = |node: &str| SuperviseError::ActorElsewhere { actor: actor(), node: node.to_owned() };
-        if !Arc::ptr_eq(&self.core, core) {
-            return Err(elsewhere(&self.core.name));
+        if core.gate.is_over() {
+            return Err(SuperviseError::Stopping);
+        }
+        if !self.current.is(core) {
+            return Err(self.current.look(|other| elsewhere(&other.name)));
         }
         if let Some(Remote { peer, .. }) = core.remote(&self.address) {
             return Err(elsewhere(&peer.name));
         }
-        let actor_type = self.actor_type().ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
+        let actor_type = self.actor_type(core).ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
         let mailbox = core.directory.mailbox(&self.address, actor_type);
         let joined = mailbox.lock().join_group(group);
         match joined {
@@ -53,8 +59,8 @@ impl ActorChild {
         }
     }
 
-    fn actor_type(&self) -> Option<&Arc<ActorType>> {
-        self.core.actor_types.get(self.address.actor_type())
+    fn actor_type<'a>(&self, core: &'a Core) -> Option<&'a Arc<ActorType>> {
+        core.actor_types.get(self.address.actor_type())
     }
 }
 

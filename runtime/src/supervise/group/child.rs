@@ -157,7 +157,7 @@ impl Child {
     /// # Ok(()) }
     /// ```
     pub fn actor<A: Actor>(restart: Restart, name: impl Into<String>, actor: &ActorHandle<A>) -> Self {
-        let actor = ActorChild { core: Arc::clone(&actor.core), address: actor.address.address().clone() };
+        let actor = ActorChild { current: actor.current.clone(), address: actor.address.address().clone() };
         let running = actor.clone();
         let child = Self::task(name.into(), restart, move |context| running.clone().run(context));
         Self { actor: Some(actor), ..child.waits_until_ready(LOADED_WITHIN) }

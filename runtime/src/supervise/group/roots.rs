@@ -22,6 +22,7 @@ use super::{Group, GroupEnded, SuperviseError, record};
 use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
 use crate::base::inside::{self, RootId};
+use crate::base::text::brief;
 use crate::core::Core;
 
 /// The groups of a node.
@@ -46,11 +47,30 @@ struct Roots {
 struct Root {
     name: String,
     id: RootId,
-    life: watch::Sender<Life>,
+    kept: Kept,
     /// None until it runs.
     group: Option<ActorRef<Order>>,
     /// The keyed actors in it.
     actors: Actors,
+}
+
+/// What is kept of a group when its node opens its store again: all that it takes to run it again, for those who hold
+/// it.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    plan: Arc<Plan>,
+    life: watch::Sender<Life>,
+    now: Arc<Mutex<Now>>,
+}
+
+/// What runs of a group now.
+#[derive(Default)]
+struct Now {
+    /// None until it runs, and from when the node begins to open its store again until it runs once more.
+    group: Option<ActorRef<Order>>,
+    actors: Actors,
+    /// Also one that does not run now.
+    is_to_stop: bool,
 }
 
 /// How far a group has come.
@@ -61,11 +81,37 @@ enum Life {
     Ended(Result<(), GroupEnded>),
 }
 
+impl Kept {
+    /// It will not run again: whoever waits for it is told.
+    pub(crate) fn end_with_node(&self, why: &NodeEnded) {
+        let ended = GroupEnded::Node { group: self.plan.path.clone(), source: why.clone() };
+        self.life.send_replace(Life::Ended(Err(ended)));
+    }
+}
+
 impl Groups {
     /// Starts a group; see [`Node::supervise`](crate::Node::supervise).
     pub(crate) async fn supervise(&self, core: &Arc<Core>, group: Group) -> Result<Supervised, SuperviseError> {
-        let plan = Plan::check(group)?;
-        let claim = self.registry.claim(core, &plan.path)?;
+        let kept = Kept { plan: Plan::check(group)?, life: watch::Sender::new(Life::Starting), now: Arc::default() };
+        self.run(core, kept).await
+    }
+
+    /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended.
+    pub(crate) async fn run_again(&self, core: &Arc<Core>, all: Vec<Kept>) {
+        for kept in all {
+            if let Err(error) = self.run(core, kept.clone()).await {
+                tracing::error!(
+                    node = %core.name, group = kept.plan.path, error = %brief(&error), event = "group gave up",
+                    "it could not run again after the store was opened again, and nothing starts it"
+                );
+                kept.end_with_node(&NodeEnded::Reopened);
+            }
+        }
+    }
+
+    async fn run(&self, core: &Arc<Core>, kept: Kept) -> Result<Supervised, SuperviseError> {
+        let plan = Arc::clone(&kept.plan);
+        let claim = self.registry.claim(core, kept)?;
         let actors = Claims::take(core, &plan).await?;
         let stored = read_stored(core, &plan).await?;
         for (group, starts) in plan.surprises() {
@@ -77,7 +123,7 @@ impl Groups {
             );
         }
         let supervisor = self.supervisor(core).await?;
-        let started = claim.life.clone();
+        let started = claim.kept.life.clone();
         let ready = Arc::new(move || {
             started.send_if_modified(|life| {
                 let is_new = matches!(life, Life::Starting);
@@ -90,16 +136,20 @@ impl Groups {
         let family = Family { core: Arc::clone(core), plan: Arc::clone(&plan), ready };
         let spawned = ActorRuntime::spawn_linked(None, family, stored, supervisor.get_cell()).await;
         let (group, _) = spawned.map_err(|error| SuperviseError::Supervisor(error.to_string()))?;
-        let life = claim.life.subscribe();
+        let life = claim.kept.life.subscribe();
+        let now = Arc::clone(&claim.kept.now);
         // From here to the end there is no await: a call that is dropped before has left nothing behind.
-        let Some(actors) = claim.keep(&group, actors) else {
+        let Some(is_to_stop) = claim.keep(&group, actors) else {
             group.stop(None);
             let _ = supervisor.cast(RootsOrder::Stop);
             return Err(SuperviseError::Stopping);
         };
         // One that is gone already is heard of as every end is.
         let _ = group.cast(Order::Begin);
-        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(core, &plan.path), group, life, actors })
+        if is_to_stop {
+            let _ = group.cast(Order::Stop);
+        }
+        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(core, &plan.path), life, now })
     }
 
     /// Takes no more groups, and stops all, the last one first. Those that are not done `within` this time are killed;
@@ -115,8 +165,7 @@ impl Groups {
         }
         let deadline = Deadline::after(kill_within);
         for group in &late {
-            // One that is gone needs no more.
-            let _ = group.group.cast(Order::Kill);
+            group.cast(Order::Kill);
         }
         for group in &late {
             // One that does not even end now never yields; nothing more can be done.
@@ -124,6 +173,18 @@ impl Groups {
         }
         self.end_supervisor(deadline).await;
         late.iter().map(|group| group.name().to_owned()).collect()
+    }
+
+    /// Takes no more groups, and kills all; returns what it takes to run them again. Whoever waits for them goes on
+    /// waiting.
+    pub(crate) async fn cut_off(&self, within: Duration) -> Vec<Kept> {
+        let (kept, running) = self.registry.part();
+        for group in running {
+            // One that is gone needs no more.
+            let _ = group.cast(Order::Kill);
+        }
+        self.end_supervisor(Deadline::after(within)).await;
+        kept
     }
 
     /// The node has ended, and every group with its runtime: nobody hears of their ends.
@@ -158,24 +219,23 @@ impl Groups {
 
 impl Registry {
     /// Takes a name, until the claim is dropped or the group has ended.
-    fn claim(&self, core: &Core, name: &str) -> Result<Claim<'_>, SuperviseError> {
+    fn claim(&self, core: &Core, kept: Kept) -> Result<Claim<'_>, SuperviseError> {
+        let name = &kept.plan.path;
         let mut registry = lock(&self.0);
         if registry.closed {
             return Err(SuperviseError::Stopping);
         }
-        if registry.roots.iter().any(|root| root.name == name) {
-            return Err(SuperviseError::NameInUse(name.to_owned()));
+        if registry.roots.iter().any(|root| root.name == *name) {
+            return Err(SuperviseError::NameInUse(name.clone()));
         }
-        let life = watch::Sender::new(Life::Starting);
-        let (name, id, life_of_root) = (name.to_owned(), root_id(core, name), life.clone());
         registry.roots.push(Root {
             name: name.clone(),
-            id,
-            life: life_of_root,
+            id: root_id(core, name),
+            kept: kept.clone(),
             group: None,
             actors: Actors::default(),
         });
-        Ok(Claim { registry: self, name, life })
+        Ok(Claim { registry: self, kept })
     }
 
     /// Takes no more; returns those that run.
@@ -183,10 +243,33 @@ impl Registry {
         let mut registry = lock(&self.0);
         registry.closed = true;
         let running = registry.roots.iter().filter_map(|root| {
-            let (name, group, life) = (root.name.as_str().into(), root.group.clone()?, root.life.subscribe());
-            Some(Supervised { name, id: root.id, group, life, actors: Arc::clone(&root.actors) })
+            root.group.as_ref()?;
+            let Kept { life, now, .. } = &root.kept;
+            let (name, life, now) = (root.name.as_str().into(), life.subscribe(), Arc::clone(now));
+            Some(Supervised { name, id: root.id, life, now })
         });
         running.collect()
+    }
+
+    /// Takes no more, and lets what it has be nobody's: those who hold the groups hear nothing of their ends here.
+    fn part(&self) -> (Vec<Kept>, Vec<ActorRef<Order>>) {
+        let mut registry = lock(&self.0);
+        registry.closed = true;
+        let running = registry.roots.iter_mut().filter_map(|root| {
+            let group = root.group.clone()?;
+            let nobodys = Kept {
+                plan: Arc::clone(&root.kept.plan),
+                life: watch::Sender::new(Life::Starting),
+                now: Arc::default(),
+            };
+            let kept = std::mem::replace(&mut root.kept, nobodys);
+            let mut now = lock(&kept.now);
+            now.group = None;
+            now.actors = Actors::default();
+            drop(now);
+            Some((kept, group))
+        });
+        running.unzip()
     }
 
     /// Takes no more, and tells of every group that it has ended with the node.
@@ -196,9 +279,7 @@ impl Registry {
             registry.closed = true;
             std::mem::take(&mut registry.roots)
         };
-        for Root { name, life, .. } in roots {
-            life.send_replace(Life::Ended(Err(GroupEnded::Node { group: name, source: why.clone() })));
-        }
+        roots.iter().for_each(|root| root.kept.end_with_node(why));
     }
 
     /// A group has ended.
@@ -212,7 +293,7 @@ impl Registry {
             root
         };
         if let Some(root) = root {
-            root.life.send_replace(Life::Ended(outcome(&root.name)));
+            root.kept.life.send_replace(Life::Ended(outcome(&root.name)));
         }
     }
 
@@ -224,29 +305,32 @@ impl Registry {
 /// The name of a group that is about to run.
 struct Claim<'a> {
     registry: &'a Registry,
-    name: String,
-    life: watch::Sender<Life>,
+    kept: Kept,
 }
 
 impl Claim<'_> {
-    /// The group runs, and the name and the actors are its own; none when the node takes no groups any more.
-    fn keep(self, group: &ActorRef<Order>, actors: Claims) -> Option<Actors> {
+    /// The group runs, and the name and the actors are its own; none when the node takes no groups any more. Whether it
+    /// was told to stop before.
+    fn keep(self, group: &ActorRef<Order>, actors: Claims) -> Option<bool> {
         let mut registry = lock(&self.registry.0);
         if registry.closed {
             return None;
         }
-        let root = registry.roots.iter_mut().find(|root| root.name == self.name);
+        let root = registry.roots.iter_mut().find(|root| root.name == self.kept.plan.path);
         // None when the node has ended meanwhile.
         let root = root?;
         root.group = Some(group.clone());
         root.actors = actors.keep();
-        Some(Arc::clone(&root.actors))
+        let mut now = lock(&self.kept.now);
+        now.group = Some(group.clone());
+        now.actors = Arc::clone(&root.actors);
+        Some(now.is_to_stop)
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        lock(&self.registry.0).roots.retain(|root| root.name != self.name || root.group.is_some());
+        lock(&self.registry.0).roots.retain(|root| root.name != self.kept.plan.path || root.group.is_some());
     }
 }
 
@@ -302,9 +386,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Supervised {
     name: Arc<str>,
     id: RootId,
-    group: ActorRef<Order>,
     life: watch::Receiver<Life>,
-    actors: Actors,
+    now: Arc<Mutex<Now>>,
 }
 
 impl Supervised {
@@ -350,9 +433,16 @@ impl Supervised {
 
     /// As [`stop`](Self::stop), from within the node.
     async fn stopped(&self) -> Result<(), GroupEnded> {
-        // One that is gone has stopped.
-        let _ = self.group.cast(Order::Stop);
+        lock(&self.now).is_to_stop = true;
+        self.cast(Order::Stop);
         self.over().await
+    }
+
+    fn cast(&self, order: Order) {
+        if let Some(group) = &lock(&self.now).group {
+            // One that is gone has stopped.
+            let _ = group.cast(order);
+        }
     }
 
     async fn over(&self) -> Result<(), GroupEnded> {
@@ -389,7 +479,8 @@ impl Supervised {
     /// some, as actors do that are no children. Until then, or until a group is supervised that has them as children,
     /// they stay down. Does nothing for an actor whose group, this or another one, has not ended.
     pub fn release(&self) {
-        self.actors.iter().for_each(actor::release);
+        let actors = Arc::clone(&lock(&self.now).actors);
+        actors.iter().for_each(actor::release);
     }
 
     async fn until(&self, condition: impl Fn(&Life) -> bool) -> Life {

@@ -69,8 +69,8 @@ fn body() -> impl Strategy<Value = Bytes> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let run = (any::<u128>(), any::<u64>(), any::<u64>(), sequence()).prop_map(|(store, counter, nonce, first)| Run {
-        store,
+    let run = (any::<u128>(), any::<u64>(), any::<u64>(), sequence()).prop_map(|(shard, counter, nonce, first)| Run {
+        shard,
         counter,
         nonce,
         first,

@@ -1,12 +1,12 @@
 use super::*;
 
-fn hello(store: u128, counter: u64, nonce: u64, first: u64) -> Hello {
+fn hello(shard: u128, counter: u64, nonce: u64, first: u64) -> Hello {
     Hello {
         protocol: PROTOCOL_VERSION,
         cluster: "orders".into(),
         node: "west".into(),
         partitions: 64,
-        run: Run { store, counter, nonce, first: Sequence(first) },
+        run: Run { shard, counter, nonce, first: Sequence(first) },
         message_bytes_max: 1 << 20,
         receiver_types: Vec::new(),
         earlier: Vec::new(),

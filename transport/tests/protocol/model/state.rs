@@ -102,7 +102,7 @@ impl State {
     pub(super) fn connect(&mut self, pair: usize) -> Judgement {
         let ends = [PAIRS[pair].0, PAIRS[pair].1];
         let [dialer, dialed] = ends.map(|node| self.nodes[node].process.run);
-        let told = [(0, dialed), (1, dialer)].map(|(end, peer)| self.node(ends[end]).cursors(peer.store));
+        let told = [(0, dialed), (1, dialer)].map(|(end, peer)| self.node(ends[end]).cursors(peer.shard));
         let [Some(by_dialer), Some(by_dialed)] = told else { return Ok(()) };
         for (end, cursors) in [(0, by_dialed), (1, by_dialer)] {
             let (here, there) = (ends[end], ends[1 - end]);
@@ -111,7 +111,7 @@ impl State {
             process.check(&hello, there).map_err(|refusal| refusal.to_string())?;
             let receiver_types = FxHashSet::from_iter([lane(there).receiver_type]);
             let terms = Terms { receiver_types, credit: WINDOW_BYTES as u64, message_bytes_max: 1000 };
-            let settled = process.go_on(there, hello.run.store, &cursors, terms).map_err(|error| error.to_string())?;
+            let settled = process.go_on(there, hello.run.shard, &cursors, terms).map_err(|error| error.to_string())?;
             process.get_acquainted(&hello);
             self.settle(here, there, settled)?;
         }
@@ -139,7 +139,7 @@ impl State {
                 Next::TooLarge { .. } | Next::Nothing => break,
             }
         }
-        let producer = self.nodes[sender].process.run.store;
+        let producer = self.nodes[sender].process.run.shard;
         for Ack { lane, through, .. } in self.node(receiver).acks(producer, WINDOW_BYTES as u64) {
             Oracle::told(&self.nodes[receiver].process, producer, lane, through)?;
             wire.insert(Frame::Ack { lane, through });
@@ -150,7 +150,7 @@ impl State {
 
     pub(super) fn arrive(&mut self, pair: usize, frame: Frame, oracle: &Oracle) -> Judgement {
         let (from, to) = PAIRS[pair];
-        let producer = self.nodes[from].process.run.store;
+        let producer = self.nodes[from].process.run.shard;
         match frame {
             Frame::Data { lane, previous, sequence, message } => {
                 let data = Data { lane, previous, sequence, flags: 0, body: body(message, BODY_BYTES) };

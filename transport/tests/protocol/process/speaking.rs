@@ -29,15 +29,15 @@ impl Process {
     }
 
     pub(crate) fn check(&mut self, theirs: &Hello, peer: usize) -> Result<(), Refusal> {
-        let newest = self.producers.entry(theirs.run.store).or_default().newest();
-        let known = self.acquaintances.get(&theirs.run.store);
+        let newest = self.producers.entry(theirs.run.shard).or_default().newest();
+        let known = self.acquaintances.get(&theirs.run.shard);
         let judgement = self.hello(&[]).check(theirs, &name_of(peer), known, newest);
         if judgement.is_err() && self.bug == Some(Bug::OldRunsWelcome) { Ok(()) } else { judgement }
     }
 
     /// Remembers a run; the ticket, after which it is durable.
     pub(crate) fn get_acquainted(&mut self, theirs: &Hello) -> u64 {
-        let Run { store, counter, nonce, .. } = theirs.run;
+        let Run { shard: store, counter, nonce, .. } = theirs.run;
         let acquaintance = KnownStore { node: theirs.node.clone(), counter, nonce };
         if self.acquaintances.get(&store) == Some(&acquaintance) {
             return 0;

@@ -1,0 +1,169 @@
+//! Opening the store of a living node again. What is known of it in memory is dropped where it stands, as when the
+//! process dies, and recovered from the store. Handles, groups and the address of the node stay.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use super::builder::Opening;
+use super::host::Host;
+use super::running::Running;
+use super::stop::{KILL_TIMEOUT, join};
+use super::{Node, StartError};
+use crate::base::caught::joined;
+use crate::base::ended::NodeEnded;
+use crate::base::entered::entered;
+use crate::base::inside;
+use crate::mailbox::actor_type::Supervises;
+use crate::supervise::group::Kept;
+
+/// Why a node has not opened its store again.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum ReopenError {
+    /// It was stopped before. Nothing was done.
+    #[error("the node was stopped, so that its store is not opened again; start it anew")]
+    Stopped,
+    /// It was called inside a handler, which it would cut off. Nothing was done.
+    #[error("it would cut off the handler that it was called in; nothing was done: call it in a task of its own")]
+    InsideTurn,
+    /// It was called inside a task of a group, which it would cut off. Nothing was done.
+    #[error("it would cut off the task of a group that it was called in; nothing was done: call it in another task")]
+    InsideTask,
+    /// The store was left, and could not be opened again. Nothing that was acknowledged is lost.
+    #[error(
+        "the store was left and could not be opened again, so that the node does nothing more; nothing that was \
+         acknowledged is lost: try again, or stop the node and start it anew: {0}"
+    )]
+    Open(#[from] StartError),
+}
+
+impl Node {
+    /// Opens the store again, while the node lives: everything that is known of it in memory is dropped where it
+    /// stands, as when the process dies, and recovered from the store. For a store that has failed ([`Node::failed`]),
+    /// when its trouble is over: a disk that was full, say. Nothing that was acknowledged is lost.
+    ///
+    /// Handlers are cut off at their next await, and their messages handled again. Whoever waits for something is told
+    /// that the outcome is unknown ([`NodeEnded::Reopened`](crate::NodeEnded::Reopened)), and what is sent meanwhile is
+    /// refused ([`Refusal::Reopening`](crate::Refusal::Reopening)). When this has returned, handles go on as before,
+    /// groups were started again with what is left of their budgets, and peers find the node at the same address. What
+    /// the node counts ([`Node::statistics`]) begins anew.
+    ///
+    /// # Errors
+    ///
+    /// [`ReopenError`] says whether anything was done.
+    ///
+    /// # Cancel safety
+    ///
+    /// It goes on when the future is dropped.
+    pub async fn reopen(&self) -> Result<(), ReopenError> {
+        if inside::is_in_turn() {
+            return Err(ReopenError::InsideTurn);
+        }
+        if inside::root_of_task().is_some() {
+            return Err(ReopenError::InsideTask);
+        }
+        let (tell, reopened) = oneshot::channel();
+        let host = Arc::clone(&self.host);
+        // There run handlers, whatever calls this.
+        let programs_runtime = self.core().programs_runtime.clone();
+        let reopening = programs_runtime.spawn(async move { drop(tell.send(host.reopen().await)) }.in_current_span());
+        match reopened.await {
+            Ok(reopened) => reopened,
+            Err(_) => {
+                joined(reopening.await);
+                Err(StartError::from(NodeEnded::RuntimeGone).into())
+            }
+        }
+    }
+}
+
+impl Host {
+    async fn reopen(&self) -> Result<(), ReopenError> {
+        let begin = |running: &Running| match running.tasks.stopping.get() {
+            Some(_) => Err(ReopenError::Stopped),
+            None => Ok((running.clone(), self.begin_reopening())),
+        };
+        let (before, _reopening) = self.at_rest(begin).await?;
+        tracing::info!(
+            node = %self.name, event = "store left",
+            "what is known of it in memory is dropped, and recovered when it is opened again"
+        );
+        let groups = before.abandon().await;
+        drop(before);
+        self.forget_links();
+        let opening = Opening::Again { address: self.address };
+        let running = match self.builder.open(opening, &|| false).await {
+            Ok(running) => running,
+            Err(error) => {
+                groups.into_iter().for_each(|group| group.end_with_node(&NodeEnded::Reopened));
+                return Err(error.into());
+            }
+        };
+        self.replace(running.clone());
+        running.tasks.groups.run_again(&running.core, groups).await;
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Ends everything where it stands, and leaves the store as a crash would. Returns what is to run again. May be
+    /// called again.
+    async fn abandon(&self) -> Vec<Kept> {
+        let Self { core, tasks, .. } = self;
+        // Before anybody is told: what is not in the store by now never will be.
+        core.store.refuse();
+        core.end(NodeEnded::Reopened);
+        let groups = tasks.groups.cut_off(KILL_TIMEOUT).await;
+        let supervisors = || core.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
+        supervisors().for_each(Supervises::stop);
+        supervisors().for_each(Supervises::kill_all);
+        let late = join(tasks.take_supervisors(), KILL_TIMEOUT).await;
+        // One that had begun to start an activation meanwhile has another one to kill.
+        supervisors().for_each(Supervises::kill_all);
+        join(late, KILL_TIMEOUT).await;
+        entered(core.own_runtime.handle(), self.stop_links()).await;
+        tasks.take_background().iter().for_each(JoinHandle::abort);
+        tasks.end_watchdog();
+        tasks.stopped.send_replace(true);
+        let left = Arc::clone(core);
+        let leaving = tokio::task::spawn_blocking(move || {
+            left.own_runtime.end(KILL_TIMEOUT);
+            left.store.abandon();
+        });
+        joined(leaving.await);
+        groups
+    }
+}
+
+crate::base::error_text::debug_as_text!(ReopenError);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::supervise::supervision::fixture::Idle;
+
+    /// What is left behind would be left a hundred times.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_left_of_the_core_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = Node::builder("node", folder.path()).actor(Idle).start().await.unwrap();
+        let before = Arc::downgrade(&node.core());
+        let handle = node.actor::<Idle>("one");
+        handle.pause("so that there is a mailbox").await.unwrap();
+        node.reopen().await.unwrap();
+        // The program's runtime drops what ran there when it comes to it.
+        let gone = async {
+            while before.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("somebody has the core of before");
+        assert!(handle.paused().is_some(), "it is recovered");
+        node.stop().await.unwrap();
+    }
+}

@@ -16,6 +16,7 @@ use crate::ids::{Group, ShardId};
 #[derive(Debug)]
 pub(crate) struct MemoryLog {
     medium: Medium,
+    shard: ShardId,
     run: u64,
     /// Appended, and not flushed.
     buffered: Vec<LogEntry>,
@@ -54,13 +55,13 @@ pub(crate) enum FailedFlush {
 
 impl Medium {
     /// Opens the log that lies there: what was not flushed by the one before is lost, and so is a group that is torn.
-    pub(crate) fn open(&self, run: u64) -> MemoryLog {
+    pub(crate) fn open(&self, shard: ShardId, run: u64) -> MemoryLog {
         let mut contents = self.lock();
         if contents.entries.back().is_some_and(|last| !is_whole(last)) {
             contents.entries.pop_back();
         }
         drop(contents);
-        MemoryLog { medium: self.clone(), run, buffered: Vec::new(), needless: Group(0) }
+        MemoryLog { medium: self.clone(), shard, run, buffered: Vec::new(), needless: Group(0) }
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
@@ -137,7 +138,7 @@ impl Log for MemoryLog {
     }
 
     fn shard(&self) -> ShardId {
-        ShardId(1)
+        self.shard
     }
 
     fn origin(&self) -> Origin {

@@ -59,7 +59,7 @@ impl Kind for Medium {
     type Log = MemoryLog;
 
     fn open(&mut self, run: u64) -> MemoryLog {
-        Self::open(self, run)
+        Self::open(self, ShardId(1), run)
     }
 
     fn crash(&mut self, log: MemoryLog) {
@@ -206,7 +206,7 @@ proptest! {
 fn the_log_in_memory_fails_tears_and_loses_as_told() {
     for (how, left) in [(FailedFlush::Nothing, 2), (FailedFlush::Torn, 2), (FailedFlush::Everything, 3)] {
         let medium = Medium::default();
-        let mut log = medium.open(1);
+        let mut log = medium.open(ShardId(1), 1);
         medium.set_faults(Faults { append: Some(Group(2)), flush: Some((Group(3), how)) });
         append(&mut log, 10).unwrap();
         append(&mut log, 10).unwrap_err();
@@ -215,7 +215,7 @@ fn the_log_in_memory_fails_tears_and_loses_as_told() {
         assert_eq!(log.flushed(), Group(0));
         log.flush().unwrap_err();
         drop(log);
-        let log = medium.open(2);
+        let log = medium.open(ShardId(1), 2);
         let groups: Vec<Group> = read(&log, Group(1)).into_iter().map(|(group, _)| group).collect();
         assert_eq!(groups, (1..=left).map(Group).collect::<Vec<_>>(), "{how:?}");
         assert_eq!((log.last(), log.flushed()), (Group(left), Group(left)));

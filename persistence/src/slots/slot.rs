@@ -1,7 +1,7 @@
 //! The slots that threads claim and write.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::MmapRaw;
@@ -50,6 +50,10 @@ struct Turns(AtomicU64);
 #[derive(Debug)]
 struct Shared {
     map: MmapRaw,
+    /// Whether the file is another run's by now, see [`Slots::leave`].
+    is_left: AtomicBool,
+    /// Where everything is noted then.
+    nowhere: [AtomicU64; WORDS],
     turns: Box<[Turns]>,
     /// Touched when a thread starts and ends, not on the way.
     free: Mutex<Vec<usize>>,
@@ -73,7 +77,13 @@ impl Slots {
         let path = folder.join(Self::FILE_NAME);
         let map = open_map(&path).map_err(failed(&path))?;
         let turns = std::iter::repeat_with(Turns::default).take(SLOTS).collect();
-        let shared = Shared { map, turns, free: Mutex::new((0..SLOTS).rev().collect()) };
+        let shared = Shared {
+            map,
+            is_left: AtomicBool::new(false),
+            nowhere: Default::default(),
+            turns,
+            free: Mutex::new((0..SLOTS).rev().collect()),
+        };
         let mut left: Vec<Mark> = (0..SLOTS).filter_map(|index| shared.take(index)).collect();
         left.sort_unstable();
         left.dedup();
@@ -86,6 +96,12 @@ impl Slots {
     pub fn claim(&self) -> Option<Slot> {
         let index = self.shared.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         Some(Slot { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// Leaves the file to the next run in this process: what threads note from here on, which are late, is noted
+    /// nowhere.
+    pub fn leave(&self) {
+        self.shared.is_left.store(true, Ordering::Relaxed);
     }
 
     /// What all threads have in flight now, as far as that can be seen: what changes meanwhile is left out.
@@ -150,7 +166,7 @@ impl Shared {
 
     #[inline]
     fn line(&self, index: usize) -> &[AtomicU64; WORDS] {
-        line(&self.map, 1 + index)
+        if self.is_left.load(Ordering::Relaxed) { &self.nowhere } else { line(&self.map, 1 + index) }
     }
 }
 

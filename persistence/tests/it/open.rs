@@ -89,9 +89,9 @@ fn another_format_is_refused_in_either_half() {
     for (half, database, key) in [("journal", None, &b"\0format"[..]), ("tables", Some("meta"), b"format")] {
         let folder = folder();
         drop(TestStore::open(folder.path(), config()));
-        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &6_u32.to_be_bytes()).unwrap());
+        edit(&folder.path().join(half), database, |records, txn| records.put(txn, key, &7_u32.to_be_bytes()).unwrap());
         let refused = TestStore::try_open(folder.path(), config());
-        let Err(OpenError::FormatVersion { environment, found: 6, supported: 5 }) = refused else {
+        let Err(OpenError::FormatVersion { environment, found: 7, supported: 6 }) = refused else {
             panic!("{refused:?}")
         };
         assert_eq!(environment.to_string(), half);

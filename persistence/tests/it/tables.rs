@@ -88,18 +88,18 @@ fn a_table_that_another_name_has_is_missed() {
 
 #[test]
 fn a_new_table_brings_a_format_which_older_programs_refuse() {
-    const MORE: Table = Table::keyed(6, "more", 6, &[Field::U32]);
+    const MORE: Table = Table::keyed(6, "more", 7, &[Field::U32]);
     const NEWER: Schema = Schema::new(&[LETTERS, RECEIPTS, PEOPLE, NAMES, MORE]);
     const WITHOUT_FORMAT: Schema =
-        Schema::new(const { &[LETTERS, RECEIPTS, PEOPLE, NAMES, Table::keyed(6, "more", 5, &[Field::U32])] });
+        Schema::new(const { &[LETTERS, RECEIPTS, PEOPLE, NAMES, Table::keyed(6, "more", 6, &[Field::U32])] });
     let folder = folder();
     write(folder.path(), true);
-    assert_eq!((SCHEMA.format(), NEWER.format()), (5, 6));
+    assert_eq!((SCHEMA.format(), NEWER.format()), (6, 7));
     // Of this format it would have had the table from the beginning.
     let error = refused(folder.path(), WITHOUT_FORMAT);
     assert!(matches!(error, OpenError::TableLost { table: "more" }), "{error}");
     let inspected = Store::inspect(folder.path(), NEWER).unwrap();
-    assert_eq!((inspected.format(), inspected.get(&MORE.key().u32(1).end()).unwrap()), (5, None));
+    assert_eq!((inspected.format(), inspected.get(&MORE.key().u32(1).end()).unwrap()), (6, None));
     drop(inspected);
 
     let store = open(folder.path(), NEWER).unwrap();
@@ -107,7 +107,7 @@ fn a_new_table_brings_a_format_which_older_programs_refuse() {
     store.submit(permit, |stage| stage.put(MORE.key().u32(1).end(), "more".into()));
     store.close().unwrap();
     let error = refused(folder.path(), SCHEMA);
-    assert!(matches!(error, OpenError::FormatVersion { found: 6, supported: 5, .. }), "{error}");
+    assert!(matches!(error, OpenError::FormatVersion { found: 7, supported: 6, .. }), "{error}");
     let store = open(folder.path(), NEWER).unwrap();
     assert_eq!(store.get(&MORE.key().u32(1).end()).unwrap().as_deref(), Some(&b"more"[..]));
     assert_eq!(store.get(&person(7)).unwrap().as_deref(), Some(&b"somebody"[..]));

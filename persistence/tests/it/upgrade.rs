@@ -118,9 +118,9 @@ fn a_store_that_is_refused_keeps_its_format() {
 fn nothing_is_made_in_tables_of_an_unknown_format() {
     let folder = folder();
     copy(1, folder.path());
-    set_formats(folder.path(), [1, 6]);
+    set_formats(folder.path(), [1, 7]);
     let refused = TestStore::try_open(folder.path(), config());
-    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 6, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::FormatVersion { found: 7, .. })), "{refused:?}");
     // LMDB keeps the names of databases as keys of the unnamed one.
     edit(&folder.path().join("tables"), None, |names, txn| {
         assert!(names.get(txn, b"inbox").unwrap().is_some());

@@ -32,6 +32,11 @@ impl Marks {
         Self { slots, node }
     }
 
+    /// The slots are another run's from here on, whatever still runs of this one.
+    pub(crate) fn leave(&self) {
+        self.slots.leave();
+    }
+
     /// What threads have in flight now.
     pub(crate) fn now(&self) -> Vec<InFlight> {
         self.slots.in_flight()

@@ -131,6 +131,7 @@ impl Running {
         let left = Arc::clone(core);
         let leaving = tokio::task::spawn_blocking(move || {
             left.own_runtime.end(KILL_TIMEOUT);
+            left.marks.leave();
             left.store.abandon();
         });
         joined(leaving.await);

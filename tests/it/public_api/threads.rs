@@ -96,6 +96,7 @@ shared! {
     everpost::Receipt,
     everpost::RecordedAsk,
     everpost::Refusal,
+    everpost::ReopenError,
     everpost::Restart,
     everpost::Schedule,
     everpost::ScheduleError,

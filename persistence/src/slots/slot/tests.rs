@@ -36,6 +36,26 @@ fn what_was_in_flight_is_found_once() {
     assert_eq!(left, []);
 }
 
+/// A thread that was late cleared what another one had noted since.
+#[test]
+fn slots_that_were_left_change_nothing_of_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (before, _) = Slots::open(folder.path()).unwrap();
+    let mut late = before.claim().unwrap();
+    let nothing = late.set(Mark::Record(Position(3)));
+    before.leave();
+    let (slots, _) = Slots::open(folder.path()).unwrap();
+    let mut slot = slots.claim().unwrap();
+    slot.set(Mark::Record(Position(7)));
+    late.put_back(nothing);
+    late.set(Mark::Record(Position(9)));
+    drop(late);
+    let noted: Vec<Mark> = slots.in_flight().into_iter().map(|in_flight| in_flight.mark).collect();
+    assert_eq!(noted, [Mark::Record(Position(7))]);
+    std::mem::forget(slot);
+    assert_eq!(Slots::open(folder.path()).unwrap().1, [Mark::Record(Position(7))]);
+}
+
 #[test]
 fn the_bytes_of_marks_are_fixed_and_a_file_of_version_1_is_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ fn open(temporary: &Path, medium: &Medium, run: u64) -> (Store, mpsc::Receiver<(
     if is_promised {
         std::fs::rename(&aside, &slots).unwrap();
     }
-    let log = medium.open(run);
+    let log = medium.open(identity.store, run);
     let replayed =
         crate::opening::replay(&folder, declared::SCHEMA, identity, &log, tables.applied().unwrap()).unwrap();
     let (tail, last) = (replayed.tail, replayed.last);
@@ -88,7 +88,7 @@ proptest! {
             let found = found.len() as u32;
             // One more may be there, that nobody was told of.
             prop_assert!(found == durable || found == durable + 1, "{} of {}", found, durable);
-            let next = medium.open(run).next();
+            let next = medium.open(store.id(), run).next();
             let at = |after: u64| Group(next.0 + after);
             medium.set_faults(match fault {
                 Fault::Append(after) => Faults { append: Some(at(after)), flush: None },

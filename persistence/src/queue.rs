@@ -5,12 +5,15 @@
 //! and the writer takes everything by swapping two vectors.
 
 mod index;
+mod leisure;
 mod rules;
 mod stage;
 mod submissions;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::leisure::{LEISURE, Leisure};
 pub(crate) use self::rules::Gathering;
 use self::rules::MOMENT;
 pub use self::stage::Stage;
@@ -47,6 +50,9 @@ pub(crate) struct Queue {
     /// What the writer has taken. Locked after the state.
     in_flight: RwLock<Submissions>,
     arrived: Condvar,
+    /// The first position of what waits and may be left for a moment; [`NOTHING`] while there is none. Changed under
+    /// the lock of the state; looked at without it, since whoever waits for a commit asks each time.
+    unhurried: AtomicU64,
     partitions: u16,
     schema: Schema,
 }
@@ -55,23 +61,68 @@ pub(crate) struct Queue {
 struct State {
     waiting: Submissions,
     next: Position,
-    /// The writer sleeps and wants to be woken. Without it a submission would pay for a system call each time.
-    asleep: bool,
+    leisure: Leisure,
+    /// What the writer sleeps for, if it does. Without it a submission would pay for a system call each time.
+    asleep: Option<Asleep>,
     cut: bool,
     ending: Option<Ending>,
     /// False once the writer has ended: nobody would take what is put in.
     open: bool,
 }
 
+/// What a writer that sleeps is woken by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asleep {
+    /// Any submission.
+    UntilSubmission,
+    /// What is not to be left any longer.
+    UntilHurry,
+}
+
+/// No position is as high.
+const NOTHING: u64 = u64::MAX;
+
 impl Queue {
     pub(crate) fn new(partitions: u16, schema: Schema, next: Position) -> Self {
-        let state =
-            State { waiting: Submissions::default(), next, asleep: false, cut: false, ending: None, open: true };
-        Self { state: Mutex::new(state), in_flight: RwLock::default(), arrived: Condvar::new(), partitions, schema }
+        let state = State {
+            waiting: Submissions::default(),
+            next,
+            leisure: Leisure::default(),
+            asleep: None,
+            cut: false,
+            ending: None,
+            open: true,
+        };
+        Self {
+            state: Mutex::new(state),
+            in_flight: RwLock::default(),
+            arrived: Condvar::new(),
+            unhurried: AtomicU64::new(NOTHING),
+            partitions,
+            schema,
+        }
     }
 
     /// Appends one submission, or drops it if the writer has ended.
     pub(crate) fn submit<R>(&self, permit: Permit<'_>, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+        self.append(permit, true, stage)
+    }
+
+    /// The same for what nobody waits for: the writer may leave it for a moment.
+    pub(crate) fn submit_unhurried<R>(
+        &self,
+        permit: Permit<'_>,
+        stage: impl FnOnce(&mut Stage<'_>) -> R,
+    ) -> (Position, R) {
+        self.append(permit, false, stage)
+    }
+
+    fn append<R>(
+        &self,
+        permit: Permit<'_>,
+        is_hurried: bool,
+        stage: impl FnOnce(&mut Stage<'_>) -> R,
+    ) -> (Position, R) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let open = state.open;
@@ -88,8 +139,12 @@ impl Queue {
             let changes = state.waiting.changes.len();
             state.waiting.marks.push(Mark { ticket, changes, bytes, units: permit.spend() });
         }
+        if is_hurried {
+            state.leisure.hurry();
+        }
+        self.note_unhurried(state);
         state.next = ticket.next();
-        let wake = open && std::mem::take(&mut state.asleep);
+        let wake = open && state.wakes();
         drop(guard);
         if wake {
             self.arrived.notify_one();
@@ -106,6 +161,14 @@ impl Queue {
                 return Work::End(Ending::Abandon);
             }
             if !state.waiting.marks.is_empty() {
+                if state.ending.is_none() && !state.leisure.has_none(state.waiting.changes.len()) {
+                    state.asleep = Some(Asleep::UntilHurry);
+                    (state, _) = self.arrived.wait_timeout(state, LEISURE).unwrap_or_else(PoisonError::into_inner);
+                    state.asleep = None;
+                    // Also where it was woken early: nothing is left for longer than that.
+                    state.leisure.pass();
+                    continue;
+                }
                 if state.ending.is_none() && gathering.goes_on(state.waiting.changes.len()) {
                     // No submission wakes it.
                     (state, _) = self.arrived.wait_timeout(state, MOMENT).unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +179,8 @@ impl Queue {
                 assert!(in_flight.is_empty(), "what was taken is committed before more is taken");
                 // Its memory is used again for the next ones.
                 std::mem::swap(&mut state.waiting, &mut in_flight);
+                state.leisure.begin();
+                self.unhurried.store(NOTHING, Ordering::Release);
                 return Work::Submissions;
             }
             if let Some(ending) = state.ending {
@@ -124,9 +189,31 @@ impl Queue {
             if std::mem::take(&mut state.cut) {
                 return Work::Cut;
             }
-            state.asleep = true;
+            state.asleep = Some(Asleep::UntilSubmission);
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.asleep = false;
+            state.asleep = None;
+        }
+    }
+
+    /// Somebody waits for everything up to `after` to become durable: none of it is left any longer.
+    pub(crate) fn hurry(&self, after: Position) {
+        let is_left = || {
+            let first = self.unhurried.load(Ordering::Acquire);
+            first != NOTHING && first <= after.0
+        };
+        if !is_left() {
+            return;
+        }
+        let mut state = self.lock();
+        if !is_left() {
+            return;
+        }
+        state.leisure.hurry();
+        self.note_unhurried(&state);
+        let wake = state.wakes();
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
         }
     }
 
@@ -188,9 +275,30 @@ impl Queue {
         self.lock().waiting.marks.len()
     }
 
+    /// Notes where what may be left for a moment begins: before anybody can know of a position that is given out there.
+    fn note_unhurried(&self, state: &State) {
+        let is_none = self.unhurried.load(Ordering::Relaxed) == NOTHING;
+        if state.leisure.has_none(state.waiting.changes.len()) {
+            if !is_none {
+                self.unhurried.store(NOTHING, Ordering::Release);
+            }
+        } else if is_none {
+            self.unhurried.store(state.next.0, Ordering::Release);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under this lock can come from a caller's `stage` only, and `Rollback` has undone that.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether a writer that sleeps is to be woken, by the caller.
+    fn wakes(&mut self) -> bool {
+        let has_none = self.leisure.has_none(self.waiting.changes.len());
+        let wakes = |asleep: &mut Asleep| *asleep == Asleep::UntilSubmission || has_none;
+        self.asleep.take_if(wakes).is_some()
     }
 }
 

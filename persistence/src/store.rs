@@ -187,7 +187,13 @@ impl Store {
     ///
     /// Nothing is taken when the future is dropped.
     pub async fn reserve(&self, class: Class, bytes: usize) -> Result<Permit<'_>, AdmissionError> {
-        self.inner.shared.admission.reserve(class, bytes).await
+        let Shared { admission, queue, .. } = &*self.inner.shared;
+        match admission.try_reserve(class, bytes) {
+            // What is submitted holds the room.
+            Err(AdmissionError::QueueFull | AdmissionError::StoreFull { .. }) => queue.hurry(Position(u64::MAX)),
+            outcome => return outcome,
+        }
+        admission.reserve(class, bytes).await
     }
 
     /// Like [`reserve`](Self::reserve), without waiting.
@@ -211,6 +217,18 @@ impl Store {
     /// becomes durable.
     pub fn submit<R>(&self, permit: Permit<'_>, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
         self.inner.shared.queue.submit(permit, stage)
+    }
+
+    /// Like [`submit`](Self::submit), for what nobody waits for: it makes no commit of its own, but becomes durable
+    /// with the next submission, when somebody waits for it ([`hurry`](Self::hurry)), or a millisecond later.
+    pub fn submit_unhurried<R>(&self, permit: Permit<'_>, stage: impl FnOnce(&mut Stage<'_>) -> R) -> (Position, R) {
+        self.inner.shared.queue.submit_unhurried(permit, stage)
+    }
+
+    /// Says that somebody waits until everything up to this position is durable: nothing of it that was
+    /// [submitted without hurry](Self::submit_unhurried) is left any longer. Costs one atomic load where nothing was.
+    pub fn hurry(&self, after: Position) {
+        self.inner.shared.queue.hurry(after);
     }
 
     /// Everything up to this position is durable, and can be read. One atomic load; it only grows.

@@ -15,6 +15,7 @@ pub(crate) mod outcomes;
 pub(crate) mod queries;
 mod renewal;
 pub(crate) mod resumption;
+mod rules;
 mod supervision;
 
 use std::sync::Arc;

@@ -104,3 +104,70 @@ fn after_the_end_submissions_are_dropped_with_their_room() {
     }
     assert_eq!(queue.depth(), 0);
 }
+
+/// How many submissions the writer takes.
+fn taken(queue: &Queue) -> usize {
+    assert_eq!(queue.wait(&mut Gathering::default()), Work::Submissions);
+    let mut taken = queue.in_flight_to_change();
+    let submissions = taken.marks.len();
+    taken.clear();
+    submissions
+}
+
+fn first_left(queue: &Queue) -> u64 {
+    queue.unhurried.load(Ordering::Relaxed)
+}
+
+#[test]
+fn what_nobody_waits_for_is_taken_with_what_somebody_waits_for() {
+    let (queue, admission) = setup();
+    queue.submit_unhurried(permit(&admission), enqueue);
+    assert_eq!(first_left(&queue), 1);
+    queue.submit(permit(&admission), enqueue);
+    queue.submit_unhurried(permit(&admission), enqueue);
+    assert_eq!((first_left(&queue), taken(&queue)), (NOTHING, 3));
+}
+
+#[test]
+fn what_nobody_waits_for_is_taken_after_a_moment() {
+    let (queue, admission) = setup();
+    for _ in 0..3 {
+        queue.submit_unhurried(permit(&admission), enqueue);
+        assert_eq!(taken(&queue), 1);
+        assert_eq!(first_left(&queue), NOTHING);
+    }
+}
+
+#[test]
+fn whoever_waits_for_what_was_left_hurries_it_and_nobody_else_does() {
+    let (queue, admission) = setup();
+    let (before, _) = queue.submit(permit(&admission), enqueue);
+    taken(&queue);
+    let (ticket, record) = queue.submit_unhurried(permit(&admission), enqueue);
+    queue.hurry(before);
+    assert_eq!(first_left(&queue), record.0, "what is waited for is durable without it");
+    queue.hurry(record);
+    assert_eq!((first_left(&queue), taken(&queue)), (NOTHING, 1));
+    queue.hurry(ticket);
+    let (_, next) = queue.submit_unhurried(permit(&admission), enqueue);
+    assert_eq!(first_left(&queue), next.0, "who waited for what was taken hurries nothing that comes after it");
+}
+
+#[test]
+fn a_writer_that_sleeps_is_woken_by_what_it_sleeps_for() {
+    let (queue, admission) = setup();
+    let sleeps = |asleep| queue.lock().asleep = Some(asleep);
+    let is_woken = || queue.lock().asleep.is_none();
+    sleeps(Asleep::UntilSubmission);
+    queue.submit_unhurried(permit(&admission), enqueue);
+    assert!(is_woken(), "it leaves it for a moment, and not for ever");
+    sleeps(Asleep::UntilHurry);
+    let (ticket, _) = queue.submit_unhurried(permit(&admission), enqueue);
+    assert!(!is_woken());
+    queue.hurry(ticket);
+    assert!(is_woken());
+    taken(&queue);
+    sleeps(Asleep::UntilHurry);
+    queue.submit(permit(&admission), enqueue);
+    assert!(is_woken());
+}

@@ -4,6 +4,7 @@
 use std::ptr;
 use std::sync::{Arc, MutexGuard};
 
+use everpost_persistence::MailboxId;
 use smallvec::SmallVec;
 
 use crate::cluster::{Outgoing, Peer};
@@ -15,6 +16,8 @@ const USUAL: usize = 4;
 /// The locks of a set of mailboxes.
 pub(super) struct MailboxLocks<'a> {
     mailboxes: SmallVec<[&'a Arc<Mailbox>; USUAL]>,
+    /// Where there are more than the usual: their ids in one piece, so that to look for one reads no other mailbox.
+    ids: Vec<MailboxId>,
     inner: SmallVec<[Locked<'a>; USUAL]>,
 }
 
@@ -29,8 +32,12 @@ impl<'a> MailboxLocks<'a> {
             mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
             mailboxes.dedup_by_key(|mailbox| mailbox.id());
         }
+        let ids = match mailboxes.len() {
+            ..=USUAL => Vec::new(),
+            _ => mailboxes.iter().map(|mailbox| mailbox.id()).collect(),
+        };
         let inner = mailboxes.iter().map(|mailbox| mailbox.lock()).collect();
-        Self { mailboxes, inner }
+        Self { mailboxes, ids, inner }
     }
 
     #[inline]
@@ -44,7 +51,7 @@ impl<'a> MailboxLocks<'a> {
         let index = match self.mailboxes.len() {
             // An address has one mailbox in memory.
             ..=USUAL => self.mailboxes.iter().position(|locked| ptr::eq(&***locked, mailbox)),
-            _ => self.mailboxes.binary_search_by_key(&mailbox.id(), |locked| locked.id()).ok(),
+            _ => self.ids.binary_search(&mailbox.id()).ok(),
         };
         let index = index.expect("it was locked");
         &mut self.inner[index]

@@ -67,6 +67,16 @@ impl Origin {
             Self::Upkeep => Class::Turn { growth: 0 },
         }
     }
+
+    /// Whether it is to be durable soon although nobody may wait for it. A turn changes what is known here alone until
+    /// something of it is to leave, which waits at the gate; and upkeep removes what does no harm.
+    #[inline]
+    pub(super) fn is_hurried(self) -> bool {
+        match self {
+            Self::Outside | Self::Node => true,
+            Self::Turn(_) | Self::Upkeep => false,
+        }
+    }
 }
 
 #[cfg(test)]

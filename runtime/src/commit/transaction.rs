@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use everpost_persistence::{AdmissionError, Permit, Position};
+use everpost_persistence::{AdmissionError, Permit, Position, Stage};
 use smallvec::SmallVec;
 use tokio::sync::Semaphore;
 
@@ -243,8 +243,13 @@ impl<'a> Transaction<'a> {
         change.is_under_way = true;
         self.effects.iter_mut().for_each(|effect| effect.take(&mut step));
         let effects = &mut self.effects;
-        let (ticket, ()) =
-            self.core.store.submit(permit, |stage| effects.iter_mut().for_each(|effect| effect.stage(stage)));
+        let stage = |stage: &mut Stage<'_>| effects.iter_mut().for_each(|effect| effect.stage(stage));
+        let store = &self.core.store;
+        let (ticket, ()) = match self.origin.is_hurried() {
+            true => store.submit(permit, stage),
+            // Whoever waits for it after all says so at the gate.
+            false => store.submit_unhurried(permit, stage),
+        };
         step.ticket = ticket;
         step.position = ticket;
         self.effects.drain(..).for_each(|effect| effect.apply(&mut step));

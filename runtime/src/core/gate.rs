@@ -52,6 +52,8 @@ impl<E> Gate<E> {
             return None;
         }
         waiting.effects.push((after, effect));
+        drop(waiting);
+        self.store.hurry(after);
         None
     }
 
@@ -144,6 +146,7 @@ impl<E> Gate<E> {
             if self.is_over() || self.store.failure().is_some() {
                 return Err(self.ended());
             }
+            self.store.hurry(EVERYTHING);
             commit.await;
         }
     }
@@ -224,6 +227,8 @@ impl<E> Future for Durability<'_, E> {
                 }
                 let after = self.after;
                 _before = waiting.wakers.wait(&mut self.place, after, context.waker());
+                drop(waiting);
+                gate.store.hurry(after);
                 return Poll::Pending;
             }
         }

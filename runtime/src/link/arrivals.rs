@@ -1,4 +1,5 @@
-//! From the wire to the store: what arrived together is stored together.
+//! From the wire to the store: what arrived together, or while the store was busy with what came before, is stored
+//! together.
 
 use std::convert::Infallible;
 
@@ -9,6 +10,7 @@ use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
 use super::arriving;
+use super::rules::gathering::Gathering;
 use crate::base::alarm::Said;
 use crate::cluster::ended::ArrivalError;
 use crate::cluster::ended::Ended;
@@ -26,39 +28,79 @@ const STOPPED_MAX: usize = 65_536;
 /// Stores what arrives, for as long as the connection lives.
 pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
-    let mut arriving = Vec::new();
-    // Several submissions fit the store's queue, however small that is. A single message always does: this node has
-    // told the peer how large one may be.
-    let bytes_max = core.config.store.submission_bytes_max() / 4;
+    let mut arrived = Arrived::new(core, from);
     let mut stopped = FxHashSet::default();
     loop {
-        // Whoever does not read what became of its messages sends no more of them. What it is told leaves on another
-        // stream, which it reads whatever becomes of this one.
-        from.peer.has_caught_up().await;
-        reader.next(&mut frames).await?;
-        let mut bytes = 0;
-        let mut broken = None;
+        let mut ended = arrived.more(reader, &mut frames).await.err();
         for frame in frames.drain(..) {
             match read(core, from, &mut stopped, frame) {
                 Ok(None) => {}
-                Ok(Some(message)) => {
-                    if !arriving.is_empty() && bytes + message.bytes() > bytes_max {
-                        arriving::arrive(core, from, &mut arriving).await?;
-                        bytes = 0;
-                    }
-                    bytes += message.bytes();
-                    arriving.push(message);
-                }
+                Ok(Some(message)) => arrived.add(message).await?,
                 Err(error) => {
-                    broken = Some(error);
+                    ended = Some(error);
                     break;
                 }
             }
         }
-        arriving::arrive(core, from, &mut arriving).await?;
-        if let Some(error) = broken {
-            return Err(error);
+        // What came before the end counts.
+        if ended.is_some() || arrived.gathering.is_due(core.store.durable()) {
+            arrived.submit().await?;
         }
+        if let Some(ended) = ended {
+            return Err(ended);
+        }
+    }
+}
+
+/// What has arrived and was not submitted yet. Nothing of it was acknowledged: if the conversation ends it comes again.
+struct Arrived<'a> {
+    core: &'a Core,
+    from: &'a Producer,
+    messages: Vec<Arriving>,
+    gathering: Gathering,
+}
+
+impl<'a> Arrived<'a> {
+    fn new(core: &'a Core, from: &'a Producer) -> Self {
+        // Several submissions fit the store's queue, however small that is. A single message always does: this node has
+        // told the peer how large one may be.
+        let bytes_max = core.config.store.submission_bytes_max() / 4;
+        Self { core, from, messages: Vec::new(), gathering: Gathering::new(bytes_max) }
+    }
+
+    /// Waits until more has arrived, or what was gathered need not wait any longer.
+    async fn more(&self, reader: &mut DataReader, frames: &mut Vec<Frame>) -> Result<(), Ended> {
+        let Self { core, from, gathering, .. } = self;
+        let more = async {
+            // Whoever does not read what became of its messages sends no more of them. What it is told leaves on
+            // another stream, which it reads whatever becomes of this one.
+            from.peer.has_caught_up().await;
+            reader.next(frames).await
+        };
+        match gathering.waits_for() {
+            None => more.await?,
+            Some(under_way) => tokio::select! {
+                biased;
+                read = more => read?,
+                durable = core.gate.durable(under_way) => durable?,
+            },
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, message: Arriving) -> Result<(), Ended> {
+        if !self.gathering.has_room_for(message.bytes()) {
+            self.submit().await?;
+        }
+        self.gathering.add(message.bytes());
+        self.messages.push(message);
+        Ok(())
+    }
+
+    async fn submit(&mut self) -> Result<(), Ended> {
+        let ticket = arriving::arrive(self.core, self.from, &mut self.messages).await?;
+        self.gathering.submitted(ticket);
+        Ok(())
     }
 }
 

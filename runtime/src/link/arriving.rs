@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use everpost_persistence::MailboxId;
+use everpost_persistence::{MailboxId, Position};
 use everpost_transport::link::{Arrival, Break, Data, Receiving};
 use rustc_hash::FxHashMap;
 
@@ -65,18 +65,24 @@ fn mailbox_of(core: &Core, destination: &str) -> Result<Arc<Mailbox>, ArrivalErr
 /// Stores what arrived, in the order in which it came. Waits for room in the store, which is what holds the sender
 /// back; a full mailbox does not.
 ///
-/// Takes everything out of `arriving`, whose memory is used again for what arrives next.
-pub(crate) async fn arrive(core: &Core, from: &Producer, arriving: &mut Vec<Arriving>) -> Result<(), ArrivalError> {
+/// Takes everything out of `arriving`, whose memory is used again for what arrives next. Returns the ticket, if any of
+/// it was new.
+pub(crate) async fn arrive(
+    core: &Core,
+    from: &Producer,
+    arriving: &mut Vec<Arriving>,
+) -> Result<Option<Position>, ArrivalError> {
     let permit = Transaction::room(core, arriving.iter().map(Arriving::bytes)).await?;
     let mut receiving = from.receiving.lock().unwrap_or_else(PoisonError::into_inner);
     let broken = keep_new(&mut receiving, arriving);
     drop_without_room(core, &from.peer, arriving);
+    let mut ticket = None;
     if !arriving.is_empty() {
         let mailboxes: Vec<Arc<Mailbox>> = arriving.iter().map(|arriving| Arc::clone(&arriving.mailbox)).collect();
         let arrivals = Arrivals::new(&from.peer, from.store, &mut receiving, arriving, &mailboxes);
-        Transaction::node(core).with(arrivals).commit_in_any_case(permit);
+        ticket = Some(Transaction::node(core).with(arrivals).commit_in_any_case(permit).ticket);
     }
-    broken.map_or(Ok(()), |broken| Err(broken.into()))
+    broken.map_or(Ok(ticket), |broken| Err(broken.into()))
 }
 
 /// Drops volatile messages that their mailbox or this node has no room for: it has granted none. What came with them

@@ -1,6 +1,5 @@
 //! Messages that leave the outbox: their peer has them, or they have expired there.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,14 +42,15 @@ impl<'a> Phases<'a> for Delivered<'a> {
                 None => stage.delete(key),
             }
         }
-        for (lane, sequence) in self.settled {
-            stage.delete(outbox_key(*lane, Position(sequence.0)));
-        }
-        // The last of each lane says how far it has come.
-        let progress: HashMap<Lane, Sequence, rustc_hash::FxBuildHasher> = self.settled.iter().copied().collect();
-        for (Lane { receiver_type, partition }, through) in progress {
-            let key = tables::acknowledged(Partition(partition), self.receiver, receiver_type);
-            stage.put(key, encode_cursor(through));
+        // What one acknowledgement has settled stands together, and its last says how far the lane has come.
+        for settled in self.settled.chunk_by(|(one, _), (next, _)| one == next) {
+            for (lane, sequence) in settled {
+                stage.delete(outbox_key(*lane, Position(sequence.0)));
+            }
+            if let Some((Lane { receiver_type, partition }, through)) = settled.last() {
+                let key = tables::acknowledged(Partition(*partition), self.receiver, *receiver_type);
+                stage.put(key, encode_cursor(*through));
+            }
         }
     }
 }

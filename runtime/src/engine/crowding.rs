@@ -7,8 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::core::Core;
-use crate::engine::activating::rouse;
-use crate::mailbox::Mailbox;
 
 /// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,17 +46,6 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
             }
             (moves, since) = (activations.lock().moves(), Instant::now());
         }
-    }
-}
-
-/// Rouses mailboxes one after another, each when there is a place for its activation.
-pub(crate) async fn rouse_all(core: &Core, mailboxes: Vec<Arc<Mailbox>>) {
-    for mailbox in mailboxes {
-        core.activations.has_place().await;
-        if core.is_stopping() {
-            return;
-        }
-        rouse(core, &mailbox);
     }
 }
 

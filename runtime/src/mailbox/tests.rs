@@ -120,7 +120,7 @@ impl Node {
         let orders = Arc::new(Orders { waiting, come, activations });
         actor_type.supervised_by(Box::new(Supervisor(Arc::clone(&orders))));
         Arc::new(Self {
-            directory: Directory::new(std::num::NonZeroU16::MIN),
+            directory: Directory::new(std::num::NonZeroU16::MIN, Vec::new()),
             addresses: ["idle/x", "idle/y"].map(|address| Address::parse(address).unwrap()),
             actor_type: Arc::new(actor_type),
             orders,

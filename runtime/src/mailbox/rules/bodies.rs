@@ -5,8 +5,8 @@ use everpost_persistence::Position;
 use super::{Queue, Rules, Source};
 
 impl<B: Clone> Rules<B> {
-    /// Brings bodies that [`Next::Load`](super::Next::Load) asked for, in the same order. Those that are kept are told to
-    /// `kept`; those of messages that are gone are dropped.
+    /// Brings bodies that [`Next::Load`](super::Next::Load) asked for, in the same order. Those that are kept are told
+    /// to `kept`; those of messages that are gone are dropped.
     pub(crate) fn loaded(&mut self, bodies: impl IntoIterator<Item = (Position, B)>, mut kept: impl FnMut(&B)) {
         for (position, body) in bodies {
             if self.keep(position, body.clone()) {

@@ -94,6 +94,8 @@ impl Supervises for Supervisor {
 
     fn kill_all(&self) {}
 
+    fn shrink(&self) {}
+
     fn stop(&self) {}
 
     fn try_state(&self, _: &Arc<Mailbox>) -> Trying {

@@ -16,6 +16,9 @@ const LEAVING_PARTS: usize = 16;
 /// How many of these at a time, and how long it is between: those that leave take the threads from others.
 const LEAVING_AT_A_TIME: usize = 64;
 const LEAVING_PERIOD: Duration = Duration::from_millis(1);
+/// When those that were to be enough for some time lasted for less, all leave at once: as long as others wait no
+/// activation stays, and each message to an actor that has work all the time would wait for a place.
+const LASTING_MIN: Duration = Duration::from_millis(32);
 /// Among how many for each that is to leave it is looked first: nearly all are idle where so many are there.
 const LOOKED_AT: usize = 2;
 
@@ -24,15 +27,19 @@ const LOOKED_AT: usize = 2;
 pub(crate) async fn keep_moving(core: Arc<Core>) {
     let activations = &core.activations;
     let (mut moves, mut since) = (0, Instant::now());
-    // When it was looked for idle ones in vain.
-    let mut in_vain: Option<Instant> = None;
+    // When it was looked for idle ones in vain, and when at all.
+    let (mut in_vain, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         if !activations.lock().is_waited_for() {
             activations.joined.notified().await;
             (moves, since) = (activations.lock().moves(), Instant::now());
         }
         if in_vain.is_none_or(|looked| looked.elapsed() >= PATIENCE) {
-            in_vain = (!make_room(&core).await).then(Instant::now);
+            let is_wanted = activations.lock().too_many(0) > 0;
+            let did_last = looked.is_none_or(|looked| looked.elapsed() >= LASTING_MIN);
+            let at_a_time = if did_last { LEAVING_AT_A_TIME } else { usize::MAX };
+            in_vain = (!make_room(&core, at_a_time).await).then(Instant::now);
+            looked = if is_wanted { Some(Instant::now()) } else { looked };
         }
         let begun = in_vain.map_or(since, |looked| looked.min(since));
         // Rung by those that join, too.
@@ -52,11 +59,12 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
     }
 }
 
-/// Tells idle ones to leave, for those that wait and for some that will come. False when there are too few.
-async fn make_room(core: &Core) -> bool {
+/// Tells idle ones to leave, for those that wait and for some that will come, so many of these at a time. False when
+/// there are too few.
+async fn make_room(core: &Core, at_a_time: usize) -> bool {
     let activations = &core.activations;
     let mut beyond = activations.max / LEAVING_PARTS;
-    let mut wanted = activations.lock().too_many(beyond.min(LEAVING_AT_A_TIME));
+    let mut wanted = activations.lock().too_many(beyond.min(at_a_time));
     while wanted > 0 {
         let told = tell_idle_to_leave(core, wanted);
         activations.lock().told_to_leave(told, wanted);
@@ -68,7 +76,7 @@ async fn make_room(core: &Core) -> bool {
             break;
         }
         tokio::time::sleep(LEAVING_PERIOD).await;
-        wanted = beyond.min(LEAVING_AT_A_TIME).max(activations.lock().too_many(0));
+        wanted = beyond.min(at_a_time).max(activations.lock().too_many(0));
     }
     true
 }

@@ -1,6 +1,6 @@
-//! An activation: one address in memory. It is a ractor actor that is told once to begin; then it waits for its
-//! doorbell and takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without
-//! waiting for the disk.
+//! An activation: one address in memory. It runs in a ractor actor (`supervise/seat.rs`), waits for its doorbell, and
+//! takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
+//! the disk.
 
 mod loaded;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everpost_persistence::{AdmissionError, Mark, Position};
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 use tracing::Instrument;
 
 pub(crate) use self::loaded::Loaded;
@@ -44,11 +44,6 @@ const TURNS_AT_A_TIME: usize = 64;
 /// As how many of them an answer counts: it is one piece without an await, and may take long.
 const TURNS_AN_ANSWER: usize = 8;
 
-/// The one message in the ractor mailbox of an activation. A doorbell that went through it each time took a sixth of
-/// the processor time of a short turn: a boxed message, a channel, and a choice among four of them.
-#[derive(Debug)]
-pub(crate) struct Begin;
-
 pub(crate) struct Activation<A: Actor> {
     core: Arc<Core>,
     actor: Arc<A>,
@@ -73,23 +68,6 @@ struct Message<'a> {
     bytes: usize,
 }
 
-impl<A: Actor> ractor::Actor for Activation<A> {
-    type Msg = Begin;
-    type State = ();
-    type Arguments = ();
-
-    /// Nothing here: the supervisor waits for it. The state is loaded when the activation begins.
-    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        self.live().await?;
-        myself.stop(None);
-        Ok(())
-    }
-}
-
 impl<A: Actor> Activation<A> {
     pub(crate) fn new(core: &Arc<Core>, actor: &Arc<A>, handlers: &Arc<Handlers<A>>, mailbox: &Arc<Mailbox>) -> Self {
         Self {
@@ -101,7 +79,7 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
-    async fn live(&self) -> Result<(), ActorProcessingErr> {
+    pub(crate) async fn live(&self) -> Result<(), ActorProcessingErr> {
         if !self.is_admitted().await {
             return Ok(());
         }

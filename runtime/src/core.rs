@@ -164,7 +164,7 @@ impl Core {
         let OpenedStore { clock, store, gate, marks, first, own_runtime } = opened;
         Self {
             name,
-            directory: Directory::new(store.partitions()),
+            directory: Directory::new(store.partitions(), actor_types.values().cloned().collect()),
             activations: Arc::new(Activations::new(config.activations_max)),
             window: Window::new(config.window_bytes_max),
             requests: Requests::new(config.idempotency_keys_max),

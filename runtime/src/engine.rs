@@ -14,6 +14,7 @@ pub(crate) mod outbox_expiry;
 pub(crate) mod pausing;
 pub(crate) mod quarantine;
 pub(crate) mod reading;
+pub(crate) mod rousing;
 pub(crate) mod state_limit;
 pub(crate) mod timer_recovery;
 pub(crate) mod timers;

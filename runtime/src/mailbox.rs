@@ -9,6 +9,7 @@ pub(crate) mod asking;
 pub(crate) mod directory;
 mod handover;
 mod keys;
+pub(crate) mod lone;
 mod looking;
 mod membership;
 mod messages;

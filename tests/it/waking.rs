@@ -72,6 +72,55 @@ async fn after_a_start_handlers_that_wait_for_others_do_not_keep_those_asleep() 
     node.stop().await.unwrap();
 }
 
+/// Of an address at which one message waits a start keeps a line only. Whoever comes to it first finds a mailbox with
+/// that message: a sender, a query, a receipt, a second start, or whoever resumes its type.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_alone_at_its_address_is_handled_once_and_in_order_whoever_comes_to_it() {
+    const ADDRESSES: usize = 600;
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { activations_max: 100, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+    node.pause_type::<Worker>("its mailboxes are filled").await.unwrap();
+    let key = |number: usize| number.to_string();
+    for number in 0..ADDRESSES {
+        let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(1)])).submit().await.unwrap();
+        // Some have two, which takes a mailbox.
+        if number % 7 == 0 {
+            let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(2)])).submit().await.unwrap();
+        }
+    }
+    node.stop().await.unwrap();
+    drop(node);
+
+    let waiting = ADDRESSES + ADDRESSES.div_ceil(7);
+    for _ in 0..2 {
+        let node = workers(folder.path(), &probe).config(config.clone()).start().await.unwrap();
+        let found = node.statistics();
+        assert_eq!((found.waiting, found.mailboxes, found.activations), (waiting, ADDRESSES, 0));
+        assert_eq!(read(&node.actor::<Worker>("1")).await.entries, [0_u32; 0], "a query passes what is paused");
+        node.stop().await.unwrap();
+    }
+
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    for number in (0..ADDRESSES).step_by(3) {
+        let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(3)])).submit().await.unwrap();
+    }
+    let (resumed, sent) = tokio::join!(node.resume_type::<Worker>(), async {
+        for number in (1..ADDRESSES).step_by(3) {
+            let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(3)])).submit().await.unwrap();
+        }
+    });
+    (resumed.unwrap(), sent);
+    soon("it drains", node.drained()).await.unwrap();
+    for number in 0..ADDRESSES {
+        let expected = [Some(1), (number % 7 == 0).then_some(2), (number % 3 < 2).then_some(3)];
+        let expected: Vec<u32> = expected.into_iter().flatten().collect();
+        assert_eq!(read(&node.actor::<Worker>(&key(number))).await.entries, expected, "{number}");
+    }
+    assert_eq!(node.statistics().failed, 0);
+    node.stop().await.unwrap();
+}
+
 /// A mailbox with nothing but messages put off kept its activation, for as long as they were.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailbox_whose_messages_are_put_off_for_long_keeps_no_activation() {

@@ -1,7 +1,7 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
 //! There is one queue for all that starts activations: messages, moments, queries, and whoever rouses many mailboxes,
-//! one after another (`engine/crowding.rs`). Nobody waits in it whom an activation waits for that is there: who is
+//! one after another (`engine/rousing.rs`). Nobody waits in it whom an activation waits for that is there: who is
 //! asked from a turn, the child of a group, and what is on trial start in any case. What else a handler may wait for is
 //! not known; so when nobody has left for a while, more are let in, twice as many each time.
 
@@ -30,7 +30,7 @@ pub(crate) struct Activations {
     places: Mutex<Places<Waiting>>,
     /// Somebody waits, so that no activation stays idle.
     is_crowded: AtomicBool,
-    /// Rung when somebody joins the queue.
+    /// Rung when somebody joins the queue for whom nobody was told to leave yet.
     pub(crate) joined: Notify,
 }
 
@@ -123,9 +123,10 @@ impl Activations {
         self.give_place_back();
     }
 
-    /// The mailboxes that have an activation right now.
-    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
-        self.mailboxes().as_ref().map_or_else(Vec::new, |running| running.values().cloned().collect())
+    /// Mailboxes that have an activation right now, so many at most.
+    pub(crate) fn some(&self, at_most: usize) -> Vec<Arc<Mailbox>> {
+        let running = self.mailboxes();
+        running.as_ref().map_or_else(Vec::new, |running| running.values().take(at_most).cloned().collect())
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -167,10 +168,12 @@ impl Activations {
     }
 
     fn join(&self, mut places: MutexGuard<'_, Places<Waiting>>, waiting: Waiting) {
-        places.join(waiting);
+        let is_news = places.join(waiting);
         self.is_crowded.store(true, Ordering::Relaxed);
         drop(places);
-        self.joined.notify_one();
+        if is_news {
+            self.joined.notify_one();
+        }
     }
 
     /// Gives the places that there are to those who wait, in order. No mailbox is locked.
@@ -225,7 +228,7 @@ mod tests {
         activations.enter(&left);
         activations.enter(&stays);
         activations.leave(&left);
-        let all = activations.all();
+        let all = activations.some(8);
         assert!(matches!(&*all, [only] if Arc::ptr_eq(only, &stays)), "{all:?}");
         assert_eq!((activations.count(), Arc::strong_count(&left)), (1, 1));
         drop(all);
@@ -233,7 +236,7 @@ mod tests {
         activations.enter(&late);
         assert_eq!((Arc::strong_count(&stays), Arc::strong_count(&late)), (1, 1), "whoever never leaves is not kept");
         activations.leave(&late);
-        assert!(activations.all().is_empty());
+        assert!(activations.some(8).is_empty());
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl Register {
         self.lock().places.contains_key(&id.0)
     }
 
+    /// Whether the turn of this message is known to have asked.
+    pub(crate) fn has_asked(&self, turn: MessageId) -> bool {
+        self.lock().by_turn.contains_key(&turn.0)
+    }
+
     /// Whether the message waits whose turn asked.
     pub(crate) fn is_waiting(&self, turn: MessageId) -> bool {
         self.lock().by_turn.get(&turn.0).is_some_and(|of_turn| of_turn.waits)

@@ -7,7 +7,7 @@ use everpost_persistence::{AdmissionError, Position, ReadError};
 
 use crate::commit::{Supervision, SupervisionChange, Transaction, TypePaused};
 use crate::core::Core;
-use crate::engine::crowding::rouse_all;
+use crate::engine::rousing::{Waiting, rouse_all};
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
@@ -48,12 +48,7 @@ pub(crate) async fn set_type_paused(
     let permit = transaction.reserve().await?;
     let ticket = transaction.commit_in_any_case(permit).ticket;
     if resumes {
-        let mut waiting = Vec::new();
-        core.directory.for_each(|mailbox| {
-            if Arc::ptr_eq(&mailbox.actor_type, actor_type) && !mailbox.lock().is_idle() {
-                waiting.push(mailbox);
-            }
-        });
+        let waiting = Waiting::of(core, |waiting| Arc::ptr_eq(waiting, actor_type));
         let waking = Arc::clone(core);
         core.begin("waker of a resumed type", async move { rouse_all(&waking, waiting).await });
     }

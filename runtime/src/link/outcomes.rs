@@ -132,7 +132,7 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
     while !wanted.is_empty() {
         let revived = core.dead_letters.revived();
         if core.remote(address).is_none()
-            && let Some(mailbox) = core.directory.find(address.mailbox())
+            && let Some(mailbox) = core.directory.find_at(address)
         {
             leave_waiters(core, peer, &mailbox, &mut wanted).await?;
             // Whatever became of the others is durable before it is told.

@@ -77,6 +77,9 @@ pub(crate) trait Supervises: Send + Sync {
     /// Every activation ends so.
     fn kill_all(&self);
 
+    /// What is kept for activations to come, and was not needed since this was last called, leaves memory.
+    fn shrink(&self);
+
     /// No more starts; it ends when every activation has ended.
     fn stop(&self);
 

@@ -6,6 +6,7 @@ use everpost_persistence::Position;
 
 use super::Inner;
 use super::keys::Keys;
+use super::lone::Lone;
 use super::rules::{Finished, NEVER, Queue, Rules};
 use crate::base::clock::Steady;
 use crate::base::count;
@@ -57,6 +58,12 @@ impl Inner {
     pub(crate) fn recover(&mut self, position: Position, queue: Queue, failures: Option<Failures>, envelope: &[u8]) {
         self.messages.add(envelope);
         self.messages.rules.recovered(position, queue, failures);
+    }
+
+    /// The mailbox was made of a line of the directory, for the one message that this was about.
+    pub(super) fn recover_lone(&mut self, lone: Lone) {
+        self.messages.bytes += lone.bytes();
+        self.messages.rules.recovered(lone.position, Queue::default(), None);
     }
 
     /// The message in flight is done, and leaves.

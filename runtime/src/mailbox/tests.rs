@@ -1,4 +1,4 @@
-//! What senders, activations, their supervisor, the gate and the sweep do with mailboxes at the same time, in every
+//! What senders, activations, their seats, the gate and the sweep do with mailboxes at the same time, in every
 //! order that they can meet in. Mailboxes, doorbells, the directory and the line for places are the real ones, with the
 //! locks of loom (`cargo test -p everpost --lib --features loom mailbox::tests`); the others are here, as small as they
 //! can be.
@@ -39,7 +39,7 @@ enum Fault {
     RingsBefore,
     /// The activation clears the bell after it has looked, in a step of its own.
     ClearsAfterLooking,
-    /// The supervisor does not see that an activation that left was rung.
+    /// Its seat does not see that an activation that left was rung.
     ForgetsRung,
     /// The gate is told to ring in a step after it was asked whether it will.
     ForgetsDurable,
@@ -70,6 +70,7 @@ struct Gate {
 /// Activations that are to be started.
 struct Orders {
     waiting: Mutex<VecDeque<Arc<Mailbox>>>,
+    /// Rung for one that is to be started, and when all is done.
     come: Condvar,
     activations: Activations,
 }
@@ -94,6 +95,8 @@ impl Supervises for Supervisor {
 
     fn kill_all(&self) {}
 
+    fn shrink(&self) {}
+
     fn stop(&self) {}
 
     fn try_state(&self, _: &Arc<Mailbox>) -> Trying {
@@ -102,11 +105,16 @@ impl Supervises for Supervisor {
 }
 
 impl Orders {
-    fn next(&self) -> Arc<Mailbox> {
+    /// None when all is done.
+    fn next(&self, is_done: impl Fn() -> bool) -> Option<Arc<Mailbox>> {
         let mut waiting = self.waiting.lock().unwrap();
         loop {
             if let Some(mailbox) = waiting.pop_front() {
-                return mailbox;
+                return Some(mailbox);
+            }
+            if is_done() {
+                self.come.notify_all();
+                return None;
             }
             waiting = self.come.wait(waiting).unwrap();
         }
@@ -120,7 +128,7 @@ impl Node {
         let orders = Arc::new(Orders { waiting, come, activations });
         actor_type.supervised_by(Box::new(Supervisor(Arc::clone(&orders))));
         Arc::new(Self {
-            directory: Directory::new(std::num::NonZeroU16::MIN),
+            directory: Directory::new(std::num::NonZeroU16::MIN, Vec::new()),
             addresses: ["idle/x", "idle/y"].map(|address| Address::parse(address).unwrap()),
             actor_type: Arc::new(actor_type),
             orders,
@@ -212,11 +220,9 @@ impl Node {
         }
     }
 
-    /// The supervisor starts activations, one after another, until so many messages are handled and nobody is there any
-    /// more.
-    fn supervise(&self, messages: usize) {
-        while *self.handled.lock().unwrap() < messages {
-            let mailbox = self.orders.next();
+    /// Mailboxes have a seat, one after another, until so many messages are handled and nobody is there any more.
+    fn seat(&self, messages: usize) {
+        while let Some(mailbox) = self.orders.next(|| *self.handled.lock().unwrap() == messages) {
             let the_one = self.directory.find(mailbox.id()).expect("it is in use");
             assert!(Arc::ptr_eq(&mailbox, &the_one), "an address has one mailbox");
             drop(the_one);
@@ -280,7 +286,7 @@ fn sender(node: &Arc<Node>, actor: usize) -> thread::JoinHandle<()> {
 fn senders_ring_while_activations_leave(fault: Fault) {
     let node = Node::new(ALL, 8, fault);
     let senders = [sender(&node, 0), sender(&node, 0)];
-    node.supervise(2);
+    node.seat(2);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
@@ -288,8 +294,21 @@ fn senders_ring_while_activations_leave(fault: Fault) {
 fn activations_wait_for_a_place(fault: Fault) {
     let node = Node::new(ALL, 1, fault);
     let senders = [sender(&node, 0), sender(&node, 1)];
-    node.supervise(2);
+    node.seat(2);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
+}
+
+/// Two actors have two seats, so that one ends while the other begins, and one place between them.
+fn seats_are_given_while_others_end(fault: Fault) {
+    let node = Node::new(ALL, 1, fault);
+    let sender = begin(&node, |node| {
+        node.send(0, true);
+        node.send(1, true);
+    });
+    let seat = begin(&node, |node| node.seat(2));
+    node.seat(2);
+    seat.join().unwrap();
+    sender.join().unwrap();
 }
 
 /// The gate rings while an activation comes to what is not durable yet, or leaves.
@@ -298,7 +317,7 @@ fn the_gate_rings_while_an_activation_leaves(fault: Fault) {
     node.send(0, true);
     let sender = begin(&node, |node| node.send(0, false));
     let store = begin(&node, |node| node.commit(Position(2)));
-    node.supervise(2);
+    node.seat(2);
     sender.join().unwrap();
     store.join().unwrap();
 }
@@ -317,7 +336,7 @@ fn the_sweep_meets_a_sender(fault: Fault) {
         });
     });
     let sender = sender(&node, 0);
-    node.supervise(1);
+    node.seat(1);
     sweep.join().unwrap();
     sender.join().unwrap();
 }
@@ -346,6 +365,11 @@ fn no_ring_of_the_gate_is_lost() {
 #[test]
 fn no_place_is_lost() {
     in_all_orders(|| activations_wait_for_a_place(Fault::None));
+}
+
+#[test]
+fn no_mailbox_is_lost_between_two_seats() {
+    in_all_orders(|| seats_are_given_while_others_end(Fault::None));
 }
 
 #[test]

@@ -45,8 +45,13 @@ impl Address {
     /// Reads `type/key`; the type ends at the first slash.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_hashed(text, mailbox_id(text))
+    }
+
+    /// As [`Address::parse`], where the hash is known already.
+    pub(crate) fn parse_hashed(text: &str, mailbox: MailboxId) -> Option<Self> {
         let type_bytes = text.find('/').filter(|bytes| *bytes > 0)?;
-        Some(Self { text: text.into(), type_bytes, mailbox: mailbox_id(text) })
+        Some(Self { text: text.into(), type_bytes, mailbox })
     }
 
     /// The actor type, `account` in `account/alice`.

@@ -119,6 +119,12 @@ impl<'a> Header<'a> {
         (self.expires_at != 0).then_some(Expires { at: Steady(self.expires_at), then: self.extension.when_expired })
     }
 
+    /// Whether it is a message like most: nothing is to be known of it while it waits.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_usual = self.priority() == Priority::Normal && !self.keep_reply;
+        is_usual && self.expires_at == 0 && self.extension == Extension::default()
+    }
+
     /// Reads the headers; the rest is the payload.
     pub(crate) fn decode(envelope: &'a [u8]) -> Result<(Self, &'a [u8]), EnvelopeError> {
         match envelope.first() {

@@ -5,9 +5,9 @@ mod outbox;
 mod stranded;
 mod unhandled;
 
-use crate::engine::crowding::rouse_all;
 use crate::engine::deduplicate;
 use crate::engine::pausing::recover_supervision;
+use crate::engine::rousing::{Waiting, rouse_all};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(super) use self::unhandled::UnhandledMessages;
 use crate::core::Core;
 use crate::engine::quarantine::{Suspect, SuspectState, Suspects};
 use crate::engine::timer_recovery;
+use crate::mailbox::directory::Place;
+use crate::mailbox::lone::Lone;
 use crate::mailbox::{Mailbox, Queue};
 use crate::message::address::{Address, mailbox_id, partition_of};
 use crate::message::envelope::Header;
@@ -85,14 +87,9 @@ fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<R
 
 /// Rouses every mailbox that has work, one after another: whoever leaves lets the next in.
 pub(super) async fn wake_all(core: &Arc<Core>) {
-    let mut waiting = Vec::new();
-    core.directory.for_each(|mailbox| {
-        // Queries too: while suspects have their trials none is answered.
-        if !mailbox.lock().is_idle() {
-            waiting.push(mailbox);
-        }
-    });
-    rouse_all(core, waiting).await;
+    // Of paused types too, but for those of which a message is all that is known: there may be queries, and while
+    // suspects have their trials none is answered.
+    rouse_all(core, Waiting::of(core, |_| true)).await;
 }
 
 fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> {
@@ -140,7 +137,10 @@ impl Recovery<'_> {
     /// A waiting message. One that cannot be placed is handed back, and nothing happened.
     fn found(&mut self, partition: Partition, position: Position, envelope: &[u8]) -> Result<(), Unplaced> {
         let (header, _) = Header::decode(envelope).map_err(|error| Unhandled::headers(&error))?;
-        let mailbox = self.mailbox(&header)?;
+        let Some(mailbox) = self.mailbox(&header, partition, position, envelope.len())? else {
+            self.count(envelope);
+            return Ok(());
+        };
         if mailbox.partition != partition {
             return Err(Unplaced::Elsewhere);
         }
@@ -168,9 +168,14 @@ impl Recovery<'_> {
         let mut inner = mailbox.lock();
         let queue = Queue { priority: header.priority(), is_for_holds: mailbox.actor_type.holds(header.message) };
         inner.recover(position, queue, failures, envelope);
+        drop(inner);
+        self.count(envelope);
+        Ok(())
+    }
+
+    fn count(&mut self, envelope: &[u8]) {
         self.core.add_beyond(envelope.len());
         self.waiting += 1;
-        Ok(())
     }
 
     /// States that were in flight with no message, and those whose trials an earlier death has cut off.
@@ -227,22 +232,58 @@ impl Recovery<'_> {
             .map(|(address, actor_type)| self.core.directory.mailbox(address, actor_type)))
     }
 
-    /// The mailbox of an address, if its actor type is part of the node.
-    fn mailbox(&mut self, header: &Header<'_>) -> Result<Arc<Mailbox>, Unhandled> {
-        // The directory is the index: another one would have to be filled with a copy of each address.
+    /// The mailbox of a message, if its actor type is part of the node. None when a line of the directory is enough.
+    fn mailbox(
+        &mut self,
+        header: &Header<'_>,
+        partition: Partition,
+        position: Position,
+        bytes: usize,
+    ) -> Result<Option<Arc<Mailbox>>, Unhandled> {
         if let Some(last) = self.last.as_ref().filter(|last| last.address.as_str() == header.destination) {
-            return Ok(Arc::clone(last));
+            return Ok(Some(Arc::clone(last)));
         }
-        if let Some(mailbox) = self.core.directory.find(mailbox_id(header.destination)) {
-            self.last = Some(Arc::clone(&mailbox));
-            return Ok(mailbox);
-        }
-        let address = Address::parse(header.destination).ok_or_else(Unhandled::no_address)?;
-        let actor_type = self.core.actor_types.get(address.actor_type());
-        let actor_type = actor_type
-            .ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
-        let mailbox = self.core.directory.mailbox(&address, actor_type);
+        // The directory is the index: another one would have to be filled with a copy of each address.
+        let id = mailbox_id(header.destination);
+        let line = self.line(header, id, partition, position, bytes);
+        let mailbox = match self.core.directory.place(id, line) {
+            Place::Alone => return Ok(None),
+            Place::Made(mailbox) => mailbox,
+            Place::Unmade => {
+                let address = Address::parse_hashed(header.destination, id).ok_or_else(Unhandled::no_address)?;
+                let actor_type = self.core.actor_types.get(address.actor_type());
+                let actor_type = actor_type
+                    .ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
+                self.core.directory.mailbox(&address, actor_type)
+            }
+        };
         self.last = Some(Arc::clone(&mailbox));
-        Ok(mailbox)
+        Ok(Some(mailbox))
+    }
+
+    /// What a line of the directory says of a message, if nothing else is to be known of it, and nothing is wrong.
+    fn line(
+        &self,
+        header: &Header<'_>,
+        id: MailboxId,
+        partition: Partition,
+        position: Position,
+        bytes: usize,
+    ) -> Option<Lone> {
+        let (actor_type, _) = header.destination.split_once('/')?;
+        let actor_type = self.core.actor_types.get(actor_type)?;
+        let is_in_flight = || {
+            let marks = [Mark::Record(position), Mark::MailboxOf(position), Mark::Mailbox(id), Mark::Query(id)];
+            !self.in_flight.is_empty() && marks.iter().any(|mark| self.in_flight.contains(mark))
+        };
+        let is_handled = || actor_type.reader(header.message, header.message_version).is_ok();
+        let is_line = header.is_plain()
+            && !actor_type.holds(header.message)
+            && partition_of(id, self.core.store.partitions()) == partition
+            && !self.failures.contains_key(&position)
+            && !is_in_flight()
+            && !self.core.asked.has_asked(header.id())
+            && is_handled();
+        if is_line { self.core.directory.line(position, bytes, actor_type) } else { None }
     }
 }

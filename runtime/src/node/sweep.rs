@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::engine::pausing::{forget_budget, has_whole_budget};
 use crate::mailbox::Mailbox;
+use crate::mailbox::actor_type::Supervises;
 
 /// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
 const IDLE_SWEEPS: u32 = 4;
@@ -21,6 +22,7 @@ pub(super) async fn sweep(core: Arc<Core>) {
         tokio::time::sleep(period).await;
         let sweep = core.next_sweep();
         core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep, idle_sweeps));
+        core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::shrink);
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Places<W> {
     waiting: VecDeque<W>,
     /// So many were told to leave and have not yet.
     leaving: usize,
+    /// Fewer could be told to leave than should: it is looked again later, whoever joins.
+    in_vain: bool,
     /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some
     /// may always leave, which lets nobody in.
     moves: u64,
@@ -22,7 +24,15 @@ pub(crate) struct Places<W> {
 
 impl<W> Places<W> {
     pub(crate) fn new(max: usize) -> Self {
-        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
+        Self {
+            allowance: Allowance::new(max),
+            used: 0,
+            waiting: VecDeque::new(),
+            leaving: 0,
+            in_vain: false,
+            moves: 0,
+            is_over: false,
+        }
     }
 
     /// Whether there is a place for somebody who has just come.
@@ -41,9 +51,12 @@ impl<W> Places<W> {
         self.leaving = self.leaving.saturating_sub(1);
     }
 
-    /// Joins the end of the queue.
-    pub(crate) fn join(&mut self, waiting: W) {
+    /// Joins the end of the queue. True when whoever tells idle ones to leave has to look: not where enough are about
+    /// to leave, or there were too few a moment ago.
+    pub(crate) fn join(&mut self, waiting: W) -> bool {
+        let is_first = self.waiting.is_empty();
         self.waiting.push_back(waiting);
+        is_first || (!self.in_vain && self.too_many(0) > 0)
     }
 
     /// The first in the queue, if there is a place; whoever gets it takes it.
@@ -67,9 +80,10 @@ impl<W> Places<W> {
         }
     }
 
-    /// So many were told to leave.
-    pub(crate) fn told_to_leave(&mut self, told: usize) {
+    /// So many were told to leave, of so many who were to be.
+    pub(crate) fn told_to_leave(&mut self, told: usize, wanted: usize) {
         self.leaving += told;
+        self.in_vain = told < wanted;
     }
 
     pub(crate) fn moves(&self) -> u64 {
@@ -94,9 +108,9 @@ mod tests {
     fn come(places: &mut Places<u32>, who: u32) -> bool {
         let has_room = places.has_room();
         if has_room {
-            places.take()
+            places.take();
         } else {
-            places.join(who)
+            places.join(who);
         }
         has_room
     }
@@ -166,10 +180,13 @@ mod tests {
         assert_eq!(places.too_many(5), 0, "nobody waits");
         (0..9).for_each(|who| _ = come(&mut places, who));
         assert_eq!((places.too_many(5), places.too_many(20)), (8, 20));
-        places.told_to_leave(8);
+        places.told_to_leave(8, 8);
         assert_eq!(places.too_many(5), 0, "they are about to");
+        assert!(places.join(9), "one more waits than leaves");
+        places.told_to_leave(0, 1);
+        assert!(!places.join(10), "it was in vain a moment ago");
         places.give_back();
         assert_eq!(all_next(&mut places), [1]);
-        assert_eq!(places.too_many(5), 0);
+        assert_eq!(places.too_many(2), 2, "of those that came last");
     }
 }

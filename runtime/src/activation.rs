@@ -19,8 +19,6 @@ use crate::actor::turn::{Staged, Turn};
 use crate::actor::{Actor, Handlers, Payload};
 use crate::base::time_limit::{Progress, TimeSpent, within};
 use crate::commit::{Answered, Done, Expired, Over, Send, StateChange, Timers, Transaction};
-use crate::core::expiries::expiring_in;
-use crate::core::{Core, Route, Routed};
 use crate::engine::activating;
 use crate::engine::deduplicate;
 use crate::engine::deduplicate::Recalled;
@@ -37,6 +35,8 @@ use crate::message::reason::Reason;
 use crate::record::answered::Content;
 use crate::record::state::{StateRecord, StateSummary};
 use crate::record::state_size::CommitBytes;
+use crate::shard::expiries::expiring_in;
+use crate::shard::{Route, Routed, Shard};
 use crate::telemetry;
 
 /// How many turns an activation takes before it lets others run.
@@ -45,7 +45,7 @@ const TURNS_AT_A_TIME: usize = 64;
 const TURNS_AN_ANSWER: usize = 8;
 
 pub(crate) struct Activation<A: Actor> {
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
     mailbox: Arc<Mailbox>,
@@ -69,9 +69,9 @@ struct Message<'a> {
 }
 
 impl<A: Actor> Activation<A> {
-    pub(crate) fn new(core: &Arc<Core>, actor: &Arc<A>, handlers: &Arc<Handlers<A>>, mailbox: &Arc<Mailbox>) -> Self {
+    pub(crate) fn new(shard: &Arc<Shard>, actor: &Arc<A>, handlers: &Arc<Handlers<A>>, mailbox: &Arc<Mailbox>) -> Self {
         Self {
-            core: Arc::clone(core),
+            shard: Arc::clone(shard),
             actor: Arc::clone(actor),
             handlers: Arc::clone(handlers),
             mailbox: Arc::clone(mailbox),
@@ -87,7 +87,7 @@ impl<A: Actor> Activation<A> {
         self.mailbox.lock().state_loaded();
         loop {
             self.drain(&mut loaded).await?;
-            if self.core.activations.are_too_many() {
+            if self.shard.activations.are_too_many() {
                 self.mailbox.lock().leave_when_idle();
             }
             if !self.doorbell().await {
@@ -99,19 +99,19 @@ impl<A: Actor> Activation<A> {
     /// Waits until a state may be loaded here: while suspects have their trials nobody else's is, since it might be
     /// what kills the process. False when the node stops before.
     async fn is_admitted(&self) -> bool {
-        let quarantine = &self.core.quarantine;
+        let quarantine = &self.shard.quarantine;
         if quarantine.is_active() {
-            let may_go_on = || self.core.is_stopping() || quarantine.admits_state_of(self.mailbox.id());
+            let may_go_on = || self.shard.is_stopping() || quarantine.admits_state_of(self.mailbox.id());
             quarantine.until(may_go_on).await;
         }
-        !self.core.is_stopping()
+        !self.shard.is_stopping()
     }
 
     /// Waits for the doorbell. False when it is time to leave: from then on no message reaches this activation.
     async fn doorbell(&self) -> bool {
         std::future::poll_fn(|context| {
             let mut inner = self.mailbox.lock();
-            inner.listen(self.core.is_stopping(), context.waker())
+            inner.listen(self.shard.is_stopping(), context.waker())
         })
         .await
     }
@@ -119,7 +119,7 @@ impl<A: Actor> Activation<A> {
     /// Handles what is visible; arranges for the next ring where that depends on the disk or the clock.
     async fn drain(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
         let mut turns = 0;
-        while !self.core.is_stopping() {
+        while !self.shard.is_stopping() {
             match self.next() {
                 Step::Answer(query, after) => {
                     self.answer(query, after, loaded);
@@ -131,18 +131,18 @@ impl<A: Actor> Activation<A> {
                 }
                 // What is seldom is in a box, so that an activation is not as large as all that it may come to.
                 Step::Follow(Next::Load(positions), _) => {
-                    Box::pin(reading::load(&self.core, &self.mailbox, positions)).await?;
+                    Box::pin(reading::load(&self.shard, &self.mailbox, positions)).await?;
                 }
                 Step::Follow(Next::Overdue(position), _) => {
                     let failure = Failure::retry("it was held for too long");
-                    Box::pin(take_back(&self.core, &self.mailbox, position, None, failure)).await;
+                    Box::pin(take_back(&self.shard, &self.mailbox, position, None, failure)).await;
                 }
                 Step::Follow(Next::Durable(position), _) => {
-                    activating::ring_when_durable(&self.core, &self.mailbox, position);
+                    activating::ring_when_durable(&self.shard, &self.mailbox, position);
                     break;
                 }
                 Step::Follow(Next::Until(moment), _) => {
-                    self.core.ring_at(&self.mailbox, moment);
+                    self.shard.ring_at(&self.mailbox, moment);
                     break;
                 }
                 Step::Follow(Next::Empty, _) => break,
@@ -152,18 +152,18 @@ impl<A: Actor> Activation<A> {
                 tokio::task::yield_now().await;
             }
         }
-        if self.core.quarantine.is_active() {
+        if self.shard.quarantine.is_active() {
             // A suspect may have been put back, or aside, without a submission: nothing tells of that.
-            self.core.gate.look_again();
+            self.shard.gate.look_again();
         }
         Ok(())
     }
 
     fn next(&self) -> Step {
-        let (core, mailbox) = (&self.core, &*self.mailbox);
-        let admits = |position, is_reordered| core.quarantine.admits(mailbox.id(), position, is_reordered);
+        let (shard, mailbox) = (&self.shard, &*self.mailbox);
+        let admits = |position, is_reordered| shard.quarantine.admits(mailbox.id(), position, is_reordered);
         let mut inner = mailbox.lock();
-        inner.next(mailbox, core.view(), admits, || core.sweeps())
+        inner.next(mailbox, shard.view(), admits, || shard.sweeps())
     }
 
     /// One turn: run the handler, then submit all of its effects or none.
@@ -178,18 +178,18 @@ impl<A: Actor> Activation<A> {
         let (header, payload) = match Header::decode(body) {
             Ok(decoded) => decoded,
             Err(error) => {
-                fail(&self.core, &self.mailbox, position, Failure::reject(error)).await;
+                fail(&self.shard, &self.mailbox, position, Failure::reject(error)).await;
                 return Ok(());
             }
         };
-        if let Some(expires) = header.expires().filter(|expires| expires.at <= self.core.clock.steady()) {
+        if let Some(expires) = header.expires().filter(|expires| expires.at <= self.shard.clock.steady()) {
             return Box::pin(self.expired(position, expires, body)).await;
         }
         let request = header.extension.request();
         if let Some(request) = request {
             // In a box, since most messages have none.
             let recalled =
-                Box::pin(deduplicate::recall(&self.core, &self.mailbox, position, request, &header, payload)).await?;
+                Box::pin(deduplicate::recall(&self.shard, &self.mailbox, position, request, &header, payload)).await?;
             if recalled != Recalled::New {
                 return Box::pin(self.recalled(loaded, position, body, &header, recalled)).await;
             }
@@ -198,12 +198,12 @@ impl<A: Actor> Activation<A> {
         let payload = Payload { version: header.message_version, bytes: payload, wants_reply };
         let progress = Progress::default();
         let mut staged = Staged::default();
-        let span = telemetry::turn_span(&self.core.name, &self.mailbox.address, &header, position, attempt);
+        let span = telemetry::turn_span(&self.shard.name, &self.mailbox.address, &header, position, attempt);
         let handled = {
-            let turn = Turn::new(&self.core, &self.mailbox, &header, position, attempt, &progress, &mut staged);
+            let turn = Turn::new(&self.shard, &self.mailbox, &header, position, attempt, &progress, &mut staged);
             // Pinned where they are: a future that is handed on is copied, with room for all that it may ever hold.
             let handling = pin!(Some(self.handle(loaded, turn, payload)));
-            let handling = pin!(within(A::TIME_LIMIT, &progress, self.core.marks.hold(position, handling)));
+            let handling = pin!(within(A::TIME_LIMIT, &progress, self.shard.marks.hold(position, handling)));
             // Around nothing but the handler: what the node says of a turn has the fields of the span itself. Entering
             // a span at every poll is not free, even when nobody listens.
             if span.is_disabled() { handling.await } else { handling.instrument(span).await }
@@ -226,7 +226,7 @@ impl<A: Actor> Activation<A> {
     async fn handed_over(&self, position: Position, attempt: u32) {
         let held = self.mailbox.lock().take_handover();
         if held.is_some_and(|held| held.is_dropped) {
-            take_back(&self.core, &self.mailbox, position, Some(attempt), dropped()).await;
+            take_back(&self.shard, &self.mailbox, position, Some(attempt), dropped()).await;
         }
     }
 
@@ -241,8 +241,8 @@ impl<A: Actor> Activation<A> {
         self.roll_back(loaded).await?;
         let held = self.mailbox.lock().take_handover();
         match held {
-            Some(_) => _ = take_back(&self.core, &self.mailbox, position, Some(attempt), failure).await,
-            None => _ = fail(&self.core, &self.mailbox, position, failure).await,
+            Some(_) => _ = take_back(&self.shard, &self.mailbox, position, Some(attempt), failure).await,
+            None => _ = fail(&self.shard, &self.mailbox, position, failure).await,
         }
         Ok(())
     }
@@ -252,14 +252,14 @@ impl<A: Actor> Activation<A> {
         let expiring = expiring_in(&self.mailbox, position, expires, body);
         match expiring.then {
             Expiry::DeadLetter => {
-                fail(&self.core, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
+                fail(&self.shard, &self.mailbox, position, Failure::condemn(Reason::Expired, EXPIRED)).await;
             }
             Expiry::Drop => {
                 let expired = Expired::in_flight(&self.mailbox, expiring);
-                let transaction = Transaction::upkeep(&self.core).with(expired);
+                let transaction = Transaction::upkeep(&self.shard).with(expired);
                 match transaction.reserve().await {
                     Ok(permit) => {
-                        self.core.expiries.remove(expires.at, position);
+                        self.shard.expiries.remove(expires.at, position);
                         transaction.commit_in_any_case(permit);
                     }
                     Err(error) => {
@@ -292,10 +292,10 @@ impl<A: Actor> Activation<A> {
             Recalled::Other => {
                 let failure = "another message was sent under its idempotency key before";
                 let failure = Failure::condemn(Reason::KeyReused, failure);
-                fail(&self.core, &self.mailbox, position, failure).await;
+                fail(&self.shard, &self.mailbox, position, failure).await;
             }
-            Recalled::Held(request) => deduplicate::wait_for_key(&self.core, &self.mailbox, position, request),
-            Recalled::Full => deduplicate::wait_for_room_for_keys(&self.core, &self.mailbox, position),
+            Recalled::Held(request) => deduplicate::wait_for_key(&self.shard, &self.mailbox, position, request),
+            Recalled::Full => deduplicate::wait_for_room_for_keys(&self.shard, &self.mailbox, position),
         }
         Ok(())
     }
@@ -323,7 +323,7 @@ impl<A: Actor> Activation<A> {
                 }
                 Ok::<_, Failure>(record)
             };
-            let record = self.core.marks.with(Mark::MailboxOf(position), encode)?;
+            let record = self.shard.marks.with(Mark::MailboxOf(position), encode)?;
             loaded.reads_back = true;
             Some(record)
         } else {
@@ -342,9 +342,9 @@ impl<A: Actor> Activation<A> {
         let Message { position, header, payload, .. } = message;
         let Handled { reply, record, forget, is_repeated } = handled;
         // Reads the message once more, where it has an idempotency key.
-        let content = || deduplicate::content(&self.core, &self.mailbox, header, payload);
+        let content = || deduplicate::content(&self.shard, &self.mailbox, header, payload);
         let content = match header.extension.request() {
-            Some(_) if !is_repeated => self.core.marks.with(Mark::Record(position), content),
+            Some(_) if !is_repeated => self.shard.marks.with(Mark::Record(position), content),
             _ => None,
         };
         let bytes = CommitBytes {
@@ -369,10 +369,10 @@ impl<A: Actor> Activation<A> {
             loaded.forget();
         } else if let Some(summary) = summary {
             loaded.record = summary;
-            state_limit::watch_state(&self.core, &self.mailbox, summary.bytes);
+            state_limit::watch_state(&self.shard, &self.mailbox, summary.bytes);
         }
-        if self.core.quarantine.is_active() {
-            Box::pin(self.core.gate.durable(committed.ticket)).await?;
+        if self.shard.quarantine.is_active() {
+            Box::pin(self.shard.gate.durable(committed.ticket)).await?;
         }
         Ok(())
     }
@@ -388,14 +388,14 @@ impl<A: Actor> Activation<A> {
         match error {
             AdmissionError::TooLarge { limit, setting, .. } if bytes.is_because_of_state(limit) => {
                 self.roll_back(loaded).await?;
-                state_limit::state_too_large(&self.core, &self.mailbox, bytes.state, limit, setting).await;
+                state_limit::state_too_large(&self.shard, &self.mailbox, bytes.state, limit, setting).await;
                 Ok(())
             }
             AdmissionError::TooLarge { .. } => {
                 self.roll_back(loaded).await?;
                 let failure =
                     Failure::reject(format!("what its turn does is too large for one commit: {bytes}; {error}"));
-                fail(&self.core, &self.mailbox, position, failure).await;
+                fail(&self.shard, &self.mailbox, position, failure).await;
                 Ok(())
             }
             error => {
@@ -415,10 +415,10 @@ impl<A: Actor> Activation<A> {
         content: Option<Content>,
         staged: &'t mut Staged,
     ) -> Transaction<'t> {
-        let (core, mailbox) = (&self.core, &self.mailbox);
+        let (shard, mailbox) = (&self.shard, &self.mailbox);
         let Message { position, header, bytes, .. } = *message;
         let Handled { reply, record, forget, is_repeated } = handled;
-        let mut transaction = Transaction::turn(core, position);
+        let mut transaction = Transaction::turn(shard, position);
         let Staged { sends, older, timers, .. } = staged;
         let mut sends_to_itself = false;
         for Routed { route, handling, envelope } in sends {
@@ -427,7 +427,7 @@ impl<A: Actor> Activation<A> {
         }
         let answered = match is_repeated {
             true => None,
-            false => Answered::of(core, mailbox, header, content, reply.as_ref()),
+            false => Answered::of(shard, mailbox, header, content, reply.as_ref()),
         };
         transaction.add(Done::new(mailbox, position, header, bytes, reply));
         let replaced = loaded.record.bytes;
@@ -450,7 +450,7 @@ impl<A: Actor> Activation<A> {
     }
 
     async fn load(&self) -> Result<Loaded<A>, ActorProcessingErr> {
-        Loaded::read(&self.core, &self.mailbox).await
+        Loaded::read(&self.shard, &self.mailbox).await
     }
 
     /// Answers from the state as the turns so far made it; the answer leaves when those turns are durable.
@@ -458,8 +458,8 @@ impl<A: Actor> Activation<A> {
         let query: Box<dyn Any> = query;
         let query = query.downcast::<PendingQuery<A>>().expect("a mailbox gets queries of its own actor type");
         let answer = || query.answer(&self.actor, loaded.state(), after);
-        if let Some(answer) = self.core.marks.with(Mark::Query(self.mailbox.id()), answer) {
-            self.core.release_after(after, answer);
+        if let Some(answer) = self.shard.marks.with(Mark::Query(self.mailbox.id()), answer) {
+            self.shard.release_after(after, answer);
         }
     }
 }

@@ -89,13 +89,13 @@ mod base;
 mod cluster;
 mod commit;
 mod config;
-mod core;
 mod engine;
 mod link;
 mod mailbox;
 mod message;
 mod node;
 mod record;
+mod shard;
 mod supervise;
 #[doc(hidden)]
 pub mod tables;

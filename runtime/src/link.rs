@@ -25,12 +25,12 @@ use everpost_transport::Endpoint;
 pub(crate) use self::renewal::renew;
 pub(crate) use self::supervision::{LinkOrder, supervise};
 use crate::config::LinkConfig;
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// What all links of a node share.
 #[derive(Debug)]
 pub(crate) struct Links {
-    pub(crate) core: Arc<Core>,
+    pub(crate) shard: Arc<Shard>,
     pub(crate) endpoint: Endpoint,
     pub(crate) config: LinkConfig,
 }

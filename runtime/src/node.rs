@@ -34,9 +34,9 @@ use crate::base::clock::ClockSkew;
 use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside::is_in_turn;
-use crate::core::Core;
 use crate::message::address::Address;
 use crate::node::node_file::{NodeFile, NodeFileError};
+use crate::shard::Shard;
 use crate::supervise::group::{Group, SuperviseError, Supervised};
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
@@ -109,8 +109,8 @@ pub struct NodeStatistics {
 }
 
 impl Node {
-    /// The core that the node has now.
-    pub(crate) fn core(&self) -> Arc<Core> {
+    /// The shard that the node has now.
+    pub(crate) fn shard(&self) -> Arc<Shard> {
         self.host.current.get()
     }
 
@@ -140,7 +140,7 @@ impl Node {
     /// Whether there is a link to the node `name` now.
     #[must_use]
     pub fn is_linked_to(&self, name: &str) -> bool {
-        self.core().cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
+        self.shard().cluster.peers().iter().any(|peer| *peer.name == *name && peer.outgoing().is_connected())
     }
 
     /// How the wall clock of the node `name` differs from that of this one, by what both said when they last met; none
@@ -148,14 +148,14 @@ impl Node {
     /// seconds is told in the logs of both.
     #[must_use]
     pub fn clock_skew(&self, name: &str) -> Option<ClockSkew> {
-        self.core().cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
+        self.shard().cluster.peers().iter().find(|peer| *peer.name == *name)?.skew()
     }
 
     /// The name of the node on which an actor lives, by the configuration of this one.
     #[must_use]
     pub fn owner_of(&self, address: &Address) -> String {
-        let core = self.core();
-        core.cluster.owner_name(address.actor_type(), address.partition(core.store.partitions())).to_owned()
+        let shard = self.shard();
+        shard.cluster.owner_name(address.actor_type(), address.partition(shard.store.partitions())).to_owned()
     }
 
     /// The node's name.
@@ -188,11 +188,11 @@ impl Node {
         if is_in_turn() {
             return Err(SuperviseError::InsideTurn);
         }
-        let Running { core, tasks, .. } = self.host.running();
-        if core.gate.is_over() {
+        let Running { shard, tasks, .. } = self.host.running();
+        if shard.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
-        entered(&core.programs_runtime, tasks.groups.supervise(&core, group)).await
+        entered(&shard.programs_runtime, tasks.groups.supervise(&shard, group)).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.
@@ -204,28 +204,28 @@ impl Node {
     /// What the node has done and holds now.
     #[must_use]
     pub fn statistics(&self) -> NodeStatistics {
-        let core = self.core();
-        let counters = &core.counters;
+        let shard = self.shard();
+        let counters = &shard.counters;
         NodeStatistics {
-            handled: core.load.handled.load(Ordering::Relaxed),
+            handled: shard.load.handled.load(Ordering::Relaxed),
             failed: counters.failed.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
             expired: counters.expired.load(Ordering::Relaxed),
-            dead_letters_dropped: core.dead_letters.dropped(),
+            dead_letters_dropped: shard.dead_letters.dropped(),
             replayed: counters.replayed.load(Ordering::Relaxed),
             volatile_dropped: counters.volatile_dropped.load(Ordering::Relaxed),
-            activations: core.activations.count(),
-            mailboxes: core.directory.len(),
-            waiting: core.waiting(),
-            outbox: core.cluster.in_outboxes(),
-            timers: core.timers.len(),
+            activations: shard.activations.count(),
+            mailboxes: shard.directory.len(),
+            waiting: shard.waiting(),
+            outbox: shard.cluster.in_outboxes(),
+            timers: shard.timers.len(),
         }
     }
 
     /// What the store has done since it was opened.
     #[must_use]
     pub fn store_statistics(&self) -> everpost_persistence::Statistics {
-        self.core().store.statistics()
+        self.shard().store.statistics()
     }
 
     /// Completes when every message is handled or given up on, and that is durable, and every message for another node
@@ -247,9 +247,9 @@ impl Node {
             return Err(NodeEnded::InsideTurn);
         }
         loop {
-            let core = self.core();
-            match core.gate.until(|| core.is_drained()).await {
-                Err(NodeEnded::Reopened) if self.host.has_replaced(&core).await => {}
+            let shard = self.shard();
+            match shard.gate.until(|| shard.is_drained()).await {
+                Err(NodeEnded::Reopened) if self.host.has_replaced(&shard).await => {}
                 drained => return drained,
             }
         }
@@ -291,9 +291,9 @@ impl Node {
             return NodeEnded::InsideTurn;
         }
         loop {
-            let core = self.core();
-            match core.gate.until(|| false).await {
-                Err(NodeEnded::Reopened) if self.host.has_replaced(&core).await => {}
+            let shard = self.shard();
+            match shard.gate.until(|| false).await {
+                Err(NodeEnded::Reopened) if self.host.has_replaced(&shard).await => {}
                 Err(why) => return why,
                 Ok(()) => unreachable!("it waits for nothing else"),
             }

@@ -17,7 +17,7 @@ const RUNTIME: [&str; 18] = [
     "cluster",
     "mailbox",
     "timer",
-    "core",
+    "shard",
     "commit",
     "engine",
     "actor",
@@ -134,19 +134,19 @@ fn a_cycle_is_found_through_any_number_of_modules() {
     assert_eq!(in_cycles(&uses("a -> b, b -> c, a -> c")), [""; 0]);
     assert_eq!(in_cycles(&uses("a -> b, b -> c, c -> b, c -> d")), ["b", "c"]);
     assert_eq!(
-        used_in("use crate::{base::clock, core}; let x = crate::commit::Y; $crate::no; my_crate::no"),
-        ["base", "commit", "core"].map(str::to_owned).into_iter().collect()
+        used_in("use crate::{base::clock, shard}; let x = crate::commit::Y; $crate::no; my_crate::no"),
+        ["base", "commit", "shard"].map(str::to_owned).into_iter().collect()
     );
 }
 
 /// Methods would hide from the imports who uses whom.
 #[test]
-fn what_the_core_does_is_written_beside_it_or_above_it_as_functions() {
+fn what_the_shard_does_is_written_beside_it_or_above_it_as_functions() {
     for path in sources(&root().join("runtime/src")) {
         let path = path.strip_prefix(root()).unwrap().to_path_buf();
-        let is_beside = path.starts_with("runtime/src/core") || path == Path::new("runtime/src/core.rs");
-        let has_methods = code(&root().join(&path)).lines().any(|line| line.starts_with("impl Core"));
-        assert!(is_beside || !has_methods, "{} adds methods to the core", path.display());
+        let is_beside = path.starts_with("runtime/src/shard") || path == Path::new("runtime/src/shard.rs");
+        let has_methods = code(&root().join(&path)).lines().any(|line| line.starts_with("impl Shard"));
+        assert!(is_beside || !has_methods, "{} adds methods to the shard", path.display());
     }
 }
 
@@ -155,7 +155,9 @@ fn one_file_submits_to_the_store() {
     let submits = |path: &PathBuf| code(path).contains("store.submit(");
     let found: Vec<PathBuf> = sources(&root().join("runtime/src")).into_iter().filter(submits).collect();
     assert_eq!(found, [root().join("runtime/src/commit/transaction.rs")]);
-    for (name, file) in [("enum Effect", "commit/effect.rs"), ("enum Route", "core/route.rs")] {
+    for (name, file) in
+        [("enum Effect", "commit/effect.rs"), ("enum Route", "shard/route.rs"), ("struct Shard", "shard.rs")]
+    {
         let defines = |path: &PathBuf| code(path).contains(&format!("pub(crate) {name}"));
         let found: Vec<PathBuf> = sources(&root().join("runtime/src")).into_iter().filter(defines).collect();
         assert_eq!(found, [root().join("runtime/src").join(file)], "{name}");

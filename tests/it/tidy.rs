@@ -292,10 +292,10 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
 /// What may begin a task or a thread, in how many places, and who sees its panic. Everything else goes through the
 /// first two.
 const BEGINS: [(&str, usize, &str); 22] = [
-    ("runtime/src/core/service.rs", 1, "this is the place for what runs as long as the node"),
-    ("runtime/src/core/tasks.rs", 3, "this is the place for what ends"),
+    ("runtime/src/shard/service.rs", 1, "this is the place for what runs as long as the node"),
+    ("runtime/src/shard/tasks.rs", 3, "this is the place for what ends"),
     ("runtime/src/base/own_runtime.rs", 1, "it does nothing that could panic"),
-    ("runtime/src/core/end.rs", 1, "whoever closes the store is told of its panic"),
+    ("runtime/src/shard/end.rs", 1, "whoever closes the store is told of its panic"),
     ("runtime/src/engine/reading.rs", 1, "whoever reads is told of its panic"),
     ("runtime/src/link/dialing.rs", 1, "the link fails of its panic, and is started anew"),
     ("runtime/src/link/listener.rs", 1, "the door fails of its panic, and is opened anew"),
@@ -341,7 +341,7 @@ fn no_task_and_no_thread_begins_where_nobody_sees_its_panic() {
 /// What a service of the node is called in the table of services, each of which is seen to panic in a test.
 #[test]
 fn every_service_of_the_node_is_seen_to_panic_and_told_in_the_architecture() {
-    let text = read("runtime/src/core/services.rs");
+    let text = read("runtime/src/shard/services.rs");
     let services = code(&text);
     let names: Vec<_> = services.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(names.len() >= 14, "only {names:?} were found");

@@ -10,9 +10,9 @@ use crate::actor::Actor;
 use crate::actor::durable::Durable;
 use crate::base::caught::caught;
 use crate::base::text::brief;
-use crate::core::Core;
 use crate::mailbox::Mailbox;
 use crate::record::state::{StateRecord, StateSummary};
+use crate::shard::Shard;
 
 /// The state in memory, and what is known of its record in the store.
 pub(crate) struct Loaded<A: Actor> {
@@ -21,20 +21,20 @@ pub(crate) struct Loaded<A: Actor> {
     pub(super) record: StateSummary,
     /// What this activation has written can be read again. Looked at once, since reading costs as much as writing.
     pub(super) reads_back: bool,
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     mailbox: Arc<Mailbox>,
 }
 
 impl<A: Actor> Loaded<A> {
     /// Reads the state. What was submitted before must be durable first, or it would be missed.
-    pub(crate) async fn read(core: &Arc<Core>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
+    pub(crate) async fn read(shard: &Arc<Shard>, mailbox: &Arc<Mailbox>) -> Result<Self, ActorProcessingErr> {
         let before = mailbox.lock().last_submitted();
-        core.gate.durable(before).await?;
-        let record = core.store.read(mailbox.state_key()).await?;
+        shard.gate.durable(before).await?;
+        let record = shard.store.read(mailbox.state_key()).await?;
         let decode = || StateRecord::decode::<A::State>(record.as_deref());
-        let (state, record) = core.marks.with(Mark::Mailbox(mailbox.id()), decode)?;
-        let (core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
-        Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, core, mailbox })
+        let (state, record) = shard.marks.with(Mark::Mailbox(mailbox.id()), decode)?;
+        let (shard, mailbox) = (Arc::clone(shard), Arc::clone(mailbox));
+        Ok(Self { state: Some(Durable::new(state)), record, reads_back: false, shard, mailbox })
     }
 
     pub(super) fn state(&self) -> &Durable<A::State> {
@@ -47,7 +47,7 @@ impl<A: Actor> Loaded<A> {
 
     /// The store has forgotten the state.
     pub(super) fn forget(&mut self) {
-        let state = self.core.marks.with(Mark::Mailbox(self.mailbox.id()), A::State::default);
+        let state = self.shard.marks.with(Mark::Mailbox(self.mailbox.id()), A::State::default);
         self.drop_state();
         self.state = Some(Durable::new(state));
         self.record = StateSummary::default();
@@ -55,12 +55,12 @@ impl<A: Actor> Loaded<A> {
 
     fn drop_state(&mut self) {
         let state = self.state.take();
-        let dropped = self.core.marks.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
+        let dropped = self.shard.marks.with(Mark::Mailbox(self.mailbox.id()), || caught(|| drop(state)));
         if let Err(error) = dropped
-            && let Some(times) = self.core.recurring.met("panic in a drop")
+            && let Some(times) = self.shard.recurring.met("panic in a drop")
         {
             tracing::warn!(
-                node = %self.core.name, actor = %self.mailbox.address, error = %brief(&error), times,
+                node = %self.shard.name, actor = %self.mailbox.address, error = %brief(&error), times,
                 event = "panic in a drop",
                 "a state has panicked when it was dropped; nothing is lost, since what counts is in the store"
             );

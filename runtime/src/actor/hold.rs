@@ -157,9 +157,9 @@ impl<A: Actor> Hold<A> {
         let origin = Origin {
             sender: Some(address.as_str()),
             trace: Some(held.trace),
-            ..Origin::plain(held.id.sent(0), held.core.clock.wall())
+            ..Origin::plain(held.id.sent(0), held.shard.clock.wall())
         };
-        let sealed = held.core.seal(A::TYPE, address, origin, &message);
+        let sealed = held.shard.seal(A::TYPE, address, origin, &message);
         let (_, envelope) = sealed.map_err(HoldError::NotSent)?;
         self.acknowledge(Some(envelope)).await
     }
@@ -199,8 +199,8 @@ impl<A: Actor> Hold<A> {
     ///
     /// [`HoldError::TakenBack`] when the message was taken back: stop working on it.
     pub fn progress(&self) -> Result<(), HoldError> {
-        let Held { core, mailbox, position, attempt, limit, .. } = self.held();
-        let deadline = core.clock.steady().plus(*limit);
+        let Held { shard, mailbox, position, attempt, limit, .. } = self.held();
+        let deadline = shard.clock.steady().plus(*limit);
         let is_held = mailbox.lock().extend_hold(*position, *attempt, deadline);
         if is_held { Ok(()) } else { Err(HoldError::TakenBack) }
     }
@@ -234,15 +234,15 @@ impl<A: Actor> Hold<A> {
         let ticket = acknowledge(&held, send).await?;
         // It is decided from here on, durable or not.
         self.held = None;
-        Ok(held.core.gate.durable(ticket).await?)
+        Ok(held.shard.gate.durable(ticket).await?)
     }
 
     async fn give_back(mut self, failure: Failure) -> Result<(), HoldError> {
-        let Held { core, mailbox, position, attempt, .. } = self.held.take().expect("it is decided once");
-        match take_back(&core, &mailbox, position, Some(attempt), failure).await {
+        let Held { shard, mailbox, position, attempt, .. } = self.held.take().expect("it is decided once");
+        match take_back(&shard, &mailbox, position, Some(attempt), failure).await {
             TakenBack::Before => Err(HoldError::TakenBack),
-            TakenBack::Now(Some(ticket)) => Ok(core.gate.durable(ticket).await?),
-            TakenBack::Now(None) => Err(core.gate.ended().into()),
+            TakenBack::Now(Some(ticket)) => Ok(shard.gate.durable(ticket).await?),
+            TakenBack::Now(None) => Err(shard.gate.ended().into()),
         }
     }
 
@@ -253,14 +253,14 @@ impl<A: Actor> Hold<A> {
 
 impl<A> Drop for Hold<A> {
     fn drop(&mut self) {
-        let Some(Held { core, mailbox, position, attempt, .. }) = self.held.take() else { return };
+        let Some(Held { shard, mailbox, position, attempt, .. }) = self.held.take() else { return };
         if mailbox.lock().is_dropped_in_handler(position, attempt) {
             return;
         }
         // Not here, since this may be a thread without a runtime. If the program's has gone the hold was dropped with
         // it, which is no failure of the message: it comes back with the next start.
-        let taking = Arc::clone(&core);
-        core.begin_beside_handlers("a hold that was dropped", async move {
+        let taking = Arc::clone(&shard);
+        shard.begin_beside_handlers("a hold that was dropped", async move {
             take_back(&taking, &mailbox, position, Some(attempt), dropped()).await;
         });
     }

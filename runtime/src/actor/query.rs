@@ -11,11 +11,11 @@ use crate::base::recurring::Recurring;
 use crate::base::text::{brief, shortened};
 use crate::cluster::note::NoAnswer;
 use crate::cluster::remote_query::RemoteQuery;
-use crate::core::Release;
 use crate::mailbox::query::Open;
 use crate::message::Message;
 use crate::message::refusal::QueryError;
 use crate::record::schema::read_message;
+use crate::shard::Release;
 
 /// Panics where no node is at hand.
 static PANICS: Recurring = Recurring::new();

@@ -14,8 +14,6 @@ use crate::actor::hold::Hold;
 use crate::actor::{Actor, Receives};
 use crate::base::clock::Micros;
 use crate::base::time_limit::Progress;
-use crate::core::asks::Older;
-use crate::core::{Core, Routed};
 use crate::engine::holding::Held;
 use crate::mailbox::Mailbox;
 use crate::message::address::Address;
@@ -27,6 +25,8 @@ use crate::message::priority::Priority;
 use crate::message::request::RequestId;
 use crate::message::sequence::Sequence;
 use crate::message::{Message, MessageId};
+use crate::shard::asks::Older;
+use crate::shard::{Routed, Shard};
 use crate::timer::TimerChanges;
 
 /// The handling of one message. What a handler sends through it leaves when the turn commits, or never.
@@ -89,7 +89,7 @@ use crate::timer::TimerChanges;
 /// # Ok(()) }
 /// ```
 pub struct Turn<'a> {
-    core: &'a Arc<Core>,
+    shard: &'a Arc<Shard>,
     mailbox: &'a Arc<Mailbox>,
     /// It and what is staged stay where they are: a turn is moved from future to future.
     header: &'a Header<'a>,
@@ -145,7 +145,7 @@ impl Numbers {
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(
-        core: &'a Arc<Core>,
+        shard: &'a Arc<Shard>,
         mailbox: &'a Arc<Mailbox>,
         header: &'a Header<'a>,
         position: Position,
@@ -153,7 +153,7 @@ impl<'a> Turn<'a> {
         progress: &'a Progress,
         staged: &'a mut Staged,
     ) -> Self {
-        Self { core, mailbox, header, position, attempt, progress, staged }
+        Self { shard, mailbox, header, position, attempt, progress, staged }
     }
 
     /// Sends `message` to `to` when this turn commits. Its id derives from this turn's message, so that a turn that
@@ -171,10 +171,10 @@ impl<'a> Turn<'a> {
 
     fn stage<A: Actor, M: Message>(&mut self, to: &AddressOf<A>, message: &M, options: &Options) {
         let id = self.message_id().sent(self.staged.numbers.send());
-        let now = self.core.clock.now();
+        let now = self.shard.clock.now();
         let origin = options.apply(self.origin(id, now.wall), now);
         let handling = Handling::said_by(&origin);
-        match self.core.seal(A::TYPE, to.address(), origin, message) {
+        match self.shard.seal(A::TYPE, to.address(), origin, message) {
             Ok((route, envelope)) => self.staged.sends.push(Routed { route, handling, envelope }),
             Err(refusal) => {
                 self.staged.refuse(|| Failure::reject(format!("`{}` cannot be sent to {to}: {refusal}", M::NAME)));
@@ -194,7 +194,7 @@ impl<'a> Turn<'a> {
     /// It only watches.
     pub async fn committed(&self) -> Result<(), Failure> {
         let before = self.mailbox.lock().last_submitted().max(self.position);
-        Ok(self.core.gate.durable(before).await?)
+        Ok(self.shard.gate.durable(before).await?)
     }
 
     /// Starts the handler's time limit ([`Actor::TIME_LIMIT`]) anew: for work that takes long and goes on. Noticed when
@@ -254,7 +254,7 @@ impl<'a> Turn<'a> {
     /// How long ago the message was sent.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.core.clock.wall().since(self.sent_at())
+        self.shard.clock.wall().since(self.sent_at())
     }
 
     /// The name of the message's type.
@@ -264,12 +264,12 @@ impl<'a> Turn<'a> {
 
     /// Hands the message over: from here on it is held, and the holder decides what becomes of it.
     pub(crate) fn hold<A: Actor>(&mut self) -> Hold<A> {
-        let Self { core, mailbox, header, position, attempt, .. } = self;
+        let Self { shard, mailbox, header, position, attempt, .. } = self;
         let (id, trace, root) = (header.id(), header.trace(), header.root());
-        mailbox.lock().hand_over(*position, *attempt, core.clock.steady().plus(A::HOLD_LIMIT));
+        mailbox.lock().hand_over(*position, *attempt, shard.clock.steady().plus(A::HOLD_LIMIT));
         self.staged.is_held = true;
-        let (core, mailbox, limit) = (Arc::clone(core), Arc::clone(mailbox), A::HOLD_LIMIT);
-        Hold::new(Held { core, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })
+        let (shard, mailbox, limit) = (Arc::clone(shard), Arc::clone(mailbox), A::HOLD_LIMIT);
+        Hold::new(Held { shard, mailbox, position: *position, attempt: *attempt, id, trace, root, limit })
     }
 
     /// Ends the turn: what it staged, unless something could not be, or it has left out what an earlier attempt has
@@ -277,7 +277,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn end(self) -> Result<&'a Staged, Failure> {
         let staged = self.staged;
         if self.mailbox.asking.is_any() {
-            let left_out = self.core.asked.left_out(self.header.id(), &staged.asked);
+            let left_out = self.shard.asked.left_out(self.header.id(), &staged.asked);
             if let Some(first) = left_out.first() {
                 let others = left_out.len() - 1;
                 staged.refuse(|| {

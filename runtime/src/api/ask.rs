@@ -125,9 +125,9 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
     async fn run(self) -> Result<M::Reply, AskError> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Deadline::after(self.timeout);
-        let core = self.handle.current.get();
-        let runtime = core.own_runtime.handle();
-        let submit = self.handle.submit(Arc::clone(&core), &self.message, &self.options, Some(waiter));
+        let shard = self.handle.current.get();
+        let runtime = shard.own_runtime.handle();
+        let submit = self.handle.submit(Arc::clone(&shard), &self.message, &self.options, Some(waiter));
         let posted = deadline.wait_for(runtime, submit).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
         match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {

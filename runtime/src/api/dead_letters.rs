@@ -8,8 +8,6 @@ use everpost_persistence::{AdmissionError, Key, Position, ReadError};
 use crate::api::sending;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Removed, Replayed, Send, Transaction};
-use crate::core::Core;
-use crate::core::current::Current;
 use crate::message::address::Address;
 use crate::message::envelope::{Extension, Header, Origin, seal, without_expiry};
 use crate::message::expiry::Handling;
@@ -17,6 +15,8 @@ use crate::message::refusal::Refusal;
 use crate::message::sequence::Sequence;
 use crate::message::{Message, MessageId};
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
+use crate::shard::Shard;
+use crate::shard::current::Current;
 use crate::tables;
 
 /// How many dead letters are read at a time for a list.
@@ -125,7 +125,7 @@ impl DeadLetters {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.current.look(|core| core.dead_letters.count())
+        self.current.look(|shard| shard.dead_letters.count())
     }
 
     /// All of them, in the order in which they were sent. One that this build cannot read is left out, with a warning
@@ -139,25 +139,25 @@ impl DeadLetters {
     ///
     /// It only reads.
     pub async fn list(&self) -> Result<Vec<DeadLetter>, ReadError> {
-        let core = self.current.get();
-        catch_up(&core).await;
+        let shard = self.current.get();
+        catch_up(&shard).await;
         let mut dead_letters = Vec::new();
         let mut last = None;
         loop {
-            let positions = core.dead_letters.after(last, LIST_LETTERS);
+            let positions = shard.dead_letters.after(last, LIST_LETTERS);
             let Some(newest) = positions.last() else { return Ok(dead_letters) };
             last = Some(*newest);
             let keys: Vec<Key> = positions.iter().map(|&position| tables::dead_letter(position)).collect();
-            let records = core.store.read_all(keys).await?;
+            let records = shard.store.read_all(keys).await?;
             // One that is not there was decided on meanwhile.
             let there = positions.into_iter().zip(records).filter_map(|(position, record)| Some((position, record?)));
             for (position, record) in there {
                 match DeadLetter::decode(position, &record) {
                     Some(dead_letter) => dead_letters.push(dead_letter),
                     None => {
-                        if let Some(times) = core.recurring.met("record unreadable") {
+                        if let Some(times) = shard.recurring.met("record unreadable") {
                             tracing::warn!(
-                                node = %core.name, seq = position.0, times, event = "record unreadable",
+                                node = %shard.name, seq = position.0, times, event = "record unreadable",
                                 "a dead letter cannot be read by this build; it stays in the store"
                             );
                         }
@@ -177,10 +177,10 @@ impl DeadLetters {
     ///
     /// It only reads.
     pub async fn get(&self, sequence: Sequence) -> Result<Option<DeadLetter>, ReadError> {
-        let core = self.current.get();
-        catch_up(&core).await;
+        let shard = self.current.get();
+        catch_up(&shard).await;
         let position = sequence.position();
-        Ok(read(&core, position).await?.and_then(|record| DeadLetter::decode(position, &record)))
+        Ok(read(&shard, position).await?.and_then(|record| DeadLetter::decode(position, &record)))
     }
 
     /// Sends it again, as it is: with its id, so that whatever was done outside under its
@@ -218,17 +218,17 @@ impl DeadLetters {
     /// [`DeadLetterError::NotThere`].
     pub async fn edit<M: Message>(&self, sequence: Sequence, message: &M) -> Result<MessageId, DeadLetterError> {
         let id = MessageId::random();
-        let core = self.current.get();
-        send_again(&core, sequence, |header, _| {
+        let shard = self.current.get();
+        send_again(&shard, sequence, |header, _| {
             let origin = Origin {
                 sender: header.sender,
                 trace: Some(header.trace()),
                 priority: header.priority(),
                 extension: Extension::replacing(header.id()),
-                ..Origin::plain(id, core.clock.wall())
+                ..Origin::plain(id, shard.clock.wall())
             };
             let envelope = seal(header.destination, origin, message).map_err(Refusal::Encode)?;
-            let (bytes, bytes_max) = (envelope.len(), core.config.message_bytes_max);
+            let (bytes, bytes_max) = (envelope.len(), shard.config.message_bytes_max);
             if bytes > bytes_max {
                 return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
             }
@@ -249,40 +249,40 @@ impl DeadLetters {
     /// A decision whose call is dropped counts as a whole or not at all; decide again, which finds the dead letter or
     /// [`DeadLetterError::NotThere`].
     pub async fn delete(&self, sequence: Sequence) -> Result<(), DeadLetterError> {
-        let core = self.current.get();
-        sending::check_intake(&core)?;
+        let shard = self.current.get();
+        sending::check_intake(&shard)?;
         let dead_letter = sequence.position();
-        let transaction = Transaction::upkeep(&core).with(Removed::one(dead_letter));
+        let transaction = Transaction::upkeep(&shard).with(Removed::one(dead_letter));
         let permit = transaction.reserve().await?;
         let dropped = transaction.commit(permit).ok().map(|committed| committed.ticket);
-        decided(&core, dead_letter, dropped).await
+        decided(&shard, dead_letter, dropped).await
     }
 }
 
 /// Puts what `make` makes of a dead letter into its mailbox, in the commit that takes the dead letter out of the
 /// queue.
 async fn send_again(
-    core: &Core,
+    shard: &Shard,
     sequence: Sequence,
     make: impl FnOnce(&Header<'_>, &[u8]) -> Result<Bytes, DeadLetterError>,
 ) -> Result<(), DeadLetterError> {
-    sending::check_intake(core)?;
-    catch_up(core).await;
+    sending::check_intake(shard)?;
+    catch_up(shard).await;
     let dead_letter = sequence.position();
-    let Some(record) = read(core, dead_letter).await? else { return decided(core, dead_letter, None).await };
+    let Some(record) = read(shard, dead_letter).await? else { return decided(shard, dead_letter, None).await };
     let (unreadable, letter_bytes) = (|| DeadLetterError::Unreadable(sequence), record.len());
     let record = DeadLetterRecord::decode(&record).ok_or_else(unreadable)?;
     let (header, _) = Header::decode(record.envelope).map_err(|_| unreadable())?;
     let address = Address::parse(header.destination).ok_or_else(unreadable)?;
     let envelope = make(&header, record.envelope)?;
-    let replayed = replay_as(core, dead_letter, letter_bytes, &address, envelope).await?;
-    decided(core, dead_letter, replayed).await
+    let replayed = replay_as(shard, dead_letter, letter_bytes, &address, envelope).await?;
+    decided(shard, dead_letter, replayed).await
 }
 
 /// Sends a dead letter again as this envelope, wherever its actor lives now. Returns what must be durable for that
 /// to count; none when the dead letter is not there any more.
 async fn replay_as(
-    core: &Core,
+    shard: &Shard,
     dead_letter: Position,
     letter_bytes: usize,
     address: &Address,
@@ -292,11 +292,11 @@ async fn replay_as(
         Ok((header, _)) => (header.id(), header.message.to_owned(), Handling::of(&header)),
         Err(_) => (MessageId(0), String::new(), Handling::default()),
     };
-    let route = core.route(address, |known| match known.is_some_and(|known| known.handles(&message)) {
+    let route = shard.route(address, |known| match known.is_some_and(|known| known.handles(&message)) {
         true => Ok(()),
         false => Err(DeadLetterError::NotHandled { address: address.to_string(), message: message.clone() }),
     })?;
-    let transaction = Transaction::node(core).with(Send::new(&route, handling, envelope)).with(Replayed::new(
+    let transaction = Transaction::node(shard).with(Send::new(&route, handling, envelope)).with(Replayed::new(
         dead_letter,
         letter_bytes,
         id,
@@ -307,9 +307,9 @@ async fn replay_as(
 }
 
 /// Completes when what was decided on a dead letter is durable: by this call, with this ticket, or by another one.
-async fn decided(core: &Core, dead_letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
-    let newest = ticket.unwrap_or_else(|| core.dead_letters.newest());
-    core.gate.durable(newest).await?;
+async fn decided(shard: &Shard, dead_letter: Position, ticket: Option<Position>) -> Result<(), DeadLetterError> {
+    let newest = ticket.unwrap_or_else(|| shard.dead_letters.newest());
+    shard.gate.durable(newest).await?;
     match ticket {
         Some(_) => Ok(()),
         None => Err(DeadLetterError::NotThere(Sequence::of(dead_letter))),
@@ -317,16 +317,16 @@ async fn decided(core: &Core, dead_letter: Position, ticket: Option<Position>) -
 }
 
 /// Waits until the store has what is known of the dead letters. A node that has ended shows what its store has.
-async fn catch_up(core: &Core) {
-    let _ = core.gate.durable(core.dead_letters.newest()).await;
+async fn catch_up(shard: &Shard) {
+    let _ = shard.gate.durable(shard.dead_letters.newest()).await;
 }
 
 /// The record of a dead letter; none when it was decided on.
-async fn read(core: &Core, position: Position) -> Result<Option<Bytes>, ReadError> {
-    if !core.dead_letters.contains(position) {
+async fn read(shard: &Shard, position: Position) -> Result<Option<Bytes>, ReadError> {
+    if !shard.dead_letters.contains(position) {
         return Ok(None);
     }
-    core.store.read(tables::dead_letter(position)).await
+    shard.store.read(tables::dead_letter(position)).await
 }
 
 impl fmt::Debug for DeadLetters {

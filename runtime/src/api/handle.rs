@@ -21,9 +21,6 @@ use crate::base::clock::Deadline;
 use crate::cluster::Peer;
 use crate::cluster::note::{NoAnswer, Note};
 use crate::commit::{Committed, NotCommitted};
-use crate::core::current::Current;
-use crate::core::senders::Waits;
-use crate::core::{Core, Remote, Route, Routed};
 use crate::engine::deduplicate;
 use crate::message::decode::decode_reply;
 use crate::message::envelope::Origin;
@@ -33,6 +30,9 @@ use crate::message::outcome::Outcome;
 use crate::message::refusal::{QueryError, Refusal, SendError};
 use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
+use crate::shard::current::Current;
+use crate::shard::senders::Waits;
+use crate::shard::{Remote, Route, Routed, Shard};
 use crate::telemetry;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
@@ -132,7 +132,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Receives<M, Form>,
     {
-        Ask::new(self, message, self.current.look(|core| core.config.ask_timeout))
+        Ask::new(self, message, self.current.look(|shard| shard.config.ask_timeout))
     }
 
     /// Puts a volatile query to the actor's state: never stored, answered at most once, between two turns. The
@@ -146,35 +146,35 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: QueryHandler<Q>,
     {
-        Query::new(self, query, self.current.look(|core| core.config.ask_timeout))
+        Query::new(self, query, self.current.look(|shard| shard.config.ask_timeout))
     }
 
     /// Hands a query to the activation, and waits for the answer.
-    pub(crate) async fn answer_to<Q: Message>(&self, core: &Core, query: Q) -> Result<Q::Reply, QueryError>
+    pub(crate) async fn answer_to<Q: Message>(&self, shard: &Shard, query: Q) -> Result<Q::Reply, QueryError>
     where
         A: QueryHandler<Q>,
     {
-        sending::check_intake(core)?;
-        let open = Arc::clone(&core.queries);
+        sending::check_intake(shard)?;
+        let open = Arc::clone(&shard.queries);
         let permit = open.acquire_owned().await.map_err(|_| QueryError::Lost)?;
         let address = self.address.address();
         address.check_length()?;
-        if let Some(Remote { peer, .. }) = core.remote(address) {
-            return self.answer_from(core, &peer, query).await;
+        if let Some(Remote { peer, .. }) = shard.remote(address) {
+            return self.answer_from(shard, &peer, query).await;
         }
-        let actor_type = core.actor_types.get(A::TYPE).filter(|actor_type| actor_type.answers(Q::NAME));
+        let actor_type = shard.actor_types.get(A::TYPE).filter(|actor_type| actor_type.answers(Q::NAME));
         let actor_type = actor_type.ok_or(Refusal::NotHandled { actor_type: A::TYPE, message: Q::NAME })?;
         let (waiter, answer) = oneshot::channel();
-        core.put_query(address, actor_type, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
+        shard.put_query(address, actor_type, Box::new(PendingQuery::<A>::new(query, waiter, permit)));
         let Answered { answer, after } = answer.await.map_err(|_| QueryError::Lost)?;
         // Nothing of the state that it saw may be known before that is durable.
-        core.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
+        shard.gate.durable(after).await.map_err(|_| QueryError::Lost)?;
         answer
     }
 
-    async fn answer_from<Q: Message>(&self, core: &Core, peer: &Peer, query: Q) -> Result<Q::Reply, QueryError> {
+    async fn answer_from<Q: Message>(&self, shard: &Shard, peer: &Peer, query: Q) -> Result<Q::Reply, QueryError> {
         let payload = postcard::to_allocvec(&query).map_err(Refusal::Encode)?;
-        let (bytes, bytes_max) = (payload.len(), core.config.message_bytes_max);
+        let (bytes, bytes_max) = (payload.len(), shard.config.message_bytes_max);
         if bytes > bytes_max {
             return Err(Refusal::MessageTooLarge { bytes, bytes_max }.into());
         }
@@ -204,19 +204,19 @@ impl<A: Actor> ActorHandle<A> {
     /// Waits for room, then commits in one step.
     pub(crate) async fn submit<M: Message>(
         &self,
-        core: Arc<Core>,
+        shard: Arc<Shard>,
         message: &M,
         options: &Options,
         told: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Receipt, Refusal> {
-        let (id, Routed { route, handling, envelope }) = self.prepare(&core, message, options)?;
+        let (id, Routed { route, handling, envelope }) = self.prepare(&shard, message, options)?;
         if options.request.is_some() {
             // In a box, since most messages have none.
-            Box::pin(check_key(&core, &route, &envelope)).await?;
+            Box::pin(check_key(&shard, &route, &envelope)).await?;
         }
         let committed = {
             let bytes = envelope.len();
-            let mut transaction = sending(&core, &route, handling, envelope, told);
+            let mut transaction = sending(&shard, &route, handling, envelope, told);
             let (mut deadline, mut waits) = (None, Waits::default());
             loop {
                 let permit = transaction.reserve().await?;
@@ -225,31 +225,31 @@ impl<A: Actor> ActorHandle<A> {
                     Err(full) => full,
                 };
                 let NotCommitted { why, transaction: again } = *full;
-                let deadline = *deadline.get_or_insert_with(|| Deadline::after(core.config.send_timeout));
-                let room = has_room(&core, &why, bytes, &mut waits);
-                if deadline.wait_for(core.own_runtime.handle(), room).await.is_err() {
-                    return Err(no_room(&core, &why));
+                let deadline = *deadline.get_or_insert_with(|| Deadline::after(shard.config.send_timeout));
+                let room = has_room(&shard, &why, bytes, &mut waits);
+                if deadline.wait_for(shard.own_runtime.handle(), room).await.is_err() {
+                    return Err(no_room(&shard, &why));
                 }
-                sending::check_intake(&core)?;
+                sending::check_intake(&shard)?;
                 transaction = again;
             }
         };
-        Ok(self.receipt::<M>(core, id, &route, committed))
+        Ok(self.receipt::<M>(shard, id, &route, committed))
     }
 
     pub(crate) fn try_submit<M: Message>(&self, message: &M, options: &Options) -> Result<Receipt, Refusal> {
-        let core = self.current.get();
-        let (id, Routed { route, handling, envelope }) = self.prepare(&core, message, options)?;
-        let committed = try_send(&core, &route, handling, envelope)?;
-        Ok(self.receipt::<M>(core, id, &route, committed))
+        let shard = self.current.get();
+        let (id, Routed { route, handling, envelope }) = self.prepare(&shard, message, options)?;
+        let committed = try_send(&shard, &route, handling, envelope)?;
+        Ok(self.receipt::<M>(shard, id, &route, committed))
     }
 
     /// Sends a message that is stored nowhere on this node when it goes to another one.
     fn try_submit_volatile<M: Message>(&self, message: &M) -> Result<(), Refusal> {
-        let core = self.current.get();
-        let (_, Routed { route, handling, envelope }) = self.prepare(&core, message, &Options::default())?;
+        let shard = self.current.get();
+        let (_, Routed { route, handling, envelope }) = self.prepare(&shard, message, &Options::default())?;
         let Route::Remote(Remote { peer, lane, address }) = &route else {
-            return try_send(&core, &route, handling, envelope).map(drop);
+            return try_send(&shard, &route, handling, envelope).map(drop);
         };
         let mut outgoing = peer.outgoing();
         if outgoing.is_told_full(address.mailbox()) {
@@ -261,16 +261,21 @@ impl<A: Actor> ActorHandle<A> {
         if taken { Ok(()) } else { Err(Refusal::NoLink { node: peer.name.to_string() }) }
     }
 
-    fn prepare<M: Message>(&self, core: &Core, message: &M, options: &Options) -> Result<(MessageId, Routed), Refusal> {
-        sending::check_intake(core)?;
+    fn prepare<M: Message>(
+        &self,
+        shard: &Shard,
+        message: &M,
+        options: &Options,
+    ) -> Result<(MessageId, Routed), Refusal> {
+        sending::check_intake(shard)?;
         let id = MessageId::random();
-        let now = core.clock.now();
+        let now = shard.clock.now();
         let origin = options.apply(Origin::plain(id, now.wall), now);
         let handling = Handling::said_by(&origin);
         let address = self.address.address();
-        let (route, envelope) = core.seal(A::TYPE, address, origin, message)?;
+        let (route, envelope) = shard.seal(A::TYPE, address, origin, message)?;
         if let (Route::Local(_), Some(request)) = (&route, options.request)
-            && !deduplicate::admits(core, address, request)
+            && !deduplicate::admits(shard, address, request)
         {
             return Err(Refusal::TooManyKeys);
         }
@@ -282,23 +287,23 @@ impl<A: Actor> ActorHandle<A> {
         RequestId::new(self.address.address(), key)
     }
 
-    fn receipt<M: Message>(&self, core: Arc<Core>, id: MessageId, route: &Route, committed: Committed) -> Receipt {
-        telemetry::log_submitted(&core.name, self.address.address(), M::NAME, id, committed.position);
-        Receipt::new(core, route, id, committed)
+    fn receipt<M: Message>(&self, shard: Arc<Shard>, id: MessageId, route: &Route, committed: Committed) -> Receipt {
+        telemetry::log_submitted(&shard.name, self.address.address(), M::NAME, id, committed.position);
+        Receipt::new(shard, route, id, committed)
     }
 }
 
 /// Refuses at once what contradicts an earlier message under its key, where that can be seen from here. The turn looks
 /// again.
-async fn check_key(core: &Arc<Core>, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
+async fn check_key(shard: &Arc<Shard>, route: &Route, envelope: &Bytes) -> Result<(), Refusal> {
     let contradicts = match route {
         // What cannot be read now is found out by the turn.
         Route::Local(mailbox) => {
-            deduplicate::contradicts(core, &mailbox.actor_type, &mailbox.address, envelope.clone())
+            deduplicate::contradicts(shard, &mailbox.actor_type, &mailbox.address, envelope.clone())
                 .await
                 .unwrap_or_default()
         }
-        Route::Remote(remote) => deduplicate::contradicts_away(core, remote, envelope).await,
+        Route::Remote(remote) => deduplicate::contradicts_away(shard, remote, envelope).await,
     };
     if contradicts { Err(Refusal::KeyReused) } else { Ok(()) }
 }

@@ -9,12 +9,12 @@ use crate::api::handle::ActorHandle;
 use crate::api::sending;
 use crate::base::clock::Micros;
 use crate::base::ended::NodeEnded;
-use crate::core::{Core, Remote};
 use crate::engine::pausing;
 use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 use crate::message::refusal::Refusal;
 use crate::record::supervised::{PauseReason, Paused};
+use crate::shard::{Remote, Shard};
 
 /// Why nothing was paused or resumed.
 #[derive(thiserror::Error)]
@@ -54,10 +54,10 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause(&self, reason: &str) -> Result<(), PauseError> {
-        let core = self.current.get();
-        let (address, actor_type) = self.supervised_here(&core)?;
-        let ticket = pausing::pause(&core, address, actor_type, asked(reason, core.clock.wall())).await?;
-        Ok(core.gate.durable(ticket).await?)
+        let shard = self.current.get();
+        let (address, actor_type) = self.supervised_here(&shard)?;
+        let ticket = pausing::pause(&shard, address, actor_type, asked(reason, shard.clock.wall())).await?;
+        Ok(shard.gate.durable(ticket).await?)
     }
 
     /// Lets the actor go on, with its whole restart budget. Nothing happens to one that is not paused. One whose state
@@ -71,10 +71,10 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn resume(&self) -> Result<(), PauseError> {
-        let core = self.current.get();
-        let (address, _) = self.supervised_here(&core)?;
-        let ticket = pausing::resume(&core, address).await?;
-        Ok(core.gate.durable(ticket).await?)
+        let shard = self.current.get();
+        let (address, _) = self.supervised_here(&shard)?;
+        let ticket = pausing::resume(&shard, address).await?;
+        Ok(shard.gate.durable(ticket).await?)
     }
 
     /// Why the actor is paused, if it is. Only known on the node where it lives; says nothing of its whole type, for
@@ -86,13 +86,13 @@ impl<A: Actor> ActorHandle<A> {
         inner.paused().cloned()
     }
 
-    fn supervised_here<'a>(&'a self, core: &'a Core) -> Result<(&'a Address, &'a Arc<ActorType>), PauseError> {
-        sending::check_intake(core)?;
+    fn supervised_here<'a>(&'a self, shard: &'a Shard) -> Result<(&'a Address, &'a Arc<ActorType>), PauseError> {
+        sending::check_intake(shard)?;
         let address = self.address.address();
-        if let Some(Remote { peer, .. }) = core.remote(address) {
+        if let Some(Remote { peer, .. }) = shard.remote(address) {
             return Err(PauseError::LivesElsewhere { address: address.to_string(), node: peer.name.to_string() });
         }
-        let actor_type = core.actor_types.get(A::TYPE);
+        let actor_type = shard.actor_types.get(A::TYPE);
         Ok((address, actor_type.ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?))
     }
 }

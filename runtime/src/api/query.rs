@@ -80,9 +80,9 @@ impl<'h, A: QueryHandler<Q>, Q: Message> Query<'h, A, Q> {
     }
 
     async fn run(self) -> Result<Q::Reply, QueryError> {
-        let core = self.handle.current.get();
-        let answer = self.handle.answer_to(&core, self.query);
-        let answered = Deadline::after(self.timeout).wait_for(core.own_runtime.handle(), answer).await;
+        let shard = self.handle.current.get();
+        let answer = self.handle.answer_to(&shard, self.query);
+        let answered = Deadline::after(self.timeout).wait_for(shard.own_runtime.handle(), answer).await;
         answered.unwrap_or(Err(QueryError::Timeout(self.timeout)))
     }
 }

@@ -11,8 +11,6 @@ use crate::base::ended::NodeEnded;
 use crate::base::inside::is_in_turn;
 use crate::cluster::{Delivery, Inquiry, Peer};
 use crate::commit::Committed;
-use crate::core::dead_letters::DeadLetterStatus;
-use crate::core::{Core, Route};
 use crate::engine::inquiry::{LeftOutbox, inquire, left_outbox};
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
@@ -20,6 +18,8 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::outcome::Outcome;
 use crate::record::dead_letter::outcome_of;
+use crate::shard::dead_letters::DeadLetterStatus;
+use crate::shard::{Route, Shard};
 use crate::tables;
 
 /// Proof that a message was submitted: it tells how far the message has come. Whoever does not ask pays nothing.
@@ -60,7 +60,7 @@ use crate::tables;
 /// ```
 #[must_use = "the message is durable only when the receipt says so"]
 pub struct Receipt {
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     address: Address,
     id: MessageId,
     position: Position,
@@ -107,10 +107,10 @@ pub enum DeliveredError {
 }
 
 impl Receipt {
-    pub(crate) fn new(core: Arc<Core>, route: &Route, id: MessageId, committed: Committed) -> Self {
+    pub(crate) fn new(shard: Arc<Shard>, route: &Route, id: MessageId, committed: Committed) -> Self {
         let Committed { position, ticket, .. } = committed;
         let outbox = route.remote().map(|remote| (Arc::clone(&remote.peer), remote.lane));
-        Self { core, address: route.address().clone(), id, position, ticket, outbox }
+        Self { shard, address: route.address().clone(), id, position, ticket, outbox }
     }
 
     /// The identity of the message.
@@ -122,7 +122,7 @@ impl Receipt {
     /// Whether the message is durable on this node by now.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.ticket <= self.core.store.durable()
+        self.ticket <= self.shard.store.durable()
     }
 
     /// Waits until the message is durable on this node.
@@ -136,7 +136,7 @@ impl Receipt {
     ///
     /// The message is in its queue already; only the knowledge is lost.
     pub async fn accepted(&self) -> Result<(), NodeEnded> {
-        self.core.gate.durable(self.ticket).await
+        self.shard.gate.durable(self.ticket).await
     }
 
     /// Waits until the message is durable on the node where its actor lives. There is no limit: while that node cannot
@@ -157,7 +157,7 @@ impl Receipt {
             // In one step: what expires meanwhile finds who waits, or was found out to have expired.
             let mut outgoing = peer.outgoing();
             match outgoing.wait_for_delivery(*lane, self.position) {
-                None => match left_outbox(&self.core, self.id, self.position) {
+                None => match left_outbox(&self.shard, self.id, self.position) {
                     LeftOutbox::Arrived => return Ok(()),
                     LeftOutbox::Over(_, left) => Err(left),
                     LeftOutbox::Replayed(again) => Ok(outgoing.wait_for_delivery(*lane, again)),
@@ -167,14 +167,14 @@ impl Receipt {
         };
         let left = match waits {
             Ok(None) => return Ok(()),
-            Ok(Some(delivered)) => match delivered.await.map_err(|_| self.core.gate.ended())? {
+            Ok(Some(delivered)) => match delivered.await.map_err(|_| self.shard.gate.ended())? {
                 Delivery::Arrived => return Ok(()),
                 Delivery::Expired(left) => left,
             },
             Err(left) => left,
         };
         // After a crash before that it would be owed again.
-        self.core.gate.durable(left).await?;
+        self.shard.gate.durable(left).await?;
         Err(DeliveredError::Expired)
     }
 
@@ -203,8 +203,8 @@ impl Receipt {
                 let (told, outcome) = oneshot::channel();
                 let Self { id, position, .. } = self;
                 let inquiry = Inquiry { id, address: self.address.clone(), lane: *lane, position, reply: false };
-                inquire(&self.core, peer, inquiry, told).await;
-                outcome.await.map_err(|_| self.core.gate.ended())?
+                inquire(&self.shard, peer, inquiry, told).await;
+                outcome.await.map_err(|_| self.shard.gate.ended())?
             }
         };
         processed(outcome)
@@ -213,23 +213,23 @@ impl Receipt {
     /// What becomes of the message, or became of it: it waits, has a dead letter, was given up on or replayed from
     /// there, or was handled; what came of it is durable.
     async fn outcome_here(&self) -> Result<Outcome, NodeEnded> {
-        let core = &self.core;
+        let shard = &self.shard;
         let mut position = self.position;
         loop {
             if let Some(outcome) = self.watch(position) {
-                return outcome.await.map_err(|_| core.gate.ended());
+                return outcome.await.map_err(|_| shard.gate.ended());
             }
-            match core.dead_letters.status(self.id) {
+            match shard.dead_letters.status(self.id) {
                 // It waits again, or has waited there.
                 DeadLetterStatus::Replayed(again) if again != position => position = again,
                 DeadLetterStatus::Gone(_, reason) => {
-                    core.gate.durable(core.dead_letters.newest()).await?;
+                    shard.gate.durable(shard.dead_letters.newest()).await?;
                     return Ok(DeadLetterStatus::outcome(reason));
                 }
                 DeadLetterStatus::Here(dead_letter) => {
-                    core.gate.durable(core.dead_letters.newest()).await?;
+                    shard.gate.durable(shard.dead_letters.newest()).await?;
                     let record =
-                        core.store.read(tables::dead_letter(dead_letter)).await.map_err(|_| core.gate.ended())?;
+                        shard.store.read(tables::dead_letter(dead_letter)).await.map_err(|_| shard.gate.ended())?;
                     if let Some(record) = record {
                         return Ok(outcome_of(dead_letter, &record));
                     }
@@ -237,9 +237,9 @@ impl Receipt {
                 }
                 DeadLetterStatus::Replayed(_) | DeadLetterStatus::Unknown => {
                     let last = self.mailbox().map_or(Position(0), |mailbox| mailbox.lock().last_submitted());
-                    core.gate.durable(last.max(self.ticket)).await?;
-                    let Some(dropped) = core.expiries.dropped(self.id) else { return Ok(Outcome::Handled) };
-                    core.gate.durable(dropped).await?;
+                    shard.gate.durable(last.max(self.ticket)).await?;
+                    let Some(dropped) = shard.expiries.dropped(self.id) else { return Ok(Outcome::Handled) };
+                    shard.gate.durable(dropped).await?;
                     return Ok(Outcome::Expired);
                 }
             }
@@ -254,13 +254,13 @@ impl Receipt {
             return None;
         }
         let (told, outcome) = oneshot::channel();
-        inner.add_waiter(self.core.gate.is_over(), position, Waiter::Here { told, reply: false });
+        inner.add_waiter(self.shard.gate.is_over(), position, Waiter::Here { told, reply: false });
         Some(outcome)
     }
 
     fn mailbox(&self) -> Option<Arc<Mailbox>> {
-        let actor_type = self.core.actor_types.get(self.address.actor_type())?;
-        Some(self.core.directory.mailbox(&self.address, actor_type))
+        let actor_type = self.shard.actor_types.get(self.address.actor_type())?;
+        Some(self.shard.directory.mailbox(&self.address, actor_type))
     }
 }
 

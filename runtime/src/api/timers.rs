@@ -13,8 +13,6 @@ use crate::api::sending;
 use crate::api::timer_list::Timer;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Fired, Refused, Timers as TimerEffect, Transaction};
-use crate::core::Core;
-use crate::core::current::Current;
 use crate::engine::new_timers::{new_timer, timer_meant};
 use crate::engine::reading;
 use crate::engine::timers::{check_room, on_top};
@@ -22,6 +20,8 @@ use crate::message::address::Address;
 use crate::message::envelope::Origin;
 use crate::message::refusal::{Refusal, SendError};
 use crate::message::{Message, MessageId};
+use crate::shard::Shard;
+use crate::shard::current::Current;
 use crate::tables;
 use crate::timer::changes::TimerChanges;
 use crate::timer::id::TimerId;
@@ -119,7 +119,7 @@ impl Timers {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.current.look(|core| core.timers.len())
+        self.current.look(|shard| shard.timers.len())
     }
 
     /// All of them, those with names first, in the order of these. One that this build cannot read is left out; the log
@@ -133,9 +133,9 @@ impl Timers {
     ///
     /// It only looks.
     pub async fn list(&self) -> Result<Vec<Timer>, ReadError> {
-        let core = self.current.get();
-        let listed = Arc::clone(&core);
-        reading::off_the_workers(&core, move || list(&listed)).await
+        let shard = self.current.get();
+        let listed = Arc::clone(&shard);
+        reading::off_the_workers(&shard, move || list(&listed)).await
     }
 
     /// The one of this name or id, if there is one that this build can read.
@@ -148,11 +148,11 @@ impl Timers {
     ///
     /// It only looks.
     pub async fn get<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<Option<Timer>, ReadError> {
-        let core = self.current.get();
-        let timer = timer_meant(&core, which.into());
-        let Some(record) = read_timer(&core, timer).await? else { return Ok(None) };
-        let entry = core.timers.lock().index.get(timer);
-        Ok(Timer::decode(timer, &record, entry, core.clock.now()))
+        let shard = self.current.get();
+        let timer = timer_meant(&shard, which.into());
+        let Some(record) = read_timer(&shard, timer).await? else { return Ok(None) };
+        let entry = shard.timers.lock().index.get(timer);
+        Ok(Timer::decode(timer, &record, entry, shard.clock.now()))
     }
 
     /// Sends its message now, on top of what its schedule sends, which goes on as before. Durable when this returns the
@@ -166,8 +166,8 @@ impl Timers {
     ///
     /// A call that is dropped has sent the message or not; made again, it sends another.
     pub async fn trigger<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<MessageId, TriggerError> {
-        let core = self.current.get();
-        trigger_timer(&core, timer_meant(&core, which.into())).await
+        let shard = self.current.get();
+        trigger_timer(&shard, timer_meant(&shard, which.into())).await
     }
 
     /// Cancels the one of this name or id. True when it was there: then it does not fire, or not again, whatever
@@ -182,8 +182,8 @@ impl Timers {
     ///
     /// A call that is dropped may or may not have cancelled the timer; it can be made again.
     pub async fn cancel<'a>(&self, which: impl Into<TimerRef<'a>>) -> Result<bool, CancelError> {
-        let core = self.current.get();
-        cancel_timer(&core, timer_meant(&core, which.into())).await
+        let shard = self.current.get();
+        cancel_timer(&shard, timer_meant(&shard, which.into())).await
     }
 }
 
@@ -193,13 +193,13 @@ impl fmt::Debug for Timers {
     }
 }
 
-fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
-    let now = core.clock.now();
+fn list(shard: &Shard) -> Result<Vec<Timer>, ReadError> {
+    let now = shard.clock.now();
     let mut timers = Vec::new();
-    core.store.scan(&tables::TIMERS, |key, record| {
+    shard.store.scan(&tables::TIMERS, |key, record| {
         let (partition, timer) = tables::timer_of(key);
         let id = TimerId::new(partition, MessageId(timer));
-        let entry = core.timers.lock().index.get(id);
+        let entry = shard.timers.lock().index.get(id);
         timers.extend(Timer::decode(id, record, entry, now));
         ControlFlow::Continue(())
     })?;
@@ -210,7 +210,7 @@ fn list(core: &Core) -> Result<Vec<Timer>, ReadError> {
 /// Sets a timer; it is durable when this returns. One that repeats and has no name is the one that does the same, if
 /// there is one: a program may set it at each of its starts.
 pub(crate) async fn set_timer<A: Actor, M: Message>(
-    core: &Core,
+    shard: &Shard,
     address: &Address,
     message: M,
     schedule: Schedule,
@@ -222,9 +222,9 @@ pub(crate) async fn set_timer<A: Actor, M: Message>(
         None if schedule.repeats() => KnownBy::Content,
         None => KnownBy::Itself,
     };
-    match submit_timer::<A, M>(core, address, id, &message, schedule, known_by).await {
+    match submit_timer::<A, M>(shard, address, id, &message, schedule, known_by).await {
         Ok((timer, ticket)) => {
-            let durable = core.gate.durable(ticket).await;
+            let durable = shard.gate.durable(ticket).await;
             durable.map_err(|source| SendError::OutcomeUnknown { id: timer.message(), source })?;
             Ok(timer)
         }
@@ -234,78 +234,78 @@ pub(crate) async fn set_timer<A: Actor, M: Message>(
 
 /// The timer, and what must be durable for it to be set.
 async fn submit_timer<A: Actor, M: Message>(
-    core: &Core,
+    shard: &Shard,
     address: &Address,
     id: MessageId,
     message: &M,
     schedule: Schedule,
     known_by: KnownBy<'_>,
 ) -> Result<(TimerId, Position), Refusal> {
-    sending::check_intake(core)?;
-    let origin = Origin::plain(id, core.clock.wall());
-    let new = new_timer(core, A::TYPE, address, origin, message, schedule, known_by)?;
+    sending::check_intake(shard)?;
+    let origin = Origin::plain(id, shard.clock.wall());
+    let new = new_timer(shard, A::TYPE, address, origin, message, schedule, known_by)?;
     let timer = new.timer;
     let mut changes = TimerChanges::default();
     changes.set(new);
     // One that is there is found there although the store is full.
-    if let Some(set) = core.timers.is_set(&changes) {
+    if let Some(set) = shard.timers.is_set(&changes) {
         return Ok((timer, set));
     }
-    let timers_max = core.config.timers_max;
-    let transaction = Transaction::outside(core).with(TimerEffect::from_outside(changes, timers_max));
+    let timers_max = shard.config.timers_max;
+    let transaction = Transaction::outside(shard).with(TimerEffect::from_outside(changes, timers_max));
     let permit = transaction.reserve().await?;
     match transaction.commit(permit).map_err(|refused| refused.why) {
         Ok(committed) => Ok((timer, committed.ticket)),
         Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
         // It was set meanwhile.
-        Err(_) => Ok((timer, core.timers.last_submitted())),
+        Err(_) => Ok((timer, shard.timers.last_submitted())),
     }
 }
 
 /// Cancels a timer. Whether it was there; either way that is durable when this returns.
-async fn cancel_timer(core: &Core, timer: TimerId) -> Result<bool, CancelError> {
-    sending::check_intake(core)?;
+async fn cancel_timer(shard: &Shard, timer: TimerId) -> Result<bool, CancelError> {
+    sending::check_intake(shard)?;
     let mut changes = TimerChanges::default();
     changes.cancel(timer);
-    let transaction = Transaction::upkeep(core).with(TimerEffect::from_outside(changes, core.config.timers_max));
+    let transaction = Transaction::upkeep(shard).with(TimerEffect::from_outside(changes, shard.config.timers_max));
     let permit = transaction.reserve().await.map_err(Refusal::Store)?;
     let (was_there, ticket) = match transaction.commit(permit) {
         Ok(committed) => (true, committed.ticket),
         // What took it away may have to be written yet.
-        Err(_) => (false, core.timers.last_submitted()),
+        Err(_) => (false, shard.timers.last_submitted()),
     };
-    core.gate.durable(ticket).await?;
+    shard.gate.durable(ticket).await?;
     Ok(was_there)
 }
 
-async fn trigger_timer(core: &Core, timer: TimerId) -> Result<MessageId, TriggerError> {
-    sending::check_intake(core)?;
+async fn trigger_timer(shard: &Shard, timer: TimerId) -> Result<MessageId, TriggerError> {
+    sending::check_intake(shard)?;
     let id = MessageId::random();
     loop {
-        let entry = core.timers.lock().index.get(timer).ok_or(TriggerError::NotThere)?;
-        core.gate.durable(entry.since).await?;
-        let record = read_timer(core, timer).await?;
+        let entry = shard.timers.lock().index.get(timer).ok_or(TriggerError::NotThere)?;
+        shard.gate.durable(entry.since).await?;
+        let record = read_timer(shard, timer).await?;
         let Some(record) = record else {
-            match core.timers.lock().index.get(timer) {
+            match shard.timers.lock().index.get(timer) {
                 Some(now) if now == entry => return Err(TriggerError::CannotFire("it is not in the store".into())),
                 _ => continue,
             }
         };
-        let tick = on_top(core, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
-        tick.sends.iter().try_for_each(|send| check_room(core, send))?;
+        let tick = on_top(shard, timer, entry, &record, id).map_err(TriggerError::CannotFire)?;
+        tick.sends.iter().try_for_each(|send| check_room(shard, send))?;
         let tick = [tick];
-        let transaction = Transaction::outside(core).with(Fired::new(&tick));
+        let transaction = Transaction::outside(shard).with(Fired::new(&tick));
         let permit = transaction.reserve().await?;
         // If it was cancelled or set anew meanwhile, it is looked at again.
         if let Ok(committed) = transaction.commit(permit) {
-            core.gate.durable(committed.ticket).await?;
+            shard.gate.durable(committed.ticket).await?;
             return Ok(id);
         }
     }
 }
 
-async fn read_timer(core: &Core, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
-    core.store.read(timer.key()).await
+async fn read_timer(shard: &Shard, timer: TimerId) -> Result<Option<Bytes>, ReadError> {
+    shard.store.read(timer.key()).await
 }
 
 crate::base::error_text::debug_as_text!(CancelError, TriggerError);

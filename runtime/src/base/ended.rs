@@ -36,8 +36,8 @@ pub enum NodeEnded {
     /// The node opens its store again, or has done so since ([`Node::reopen`](crate::Node::reopen)): what it had begun
     /// is unknown, as after a crash.
     #[error(
-        "the node has left its store to open it again; what was acknowledged is kept and handled, and of the rest it is \
-         unknown: look, or say it again"
+        "the node has left its store to open it again; what was acknowledged is kept and handled, and of the rest it \
+         is unknown: look, or say it again"
     )]
     Reopened,
     /// Nothing has ended: it was awaited inside a handler or an answer, which it would have waited for.

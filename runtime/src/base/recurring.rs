@@ -3,7 +3,7 @@
 //! [`Alarm`](crate::base::alarm::Alarm).
 //!
 //! ```text
-//! if let Some(times) = core.recurring.met("timer unreadable") {
+//! if let Some(times) = shard.recurring.met("timer unreadable") {
 //!     tracing::error!(node, timer, times, event = "timer unreadable", "..");
 //! }
 //! ```

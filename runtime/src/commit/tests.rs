@@ -1,5 +1,5 @@
 //! What each effect does, in a table: what it reserves, what it tells the store, what it changes in memory, what waits
-//! for the commit. The core is real, with a store on the disk; nothing runs, so that nothing else changes it.
+//! for the commit. The shard is real, with a store on the disk; nothing runs, so that nothing else changes it.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -23,9 +23,6 @@ use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::Cluster;
 use crate::cluster::expiring::{Expiring, Waits};
 use crate::config::{ClusterConfig, IdentityFiles, LinkConfig, NodeConfig};
-use crate::core::expiries::expiring_in;
-use crate::core::gate::Gate;
-use crate::core::{Core, OpenedStore, Release, Route};
 use crate::mailbox::{Mailbox, Next, Step as Looked};
 use crate::message::address::{Address, mailbox_id};
 use crate::message::envelope::{Header, Origin, seal};
@@ -39,6 +36,9 @@ use crate::record::answered::Content;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
 use crate::record::supervised::{PauseReason, Paused};
+use crate::shard::expiries::expiring_in;
+use crate::shard::gate::Gate;
+use crate::shard::{OpenedStore, Release, Route, Shard};
 use crate::supervise::supervision::actor_type_of;
 use crate::tables;
 use crate::timer::TimerChanges;
@@ -63,9 +63,9 @@ impl Handler<Ping> for Here {
     }
 }
 
-/// A core that nothing runs on.
+/// A shard that nothing runs on.
 struct Fixture {
-    core: Core,
+    shard: Shard,
     progress: Receiver<()>,
     here: Route,
     there: Route,
@@ -116,10 +116,10 @@ impl Fixture {
             own_runtime: OwnRuntime::start().unwrap(),
             store,
         };
-        let core = Core::new("east".into(), config, cluster, actor_types, opened);
-        let route = |address| core.route(&Address::parse(address).unwrap(), |_| Ok::<_, ()>(())).unwrap();
+        let shard = Shard::new("east".into(), config, cluster, actor_types, opened);
+        let route = |address| shard.route(&Address::parse(address).unwrap(), |_| Ok::<_, ()>(())).unwrap();
         let (here, there) = (route("here/a"), route("there/b"));
-        Self { core, progress, here, there, _folder: folder }
+        Self { shard, progress, here, there, _folder: folder }
     }
 
     fn mailbox(&self) -> &Arc<Mailbox> {
@@ -128,13 +128,13 @@ impl Fixture {
     }
 
     fn envelope(&self, route: &Route, id: u128) -> Bytes {
-        seal(route.address().as_str(), Origin::plain(MessageId(id), self.core.clock.wall()), &Ping).unwrap()
+        seal(route.address().as_str(), Origin::plain(MessageId(id), self.shard.clock.wall()), &Ping).unwrap()
     }
 
     fn keyed(&self, id: u128) -> (Bytes, RequestId) {
         let request = RequestId::new(self.here.address(), "key");
         let extension = crate::message::envelope::Extension::of_request(Some(request));
-        let origin = Origin { extension, ..Origin::plain(MessageId(id), self.core.clock.wall()) };
+        let origin = Origin { extension, ..Origin::plain(MessageId(id), self.shard.clock.wall()) };
         (seal(self.here.address().as_str(), origin, &Ping).unwrap(), request)
     }
 
@@ -146,7 +146,7 @@ impl Fixture {
     }
 
     fn wait(&self, ticket: Position) {
-        while self.core.store.durable() < ticket {
+        while self.shard.store.durable() < ticket {
             self.progress.recv().unwrap();
         }
     }
@@ -160,21 +160,21 @@ impl Fixture {
         };
         let Ok((released, ticket)) = transaction.decide(permit, None, see) else { panic!("it holds") };
         self.wait(ticket);
-        let stored = keys.iter().map(|key| self.core.store.get(key).unwrap().is_some()).collect();
+        let stored = keys.iter().map(|key| self.shard.store.get(key).unwrap().is_some()).collect();
         Seen { released, stored }
     }
 
     /// A message that waits in its mailbox, durably.
     fn sent(&self, id: u128) -> Position {
         let send = Send::new(&self.here, Handling::default(), self.envelope(&self.here, id));
-        self.commit(Transaction::node(&self.core).with(send)).position
+        self.commit(Transaction::node(&self.shard).with(send)).position
     }
 
     /// A message that is in flight.
     fn in_flight(&self, id: u128) -> (Position, Bytes) {
         let sent = self.sent(id);
         let mut inner = self.mailbox().lock();
-        match inner.next(self.mailbox(), self.core.view(), |_, _| true, || 0) {
+        match inner.next(self.mailbox(), self.shard.view(), |_, _| true, || 0) {
             Looked::Follow(Next::Deliver { position, body, .. }, _) if position == sent => (position, body),
             _ => panic!("another message, or none"),
         }
@@ -189,10 +189,10 @@ impl Fixture {
 
     fn giving_up<'a>(&'a self, position: Position, body: &'a Bytes) -> Transaction<'a> {
         let failures = Failures::default();
-        let record = DeadLetterRecord::encode(Reason::Rejected, &failures, self.core.clock.now(), body);
+        let record = DeadLetterRecord::encode(Reason::Rejected, &failures, self.shard.clock.now(), body);
         let left = Left::new(self.mailbox(), position, body, Outcome::GivenUp("no".to_owned()), false);
-        let slot = self.core.dead_letters.slot().unwrap();
-        Transaction::node(&self.core).with(left).with(Added::new(slot, position, record, None))
+        let slot = self.shard.dead_letters.slot().unwrap();
+        Transaction::node(&self.shard).with(left).with(Added::new(slot, position, record, None))
     }
 
     fn waits_for(&self, position: Position) -> oneshot::Receiver<Outcome> {
@@ -203,7 +203,7 @@ impl Fixture {
     }
 
     fn transaction(&self) -> Transaction<'_> {
-        Transaction::node(&self.core)
+        Transaction::node(&self.shard)
     }
 }
 
@@ -260,20 +260,20 @@ fn send_here(fixture: &Fixture) -> Seen {
     let envelope = fixture.envelope(&fixture.here, 1);
     let transaction = fixture.transaction().with(Send::new(&fixture.here, Handling::default(), envelope.clone()));
     assert_eq!(transaction.size().bytes, envelope.len(), "it reserves what it puts");
-    let next = Position(fixture.core.store.durable().0 + 1);
+    let next = Position(fixture.shard.store.durable().0 + 1);
     let seen = fixture.see(transaction, &[fixture.mailbox().inbox_key(next)]);
-    assert_eq!(fixture.core.waiting(), 1);
+    assert_eq!(fixture.shard.waiting(), 1);
     assert!(fixture.mailbox().lock().rules().contains(next), "and is in its mailbox");
     seen
 }
 
 fn send_there(fixture: &Fixture) -> Seen {
     let envelope = fixture.envelope(&fixture.there, 1);
-    let next = Position(fixture.core.store.durable().0 + 1);
+    let next = Position(fixture.shard.store.durable().0 + 1);
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
     let transaction = fixture.transaction().with(Send::new(&fixture.there, Handling::default(), envelope));
-    let seen = fixture.see(transaction, &[crate::core::expiring::outbox_key(remote.lane, next)]);
-    assert_eq!((fixture.core.waiting(), remote.peer.outgoing().backlog().messages), (0, 1));
+    let seen = fixture.see(transaction, &[crate::shard::expiring::outbox_key(remote.lane, next)]);
+    assert_eq!((fixture.shard.waiting(), remote.peer.outgoing().backlog().messages), (0, 1));
     seen
 }
 
@@ -288,7 +288,7 @@ fn done(fixture: &Fixture) -> Seen {
     let transaction = fixture.transaction().with(done).with(change);
     assert_eq!(transaction.size().bytes, "reply".len() + "state".len());
     let seen = fixture.see(transaction, &[mailbox.inbox_key(position), mailbox.state_key()]);
-    assert!(mailbox.lock().rules().is_empty() && fixture.core.waiting() == 0);
+    assert!(mailbox.lock().rules().is_empty() && fixture.shard.waiting() == 0);
     seen
 }
 
@@ -304,7 +304,7 @@ fn forget(fixture: &Fixture) -> Seen {
 
 fn postponed(fixture: &Fixture) -> Seen {
     let (position, body) = fixture.in_flight(1);
-    let (mailbox, until) = (fixture.mailbox(), fixture.core.clock.steady().plus(Duration::from_secs(60)));
+    let (mailbox, until) = (fixture.mailbox(), fixture.shard.clock.steady().plus(Duration::from_secs(60)));
     let record = Failures { attempts: 1, not_before: until, ..Failures::default() }.encode();
     let postponed = Postponed { mailbox, position, body: &body, until, aside: false, record };
     let keys = [mailbox.inbox_key(position), mailbox.attempts_key(position)];
@@ -319,14 +319,14 @@ fn given_up(fixture: &Fixture) -> Seen {
     let _outcome = fixture.waits_for(position);
     let keys = [fixture.mailbox().inbox_key(position), tables::dead_letter(position)];
     let seen = fixture.see(fixture.giving_up(position, &body), &keys);
-    assert!(fixture.core.dead_letters.contains(position) && fixture.core.waiting() == 0);
+    assert!(fixture.shard.dead_letters.contains(position) && fixture.shard.waiting() == 0);
     seen
 }
 
 fn removed(fixture: &Fixture) -> Seen {
     let dead_letter = fixture.dead(1);
     let seen = fixture.see(fixture.transaction().with(Removed::one(dead_letter)), &[tables::dead_letter(dead_letter)]);
-    assert_eq!(fixture.core.dead_letters.count(), 0);
+    assert_eq!(fixture.shard.dead_letters.count(), 0);
     let again = fixture.transaction().with(Removed::one(dead_letter));
     let permit = again.try_reserve().unwrap();
     assert!(again.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::Gone)), "once");
@@ -335,25 +335,25 @@ fn removed(fixture: &Fixture) -> Seen {
 
 fn replayed(fixture: &Fixture) -> Seen {
     let dead_letter = fixture.dead(1);
-    let next = Position(fixture.core.store.durable().0 + 1);
+    let next = Position(fixture.shard.store.durable().0 + 1);
     let transaction = fixture
         .transaction()
         .with(Send::new(&fixture.here, Handling::default(), fixture.envelope(&fixture.here, 1)))
         .with(Replayed::new(dead_letter, 1, MessageId(1), &fixture.here));
     let seen = fixture.see(transaction, &[tables::dead_letter(dead_letter), fixture.mailbox().inbox_key(next)]);
-    assert_eq!((fixture.core.dead_letters.count(), fixture.core.dead_letters.revived()), (0, 1));
+    assert_eq!((fixture.shard.dead_letters.count(), fixture.shard.dead_letters.revived()), (0, 1));
     seen
 }
 
 fn expired(fixture: &Fixture) -> Seen {
     let position = fixture.sent(1);
     let _outcome = fixture.waits_for(position);
-    let expires = Expires { at: fixture.core.clock.steady(), then: Some(Expiry::Drop) };
+    let expires = Expires { at: fixture.shard.clock.steady(), then: Some(Expiry::Drop) };
     let envelope = fixture.envelope(&fixture.here, 1);
     let expiring = expiring_in(fixture.mailbox(), position, expires, &envelope);
-    let transaction = Transaction::upkeep(&fixture.core).with(Expired::waiting(fixture.mailbox(), vec![expiring]));
+    let transaction = Transaction::upkeep(&fixture.shard).with(Expired::waiting(fixture.mailbox(), vec![expiring]));
     let seen = fixture.see(transaction, &[fixture.mailbox().inbox_key(position)]);
-    assert!(fixture.core.expiries.dropped(MessageId(1)).is_some() && fixture.core.waiting() == 0);
+    assert!(fixture.shard.expiries.dropped(MessageId(1)).is_some() && fixture.shard.waiting() == 0);
     seen
 }
 
@@ -365,19 +365,20 @@ fn marked(fixture: &Fixture) -> Seen {
 }
 
 fn timer_set(fixture: &Fixture) -> Seen {
-    let core = &fixture.core;
+    let shard = &fixture.shard;
     let set = |id| {
-        let origin = Origin::plain(MessageId(id), core.clock.wall());
+        let origin = Origin::plain(MessageId(id), shard.clock.wall());
         let schedule = crate::timer::Schedule::after(Duration::from_secs(60));
         let (address, by) = (fixture.here.address(), crate::timer::KnownBy::Itself);
-        let new = crate::engine::new_timers::new_timer(core, Here::TYPE, address, origin, &Ping, schedule, by).unwrap();
+        let new =
+            crate::engine::new_timers::new_timer(shard, Here::TYPE, address, origin, &Ping, schedule, by).unwrap();
         let (key, mut changes) = (new.timer.key(), TimerChanges::default());
         changes.set(new);
         (key, changes)
     };
     let (key, changes) = set(1);
     let seen = fixture.see(fixture.transaction().with(Timers::of_turn(changes).unwrap()), &[key]);
-    assert_eq!(core.timers.len(), 1);
+    assert_eq!(shard.timers.len(), 1);
     let one_more = fixture.transaction().with(Timers::from_outside(set(2).1, 1));
     let permit = one_more.try_reserve().unwrap();
     assert!(one_more.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::TimersFull(_))), "the limit");
@@ -389,12 +390,12 @@ fn answered(fixture: &Fixture) -> Seen {
     let send = Send::new(&fixture.here, Handling::default(), envelope);
     fixture.commit(fixture.transaction().with(send));
     let mailbox = fixture.mailbox();
-    let next = mailbox.lock().next(mailbox, fixture.core.view(), |_, _| true, || 0);
+    let next = mailbox.lock().next(mailbox, fixture.shard.view(), |_, _| true, || 0);
     let Looked::Follow(Next::Deliver { position, body, .. }, _) = next else { panic!("it waits") };
     let (header, payload) = Header::decode(&body).unwrap();
     let content = Content::of(mailbox.actor_type.message(Ping::NAME), &header, payload);
     let reply = Bytes::from_static(b"yes");
-    let answered = Answered::of(&fixture.core, mailbox, &header, Some(content), Some(&reply)).unwrap();
+    let answered = Answered::of(&fixture.shard, mailbox, &header, Some(content), Some(&reply)).unwrap();
     let done = Done::new(mailbox, position, &header, body.len(), Some(reply));
     let keys = [mailbox.inbox_key(position), tables::request(mailbox.partition, mailbox.id(), request.0)];
     fixture.see(fixture.transaction().with(done).with(answered), &keys)
@@ -405,8 +406,8 @@ fn keys_expire(fixture: &Fixture) -> Seen {
     let request = RequestId::new(fixture.here.address(), "key");
     let key = crate::message::request::RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
     fixture.commit(fixture.transaction().with(Record::put(key.into(), Bytes::from_static(b"old"))));
-    fixture.core.requests.recovered(key, crate::base::clock::Steady(1));
-    fixture.see(Transaction::upkeep(&fixture.core).with(RequestsExpired::new(9)), &[key.into()])
+    fixture.shard.requests.recovered(key, crate::base::clock::Steady(1));
+    fixture.see(Transaction::upkeep(&fixture.shard).with(RequestsExpired::new(9)), &[key.into()])
 }
 
 fn pause() -> Paused {
@@ -424,7 +425,7 @@ fn paused(fixture: &Fixture) -> Seen {
 }
 
 fn type_paused(fixture: &Fixture) -> Seen {
-    let actor_type = &fixture.core.actor_types[Here::TYPE];
+    let actor_type = &fixture.shard.actor_types[Here::TYPE];
     let key = tables::supervision(everpost_persistence::Partition(0), mailbox_id(Here::TYPE));
     let seen = fixture.see(fixture.transaction().with(TypePaused::new(actor_type, Some(pause()))), &[key]);
     assert!(actor_type.is_paused());
@@ -443,7 +444,7 @@ fn arrivals(fixture: &Fixture) -> Seen {
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
     let (mailbox, store) = (Arc::clone(fixture.mailbox()), everpost_persistence::ShardId(7));
     let lane = Lane { receiver_type: 5, partition: mailbox.partition.0 };
-    let receiving = fixture.core.cluster.producer(store);
+    let receiving = fixture.shard.cluster.producer(store);
     let mut receiving = receiving.lock().unwrap_or_else(PoisonError::into_inner);
     let receiving: &mut Receiving = &mut receiving;
     receiving.receive(lane, Sequence(0), Sequence(3)).unwrap();
@@ -456,12 +457,12 @@ fn arrivals(fixture: &Fixture) -> Seen {
         mailbox: Arc::clone(&mailbox),
         envelope: fixture.envelope(&fixture.here, 1),
     }];
-    let next = Position(fixture.core.store.durable().0 + 1);
+    let next = Position(fixture.shard.store.durable().0 + 1);
     let keys = [mailbox.inbox_key(next), tables::received(mailbox.partition, store, lane.receiver_type)];
     let mailboxes = [mailbox];
     let arrivals = Arrivals::new(&remote.peer, store, receiving, &mut arrived, &mailboxes);
-    let seen = fixture.see(Transaction::node(&fixture.core).with(arrivals), &keys);
-    assert!(arrived.is_empty() && fixture.core.waiting() == 1);
+    let seen = fixture.see(Transaction::node(&fixture.shard).with(arrivals), &keys);
+    assert!(arrived.is_empty() && fixture.shard.waiting() == 1);
     seen
 }
 
@@ -470,7 +471,7 @@ fn departed(fixture: &Fixture) -> (Position, Key) {
     let send = Send::new(&fixture.there, Handling::default(), fixture.envelope(&fixture.there, 1));
     let position = fixture.commit(fixture.transaction().with(send)).position;
     let Route::Remote(remote) = &fixture.there else { panic!("it lives elsewhere") };
-    (position, crate::core::expiring::outbox_key(remote.lane, position))
+    (position, crate::shard::expiring::outbox_key(remote.lane, position))
 }
 
 fn delivered(fixture: &Fixture) -> Seen {
@@ -480,7 +481,7 @@ fn delivered(fixture: &Fixture) -> Seen {
     let settled = [(lane, Sequence(position.0))];
     let cursor = tables::acknowledged(everpost_persistence::Partition(lane.partition), receiver, lane.receiver_type);
     let delivered = Delivered::new(receiver, &settled, Vec::new());
-    fixture.see(Transaction::upkeep(&fixture.core).with(delivered), &[key, cursor])
+    fixture.see(Transaction::upkeep(&fixture.shard).with(delivered), &[key, cursor])
 }
 
 fn withdrawn(fixture: &Fixture) -> Seen {
@@ -490,7 +491,7 @@ fn withdrawn(fixture: &Fixture) -> Seen {
     let (id, then) = (MessageId(1), Expiry::Drop);
     let expiring = Expiring { position, place, id, request: None, bytes: 1, then };
     let withdrawn = Withdrawn::dropped(&remote.peer, remote.lane, vec![expiring]);
-    let seen = fixture.see(Transaction::upkeep(&fixture.core).with(withdrawn), &[key]);
+    let seen = fixture.see(Transaction::upkeep(&fixture.shard).with(withdrawn), &[key]);
     assert_eq!(remote.peer.outgoing().backlog().messages, 0);
     seen
 }
@@ -499,7 +500,7 @@ fn withdrawn(fixture: &Fixture) -> Seen {
 #[tokio::test(flavor = "multi_thread")]
 async fn effects_commit_together_or_not_at_all() {
     let fixture = Fixture::new();
-    let (durable, envelope) = (fixture.core.store.durable(), fixture.envelope(&fixture.here, 1));
+    let (durable, envelope) = (fixture.shard.store.durable(), fixture.envelope(&fixture.here, 1));
     let transaction = fixture
         .transaction()
         .with(Send::new(&fixture.here, Handling::default(), envelope))
@@ -507,6 +508,6 @@ async fn effects_commit_together_or_not_at_all() {
     let permit = transaction.try_reserve().unwrap();
     let Err(refused) = transaction.commit(permit) else { panic!("there is no such dead letter") };
     assert!(matches!(refused.why, Refused::Gone));
-    assert_eq!((fixture.core.waiting(), fixture.mailbox().lock().rules().is_empty()), (0, true));
-    assert_eq!(fixture.core.store.durable(), durable, "nothing was submitted");
+    assert_eq!((fixture.shard.waiting(), fixture.mailbox().lock().rules().is_empty()), (0, true));
+    assert_eq!(fixture.shard.store.durable(), durable, "nothing was submitted");
 }

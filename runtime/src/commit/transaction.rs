@@ -11,13 +11,13 @@ use super::locks::{MailboxLocks, PeerLocks, Wanted};
 use super::size::{Origin, Size};
 use crate::base::caught::caught;
 use crate::cluster::{Outgoing, Peer};
-use crate::core::dead_letters::DeadLettersInStep;
-use crate::core::requests::RequestsInStep;
-use crate::core::senders::{Full, WaitingSender, Waits};
-use crate::core::services::{COMMIT, GATE};
-use crate::core::{Core, Release, RepliesInStep};
 use crate::mailbox::{Inner, Mailbox};
 use crate::record::supervised::Paused;
+use crate::shard::dead_letters::DeadLettersInStep;
+use crate::shard::requests::RequestsInStep;
+use crate::shard::senders::{Full, WaitingSender, Waits};
+use crate::shard::services::{COMMIT, GATE};
+use crate::shard::{Release, RepliesInStep, Shard};
 use crate::timer::TimersInStep;
 
 /// Most transactions have no more effects than these, and need no allocation for them.
@@ -35,7 +35,7 @@ type Effects<'a> = SmallVec<[Effect<'a>; USUAL]>;
 /// everything was unlocked.
 #[must_use = "nothing happens before it is committed"]
 pub(crate) struct Transaction<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     origin: Origin,
     effects: Effects<'a>,
 }
@@ -76,29 +76,29 @@ pub(crate) struct NotCommitted<'a> {
 
 impl<'a> Transaction<'a> {
     /// For whoever sends from outside.
-    pub(crate) fn outside(core: &'a Core) -> Self {
-        Self::new(core, Origin::Outside)
+    pub(crate) fn outside(shard: &'a Shard) -> Self {
+        Self::new(shard, Origin::Outside)
     }
 
     /// For the turn of a message.
-    pub(crate) fn turn(core: &'a Core, message: Position) -> Self {
-        Self::new(core, Origin::Turn(message))
+    pub(crate) fn turn(shard: &'a Shard, message: Position) -> Self {
+        Self::new(shard, Origin::Turn(message))
     }
 
     /// For the node itself.
-    pub(crate) fn node(core: &'a Core) -> Self {
-        Self::new(core, Origin::Node)
+    pub(crate) fn node(shard: &'a Shard) -> Self {
+        Self::new(shard, Origin::Node)
     }
 
     /// For what removes more than it adds, or must be written before anything can be removed: it passes in a full
     /// store.
-    pub(crate) fn upkeep(core: &'a Core) -> Self {
-        Self::new(core, Origin::Upkeep)
+    pub(crate) fn upkeep(shard: &'a Shard) -> Self {
+        Self::new(shard, Origin::Upkeep)
     }
 
     #[inline]
-    fn new(core: &'a Core, origin: Origin) -> Self {
-        Self { core, origin, effects: Effects::new() }
+    fn new(shard: &'a Shard, origin: Origin) -> Self {
+        Self { shard, origin, effects: Effects::new() }
     }
 
     #[inline]
@@ -126,14 +126,14 @@ impl<'a> Transaction<'a> {
     /// It is larger than the store ever takes, or the store takes nothing any more.
     pub(crate) async fn reserve(&self) -> Result<Permit<'a>, AdmissionError> {
         let size = self.size();
-        self.core.store.reserve(self.origin.class(size), size.bytes).await
+        self.shard.store.reserve(self.origin.class(size), size.bytes).await
     }
 
     /// The same if there is room now.
     #[inline]
     pub(crate) fn try_reserve(&self) -> Result<Permit<'a>, AdmissionError> {
         let size = self.size();
-        self.core.store.try_reserve(self.origin.class(size), size.bytes)
+        self.shard.store.try_reserve(self.origin.class(size), size.bytes)
     }
 
     /// Room for effects of the node that are known only when something is locked: they put values of these sizes.
@@ -142,12 +142,12 @@ impl<'a> Transaction<'a> {
     ///
     /// As for [`Transaction::reserve`].
     pub(crate) async fn room(
-        core: &'a Core,
+        shard: &'a Shard,
         puts: impl IntoIterator<Item = usize>,
     ) -> Result<Permit<'a>, AdmissionError> {
         let mut size = Size::default();
         puts.into_iter().for_each(|bytes| size.put(bytes));
-        core.store.reserve(Origin::Node.class(size), size.bytes).await
+        shard.store.reserve(Origin::Node.class(size), size.bytes).await
     }
 
     /// The same for upkeep.
@@ -155,8 +155,8 @@ impl<'a> Transaction<'a> {
     /// # Errors
     ///
     /// As for [`Transaction::reserve`].
-    pub(crate) async fn room_for_upkeep(core: &'a Core, bytes: usize) -> Result<Permit<'a>, AdmissionError> {
-        core.store.reserve(Origin::Upkeep.class(Size::default()), bytes).await
+    pub(crate) async fn room_for_upkeep(shard: &'a Shard, bytes: usize) -> Result<Permit<'a>, AdmissionError> {
+        shard.store.reserve(Origin::Upkeep.class(Size::default()), bytes).await
     }
 
     #[inline]
@@ -235,8 +235,8 @@ impl<'a> Transaction<'a> {
         end: impl FnOnce(&mut Step<'_, 'a>) -> T,
     ) -> Result<T, Refused> {
         // Dropped after the step, when everything is unlocked.
-        let mut change = Change { core: self.core, is_under_way: false };
-        let mut step = Step::begin(self.core, &self.effects, waits);
+        let mut change = Change { shard: self.shard, is_under_way: false };
+        let mut step = Step::begin(self.shard, &self.effects, waits);
         for effect in &mut self.effects {
             effect.check(&mut step)?;
         }
@@ -244,7 +244,7 @@ impl<'a> Transaction<'a> {
         self.effects.iter_mut().for_each(|effect| effect.take(&mut step));
         let effects = &mut self.effects;
         let stage = |stage: &mut Stage<'_>| effects.iter_mut().for_each(|effect| effect.stage(stage));
-        let store = &self.core.store;
+        let store = &self.shard.store;
         let (ticket, ()) = match self.origin.is_hurried() {
             true => store.submit(permit, stage),
             // Whoever waits for it after all says so at the gate.
@@ -261,7 +261,7 @@ impl<'a> Transaction<'a> {
 /// What a commit changes. Should a panic cut it off in the middle, memory and store differ, and only the next start
 /// puts that right: so the node ends, whoever has committed and is started anew.
 struct Change<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     is_under_way: bool,
 }
 
@@ -269,14 +269,14 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         if self.is_under_way {
             // Another panic during this one would end the process.
-            let _ = caught(|| self.core.panicked(COMMIT.name, COMMIT.means, "in the middle of it"));
+            let _ = caught(|| self.shard.panicked(COMMIT.name, COMMIT.means, "in the middle of it"));
         }
     }
 }
 
 /// The step of a commit: everything that its effects touch, locked.
 pub(super) struct Step<'s, 'a> {
-    pub(super) core: &'a Core,
+    pub(super) shard: &'a Shard,
     mailboxes: MailboxLocks<'a>,
     peers: PeerLocks<'a>,
     /// These are locked when they are first looked at, by the effects that change them. No transaction has effects of
@@ -304,17 +304,17 @@ pub(super) struct Step<'s, 'a> {
 
 impl<'s, 'a> Step<'s, 'a> {
     #[inline]
-    fn begin(core: &'a Core, effects: &Effects<'a>, waits: Option<&'s mut Waits<'a>>) -> Self {
+    fn begin(shard: &'a Shard, effects: &Effects<'a>, waits: Option<&'s mut Waits<'a>>) -> Self {
         let mut wanted = Wanted::default();
         effects.iter().for_each(|effect| effect.locks(&mut wanted));
         Self {
-            core,
+            shard,
             mailboxes: MailboxLocks::lock(wanted.mailboxes),
             peers: PeerLocks::lock(wanted.peers),
-            dead_letters: core.dead_letters.in_step(),
-            timers: core.timers.in_step(),
-            requests: core.requests.in_step(),
-            replies: core.kept_replies.in_step(),
+            dead_letters: shard.dead_letters.in_step(),
+            timers: shard.timers.in_step(),
+            requests: shard.requests.in_step(),
+            replies: shard.kept_replies.in_step(),
             paused_type: None,
             waits,
             passed: None,
@@ -366,13 +366,13 @@ impl<'s, 'a> Step<'s, 'a> {
     #[inline]
     pub(super) fn end(&mut self) -> Committed {
         self.unlock();
-        let core = self.core;
-        let leave = || self.releases.drain(..).for_each(|(after, release)| core.release_after(after, release));
+        let shard = self.shard;
+        let leave = || self.releases.drain(..).for_each(|(after, release)| shard.release_after(after, release));
         if let Err(panic) = caught(leave) {
-            core.panicked(GATE.name, GATE.means, &panic);
+            shard.panicked(GATE.name, GATE.means, &panic);
         }
         if let Some(dead_letter) = self.dead_letter.take() {
-            dead_letter.tell(core);
+            dead_letter.tell(shard);
         }
         let Self { ticket, position, forgotten, removed, .. } = *self;
         Committed { ticket, position, forgotten, removed }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,8 +24,8 @@ const LOOKED_AT: usize = 2;
 
 /// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them,
 /// and where nothing goes on more are let in.
-pub(crate) async fn keep_moving(core: Arc<Core>) {
-    let activations = &core.activations;
+pub(crate) async fn keep_moving(shard: Arc<Shard>) {
+    let activations = &shard.activations;
     let (mut moves, mut since) = (0, Instant::now());
     // When it was looked for idle ones in vain, and when at all.
     let (mut in_vain, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
@@ -38,7 +38,7 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
             let is_wanted = activations.lock().too_many(0) > 0;
             let did_last = looked.is_none_or(|looked| looked.elapsed() >= LASTING_MIN);
             let at_a_time = if did_last { LEAVING_AT_A_TIME } else { usize::MAX };
-            in_vain = (!make_room(&core, at_a_time).await).then(Instant::now);
+            in_vain = (!make_room(&shard, at_a_time).await).then(Instant::now);
             looked = if is_wanted { Some(Instant::now()) } else { looked };
         }
         let begun = in_vain.map_or(since, |looked| looked.min(since));
@@ -46,7 +46,7 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
         let _ = timeout(PATIENCE.saturating_sub(begun.elapsed()), activations.joined.notified()).await;
         if since.elapsed() >= PATIENCE {
             // Where no handler is polled nothing can go on, and more of them would not help.
-            if !core.handlers_go_on().await {
+            if !shard.handlers_go_on().await {
                 return;
             }
             let moved = activations.lock().moves();
@@ -61,12 +61,12 @@ pub(crate) async fn keep_moving(core: Arc<Core>) {
 
 /// Tells idle ones to leave, for those that wait and for some that will come, so many of these at a time. False when
 /// there are too few.
-async fn make_room(core: &Core, at_a_time: usize) -> bool {
-    let activations = &core.activations;
+async fn make_room(shard: &Shard, at_a_time: usize) -> bool {
+    let activations = &shard.activations;
     let mut beyond = activations.max / LEAVING_PARTS;
     let mut wanted = activations.lock().too_many(beyond.min(at_a_time));
     while wanted > 0 {
-        let told = tell_idle_to_leave(core, wanted);
+        let told = tell_idle_to_leave(shard, wanted);
         activations.lock().told_to_leave(told, wanted);
         if told < wanted {
             return false;
@@ -84,13 +84,13 @@ async fn make_room(core: &Core, at_a_time: usize) -> bool {
 /// Tells up to so many activations that have nothing to do to leave. Returns how many were told. Looks only at those
 /// that are there: to look through all mailboxes took the longer the more of them had work, and kept all else from the
 /// node's own runtime meanwhile.
-fn tell_idle_to_leave(core: &Core, wanted: usize) -> usize {
+fn tell_idle_to_leave(shard: &Shard, wanted: usize) -> usize {
     let mut told = 0;
     for at_most in [wanted.saturating_mul(LOOKED_AT), usize::MAX] {
         if told == wanted {
             break;
         }
-        for mailbox in core.activations.some(at_most) {
+        for mailbox in shard.activations.some(at_most) {
             if mailbox.lock().tell_to_leave() {
                 told += 1;
             }

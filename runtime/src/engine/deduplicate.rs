@@ -13,14 +13,14 @@ use crate::base::clock::Deadline;
 use crate::cluster::note::{NoAnswer, Note};
 use crate::cluster::remote_query::RemoteAnswer;
 use crate::commit::{RequestsExpired, Transaction};
-use crate::core::requests::Known;
-use crate::core::{Core, Remote};
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::address::Address;
 use crate::message::envelope::{Header, request_of};
 use crate::message::request::{RequestId, RequestKey};
 use crate::record::answered::{Answered, Content};
+use crate::shard::requests::Known;
+use crate::shard::{Remote, Shard};
 use crate::tables;
 
 /// How many requests are forgotten in one commit.
@@ -51,41 +51,41 @@ pub(crate) enum Recalled {
 
 /// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no
 /// lock is held.
-pub(crate) fn content(_core: &Core, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
+pub(crate) fn content(_core: &Shard, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
     header.extension.request().map(|_| Content::of(mailbox.actor_type.message(header.message), header, payload))
 }
 
 /// Looks whether the request of this message was answered.
 pub(crate) async fn recall(
-    core: &Core,
+    shard: &Shard,
     mailbox: &Arc<Mailbox>,
     position: Position,
     request: RequestId,
     header: &Header<'_>,
     payload: &[u8],
 ) -> Result<Recalled, ActorProcessingErr> {
-    let now = core.clock.steady();
+    let now = shard.clock.steady();
     if is_held(&mailbox.lock(), request) {
         return Ok(Recalled::Held(request));
     }
     let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
-    let known = core.requests.look_up(&key, now);
+    let known = shard.requests.look_up(&key, now);
     if known == Known::Full {
         return Ok(Recalled::Full);
     }
-    Ok(match answered(core, &key, known).await? {
+    Ok(match answered(shard, &key, known).await? {
         None => Recalled::New,
         Some(Answered { content, reply, .. }) => {
             let schema = mailbox.actor_type.message(header.message);
             // Reads both messages.
-            let is_same = core.marks.with(Mark::Record(position), || content.is_same(schema, header, payload));
+            let is_same = shard.marks.with(Mark::Record(position), || content.is_same(schema, header, payload));
             if is_same { Recalled::Same(reply) } else { Recalled::Other }
         }
     })
 }
 
 /// Sets the message in flight aside until whoever holds a message of its request has decided.
-pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, request: RequestId) {
+pub(crate) fn wait_for_key(_core: &Shard, mailbox: &Mailbox, position: Position, request: RequestId) {
     let mut inner = mailbox.lock();
     // The hold may have ended since it was looked at.
     if is_held(&inner, request) {
@@ -96,21 +96,21 @@ pub(crate) fn wait_for_key(_core: &Core, mailbox: &Mailbox, position: Position, 
 }
 
 /// Sets the message in flight aside until there is room for its request; others pass it.
-pub(crate) fn wait_for_room_for_keys(core: &Core, mailbox: &Arc<Mailbox>, position: Position) {
+pub(crate) fn wait_for_room_for_keys(shard: &Shard, mailbox: &Arc<Mailbox>, position: Position) {
     let mut inner = mailbox.lock();
-    if !core.requests.wait_for_room(mailbox, position) {
+    if !shard.requests.wait_for_room(mailbox, position) {
         inner.interrupt();
         return;
     }
     inner.wait_aside(position);
     drop(inner);
-    tell_of_waiting_keys(core);
+    tell_of_waiting_keys(shard);
 }
 
-fn tell_of_waiting_keys(core: &Core) {
-    if let Some((Said { times, lasts }, waiting)) = core.requests.is_short_of_room() {
+fn tell_of_waiting_keys(shard: &Shard) {
+    if let Some((Said { times, lasts }, waiting)) = shard.requests.is_short_of_room() {
         tracing::error!(
-            node = %core.name, times, ?lasts, waiting, event = "too many idempotency keys",
+            node = %shard.name, times, ?lasts, waiting, event = "too many idempotency keys",
             "messages with new ones that were accepted wait aside until others expire; raise \
              `idempotency_keys_max`, or shorten `idempotency_retention`"
         );
@@ -119,33 +119,33 @@ fn tell_of_waiting_keys(core: &Core) {
 
 /// Whether a message with this key may be sent from outside to an actor of this node: its key is known, a message waits
 /// under it already, or there is room for a new one.
-pub(crate) fn admits(core: &Core, address: &Address, request: RequestId) -> bool {
-    let partition = address.partition(core.store.partitions());
+pub(crate) fn admits(shard: &Shard, address: &Address, request: RequestId) -> bool {
+    let partition = address.partition(shard.store.partitions());
     let key = RequestKey { partition, mailbox: address.mailbox(), request };
-    core.requests.has_room_for(&key)
-        || core.directory.find(address.mailbox()).is_some_and(|mailbox| mailbox.lock().has_key(request))
+    shard.requests.has_room_for(&key)
+        || shard.directory.find(address.mailbox()).is_some_and(|mailbox| mailbox.lock().has_key(request))
 }
 
 /// Whether another message than this one was answered under its key, as far as that is known before it is sent.
 pub(crate) async fn contradicts(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     actor_type: &Arc<ActorType>,
     address: &Address,
     envelope: Bytes,
 ) -> Result<bool, ActorProcessingErr> {
     let Some(request) = request_of(&envelope) else { return Ok(false) };
-    let partition = address.partition(core.store.partitions());
+    let partition = address.partition(shard.store.partitions());
     let key = RequestKey { partition, mailbox: address.mailbox(), request };
-    let known = core.requests.look_up(&key, core.clock.steady());
-    let Some(answered) = answered(core, &key, known).await? else { return Ok(false) };
+    let known = shard.requests.look_up(&key, shard.clock.steady());
+    let Some(answered) = answered(shard, &key, known).await? else { return Ok(false) };
     // The same bytes are the same message, whatever its type says.
     if Header::decode(&envelope).is_ok_and(|(header, payload)| answered.content.is_equal(&header, payload)) {
         return Ok(false);
     }
-    let (comparing, actor_type, mailbox) = (Arc::clone(core), Arc::clone(actor_type), address.mailbox());
+    let (comparing, actor_type, mailbox) = (Arc::clone(shard), Arc::clone(actor_type), address.mailbox());
     // Code of the message's type, which reads what is stored: marked, and on a thread that the node watches, whoever
     // sends.
-    let comparing = core.detached(async move {
+    let comparing = shard.detached(async move {
         Header::decode(&envelope).is_ok_and(|(header, payload)| {
             let is_same = || answered.content.is_same(actor_type.message(header.message), &header, payload);
             !comparing.marks.with(Mark::Query(mailbox), is_same)
@@ -157,12 +157,12 @@ pub(crate) async fn contradicts(
 
 /// The same of a message to an actor of another node, which is asked, if there is a link to it. Otherwise, and when the
 /// answer takes too long, it is found out when the message is handled there.
-pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u8]) -> bool {
+pub(crate) async fn contradicts_away(shard: &Shard, remote: &Remote, envelope: &[u8]) -> bool {
     let Remote { peer, address, .. } = remote;
     if envelope.len() > CHECKED_BYTES_MAX {
         return false;
     }
-    let Ok(_open) = core.queries.try_acquire() else { return false };
+    let Ok(_open) = shard.queries.try_acquire() else { return false };
     let Some(_room) = peer.try_room_to_ask(envelope.len()) else { return false };
     let asked = peer.ask(|number| Note::Query {
         number,
@@ -172,17 +172,17 @@ pub(crate) async fn contradicts_away(core: &Core, remote: &Remote, envelope: &[u
         payload: envelope.to_vec(),
     });
     let Some(answer) = asked else { return false };
-    match Deadline::after(CHECKED_WITHIN).wait_for(core.own_runtime.handle(), answer).await {
+    match Deadline::after(CHECKED_WITHIN).wait_for(shard.own_runtime.handle(), answer).await {
         Ok(Ok(Ok(answer))) => answer == [1],
         Ok(_) | Err(_) => false,
     }
 }
 
 /// Answers whether a message that another node is about to send contradicts what was answered under its key.
-pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>, answer: RemoteAnswer) {
-    let Ok(open) = Arc::clone(&core.queries).try_acquire_owned() else { return };
-    let (answering, address) = (Arc::clone(core), address.clone());
-    core.begin("a query about a key", async move {
+pub(crate) fn answer_key(shard: &Arc<Shard>, address: &Address, envelope: Vec<u8>, answer: RemoteAnswer) {
+    let Ok(open) = Arc::clone(&shard.queries).try_acquire_owned() else { return };
+    let (answering, address) = (Arc::clone(shard), address.clone());
+    shard.begin("a query about a key", async move {
         let _open = open;
         let Some(actor_type) = answering.actor_types.get(address.actor_type()) else {
             return answer.give(Err(NoAnswer::NotHandled));
@@ -194,14 +194,14 @@ pub(crate) fn answer_key(core: &Arc<Core>, address: &Address, envelope: Vec<u8>,
 }
 
 /// What was answered under a key of which so much is known in memory.
-async fn answered(core: &Core, key: &RequestKey, known: Known) -> Result<Option<Answered>, ActorProcessingErr> {
+async fn answered(shard: &Shard, key: &RequestKey, known: Known) -> Result<Option<Answered>, ActorProcessingErr> {
     Ok(match known {
         Known::No | Known::Full => None,
         Known::Answered(answered) => Some(answered),
         Known::Stored => {
-            let answered = core.store.read((*key).into()).await?.as_deref().and_then(Answered::decode);
+            let answered = shard.store.read((*key).into()).await?.as_deref().and_then(Answered::decode);
             if let Some(answered) = &answered {
-                core.requests.was_read(key, answered);
+                shard.requests.was_read(key, answered);
             }
             answered
         }
@@ -209,14 +209,14 @@ async fn answered(core: &Core, key: &RequestKey, known: Known) -> Result<Option<
 }
 
 /// Reads the requests that are kept. Blocks.
-pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
-    core.store.scan(&tables::REQUESTS, |key, record| {
+pub(crate) fn recover_requests(shard: &Shard) -> Result<(), ReadError> {
+    shard.store.scan(&tables::REQUESTS, |key, record| {
         let (partition, mailbox, request) = tables::request_of(key);
         let key = RequestKey { partition, mailbox, request: RequestId(request) };
         match Answered::decode(record) {
-            Some(answered) => core.requests.recovered(key, answered.expires),
+            Some(answered) => shard.requests.recovered(key, answered.expires),
             None => tracing::error!(
-                node = %core.name, event = "record unreadable",
+                node = %shard.name, event = "record unreadable",
                 "the answer to a request cannot be read by this build; start the build that wrote it"
             ),
         }
@@ -227,24 +227,24 @@ pub(crate) fn recover_requests(core: &Core) -> Result<(), ReadError> {
 /// Messages for whose keys there is room now. Should a panic keep some of them from going on they wait for it again:
 /// nobody else would know of them.
 struct LetIn<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     waiting: VecDeque<(Arc<Mailbox>, Position)>,
 }
 
 impl Drop for LetIn<'_> {
     fn drop(&mut self) {
-        self.core.requests.wait_again(std::mem::take(&mut self.waiting));
+        self.shard.requests.wait_again(std::mem::take(&mut self.waiting));
     }
 }
 
 /// Forgets requests whose time is over.
-pub(crate) async fn expire_requests(core: &Core) {
+pub(crate) async fn expire_requests(shard: &Shard) {
     loop {
-        let transaction = Transaction::upkeep(core).with(RequestsExpired::new(EXPIRE_AT_A_TIME));
+        let transaction = Transaction::upkeep(shard).with(RequestsExpired::new(EXPIRE_AT_A_TIME));
         let Ok(permit) = transaction.reserve().await else { return };
         let expired = transaction.commit(permit).map_or(0, |committed| committed.removed);
-        let (waiting, is_over) = core.requests.let_in();
-        let mut let_in = LetIn { core, waiting };
+        let (waiting, is_over) = shard.requests.let_in();
+        let mut let_in = LetIn { shard, waiting };
         while let Some((mailbox, position)) = let_in.waiting.front() {
             let mut inner = mailbox.lock();
             inner.let_go_on(*position);
@@ -255,12 +255,12 @@ pub(crate) async fn expire_requests(core: &Core) {
         // After that: a log that panics leaves nobody out.
         if let Some(Said { times, lasts }) = is_over {
             tracing::info!(
-                node = %core.name, times, ?lasts, event = "room for idempotency keys",
+                node = %shard.name, times, ?lasts, event = "room for idempotency keys",
                 "no message waits for room for its key any more"
             );
         }
         if expired < EXPIRE_AT_A_TIME {
-            tell_of_waiting_keys(core);
+            tell_of_waiting_keys(shard);
             return;
         }
     }

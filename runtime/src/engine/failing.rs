@@ -10,8 +10,6 @@ use everpost_persistence::{AdmissionError, Permit, Position};
 use crate::base::clock::Steady;
 use crate::base::text::{brief, shortened};
 use crate::commit::{Added, Left, Postponed, Send, Supervision, SupervisionChange, Transaction};
-use crate::core::dead_letters::Slot;
-use crate::core::{Core, Route};
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use crate::message::address::Address;
@@ -24,6 +22,8 @@ use crate::message::outcome::Outcome;
 use crate::message::reason::Reason;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::{DeadLetter, DeadLetterRecord};
+use crate::shard::dead_letters::Slot;
+use crate::shard::{Route, Shard};
 
 /// How many errors of a message are kept.
 pub(crate) const ERRORS_MAX: usize = 8;
@@ -65,17 +65,17 @@ enum Fate<'a> {
 /// A message in flight, or one that was taken back from its holder, has failed: it waits, or goes to the dead letters.
 /// Returns what must be durable for that to count; none when it could not be written down.
 pub(crate) async fn fail(
-    core: &Core,
+    shard: &Shard,
     mailbox: &Arc<Mailbox>,
     position: Position,
     failure: Failure,
 ) -> Option<Position> {
-    let (body, failures, fate) = decide_fate(core, mailbox, position, &failure)?;
+    let (body, failures, fate) = decide_fate(shard, mailbox, position, &failure)?;
     if !matches!(failure.verdict, Verdict::Defer { .. }) {
-        core.counters.failed.fetch_add(1, Ordering::Relaxed);
+        shard.counters.failed.fetch_add(1, Ordering::Relaxed);
         let reason = if let Fate::Buried(reason, _) = &fate { Some(*reason) } else { None };
-        let attempts = (&failures, core.config.attempts_max);
-        log_failure(core, mailbox, position, &body, attempts, reason, &failure);
+        let attempts = (&failures, shard.config.attempts_max);
+        log_failure(shard, mailbox, position, &body, attempts, reason, &failure);
     }
     let error = shortened(failure.to_string());
     let route = Route::Local(Arc::clone(mailbox));
@@ -83,20 +83,20 @@ pub(crate) async fn fail(
         Fate::Buried(reason, slot) => {
             let mut slot = Some(slot);
             let giving_up = |failures: &Failures| {
-                let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &body);
+                let record = DeadLetterRecord::encode(reason, failures, shard.clock.now(), &body);
                 // Taken anew before the room of a larger record is given back.
-                let slot = slot.take().unwrap_or_else(|| core.dead_letters.slot_in_any_case());
+                let slot = slot.take().unwrap_or_else(|| shard.dead_letters.slot_in_any_case());
                 let (envelope, error) = (&*body, &*error);
                 let must_wait = false;
                 let giving_up = GivingUp { route: &route, slot, position, record, envelope, reason, error, must_wait };
-                giving_up.with_its_effects(Transaction::node(core))
+                giving_up.with_its_effects(Transaction::node(shard))
             };
             reserve_with_texts(&failures, giving_up).await
         }
         Fate::Waits { until, aside } => {
             let postponing = |failures: &Failures| {
                 let record = Failures { not_before: until, aside, ..failures.clone() }.encode();
-                Transaction::node(core).with(Postponed { mailbox, position, body: &body, until, aside, record })
+                Transaction::node(shard).with(Postponed { mailbox, position, body: &body, until, aside, record })
             };
             reserve_with_texts(&failures, postponing).await
         }
@@ -104,7 +104,7 @@ pub(crate) async fn fail(
     match reserved {
         Ok((permit, transaction)) => Some(transaction.commit_in_any_case(permit).ticket),
         Err(error) => {
-            could_not_be_written(core, mailbox, position, &body, &error);
+            could_not_be_written(shard, mailbox, position, &body, &error);
             None
         }
     }
@@ -125,7 +125,13 @@ pub(crate) async fn reserve_with_texts<'a>(
 }
 
 /// What became of a message could not be written down: it waits for its next attempt in memory alone.
-fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position, body: &Bytes, error: &AdmissionError) {
+fn could_not_be_written(
+    shard: &Shard,
+    mailbox: &Arc<Mailbox>,
+    position: Position,
+    body: &Bytes,
+    error: &AdmissionError,
+) {
     if !matches!(error, AdmissionError::TooLarge { .. }) {
         // The store takes nothing any more. Another message may be in flight while one that was held fails.
         let mut inner = mailbox.lock();
@@ -135,8 +141,8 @@ fn could_not_be_written(core: &Core, mailbox: &Arc<Mailbox>, position: Position,
         return;
     }
     // It must not be tried again and again without a pause.
-    tell_of_too_large_a_letter(core, &mailbox.address, position, error);
-    let until = core.clock.steady().plus(core.config.backoff.cap);
+    tell_of_too_large_a_letter(shard, &mailbox.address, position, error);
+    let until = shard.clock.steady().plus(shard.config.backoff.cap);
     let mut inner = mailbox.lock();
     let aside = mailbox.actor_type.order == Order::Skip || inner.rules().has_left_its_queue(position);
     // Where others pass it, it is held no more, as if what it failed of could be written down.
@@ -168,14 +174,14 @@ impl<'a> GivingUp<'a> {
 /// A message cannot be given up on, since its dead letter is larger than the store takes: it was stored when the
 /// settings allowed more.
 pub(crate) fn tell_of_too_large_a_letter(
-    core: &Core,
+    shard: &Shard,
     actor: &dyn fmt::Display,
     position: Position,
     error: &AdmissionError,
 ) {
-    if let Some(times) = core.recurring.met("message cannot be given up on") {
+    if let Some(times) = shard.recurring.met("message cannot be given up on") {
         tracing::error!(
-            node = %core.name, %actor, seq = position.0, %error, times, event = "message cannot be given up on",
+            node = %shard.name, %actor, seq = position.0, %error, times, event = "message cannot be given up on",
             "its dead letter is larger than the store takes, so it stays where it is and is tried again; raise \
              `store.queue_bytes_max`, or the maps"
         );
@@ -183,10 +189,10 @@ pub(crate) fn tell_of_too_large_a_letter(
 }
 
 /// A message has expired, and is a dead letter now, as its sender or its actor type wants it.
-pub(crate) fn tell_of_expired_letter(core: &Core, actor: &dyn fmt::Display, position: Position) {
-    if let Some(times) = core.recurring.met("expired message kept") {
+pub(crate) fn tell_of_expired_letter(shard: &Shard, actor: &dyn fmt::Display, position: Position) {
+    if let Some(times) = shard.recurring.met("expired message kept") {
         tracing::warn!(
-            node = %core.name, %actor, seq = position.0, times, event = "expired message kept",
+            node = %shard.name, %actor, seq = position.0, times, event = "expired message kept",
             "it is a dead letter now; replay, edit or delete it"
         );
     }
@@ -200,7 +206,7 @@ pub(crate) fn tell_of_expired_letter(core: &Core, actor: &dyn fmt::Display, posi
 /// Once it was taken back, what is to become of it is written down whether or not anybody waits for that: it would be
 /// held by nobody otherwise.
 pub(crate) async fn take_back(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     mailbox: &Arc<Mailbox>,
     position: Position,
     attempt: Option<u32>,
@@ -209,8 +215,8 @@ pub(crate) async fn take_back(
     if !mailbox.lock().take_back(position, attempt) {
         return TakenBack::Before;
     }
-    let (failing_core, mailbox) = (Arc::clone(core), Arc::clone(mailbox));
-    let failing = core.begin("a message that was taken back", async move {
+    let (failing_core, mailbox) = (Arc::clone(shard), Arc::clone(mailbox));
+    let failing = shard.begin("a message that was taken back", async move {
         let ticket = fail(&failing_core, &mailbox, position, failure).await;
         mailbox.lock().ring(&mailbox);
         ticket
@@ -221,7 +227,7 @@ pub(crate) async fn take_back(
 
 /// Counts the failed attempt, and decides what becomes of the message. None when it is not there any more.
 fn decide_fate<'a>(
-    core: &'a Core,
+    shard: &'a Shard,
     mailbox: &Mailbox,
     position: Position,
     failure: &Failure,
@@ -231,31 +237,31 @@ fn decide_fate<'a>(
     let aside = mailbox.actor_type.order == Order::Skip || inner.rules().has_left_its_queue(position);
     let error = || shortened(failure.to_string());
     let waits = |failures: &Failures, after: Option<_>| {
-        let delay = after.unwrap_or_else(|| core.config.backoff.delay(failures.attempts, rand::random()));
-        Fate::Waits { until: core.clock.steady().plus(delay), aside }
+        let delay = after.unwrap_or_else(|| shard.config.backoff.delay(failures.attempts, rand::random()));
+        Fate::Waits { until: shard.clock.steady().plus(delay), aside }
     };
     // Others pass it where there is no room: they need none among the dead letters.
-    let given_up = |reason: Reason| match core.dead_letters.slot() {
+    let given_up = |reason: Reason| match shard.dead_letters.slot() {
         Some(slot) => Fate::Buried(reason, slot),
         None => {
             tracing::debug!(
-                node = %core.name, actor = %mailbox.address, seq = position.0, ?reason,
+                node = %shard.name, actor = %mailbox.address, seq = position.0, ?reason,
                 event = "no room for a dead letter",
                 "it stays in its mailbox, where others pass it, and is tried again"
             );
-            Fate::Waits { until: core.clock.steady().plus(core.config.backoff.cap), aside: true }
+            Fate::Waits { until: shard.clock.steady().plus(shard.config.backoff.cap), aside: true }
         }
     };
     let (failures, fate) = match failure.verdict {
         Verdict::Defer { delay } => {
             let failures = inner.rules().failures(position).cloned().unwrap_or_default();
-            (failures, Fate::Waits { until: core.clock.steady().plus(delay), aside: true })
+            (failures, Fate::Waits { until: shard.clock.steady().plus(delay), aside: true })
         }
         Verdict::Condemn(reason) => (inner.condemn(position, error(), ERRORS_MAX), given_up(reason)),
         Verdict::Reject => (inner.count_failure(position, error(), ERRORS_MAX), given_up(Reason::Rejected)),
         Verdict::Retry { after } => {
             let failures = inner.count_failure(position, error(), ERRORS_MAX);
-            let is_spent = failures.attempts >= core.config.attempts_max;
+            let is_spent = failures.attempts >= shard.config.attempts_max;
             let fate = if is_spent { given_up(Reason::AttemptsSpent) } else { waits(&failures, after) };
             (failures, fate)
         }
@@ -275,7 +281,7 @@ pub(crate) fn notice_of(address: &Address, position: Position, record: &[u8]) ->
 /// A message has failed that will be tried again, or is given up on for `reason`. One failure is nothing unusual: it is
 /// a warning when half of the attempts are spent.
 fn log_failure(
-    core: &Core,
+    shard: &Shard,
     mailbox: &Mailbox,
     position: Position,
     envelope: &[u8],
@@ -286,10 +292,10 @@ fn log_failure(
     let header = Header::decode(envelope).ok().map(|(header, _)| header);
     let message_id = header.map(|header| header.id()).map_or_else(String::new, |id| id.to_string());
     let trace = header.map(|header| header.trace()).map_or_else(String::new, |id| id.to_string());
-    let (node, actor, seq, attempt) = (&core.name, &mailbox.address, position.0, failures.attempts);
+    let (node, actor, seq, attempt) = (&shard.name, &mailbox.address, position.0, failures.attempts);
     match reason {
         Some(reason) => {
-            if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
+            if let Some(times) = shard.of_actors.dead_letters.met(mailbox.id()) {
                 tracing::error!(
                     %node, %actor, message_id, seq, attempt, trace, ?reason, error = %brief(error), times,
                     event = "dead letter",
@@ -298,7 +304,7 @@ fn log_failure(
             }
         }
         None if attempt >= attempts_max.div_ceil(2) => {
-            if let Some(times) = core.of_actors.failures.met(mailbox.id()) {
+            if let Some(times) = shard.of_actors.failures.met(mailbox.id()) {
                 tracing::warn!(
                     %node, %actor, message_id, seq, attempt, attempts_max, trace, error = %brief(error), times,
                     event = "handler failed",

@@ -6,16 +6,16 @@ use std::time::Duration;
 use everpost_persistence::Position;
 
 use crate::base::ended::NodeEnded;
-use crate::core::Core;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::failure::Failure;
 use crate::message::refusal::Refusal;
+use crate::shard::Shard;
 
 /// What identifies one delivery.
 #[derive(Clone)]
 pub(crate) struct Held {
-    pub(crate) core: Arc<Core>,
+    pub(crate) shard: Arc<Shard>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) position: Position,
     pub(crate) attempt: u32,

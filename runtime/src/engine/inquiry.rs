@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 
 use crate::cluster::flags;
 use crate::cluster::{Awaited, Inquiry, Peer};
-use crate::core::dead_letters::DeadLetterStatus;
-use crate::core::kept_replies::reply_key;
-use crate::core::{Core, KeptReply, Release};
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::expiry::EXPIRED;
 use crate::message::outcome::Outcome;
+use crate::shard::dead_letters::DeadLetterStatus;
+use crate::shard::kept_replies::reply_key;
+use crate::shard::{KeptReply, Release, Shard};
 
 /// Why a message is not owed any more.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) enum LeftOutbox {
 /// Waits for what becomes of a message that another node was sent: lets the message ask for it if it has not left, and
 /// asks the node otherwise. One that has expired in the outbox has never come there, unless it was replayed from its
 /// dead letter.
-pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
+pub(crate) async fn inquire(shard: &Shard, peer: &Arc<Peer>, inquiry: Inquiry, waiter: oneshot::Sender<Outcome>) {
     let Inquiry { id, address, lane, mut position, reply } = inquiry;
     let flags = if reply { flags::TELL | flags::REPLY } else { flags::TELL };
     let delivered = {
@@ -41,10 +41,10 @@ pub(crate) async fn inquire(core: &Core, peer: &Arc<Peer>, inquiry: Inquiry, wai
         let mut outgoing = peer.outgoing();
         let mut flagged = outgoing.flag(lane, position, flags);
         if flagged == FlagOutcome::Acknowledged {
-            match left_outbox(core, id, position) {
+            match left_outbox(shard, id, position) {
                 LeftOutbox::Over(outcome, left) => {
                     let waiter = Waiter::Here { told: waiter, reply: false };
-                    return core.release_after(left, Release::Tell(waiter, outcome));
+                    return shard.release_after(left, Release::Tell(waiter, outcome));
                 }
                 LeftOutbox::Replayed(again) => {
                     position = again;
@@ -79,40 +79,40 @@ pub(crate) enum Recalled {
 
 /// Looks for an ask of a turn that may have been asked before.
 pub(crate) async fn recall(
-    core: &Core,
+    shard: &Shard,
     asked: &Address,
     id: MessageId,
     waiter: Waiter,
 ) -> Result<Recalled, ActorProcessingErr> {
-    if join_waiting(core, asked, id, waiter).await?.is_none() {
+    if join_waiting(shard, asked, id, waiter).await?.is_none() {
         return Ok(Recalled::Waiting);
     }
-    let stored = core.store.read(reply_key(core, asked, id)).await?;
+    let stored = shard.store.read(reply_key(shard, asked, id)).await?;
     Ok(stored.map_or(Recalled::Unknown, Recalled::Stored))
 }
 
 /// Puts the waiter to an ask of a turn that waits or is in flight. Hands it back when there is none: then the store has
 /// the reply, or nobody has asked.
 pub(crate) async fn join_waiting(
-    core: &Core,
+    shard: &Shard,
     asked: &Address,
     id: MessageId,
     waiter: Waiter,
 ) -> Result<Option<Waiter>, ActorProcessingErr> {
     loop {
-        match core.kept_replies.get(id) {
+        match shard.kept_replies.get(id) {
             Some(KeptReply::Waiting { mailbox, position }) if mailbox.id() == asked.mailbox() => {
                 let mut inner = mailbox.lock();
                 if inner.rules().contains(position) {
-                    inner.add_waiter(core.gate.is_over(), position, waiter);
-                    core.quarantine.admit(mailbox.id(), position);
+                    inner.add_waiter(shard.gate.is_over(), position, waiter);
+                    shard.quarantine.admit(mailbox.id(), position);
                     inner.await_message(position);
                     inner.ring(&mailbox);
                     return Ok(None);
                 }
                 // It was finished between the two looks: look again.
             }
-            Some(KeptReply::Submitted(ticket)) => core.gate.durable(ticket).await?,
+            Some(KeptReply::Submitted(ticket)) => shard.gate.durable(ticket).await?,
             Some(KeptReply::Waiting { .. } | KeptReply::Abandoned(_)) | None => return Ok(Some(waiter)),
         }
         tokio::task::yield_now().await;
@@ -120,11 +120,11 @@ pub(crate) async fn join_waiting(
 }
 
 /// Why a message that had this position is not owed any more.
-pub(crate) fn left_outbox(core: &Core, id: MessageId, position: Position) -> LeftOutbox {
-    if let Some(ticket) = core.expiries.dropped(id) {
+pub(crate) fn left_outbox(shard: &Shard, id: MessageId, position: Position) -> LeftOutbox {
+    if let Some(ticket) = shard.expiries.dropped(id) {
         return LeftOutbox::Over(Outcome::Expired, ticket);
     }
-    let dead_letters = core.dead_letters.dead_letters();
+    let dead_letters = shard.dead_letters.dead_letters();
     match dead_letters.status(id) {
         // A dead letter of another number is of an ask that lay here before its actor moved.
         DeadLetterStatus::Here(dead_letter) if dead_letter == position => {

@@ -11,13 +11,13 @@ use everpost_persistence::Position;
 
 use crate::base::ended::NodeEnded;
 use crate::commit::{Attempts, Transaction};
-use crate::core::{Core, Route};
 use crate::engine::failing::{ERRORS_MAX, GivingUp};
 use crate::engine::pausing::{clear_state_suspect, suspect_state};
 use crate::mailbox::Mailbox;
 use crate::message::reason::Reason;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
+use crate::shard::{Route, Shard};
 
 /// How long a message runs alone: what kills the process does so soon, as a rule. Too long holds up the node at each
 /// start after an unclean end, for every thread that had something in flight.
@@ -66,12 +66,12 @@ impl Suspects {
 
 /// Counts the deaths, gives up on messages and pauses actors that the process has died of too often, and marks the
 /// others, durably. From here on nothing runs but what [`try_alone`] admits. To be called before anything runs.
-pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials, NodeEnded> {
-    core.quarantine.begin();
+pub(crate) async fn single_out(shard: &Shard, suspects: Suspects) -> Result<Trials, NodeEnded> {
+    shard.quarantine.begin();
     let mut trials = Trials::default();
     let mut ticket = Position(0);
     for SuspectState { mailbox, in_flight } in suspects.states {
-        let Some((suspected, is_paused)) = suspect_state(core, &mailbox, in_flight).await else { break };
+        let Some((suspected, is_paused)) = suspect_state(shard, &mailbox, in_flight).await else { break };
         ticket = suspected;
         if !is_paused {
             trials.states.push(mailbox);
@@ -82,20 +82,21 @@ pub(crate) async fn single_out(core: &Core, suspects: Suspects) -> Result<Trials
             failures.died(ERRORS_MAX);
         }
         failures.alone = true;
-        ticket = if failures.attempts < core.config.attempts_max {
+        ticket = if failures.attempts < shard.config.attempts_max {
             let record = failures.encode();
-            let Some(ticket) = submit_attempts(core, &mailbox, position, record).await else { break };
+            let Some(ticket) = submit_attempts(shard, &mailbox, position, record).await else { break };
             mailbox.lock().single_out(position, failures);
             trials.messages.push((mailbox, position));
             ticket
         } else {
-            let Some(ticket) = give_up(core, &mailbox, position, &failures).await else { break };
+            let Some(ticket) = give_up(shard, &mailbox, position, &failures).await else { break };
             ticket
         };
     }
-    core.gate.durable(ticket).await?;
-    trials
-        .order(core.store.epoch().counter, |(mailbox, position)| mailbox.lock().rules().is_tried_to_the_end(*position));
+    shard.gate.durable(ticket).await?;
+    trials.order(shard.store.epoch().counter, |(mailbox, position)| {
+        mailbox.lock().rules().is_tried_to_the_end(*position)
+    });
     Ok(trials)
 }
 
@@ -113,68 +114,68 @@ impl Trials {
 }
 
 /// Tries each suspect alone, then lets everything run. States first: no message can run on one that kills the process.
-pub(crate) async fn try_alone(core: &Arc<Core>, trials: Trials) -> Result<(), NodeEnded> {
+pub(crate) async fn try_alone(shard: &Arc<Shard>, trials: Trials) -> Result<(), NodeEnded> {
     for mailbox in &trials.states {
         tracing::info!(
-            node = %core.name, actor = %mailbox.address, event = "trial of a state",
+            node = %shard.name, actor = %mailbox.address, event = "trial of a state",
             "it was in flight when the process died, and is loaded alone"
         );
         // In a task of its own, with the stack that an activation has. A panic is none of the process's deaths.
         let Some(supervisor) = mailbox.actor_type.supervisor() else { continue };
-        let tried = core.detached(supervisor.try_state(mailbox)).await;
-        if tried.is_err_and(|error| error.is_cancelled() || core.is_stopping()) {
+        let tried = shard.detached(supervisor.try_state(mailbox)).await;
+        if tried.is_err_and(|error| error.is_cancelled() || shard.is_stopping()) {
             // It was cut off, which is no trial.
-            return Err(core.gate.ended());
+            return Err(shard.gate.ended());
         }
     }
     let mut unfinished = None;
     for (mailbox, position) in trials.messages {
         if unfinished.is_some() {
             // What happens from here on is nobody's doing alone: it is let go with all others.
-            clear_suspect(core, &mailbox, position).await?;
+            clear_suspect(shard, &mailbox, position).await?;
             continue;
         }
         tracing::info!(
-            node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial",
+            node = %shard.name, actor = %mailbox.address, seq = position.0, event = "trial",
             "it was in flight when the process died, and runs alone"
         );
-        *core.quarantine.admitted() = vec![(mailbox.id(), position)];
-        core.quarantine.look_again();
+        *shard.quarantine.admitted() = vec![(mailbox.id(), position)];
+        shard.quarantine.look_again();
         {
             let mut inner = mailbox.lock();
             inner.await_message(position);
             inner.ring(&mailbox);
         }
-        if !has_had_its_trial(core, &mailbox, position).await? {
+        if !has_had_its_trial(shard, &mailbox, position).await? {
             tracing::info!(
-                node = %core.name, actor = %mailbox.address, seq = position.0, event = "trial",
+                node = %shard.name, actor = %mailbox.address, seq = position.0, event = "trial",
                 "it has run alone for a while, and goes on with all others"
             );
             unfinished = Some((Arc::clone(&mailbox), position));
         }
-        clear_suspect(core, &mailbox, position).await?;
+        clear_suspect(shard, &mailbox, position).await?;
     }
     // Only now: a message may be what makes of its state one that cannot be encoded. So may one that goes on.
     for mailbox in trials.states {
         match &unfinished {
-            Some((busy, position)) if busy.id() == mailbox.id() => clear_state_after(core, mailbox, *position),
+            Some((busy, position)) if busy.id() == mailbox.id() => clear_state_after(shard, mailbox, *position),
             _ => {
-                if let Some(ticket) = clear_state_suspect(core, &mailbox).await {
-                    core.gate.durable(ticket).await?;
+                if let Some(ticket) = clear_state_suspect(shard, &mailbox).await {
+                    shard.gate.durable(ticket).await?;
                 }
             }
         }
     }
-    core.quarantine.end();
-    core.gate.look_again();
+    shard.quarantine.end();
+    shard.gate.look_again();
     Ok(())
 }
 
 /// Takes the mark off a state when the turn has ended that goes on with it, beside all others: what it makes of the
 /// state may still be what cannot be encoded.
-fn clear_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position) {
-    let node = Arc::clone(core);
-    core.begin("trial of a state", async move {
+fn clear_state_after(shard: &Arc<Shard>, mailbox: Arc<Mailbox>, position: Position) {
+    let node = Arc::clone(shard);
+    shard.begin("trial of a state", async move {
         let is_over = || {
             let inner = mailbox.lock();
             !inner.is_in_flight(position) && inner.last_submitted() <= node.store.durable()
@@ -186,20 +187,20 @@ fn clear_state_after(core: &Arc<Core>, mailbox: Arc<Mailbox>, position: Position
 }
 
 /// Whether a suspect has ended, one way or another, durably.
-fn is_over(core: &Core, mailbox: &Mailbox, position: Position) -> bool {
+fn is_over(shard: &Shard, mailbox: &Mailbox, position: Position) -> bool {
     let inner = mailbox.lock();
-    inner.is_paused(mailbox) || inner.is_settled(position, core.clock.steady(), core.store.durable())
+    inner.is_paused(mailbox) || inner.is_settled(position, shard.clock.steady(), shard.store.durable())
 }
 
 /// Waits until a suspect has ended, one way or another: true; or has run alone for as long as it has to.
-async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -> Result<bool, NodeEnded> {
+async fn has_had_its_trial(shard: &Shard, mailbox: &Mailbox, position: Position) -> Result<bool, NodeEnded> {
     // Its last turn, or its failure, is durable before the next suspect runs.
-    let settled = || is_over(core, mailbox, position);
+    let settled = || is_over(shard, mailbox, position);
     let is_limited = !mailbox.lock().rules().is_tried_to_the_end(position);
     let mut alone_for = Duration::ZERO;
     while !is_limited || alone_for < ALONE_FOR {
         tokio::select! {
-            over = core.gate.until(settled) => return over.map(|()| true),
+            over = shard.gate.until(settled) => return over.map(|()| true),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         // What is before it in its mailbox is part of its trial.
@@ -212,7 +213,7 @@ async fn has_had_its_trial(core: &Core, mailbox: &Mailbox, position: Position) -
 
 /// Takes the mark off a suspect that could not have its trial, durably before anything runs beside it: a mark that
 /// stayed would blame it for a later death in company.
-async fn clear_suspect(core: &Core, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
+async fn clear_suspect(shard: &Shard, mailbox: &Arc<Mailbox>, position: Position) -> Result<(), NodeEnded> {
     let bytes = {
         let mut inner = mailbox.lock();
         if !inner.rules().is_suspect(position) {
@@ -220,36 +221,36 @@ async fn clear_suspect(core: &Core, mailbox: &Arc<Mailbox>, position: Position) 
         }
         inner.clear_suspect(position).map_or(0, |failures| failures.encode().len())
     };
-    let transaction = Transaction::upkeep(core).with(Attempts::cleared(mailbox, position, bytes));
+    let transaction = Transaction::upkeep(shard).with(Attempts::cleared(mailbox, position, bytes));
     let Ok(permit) = transaction.reserve().await else { return Ok(()) };
     match transaction.commit(permit) {
-        Ok(committed) => core.gate.durable(committed.ticket).await,
+        Ok(committed) => shard.gate.durable(committed.ticket).await,
         // It was handled meanwhile.
         Err(_) => Ok(()),
     }
 }
 
 /// None when the store takes nothing any more.
-async fn submit_attempts(core: &Core, mailbox: &Arc<Mailbox>, position: Position, record: Bytes) -> Option<Position> {
-    let transaction = Transaction::upkeep(core).with(Attempts::noted(mailbox, position, record));
+async fn submit_attempts(shard: &Shard, mailbox: &Arc<Mailbox>, position: Position, record: Bytes) -> Option<Position> {
+    let transaction = Transaction::upkeep(shard).with(Attempts::noted(mailbox, position, record));
     let permit = transaction.reserve().await.ok()?;
     Some(transaction.commit_in_any_case(permit).ticket)
 }
 
-async fn give_up(core: &Core, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
+async fn give_up(shard: &Shard, mailbox: &Arc<Mailbox>, position: Position, failures: &Failures) -> Option<Position> {
     let (reason, error) = (Reason::KilledTheProcess, "the process died of this message as often as it may");
-    let envelope = core.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
-    let record = DeadLetterRecord::encode(reason, failures, core.clock.now(), &envelope);
+    let envelope = shard.store.get(&mailbox.inbox_key(position)).ok().flatten()?;
+    let record = DeadLetterRecord::encode(reason, failures, shard.clock.now(), &envelope);
     // It cannot stay: it would be the next thing that the process dies of.
-    let slot = core.dead_letters.slot_in_any_case();
+    let slot = shard.dead_letters.slot_in_any_case();
     let route = Route::Local(Arc::clone(mailbox));
     let (envelope, must_wait) = (&*envelope, false);
     let giving_up = GivingUp { route: &route, slot, position, record, envelope, reason, error, must_wait };
-    let transaction = giving_up.with_its_effects(Transaction::upkeep(core));
+    let transaction = giving_up.with_its_effects(Transaction::upkeep(shard));
     let permit = transaction.reserve().await.ok()?;
-    if let Some(times) = core.of_actors.dead_letters.met(mailbox.id()) {
+    if let Some(times) = shard.of_actors.dead_letters.met(mailbox.id()) {
         tracing::error!(
-            node = %core.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error,
+            node = %shard.name, actor = %mailbox.address, seq = position.0, attempt = failures.attempts, error,
             times, event = "dead letter",
             "it was given up on; replay it when the cause is mended, or delete it"
         );

@@ -8,9 +8,9 @@ use everpost_persistence::{Admit, Key, Position, ReadError};
 use ractor::ActorProcessingErr;
 
 use crate::base::caught::joined;
-use crate::core::Core;
-use crate::core::window::Room;
 use crate::mailbox::Mailbox;
+use crate::shard::Shard;
+use crate::shard::window::Room;
 
 /// Admits bodies as far as there is room for them in memory.
 struct Admission {
@@ -38,17 +38,17 @@ impl Admit for Admission {
 
 /// Reads bodies from the store into the window of a mailbox.
 pub(crate) async fn load(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     mailbox: &Mailbox,
     positions: Vec<Position>,
 ) -> Result<(), ActorProcessingErr> {
-    let mut room = Room::none(core);
+    let mut room = Room::none(shard);
     let (bodies, room) = loop {
         let keys: Vec<Key> = positions.iter().map(|&position| mailbox.inbox_key(position)).collect();
         let in_any_case = mailbox.lock().is_awaited();
         let admission = Admission { room, is_first: true, in_any_case, refused: None };
         // In their order, none where there is nothing in the store.
-        let (bodies, admission) = core.store.read_while(keys, admission).await?;
+        let (bodies, admission) = shard.store.read_while(keys, admission).await?;
         room = admission.room;
         match admission.refused {
             // None was read, and there is room for the first when it comes to it.
@@ -79,22 +79,22 @@ pub(crate) async fn load(
     }
     // Under the lock, so that what leaves meanwhile is taken off where it is counted.
     let bytes = inner.loaded(loaded);
-    core.load.window_bytes.add(bytes);
-    core.load.beyond_bytes.take(bytes);
+    shard.load.window_bytes.add(bytes);
+    shard.load.beyond_bytes.take(bytes);
     drop(inner);
     // In the window they are counted as there.
     drop(room);
     // They were counted twice for a moment.
-    core.give_room();
+    shard.give_room();
     Ok(())
 }
 
 /// Goes through tables on a thread of the node's own runtime that may wait for the disk, whoever's thread calls.
 /// Without that runtime the node has ended, and its store is closed.
-pub(crate) async fn off_the_workers<T, R>(core: &Core, read: R) -> Result<T, ReadError>
+pub(crate) async fn off_the_workers<T, R>(shard: &Shard, read: R) -> Result<T, ReadError>
 where
     T: Send + 'static,
     R: FnOnce() -> Result<T, ReadError> + Send + 'static,
 {
-    joined(core.own_runtime.handle().spawn_blocking(read).await).unwrap_or(Err(ReadError::Closed))
+    joined(shard.own_runtime.handle().spawn_blocking(read).await).unwrap_or(Err(ReadError::Closed))
 }

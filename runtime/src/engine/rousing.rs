@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everpost_persistence::{Key, Partition, Position, ReadError};
 
-use crate::core::Core;
 use crate::engine::activating::rouse;
 use crate::mailbox::Mailbox;
 use crate::mailbox::actor_type::ActorType;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::shard::Shard;
 use crate::tables;
 
 /// How many messages are read at a time for their addresses.
@@ -27,11 +27,11 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// What waits for actors of these types; not for those that are paused, where a message is all that is known.
-    pub(crate) fn of(core: &Core, is_wanted: impl Fn(&Arc<ActorType>) -> bool) -> Self {
+    pub(crate) fn of(shard: &Shard, is_wanted: impl Fn(&Arc<ActorType>) -> bool) -> Self {
         // First, since what is made of them meanwhile is found among the others.
-        let lone = core.directory.lone(|actor_type| is_wanted(actor_type) && !actor_type.is_paused());
+        let lone = shard.directory.lone(|actor_type| is_wanted(actor_type) && !actor_type.is_paused());
         let mut made = Vec::new();
-        core.directory.for_each(|mailbox| {
+        shard.directory.for_each(|mailbox| {
             if is_wanted(&mailbox.actor_type) && !mailbox.lock().is_idle() {
                 made.push(mailbox);
             }
@@ -41,40 +41,40 @@ impl Waiting {
 }
 
 /// Rouses mailboxes one after another, each when there is a place for its activation.
-pub(crate) async fn rouse_all(core: &Core, waiting: Waiting) {
+pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
     for mailbox in waiting.made {
-        if !may_rouse(core).await {
+        if !may_rouse(shard).await {
             return;
         }
-        rouse(core, &mailbox);
+        rouse(shard, &mailbox);
     }
     for lone in waiting.lone.chunks(READ_MESSAGES) {
         // Before they are read: what is read would wait in memory until then.
-        if !may_rouse(core).await {
+        if !may_rouse(shard).await {
             return;
         }
-        for (position, envelope) in read(core, lone).await {
-            rouse_lone(core, position, envelope);
+        for (position, envelope) in read(shard, lone).await {
+            rouse_lone(shard, position, envelope);
         }
     }
 }
 
 /// Completes when there is a place. False when the node stops before.
-async fn may_rouse(core: &Core) -> bool {
-    core.activations.has_place().await;
-    !core.is_stopping()
+async fn may_rouse(shard: &Shard) -> bool {
+    shard.activations.has_place().await;
+    !shard.is_stopping()
 }
 
 /// Reads messages, those that wait still. One that cannot be read holds up no other.
-async fn read(core: &Core, lone: &[(Partition, Position)]) -> Vec<(Position, Bytes)> {
+async fn read(shard: &Shard, lone: &[(Partition, Position)]) -> Vec<(Position, Bytes)> {
     let keys: Vec<Key> = lone.iter().map(|(partition, position)| tables::inbox(*partition, *position)).collect();
-    let bodies = match core.store.read_all(keys.clone()).await {
+    let bodies = match shard.store.read_all(keys.clone()).await {
         Ok(bodies) => bodies,
         Err(_) => {
             let mut bodies = Vec::with_capacity(keys.len());
             for (key, (_, position)) in keys.into_iter().zip(lone) {
-                let body = core.store.read(key).await;
-                bodies.push(body.unwrap_or_else(|error| unreadable(core, *position, &error)));
+                let body = shard.store.read(key).await;
+                bodies.push(body.unwrap_or_else(|error| unreadable(shard, *position, &error)));
             }
             bodies
         }
@@ -83,10 +83,10 @@ async fn read(core: &Core, lone: &[(Partition, Position)]) -> Vec<(Position, Byt
 }
 
 /// The start has read it, so it was damaged since.
-fn unreadable(core: &Core, position: Position, error: &ReadError) -> Option<Bytes> {
-    if !core.is_stopping() {
+fn unreadable(shard: &Shard, position: Position, error: &ReadError) -> Option<Bytes> {
+    if !shard.is_stopping() {
         tracing::error!(
-            node = %core.name, seq = position.0, %error, event = "record unreadable",
+            node = %shard.name, seq = position.0, %error, event = "record unreadable",
             "a message that waits cannot be read, so nobody knows whom it is for; it stays in the store"
         );
     }
@@ -94,18 +94,18 @@ fn unreadable(core: &Core, position: Position, error: &ReadError) -> Option<Byte
 }
 
 /// Makes the mailbox of a message, if nobody has, and rouses it. The body stays in memory if there is room for it.
-fn rouse_lone(core: &Core, position: Position, envelope: Bytes) {
+fn rouse_lone(shard: &Shard, position: Position, envelope: Bytes) {
     let address = Header::decode(&envelope).ok().and_then(|(header, _)| Address::parse(header.destination));
     let address = address.expect("the start has read its headers");
     // Without a mailbox the message was handled meanwhile.
-    let Some(mailbox) = core.directory.find_at(&address) else { return };
+    let Some(mailbox) = shard.directory.find_at(&address) else { return };
     let mut inner = mailbox.lock();
-    if core.window_keeps(envelope.len(), inner.amount().bytes) && !inner.rests(&mailbox, || core.clock.steady()) {
+    if shard.window_keeps(envelope.len(), inner.amount().bytes) && !inner.rests(&mailbox, || shard.clock.steady()) {
         // Under the lock, so that what leaves meanwhile is taken off where it is counted.
         let bytes = inner.loaded(vec![(position, envelope)]);
-        core.load.window_bytes.add(bytes);
-        core.load.beyond_bytes.take(bytes);
+        shard.load.window_bytes.add(bytes);
+        shard.load.beyond_bytes.take(bytes);
     }
     drop(inner);
-    rouse(core, &mailbox);
+    rouse(shard, &mailbox);
 }

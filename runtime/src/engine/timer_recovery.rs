@@ -9,11 +9,11 @@ use std::sync::Arc;
 use everpost_persistence::{Position, ReadError};
 
 use crate::base::clock::Now;
-use crate::core::Core;
 use crate::engine::timers::judge;
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::shard::Shard;
 use crate::tables;
 use crate::timer::id::TimerId;
 use crate::timer::identity::Digests;
@@ -22,13 +22,13 @@ use crate::timer::plan::Due;
 use crate::timer::record::{Identity, TimerRecord};
 
 /// Rebuilds the index with one scan. Blocks. A timer that this build cannot fire is kept, and can be cancelled.
-pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
-    let now = core.clock.now();
+pub(crate) fn recover(shard: &Shard) -> Result<(), ReadError> {
+    let now = shard.clock.now();
     // There may be very many of one kind.
     let mut cannot: BTreeMap<Cow<'static, str>, (TimerId, usize)> = BTreeMap::new();
-    let mut state = core.timers.lock();
-    let scanned = scan(core, |timer, record| {
-        let due = due(core, record, now).unwrap_or_else(|reason| {
+    let mut state = shard.timers.lock();
+    let scanned = scan(shard, |timer, record| {
+        let due = due(shard, record, now).unwrap_or_else(|reason| {
             cannot.entry(reason).or_insert((timer, 0)).1 += 1;
             Due::Never
         });
@@ -39,7 +39,7 @@ pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
     });
     for (reason, (timer, timers)) in cannot {
         tracing::error!(
-            node = %core.name, %timer, timers, %reason, event = "timer cannot fire",
+            node = %shard.name, %timer, timers, %reason, event = "timer cannot fire",
             "a timer cannot fire, as so many others that wait for the same; they stay in the store until they can"
         );
     }
@@ -47,14 +47,14 @@ pub(crate) fn recover(core: &Core) -> Result<(), ReadError> {
 }
 
 /// The wall clock was put back by more than its timers wait for: those that run by it go on from the present. Blocks.
-pub(crate) fn set_right(core: &Arc<Core>, durable: Position) -> Result<(), ReadError> {
-    let now = core.clock.now();
-    scan(core, |timer, record| {
+pub(crate) fn set_right(shard: &Arc<Shard>, durable: Position) -> Result<(), ReadError> {
+    let now = shard.clock.now();
+    scan(shard, |timer, record| {
         // What was set since is right, and what fires is fired by whoever called this.
-        let entry = core.timers.lock().index.get(timer).filter(|entry| entry.since <= durable);
+        let entry = shard.timers.lock().index.get(timer).filter(|entry| entry.since <= durable);
         let Some(entry @ Entry { due: Due::Wall(_), .. }) = entry else { return };
-        let Ok(due) = due(core, record, now) else { return };
-        let mut state = core.timers.lock();
+        let Ok(due) = due(shard, record, now) else { return };
+        let mut state = shard.timers.lock();
         if state.index.get(timer) == Some(entry) {
             state.index.set(timer, Entry { due, ..entry });
         }
@@ -62,8 +62,8 @@ pub(crate) fn set_right(core: &Arc<Core>, durable: Position) -> Result<(), ReadE
 }
 
 /// The name of a record, and the timer in it.
-fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadError> {
-    core.store.scan(&tables::TIMERS, |key, record| {
+fn scan(shard: &Shard, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadError> {
+    shard.store.scan(&tables::TIMERS, |key, record| {
         let (partition, timer) = tables::timer_of(key);
         found(TimerId::new(partition, MessageId(timer)), record);
         ControlFlow::Continue(())
@@ -71,11 +71,11 @@ fn scan(core: &Core, mut found: impl FnMut(TimerId, &[u8])) -> Result<(), ReadEr
 }
 
 /// When a timer is due, or why it cannot fire.
-fn due(core: &Core, record: &[u8], now: Now) -> Result<Due, Cow<'static, str>> {
+fn due(shard: &Shard, record: &[u8], now: Now) -> Result<Due, Cow<'static, str>> {
     let (record, envelope) = TimerRecord::decode(record).ok_or(UNREADABLE)?;
     let (header, _) = Header::decode(envelope).map_err(|_| UNREADABLE)?;
     let address = Address::parse(header.destination).ok_or(UNREADABLE)?;
-    judge(core, &address, &header).map_err(|unhandled| unhandled.to_string())?;
+    judge(shard, &address, &header).map_err(|unhandled| unhandled.to_string())?;
     let beat = record.plan.beat().map_err(|_| NO_ZONE)?;
     let due = record.plan.due_after_all(&beat, record.due, record.newest, now);
     Ok(record.plan.due(due))

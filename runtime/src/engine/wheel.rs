@@ -6,34 +6,34 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::base::rules::wheel::Entry;
-use crate::core::Core;
-use crate::core::wheel::{Due, LOOK_EVERY};
 use crate::engine::activating::restart;
+use crate::shard::Shard;
+use crate::shard::wheel::{Due, LOOK_EVERY};
 
 /// After how many others get a turn.
 const AT_A_TIME: usize = 256;
 
 /// Does what is due, for as long as the node runs.
-pub(crate) async fn turn(core: Arc<Core>) {
+pub(crate) async fn turn(shard: Arc<Shard>) {
     loop {
         for _ in 0..AT_A_TIME {
-            let next = core.wheel.lock().next(core.clock.steady());
+            let next = shard.wheel.lock().next(shard.clock.steady());
             let Some((entry, due)) = next else { break };
-            is_due(&core, entry, due);
+            is_due(&shard, entry, due);
         }
-        let first = core.wheel.lock().first();
-        match first.map(|first| first.since(core.clock.steady())) {
-            None => core.wheel.earlier.notified().await,
+        let first = shard.wheel.lock().first();
+        match first.map(|first| first.since(shard.clock.steady())) {
+            None => shard.wheel.earlier.notified().await,
             Some(Duration::ZERO) => tokio::task::yield_now().await,
             // Early or late: it is looked at again.
-            Some(wait) => _ = timeout(wait.min(LOOK_EVERY), core.wheel.earlier.notified()).await,
+            Some(wait) => _ = timeout(wait.min(LOOK_EVERY), shard.wheel.earlier.notified()).await,
         }
     }
 }
 
-fn is_due(core: &Core, entry: Entry, due: Due) {
+fn is_due(shard: &Shard, entry: Entry, due: Due) {
     match due {
         Due::Ring(mailbox) => mailbox.lock().ring_from_wheel(entry, &mailbox),
-        Due::Restart(mailbox) => restart(core, &mailbox),
+        Due::Restart(mailbox) => restart(shard, &mailbox),
     }
 }

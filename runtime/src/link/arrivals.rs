@@ -17,7 +17,7 @@ use crate::cluster::ended::Ended;
 use crate::cluster::note::Note;
 use crate::cluster::producer::Producer;
 use crate::commit::Arriving;
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// How many bytes of a reason are told to the peer.
 const WHY_BYTES_MAX: usize = 256;
@@ -26,14 +26,14 @@ const WHY_BYTES_MAX: usize = 256;
 const STOPPED_MAX: usize = 65_536;
 
 /// Stores what arrives, for as long as the connection lives.
-pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
+pub(super) async fn arrive(shard: &Shard, from: &Producer, reader: &mut DataReader) -> Result<Infallible, Ended> {
     let mut frames = Vec::new();
-    let mut arrived = Arrived::new(core, from);
+    let mut arrived = Arrived::new(shard, from);
     let mut stopped = FxHashSet::default();
     loop {
         let mut ended = arrived.more(reader, &mut frames).await.err();
         for frame in frames.drain(..) {
-            match read(core, from, &mut stopped, frame) {
+            match read(shard, from, &mut stopped, frame) {
                 Ok(None) => {}
                 Ok(Some(message)) => arrived.add(message).await?,
                 Err(error) => {
@@ -43,7 +43,7 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
             }
         }
         // What came before the end counts.
-        if ended.is_some() || arrived.gathering.is_due(core.store.durable()) {
+        if ended.is_some() || arrived.gathering.is_due(shard.store.durable()) {
             arrived.submit().await?;
         }
         if let Some(ended) = ended {
@@ -54,23 +54,23 @@ pub(super) async fn arrive(core: &Core, from: &Producer, reader: &mut DataReader
 
 /// What has arrived and was not submitted yet. Nothing of it was acknowledged: if the conversation ends it comes again.
 struct Arrived<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     from: &'a Producer,
     messages: Vec<Arriving>,
     gathering: Gathering,
 }
 
 impl<'a> Arrived<'a> {
-    fn new(core: &'a Core, from: &'a Producer) -> Self {
+    fn new(shard: &'a Shard, from: &'a Producer) -> Self {
         // Several submissions fit the store's queue, however small that is. A single message always does: this node has
         // told the peer how large one may be.
-        let bytes_max = core.config.store.submission_bytes_max() / 4;
-        Self { core, from, messages: Vec::new(), gathering: Gathering::new(bytes_max) }
+        let bytes_max = shard.config.store.submission_bytes_max() / 4;
+        Self { shard, from, messages: Vec::new(), gathering: Gathering::new(bytes_max) }
     }
 
     /// Waits until more has arrived, or what was gathered need not wait any longer.
     async fn more(&self, reader: &mut DataReader, frames: &mut Vec<Frame>) -> Result<(), Ended> {
-        let Self { core, from, gathering, .. } = self;
+        let Self { shard, from, gathering, .. } = self;
         let more = async {
             // Whoever does not read what became of its messages sends no more of them. What it is told leaves on
             // another stream, which it reads whatever becomes of this one.
@@ -82,7 +82,7 @@ impl<'a> Arrived<'a> {
             Some(under_way) => tokio::select! {
                 biased;
                 read = more => read?,
-                durable = core.gate.durable(under_way) => durable?,
+                durable = shard.gate.durable(under_way) => durable?,
             },
         }
         Ok(())
@@ -98,21 +98,26 @@ impl<'a> Arrived<'a> {
     }
 
     async fn submit(&mut self) -> Result<(), Ended> {
-        let ticket = arriving::arrive(self.core, self.from, &mut self.messages).await?;
+        let ticket = arriving::arrive(self.shard, self.from, &mut self.messages).await?;
         self.gathering.submitted(ticket);
         Ok(())
     }
 }
 
 /// Reads a message; none that is not taken. `stopped` are the lanes of this conversation that wait for such a one.
-fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Frame) -> Result<Option<Arriving>, Ended> {
+fn read(
+    shard: &Shard,
+    from: &Producer,
+    stopped: &mut FxHashSet<Lane>,
+    frame: Frame,
+) -> Result<Option<Arriving>, Ended> {
     match frame {
         Frame::Data(data) => {
             let (lane, sequence) = (data.lane, data.sequence);
             if stopped.contains(&lane) {
                 return Ok(None);
             }
-            match arriving::arriving(core, from, data) {
+            match arriving::arriving(shard, from, data) {
                 Err(error) if error.stops_its_lane_only() => {
                     if stopped.len() >= STOPPED_MAX {
                         return Err(Ended::Protocol(format!(
@@ -120,17 +125,17 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
                         )));
                     }
                     stopped.insert(lane);
-                    stop(core, from, lane, sequence, &error);
+                    stop(shard, from, lane, sequence, &error);
                     Ok(None)
                 }
                 arriving => Ok(Some(arriving?)),
             }
         }
-        Frame::Volatile(envelope) => match arriving::arriving_volatile(core, from, envelope) {
+        Frame::Volatile(envelope) => match arriving::arriving_volatile(shard, from, envelope) {
             // As volatile messages may be.
             Err(error) if error.stops_its_lane_only() => {
                 tracing::debug!(
-                    node = %core.name, peer = %from.peer.name, %error, event = "volatile message dropped",
+                    node = %shard.name, peer = %from.peer.name, %error, event = "volatile message dropped",
                     "it is not taken here"
                 );
                 Ok(None)
@@ -142,11 +147,11 @@ fn read(core: &Core, from: &Producer, stopped: &mut FxHashSet<Lane>, frame: Fram
 }
 
 /// Tells the peer, and the log, that a message is not taken.
-fn stop(core: &Core, from: &Producer, lane: Lane, sequence: Sequence, error: &ArrivalError) {
+fn stop(shard: &Shard, from: &Producer, lane: Lane, sequence: Sequence, error: &ArrivalError) {
     let peer = &from.peer;
     if let Some(Said { times, lasts }) = peer.alarms().stopped.raise(lane, Instant::now()) {
         tracing::error!(
-            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts,
+            node = %shard.name, peer = %peer.name, %lane, seq = sequence.0, %error, times, ?lasts,
             event = "message not taken",
             "it and what follows it in its lane wait at the peer, everything else goes on; start a build here that \
              takes it"

@@ -19,10 +19,10 @@ use crate::cluster::note::Note;
 use crate::cluster::producer::Producer;
 use crate::cluster::{Peer, ToTell};
 use crate::commit::{Delivered, Transaction};
-use crate::core::Core;
 use crate::link::resumption;
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::shard::Shard;
 
 /// How many notes are written before acknowledgements have their turn again, and how many bytes of them but for the
 /// last.
@@ -31,7 +31,7 @@ const NOTE_BYTES_AT_A_TIME: usize = 256 << 10;
 
 /// Tells the peer what is durable here, and everything else that is to be told, for as long as the connection lives.
 pub(super) async fn tell(
-    core: &Core,
+    shard: &Shard,
     credit: u64,
     note_bytes_max: usize,
     producer: &Producer,
@@ -40,7 +40,7 @@ pub(super) async fn tell(
     let mut buffer = BytesMut::new();
     let mut acks = Vec::new();
     loop {
-        let durable = core.store.durable().0;
+        let durable = shard.store.durable().0;
         producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).acks(Ticket(durable), credit, &mut acks);
         encode_acks(&mut buffer, &acks);
         acks.clear();
@@ -48,9 +48,9 @@ pub(super) async fn tell(
         for note in notes {
             let note = match note {
                 ToTell::Note(note) => note,
-                ToTell::Stored { id, key } => stored(core, id, key).await?,
+                ToTell::Stored { id, key } => stored(shard, id, key).await?,
             };
-            if let Some(note) = fitting(core, &producer.peer, note, note_bytes_max) {
+            if let Some(note) = fitting(shard, &producer.peer, note, note_bytes_max) {
                 encode_note(&mut buffer, &note);
             }
             if buffer.len() >= NOTE_BYTES_AT_A_TIME {
@@ -58,7 +58,7 @@ pub(super) async fn tell(
             }
         }
         // What was taken has made room.
-        queries::put_again(core, &producer.peer);
+        queries::put_again(shard, &producer.peer);
         if !buffer.is_empty() {
             write(&mut buffer, writer).await?;
         }
@@ -79,20 +79,20 @@ async fn write(buffer: &mut BytesMut, writer: &mut ControlWriter) -> Result<(), 
 }
 
 /// The outcome of a message whose reply is in the store. One that is not there is not needed any more.
-async fn stored(core: &Core, id: u128, key: Key) -> Result<Note, Ended> {
-    let reply = core.store.read(key).await.map_err(Ended::Outbox)?;
+async fn stored(shard: &Shard, id: u128, key: Key) -> Result<Note, Ended> {
+    let reply = shard.store.read(key).await.map_err(Ended::Outbox)?;
     Ok(Note::Outcome { id, fate: Fate::Handled(reply.map(Into::into)) })
 }
 
 /// A note as bytes. What is larger than the peer takes is not told, and whoever waits for it is told that.
-fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Bytes> {
+fn fitting(shard: &Shard, peer: &Peer, note: Note, bytes_max: usize) -> Option<Bytes> {
     let bytes = note.encode();
     if bytes.len() <= bytes_max {
         return Some(bytes);
     }
-    if let Some(times) = core.recurring.met("note too large for the peer") {
+    if let Some(times) = shard.recurring.met("note too large for the peer") {
         tracing::error!(
-            node = %core.name, peer = %peer.name, bytes = bytes.len(), bytes_max, times,
+            node = %shard.name, peer = %peer.name, bytes = bytes.len(), bytes_max, times,
             event = "note too large for the peer",
             "whoever waits for it is told that it is lost; raise `message_bytes_max` there"
         );
@@ -119,7 +119,7 @@ fn fitting(core: &Core, peer: &Peer, note: Note, bytes_max: usize) -> Option<Byt
 
 /// Hears what the peer tells, for as long as the connection lives. `frames` came before.
 pub(super) async fn hear(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     producer: &Producer,
     outcome_requests: &OutcomeRequests,
     mut frames: VecDeque<Frame>,
@@ -131,20 +131,20 @@ pub(super) async fn hear(
         for frame in frames.drain(..) {
             match frame {
                 Frame::Acks(more) => acks.extend(more),
-                Frame::Note(note) => noted(core, producer, outcome_requests, &note).await?,
+                Frame::Note(note) => noted(shard, producer, outcome_requests, &note).await?,
                 _ => return Err(Ended::Protocol("a frame of another kind came on the control stream".to_owned())),
             }
         }
         if !acks.is_empty() {
-            acknowledged(core, producer, acks).await?;
+            acknowledged(shard, producer, acks).await?;
         }
         reader.next(&mut more).await?;
         frames.extend(more.drain(..));
     }
 }
 
-async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Result<(), Ended> {
-    let permit = resumption::room_to_settle(core, acks.len()).await?;
+async fn acknowledged(shard: &Shard, producer: &Producer, acks: Vec<Ack>) -> Result<(), Ended> {
+    let permit = resumption::room_to_settle(shard, acks.len()).await?;
     let peer = &producer.peer;
     let mut settled = Vec::new();
     let mut outgoing = peer.outgoing();
@@ -153,20 +153,20 @@ async fn acknowledged(core: &Core, producer: &Producer, acks: Vec<Ack>) -> Resul
         .try_for_each(|ack| outgoing.acknowledged(ack, |lane, sequence| settled.push((lane, sequence))));
     // Also what came before a wrong one: memory holds it no more.
     if !settled.is_empty() {
-        resumption::forget_expiries(core, &mut outgoing, &settled);
+        resumption::forget_expiries(shard, &mut outgoing, &settled);
         let delivered = Delivered::new(producer.store, &settled, Vec::new());
-        Transaction::upkeep(core).with(delivered).commit_in_any_case(permit);
+        Transaction::upkeep(shard).with(delivered).commit_in_any_case(permit);
     }
     drop(outgoing);
     outcome.map_err(|error| Ended::Protocol(error.to_string()))?;
     peer.departures.notify_one();
     // Whoever waits until everything is delivered looks again.
-    core.gate.look_again();
+    shard.gate.look_again();
     Ok(())
 }
 
 async fn noted(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     producer: &Producer,
     outcome_requests: &OutcomeRequests,
     note: &Bytes,
@@ -178,28 +178,28 @@ async fn noted(
             let is_contradiction = fate == Fate::KeyReused;
             let is_told = peer.pending.resolve(id, fate.into());
             if is_contradiction && !is_told {
-                peer.contradicted(&core.name, MessageId(id));
+                peer.contradicted(&shard.name, MessageId(id));
             }
         }
         Note::Full { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), true),
         Note::Room { destination } => peer.outgoing().set_full(address(&destination)?.mailbox(), false),
         Note::Inquiry { id, destination, reply } => {
             let request = Request::Inquire { id: MessageId(id), address: address(&destination)?, reply };
-            outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
+            outcome_requests.leave(request).await.ok_or_else(|| shard.gate.ended())?;
             is_heard(peer)?;
         }
         Note::Forget { id, destination } => {
             let request = Request::Forget { id: MessageId(id), address: address(&destination)? };
-            outcome_requests.leave(request).await.ok_or_else(|| core.gate.ended())?;
+            outcome_requests.leave(request).await.ok_or_else(|| shard.gate.ended())?;
         }
         Note::Query { number, destination, query, version, payload } => {
             let query = queries::PeerQuery { number, query, version, payload };
-            queries::query(core, peer, address(&destination)?, query);
+            queries::query(shard, peer, address(&destination)?, query);
             is_heard(peer)?;
         }
         Note::Answer { number, answer } => peer.answered(number, answer),
         Note::Stopped { receiver_type, partition, sequence, why } => {
-            departures::stopped(core, peer, Lane { receiver_type, partition }, Sequence(sequence), &why);
+            departures::stopped(shard, peer, Lane { receiver_type, partition }, Sequence(sequence), &why);
         }
     }
     Ok(())

@@ -18,25 +18,25 @@ pub(super) async fn converse(links: &Links, mut introduced: Introduced, over: im
         ended = over => ended,
         Err(ended) = speak(links, &mut introduced) => ended,
     };
-    resumption::part(&links.core, &peer);
+    resumption::part(&links.shard, &peer);
     refuse(&connection, ended)
 }
 
 async fn speak(links: &Links, introduced: &mut Introduced) -> Result<std::convert::Infallible, Ended> {
-    let core = &links.core;
+    let shard = &links.shard;
     let credit = links.config.lane_window_bytes as u64;
-    resumption::resume(core, credit, introduced).await?;
+    resumption::resume(shard, credit, introduced).await?;
     let Introduced { streams, frames, producer, hello, .. } = introduced;
     let note_bytes_max = usize::try_from(hello.message_bytes_max).unwrap_or(usize::MAX);
     let note_bytes_max = note_bytes_max.saturating_add(OVERHEAD_BYTES_MAX);
     let producer = &*producer;
-    let outcome_requests = OutcomeRequests::open(core, &producer.peer);
+    let outcome_requests = OutcomeRequests::open(shard, &producer.peer);
     tokio::select! {
-        ended = departures::depart(core, &producer.peer, &mut streams.data_out) => ended,
-        ended = arrivals::arrive(core, producer, &mut streams.data_in) => ended,
-        ended = control::tell(core, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
+        ended = departures::depart(shard, &producer.peer, &mut streams.data_out) => ended,
+        ended = arrivals::arrive(shard, producer, &mut streams.data_in) => ended,
+        ended = control::tell(shard, credit, note_bytes_max, producer, &mut streams.control_out) => ended,
         ended = control::hear(
-            core,
+            shard,
             producer,
             &outcome_requests,
             std::mem::take(frames),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::base::alarm::Said;
 use crate::cluster::ended::Ended;
 use crate::cluster::{Outgoing, Peer};
-use crate::core::{Core, Release};
+use crate::shard::{Release, Shard};
 use crate::tables;
 
 /// How many bytes are gathered before they are handed to the connection.
@@ -30,10 +30,10 @@ enum Gathered {
 }
 
 /// Sends what may leave, for as long as the connection lives.
-pub(super) async fn depart(core: &Core, peer: &Arc<Peer>, writer: &mut DataWriter) -> Result<Infallible, Ended> {
+pub(super) async fn depart(shard: &Shard, peer: &Arc<Peer>, writer: &mut DataWriter) -> Result<Infallible, Ended> {
     let mut buffers = vec![BytesMut::new(); writer.streams()];
     loop {
-        let gathered = gather(core, peer, &mut buffers);
+        let gathered = gather(shard, peer, &mut buffers);
         for (stream, buffer) in buffers.iter_mut().enumerate() {
             if !buffer.is_empty() {
                 writer.write(stream, buffer).await?;
@@ -41,7 +41,7 @@ pub(super) async fn depart(core: &Core, peer: &Arc<Peer>, writer: &mut DataWrite
         }
         match gathered {
             Gathered::Full => {}
-            Gathered::Load(lane, sequences) => load(core, peer, lane, sequences).await?,
+            Gathered::Load(lane, sequences) => load(shard, peer, lane, sequences).await?,
             // A ring that came meanwhile is kept, so nothing is missed.
             Gathered::All => peer.departures.notified().await,
         }
@@ -49,8 +49,8 @@ pub(super) async fn depart(core: &Core, peer: &Arc<Peer>, writer: &mut DataWrite
 }
 
 /// Encodes what may leave now, each lane on its stream.
-fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
-    let durable = core.store.durable();
+fn gather(shard: &Shard, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
+    let durable = shard.store.durable();
     let mut bytes = 0;
     let mut outgoing = peer.outgoing();
     while bytes < BATCH_BYTES {
@@ -69,12 +69,12 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
                 }
                 Next::Load(lane, sequences) => return Gathered::Load(lane, sequences),
                 Next::TooLarge { lane, sequence, bytes } => {
-                    too_large(core, peer, lane, sequence, bytes);
+                    too_large(shard, peer, lane, sequence, bytes);
                     continue;
                 }
                 Next::Nothing => {
                     if let Some(position) = outgoing.next_commit() {
-                        ring_when_durable(core, &mut outgoing, peer, position);
+                        ring_when_durable(shard, &mut outgoing, peer, position);
                     }
                     return Gathered::All;
                 }
@@ -86,19 +86,19 @@ fn gather(core: &Core, peer: &Arc<Peer>, buffers: &mut [BytesMut]) -> Gathered {
 }
 
 /// Rings the link when what it waits for is durable.
-fn ring_when_durable(core: &Core, outgoing: &mut Outgoing, peer: &Arc<Peer>, position: Position) {
+fn ring_when_durable(shard: &Shard, outgoing: &mut Outgoing, peer: &Arc<Peer>, position: Position) {
     if outgoing.gated {
         return;
     }
     outgoing.gated = true;
-    if core.gate.hold(position, Release::Depart(Arc::clone(peer))).is_some() {
+    if shard.gate.hold(position, Release::Depart(Arc::clone(peer))).is_some() {
         outgoing.gated = false;
         peer.departures.notify_one();
     }
 }
 
 /// The peer says that it does not take a message.
-pub(super) fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, why: &str) {
+pub(super) fn stopped(shard: &Shard, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, why: &str) {
     if !peer.outgoing().stopped(lane, sequence) {
         return;
     }
@@ -106,7 +106,7 @@ pub(super) fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Seque
     peer.departures.notify_one();
     if let Some(Said { times, lasts }) = peer.alarms().stopped.raise(lane, Instant::now()) {
         tracing::error!(
-            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, why, times, ?lasts,
+            node = %shard.name, peer = %peer.name, %lane, seq = sequence.0, why, times, ?lasts,
             event = "message not taken by the peer",
             "it and what follows it in its lane wait, everything else goes on; start a build there that takes it"
         );
@@ -116,12 +116,12 @@ pub(super) fn stopped(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Seque
 }
 
 /// The peer does not take a message as large as this one. Its lane waits; everything else goes on.
-fn too_large(core: &Core, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, bytes: usize) {
+fn too_large(shard: &Shard, peer: &Arc<Peer>, lane: Lane, sequence: Sequence, bytes: usize) {
     let bytes_max = peer.message_bytes_max();
     let said = peer.alarms().too_large.raise(lane, Instant::now());
     if let Some(Said { times, lasts }) = said {
         tracing::error!(
-            node = %core.name, peer = %peer.name, %lane, seq = sequence.0, bytes, bytes_max, times, ?lasts,
+            node = %shard.name, peer = %peer.name, %lane, seq = sequence.0, bytes, bytes_max, times, ?lasts,
             event = "message too large for the peer",
             "it and what follows it in its lane wait, everything else goes on; raise `message_bytes_max` there, and \
              what its store takes"
@@ -138,13 +138,13 @@ fn stream_of(buffers: &mut [BytesMut], partition: u16) -> &mut BytesMut {
 }
 
 /// Reads bodies from the store, off the workers: it may wait for the disk.
-async fn load(core: &Core, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) -> Result<(), Ended> {
+async fn load(shard: &Shard, peer: &Peer, lane: Lane, sequences: Vec<Sequence>) -> Result<(), Ended> {
     let key = |sequence: &Sequence| {
         let (partition, position) = (Partition(lane.partition), Position(sequence.0));
         tables::outbox(partition, position)
     };
     let keys: Vec<Key> = sequences.iter().map(key).collect();
-    let bodies = match core.store.read_all(keys).await {
+    let bodies = match shard.store.read_all(keys).await {
         Ok(bodies) => bodies,
         Err(error) => return Err(Ended::Outbox(error)),
     };

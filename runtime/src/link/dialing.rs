@@ -95,7 +95,7 @@ impl Dialing {
             match introduce_in_time(&self.links, &self.peer, connection).await {
                 Ok(introduced) => return introduced,
                 Err(ended) => {
-                    self.peer.alarms().ended(&self.links.core.name, &self.peer.name, &ended);
+                    self.peer.alarms().ended(&self.links.shard.name, &self.peer.name, &ended);
                     self.wait_after(&ended).await;
                 }
             }
@@ -176,7 +176,7 @@ impl Dialing {
                     if matches!(error, DialError::TimedOut { .. }) {
                         timeout.exceeded(within);
                     }
-                    self.peer.alarms().not_reached(&self.links.core.name, &self.peer.name, &error);
+                    self.peer.alarms().not_reached(&self.links.shard.name, &self.peer.name, &error);
                 }
             }
             if newest == Some(id) {

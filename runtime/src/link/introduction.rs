@@ -24,7 +24,7 @@ use crate::cluster::ended::ArrivalError;
 use crate::cluster::ended::Ended;
 use crate::cluster::producer::Producer;
 use crate::cluster::{KnownStores, Peer, encode_runs, receiver_type_of};
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// One is needed; more when packets are lost.
 const ROUND_TRIPS: u32 = 4;
@@ -36,10 +36,10 @@ pub(crate) async fn introduce_in_time(
     peer: &Arc<Peer>,
     connection: Connection,
 ) -> Result<Introduced, Ended> {
-    let core = &links.core;
+    let shard = &links.shard;
     // Streams that are dropped close the connection: they must outlive the word on why.
     let mut streams = connection.open();
-    let introduction = introduce(core, peer, connection.peer(), &mut streams);
+    let introduction = introduce(shard, peer, connection.peer(), &mut streams);
     let late = |_| Err(Ended::Protocol("it did not introduce itself in time".to_owned()));
     let within = links.config.handshake_cap.saturating_add(connection.rtt().saturating_mul(ROUND_TRIPS));
     match tokio::time::timeout(within, introduction).await.unwrap_or_else(late) {
@@ -60,12 +60,12 @@ struct Introduction {
 
 /// Says who this node is, and hears who the peer is.
 async fn introduce(
-    core: &Core,
+    shard: &Shard,
     peer: &Arc<Peer>,
     certified: &str,
     streams: &mut Streams,
 ) -> Result<Introduction, Ended> {
-    let ours = hello(core);
+    let ours = hello(shard);
     let mut buffer = BytesMut::new();
     Frame::Hello(ours).encode(&mut buffer).map_err(|error| Ended::Protocol(error.to_string()))?;
     streams.control_out.write(&mut buffer).await?;
@@ -73,17 +73,17 @@ async fn introduce(
     let Frame::Hello(hello) = next_frame(&mut streams.control_in, &mut frames).await? else {
         return Err(Ended::Protocol("it did not introduce itself first".to_owned()));
     };
-    let now = core.clock.now();
+    let now = shard.clock.now();
     let store = ShardId(hello.run.shard);
-    let receiving = core.cluster.producer(store);
+    let receiving = shard.cluster.producer(store);
     let timelines = Timelines::new(now.steady, Steady(hello.clocks.steady));
     let producer = Producer { peer: Arc::clone(peer), store, receiving, timelines };
-    judge(core, certified, &hello, &producer, &core.cluster.known_stores())?;
+    judge(shard, certified, &hello, &producer, &shard.cluster.known_stores())?;
     let skew = ClockSkew::of(now.wall, Micros(hello.clocks.wall));
     peer.set_skew(skew);
-    peer.alarms().clocks(&core.name, &peer.name, skew);
-    let (receiver_types, differing) = shared_receiver_types(core, &hello.receiver_types);
-    peer.alarms().placement(&core.name, &peer.name, &differing);
+    peer.alarms().clocks(&shard.name, &peer.name, skew);
+    let (receiver_types, differing) = shared_receiver_types(shard, &hello.receiver_types);
+    peer.alarms().placement(&shard.name, &peer.name, &differing);
     Ok(Introduction { frames, producer, receiver_types, hello })
 }
 
@@ -114,57 +114,57 @@ pub(crate) fn refuse(connection: &Connection, ended: Ended) -> Ended {
 
 /// Whether a peer may be spoken with, by what is known now.
 pub(crate) fn judge(
-    core: &Core,
+    shard: &Shard,
     certified: &str,
     theirs: &Hello,
     producer: &Producer,
     known_stores: &KnownStores,
 ) -> Result<(), Refusal> {
     let newest = producer.receiving.lock().unwrap_or_else(PoisonError::into_inner).newest();
-    hello(core).check(theirs, certified, known_stores.get(theirs.run.shard), newest)
+    hello(shard).check(theirs, certified, known_stores.get(theirs.run.shard), newest)
 }
 
-fn hello(core: &Core) -> Hello {
-    let (epoch, now) = (core.store.epoch(), core.clock.now());
+fn hello(shard: &Shard) -> Hello {
+    let (epoch, now) = (shard.store.epoch(), shard.clock.now());
     let mut receiver_types: Vec<ReceiverType> =
-        core.actor_types.keys().map(|actor_type| core.cluster.receiver_type(actor_type)).collect();
+        shard.actor_types.keys().map(|actor_type| shard.cluster.receiver_type(actor_type)).collect();
     receiver_types.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Hello {
         protocol: PROTOCOL_VERSION,
-        cluster: core.cluster.name.clone(),
-        node: core.name.to_string(),
-        partitions: core.store.partitions().get(),
+        cluster: shard.cluster.name.clone(),
+        node: shard.name.to_string(),
+        partitions: shard.store.partitions().get(),
         run: Run {
-            shard: core.store.id().0,
+            shard: shard.store.id().0,
             counter: epoch.counter,
             nonce: epoch.nonce,
-            first: Sequence(core.first.0),
+            first: Sequence(shard.first.0),
         },
-        message_bytes_max: core.config.message_bytes_max as u64,
+        message_bytes_max: shard.config.message_bytes_max as u64,
         receiver_types,
-        earlier: core.cluster.earlier_runs().to_vec(),
+        earlier: shard.cluster.earlier_runs().to_vec(),
         clocks: Clocks { steady: now.steady.0, wall: now.wall.0 },
     }
 }
 
 /// Notes this run of the store durably, before anybody hears of it: from now on the store can tell that it was through
 /// it.
-pub(crate) async fn note_run(core: &Core) -> Result<(), NodeEnded> {
-    let epoch = core.store.epoch();
-    let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(core.first.0) };
-    let earlier = core.cluster.earlier_runs();
+pub(crate) async fn note_run(shard: &Shard) -> Result<(), NodeEnded> {
+    let epoch = shard.store.epoch();
+    let run = EarlierRun { counter: epoch.counter, nonce: epoch.nonce, first: Sequence(shard.first.0) };
+    let earlier = shard.cluster.earlier_runs();
     let runs = [&earlier[(earlier.len() + 1).saturating_sub(EARLIER_RUNS_MAX)..], &[run]].concat();
-    let record = Record::put(tables::peer(core.store.id()), encode_runs(&runs));
-    let transaction = Transaction::upkeep(core).with(record);
-    let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
-    core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
+    let record = Record::put(tables::peer(shard.store.id()), encode_runs(&runs));
+    let transaction = Transaction::upkeep(shard).with(record);
+    let permit = transaction.reserve().await.map_err(|_| shard.gate.ended())?;
+    shard.gate.durable(transaction.commit_in_any_case(permit).ticket).await
 }
 
 /// The receiver types that the peer takes and places as this node does, and the types of the others, whose messages
 /// wait.
-fn shared_receiver_types<'l>(core: &Core, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
+fn shared_receiver_types<'l>(shard: &Shard, theirs: &'l [ReceiverType]) -> (FxHashSet<u64>, Vec<&'l str>) {
     let (shared, differing): (Vec<_>, Vec<_>) =
-        theirs.iter().partition(|receiver_type| core.cluster.receiver_type(&receiver_type.name) == **receiver_type);
+        theirs.iter().partition(|receiver_type| shard.cluster.receiver_type(&receiver_type.name) == **receiver_type);
     let shared = shared.into_iter().map(|receiver_type| receiver_type_of(&receiver_type.name)).collect();
     (shared, differing.into_iter().map(|receiver_type| receiver_type.name.as_str()).collect())
 }

@@ -30,12 +30,12 @@ async fn wait_and_converse(links: &Links, peer: &Arc<Peer>) {
     while let Some(introduced) = arrival(links, peer).await {
         let over = async {
             tokio::select! {
-                () = links.core.links_stopped() => Ended::Node(NodeEnded::Stopped),
+                () = links.shard.links_stopped() => Ended::Node(NodeEnded::Stopped),
                 () = peer.has_arrived() => Ended::Superseded,
             }
         };
         let ended = converse(links, introduced, over).await;
-        peer.alarms().ended(&links.core.name, &peer.name, &ended);
+        peer.alarms().ended(&links.shard.name, &peer.name, &ended);
     }
 }
 
@@ -43,10 +43,10 @@ async fn wait_and_converse(links: &Links, peer: &Arc<Peer>) {
 async fn arrival(links: &Links, peer: &Peer) -> Option<Introduced> {
     loop {
         tokio::select! {
-            () = links.core.links_stopped() => return None,
+            () = links.shard.links_stopped() => return None,
             () = peer.has_arrived() => return peer.take_arrival(),
             () = tokio::time::sleep(AWAY_AFTER) => {
-                peer.alarms().down(&links.core.name, &peer.name, &"it has not made a connection; of two nodes the one \
+                peer.alarms().down(&links.shard.name, &peer.name, &"it has not made a connection; of two nodes the one \
                  with the smaller name dials");
             }
         }
@@ -58,18 +58,18 @@ async fn dial_and_converse(links: &Arc<Links>, peer: &Arc<Peer>) {
     let mut dialing = Dialing::new(links, peer);
     loop {
         let ended = tokio::select! {
-            () = links.core.links_stopped() => return,
+            () = links.shard.links_stopped() => return,
             introduced = dialing.reach() => {
                 let over = async {
-                    links.core.links_stopped().await;
+                    links.shard.links_stopped().await;
                     Ended::Node(NodeEnded::Stopped)
                 };
                 converse(links, introduced, over).await
             }
         };
-        peer.alarms().ended(&links.core.name, &peer.name, &ended);
+        peer.alarms().ended(&links.shard.name, &peer.name, &ended);
         tokio::select! {
-            () = links.core.links_stopped() => return,
+            () = links.shard.links_stopped() => return,
             () = dialing.pause(&ended) => {}
         }
     }

@@ -17,9 +17,9 @@ use crate::cluster::Peer;
 use crate::cluster::ended::Ended;
 use crate::cluster::introduced::Introduced;
 use crate::cluster::introduced::Process;
-use crate::core::Core;
-use crate::core::service::ENDED;
-use crate::core::services::ACCEPTOR;
+use crate::shard::Shard;
+use crate::shard::service::ENDED;
+use crate::shard::services::ACCEPTOR;
 
 /// How many connections of one peer may be introducing themselves at a time.
 const INTRODUCTIONS_MAX: usize = 4;
@@ -32,13 +32,13 @@ pub(super) async fn watch(links: &Arc<Links>) {
     let mut intrusions = Intrusions { refused: Alarms::new(STRANGERS_MAX), lost: Alarms::new(STRANGERS_MAX) };
     loop {
         let accepted = tokio::select! {
-            () = links.core.links_stopped() => return,
+            () = links.shard.links_stopped() => return,
             accepted = links.endpoint.accept() => accepted,
         };
         match accepted {
             // Nobody can connect any more, before the links have stopped.
-            None => return links.core.panicked(ACCEPTOR.name, ACCEPTOR.means, ENDED),
-            Some(Err(intrusion)) => intrusions.log(&links.core.name, &intrusion),
+            None => return links.shard.panicked(ACCEPTOR.name, ACCEPTOR.means, ENDED),
+            Some(Err(intrusion)) => intrusions.log(&links.shard.name, &intrusion),
             Some(Ok(connection)) => introductions.begin(links, connection),
         }
     }
@@ -69,7 +69,7 @@ impl Introductions {
                 self.admission.release(number);
             }
         }
-        let Some(peer) = links.core.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
+        let Some(peer) = links.shard.cluster.peer(connection.peer()).filter(|peer| !peer.is_dialed) else {
             return connection.close(CloseCode::Refused, "of two nodes the one with the smaller name dials");
         };
         let (number, evicted) = self.admission.admit(Arc::clone(&peer.name), true);
@@ -91,30 +91,30 @@ impl Introductions {
 
 /// Returns the number by which it was begun.
 async fn let_in(links: Arc<Links>, peer: Arc<Peer>, connection: Connection, number: AdmissionId) -> AdmissionId {
-    let core = &links.core;
+    let shard = &links.shard;
     match introduce_in_time(&links, &peer, connection).await {
-        Ok(introduced) => lease(core, &peer, introduced).await,
+        Ok(introduced) => lease(shard, &peer, introduced).await,
         // Of several that it has made at once a peer keeps one, and dials again if it has lost this one.
         Err(ended) if ended.is_passing() => {
             tracing::debug!(
-                node = %core.name, peer = %peer.name, reason = %ended, event = "connection lost",
+                node = %shard.name, peer = %peer.name, reason = %ended, event = "connection lost",
                 "before anybody was introduced"
             );
         }
-        Err(ended) => peer.alarms().ended(&core.name, &peer.name, &ended),
+        Err(ended) => peer.alarms().ended(&shard.name, &peer.name, &ended),
     }
     number
 }
 
 /// Gives the conversation to a newcomer, unless another process of its name has it with another store, and is there.
-async fn lease(core: &Core, peer: &Peer, mut newcomer: Introduced) {
-    while let Some(contest) = peer.arrive(newcomer, core.clock.wall()) {
+async fn lease(shard: &Shard, peer: &Peer, mut newcomer: Introduced) {
+    while let Some(contest) = peer.arrive(newcomer, shard.clock.wall()) {
         let Process { from, liveness } = contest.holder.process;
         if liveness.confirm().await {
             let ended = Ended::NameTaken { from, since: contest.holder.since.timestamp().unwrap_or(Timestamp::MAX) };
             let connection = &contest.newcomer.connection;
             peer.tell(queries::namesake(connection.remote()));
-            peer.alarms().ended(&core.name, &peer.name, &refuse(connection, ended));
+            peer.alarms().ended(&shard.name, &peer.name, &refuse(connection, ended));
             return;
         }
         newcomer = contest.newcomer;

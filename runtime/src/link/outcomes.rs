@@ -12,9 +12,6 @@ use crate::cluster::Peer;
 use crate::cluster::note::Fate;
 use crate::cluster::note::Note;
 use crate::commit::{Over, Transaction};
-use crate::core::Core;
-use crate::core::dead_letters::DeadLetterStatus;
-use crate::core::kept_replies::reply_key;
 use crate::engine::inquiry::join_waiting;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
@@ -22,6 +19,9 @@ use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::envelope::id_of;
 use crate::record::dead_letter::outcome_of;
+use crate::shard::Shard;
+use crate::shard::dead_letters::DeadLetterStatus;
+use crate::shard::kept_replies::reply_key;
 use crate::tables;
 
 /// How many requests wait at most. While as many do the peer is not heard: until one look has answered all of them.
@@ -54,9 +54,9 @@ type Wanted = FxHashMap<MessageId, bool>;
 
 impl OutcomeRequests {
     /// Opens a desk that closes when it is dropped. Whoever still waits then asks again in the next conversation.
-    pub(super) fn open(core: &Arc<Core>, peer: &Arc<Peer>) -> Self {
+    pub(super) fn open(shard: &Arc<Shard>, peer: &Arc<Peer>) -> Self {
         let (requests, open) = mpsc::channel(WAITING_MAX);
-        core.begin("the desk of a link", serve(Arc::clone(core), Arc::clone(peer), open));
+        shard.begin("the desk of a link", serve(Arc::clone(shard), Arc::clone(peer), open));
         Self { requests }
     }
 
@@ -66,7 +66,7 @@ impl OutcomeRequests {
     }
 }
 
-async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Request>) {
+async fn serve(shard: Arc<Shard>, peer: Arc<Peer>, mut open: mpsc::Receiver<Request>) {
     let mut requests = Vec::new();
     while open.recv_many(&mut requests, AT_A_TIME).await > 0 {
         let (mut inquiries, mut forgotten) = (FxHashMap::<_, (Address, Wanted)>::default(), Vec::new());
@@ -82,18 +82,18 @@ async fn serve(core: Arc<Core>, peer: Arc<Peer>, mut open: mpsc::Receiver<Reques
         }
         // What was forgotten is not said again; what was asked is, in the next conversation.
         let is_over = open.is_closed();
-        if forget(&core, forgotten).await.is_err() {
+        if forget(&shard, forgotten).await.is_err() {
             return;
         }
         for (address, wanted) in inquiries.into_values().filter(|_| !is_over) {
-            if let Err(error) = answer(&core, &peer, &address, wanted).await {
-                if core.gate.is_over() {
+            if let Err(error) = answer(&shard, &peer, &address, wanted).await {
+                if shard.gate.is_over() {
                     return;
                 }
                 // A record that is damaged concerns whoever asked about it, and nobody else.
-                if let Some(times) = core.recurring.met("inquiries not answered") {
+                if let Some(times) = shard.recurring.met("inquiries not answered") {
                     tracing::error!(
-                        node = %core.name, peer = %peer.name, actor = %address, %error, times,
+                        node = %shard.name, peer = %peer.name, actor = %address, %error, times,
                         event = "inquiries not answered",
                         "what the peer asked about messages of this actor cannot be read; it asks again when the link \
                          is made anew"
@@ -116,37 +116,37 @@ enum Unanswered {
 }
 
 /// Deletes what is kept for asks, in one submission.
-async fn forget(core: &Core, asks: Vec<(Address, MessageId)>) -> Result<(), NodeEnded> {
+async fn forget(shard: &Shard, asks: Vec<(Address, MessageId)>) -> Result<(), NodeEnded> {
     if asks.is_empty() {
         return Ok(());
     }
-    let transaction = Transaction::upkeep(core).with(Over::elsewhere(asks));
-    let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
+    let transaction = Transaction::upkeep(shard).with(Over::elsewhere(asks));
+    let permit = transaction.reserve().await.map_err(|_| shard.gate.ended())?;
     transaction.commit_in_any_case(permit);
     Ok(())
 }
 
 /// Answers all that is asked about the messages of one mailbox, or leaves a waiter at the message.
-async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<(), Unanswered> {
-    let mut wanted = asks_of_turns(core, peer, address, wanted).await?;
+async fn answer(shard: &Shard, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<(), Unanswered> {
+    let mut wanted = asks_of_turns(shard, peer, address, wanted).await?;
     while !wanted.is_empty() {
-        let revived = core.dead_letters.revived();
-        if core.remote(address).is_none()
-            && let Some(mailbox) = core.directory.find_at(address)
+        let revived = shard.dead_letters.revived();
+        if shard.remote(address).is_none()
+            && let Some(mailbox) = shard.directory.find_at(address)
         {
-            leave_waiters(core, peer, &mailbox, &mut wanted).await?;
+            leave_waiters(shard, peer, &mailbox, &mut wanted).await?;
             // Whatever became of the others is durable before it is told.
             let last = mailbox.lock().last_submitted();
-            core.gate.durable(last).await?;
+            shard.gate.durable(last).await?;
         }
-        tell_of_letters(core, peer, &mut wanted).await?;
+        tell_of_letters(shard, peer, &mut wanted).await?;
         // So is that dead letters have gone.
-        core.gate.durable(core.dead_letters.newest()).await?;
-        if core.dead_letters.revived() == revived {
+        shard.gate.durable(shard.dead_letters.newest()).await?;
+        if shard.dead_letters.revived() == revived {
             for (id, _) in wanted.drain() {
-                let fate = match (core.expiries.dropped(id), core.dead_letters.status(id)) {
+                let fate = match (shard.expiries.dropped(id), shard.dead_letters.status(id)) {
                     (Some(dropped), _) => {
-                        core.gate.durable(dropped).await?;
+                        shard.gate.durable(dropped).await?;
                         Fate::Expired
                     }
                     (None, DeadLetterStatus::Gone(_, reason)) => DeadLetterStatus::outcome(reason).into(),
@@ -161,18 +161,23 @@ async fn answer(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted
 }
 
 /// Answers those that are asks of turns, whose replies are stored. Returns the others.
-async fn asks_of_turns(core: &Core, peer: &Arc<Peer>, address: &Address, wanted: Wanted) -> Result<Wanted, Unanswered> {
+async fn asks_of_turns(
+    shard: &Shard,
+    peer: &Arc<Peer>,
+    address: &Address,
+    wanted: Wanted,
+) -> Result<Wanted, Unanswered> {
     let mut others = Wanted::default();
     for (id, reply) in wanted {
-        if let Some(Waiter::Away { reply, .. }) = join_waiting(core, address, id, waiter(peer, id, reply)).await? {
+        if let Some(Waiter::Away { reply, .. }) = join_waiting(shard, address, id, waiter(peer, id, reply)).await? {
             others.insert(id, reply);
         }
     }
     let asked: Vec<MessageId> = others.iter().filter(|(_, reply)| **reply).map(|(id, _)| *id).collect();
-    let keys: Vec<Key> = asked.iter().map(|id| reply_key(core, address, *id)).collect();
+    let keys: Vec<Key> = asked.iter().map(|id| reply_key(shard, address, *id)).collect();
     let mut read = 0;
     while read < keys.len() {
-        for reply in self::read(core, &keys[read..]).await? {
+        for reply in self::read(shard, &keys[read..]).await? {
             // Read again when it is told: there is no bound to how many there are.
             if reply.is_some() {
                 others.remove(&asked[read]);
@@ -187,7 +192,7 @@ async fn asks_of_turns(core: &Core, peer: &Arc<Peer>, address: &Address, wanted:
 /// Leaves waiters at the messages that wait, and takes those out of `wanted`. However many are asked about, the mailbox
 /// is gone through once.
 async fn leave_waiters(
-    core: &Core,
+    shard: &Shard,
     peer: &Arc<Peer>,
     mailbox: &Arc<Mailbox>,
     wanted: &mut Wanted,
@@ -206,13 +211,13 @@ async fn leave_waiters(
             }
         }
         for (position, waiter) in found {
-            inner.add_waiter(core.gate.is_over(), position, waiter);
+            inner.add_waiter(shard.gate.is_over(), position, waiter);
         }
     }
     let keys: Vec<Key> = beyond.iter().map(|position| mailbox.inbox_key(*position)).collect();
     let mut read = 0;
     while read < keys.len() && !wanted.is_empty() {
-        let bodies = self::read(core, &keys[read..]).await?;
+        let bodies = self::read(shard, &keys[read..]).await?;
         let positions = &beyond[read..];
         read += bodies.len();
         let mut inner = mailbox.lock();
@@ -222,7 +227,7 @@ async fn leave_waiters(
                 && inner.rules().contains(*position)
                 && let Some(reply) = wanted.remove(&id)
             {
-                inner.add_waiter(core.gate.is_over(), *position, waiter(peer, id, reply));
+                inner.add_waiter(shard.gate.is_over(), *position, waiter(peer, id, reply));
             }
         }
     }
@@ -230,14 +235,14 @@ async fn leave_waiters(
 }
 
 /// Tells of those that were given up on, and takes them out of `wanted`.
-async fn tell_of_letters(core: &Core, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
-    let dead_letters = wanted.keys().filter_map(|id| Some((*id, core.dead_letters.find(*id)?)));
+async fn tell_of_letters(shard: &Shard, peer: &Peer, wanted: &mut Wanted) -> Result<(), Unanswered> {
+    let dead_letters = wanted.keys().filter_map(|id| Some((*id, shard.dead_letters.find(*id)?)));
     let dead_letters: Vec<(MessageId, Position)> = dead_letters.collect();
     let keys: Vec<Key> = dead_letters.iter().map(|(_, position)| tables::dead_letter(*position)).collect();
     let mut read = 0;
     while read < keys.len() {
-        core.gate.durable(core.dead_letters.newest()).await?;
-        for record in self::read(core, &keys[read..]).await? {
+        shard.gate.durable(shard.dead_letters.newest()).await?;
+        for record in self::read(shard, &keys[read..]).await? {
             let (id, position) = dead_letters[read];
             read += 1;
             // One that is not there was decided on meanwhile.
@@ -270,7 +275,7 @@ impl Admit for Enough {
 }
 
 /// Reads the first of these records, one at least.
-async fn read(core: &Core, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
+async fn read(shard: &Shard, keys: &[Key]) -> Result<Vec<Option<bytes::Bytes>>, Unanswered> {
     let keys = keys[..keys.len().min(READ_AT_A_TIME)].to_vec();
-    Ok(core.store.read_while(keys, Enough(0)).await?.0)
+    Ok(shard.store.read_while(keys, Enough(0)).await?.0)
 }

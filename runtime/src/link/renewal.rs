@@ -26,7 +26,7 @@ enum NotRenewed {
 
 /// Looks for as long as the node runs.
 pub(crate) async fn renew(links: Arc<Links>, mut identity: Identity) {
-    let node = &links.core.name;
+    let node = &links.shard.name;
     let mut trouble = Alarm::default();
     let mut was_wrong = false;
     loop {
@@ -68,7 +68,7 @@ pub(crate) async fn renew(links: Arc<Links>, mut identity: Identity) {
 fn read(links: &Links, identity: &Identity) -> Result<Option<Identity>, NotRenewed> {
     let Some(renewed) = identity.renewed()? else { return Ok(None) };
     // By the clock that is believed, as at the start.
-    renewed.check(&links.core.name, links.core.clock.wall().into())?;
+    renewed.check(&links.shard.name, links.shard.clock.wall().into())?;
     links.endpoint.renew(&renewed)?;
     Ok(Some(renewed))
 }

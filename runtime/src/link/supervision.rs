@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use super::{Links, life, listener};
 use crate::base::text::brief;
 use crate::cluster::Peer;
-use crate::core::services::LINKS;
 use crate::link::resumption;
+use crate::shard::services::LINKS;
 use crate::supervise::supervision::ended;
 
 /// How long a link that has failed is left alone. Defects are rare; a storm of restarts would help nobody.
@@ -36,9 +36,9 @@ pub(crate) enum Part {
     Link(Arc<Peer>),
 }
 
-/// Starts the links, which end when [`crate::core::Core::stop_links`] was called and [`LinkOrder::Stop`] given.
+/// Starts the links, which end when [`crate::shard::Shard::stop_links`] was called and [`LinkOrder::Stop`] given.
 pub(crate) async fn supervise(links: Arc<Links>) -> Result<(ActorRef<LinkOrder>, JoinHandle<()>), ractor::SpawnErr> {
-    let peers = links.core.cluster.peers().iter();
+    let peers = links.shard.cluster.peers().iter();
     let parts: Vec<Part> = peers.map(|peer| Part::Link(Arc::clone(peer))).chain([Part::Door]).collect();
     let (supervisor, ended) = ActorRuntime::spawn(None, Supervisor { links }, ()).await?;
     for part in parts {
@@ -96,8 +96,8 @@ impl ractor::Actor for Supervisor {
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
         let Some((child, error)) = ended(event) else { return Ok(()) };
-        let core = &self.links.core;
-        core.watched(LINKS.name, LINKS.means, async { self.has_ended(&myself, child, error, children) }).await;
+        let shard = &self.links.shard;
+        shard.watched(LINKS.name, LINKS.means, async { self.has_ended(&myself, child, error, children) }).await;
         Ok(())
     }
 }
@@ -110,16 +110,16 @@ impl Supervisor {
         error: Option<ActorProcessingErr>,
         children: &mut Children,
     ) {
-        let core = &self.links.core;
+        let shard = &self.links.shard;
         if let Some((part, error)) = children.parts.remove(&child).zip(error) {
-            if let Some(times) = core.recurring.met("link failed") {
+            if let Some(times) = shard.recurring.met("link failed") {
                 tracing::error!(
-                    node = %core.name, ?part, error = %brief(&error), times, event = "link failed",
+                    node = %shard.name, ?part, error = %brief(&error), times, event = "link failed",
                     "it is started anew; nothing is lost"
                 );
             }
             if let Part::Link(peer) = &part {
-                resumption::part(core, peer);
+                resumption::part(shard, peer);
             }
             // A supervisor that is gone by then was stopped.
             drop(myself.send_after(RESTART_AFTER, || LinkOrder::Start(part)));

@@ -21,8 +21,8 @@ use super::actor_type::{ActorType, Supervises, Trying};
 use super::directory::Directory;
 use super::{Ended, Inner, Mailbox, Next, Queue, Start, Step, View};
 use crate::base::clock::Steady;
-use crate::core::activations::Activations;
 use crate::message::address::Address;
+use crate::shard::activations::Activations;
 use crate::supervise::supervision::fixture::idle_type;
 
 /// How often a thread may be interrupted in one run, where it could have gone on. What needs more of that to go wrong

@@ -28,10 +28,10 @@ use crate::actor::{Actor, Handlers};
 use crate::base::caught::{caught, joined};
 use crate::base::ended::NodeEnded;
 use crate::config::{ClusterConfig, NodeConfig};
-use crate::core::Core;
 use crate::mailbox::actor_type::ActorType;
 use crate::node::node_file::NodeFile;
 use crate::node::upgrade::UpgradeReport;
+use crate::shard::Shard;
 use crate::supervise::supervision::{actor_type_of, supervise};
 use crate::tables;
 
@@ -79,7 +79,7 @@ struct Part {
     unusable: Option<Unusable>,
     /// A new one for each time that the store is opened.
     actor_type: Box<dyn Fn() -> ActorType + Send + Sync>,
-    supervise: Box<dyn Fn(Arc<Core>, Arc<ActorType>) -> Supervising + Send + Sync>,
+    supervise: Box<dyn Fn(Arc<Shard>, Arc<ActorType>) -> Supervising + Send + Sync>,
 }
 
 type Supervising = Pin<Box<dyn Future<Output = Result<JoinHandle<()>, ractor::SpawnErr>> + Send>>;
@@ -101,9 +101,9 @@ impl NodeBuilder {
         let (actor, handlers) = (Arc::new(actor), Arc::new(Handlers::<A>::of_actor()));
         let of_type = Arc::clone(&handlers);
         let actor_type = Box::new(move || actor_type_of(&of_type));
-        let supervise = Box::new(move |core, actor_type: Arc<ActorType>| -> Supervising {
+        let supervise = Box::new(move |shard, actor_type: Arc<ActorType>| -> Supervising {
             let (actor, handlers) = (Arc::clone(&actor), Arc::clone(&handlers));
-            Box::pin(async move { supervise(core, &actor_type, actor, handlers).await })
+            Box::pin(async move { supervise(shard, &actor_type, actor, handlers).await })
         });
         self.parts.push(Part { name: A::TYPE, unusable: unusable::<A>(), actor_type, supervise });
         self

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::told::{Line, Told};
 use crate::base::alarm::Said;
 use crate::base::clock::{Clock, News, Note, ResumingClock, SETTLE};
-use crate::core::Core;
+use crate::shard::Shard;
 use crate::tables;
 
 /// Where the store keeps the note.
@@ -68,29 +68,29 @@ pub(super) async fn resume(
 }
 
 /// Writes down what the next run is to go on from. Returns its ticket; none when there is no room for it now.
-pub(super) fn note(core: &Core) -> Option<Position> {
-    let record = Record::put(TIME, core.clock.note().encode().into());
-    let transaction = Transaction::upkeep(core).with(record);
+pub(super) fn note(shard: &Shard) -> Option<Position> {
+    let record = Record::put(TIME, shard.clock.note().encode().into());
+    let transaction = Transaction::upkeep(shard).with(record);
     let permit = transaction.try_reserve().ok()?;
     Some(transaction.commit_in_any_case(permit).ticket)
 }
 
 /// Watches for as long as the node runs.
-pub(super) async fn watch(core: Arc<Core>) {
+pub(super) async fn watch(shard: Arc<Shard>) {
     let (mut noted, mut looks, mut told) = (Position(0), 0, Told::default());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         looks += 1;
-        let news = core.clock.look();
+        let news = shard.clock.look();
         let is_over = matches!(news, Some(News::Believed(_)));
-        if (is_over || (looks >= NOTE_EVERY && core.store.durable() > noted))
-            && let Some(ticket) = note(&core)
+        if (is_over || (looks >= NOTE_EVERY && shard.store.durable() > noted))
+            && let Some(ticket) = note(&shard)
         {
             (noted, looks) = (ticket, 0);
         }
         // After that: a log that panics leaves nothing out.
         if let Some(line) = told.looked(news, Instant::now()) {
-            tell(&core.name, line);
+            tell(&shard.name, line);
         }
     }
 }

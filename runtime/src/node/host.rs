@@ -1,4 +1,4 @@
-//! What a node is for as long as it is held, whichever core it has.
+//! What a node is for as long as it is held, whichever shard it has.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::builder::NodeBuilder;
 use super::running::Running;
-use crate::core::Core;
-use crate::core::current::Current;
+use crate::shard::Shard;
+use crate::shard::current::Current;
 
 pub(super) struct Host {
     pub(super) name: Arc<str>,
@@ -24,12 +24,12 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(builder: NodeBuilder, running: Running) -> Self {
-        let Running { core, links, .. } = &running;
+        let Running { shard, links, .. } = &running;
         Self {
-            name: Arc::clone(&core.name),
+            name: Arc::clone(&shard.name),
             address: links.as_ref().map(|links| links.endpoint.local_address()),
             builder,
-            current: Current::new(Arc::clone(core)),
+            current: Current::new(Arc::clone(shard)),
             running: Mutex::new(running),
             reopening: watch::Sender::new(false),
         }
@@ -46,7 +46,7 @@ impl Host {
     }
 
     pub(super) fn replace(&self, running: Running) {
-        self.current.replace(Arc::clone(&running.core));
+        self.current.replace(Arc::clone(&running.shard));
         let before = std::mem::replace(&mut *self.lock(), running);
         // Not under the lock: it may be the last to hold it.
         drop(before);
@@ -66,9 +66,9 @@ impl Host {
         }
     }
 
-    /// Whether the node has another core than this one when it is at rest.
-    pub(super) async fn has_replaced(&self, core: &Arc<Core>) -> bool {
-        self.at_rest(|running| !Arc::ptr_eq(&running.core, core)).await
+    /// Whether the node has another shard than this one when it is at rest.
+    pub(super) async fn has_replaced(&self, shard: &Arc<Shard>) -> bool {
+        self.at_rest(|running| !Arc::ptr_eq(&running.shard, shard)).await
     }
 
     /// The store is being opened again until what is returned is dropped. For a step of [`at_rest`](Self::at_rest).

@@ -19,7 +19,7 @@ impl Node {
     ///
     /// An order whose call is dropped counts as a whole or not at all; give it again.
     pub async fn pause_type<A: Actor>(&self, reason: &str) -> Result<(), PauseError> {
-        self.set_type_paused::<A>(Some(asked(reason, self.core().clock.wall()))).await
+        self.set_type_paused::<A>(Some(asked(reason, self.shard().clock.wall()))).await
     }
 
     /// Lets the actors of the type go on, except those that are paused themselves.
@@ -38,11 +38,11 @@ impl Node {
     /// Everything on this node that is paused: addresses and names of actor types, in their order.
     #[must_use]
     pub fn paused(&self) -> Vec<(String, Paused)> {
-        let core = self.core();
-        let actor_types = core.actor_types.values();
+        let shard = self.shard();
+        let actor_types = shard.actor_types.values();
         let mut all: Vec<_> =
             actor_types.filter_map(|actor_type| Some((actor_type.name.to_owned(), actor_type.paused()?))).collect();
-        core.directory.for_each(|mailbox| {
+        shard.directory.for_each(|mailbox| {
             let paused = mailbox.lock().paused().cloned();
             all.extend(paused.map(|paused| (mailbox.address.to_string(), paused)));
         });
@@ -51,10 +51,10 @@ impl Node {
     }
 
     async fn set_type_paused<A: Actor>(&self, paused: Option<Paused>) -> Result<(), PauseError> {
-        let core = self.core();
-        sending::check_intake(&core)?;
-        let actor_type = core.actor_types.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
-        let ticket = pausing::set_type_paused(&core, actor_type, paused).await?;
-        Ok(core.gate.durable(ticket).await?)
+        let shard = self.shard();
+        sending::check_intake(&shard)?;
+        let actor_type = shard.actor_types.get(A::TYPE).ok_or(Refusal::NoSuchActor { actor_type: A::TYPE })?;
+        let ticket = pausing::set_type_paused(&shard, actor_type, paused).await?;
+        Ok(shard.gate.durable(ticket).await?)
     }
 }

@@ -17,7 +17,6 @@ use crate::tables;
 use everpost_persistence::{MailboxId, Mark, Partition, Position, ReadError};
 
 pub(super) use self::unhandled::UnhandledMessages;
-use crate::core::Core;
 use crate::engine::quarantine::{Suspect, SuspectState, Suspects};
 use crate::engine::timer_recovery;
 use crate::mailbox::directory::Place;
@@ -29,6 +28,7 @@ use crate::message::unhandled::Unhandled;
 use crate::node::StartError;
 use crate::record::attempts::Failures;
 use crate::record::state::address_of;
+use crate::shard::Shard;
 
 /// What is wrong with a message that is in another partition than its address: nobody has put it there. Its mailbox
 /// would look for it elsewhere, and its place in the order of that mailbox is unknown.
@@ -44,29 +44,29 @@ pub(super) struct Recovered {
 
 /// Rebuilds what memory holds of the store. `in_flight` is what the last process died with, and `give_up` says what is
 /// to become of messages that nothing handles: without it they refuse the start. Blocks.
-pub(super) fn recover(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
-    stranded::check(core)?;
-    outbox::recover(core)?;
-    deduplicate::recover_requests(core)?;
-    let kept = asks::recover(core)?;
-    core.dead_letters.recover(&core.store)?;
-    recover_supervision(core)?;
-    timer_recovery::recover(core)?;
-    let Recovered { suspects, unhandled } = recover_mailboxes(core, in_flight, give_up)?;
-    let unhandled = unhandled.check(core)?;
+pub(super) fn recover(shard: &Shard, in_flight: &[Mark], give_up: bool) -> Result<Recovered, StartError> {
+    stranded::check(shard)?;
+    outbox::recover(shard)?;
+    deduplicate::recover_requests(shard)?;
+    let kept = asks::recover(shard)?;
+    shard.dead_letters.recover(&shard.store)?;
+    recover_supervision(shard)?;
+    timer_recovery::recover(shard)?;
+    let Recovered { suspects, unhandled } = recover_mailboxes(shard, in_flight, give_up)?;
+    let unhandled = unhandled.check(shard)?;
     // Only now: a start that is refused changes nothing.
-    asks::settle(core, &kept)?;
+    asks::settle(shard, &kept)?;
     Ok(Recovered { suspects, unhandled })
 }
 
 /// Rebuilds the index of waiting messages with one scan.
-fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
-    let failures = read_failures(core)?;
+fn recover_mailboxes(shard: &Shard, in_flight: &[Mark], give_up: bool) -> Result<Recovered, ReadError> {
+    let failures = read_failures(shard)?;
     let in_flight = in_flight.iter().copied().collect();
-    let mut recovery = Recovery { core, failures, in_flight, last: None, suspects: Suspects::default(), waiting: 0 };
+    let mut recovery = Recovery { shard, failures, in_flight, last: None, suspects: Suspects::default(), waiting: 0 };
     let mut unhandled = UnhandledMessages::new(give_up);
     let mut misplaced = None;
-    core.store.scan(&tables::INBOX, |key, envelope| {
+    shard.store.scan(&tables::INBOX, |key, envelope| {
         let (partition, position) = tables::queued_of(key);
         match recovery.found(partition, position, envelope) {
             Ok(()) => return ControlFlow::Continue(()),
@@ -79,22 +79,22 @@ fn recover_mailboxes(core: &Core, in_flight: &[Mark], give_up: bool) -> Result<R
         ControlFlow::Break(())
     })?;
     misplaced.map_or(Ok(()), Err)?;
-    core.add_waiting(recovery.waiting);
-    core.counters.replayed.store(recovery.waiting as u64, Ordering::Relaxed);
+    shard.add_waiting(recovery.waiting);
+    shard.counters.replayed.store(recovery.waiting as u64, Ordering::Relaxed);
     recovery.suspect_states()?;
     Ok(Recovered { suspects: recovery.suspects, unhandled })
 }
 
 /// Rouses every mailbox that has work, one after another: whoever leaves lets the next in.
-pub(super) async fn wake_all(core: &Arc<Core>) {
+pub(super) async fn wake_all(shard: &Arc<Shard>) {
     // Of paused types too, but for those of which a message is all that is known: there may be queries, and while
     // suspects have their trials none is answered.
-    rouse_all(core, Waiting::of(core, |_| true)).await;
+    rouse_all(shard, Waiting::of(shard, |_| true)).await;
 }
 
-fn read_failures(core: &Core) -> Result<HashMap<Position, Failures>, ReadError> {
+fn read_failures(shard: &Shard) -> Result<HashMap<Position, Failures>, ReadError> {
     let mut failures = HashMap::new();
-    core.store.scan(&tables::ATTEMPTS, |key, record| {
+    shard.store.scan(&tables::ATTEMPTS, |key, record| {
         let (_, position) = tables::queued_of(key);
         match Failures::decode(record) {
             Some(known) => drop(failures.insert(position, known)),
@@ -124,7 +124,7 @@ impl From<Unhandled> for Unplaced {
 }
 
 struct Recovery<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     failures: HashMap<Position, Failures>,
     in_flight: HashSet<Mark>,
     /// That of the message before, which often has more.
@@ -158,12 +158,12 @@ impl Recovery<'_> {
             self.suspects.messages.push(Suspect { mailbox: Arc::clone(&mailbox), position, failures, in_flight });
         }
         if header.keep_reply {
-            self.core.kept_replies.waiting(header.id(), &mailbox, position);
-            self.core.asked.recovered_older(mailbox.id(), header.id().0);
+            self.shard.kept_replies.waiting(header.id(), &mailbox, position);
+            self.shard.asked.recovered_older(mailbox.id(), header.id().0);
         }
-        self.core.asked.waits(&mailbox, header.id());
+        self.shard.asked.waits(&mailbox, header.id());
         if let Some(expires) = header.expires() {
-            self.core.expiries.add_waiting(&mailbox, position, expires, envelope);
+            self.shard.expiries.add_waiting(&mailbox, position, expires, envelope);
         }
         let mut inner = mailbox.lock();
         let queue = Queue { priority: header.priority(), is_for_holds: mailbox.actor_type.holds(header.message) };
@@ -174,7 +174,7 @@ impl Recovery<'_> {
     }
 
     fn count(&mut self, envelope: &[u8]) {
-        self.core.add_beyond(envelope.len());
+        self.shard.add_beyond(envelope.len());
         self.waiting += 1;
     }
 
@@ -190,7 +190,7 @@ impl Recovery<'_> {
                 Mark::Query(id) => {
                     if let Some(mailbox) = self.mailbox_by_id(id)? {
                         tracing::error!(
-                            node = %self.core.name, actor = %mailbox.address, event = "died of a query",
+                            node = %self.shard.name, actor = %mailbox.address, event = "died of a query",
                             "the process died while a query to this actor was answered; queries leave no trace, and \
                              nobody is suspected: mend its `QueryHandler`"
                         );
@@ -200,7 +200,7 @@ impl Recovery<'_> {
             }
         }
         let mut waiting = Vec::new();
-        self.core.directory.for_each(|mailbox| {
+        self.shard.directory.for_each(|mailbox| {
             let suspicion = mailbox.lock().supervised().and_then(|supervised| supervised.suspicion);
             waiting.extend(suspicion.map(|_| mailbox));
         });
@@ -218,18 +218,18 @@ impl Recovery<'_> {
 
     /// The mailbox with this id, if anything of it waits or is stored, and its actor type is part of the node.
     fn mailbox_by_id(&self, id: MailboxId) -> Result<Option<Arc<Mailbox>>, ReadError> {
-        let found = self.core.directory.find(id);
+        let found = self.shard.directory.find(id);
         if found.is_some() {
             return Ok(found);
         }
-        let partition = partition_of(id, self.core.store.partitions());
-        let record = self.core.store.get(&tables::mailbox(partition, id))?;
+        let partition = partition_of(id, self.shard.store.partitions());
+        let record = self.shard.store.get(&tables::mailbox(partition, id))?;
         let address = record.as_deref().and_then(address_of);
-        let actor_type = address.as_ref().and_then(|address| self.core.actor_types.get(address.actor_type()));
+        let actor_type = address.as_ref().and_then(|address| self.shard.actor_types.get(address.actor_type()));
         Ok(address
             .as_ref()
             .zip(actor_type)
-            .map(|(address, actor_type)| self.core.directory.mailbox(address, actor_type)))
+            .map(|(address, actor_type)| self.shard.directory.mailbox(address, actor_type)))
     }
 
     /// The mailbox of a message, if its actor type is part of the node. None when a line of the directory is enough.
@@ -246,15 +246,15 @@ impl Recovery<'_> {
         // The directory is the index: another one would have to be filled with a copy of each address.
         let id = mailbox_id(header.destination);
         let line = self.line(header, id, partition, position, bytes);
-        let mailbox = match self.core.directory.place(id, line) {
+        let mailbox = match self.shard.directory.place(id, line) {
             Place::Alone => return Ok(None),
             Place::Made(mailbox) => mailbox,
             Place::Unmade => {
                 let address = Address::parse_hashed(header.destination, id).ok_or_else(Unhandled::no_address)?;
-                let actor_type = self.core.actor_types.get(address.actor_type());
+                let actor_type = self.shard.actor_types.get(address.actor_type());
                 let actor_type = actor_type
                     .ok_or_else(|| Unhandled::no_actor(address.actor_type(), header.message, header.message_version))?;
-                self.core.directory.mailbox(&address, actor_type)
+                self.shard.directory.mailbox(&address, actor_type)
             }
         };
         self.last = Some(Arc::clone(&mailbox));
@@ -271,7 +271,7 @@ impl Recovery<'_> {
         bytes: usize,
     ) -> Option<Lone> {
         let (actor_type, _) = header.destination.split_once('/')?;
-        let actor_type = self.core.actor_types.get(actor_type)?;
+        let actor_type = self.shard.actor_types.get(actor_type)?;
         let is_in_flight = || {
             let marks = [Mark::Record(position), Mark::MailboxOf(position), Mark::Mailbox(id), Mark::Query(id)];
             !self.in_flight.is_empty() && marks.iter().any(|mark| self.in_flight.contains(mark))
@@ -279,11 +279,11 @@ impl Recovery<'_> {
         let is_handled = || actor_type.reader(header.message, header.message_version).is_ok();
         let is_line = header.is_plain()
             && !actor_type.holds(header.message)
-            && partition_of(id, self.core.store.partitions()) == partition
+            && partition_of(id, self.shard.store.partitions()) == partition
             && !self.failures.contains_key(&position)
             && !is_in_flight()
-            && !self.core.asked.has_asked(header.id())
+            && !self.shard.asked.has_asked(header.id())
             && is_handled();
-        if is_line { self.core.directory.line(position, bytes, actor_type) } else { None }
+        if is_line { self.shard.directory.line(position, bytes, actor_type) } else { None }
     }
 }

@@ -68,7 +68,7 @@ impl Node {
         let (tell, reopened) = oneshot::channel();
         let host = Arc::clone(&self.host);
         // There run handlers, whatever calls this.
-        let programs_runtime = self.core().programs_runtime.clone();
+        let programs_runtime = self.shard().programs_runtime.clone();
         let reopening = programs_runtime.spawn(async move { drop(tell.send(host.reopen().await)) }.in_current_span());
         match reopened.await {
             Ok(reopened) => reopened,
@@ -103,7 +103,7 @@ impl Host {
             }
         };
         self.replace(running.clone());
-        running.tasks.groups.run_again(&running.core, groups).await;
+        running.tasks.groups.run_again(&running.shard, groups).await;
         Ok(())
     }
 }
@@ -112,23 +112,23 @@ impl Running {
     /// Ends everything where it stands, and leaves the store as a crash would. Returns what is to run again. May be
     /// called again.
     async fn abandon(&self) -> Vec<Kept> {
-        let Self { core, tasks, .. } = self;
+        let Self { shard, tasks, .. } = self;
         // Before anybody is told: what is not in the store by now never will be.
-        core.store.refuse();
-        core.end(NodeEnded::Reopened);
+        shard.store.refuse();
+        shard.end(NodeEnded::Reopened);
         let groups = tasks.groups.cut_off(KILL_TIMEOUT).await;
-        let supervisors = || core.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
+        let supervisors = || shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
         supervisors().for_each(Supervises::stop);
         supervisors().for_each(Supervises::kill_all);
         let late = join(tasks.take_supervisors(), KILL_TIMEOUT).await;
         // One that had begun to start an activation meanwhile has another one to kill.
         supervisors().for_each(Supervises::kill_all);
         join(late, KILL_TIMEOUT).await;
-        entered(core.own_runtime.handle(), self.stop_links()).await;
+        entered(shard.own_runtime.handle(), self.stop_links()).await;
         tasks.take_background().iter().for_each(JoinHandle::abort);
         tasks.end_watchdog();
         tasks.stopped.send_replace(true);
-        let left = Arc::clone(core);
+        let left = Arc::clone(shard);
         let leaving = tokio::task::spawn_blocking(move || {
             left.own_runtime.end(KILL_TIMEOUT);
             left.marks.leave();
@@ -153,7 +153,7 @@ mod tests {
     async fn nothing_is_left_of_the_core_before() {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::builder("node", folder.path()).actor(Idle).start().await.unwrap();
-        let before = Arc::downgrade(&node.core());
+        let before = Arc::downgrade(&node.shard());
         let handle = node.actor::<Idle>("one");
         handle.pause("so that there is a mailbox").await.unwrap();
         node.reopen().await.unwrap();
@@ -163,7 +163,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("somebody has the core of before");
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("somebody has the shard of before");
         assert!(handle.paused().is_some(), "it is recovered");
         node.stop().await.unwrap();
     }

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::Core;
 use crate::engine::{dead_letter_retention, deduplicate};
+use crate::shard::Shard;
 
 /// How often. By so much what is over is kept longer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Drops what is over for as long as the node runs.
-pub(super) async fn retain(core: Arc<Core>) {
+pub(super) async fn retain(shard: Arc<Shard>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        deduplicate::expire_requests(&core).await;
-        dead_letter_retention::drop_dead_letters(&core).await;
+        deduplicate::expire_requests(&shard).await;
+        dead_letter_retention::drop_dead_letters(&shard).await;
     }
 }

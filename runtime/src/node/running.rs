@@ -1,4 +1,5 @@
-//! What runs of a node: its core, and what works on it. A node that opens its store again has another one from then on.
+//! What runs of a node: its shard, and what works on it. A node that opens its store again has another one from then
+//! on.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -7,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use super::stop::Stopping;
 use super::watchdog::Watchdog;
-use crate::core::Core;
 use crate::link::{LinkOrder, Links};
+use crate::shard::Shard;
 use crate::supervise::group::Groups;
 
 /// Cheap to clone; all clones are the same.
 #[derive(Clone)]
 pub(super) struct Running {
-    pub(super) core: Arc<Core>,
+    pub(super) shard: Arc<Shard>,
     pub(super) tasks: Arc<Tasks>,
     /// None for a node without a cluster.
     pub(super) links: Option<Arc<Links>>,

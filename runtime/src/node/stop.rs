@@ -119,7 +119,7 @@ impl Running {
             let (running, tell) = (self.clone(), Arc::new(tell));
             // Whoever waits sees that nobody will tell when a panic is known to be the end of the node, and not before.
             let kept = (Arc::clone(&tell), Over(Arc::clone(&self.tasks)));
-            self.core.begin_with(kept, "stop", async move {
+            self.shard.begin_with(kept, "stop", async move {
                 let outcome = running.run_stop().await;
                 tell.send_replace(Some(outcome));
             });
@@ -129,39 +129,39 @@ impl Running {
     }
 
     async fn run_stop(&self) -> Result<(), StopError> {
-        let core = &self.core;
-        let killed = self.tasks.groups.stop(core.config.stop_timeout, KILL_TIMEOUT).await;
-        core.stop_intake();
-        core.queries.close();
-        core.dismiss_senders();
-        core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::stop);
+        let shard = &self.shard;
+        let killed = self.tasks.groups.stop(shard.config.stop_timeout, KILL_TIMEOUT).await;
+        shard.stop_intake();
+        shard.queries.close();
+        shard.dismiss_senders();
+        shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::stop);
         let supervisors = self.tasks.take_supervisors();
-        let late = join(supervisors, core.config.stop_timeout).await;
+        let late = join(supervisors, shard.config.stop_timeout).await;
         let cut_off = late.len();
         if cut_off > 0 {
-            core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::kill_all);
+            shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::kill_all);
             join(late, KILL_TIMEOUT).await;
         }
         self.stop_links().await;
         for task in self.tasks.take_background() {
             task.abort();
         }
-        clocks::note(core);
+        clocks::note(shard);
         // Without a thread to close it the store ends with its last handle; nothing that was acknowledged is lost.
-        let closed = core.close_store().await.unwrap_or(Ok(()));
+        let closed = shard.close_store().await.unwrap_or(Ok(()));
         // Receipts and replies of the last commits leave now; whoever waits for more will not get it here.
-        core.gate.open(|effect| core.release(effect));
-        if closed.is_ok() && !core.gate.is_over() {
+        shard.gate.open(|effect| shard.release(effect));
+        if closed.is_ok() && !shard.gate.is_over() {
             // Before that is said to anybody: a log that panics is the end of the node then.
             tracing::info!(
-                node = %core.name, waiting = core.waiting(), event = "stopped",
+                node = %shard.name, waiting = shard.waiting(), event = "stopped",
                 "what waits is handled after the next start"
             );
         }
-        core.end(NodeEnded::Stopped);
+        shard.end(NodeEnded::Stopped);
         self.tasks.end_watchdog();
         closed?;
-        match core.gate.ended() {
+        match shard.gate.ended() {
             NodeEnded::Panicked { task, panic, .. } => return Err(StopError::Panicked { task, panic }),
             NodeEnded::RuntimeGone => return Err(StopError::RuntimeGone),
             _ => {}
@@ -175,15 +175,15 @@ impl Running {
 
     /// There is no task that stops it: what is left is to see the store closed.
     async fn cut_off(&self) -> Result<(), StopError> {
-        self.core.end(NodeEnded::RuntimeGone);
-        self.tasks.groups.gone(&self.core.gate.ended());
+        self.shard.end(NodeEnded::RuntimeGone);
+        self.tasks.groups.gone(&self.shard.gate.ended());
         // Whoever waits may do so on a thread without a runtime.
-        entered(self.core.own_runtime.handle(), self.stop_links()).await;
+        entered(self.shard.own_runtime.handle(), self.stop_links()).await;
         self.tasks.take_background().iter().for_each(JoinHandle::abort);
-        if let Ok(closed) = self.core.close_store().await {
+        if let Ok(closed) = self.shard.close_store().await {
             closed?;
         }
-        Err(match self.core.gate.ended() {
+        Err(match self.shard.gate.ended() {
             NodeEnded::Panicked { task, panic, .. } => StopError::Panicked { task, panic },
             // Nothing of it was left when its store could not be opened again.
             NodeEnded::Reopened => return Ok(()),
@@ -193,7 +193,7 @@ impl Running {
 
     /// Tells the peers, and ends the links. What they have not acknowledged stays in the store.
     pub(super) async fn stop_links(&self) {
-        self.core.stop_links();
+        self.shard.stop_links();
         if let Some((supervisor, ended)) = self.tasks.take_links() {
             // One that is gone has nothing left to stop.
             let _ = supervisor.cast(LinkOrder::Stop);
@@ -221,7 +221,7 @@ pub(super) struct Lifeline(Running);
 impl Lifeline {
     pub(super) fn tie(running: &Running) {
         let lifeline = Self(running.clone());
-        running.core.programs_runtime.spawn(async move {
+        running.shard.programs_runtime.spawn(async move {
             // The sender is in what runs, which it keeps.
             let _ = lifeline.0.tasks.stopped.subscribe().wait_for(|stopped| *stopped).await;
         });
@@ -230,12 +230,12 @@ impl Lifeline {
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
-        let Running { core, tasks, .. } = &self.0;
+        let Running { shard, tasks, .. } = &self.0;
         if *tasks.stopped.borrow() {
             return;
         }
-        if !core.gate.is_over() {
-            core.runtime_gone();
+        if !shard.gate.is_over() {
+            shard.runtime_gone();
         }
         tasks.groups.gone(&NodeEnded::RuntimeGone);
         // What the node does by itself ends too, also where it has failed before and nobody has stopped it. It goes on

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::Core;
 use crate::engine::pausing::{forget_budget, has_whole_budget};
 use crate::mailbox::Mailbox;
 use crate::mailbox::actor_type::Supervises;
+use crate::shard::Shard;
 
 /// How many sweeps an activation may be idle at least. More would find the moment more exactly, and look more often.
 const IDLE_SWEEPS: u32 = 4;
@@ -16,13 +16,13 @@ const IDLE_SWEEPS: u32 = 4;
 const PERIOD_MAX: Duration = Duration::from_secs(60);
 
 /// Sweeps for as long as the node runs.
-pub(super) async fn sweep(core: Arc<Core>) {
-    let (period, idle_sweeps) = rhythm(core.config.idle_after);
+pub(super) async fn sweep(shard: Arc<Shard>) {
+    let (period, idle_sweeps) = rhythm(shard.config.idle_after);
     loop {
         tokio::time::sleep(period).await;
-        let sweep = core.next_sweep();
-        core.directory.for_each(|mailbox| look_at(&core, mailbox, sweep, idle_sweeps));
-        core.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::shrink);
+        let sweep = shard.next_sweep();
+        shard.directory.for_each(|mailbox| look_at(&shard, mailbox, sweep, idle_sweeps));
+        shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::shrink);
     }
 }
 
@@ -33,20 +33,20 @@ fn rhythm(idle_after: Duration) -> (Duration, u64) {
     (period, sweeps.max(u64::from(IDLE_SWEEPS)))
 }
 
-fn look_at(core: &Core, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
+fn look_at(shard: &Shard, mailbox: Arc<Mailbox>, sweep: u64, idle_sweeps: u64) {
     let mut inner = mailbox.lock();
-    if inner.rests(&mailbox, || core.clock.steady()) {
-        core.leave_to_the_store(&mut inner, core.store.durable());
-        core.made_room_in_window();
+    if inner.rests(&mailbox, || shard.clock.steady()) {
+        shard.leave_to_the_store(&mut inner, shard.store.durable());
+        shard.made_room_in_window();
     }
-    if has_whole_budget(core, &inner, &mailbox) {
+    if has_whole_budget(shard, &inner, &mailbox) {
         drop(inner);
-        forget_budget(core, &mailbox);
+        forget_budget(shard, &mailbox);
         inner = mailbox.lock();
     }
     if inner.is_vacant() {
         drop(inner);
-        core.retire(mailbox);
+        shard.retire(mailbox);
     } else if sweep.saturating_sub(inner.idle_since()) > idle_sweeps {
         inner.tell_to_leave();
     }

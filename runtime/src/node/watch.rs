@@ -8,7 +8,7 @@ use everpost_persistence::{AdmissionError, Class};
 use tokio::time::Instant;
 
 use crate::base::alarm::{Alarm, Said};
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// How often. A trouble that is shorter may go untold.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ struct Trouble {
     /// What it means, and what to do.
     advice: &'static str,
     /// What is wrong now, if it is.
-    look: fn(&Core) -> Option<String>,
+    look: fn(&Shard) -> Option<String>,
 }
 
 const TROUBLES: [Trouble; 3] = [
@@ -27,24 +27,24 @@ const TROUBLES: [Trouble; 3] = [
         event: "store full",
         advice: "messages from outside are refused until there is room: let what waits be handled, delete dead \
                  letters, free disk, or raise `store.tables_map_bytes`",
-        look: |core| no_room(core, Class::Outside),
+        look: |shard| no_room(shard, Class::Outside),
     },
     Trouble {
         event: "turns wait for room",
         advice: "turns that would grow the store wait until there is room: delete dead letters, free disk if that is \
          full, or start with a larger `store.tables_map_bytes`",
-        look: |core| no_room(core, Class::Turn { growth: 1 }),
+        look: |shard| no_room(shard, Class::Turn { growth: 1 }),
     },
     Trouble {
         event: "dead letters full",
         advice: "messages that would be given up on stay in their mailboxes, where others pass them, and are tried \
          again: replay or delete some dead letters, or raise `dead_letters_max`",
-        look: |core| core.dead_letters.holds_back().then(|| format!("{} are kept", core.dead_letters.count())),
+        look: |shard| shard.dead_letters.holds_back().then(|| format!("{} are kept", shard.dead_letters.count())),
     },
 ];
 
-fn no_room(core: &Core, class: Class) -> Option<String> {
-    match core.store.try_reserve(class, 0) {
+fn no_room(shard: &Shard, class: Class) -> Option<String> {
+    match shard.store.try_reserve(class, 0) {
         Err(full @ (AdmissionError::StoreFull { .. } | AdmissionError::DiskFull { .. })) => Some(full.to_string()),
         // A full queue is nothing unusual, and a store that has failed is told elsewhere.
         Ok(_) | Err(_) => None,
@@ -52,18 +52,18 @@ fn no_room(core: &Core, class: Class) -> Option<String> {
 }
 
 /// Looks for as long as the node runs.
-pub(super) async fn watch(core: Arc<Core>) {
+pub(super) async fn watch(shard: Arc<Shard>) {
     let mut alarms: [Alarm; TROUBLES.len()] = Default::default();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         for (Trouble { event, advice, look }, alarm) in TROUBLES.iter().zip(&mut alarms) {
-            tell(&core, event, advice, look(&core), alarm);
+            tell(&shard, event, advice, look(&shard), alarm);
         }
     }
 }
 
-fn tell(core: &Core, event: &str, advice: &str, trouble: Option<String>, alarm: &mut Alarm) {
-    let (node, now) = (&core.name, Instant::now());
+fn tell(shard: &Shard, event: &str, advice: &str, trouble: Option<String>, alarm: &mut Alarm) {
+    let (node, now) = (&shard.name, Instant::now());
     match trouble {
         Some(trouble) => {
             if let Some(Said { lasts, .. }) = alarm.raise(now) {

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use self::looks::{Looks, News};
 use crate::base::caught::caught;
-use crate::core::Core;
-use crate::core::rules::restart::Failures;
-use crate::core::services::WATCHDOG;
 use crate::mailbox::Mailbox;
 use crate::message::address::Address;
 use crate::message::envelope::Header;
+use crate::shard::Shard;
+use crate::shard::rules::restart::Failures;
+use crate::shard::services::WATCHDOG;
 
 /// How often threads are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,43 +33,43 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// Starts to watch a node.
-    pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
+    pub(crate) fn start(shard: &Arc<Shard>) -> io::Result<Self> {
         let (ends, ended) = sync_channel(0);
-        let core = Arc::downgrade(core);
-        thread::Builder::new().name("everpost-watchdog".to_owned()).spawn(move || keep_watching(&core, &ended))?;
+        let shard = Arc::downgrade(shard);
+        thread::Builder::new().name("everpost-watchdog".to_owned()).spawn(move || keep_watching(&shard, &ended))?;
         Ok(Self { _ends: ends })
     }
 }
 
 /// As other services, on a thread.
-fn keep_watching(core: &Weak<Core>, ended: &Receiver<()>) {
+fn keep_watching(shard: &Weak<Shard>, ended: &Receiver<()>) {
     let mut failures = Failures::default();
-    while let Err(panic) = caught(|| watch(core, ended)) {
-        let Some(core) = core.upgrade() else { return };
-        let Some(after) = core.service_failed(&WATCHDOG, &mut failures, &panic) else { return };
-        drop(core);
+    while let Err(panic) = caught(|| watch(shard, ended)) {
+        let Some(shard) = shard.upgrade() else { return };
+        let Some(after) = shard.service_failed(&WATCHDOG, &mut failures, &panic) else { return };
+        drop(shard);
         if ended.recv_timeout(after) != Err(RecvTimeoutError::Timeout) {
             return;
         }
     }
 }
 
-fn watch(core: &Weak<Core>, ended: &Receiver<()>) {
+fn watch(shard: &Weak<Shard>, ended: &Receiver<()>) {
     let (mut looks, mut told) = (Looks::default(), HashMap::new());
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let Some(core) = core.upgrade() else { return };
-        core.runs_on(WATCHDOG.name);
-        for news in looks.look(Instant::now(), &core.marks.now()) {
-            tell(&core, news, &mut told);
+        let Some(shard) = shard.upgrade() else { return };
+        shard.runs_on(WATCHDOG.name);
+        for news in looks.look(Instant::now(), &shard.marks.now()) {
+            tell(&shard, news, &mut told);
         }
     }
 }
 
-fn tell(core: &Core, news: News, told: &mut HashMap<usize, Work>) {
-    let node = &core.name;
+fn tell(shard: &Shard, news: News, told: &mut HashMap<usize, Work>) {
+    let node = &shard.name;
     match news {
         News::Blocks { slot, mark, lasts, times } => {
-            let Some(work) = find(core, mark) else { return };
+            let Some(work) = find(shard, mark) else { return };
             let Work { actor, what, kind, message_id } = &work;
             tracing::warn!(
                 %node, %actor, message_id, kind, what, ?lasts, times, event = "handler blocks",
@@ -95,18 +95,18 @@ struct Work {
 }
 
 /// Whose work that is. None when it is over meanwhile.
-fn find(core: &Core, mark: Mark) -> Option<Work> {
+fn find(shard: &Shard, mark: Mark) -> Option<Work> {
     match mark {
-        Mark::Record(position) | Mark::MailboxOf(position) => in_flight(core, position),
-        Mark::Mailbox(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "its state")),
-        Mark::Query(mailbox) => core.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "a query")),
+        Mark::Record(position) | Mark::MailboxOf(position) => in_flight(shard, position),
+        Mark::Mailbox(mailbox) => shard.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "its state")),
+        Mark::Query(mailbox) => shard.directory.find(mailbox).map(|mailbox| Work::of(&mailbox, "a query")),
     }
 }
 
 /// Nobody has noted the mailbox of a message: all are asked, which is rare.
-fn in_flight(core: &Core, position: Position) -> Option<Work> {
+fn in_flight(shard: &Shard, position: Position) -> Option<Work> {
     let mut found = None;
-    core.directory.for_each(|mailbox| {
+    shard.directory.for_each(|mailbox| {
         if found.is_some() {
             return;
         }

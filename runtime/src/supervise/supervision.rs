@@ -11,15 +11,15 @@ use tokio::task::JoinHandle;
 use crate::activation::{Activation, Loaded};
 use crate::actor::{Actor, Handlers};
 use crate::base::text::brief;
-use crate::core::Core;
-use crate::core::activations::Activations;
-use crate::core::services::SUPERVISOR_MEANS;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
 use crate::mailbox::actor_type::{ActorType, Declared, MakeRemoteQuery, Supervises, Trying};
 use crate::mailbox::{Mailbox, Start, Unfinished};
 use crate::message::failure::Failure;
 use crate::record::schema::Schema;
+use crate::shard::Shard;
+use crate::shard::activations::Activations;
+use crate::shard::services::SUPERVISOR_MEANS;
 use crate::supervise::seat::{Occupant, Seat, Seats};
 
 /// How many activations a seat has in a row before it lets others run.
@@ -59,8 +59,8 @@ pub(crate) fn actor_type_of<A: Actor>(handlers: &Arc<Handlers<A>>) -> ActorType 
 
 /// The supervisor of an actor type, for its mailboxes.
 struct Supervising<A> {
-    /// Weak, since the core has the actor types.
-    core: Weak<Core>,
+    /// Weak, since the shard has the actor types.
+    shard: Weak<Shard>,
     activations: Arc<Activations>,
     seats: Arc<Seats>,
     supervisor: ActorRef<Order>,
@@ -108,10 +108,10 @@ impl<A: Actor> Supervises for Supervising<A> {
     }
 
     fn try_state(&self, mailbox: &Arc<Mailbox>) -> Trying {
-        let (core, mailbox) = (self.core.upgrade(), Arc::clone(mailbox));
+        let (shard, mailbox) = (self.shard.upgrade(), Arc::clone(mailbox));
         Box::pin(async move {
-            if let Some(core) = core {
-                drop(Loaded::<A>::read(&core, &mailbox).await);
+            if let Some(shard) = shard {
+                drop(Loaded::<A>::read(&shard, &mailbox).await);
             }
         })
     }
@@ -119,18 +119,18 @@ impl<A: Actor> Supervises for Supervising<A> {
 
 /// Starts the supervisor of `A`, which ends by [`Order::Stop`].
 pub(crate) async fn supervise<A: Actor>(
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     actor_type: &ActorType,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
 ) -> Result<JoinHandle<()>, ractor::SpawnErr> {
-    let (activations, weak) = (Arc::clone(&core.activations), Arc::downgrade(&core));
+    let (activations, weak) = (Arc::clone(&shard.activations), Arc::downgrade(&shard));
     let name = format!("supervisor of `{}`", A::TYPE);
     let seats = Arc::new(Seats::default());
-    let supervised = Arc::new(Supervised { core, actor, handlers, seats: Arc::clone(&seats), name });
+    let supervised = Arc::new(Supervised { shard, actor, handlers, seats: Arc::clone(&seats), name });
     let (supervisor, ended) = ActorRuntime::spawn(None, Supervisor(supervised), ()).await?;
     actor_type.supervised_by(Box::new(Supervising::<A> {
-        core: weak,
+        shard: weak,
         activations,
         seats,
         supervisor,
@@ -150,7 +150,7 @@ pub(crate) fn ended(event: SupervisionEvent) -> Option<(ActorId, Option<ActorPro
 
 /// What a supervisor and its seats share.
 struct Supervised<A: Actor> {
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
     seats: Arc<Seats>,
@@ -181,7 +181,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
         order: Order,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        self.0.core.watched(&self.0.name, SUPERVISOR_MEANS, self.obey(&myself, order, children)).await
+        self.0.shard.watched(&self.0.name, SUPERVISOR_MEANS, self.obey(&myself, order, children)).await
     }
 
     async fn handle_supervisor_evt(
@@ -192,7 +192,7 @@ impl<A: Actor> ractor::Actor for Supervisor<A> {
     ) -> Result<(), ActorProcessingErr> {
         let Some((child, failure)) = ended(event) else { return Ok(()) };
         let ending = async { self.has_ended(&myself, child, failure, children) };
-        self.0.core.watched(&self.0.name, SUPERVISOR_MEANS, ending).await;
+        self.0.shard.watched(&self.0.name, SUPERVISOR_MEANS, ending).await;
         Ok(())
     }
 }
@@ -207,7 +207,7 @@ impl<A: Actor> Supervisor<A> {
         match order {
             Order::Start(mailbox) if children.stopping => {
                 mailbox.lock().vacate();
-                self.0.core.activations.give_place_back();
+                self.0.shard.activations.give_place_back();
             }
             Order::Start(mailbox) => self.start(myself, mailbox, children).await?,
             Order::Kill(mailbox) => children.seats.values().for_each(|(seat, actor)| seat.kill(&mailbox, actor)),
@@ -228,18 +228,18 @@ impl<A: Actor> Supervisor<A> {
         failure: Option<ActorProcessingErr>,
         children: &mut Children,
     ) {
-        let core = &self.0.core;
+        let shard = &self.0.shard;
         match children.seats.remove(&child).map(|(seat, _)| seat.ended()) {
             Some(Occupant::Active(mailbox)) => {
-                core.activations.leave(&mailbox);
+                shard.activations.leave(&mailbox);
                 match failure {
-                    None => activating::ended(core, mailbox),
+                    None => activating::ended(shard, mailbox),
                     Some(error) => self.failed(mailbox, &error),
                 }
             }
             Some(Occupant::Given(mailbox)) => {
-                core.activations.give_place_back();
-                activating::ended(core, mailbox);
+                shard.activations.give_place_back();
+                activating::ended(shard, mailbox);
             }
             Some(Occupant::Nobody) | None => {}
         }
@@ -264,28 +264,28 @@ impl<A: Actor> Supervisor<A> {
 
     /// The message that was in flight has failed; without one the activation itself has.
     fn failed(&self, mailbox: Arc<Mailbox>, error: &ActorProcessingErr) {
-        let core = &self.0.core;
+        let shard = &self.0.shard;
         // Not under the lock: the text may be made by the program's code.
         let text = error.to_string();
         let Unfinished { in_flight, handover: held } = mailbox.lock().activation_failed(&text);
         // With a message in flight it is told as the failure of that.
         if in_flight.is_none() && held.is_none() {
             // Of a node that has ended no other is started.
-            if !core.gate.is_over()
-                && let Some(times) = core.of_actors.activations.met(mailbox.id())
+            if !shard.gate.is_over()
+                && let Some(times) = shard.of_actors.activations.met(mailbox.id())
             {
                 tracing::warn!(
-                    node = %core.name, actor = %mailbox.address, error = %brief(error), times,
+                    node = %shard.name, actor = %mailbox.address, error = %brief(error), times,
                     event = "activation failed",
                     "another is started after a while, unless its restart budget is spent"
                 );
             }
-            activating::restart_later(core, mailbox, text);
+            activating::restart_later(shard, mailbox, text);
             return;
         }
-        let (failing, failure) = (Arc::clone(core), Failure::retry(error));
+        let (failing, failure) = (Arc::clone(shard), Failure::retry(error));
         // Not awaited here: a store without room may hold it back, and others must start meanwhile to make some.
-        core.begin("the failure of an activation", async move {
+        shard.begin("the failure of an activation", async move {
             match (in_flight, held) {
                 (Some(position), _) => _ = fail(&failing, &mailbox, position, failure).await,
                 (None, Some(held)) => {
@@ -337,26 +337,26 @@ impl<A: Actor> ractor::Actor for Sitting<A> {
 impl<A: Actor> Sitting<A> {
     /// Activates the mailboxes that it is given, one after another, until it is given no more.
     async fn activate(&self) -> Result<(), ActorProcessingErr> {
-        let Supervised { core, actor, handlers, seats, .. } = &*self.supervised;
+        let Supervised { shard, actor, handlers, seats, .. } = &*self.supervised;
         let mut in_a_row = 0;
         while let Some(mailbox) = self.seat.next().await {
             self.step(|| {
-                core.activations.enter(&mailbox);
+                shard.activations.enter(&mailbox);
                 mailbox.lock().begun();
             })
             .await;
-            Activation::new(core, actor, handlers, &mailbox).live().await?;
+            Activation::new(shard, actor, handlers, &mailbox).live().await?;
             if !self.seat.vacate() {
                 // It is killed here.
                 return std::future::pending().await;
             }
-            if core.is_stopping() || !seats.keep(&self.seat) {
+            if shard.is_stopping() || !seats.keep(&self.seat) {
                 self.seat.end();
             }
             // Whoever waits for a place may get the seat too, before anybody else has to be woken.
             self.step(|| {
-                core.activations.leave(&mailbox);
-                activating::ended(core, mailbox);
+                shard.activations.leave(&mailbox);
+                activating::ended(shard, mailbox);
             })
             .await;
             in_a_row += 1;
@@ -369,8 +369,8 @@ impl<A: Actor> Sitting<A> {
 
     /// What the supervisor would do otherwise. A panic means the same.
     async fn step(&self, step: impl FnOnce() + Send) {
-        let Supervised { core, name, .. } = &*self.supervised;
-        core.watched(name, SUPERVISOR_MEANS, async { step() }).await;
+        let Supervised { shard, name, .. } = &*self.supervised;
+        shard.watched(name, SUPERVISOR_MEANS, async { step() }).await;
     }
 }
 

@@ -12,9 +12,6 @@ use crate::actor::Receives;
 use crate::actor::address_of::AddressOf;
 use crate::cluster::{Inquiry, decode_cursor};
 use crate::commit::{Record, Send, Transaction};
-use crate::core::asks::{Asking, Older};
-use crate::core::kept_replies::reply_key;
-use crate::core::{Core, Remote, Route};
 use crate::engine::inquiry::{Recalled, inquire, recall};
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
@@ -28,6 +25,9 @@ use crate::message::outcome::reply_of;
 use crate::message::refusal::{AskError, Refusal};
 use crate::message::{Message, MessageId};
 use crate::record::asked::Asked;
+use crate::shard::asks::{Asking, Older};
+use crate::shard::kept_replies::reply_key;
+use crate::shard::{Remote, Route, Shard};
 use crate::tables;
 
 impl Turn<'_> {
@@ -63,8 +63,8 @@ impl Turn<'_> {
         let older = self.message_id().derive(together);
         let callers = [self.header.callers, &self.mailbox.id().0.to_be_bytes()].concat();
         let id = self.message_id().ask(place);
-        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.core.clock.wall()) };
-        let (route, envelope) = self.core.seal(A::TYPE, to, origin, &message)?;
+        let origin = Origin { keep_reply: true, callers: &callers, ..self.origin(id, self.shard.clock.wall()) };
+        let (route, envelope) = self.shard.seal(A::TYPE, to, origin, &message)?;
         let node = route.remote().map(|remote| remote.peer.name.to_string());
         let asked = Asked {
             turn: self.message_id(),
@@ -78,7 +78,7 @@ impl Turn<'_> {
             digest: Fingerprint::of(&message).unwrap_or_else(|| digest_of(&envelope)),
             is_given_up: false,
         };
-        let before = self.mailbox.asking.is_any().then(|| self.core.asked.find(asked.turn, place)).flatten();
+        let before = self.mailbox.asking.is_any().then(|| self.shard.asked.find(asked.turn, place)).flatten();
         let before = before.filter(|before| !before.is_given_up);
         if let Some(before) = before.as_ref().filter(|before| before.differs(&asked)) {
             let differs = AskError::Differs(Box::new(before.difference_to(&asked)));
@@ -86,10 +86,10 @@ impl Turn<'_> {
             return Err(differs);
         }
         self.staged.asked.push(place);
-        let _waiting = WaitsFor::new(self.core, self.mailbox, to, &callers)?;
-        let asking = TurnAsk { core: self.core, mailbox: self.mailbox, to, older: &mut self.staged.older };
+        let _waiting = WaitsFor::new(self.shard, self.mailbox, to, &callers)?;
+        let asking = TurnAsk { shard: self.shard, mailbox: self.mailbox, to, older: &mut self.staged.older };
         let ask = NewAsk { route, asked, handling: Handling::said_by(&origin), envelope };
-        let timeout = self.core.config.ask_timeout;
+        let timeout = self.shard.config.ask_timeout;
         let told = tokio::time::timeout(timeout, asking.ask(before, older, ask)).await;
         reply_of::<M>(told.unwrap_or(Err(AskError::Timeout(timeout)))?)
     }
@@ -102,19 +102,19 @@ fn digest_of(envelope: &[u8]) -> [u8; 16] {
 
 /// That a mailbox waits for another, for as long as it does.
 struct WaitsFor<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     asking: MailboxId,
 }
 
 impl<'a> WaitsFor<'a> {
     /// Refuses when that closes a circle, on this node or with one of `callers`, the ids of the mailboxes that wait for
     /// this turn on any node.
-    fn new(core: &'a Core, asking: &Mailbox, to: &Address, callers: &[u8]) -> Result<Self, AskError> {
+    fn new(shard: &'a Shard, asking: &Mailbox, to: &Address, callers: &[u8]) -> Result<Self, AskError> {
         let would_deadlock = || AskError::WouldDeadlock { to: to.to_string() };
         if callers.chunks(size_of::<u128>()).any(|caller| caller == to.mailbox().0.to_be_bytes()) {
             return Err(would_deadlock());
         }
-        let mut waits_for = core.waits_for.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits_for = shard.waits_for.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Some(to.mailbox());
         while let Some(mailbox) = next {
             if mailbox == asking.id() {
@@ -123,13 +123,13 @@ impl<'a> WaitsFor<'a> {
             next = waits_for.get(&mailbox).copied();
         }
         waits_for.insert(asking.id(), to.mailbox());
-        Ok(Self { core, asking: asking.id() })
+        Ok(Self { shard, asking: asking.id() })
     }
 }
 
 impl Drop for WaitsFor<'_> {
     fn drop(&mut self) {
-        self.core.waits_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.asking);
+        self.shard.waits_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.asking);
     }
 }
 
@@ -143,7 +143,7 @@ struct NewAsk {
 
 /// Waits for what comes of an ask of a turn.
 struct TurnAsk<'a> {
-    core: &'a Arc<Core>,
+    shard: &'a Arc<Shard>,
     mailbox: &'a Mailbox,
     to: &'a Address,
     /// What this turn has asked under an older build, to go with its commit.
@@ -175,7 +175,7 @@ impl TurnAsk<'_> {
     /// An earlier attempt has asked an actor of this node; what was given up on since is asked anew.
     async fn ask_again(&self, ask: NewAsk) -> Result<Told, AskError> {
         let (waiter, reply) = Waiter::for_reply();
-        match recall(self.core, self.to, ask.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
+        match recall(self.shard, self.to, ask.asked.id(), waiter).await.map_err(|_| AskError::Stopped)? {
             Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
             Recalled::Waiting => Ok(reply.await.ok()),
             Recalled::Unknown => self.ask_anew(ask).await,
@@ -189,7 +189,7 @@ impl TurnAsk<'_> {
         {
             let asking = Asking { mailbox: self.mailbox, asked };
             let send = Send::new(&route, handling, envelope).told(told).asking(asking);
-            let transaction = Transaction::node(self.core).with(send);
+            let transaction = Transaction::node(self.shard).with(send);
             let permit = transaction.reserve().await.map_err(Refusal::Store)?;
             transaction.commit_in_any_case(permit);
         }
@@ -205,7 +205,7 @@ impl TurnAsk<'_> {
         let (waiter, reply) = oneshot::channel();
         let Remote { peer, lane, .. } = remote;
         let inquiry = Inquiry { id, address: self.to.clone(), lane: *lane, position, reply: true };
-        inquire(self.core, peer, inquiry, waiter).await;
+        inquire(self.shard, peer, inquiry, waiter).await;
         Ok(self.unless_given_up(id, reply.await.ok()).await)
     }
 
@@ -215,10 +215,10 @@ impl TurnAsk<'_> {
         if let Some(Outcome::GivenUp(_) | Outcome::KeyReused | Outcome::Expired) = told {
             let Mailbox { partition, .. } = *self.mailbox;
             let key = tables::reply(partition, self.mailbox.id(), id.0);
-            let transaction = Transaction::upkeep(self.core).with(Record::delete(key));
+            let transaction = Transaction::upkeep(self.shard).with(Record::delete(key));
             if let Ok(permit) = transaction.reserve().await {
                 transaction.commit_in_any_case(permit);
-                self.core.asked.given_up(id);
+                self.shard.asked.given_up(id);
             }
         }
         told
@@ -227,13 +227,13 @@ impl TurnAsk<'_> {
     /// What an older build has asked under this id.
     async fn older(&self, id: MessageId) -> Result<Option<Older>, AskError> {
         let Mailbox { partition, .. } = *self.mailbox;
-        match self.core.remote(self.to) {
-            None if self.core.asked.is_older(self.to.mailbox(), id) => {
-                Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.core, self.to, id), remote: None }))
+        match self.shard.remote(self.to) {
+            None if self.shard.asked.is_older(self.to.mailbox(), id) => {
+                Ok(Some(Older { id, to: self.to.clone(), key: reply_key(self.shard, self.to, id), remote: None }))
             }
-            Some(remote) if self.core.asked.is_older(self.mailbox.id(), id) => {
+            Some(remote) if self.shard.asked.is_older(self.mailbox.id(), id) => {
                 let key = tables::reply(partition, self.mailbox.id(), id.0);
-                let cursor = self.core.store.read(key).await.map_err(|_| AskError::Stopped)?;
+                let cursor = self.shard.store.read(key).await.map_err(|_| AskError::Stopped)?;
                 let position = cursor.as_deref().and_then(decode_cursor).map(|sequence| Position(sequence.0));
                 let to = self.to.clone();
                 Ok(position.map(|position| Older { id, to, key, remote: Some((remote, position)) }))
@@ -247,7 +247,7 @@ impl TurnAsk<'_> {
             return self.wait_for_away(&remote, older.id, position).await;
         }
         let (waiter, reply) = Waiter::for_reply();
-        match recall(self.core, self.to, older.id, waiter).await.map_err(|_| AskError::Stopped)? {
+        match recall(self.shard, self.to, older.id, waiter).await.map_err(|_| AskError::Stopped)? {
             Recalled::Stored(reply) => Ok(Some(Outcome::Replied(reply))),
             Recalled::Waiting => Ok(reply.await.ok()),
             // It was given up on.
@@ -341,8 +341,8 @@ mod tests {
         let node = Node::builder("node", folder.path()).actor(Bank).start().await.unwrap();
         node.drained().await.unwrap();
         let state = |key| {
-            let core = node.core();
-            core.store.get(&core.directory.mailbox(Bank::at(key).address(), actor_type(&core)).state_key())
+            let shard = node.shard();
+            shard.store.get(&shard.directory.mailbox(Bank::at(key).address(), actor_type(&shard)).state_key())
         };
         assert!(state("alice").unwrap().is_none(), "it was not asked again");
         assert!(state("payer").unwrap().is_some());
@@ -351,12 +351,12 @@ mod tests {
             left += 1;
             std::ops::ControlFlow::Continue(())
         };
-        node.core().store.scan(&tables::REPLIES, count).unwrap();
+        node.shard().store.scan(&tables::REPLIES, count).unwrap();
         assert_eq!(left, 0);
         node.stop().await.unwrap();
     }
 
-    fn actor_type(core: &Core) -> &Arc<crate::mailbox::actor_type::ActorType> {
-        &core.actor_types[Bank::TYPE]
+    fn actor_type(shard: &Shard) -> &Arc<crate::mailbox::actor_type::ActorType> {
+        &shard.actor_types[Bank::TYPE]
     }
 }

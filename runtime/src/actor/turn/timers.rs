@@ -58,7 +58,7 @@ impl Turn<'_> {
     {
         let id = self.message_id().timer(self.staged.numbers.timer());
         self.set_timer(to, id, message, schedule, KnownBy::Itself);
-        timer_id(self.core, to.address(), id)
+        timer_id(self.shard, to.address(), id)
     }
 
     /// As [`schedule`](Self::schedule), as *the* timer of this name on this node: see
@@ -77,7 +77,7 @@ impl Turn<'_> {
         A: Receives<M, Form>,
         M: Message,
     {
-        let timer = timer_of_name(self.core, name);
+        let timer = timer_of_name(self.shard, name);
         self.set_timer(to, timer.message(), message, schedule, KnownBy::Name(name));
         timer
     }
@@ -94,10 +94,10 @@ impl Turn<'_> {
         M: Message,
     {
         match new_timer(
-            self.core,
+            self.shard,
             A::TYPE,
             to.address(),
-            self.origin(id, self.core.clock.wall()),
+            self.origin(id, self.shard.clock.wall()),
             &message,
             schedule,
             known_by,
@@ -113,6 +113,6 @@ impl Turn<'_> {
     /// Cancels a timer that was set on this node, by what setting it has returned, or by name: from the commit of this
     /// turn on it does not fire. Nothing happens when it has fired before that, or was cancelled.
     pub fn cancel<'t>(&mut self, which: impl Into<TimerRef<'t>>) {
-        self.staged.timers.cancel(timer_meant(self.core, which.into()));
+        self.staged.timers.cancel(timer_meant(self.shard, which.into()));
     }
 }

@@ -14,11 +14,11 @@ use crate::cluster::{CURSOR_BYTES_MAX, Peer, encode_cursor};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::Step;
-use crate::core::Release;
 use crate::mailbox::Mailbox;
 use crate::mailbox::waiter::Waiter;
 use crate::message::MessageId;
 use crate::message::expiry::Handling;
+use crate::shard::Release;
 use crate::tables;
 
 /// A message that another node has sent, and what its headers say.
@@ -83,7 +83,7 @@ impl<'a> Phases<'a> for Arrivals<'a> {
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        step.core.add_waiting(self.arrived.len());
+        step.shard.add_waiting(self.arrived.len());
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {
@@ -116,13 +116,13 @@ fn has_arrived<'a>(
     arriving: Arriving,
 ) {
     let Arriving { flags, id, keep_reply, handling, envelope, .. } = arriving;
-    let core = step.core;
+    let shard = step.shard;
     if flags & flags::TELL != 0 {
         let waiter = Waiter::Away { peer: Arc::clone(peer), id, reply: flags & flags::REPLY != 0 };
-        step.mailbox(mailbox).add_waiter(core.gate.is_over(), position, waiter);
+        step.mailbox(mailbox).add_waiter(shard.gate.is_over(), position, waiter);
     } else if flags & flags::CONTRADICTION != 0 {
         let waiter = Waiter::Contradicted { peer: Arc::clone(peer), id };
-        step.mailbox(mailbox).add_waiter(core.gate.is_over(), position, waiter);
+        step.mailbox(mailbox).add_waiter(shard.gate.is_over(), position, waiter);
     }
     if keep_reply {
         step.mailbox(mailbox).await_message(position);
@@ -130,7 +130,7 @@ fn has_arrived<'a>(
     }
     place(step, mailbox, position, handling, envelope);
     let inner = step.mailbox(mailbox);
-    if core.is_mailbox_full(inner) || core.is_full() {
+    if shard.is_mailbox_full(inner) || shard.is_full() {
         inner.told_full();
         peer.tell_full(&mailbox.address);
     }

@@ -8,13 +8,13 @@ use everpost_persistence::{Key, MailboxId, Position, Stage};
 use super::Phases;
 use crate::cluster::Peer;
 use crate::commit::transaction::Step;
-use crate::core::asks::{Asking, Older};
-use crate::core::kept_replies::reply_key;
-use crate::core::{Core, Release};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::{Address, partition_of};
 use crate::record::asked::Asked;
+use crate::shard::asks::{Asking, Older};
+use crate::shard::kept_replies::reply_key;
+use crate::shard::{Release, Shard};
 
 /// What is to go. Usually nothing.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl<'a> Ask<'a> {
 
     pub(super) fn take(&mut self, step: &mut Step<'_, 'a>) {
         let asked = &self.asking.asked;
-        let before = step.core.asked.find(asked.turn, asked.place).filter(|before| before.differs(asked));
+        let before = step.shard.asked.find(asked.turn, asked.place).filter(|before| before.differs(asked));
         if let Some(before) = before {
             self.replaced = of_gone(step, before.to.mailbox(), before.id());
         }
@@ -75,14 +75,14 @@ impl<'a> Ask<'a> {
     pub(super) fn waits_in(self, step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, position: Position) {
         step.mailbox(mailbox).await_message(position);
         waits(step, self.asking.asked.id(), mailbox, position);
-        step.core.quarantine.admit(mailbox.id(), position);
+        step.shard.quarantine.admit(mailbox.id(), position);
         self.left(step);
     }
 
     /// It is on its way to another node.
     pub(super) fn left(self, step: &mut Step<'_, 'a>) {
         let Asking { mailbox, asked } = self.asking;
-        step.core.asked.asked(mailbox, asked);
+        step.shard.asked.asked(mailbox, asked);
         self.replaced.apply(step);
     }
 }
@@ -91,7 +91,7 @@ impl<'a> Ask<'a> {
 /// under its id, and what its own turn has asked then is known to the next one.
 pub(super) fn waits<'a>(step: &mut Step<'_, 'a>, id: MessageId, mailbox: &'a Arc<Mailbox>, position: Position) {
     step.replies.waiting(id, mailbox, position);
-    step.core.asked.waits(mailbox, id);
+    step.shard.asked.waits(mailbox, id);
 }
 
 /// What turns have asked goes, since they are over.
@@ -165,7 +165,7 @@ impl<'a> Phases<'a> for Over<'a> {
 
 /// What the turn of a message that waited in this mailbox has asked, and which is gone for good.
 pub(super) fn of_waiting(step: &mut Step<'_, '_>, mailbox: &Mailbox, turn: MessageId) -> Outlived {
-    let asked = step.core.asked.over(mailbox, turn);
+    let asked = step.shard.asked.over(mailbox, turn);
     of_all(step, asked.into_iter().map(|asked| (asked.key(mailbox.partition, mailbox.id()), asked)))
 }
 
@@ -186,8 +186,8 @@ pub(super) fn of_letters(step: &mut Step<'_, '_>, gone: &[Position]) -> Outlived
 /// What the turn of a message to this mailbox has asked, unless it waits there: it was a dead letter, or an ask that
 /// nobody will ask anew.
 pub(super) fn of_gone(step: &mut Step<'_, '_>, mailbox: MailboxId, turn: MessageId) -> Outlived {
-    let partition = partition_of(mailbox, step.core.store.partitions());
-    let asked = step.core.asked.gone(turn);
+    let partition = partition_of(mailbox, step.shard.store.partitions());
+    let asked = step.shard.asked.gone(turn);
     of_all(step, asked.into_iter().map(|asked| (asked.key(partition, mailbox), asked)))
 }
 
@@ -197,7 +197,7 @@ fn of_ask(step: &mut Step<'_, '_>, asked: &Address, id: MessageId) -> Outlived {
     // One that is not handled yet is not to be kept when it is.
     step.replies.abandon(id, None);
     let mut outlived = of_gone(step, asked.mailbox(), id);
-    outlived.keys.push(reply_key(step.core, asked, id));
+    outlived.keys.push(reply_key(step.shard, asked, id));
     outlived
 }
 
@@ -210,13 +210,13 @@ fn of_all(step: &mut Step<'_, '_>, asked: impl IntoIterator<Item = (Key, Asked)>
             // What was asked stays in the store until the ask is handled, whose reply is not to be kept.
             None if step.replies.abandon(id, Some(key)) => {}
             None => {
-                outlived.keys.extend([key, reply_key(step.core, &asked.to, id)]);
+                outlived.keys.extend([key, reply_key(step.shard, &asked.to, id)]);
                 // It may have been given up on, and nobody asks it anew.
                 outlived.add(of_gone(step, asked.to.mailbox(), id));
             }
             Some(node) => {
                 outlived.keys.push(key);
-                let peer = peer(step.core, node);
+                let peer = peer(step.shard, node);
                 outlived.remote.extend(peer.map(|peer| (peer, id, asked.to)));
             }
         }
@@ -224,6 +224,6 @@ fn of_all(step: &mut Step<'_, '_>, asked: impl IntoIterator<Item = (Key, Asked)>
     outlived
 }
 
-fn peer(core: &Core, node: &str) -> Option<Arc<Peer>> {
-    core.cluster.peer(node).map(Arc::clone)
+fn peer(shard: &Shard, node: &str) -> Option<Arc<Peer>> {
+    shard.cluster.peer(node).map(Arc::clone)
 }

@@ -10,10 +10,10 @@ use super::ask::{Outlived, of_letters};
 use crate::base::clock::Steady;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::dead_letters::{Slot, known_of};
-use crate::core::{Core, Route};
 use crate::message::MessageId;
 use crate::message::address::Address;
+use crate::shard::dead_letters::{Slot, known_of};
+use crate::shard::{Route, Shard};
 use crate::tables;
 
 /// A message becomes a dead letter; where there is no room otherwise, the oldest goes for it.
@@ -64,7 +64,7 @@ impl<'a> Phases<'a> for Added<'a> {
             dead_letters.dropped(oldest, ticket);
         }
         outlived.apply(step);
-        step.core.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        step.shard.counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         step.dead_letter = Some(AddedDeadLetter { actor, has_dropped: oldest.is_some() });
     }
 }
@@ -76,10 +76,10 @@ pub(in crate::commit) struct AddedDeadLetter<'a> {
 }
 
 impl AddedDeadLetter<'_> {
-    pub(in crate::commit) fn tell(self, core: &Core) {
-        core.dead_letters.warn(&core.name);
+    pub(in crate::commit) fn tell(self, shard: &Shard) {
+        shard.dead_letters.warn(&shard.name);
         if let (true, Some(actor)) = (self.has_dropped, self.actor) {
-            core.dead_letters.alarm_dropped(&core.name, actor);
+            shard.dead_letters.alarm_dropped(&shard.name, actor);
         }
     }
 }
@@ -199,7 +199,7 @@ impl<'a> Phases<'a> for Replayed<'a> {
         let (position, ticket) = (step.position, step.ticket);
         step.dead_letters.get().revived(self.dead_letter, self.id, position, ticket);
         if let Route::Local(mailbox) = self.route {
-            step.core.asked.waits(mailbox, self.id);
+            step.shard.asked.waits(mailbox, self.id);
         }
         self.outlived.apply(step);
     }

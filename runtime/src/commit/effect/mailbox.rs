@@ -13,13 +13,13 @@ use crate::cluster::expiring::Expiring;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::expiring::look_again;
-use crate::core::{Core, KeptReply, Release};
 use crate::mailbox::{Inner, Mailbox};
 use crate::message::MessageId;
 use crate::message::envelope::Header;
 use crate::message::outcome::Outcome;
 use crate::record::attempts::Failures;
+use crate::shard::expiring::look_again;
+use crate::shard::{KeptReply, Release, Shard};
 use crate::telemetry::Committed;
 
 /// The message in flight was handled.
@@ -62,15 +62,15 @@ impl<'a> Phases<'a> for Done<'a> {
 
     #[inline]
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        let core = step.core;
+        let shard = step.shard;
         // Before it is taken off: whoever sees that nothing waits sees what was handled.
-        core.load.handled.fetch_add(1, Ordering::Relaxed);
+        shard.load.handled.fetch_add(1, Ordering::Relaxed);
         let inner = step.mailbox(self.mailbox);
         let done = inner.finish();
         assert_eq!(done.position, self.position, "the message in flight is the one that was handled");
         let bytes = done.body.len();
-        core.load.window_bytes.take(bytes);
-        taken_out(core, inner, self.mailbox);
+        shard.load.window_bytes.take(bytes);
+        taken_out(shard, inner, self.mailbox);
         self.recorded = done.recorded;
     }
 
@@ -118,7 +118,7 @@ impl<'a> Phases<'a> for Acknowledged<'a> {
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        step.core.load.handled.fetch_add(1, Ordering::Relaxed);
+        step.shard.load.handled.fetch_add(1, Ordering::Relaxed);
         discard(step, self.mailbox, self.position, self.body);
     }
 
@@ -190,7 +190,7 @@ impl<'a> Phases<'a> for Left<'a> {
         if self.mailbox.asking.is_any()
             && let Ok((header, _)) = Header::decode(self.envelope)
         {
-            step.core.asked.given_up_on(self.mailbox, header.id());
+            step.shard.asked.given_up_on(self.mailbox, header.id());
         }
         discard(step, self.mailbox, self.position, self.envelope);
         if let Some(id) = self.ask
@@ -221,7 +221,7 @@ impl<'a> Phases<'a> for Left<'a> {
         }
         if let Some(ask) = ask {
             // Without a reply in the store the turn that asked may ask again.
-            step.core.asked.given_up(ask);
+            step.shard.asked.given_up(ask);
         }
     }
 }
@@ -347,11 +347,11 @@ impl<'a> Phases<'a> for Expired<'a> {
 
     /// What somebody else has in flight or holds is looked at again in a while: what becomes of it is not known yet.
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let (core, rules) = (step.core, step.mailbox(self.mailbox).rules());
+        let (shard, rules) = (step.shard, step.mailbox(self.mailbox).rules());
         let in_flight = self.in_flight;
         let taken = |position| in_flight != Some(position) && rules.taken(position).is_some();
         let later = self.expired.extract_if(.., |expiring| taken(expiring.position));
-        look_again(core, later);
+        look_again(shard, later);
         // What is not there was finished.
         self.expired.retain(|expiring| rules.contains(expiring.position));
         if self.expired.is_empty() { Err(Refused::Gone) } else { Ok(()) }
@@ -359,7 +359,7 @@ impl<'a> Phases<'a> for Expired<'a> {
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         let Self { mailbox, expired, recorded, outlived, .. } = self;
-        let core = step.core;
+        let shard = step.shard;
         let inner = step.mailbox(mailbox);
         let positions: Vec<_> = expired.iter().map(|expiring| expiring.position).collect();
         let mut index = 0;
@@ -368,7 +368,7 @@ impl<'a> Phases<'a> for Expired<'a> {
             if expired.get(index).is_none_or(|expiring| expiring.position != position) {
                 index = positions.binary_search(&position).expect("only what was asked for is discarded");
             }
-            let counted = if was_in_memory { &core.load.window_bytes } else { &core.load.beyond_bytes };
+            let counted = if was_in_memory { &shard.load.window_bytes } else { &shard.load.beyond_bytes };
             let Expiring { bytes, request, .. } = expired[index];
             counted.take(bytes);
             if was_recorded {
@@ -378,7 +378,7 @@ impl<'a> Phases<'a> for Expired<'a> {
             (bytes, request)
         });
         for _ in &*expired {
-            taken_out(core, inner, mailbox);
+            taken_out(shard, inner, mailbox);
         }
         if mailbox.asking.is_any() {
             for expiring in &*expired {
@@ -398,19 +398,19 @@ impl<'a> Phases<'a> for Expired<'a> {
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { mailbox, expired, outlived, .. } = self;
-        let (core, ticket) = (step.core, step.ticket);
+        let (shard, ticket) = (step.shard, step.ticket);
         step.mailbox(mailbox).submitted(ticket);
         outlived.apply(step);
         for Expiring { position, id, .. } in &expired {
-            core.expiries.note_dropped(*id, ticket);
+            shard.expiries.note_dropped(*id, ticket);
             if let Some(waiter) = step.mailbox(mailbox).take_waiter(*position) {
                 step.release_committed(Release::Tell(waiter, Outcome::Expired));
             }
         }
-        core.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
+        shard.counters.expired.fetch_add(expired.len() as u64, Ordering::Relaxed);
         step.mailbox(mailbox).ring(mailbox);
         tracing::debug!(
-            node = %core.name, actor = %mailbox.address, messages = expired.len(), event = "expired",
+            node = %shard.name, actor = %mailbox.address, messages = expired.len(), event = "expired",
             "dropped, as their sender or their actor type wants it"
         );
     }
@@ -425,7 +425,7 @@ fn left(
     outcome: impl FnOnce() -> Outcome,
 ) {
     if let Some(expires) = header.expires() {
-        step.core.expiries.remove(expires.at, position);
+        step.shard.expiries.remove(expires.at, position);
     }
     left_unread(step, mailbox, position, outcome);
 }
@@ -440,20 +440,20 @@ fn left_unread(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, o
 
 /// Takes a message out of its mailbox, wherever it is there.
 fn discard(step: &mut Step<'_, '_>, mailbox: &Mailbox, position: Position, envelope: &[u8]) {
-    let (core, inner) = (step.core, step.mailbox(mailbox));
+    let (shard, inner) = (step.shard, step.mailbox(mailbox));
     let was_in_memory = inner.discard(position, envelope);
-    let counted = if was_in_memory { &core.load.window_bytes } else { &core.load.beyond_bytes };
+    let counted = if was_in_memory { &shard.load.window_bytes } else { &shard.load.beyond_bytes };
     counted.take(envelope.len());
-    taken_out(core, inner, mailbox);
+    taken_out(shard, inner, mailbox);
 }
 
 /// A message has left its mailbox: whoever waits for room is told.
-fn taken_out(core: &Core, inner: &mut Inner, mailbox: &Mailbox) {
-    core.load.waiting.take(1);
-    core.made_room_in_window();
-    let is_told = inner.made_room(core.mailbox_room(inner));
-    core.give_room();
+fn taken_out(shard: &Shard, inner: &mut Inner, mailbox: &Mailbox) {
+    shard.load.waiting.take(1);
+    shard.made_room_in_window();
+    let is_told = inner.made_room(shard.mailbox_room(inner));
+    shard.give_room();
     if is_told {
-        core.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
+        shard.cluster.peers().iter().for_each(|peer| peer.tell_room(&mailbox.address));
     }
 }

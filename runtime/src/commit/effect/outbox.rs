@@ -13,10 +13,10 @@ use crate::cluster::{Peer, encode_cursor};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::Release;
-use crate::core::expiring::{not_sent, outbox_key};
 use crate::mailbox::waiter::Waiter;
 use crate::message::outcome::Outcome;
+use crate::shard::Release;
+use crate::shard::expiring::{not_sent, outbox_key};
 use crate::tables;
 
 /// What the store of a peer has leaves the outbox, and how far it has come is noted. In one step with what memory
@@ -87,8 +87,8 @@ impl<'a> Phases<'a> for Withdrawn<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let core = step.core;
-        self.expired = not_sent(core, step.outgoing(self.peer), self.lane, std::mem::take(&mut self.expired));
+        let shard = step.shard;
+        self.expired = not_sent(shard, step.outgoing(self.peer), self.lane, std::mem::take(&mut self.expired));
         if self.expired.is_empty() { Err(Refused::Gone) } else { Ok(()) }
     }
 
@@ -98,14 +98,14 @@ impl<'a> Phases<'a> for Withdrawn<'a> {
 
     fn apply(self, step: &mut Step<'_, 'a>) {
         let Self { peer, lane, expired, reason } = self;
-        let (core, ticket) = (step.core, step.ticket);
+        let (shard, ticket) = (step.shard, step.ticket);
         let positions: Vec<Position> = expired.iter().map(|expiring| expiring.position).collect();
         step.outgoing(peer).withdraw(lane, &positions, ticket);
         // One of them may have been what its lane waited for.
         ring_departures(step, peer, ticket);
         for Expiring { id, .. } in &expired {
             if reason.is_none() {
-                core.expiries.note_dropped(*id, ticket);
+                shard.expiries.note_dropped(*id, ticket);
             }
             if let Some(told) = peer.pending.take(*id) {
                 let outcome = reason.map_or(Outcome::Expired, |reason| Outcome::GivenUp(reason.to_owned()));
@@ -114,9 +114,9 @@ impl<'a> Phases<'a> for Withdrawn<'a> {
         }
         if reason.is_none() {
             let messages = expired.len();
-            core.counters.expired.fetch_add(messages as u64, std::sync::atomic::Ordering::Relaxed);
+            shard.counters.expired.fetch_add(messages as u64, std::sync::atomic::Ordering::Relaxed);
             tracing::debug!(
-                node = %core.name, peer = %peer.name, %lane, messages, event = "expired",
+                node = %shard.name, peer = %peer.name, %lane, messages, event = "expired",
                 "dropped before they were sent, as their sender or their actor type wants it"
             );
         }

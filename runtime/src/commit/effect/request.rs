@@ -7,12 +7,12 @@ use everpost_persistence::{Key, Stage};
 use super::Phases;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::{Core, KeptReply, Release};
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::envelope::Header;
 use crate::message::request::RequestKey;
 use crate::record::answered::{Answered as Answer, Content};
+use crate::shard::{KeptReply, Release, Shard};
 use crate::tables;
 
 /// What came of a message is kept.
@@ -35,7 +35,7 @@ impl Answered {
     /// What is to be kept of a message that was handled with this reply; `content` of one that was sent under an
     /// idempotency key. None when nothing is, which is usual.
     pub(crate) fn of(
-        core: &Core,
+        shard: &Shard,
         mailbox: &Mailbox,
         header: &Header<'_>,
         content: Option<Content>,
@@ -48,7 +48,7 @@ impl Answered {
         });
         let request = header.extension.request().zip(content).map(|(request, content)| {
             let key = RequestKey { partition: mailbox.partition, mailbox: mailbox.id(), request };
-            let expires = core.clock.steady().plus(core.config.idempotency_retention);
+            let expires = shard.clock.steady().plus(shard.config.idempotency_retention);
             Box::new((key, Answer { content, expires, reply: reply.cloned().unwrap_or_default() }))
         });
         (ask.is_some() || request.is_some()).then_some(Self { ask, request })
@@ -122,7 +122,7 @@ impl RequestsExpired {
 
 impl<'a> Phases<'a> for RequestsExpired {
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        self.expired = step.requests.expired(step.core.clock.steady(), self.count_max);
+        self.expired = step.requests.expired(step.shard.clock.steady(), self.count_max);
         if self.expired.is_empty() { Err(Refused::Gone) } else { Ok(()) }
     }
 

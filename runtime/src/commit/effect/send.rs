@@ -14,16 +14,16 @@ use crate::cluster::{Awaited, Departure, OutboxFull};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::asks::Asking;
-use crate::core::expiring;
-use crate::core::senders::{Full, WaitingSender};
-use crate::core::{Core, Release, Remote, Route};
 use crate::mailbox::waiter::Waiter;
 use crate::mailbox::{Mailbox, Queue};
 use crate::message::delivery::Delivery;
 use crate::message::envelope::{id_of, request_of};
 use crate::message::expiry::Handling;
 use crate::message::outcome::Outcome;
+use crate::shard::asks::Asking;
+use crate::shard::expiring;
+use crate::shard::senders::{Full, WaitingSender};
+use crate::shard::{Release, Remote, Route, Shard};
 
 /// One message. From outside it may be refused for want of room; from a turn or the node itself it never is, or two
 /// actors that send to each other's full mailbox would wait for ever.
@@ -82,7 +82,7 @@ impl<'a> Phases<'a> for Send<'a> {
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         // One from outside was counted when it was admitted.
         if let (Route::Local(_), None) = (self.route, &step.waits) {
-            step.core.add_waiting(1);
+            step.shard.add_waiting(1);
         }
         if let Some(ask) = &mut self.ask {
             ask.take(step);
@@ -104,7 +104,7 @@ impl<'a> Phases<'a> for Send<'a> {
         match route {
             Route::Local(mailbox) => {
                 if let Some(told) = told {
-                    let is_over = step.core.gate.is_over();
+                    let is_over = step.shard.gate.is_over();
                     step.mailbox(mailbox).add_waiter(is_over, position, Waiter::Here { told, reply: true });
                 }
                 if let Some(ask) = ask {
@@ -126,7 +126,7 @@ impl<'a> Phases<'a> for Send<'a> {
             }
         }
         if let Some(sender) = step.passed.take() {
-            enter(step.core, sender);
+            enter(step.shard, sender);
         }
     }
 }
@@ -165,19 +165,19 @@ pub(super) fn place<'a>(
     handling: Handling,
     envelope: Bytes,
 ) {
-    let (core, inner) = (step.core, step.mailbox(mailbox));
+    let (shard, inner) = (step.shard, step.mailbox(mailbox));
     let Handling { priority, expires } = handling;
     let bytes = envelope.len();
     if let Some(expires) = expires {
-        core.expiries.add_waiting(mailbox, position, expires, &envelope);
+        shard.expiries.add_waiting(mailbox, position, expires, &envelope);
     }
     let queue = Queue { priority, is_for_holds: mailbox.actor_type.holds_what_is_in(&envelope) };
     let own = inner.amount().bytes + bytes;
-    let keeps = !inner.rests(mailbox, || core.clock.steady()) && core.window_keeps(bytes, own);
+    let keeps = !inner.rests(mailbox, || shard.clock.steady()) && shard.window_keeps(bytes, own);
     let kept = inner.enqueue(position, queue, envelope, keeps);
-    let counted = if kept { &core.load.window_bytes } else { &core.load.beyond_bytes };
+    let counted = if kept { &shard.load.window_bytes } else { &shard.load.beyond_bytes };
     counted.add(bytes);
-    if mailbox.actor_type.delivery == Delivery::Pipelined && !core.quarantine.is_active() {
+    if mailbox.actor_type.delivery == Delivery::Pipelined && !shard.quarantine.is_active() {
         inner.ring(mailbox);
     } else if inner.gate() {
         step.release(position, Release::Ring(Arc::clone(mailbox)));
@@ -195,9 +195,9 @@ fn depart<'a>(
     envelope: Bytes,
 ) {
     let Remote { peer, lane, .. } = remote;
-    let (core, outgoing) = (step.core, step.outgoing(peer));
+    let (shard, outgoing) = (step.shard, step.outgoing(peer));
     if let Some(expires) = handling.expires {
-        expiring::expires_outward(core, outgoing, peer, *lane, position, expires, &envelope);
+        expiring::expires_outward(shard, outgoing, peer, *lane, position, expires, &envelope);
     }
     outgoing.push(Departure { lane: *lane, position, flags, envelope });
     ring_departures(step, peer, position);
@@ -223,20 +223,20 @@ fn flags_of(envelope: &[u8], is_awaited: bool) -> u8 {
 
 /// Whether a message may go into this mailbox. One from outside is counted then.
 fn is_admitted<'a>(step: &mut Step<'_, 'a>, mailbox: &'a Arc<Mailbox>, bytes: usize) -> Result<(), Refused> {
-    let core = step.core;
+    let shard = step.shard;
     let Some((inner, waits)) = step.mailbox_and_waits(mailbox) else { return Ok(()) };
-    if !core.mailbox_admits(inner, waits.mailbox.as_ref()) {
+    if !shard.mailbox_admits(inner, waits.mailbox.as_ref()) {
         return Err(Refused::Full(Full::Mailbox(Arc::clone(mailbox))));
     }
     // Counted before it is compared: to look first at what all threads write would fetch it twice.
-    core.add_waiting(1);
-    if !core.node_admits(waits.beyond.as_ref()) {
-        core.load.waiting.take(1);
+    shard.add_waiting(1);
+    if !shard.node_admits(waits.beyond.as_ref()) {
+        shard.load.waiting.take(1);
         // Who waits for room, or until nothing waits, may have seen this one, and no commit comes of it.
-        core.give_room();
-        core.gate.look_again();
+        shard.give_room();
+        shard.gate.look_again();
         waits.mailbox.get_or_insert_with(|| {
-            WaitingSender::keeping(core, Full::Mailbox(Arc::clone(mailbox)), inner.senders_mut(), bytes)
+            WaitingSender::keeping(shard, Full::Mailbox(Arc::clone(mailbox)), inner.senders_mut(), bytes)
         });
         return Err(Refused::Full(Full::Node));
     }
@@ -263,8 +263,8 @@ fn is_admitted_to_outbox<'a>(step: &mut Step<'_, 'a>, remote: &'a Remote) -> Res
 
 /// A sender that had waited for room in the node has used it. It was counted twice until now, as given room and as
 /// using it, so that room which was made meanwhile was not given.
-fn enter(core: &Core, sender: WaitingSender<'_>) {
-    core.with_senders(&Full::Node, |queue, room| {
+fn enter(shard: &Shard, sender: WaitingSender<'_>) {
+    shard.with_senders(&Full::Node, |queue, room| {
         sender.enter(queue);
         queue.give(room);
     });

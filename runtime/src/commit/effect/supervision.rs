@@ -10,11 +10,11 @@ use crate::base::text::brief;
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::Core;
 use crate::mailbox::Mailbox;
 use crate::mailbox::actor_type::ActorType;
 use crate::message::address::mailbox_id;
 use crate::record::supervised::{PauseReason, Paused, Supervised};
+use crate::shard::Shard;
 use crate::tables;
 
 /// About what a record of supervision takes beside what is new in it.
@@ -78,7 +78,7 @@ impl<'a> Phases<'a> for Supervision<'a> {
     }
 
     fn check(&mut self, step: &mut Step<'_, 'a>) -> Result<(), Refused> {
-        let core = step.core;
+        let shard = step.shard;
         let supervised = step.mailbox(self.mailbox).supervised();
         let holds = match &self.change {
             SupervisionChange::StateTooLarge(_) => supervised.is_none_or(|supervised| supervised.paused.is_none()),
@@ -86,23 +86,23 @@ impl<'a> Phases<'a> for Supervision<'a> {
             SupervisionChange::Resume => supervised.is_some_and(|supervised| supervised.paused.is_some()),
             SupervisionChange::Acquit => supervised.is_some_and(|supervised| supervised.suspicion.is_some()),
             SupervisionChange::Forget => supervised
-                .is_some_and(|supervised| supervised.is_over(core.clock.steady(), &self.mailbox.actor_type.budget)),
+                .is_some_and(|supervised| supervised.is_over(shard.clock.steady(), &self.mailbox.actor_type.budget)),
             SupervisionChange::Failed(_) | SupervisionChange::Restarts(_) | SupervisionChange::Suspect { .. } => true,
         };
         if holds { Ok(()) } else { Err(Refused::Gone) }
     }
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
-        let core = step.core;
+        let shard = step.shard;
         let inner = step.mailbox(self.mailbox);
         if matches!(self.change, SupervisionChange::Restarts(_)) {
             inner.back_off();
         }
-        if let Some(why) = inner.supervise(|supervised| change(core, supervised, self.mailbox, &self.change))
-            && let Some(times) = core.of_actors.pauses.met(self.mailbox.id())
+        if let Some(why) = inner.supervise(|supervised| change(shard, supervised, self.mailbox, &self.change))
+            && let Some(times) = shard.of_actors.pauses.met(self.mailbox.id())
         {
             tracing::error!(
-                node = %core.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused",
+                node = %shard.name, actor = %self.mailbox.address, error = %brief(&why), times, event = "paused",
                 "the actor keeps accepting and handles nothing until it is resumed"
             );
         }
@@ -128,7 +128,7 @@ impl<'a> Phases<'a> for Supervision<'a> {
 }
 
 /// Makes the change in memory. Why the node itself has paused the actor by it, if it has.
-fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &SupervisionChange) -> Option<String> {
+fn change(shard: &Shard, supervised: &mut Supervised, mailbox: &Mailbox, change: &SupervisionChange) -> Option<String> {
     let is_paused = match change {
         SupervisionChange::Pause(paused) => {
             supervised.pause(paused.clone());
@@ -147,14 +147,14 @@ fn change(core: &Core, supervised: &mut Supervised, mailbox: &Mailbox, change: &
             false
         }
         SupervisionChange::StateTooLarge(reason) => {
-            supervised.paused = Some(Paused { reason: reason.clone(), since: core.clock.wall() });
+            supervised.paused = Some(Paused { reason: reason.clone(), since: shard.clock.wall() });
             true
         }
         SupervisionChange::Failed(error) | SupervisionChange::Restarts(error) => {
-            supervised.failed(core.clock.now(), &mailbox.actor_type.budget, error)
+            supervised.failed(shard.clock.now(), &mailbox.actor_type.budget, error)
         }
         SupervisionChange::Suspect { in_flight } => {
-            supervised.suspect(*in_flight, core.config.attempts_max, core.clock.wall())
+            supervised.suspect(*in_flight, shard.config.attempts_max, shard.clock.wall())
         }
     };
     is_paused.then(|| supervised.paused.as_ref().map_or_else(String::new, |paused| paused.reason.to_string()))

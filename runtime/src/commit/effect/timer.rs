@@ -7,7 +7,7 @@ use super::send::{deliver, lock};
 use crate::commit::locks::Wanted;
 use crate::commit::size::Size;
 use crate::commit::transaction::{Refused, Step};
-use crate::core::{Route, Routed};
+use crate::shard::{Route, Routed};
 use crate::timer::TimerChanges;
 use crate::timer::tick::Tick;
 
@@ -108,7 +108,7 @@ impl<'a> Phases<'a> for Fired<'a> {
 
     fn take(&mut self, step: &mut Step<'_, 'a>) {
         let sends = self.fired.iter().flat_map(|firing| &firing.sends);
-        step.core.add_waiting(sends.filter(|send| matches!(send.route, Route::Local(_))).count());
+        step.shard.add_waiting(sends.filter(|send| matches!(send.route, Route::Local(_))).count());
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) {

@@ -20,8 +20,6 @@ use crate::base::marks::Marks;
 use crate::base::own_runtime::OwnRuntime;
 use crate::cluster::{Cluster, receiver_type_of};
 use crate::config::{ClusterConfig, IdentityFiles, NodeConfig};
-use crate::core::gate::Gate;
-use crate::core::{Core, OpenedStore, services};
 use crate::engine::crowding;
 use crate::engine::expiry::expire_messages;
 use crate::engine::quarantine::{self, Trials};
@@ -36,6 +34,8 @@ use crate::node::running::{Running, Tasks};
 use crate::node::stop::Lifeline;
 use crate::node::watchdog::Watchdog;
 use crate::node::{clocks, retention, sweep, watch};
+use crate::shard::gate::Gate;
+use crate::shard::{OpenedStore, Shard, services};
 use crate::tables;
 
 /// How often an address is tried that a node had before: whoever has the last handle of its endpoint lets go of it in
@@ -77,7 +77,7 @@ impl NodeBuilder {
         let actor_types = actor_types(parts)?;
         let own_runtime = OwnRuntime::start().map_err(StartError::NoThread)?;
         // Told of commits once it is there.
-        let told = Arc::new(OnceLock::<Weak<Core>>::new());
+        let told = Arc::new(OnceLock::<Weak<Shard>>::new());
         let open = opener(folder.clone(), config.store.clone(), &told);
         let (store, opened, slots, in_flight) = once_free(open, is_cut_off).await?;
         if is_cut_off() {
@@ -94,13 +94,13 @@ impl NodeBuilder {
             identity.check(name, clock.wall().into())?;
         }
         let opened = OpenedStore { clock, store, gate, marks, first, own_runtime };
-        let core = Arc::new(Core::new(name.as_str().into(), config, peers, actor_types, opened));
-        told.get_or_init(|| Arc::downgrade(&core));
+        let shard = Arc::new(Shard::new(name.as_str().into(), config, peers, actor_types, opened));
+        told.get_or_init(|| Arc::downgrade(&shard));
         // Before anything else holds on to the store, so that it is free again if this fails.
-        let (recovering, quarantine_unhandled) = (Arc::clone(&core), *quarantine_unhandled);
+        let (recovering, quarantine_unhandled) = (Arc::clone(&shard), *quarantine_unhandled);
         let in_flight = if opening == Opening::First { in_flight } else { Vec::new() };
         let recovered = blocking(move || recover::recover(&recovering, &in_flight, quarantine_unhandled)).await?;
-        start(core, parts, recovered, opening, cluster.zip(identity)).await
+        start(shard, parts, recovered, opening, cluster.zip(identity)).await
     }
 }
 
@@ -111,14 +111,14 @@ type StoreAndSlots = (Store, Opened, Slots, Vec<Mark>);
 fn opener(
     folder: PathBuf,
     config: Config,
-    core: &Arc<OnceLock<Weak<Core>>>,
+    shard: &Arc<OnceLock<Weak<Shard>>>,
 ) -> impl Fn() -> Result<StoreAndSlots, OpenError> + Clone + Send + 'static {
-    let core = Arc::clone(core);
+    let shard = Arc::clone(shard);
     move || {
-        let core = Arc::clone(&core);
+        let shard = Arc::clone(&shard);
         let committed = move || {
-            if let Some(core) = core.get().and_then(Weak::upgrade) {
-                core.committed();
+            if let Some(shard) = shard.get().and_then(Weak::upgrade) {
+                shard.committed();
             }
         };
         let (store, opened) = Store::open(&folder, config.clone(), tables::SCHEMA, committed)?;
@@ -161,7 +161,7 @@ async fn cut_off(store: Store) -> StartError {
 }
 
 async fn start(
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     parts: &[Part],
     recovered: Recovered,
     opening: Opening,
@@ -169,31 +169,31 @@ async fn start(
 ) -> Result<Running, StartError> {
     let links = match cluster {
         Some((cluster, identity)) => {
-            let clock = Arc::clone(&core.clock);
+            let clock = Arc::clone(&shard.clock);
             let identity = identity.with_clock(move || clock.wall().into());
-            Some((bind(&core, cluster, &identity, opening).await?, identity))
+            Some((bind(&shard, cluster, &identity, opening).await?, identity))
         }
         None => None,
     };
-    let watchdog = Watchdog::start(&core).map_err(StartError::NoThread)?;
+    let watchdog = Watchdog::start(&shard).map_err(StartError::NoThread)?;
     let renewing = links.clone().map(|(links, identity)| {
-        core.serve(&services::CERTIFICATES, move |_| link::renew(Arc::clone(&links), identity.clone()))
+        shard.serve(&services::CERTIFICATES, move |_| link::renew(Arc::clone(&links), identity.clone()))
     });
     let links = links.map(|(links, _)| links);
     let background = [
-        core.serve(&services::SWEEPER, sweep::sweep),
-        core.serve(&services::RETENTION, retention::retain),
-        core.serve(&services::CLOCKS, clocks::watch),
-        core.serve(&services::WATCH, watch::watch),
-        core.serve(&services::ACTIVATIONS, crowding::keep_moving),
-        core.serve(&services::WHEEL, wheel::turn),
+        shard.serve(&services::SWEEPER, sweep::sweep),
+        shard.serve(&services::RETENTION, retention::retain),
+        shard.serve(&services::CLOCKS, clocks::watch),
+        shard.serve(&services::WATCH, watch::watch),
+        shard.serve(&services::ACTIVATIONS, crowding::keep_moving),
+        shard.serve(&services::WHEEL, wheel::turn),
     ];
-    let running = Running { core, tasks: Arc::new(Tasks::new(watchdog)), links };
+    let running = Running { shard, tasks: Arc::new(Tasks::new(watchdog)), links };
     background.into_iter().chain(renewing).for_each(|task| running.tasks.add_background(task));
     // Not one of those that the stop cuts off: it goes on until everything has left.
-    drop(running.core.serve(&services::GATE, |core| async move {
-        core.gate.run(|effect| core.release(effect)).await;
-        core.store_failed();
+    drop(running.shard.serve(&services::GATE, |shard| async move {
+        shard.gate.run(|effect| shard.release(effect)).await;
+        shard.store_failed();
     }));
     Lifeline::tie(&running);
     if let Err(error) = begin(&running, parts, recovered).await {
@@ -206,34 +206,35 @@ async fn start(
 
 /// Starts the supervisors, and what waits in the store.
 async fn begin(running: &Running, parts: &[Part], recovered: Recovered) -> Result<(), StartError> {
-    let Running { core, tasks, links } = running;
+    let Running { shard, tasks, links } = running;
     // Before everything that lies on the timeline.
-    clocks::note(core);
+    clocks::note(shard);
     let Recovered { suspects, unhandled } = recovered;
-    unhandled.give_up(core).await?;
+    unhandled.give_up(shard).await?;
     for part in parts {
         let name = format!("supervisor of `{}`", part.name);
-        let supervisor = (part.supervise)(Arc::clone(core), Arc::clone(&core.actor_types[part.name])).await;
+        let supervisor = (part.supervise)(Arc::clone(shard), Arc::clone(&shard.actor_types[part.name])).await;
         let ended = supervisor.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        tasks.add_supervisor(core.watch_supervisor(name, services::SUPERVISOR_MEANS, false, ended));
+        tasks.add_supervisor(shard.watch_supervisor(name, services::SUPERVISOR_MEANS, false, ended));
     }
-    let suspects = if suspects.is_empty() { Trials::default() } else { quarantine::single_out(core, suspects).await? };
+    let suspects =
+        if suspects.is_empty() { Trials::default() } else { quarantine::single_out(shard, suspects).await? };
     if let Some(links) = links {
-        introduction::note_run(core).await?;
-        resumption::note_apart(core);
-        let supervised = entered(core.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
+        introduction::note_run(shard).await?;
+        resumption::note_apart(shard);
+        let supervised = entered(shard.own_runtime.handle(), link::supervise(Arc::clone(links))).await;
         let (supervisor, ended) = supervised.map_err(|error| StartError::Supervisor(error.to_string()))?;
-        let ended = core.watch_supervisor(services::LINKS.name.to_owned(), services::LINKS.means, true, ended);
+        let ended = shard.watch_supervisor(services::LINKS.name.to_owned(), services::LINKS.means, true, ended);
         tasks.set_links(supervisor.clone(), ended);
-        if core.is_stopping() {
+        if shard.is_stopping() {
             // A stop that came before has not found it.
             drop(supervisor.cast(LinkOrder::Stop));
         }
     }
-    tasks.add_background(core.serve(&services::TIMERS, fire_timers));
-    tasks.add_background(core.serve(&services::EXPIRY, expire_messages));
-    let waking = Arc::clone(core);
-    tasks.add_background(core.begin("waking", async move {
+    tasks.add_background(shard.serve(&services::TIMERS, fire_timers));
+    tasks.add_background(shard.serve(&services::EXPIRY, expire_messages));
+    let waking = Arc::clone(shard);
+    tasks.add_background(shard.begin("waking", async move {
         // When the node ends there is nothing left to wake.
         if quarantine::try_alone(&waking, suspects).await.is_ok() {
             recover::wake_all(&waking).await;
@@ -256,7 +257,7 @@ fn identify(files: &IdentityFiles) -> Result<Identity, StartError> {
 }
 
 async fn bind(
-    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     cluster: ClusterConfig,
     identity: &Identity,
     opening: Opening,
@@ -266,7 +267,7 @@ async fn bind(
         keep_alive: cluster.link.keep_alive,
         idle_timeout: cluster.link.idle_timeout,
         streams: cluster.link.streams,
-        message_bytes_max: core.config.message_bytes_max,
+        message_bytes_max: shard.config.message_bytes_max,
         handshake_timeout: cluster.link.handshake_cap,
         known: cluster.peers.values().flatten().map(SocketAddr::ip).collect(),
     };
@@ -274,7 +275,7 @@ async fn bind(
     let endpoint = loop {
         tries -= 1;
         let bound = {
-            let _entered = core.own_runtime.handle().enter();
+            let _entered = shard.own_runtime.handle().enter();
             Endpoint::bind(&settings, identity, cluster.peers.keys().cloned())
         };
         match bound {
@@ -282,8 +283,8 @@ async fn bind(
             bound => break bound?,
         }
     };
-    tracing::info!(node = %core.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
-    Ok(Arc::new(Links { core: Arc::clone(core), endpoint, config: cluster.link }))
+    tracing::info!(node = %shard.name, address = %endpoint.local_address(), event = "listening", "peers may connect");
+    Ok(Arc::new(Links { shard: Arc::clone(shard), endpoint, config: cluster.link }))
 }
 
 pub(super) fn actor_types(parts: &[Part]) -> Result<FxHashMap<&'static str, Arc<ActorType>>, StartError> {

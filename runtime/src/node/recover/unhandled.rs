@@ -10,12 +10,12 @@ use std::time::Duration;
 use everpost_persistence::{Partition, Position};
 use tokio::time::timeout;
 
-use crate::core::Core;
 use crate::message::reason::Reason;
 use crate::message::unhandled::Unhandled;
 use crate::node::StartError;
 use crate::record::attempts::Failures;
 use crate::record::dead_letter::DeadLetterRecord;
+use crate::shard::Shard;
 
 /// How long a store without room is waited for: nothing runs yet that could make some but the checkpointer.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,9 +60,9 @@ impl UnhandledMessages {
 
     /// Refuses the start if there is any and nobody said to give up on them, or there is no room for as many dead
     /// letters.
-    pub(super) fn check(self, core: &Core) -> Result<Self, StartError> {
-        let node = core.name.to_string();
-        let (messages, room) = (self.found.len(), core.dead_letters.room());
+    pub(super) fn check(self, shard: &Shard) -> Result<Self, StartError> {
+        let node = shard.name.to_string();
+        let (messages, room) = (self.found.len(), shard.dead_letters.room());
         if !self.actor_types.is_empty() && !self.give_up {
             return Err(StartError::NotHandled { node, messages: self.actor_types });
         }
@@ -74,15 +74,15 @@ impl UnhandledMessages {
 
     /// Moves all of them to the dead letters. Each moves in a commit as a whole, so a crash leaves the others where
     /// they were, for the next start. To be called before anything runs.
-    pub(in crate::node) async fn give_up(self, core: &Core) -> Result<(), StartError> {
+    pub(in crate::node) async fn give_up(self, shard: &Shard) -> Result<(), StartError> {
         let mut last = Position(0);
         for found in &self.found {
-            last = move_one(core, found).await?;
+            last = move_one(shard, found).await?;
         }
-        core.gate.durable(last).await?;
+        shard.gate.durable(last).await?;
         for (actor_type, messages) in self.actor_types {
             tracing::error!(
-                node = %core.name, messages, %actor_type, event = "unhandled messages given up on",
+                node = %shard.name, messages, %actor_type, event = "unhandled messages given up on",
                 "nothing in this build handles them; replay them with a build that does"
             );
         }
@@ -90,18 +90,18 @@ impl UnhandledMessages {
     }
 }
 
-async fn move_one(core: &Core, found: &Found) -> Result<Position, StartError> {
+async fn move_one(shard: &Shard, found: &Found) -> Result<Position, StartError> {
     let Found { partition, position, failures, actor_type } = found;
     let key = tables::inbox(*partition, *position);
-    let envelope = core.store.read(key).await?;
+    let envelope = shard.store.read(key).await?;
     let envelope = envelope.expect("it was there when the store was gone through, and nothing runs that takes it away");
     let mut failures = failures.clone();
     failures.note(actor_type.to_string(), ERRORS_MAX);
     let moving = |failures: &Failures| {
-        let record = DeadLetterRecord::encode(Reason::NotHandled, failures, core.clock.now(), &envelope);
+        let record = DeadLetterRecord::encode(Reason::NotHandled, failures, shard.clock.now(), &envelope);
         // Whether there is room for all of them was looked at before the first one moved.
-        let slot = core.dead_letters.slot_in_any_case();
-        Transaction::node(core)
+        let slot = shard.dead_letters.slot_in_any_case();
+        Transaction::node(shard)
             .with(Record::delete_of(key, envelope.len()))
             .with(Added::new(slot, *position, record, None))
     };

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::SuperviseError;
 use super::child::ChildContext;
 use super::plan::Plan;
-use crate::core::current::Current;
-use crate::core::{Core, Remote};
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::{ChildState, Inner, Mailbox};
 use crate::message::address::Address;
 use crate::message::failure::Failure;
+use crate::shard::current::Current;
+use crate::shard::{Remote, Shard};
 
 /// Which actor a child is.
 #[derive(Clone)]
@@ -23,10 +23,10 @@ pub(super) struct ActorChild {
 impl ActorChild {
     /// The task that stands for the actor in its group: it runs for as long as the actor is up.
     pub(super) async fn run(self, context: ChildContext) -> Result<(), Failure> {
-        let core = self.current.get();
-        let actor_type = self.actor_type(&core).expect("a group runs actors of types that its node has");
-        let duty = Duty::begin(core.directory.mailbox(&self.address, actor_type));
-        drop(core);
+        let shard = self.current.get();
+        let actor_type = self.actor_type(&shard).expect("a group runs actors of types that its node has");
+        let duty = Duty::begin(shard.directory.mailbox(&self.address, actor_type));
+        drop(shard);
         tokio::select! {
             biased;
             () = context.stopping() => {
@@ -37,21 +37,21 @@ impl ActorChild {
         }
     }
 
-    /// Makes the actor a child of a group that is about to run on the node `core`.
-    fn claim(&self, core: &Arc<Core>, group: &str) -> Result<Claimed, SuperviseError> {
+    /// Makes the actor a child of a group that is about to run on the node `shard`.
+    fn claim(&self, shard: &Arc<Shard>, group: &str) -> Result<Claimed, SuperviseError> {
         let actor = || self.address.to_string();
         let elsewhere = |node: &str| SuperviseError::ActorElsewhere { actor: actor(), node: node.to_owned() };
-        if core.gate.is_over() {
+        if shard.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
-        if !self.current.is(core) {
+        if !self.current.is(shard) {
             return Err(self.current.look(|other| elsewhere(&other.name)));
         }
-        if let Some(Remote { peer, .. }) = core.remote(&self.address) {
+        if let Some(Remote { peer, .. }) = shard.remote(&self.address) {
             return Err(elsewhere(&peer.name));
         }
-        let actor_type = self.actor_type(core).ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
-        let mailbox = core.directory.mailbox(&self.address, actor_type);
+        let actor_type = self.actor_type(shard).ok_or_else(|| SuperviseError::NoSuchActor(actor()))?;
+        let mailbox = shard.directory.mailbox(&self.address, actor_type);
         let joined = mailbox.lock().join_group(group);
         match joined {
             Ok(was_free) => Ok(Claimed { mailbox, was_free }),
@@ -59,8 +59,8 @@ impl ActorChild {
         }
     }
 
-    fn actor_type<'a>(&self, core: &'a Core) -> Option<&'a Arc<ActorType>> {
-        core.actor_types.get(self.address.actor_type())
+    fn actor_type<'a>(&self, shard: &'a Shard) -> Option<&'a Arc<ActorType>> {
+        shard.actor_types.get(self.address.actor_type())
     }
 }
 
@@ -79,16 +79,16 @@ pub(super) type Actors = Arc<[Arc<Mailbox>]>;
 
 impl Claims {
     /// All that are children of a group in the tree.
-    pub(super) async fn take(core: &Arc<Core>, plan: &Plan) -> Result<Self, SuperviseError> {
+    pub(super) async fn take(shard: &Arc<Shard>, plan: &Plan) -> Result<Self, SuperviseError> {
         let actors = plan.actors();
         if !actors.is_empty() {
             // A suspect must have its trial, which it does not get in a mailbox that handles nothing.
-            let cleared = core.gate.until(|| !core.quarantine.is_active()).await;
+            let cleared = shard.gate.until(|| !shard.quarantine.is_active()).await;
             cleared.map_err(|_| SuperviseError::Stopping)?;
         }
         let mut claims = Self::default();
         for (group, actor) in actors {
-            claims.0.push(actor.claim(core, group)?);
+            claims.0.push(actor.claim(shard, group)?);
         }
         Ok(claims)
     }

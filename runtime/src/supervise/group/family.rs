@@ -20,9 +20,9 @@ use super::roots::root_id;
 use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
 use super::task::{Begin, Task};
 use crate::base::text::brief;
-use crate::core::Core;
-use crate::core::wheel;
 use crate::record::budget::Restarts;
+use crate::shard::Shard;
+use crate::shard::wheel;
 
 /// What a group is told.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) enum Order {
 pub(super) type Stored = Arc<HashMap<MailboxId, Restarts>>;
 
 pub(super) struct Family {
-    pub(super) core: Arc<Core>,
+    pub(super) shard: Arc<Shard>,
     pub(super) plan: Arc<Plan>,
     /// Called when all children have started.
     pub(super) ready: Ready,
@@ -121,7 +121,7 @@ impl ractor::Actor for Family {
         };
         members.controls.remove(&place);
         if let End::Failed(error) = &end {
-            let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
+            let (node, group, child) = (&self.shard.name, &self.plan.path, &self.planned(place).name);
             tracing::warn!(
                 %node, group, child, error = %brief(error), event = "child failed",
                 "its group does what its strategy says"
@@ -141,7 +141,7 @@ impl Family {
     ) -> Result<(), ActorProcessingErr> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            for action in members.rules.handle(self.core.clock.steady(), event, rand::random()) {
+            for action in members.rules.handle(self.shard.clock.steady(), event, rand::random()) {
                 match action {
                     Action::Start(place, incarnation) => {
                         if let Err(error) = self.start(myself, members, place, incarnation).await {
@@ -153,7 +153,7 @@ impl Family {
                 }
             }
         }
-        members.set_timer(&self.core, myself);
+        members.set_timer(&self.shard, myself);
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Family {
                 // Only its first start goes on with what an earlier process has left.
                 let is_first = incarnation == Incarnation(1);
                 let stored = if is_first { Arc::clone(&members.stored) } else { Stored::default() };
-                let family = Self { core: Arc::clone(&self.core), plan: Arc::clone(plan), ready };
+                let family = Self { shard: Arc::clone(&self.shard), plan: Arc::clone(plan), ready };
                 // Boxed, since a group may be inside a group.
                 let spawning = Box::pin(ActorRuntime::spawn_linked(None, family, stored, myself.get_cell()));
                 let (group, _) = spawning.await?;
@@ -200,10 +200,10 @@ impl Family {
         ready: Ready,
     ) -> Result<(ActorCell, Control), SpawnErr> {
         let (stop, stopping) = watch::channel(false);
-        let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
+        let (node, group, child) = (&self.shard.name, &self.plan.path, &self.planned(place).name);
         let span = tracing::info_span!(parent: None, "task", %node, group, child);
         let (run, says_ready) = (Arc::clone(run), self.planned(place).terms.ready_within.is_some());
-        let root = root_id(&self.core, &self.plan.path);
+        let root = root_id(&self.shard, &self.plan.path);
         let task = Task { run, context: ChildContext { stopping, ready }, says_ready, span, root };
         let (task, _) = ActorRuntime::spawn_linked(None, task, (), myself.get_cell()).await?;
         // As above.
@@ -215,7 +215,7 @@ impl Family {
         match action {
             Action::Stop(place) => members.controls[&place].stop(),
             Action::Kill(place) => {
-                let (node, group, child) = (&self.core.name, &self.plan.path, &self.planned(place).name);
+                let (node, group, child) = (&self.shard.name, &self.plan.path, &self.planned(place).name);
                 tracing::warn!(
                     %node, group, child, event = "child killed",
                     "it was not ready, or did not stop, in time"
@@ -225,7 +225,7 @@ impl Family {
             Action::Note { moments, anew } => {
                 let anew = anew.iter().flat_map(|place| self.planned(*place).groups());
                 let note = note::Note::new(&self.plan, &moments, anew);
-                note.write(&self.core, &members.note_dropped, myself);
+                note.write(&self.shard, &members.note_dropped, myself);
             }
             Action::DropNote => members.note_dropped.notify_one(),
             Action::Started => (self.ready)(),
@@ -244,7 +244,7 @@ impl Family {
                 let child = self.planned(place).name.clone();
                 GroupEnded::Spent { group, budget: self.plan.budget, child, cause }
             }
-            Ending::NotNoted => GroupEnded::NotStored { group, source: self.core.gate.ended() },
+            Ending::NotNoted => GroupEnded::NotStored { group, source: self.shard.gate.ended() },
         }))
     }
 
@@ -255,13 +255,13 @@ impl Family {
 
 impl Members {
     /// Sees to it that the rules are asked again when something is due.
-    fn set_timer(&mut self, core: &Arc<Core>, myself: &ActorRef<Order>) {
+    fn set_timer(&mut self, shard: &Arc<Shard>, myself: &ActorRef<Order>) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
         self.timer = self.rules.wake_at().map(|moment| {
-            let (group, clock) = (myself.clone(), Arc::clone(&core.clock));
-            core.begin_beside_handlers("the timer of a group", async move {
+            let (group, clock) = (myself.clone(), Arc::clone(&shard.clock));
+            shard.begin_beside_handlers("the timer of a group", async move {
                 wheel::reached(&clock, moment).await;
                 // One that is gone has nothing due.
                 let _ = group.cast(Order::Tick);

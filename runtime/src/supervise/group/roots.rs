@@ -23,7 +23,7 @@ use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
 use crate::base::inside::{self, RootId};
 use crate::base::text::brief;
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// The groups of a node.
 #[derive(Default)]
@@ -91,17 +91,17 @@ impl Kept {
 
 impl Groups {
     /// Starts a group; see [`Node::supervise`](crate::Node::supervise).
-    pub(crate) async fn supervise(&self, core: &Arc<Core>, group: Group) -> Result<Supervised, SuperviseError> {
+    pub(crate) async fn supervise(&self, shard: &Arc<Shard>, group: Group) -> Result<Supervised, SuperviseError> {
         let kept = Kept { plan: Plan::check(group)?, life: watch::Sender::new(Life::Starting), now: Arc::default() };
-        self.run(core, kept).await
+        self.run(shard, kept).await
     }
 
     /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended.
-    pub(crate) async fn run_again(&self, core: &Arc<Core>, all: Vec<Kept>) {
+    pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: Vec<Kept>) {
         for kept in all {
-            if let Err(error) = self.run(core, kept.clone()).await {
+            if let Err(error) = self.run(shard, kept.clone()).await {
                 tracing::error!(
-                    node = %core.name, group = kept.plan.path, error = %brief(&error), event = "group gave up",
+                    node = %shard.name, group = kept.plan.path, error = %brief(&error), event = "group gave up",
                     "it could not run again after the store was opened again, and nothing starts it"
                 );
                 kept.end_with_node(&NodeEnded::Reopened);
@@ -109,20 +109,20 @@ impl Groups {
         }
     }
 
-    async fn run(&self, core: &Arc<Core>, kept: Kept) -> Result<Supervised, SuperviseError> {
+    async fn run(&self, shard: &Arc<Shard>, kept: Kept) -> Result<Supervised, SuperviseError> {
         let plan = Arc::clone(&kept.plan);
-        let claim = self.registry.claim(core, kept)?;
-        let actors = Claims::take(core, &plan).await?;
-        let stored = read_stored(core, &plan).await?;
+        let claim = self.registry.claim(shard, kept)?;
+        let actors = Claims::take(shard, &plan).await?;
+        let stored = read_stored(shard, &plan).await?;
         for (group, starts) in plan.surprises() {
-            let (node, within) = (&core.name, starts.within);
+            let (node, within) = (&shard.name, starts.within);
             tracing::warn!(
                 %node, group, starts = starts.starts, ?within, event = "nested budgets",
                 "a child may be started this often before the outermost group gives up: budgets of nested groups \
                  multiply"
             );
         }
-        let supervisor = self.supervisor(core).await?;
+        let supervisor = self.supervisor(shard).await?;
         let started = claim.kept.life.clone();
         let ready = Arc::new(move || {
             started.send_if_modified(|life| {
@@ -133,7 +133,7 @@ impl Groups {
                 is_new
             });
         });
-        let family = Family { core: Arc::clone(core), plan: Arc::clone(&plan), ready };
+        let family = Family { shard: Arc::clone(shard), plan: Arc::clone(&plan), ready };
         let spawned = ActorRuntime::spawn_linked(None, family, stored, supervisor.get_cell()).await;
         let (group, _) = spawned.map_err(|error| SuperviseError::Supervisor(error.to_string()))?;
         let life = claim.kept.life.subscribe();
@@ -149,7 +149,7 @@ impl Groups {
         if is_to_stop {
             let _ = group.cast(Order::Stop);
         }
-        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(core, &plan.path), life, now })
+        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(shard, &plan.path), life, now })
     }
 
     /// Takes no more groups, and stops all, the last one first. Those that are not done `within` this time are killed;
@@ -205,9 +205,9 @@ impl Groups {
         }
     }
 
-    async fn supervisor(&self, core: &Arc<Core>) -> Result<&ActorRef<RootsOrder>, SuperviseError> {
+    async fn supervisor(&self, shard: &Arc<Shard>) -> Result<&ActorRef<RootsOrder>, SuperviseError> {
         let spawn = || async {
-            let supervisor = Supervisor { core: Arc::clone(core), registry: Arc::clone(&self.registry) };
+            let supervisor = Supervisor { shard: Arc::clone(shard), registry: Arc::clone(&self.registry) };
             let (supervisor, supervising) = ActorRuntime::spawn(None, supervisor, ()).await?;
             *lock(&self.supervising) = Some(supervising);
             Ok(supervisor)
@@ -219,7 +219,7 @@ impl Groups {
 
 impl Registry {
     /// Takes a name, until the claim is dropped or the group has ended.
-    fn claim(&self, core: &Core, kept: Kept) -> Result<Claim<'_>, SuperviseError> {
+    fn claim(&self, shard: &Shard, kept: Kept) -> Result<Claim<'_>, SuperviseError> {
         let name = &kept.plan.path;
         let mut registry = lock(&self.0);
         if registry.closed {
@@ -230,7 +230,7 @@ impl Registry {
         }
         registry.roots.push(Root {
             name: name.clone(),
-            id: root_id(core, name),
+            id: root_id(shard, name),
             kept: kept.clone(),
             group: None,
             actors: Actors::default(),
@@ -335,11 +335,11 @@ impl Drop for Claim<'_> {
 }
 
 /// What earlier processes have left of the budgets of a group and of all in it.
-async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseError> {
+async fn read_stored(shard: &Arc<Shard>, plan: &Plan) -> Result<Stored, SuperviseError> {
     let (paths, subjects): (Vec<_>, Vec<_>) =
         plan.groups().into_iter().map(|plan| (plan.path.clone(), plan.subject)).unzip();
     let keys: Vec<_> = subjects.iter().map(|subject| record::key(*subject)).collect();
-    let records = core.store.read_all(keys).await?;
+    let records = shard.store.read_all(keys).await?;
     let mut stored = HashMap::new();
     for ((path, subject), bytes) in paths.into_iter().zip(subjects).zip(records) {
         if let Some(bytes) = bytes {
@@ -350,11 +350,11 @@ async fn read_stored(core: &Arc<Core>, plan: &Plan) -> Result<Stored, SuperviseE
 }
 
 /// The outermost group of the group at `path`, as its tasks are marked.
-pub(super) fn root_id(core: &Core, path: &str) -> RootId {
+pub(super) fn root_id(shard: &Shard, path: &str) -> RootId {
     let root = path.split('/').next().unwrap_or_default();
     let mut hasher = FxHasher::default();
     // Of two nodes of a process that may have groups of one name the stores differ.
-    (core.store.id().0, root).hash(&mut hasher);
+    (shard.store.id().0, root).hash(&mut hasher);
     RootId(hasher.finish())
 }
 

@@ -13,7 +13,7 @@ use super::Order;
 use crate::base::clock::Steady;
 use crate::base::ended::NodeEnded;
 use crate::commit::{Record, Transaction};
-use crate::core::Core;
+use crate::shard::Shard;
 
 /// What is to be stored.
 pub(super) struct Note {
@@ -31,9 +31,9 @@ impl Note {
 
     /// Stores it in the background, since a store without room may hold it back, and tells the group. When `dropped` is
     /// rung the group is told at once.
-    pub(super) fn write(self, core: &Arc<Core>, dropped: &Arc<Notify>, group: &ActorRef<Order>) {
-        let (storing, dropped, group) = (Arc::clone(core), Arc::clone(dropped), group.clone());
-        core.begin_beside_handlers("the note of a group", async move {
+    pub(super) fn write(self, shard: &Arc<Shard>, dropped: &Arc<Notify>, group: &ActorRef<Order>) {
+        let (storing, dropped, group) = (Arc::clone(shard), Arc::clone(dropped), group.clone());
+        shard.begin_beside_handlers("the note of a group", async move {
             let is_written = tokio::select! {
                 stored = self.store(&storing) => stored.is_ok(),
                 () = dropped.notified() => false,
@@ -43,11 +43,11 @@ impl Note {
         });
     }
 
-    async fn store(self, core: &Core) -> Result<(), NodeEnded> {
+    async fn store(self, shard: &Shard) -> Result<(), NodeEnded> {
         let Self { key, record, anew } = self;
-        let mut transaction = Transaction::node(core).with(Record::put(key, record));
+        let mut transaction = Transaction::node(shard).with(Record::put(key, record));
         anew.into_iter().for_each(|key| transaction.add(Record::delete(key)));
-        let permit = transaction.reserve().await.map_err(|_| core.gate.ended())?;
-        core.gate.durable(transaction.commit_in_any_case(permit).ticket).await
+        let permit = transaction.reserve().await.map_err(|_| shard.gate.ended())?;
+        shard.gate.durable(transaction.commit_in_any_case(permit).ticket).await
     }
 }

@@ -6,8 +6,8 @@ use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::Registry;
 use crate::base::text::brief;
-use crate::core::Core;
-use crate::core::services::GROUPS;
+use crate::shard::Shard;
+use crate::shard::services::GROUPS;
 use crate::supervise::group::GroupEnded;
 
 /// What it is told.
@@ -18,7 +18,7 @@ pub(super) enum RootsOrder {
 }
 
 pub(super) struct Supervisor {
-    pub(super) core: Arc<Core>,
+    pub(super) shard: Arc<Shard>,
     pub(super) registry: Arc<Registry>,
 }
 
@@ -50,7 +50,7 @@ impl ractor::Actor for Supervisor {
         stopping: &mut bool,
     ) -> Result<(), ActorProcessingErr> {
         let seen = async { self.has_happened(&myself, event, *stopping) };
-        self.core.watched(GROUPS.name, GROUPS.means, seen).await;
+        self.shard.watched(GROUPS.name, GROUPS.means, seen).await;
         Ok(())
     }
 }
@@ -78,7 +78,7 @@ impl Supervisor {
             |cause: ActorProcessingErr| GroupEnded::Supervisor { group: group.to_owned(), cause: cause.to_string() };
         let ended = error.downcast::<GroupEnded>().map_or_else(supervisor, |ended| *ended);
         tracing::error!(
-            node = %self.core.name, group, error = %brief(&ended), event = "group gave up",
+            node = %self.shard.name, group, error = %brief(&ended), event = "group gave up",
             "everything of it is stopped, and nothing starts it again"
         );
         ended

@@ -4,10 +4,10 @@
 use everpost_persistence::Position;
 
 use super::queue::DeadLetterSet;
-use crate::core::rules::dead_letters::Known;
 use crate::message::MessageId;
 use crate::message::outcome::Outcome;
 use crate::message::reason::Reason;
+use crate::shard::rules::dead_letters::Known;
 
 /// What is known of a message that may have been given up on, as far back as
 /// [`NEWEST_KNOWN`](crate::message::newest::NEWEST_KNOWN) such messages since the start.

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use crate::base::clock::{Clock, Steady};
 use crate::base::rules::wheel::{Entry, Index};
-use crate::core::Core;
 use crate::mailbox::Mailbox;
+use crate::shard::Shard;
 
 /// How long is slept at most: a machine that is suspended passes time that a sleep does not see.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(crate) async fn reached(clock: &Clock, moment: Steady) {
     }
 }
 
-impl Core {
+impl Shard {
     /// Rings at that moment, unless something rings before.
     pub(crate) fn ring_at(&self, mailbox: &Arc<Mailbox>, moment: Steady) {
         let mut inner = mailbox.lock();

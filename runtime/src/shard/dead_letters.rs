@@ -6,4 +6,4 @@ pub(crate) mod status;
 
 pub(crate) use self::queue::{DeadLetterQueue, DeadLettersInStep, Slot};
 pub(crate) use self::status::DeadLetterStatus;
-pub(crate) use crate::core::rules::dead_letters::known_of;
+pub(crate) use crate::shard::rules::dead_letters::known_of;

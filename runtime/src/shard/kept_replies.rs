@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everpost_persistence::{Key, Position};
 
-use super::Core;
+use super::Shard;
 use crate::mailbox::Mailbox;
 use crate::message::MessageId;
 use crate::message::address::Address;
@@ -99,8 +99,8 @@ impl<'a> RepliesInStep<'a> {
 }
 
 /// Where the store of the actor that is asked keeps the reply.
-pub(crate) fn reply_key(core: &Core, asked: &Address, id: MessageId) -> Key {
-    let partition = asked.partition(core.store.partitions());
+pub(crate) fn reply_key(shard: &Shard, asked: &Address, id: MessageId) -> Key {
+    let partition = asked.partition(shard.store.partitions());
     tables::reply(partition, asked.mailbox(), id.0)
 }
 

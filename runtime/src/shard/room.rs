@@ -1,12 +1,12 @@
 //! Room for messages from outside: in a mailbox, and in the node over all of its mailboxes.
 
-use super::Core;
+use super::Shard;
 use crate::base::rules::room::{Amount, Room};
 use crate::config::NodeConfig;
-use crate::core::senders::{Full, WaitingSender};
 use crate::mailbox::Inner;
+use crate::shard::senders::{Full, WaitingSender};
 
-impl Core {
+impl Shard {
     /// Whether a message from outside may go into this mailbox, or into the queue for the node.
     pub(crate) fn mailbox_admits(&self, inner: &Inner, sender: Option<&WaitingSender<'_>>) -> bool {
         match sender {

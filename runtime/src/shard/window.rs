@@ -21,9 +21,9 @@ use tokio::time::timeout;
 
 use crate::base::count::Count;
 use crate::base::rules::allowance::Allowance;
-use crate::core::Core;
-use crate::core::rules::share::{Fill, keeps};
 use crate::mailbox::Inner;
+use crate::shard::Shard;
+use crate::shard::rules::share::{Fill, keeps};
 
 /// How long it is waited for room. What it is used for may wait for what has none.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub(crate) struct Window {
 
 /// Room for bodies that are being read, or about to be.
 pub(crate) struct Room {
-    core: Arc<Core>,
+    shard: Arc<Shard>,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl Window {
     }
 }
 
-impl Core {
+impl Shard {
     /// Bodies have left memory: tells whoever waits for room.
     pub(crate) fn made_room_in_window(&self) {
         if self.window.is_waited_for() {
@@ -107,8 +107,8 @@ impl Core {
 }
 
 impl Room {
-    pub(crate) fn none(core: &Arc<Core>) -> Self {
-        Self { core: Arc::clone(core), bytes: 0 }
+    pub(crate) fn none(shard: &Arc<Shard>) -> Self {
+        Self { shard: Arc::clone(shard), bytes: 0 }
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -117,24 +117,24 @@ impl Room {
 
     /// So much more, for somebody who must not wait.
     pub(crate) fn take_in_any_case(&mut self, bytes: usize) {
-        self.core.window.loading.add(bytes);
+        self.shard.window.loading.add(bytes);
         self.bytes += bytes;
     }
 
     /// So much more, if there is some and nobody waits for it.
     pub(crate) fn take_at_once(&mut self, bytes: usize) -> bool {
-        !self.core.window.is_waited_for() && self.try_take(bytes)
+        !self.shard.window.is_waited_for() && self.try_take(bytes)
     }
 
     /// So much more, as soon as there is some. False when the node stops before.
     pub(crate) async fn take(&mut self, bytes: usize) -> bool {
-        let core = Arc::clone(&self.core);
-        let _waiting = Waits::new(&core);
-        let _first = core.window.first.lock().await;
+        let shard = Arc::clone(&self.shard);
+        let _waiting = Waits::new(&shard);
+        let _first = shard.window.first.lock().await;
         while timeout(PATIENCE, self.once_made(bytes)).await.is_err() {
-            core.leave_bodies_to_the_store();
-            let mut allowance = core.window.lock();
-            let used = core.bytes_in_memory();
+            shard.leave_bodies_to_the_store();
+            let mut allowance = shard.window.lock();
+            let used = shard.bytes_in_memory();
             if !allowance.admits(used, bytes) {
                 allowance.raise(used, bytes);
             }
@@ -143,16 +143,16 @@ impl Room {
     }
 
     async fn once_made(&mut self, bytes: usize) {
-        while !self.try_take(bytes) && !self.core.is_stopping() {
-            self.core.window.made.notified().await;
+        while !self.try_take(bytes) && !self.shard.is_stopping() {
+            self.shard.window.made.notified().await;
         }
     }
 
     fn try_take(&mut self, bytes: usize) -> bool {
-        let core = Arc::clone(&self.core);
-        let mut allowance = core.window.lock();
+        let shard = Arc::clone(&self.shard);
+        let mut allowance = shard.window.lock();
         // Under the lock, so that no two take the same.
-        let is_admitted = allowance.admits(core.bytes_in_memory(), bytes);
+        let is_admitted = allowance.admits(shard.bytes_in_memory(), bytes);
         if is_admitted {
             self.take_in_any_case(bytes);
         }
@@ -162,18 +162,18 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.core.window.loading.take(self.bytes);
-        self.core.made_room_in_window();
+        self.shard.window.loading.take(self.bytes);
+        self.shard.made_room_in_window();
     }
 }
 
 /// Somebody who waits for room, or has stopped waiting.
-struct Waits<'a>(&'a Core);
+struct Waits<'a>(&'a Shard);
 
 impl<'a> Waits<'a> {
-    fn new(core: &'a Core) -> Self {
-        core.window.waiting.fetch_add(1, Ordering::SeqCst);
-        Self(core)
+    fn new(shard: &'a Shard) -> Self {
+        shard.window.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(shard)
     }
 }
 
@@ -183,7 +183,7 @@ impl Drop for Waits<'_> {
     }
 }
 
-impl Core {
+impl Shard {
     /// Takes out of memory what need not be there.
     fn leave_bodies_to_the_store(&self) {
         let durable = self.store.durable();

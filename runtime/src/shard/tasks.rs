@@ -14,13 +14,13 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::base::caught::{caught, caught_async};
 use crate::base::ended::NodeEnded;
-use crate::core::Core;
-use crate::core::service::ENDED;
+use crate::shard::Shard;
+use crate::shard::service::ENDED;
 
 /// What the panic of a task means that was to do one thing.
 const UNFINISHED: &str = "what it had begun is finished by nobody";
 
-impl Core {
+impl Shard {
     /// Begins a task on the node's own runtime; `name` is for the log. A panic ends the node.
     pub(crate) fn begin<T: Send + 'static>(
         self: &Arc<Self>,
@@ -37,10 +37,10 @@ impl Core {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let core = Arc::clone(self);
+        let shard = Arc::clone(self);
         self.own_runtime.handle().spawn(async move {
             let _kept = kept;
-            core.watched(name, UNFINISHED, task).await
+            shard.watched(name, UNFINISHED, task).await
         })
     }
 
@@ -51,8 +51,8 @@ impl Core {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let core = Arc::clone(self);
-        self.programs_runtime.spawn(async move { core.watched(name, UNFINISHED, task).await })
+        let shard = Arc::clone(self);
+        self.programs_runtime.spawn(async move { shard.watched(name, UNFINISHED, task).await })
     }
 
     /// Runs a part of the node; a panic ends the node, and goes on. `means` is as in
@@ -76,16 +76,16 @@ impl Core {
         is_on_own_runtime: bool,
         ended: JoinHandle<()>,
     ) -> JoinHandle<()> {
-        let core = Arc::clone(self);
+        let shard = Arc::clone(self);
         self.begin("the watch of a supervisor", async move {
             let ended = match ended.await {
                 Err(error) => error.to_string(),
                 Ok(()) => ENDED.to_owned(),
             };
             // With the program's runtime it ends too, of which the node is told.
-            let is_at_fault = !core.is_stopping() && (is_on_own_runtime || core.handlers_go_on().await);
+            let is_at_fault = !shard.is_stopping() && (is_on_own_runtime || shard.handlers_go_on().await);
             if is_at_fault {
-                core.panicked(&name, means, &ended);
+                shard.panicked(&name, means, &ended);
             }
         })
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::base::caught::{caught, caught_async};
-use crate::core::Core;
-use crate::core::rules::restart::{Failures, Next, Policy};
+use crate::shard::Shard;
+use crate::shard::rules::restart::{Failures, Next, Policy};
 
 /// What a service is.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Service {
     pub(crate) policy: Policy,
 }
 
-impl Core {
+impl Shard {
     /// Begins a service on the node's own runtime. `run` is called for each life of it; what it returns ends with the
     /// node only.
     pub(crate) fn serve<F: Future<Output = ()> + Send>(
@@ -30,10 +30,10 @@ impl Core {
         service: &'static Service,
         run: impl Fn(Arc<Self>) -> F + Send + Sync + 'static,
     ) -> JoinHandle<()> {
-        let core = Arc::clone(self);
+        let shard = Arc::clone(self);
         self.own_runtime.handle().spawn(async move {
             let mut failures = Failures::default();
-            while let Some(after) = core.live(service, &run, &mut failures).await {
+            while let Some(after) = shard.live(service, &run, &mut failures).await {
                 tokio::time::sleep(after).await;
             }
         })

@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 
 use crate::base::count::Count;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
-use crate::core::rules::places::Places;
 use crate::mailbox::Mailbox;
+use crate::shard::rules::places::Places;
 
 /// The activations of a node. Locked after mailboxes.
 #[derive(Debug)]

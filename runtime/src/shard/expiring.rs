@@ -6,7 +6,7 @@ use std::time::Duration;
 use everpost_persistence::{Key, Partition, Position};
 use everpost_transport::link::{DeliveryStatus, Lane};
 
-use super::Core;
+use super::Shard;
 use crate::cluster::expiring::{Expiring, Waits};
 use crate::cluster::{Outgoing, Peer};
 use crate::message::address::Address;
@@ -18,14 +18,14 @@ use crate::tables;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Looks again at these in a while.
-pub(crate) fn look_again(core: &Core, later: impl IntoIterator<Item = Expiring>) {
-    let again = core.clock.steady().plus(LOOK_AGAIN_AFTER);
-    later.into_iter().for_each(|expiring| core.expiries.add(again, expiring));
+pub(crate) fn look_again(shard: &Shard, later: impl IntoIterator<Item = Expiring>) {
+    let again = shard.clock.steady().plus(LOOK_AGAIN_AFTER);
+    later.into_iter().for_each(|expiring| shard.expiries.add(again, expiring));
 }
 
 /// A message that expires waits in the outbox from here on.
 pub(crate) fn expires_outward(
-    core: &Core,
+    shard: &Shard,
     outgoing: &mut Outgoing,
     peer: &Arc<Peer>,
     lane: Lane,
@@ -33,19 +33,19 @@ pub(crate) fn expires_outward(
     expires: Expires,
     envelope: &[u8],
 ) {
-    let actor_type = destination(envelope).and_then(|address| core.actor_types.get(address.actor_type()));
+    let actor_type = destination(envelope).and_then(|address| shard.actor_types.get(address.actor_type()));
     // What a type wants that is not a part of this node is not known: nothing is lost then.
     let then = expires.then.unwrap_or_else(|| actor_type.map_or(Expiry::DeadLetter, |actor_type| actor_type.expired));
     let id = id_of(envelope).expect("only what has headers says that it expires");
     let place = Waits::Outbox(Arc::clone(peer), lane);
     outgoing.expires(position, expires.at);
     let request = request_of(envelope);
-    core.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
+    shard.expiries.add(expires.at, Expiring { position, place, id, request, bytes: envelope.len(), then });
 }
 
 /// Those of these messages that cannot have arrived. Those that may have count against no bound from here on; the peer
 /// says what became of them.
-pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
+pub(crate) fn not_sent(shard: &Shard, outgoing: &mut Outgoing, lane: Lane, expired: Vec<Expiring>) -> Vec<Expiring> {
     let (mut not_sent, mut undecided) = (Vec::new(), Vec::new());
     for expiring in expired {
         match outgoing.delivery_status(lane, expiring.position) {
@@ -55,7 +55,7 @@ pub(crate) fn not_sent(core: &Core, outgoing: &mut Outgoing, lane: Lane, expired
         }
     }
     if !undecided.is_empty() {
-        look_again(core, outgoing.leave_undecided(undecided, lane));
+        look_again(shard, outgoing.leave_undecided(undecided, lane));
     }
     not_sent
 }

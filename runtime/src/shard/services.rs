@@ -1,8 +1,8 @@
 //! The services of a node, each with what it means for the user that nobody does what it does, and whether it may be
 //! started anew.
 
-use crate::core::rules::restart::Policy;
-use crate::core::service::Service;
+use crate::shard::rules::restart::Policy;
+use crate::shard::service::Service;
 
 /// What is released when it is durable leaves one after another: what a panic has taken out would be lost.
 pub(crate) static GATE: Service = Service {

@@ -13,10 +13,10 @@ use super::status::DeadLetterStatus;
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::Steady;
 use crate::config::when_full::WhenFull;
-use crate::core::rules::dead_letters::{Index, Known, known_of};
 use crate::message::MessageId;
 use crate::message::address::Address;
 use crate::message::newest::Newest;
+use crate::shard::rules::dead_letters::{Index, Known, known_of};
 use crate::tables;
 
 /// The dead letters of a node.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::rules::room::Room;
 use crate::base::rules::room::SenderQueue;
 use crate::cluster::Peer;
-use crate::core::Core;
 use crate::mailbox::Mailbox;
+use crate::shard::Shard;
 
 /// Where a sender waits.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Full {
 
 /// A sender in a queue. Dropped, it leaves the queue, and what it was given goes to the next one.
 pub(crate) struct WaitingSender<'a> {
-    core: &'a Core,
+    shard: &'a Shard,
     place: Full,
     number: u64,
 }
@@ -40,23 +40,23 @@ pub(crate) struct Waits<'a> {
 
 impl<'a> WaitingSender<'a> {
     /// Joins the queue, with a message of this size.
-    pub(crate) fn join(core: &'a Core, place: Full, bytes: usize) -> Self {
-        let number = core.with_senders(&place, |queue, _| queue.join(bytes));
+    pub(crate) fn join(shard: &'a Shard, place: Full, bytes: usize) -> Self {
+        let number = shard.with_senders(&place, |queue, _| queue.join(bytes));
         // In a second step: who makes room from here on sees that somebody waits.
-        core.with_senders(&place, SenderQueue::give);
-        Self { core, place, number }
+        shard.with_senders(&place, SenderQueue::give);
+        Self { shard, place, number }
     }
 
     /// One that keeps the room that it has been given in this queue, which is locked.
-    pub(crate) fn keeping(core: &'a Core, place: Full, queue: &mut SenderQueue, bytes: usize) -> Self {
-        Self { core, place, number: queue.keep(bytes) }
+    pub(crate) fn keeping(shard: &'a Shard, place: Full, queue: &mut SenderQueue, bytes: usize) -> Self {
+        Self { shard, place, number: queue.keep(bytes) }
     }
 
     /// Completes when it is given room, or the node is stopping.
     pub(crate) async fn has_room(&self) {
         // Asked after it has joined: a stop tells those who wait, and others have to look.
-        if !self.core.is_stopping() {
-            poll_fn(|context| self.core.with_senders(&self.place, |queue, _| queue.poll(self.number, context))).await;
+        if !self.shard.is_stopping() {
+            poll_fn(|context| self.shard.with_senders(&self.place, |queue, _| queue.poll(self.number, context))).await;
         }
     }
 
@@ -81,7 +81,7 @@ impl<'a> WaitingSender<'a> {
 impl Drop for WaitingSender<'_> {
     fn drop(&mut self) {
         if self.number != 0 {
-            self.core.with_senders(&self.place, |queue, room| {
+            self.shard.with_senders(&self.place, |queue, room| {
                 queue.leave(self.number);
                 queue.give(room);
             });
@@ -120,7 +120,7 @@ impl NodeSenders {
     }
 }
 
-impl Core {
+impl Shard {
     /// Looks at a queue, and at the room that there is.
     pub(crate) fn with_senders<T>(&self, place: &Full, look: impl FnOnce(&mut SenderQueue, Room) -> T) -> T {
         match place {

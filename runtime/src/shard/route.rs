@@ -6,7 +6,7 @@ use bytes::Bytes;
 use everpost_persistence::{Partition, Position, Stage};
 use everpost_transport::link::Lane;
 
-use super::Core;
+use super::Shard;
 use crate::cluster::Peer;
 use crate::mailbox::Mailbox;
 use crate::mailbox::actor_type::ActorType;
@@ -55,7 +55,7 @@ impl Route {
     }
 }
 
-impl Core {
+impl Shard {
     /// The route to an address. What lives here is judged by its actor type, or by the want of one; what lives
     /// elsewhere is judged there.
     pub(crate) fn route<E>(

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::base::alarm::{Alarm, Said};
 use crate::base::clock::Steady;
-use crate::core::rules::lately::Lately;
 use crate::mailbox::Mailbox;
 use crate::message::request::RequestKey;
 use crate::record::answered::Answered;
+use crate::shard::rules::lately::Lately;
 
 /// How many bytes of answers stay in memory that were read: a message under a known key is compared with what was
 /// answered when it is sent, and again when it is handled, which nearly always follows soon.

@@ -1,4 +1,5 @@
-//! What all parts of a node share: the store, the gate, the mailboxes in memory, and the few steps that tie them.
+//! A shard: everything that belongs to one set of partitions, the store, the gate, the mailboxes in memory, and the few
+//! steps that tie them. All parts of a node share it.
 
 pub(crate) mod activations;
 pub(crate) mod asks;
@@ -44,16 +45,6 @@ use crate::base::recurring::{OfActors, Recurring};
 use crate::cluster::note::Note;
 use crate::cluster::{Cluster, Peer};
 use crate::config::NodeConfig;
-use crate::core::activations::Activations;
-use crate::core::asks::Register;
-use crate::core::dead_letters::DeadLetterQueue;
-use crate::core::expiries::Expiries;
-use crate::core::gate::Gate;
-use crate::core::quarantine::Quarantine;
-use crate::core::requests::Requests;
-use crate::core::senders::NodeSenders;
-use crate::core::wheel::Wheel;
-use crate::core::window::Window;
 use crate::mailbox::actor_type::ActorType;
 use crate::mailbox::directory::Directory;
 use crate::mailbox::query::Open;
@@ -67,6 +58,16 @@ use crate::message::refusal::Refusal;
 use crate::message::request::RequestKey;
 use crate::message::{Message, MessageId};
 use crate::record::state_size::Nearness;
+use crate::shard::activations::Activations;
+use crate::shard::asks::Register;
+use crate::shard::dead_letters::DeadLetterQueue;
+use crate::shard::expiries::Expiries;
+use crate::shard::gate::Gate;
+use crate::shard::quarantine::Quarantine;
+use crate::shard::requests::Requests;
+use crate::shard::senders::NodeSenders;
+use crate::shard::wheel::Wheel;
+use crate::shard::window::Window;
 use crate::telemetry::Committed;
 use crate::timer::KeptTimers;
 
@@ -95,8 +96,9 @@ pub(crate) enum Release {
     Log(Committed),
 }
 
-/// The inside of a node.
-pub(crate) struct Core {
+/// There is one for each node, which drops it when its store is opened again, and has another one from then on
+/// ([`Current`](current::Current)).
+pub(crate) struct Shard {
     pub(crate) name: Arc<str>,
     pub(crate) config: NodeConfig,
     pub(crate) clock: Arc<Clock>,
@@ -153,7 +155,7 @@ pub(crate) struct OpenedStore {
     pub(crate) own_runtime: OwnRuntime,
 }
 
-impl Core {
+impl Shard {
     pub(crate) fn new(
         name: Arc<str>,
         config: NodeConfig,
@@ -327,8 +329,8 @@ impl Core {
     }
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Shard").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use everpost_persistence::CommitError;
 use tokio::sync::oneshot;
 
-use super::Core;
+use super::Shard;
 use crate::base::caught::caught;
 use crate::base::ended::NodeEnded;
-use crate::core::services::GATE;
 use crate::mailbox::query::lose;
+use crate::shard::services::GATE;
 
-impl Core {
+impl Shard {
     /// From here on nothing is taken in, and no activation takes another message.
     pub(crate) fn stop_intake(&self) {
         self.stopping.store(true, Ordering::Relaxed);

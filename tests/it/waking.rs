@@ -105,12 +105,12 @@ async fn what_waits_alone_at_its_address_is_handled_once_and_in_order_whoever_co
     for number in (0..ADDRESSES).step_by(3) {
         let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(3)])).submit().await.unwrap();
     }
-    let (resumed, sent) = tokio::join!(node.resume_type::<Worker>(), async {
+    let (resumed, ()) = tokio::join!(node.resume_type::<Worker>(), async {
         for number in (1..ADDRESSES).step_by(3) {
             let _ = node.actor::<Worker>(&key(number)).send(Script::new([Step::Append(3)])).submit().await.unwrap();
         }
     });
-    (resumed.unwrap(), sent);
+    resumed.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     for number in 0..ADDRESSES {
         let expected = [Some(1), (number % 7 == 0).then_some(2), (number % 3 < 2).then_some(3)];

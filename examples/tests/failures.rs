@@ -49,7 +49,7 @@ fn a_store_that_fails_ends_a_program_that_does_nothing_but_serve() {
 #[test]
 fn a_task_of_the_node_that_panics_ends_the_program_with_the_exit_code_1() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = spawn(long_work_queue(folder.path()).env("RUST_LOG", "everpost::core=trace"));
+    let mut child = spawn(long_work_queue(folder.path()).env("RUST_LOG", "everpost::shard=trace"));
     let mut said = child.stderr.take().unwrap();
     let mut some = [0; 16];
     std::io::Read::read_exact(&mut said, &mut some).expect("they run");

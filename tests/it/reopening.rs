@@ -246,6 +246,7 @@ async fn a_stop_while_the_store_is_opened_again_waits_and_stops() {
         assert!(matches!(reopened, Ok(()) | Err(ReopenError::Stopped)), "{reopened:?}");
     }
     let node = workers(folder.path(), &probe).start().await.unwrap();
+    soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&node.actor::<Worker>("one")).await.entries, [1]);
     node.stop().await.unwrap();
 }

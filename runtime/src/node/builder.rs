@@ -170,8 +170,8 @@ impl NodeBuilder {
     /// # Errors
     ///
     /// [`StartError`] when settings cannot work, the actor types cannot be on one node, or the store cannot be read;
-    /// also when there is none, which [`OpenError::NoStore`] says. What this build cannot read is no error, but in the
-    /// report.
+    /// also when there is none, which [`OpenError::NoStore`](everpost_persistence::OpenError::NoStore) says. What this
+    /// build cannot read is no error, but in the report.
     ///
     /// # Panics
     ///

@@ -46,10 +46,10 @@ impl Node {
     /// when its trouble is over: a disk that was full, say. Nothing that was acknowledged is lost.
     ///
     /// Handlers are cut off at their next await, and their messages handled again. Whoever waits for something is told
-    /// that the outcome is unknown ([`NodeEnded::Reopened`](crate::NodeEnded::Reopened)), and what is sent meanwhile is
-    /// refused ([`Refusal::Reopening`](crate::Refusal::Reopening)). When this has returned, handles go on as before,
-    /// groups were started again with what is left of their budgets, and peers find the node at the same address. What
-    /// the node counts ([`Node::statistics`]) begins anew.
+    /// that the outcome is unknown ([`NodeEnded::Reopened`]), and what is sent meanwhile is refused
+    /// ([`Refusal::Reopening`](crate::Refusal::Reopening)). When this has returned, handles go on as before, groups
+    /// were started again with what is left of their budgets, and peers find the node at the same address. What the
+    /// node counts ([`Node::statistics`]) begins anew.
     ///
     /// # Errors
     ///

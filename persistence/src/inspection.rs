@@ -44,7 +44,7 @@ use crate::tables::Tables;
 ///     waiting += 1;
 ///     ControlFlow::Continue(())
 /// })?;
-/// assert_eq!((inspection.format(), inspection.partitions().get(), waiting), (5, 64, 0));
+/// assert_eq!((inspection.partitions().get(), waiting), (64, 0));
 /// # Ok(()) }
 /// ```
 pub struct Inspection {

@@ -1,4 +1,4 @@
-//! An activation: one address in memory. It runs in a ractor actor (`supervise/seat.rs`), waits for its doorbell, and
+//! An activation: one address in memory. A worker runs it (`supervise/worker.rs`). It waits for its doorbell, and
 //! takes messages from the durable mailbox, one at a time, in order. It submits turns and goes on without waiting for
 //! the disk.
 
@@ -39,7 +39,7 @@ use crate::shard::expiries::expiring_in;
 use crate::shard::{Route, Routed, Shard};
 use crate::telemetry;
 
-/// How many turns an activation takes before it lets others run.
+/// How many turns a worker takes before it lets others run.
 const TURNS_AT_A_TIME: usize = 64;
 /// As how many of them an answer counts: it is one piece without an await, and may take long.
 const TURNS_AN_ANSWER: usize = 8;
@@ -68,6 +68,29 @@ struct Message<'a> {
     bytes: usize,
 }
 
+/// The turns of a worker since it has let others run.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(usize);
+
+impl Turns {
+    pub(crate) fn add(&mut self, turns: usize) {
+        self.0 += turns;
+    }
+
+    /// Others run now, since nothing is to be done here.
+    fn others_run(&mut self) {
+        self.0 = 0;
+    }
+
+    /// Lets others run after so many turns.
+    pub(crate) async fn let_others_run(&mut self) {
+        if self.0 >= TURNS_AT_A_TIME {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl<A: Actor> Activation<A> {
     pub(crate) fn new(shard: &Arc<Shard>, actor: &Arc<A>, handlers: &Arc<Handlers<A>>, mailbox: &Arc<Mailbox>) -> Self {
         Self {
@@ -79,18 +102,18 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Loads the state, and works whenever the doorbell rings, until there is a reason to leave.
-    pub(crate) async fn live(&self) -> Result<(), ActorProcessingErr> {
+    pub(crate) async fn live(&self, turns: &mut Turns) -> Result<(), ActorProcessingErr> {
         if !self.is_admitted().await {
             return Ok(());
         }
         let mut loaded = self.load().await?;
         self.mailbox.lock().state_loaded();
         loop {
-            self.drain(&mut loaded).await?;
+            self.drain(&mut loaded, turns).await?;
             if self.shard.activations.are_too_many() {
                 self.mailbox.lock().leave_when_idle();
             }
-            if !self.doorbell().await {
+            if !self.doorbell(turns).await {
                 return Ok(());
             }
         }
@@ -108,26 +131,28 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Waits for the doorbell. False when it is time to leave: from then on no message reaches this activation.
-    async fn doorbell(&self) -> bool {
+    async fn doorbell(&self, turns: &mut Turns) -> bool {
         std::future::poll_fn(|context| {
-            let mut inner = self.mailbox.lock();
-            inner.listen(self.shard.is_stopping(), context.waker())
+            let rung = self.mailbox.lock().listen(self.shard.is_stopping(), context.waker());
+            if rung.is_pending() {
+                turns.others_run();
+            }
+            rung
         })
         .await
     }
 
     /// Handles what is visible; arranges for the next ring where that depends on the disk or the clock.
-    async fn drain(&self, loaded: &mut Loaded<A>) -> Result<(), ActorProcessingErr> {
-        let mut turns = 0;
+    async fn drain(&self, loaded: &mut Loaded<A>, turns: &mut Turns) -> Result<(), ActorProcessingErr> {
         while !self.shard.is_stopping() {
             match self.next() {
                 Step::Answer(query, after) => {
                     self.answer(query, after, loaded);
-                    turns += TURNS_AN_ANSWER;
+                    turns.add(TURNS_AN_ANSWER);
                 }
                 Step::Follow(Next::Deliver { position, body, attempt }, wants_reply) => {
                     self.turn(loaded, position, &body, attempt, wants_reply).await?;
-                    turns += 1;
+                    turns.add(1);
                 }
                 // What is seldom is in a box, so that an activation is not as large as all that it may come to.
                 Step::Follow(Next::Load(positions), _) => {
@@ -147,10 +172,7 @@ impl<A: Actor> Activation<A> {
                 }
                 Step::Follow(Next::Empty, _) => break,
             }
-            if turns >= TURNS_AT_A_TIME {
-                turns = 0;
-                tokio::task::yield_now().await;
-            }
+            turns.let_others_run().await;
         }
         if self.shard.quarantine.is_active() {
             // A suspect may have been put back, or aside, without a submission: nothing tells of that.
@@ -294,7 +316,7 @@ impl<A: Actor> Activation<A> {
                 let failure = Failure::condemn(Reason::KeyReused, failure);
                 fail(&self.shard, &self.mailbox, position, failure).await;
             }
-            Recalled::Held(request) => deduplicate::wait_for_key(&self.shard, &self.mailbox, position, request),
+            Recalled::Held(request) => deduplicate::wait_for_key(&self.mailbox, position, request),
             Recalled::Full => deduplicate::wait_for_room_for_keys(&self.shard, &self.mailbox, position),
         }
         Ok(())
@@ -342,7 +364,7 @@ impl<A: Actor> Activation<A> {
         let Message { position, header, payload, .. } = message;
         let Handled { reply, record, forget, is_repeated } = handled;
         // Reads the message once more, where it has an idempotency key.
-        let content = || deduplicate::content(&self.shard, &self.mailbox, header, payload);
+        let content = || deduplicate::content(&self.mailbox, header, payload);
         let content = match header.extension.request() {
             Some(_) if !is_repeated => self.shard.marks.with(Mark::Record(position), content),
             _ => None,
@@ -472,7 +494,7 @@ mod tests {
     /// Each actor that comes into memory has one, so nothing that is seldom is part of it.
     #[test]
     fn what_an_activation_may_wait_for_takes_few_bytes() {
-        fn size_of_future<F>(_: impl Fn(&'static Activation<Idle>) -> F) -> usize {
+        fn size_of_future<F>(_: impl Fn(&'static Activation<Idle>, &'static mut Turns) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size_of_future(Activation::live);

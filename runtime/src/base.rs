@@ -3,6 +3,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod caught;
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod count;
 pub(crate) mod ended;

@@ -22,6 +22,7 @@ pub(crate) mod services;
 pub(crate) mod tasks;
 pub(crate) mod wheel;
 pub(crate) mod window;
+mod within;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,6 +38,7 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) use self::kept_replies::{KeptReplies, KeptReply, RepliesInStep};
 use self::load::{Counters, Load};
 pub(crate) use self::route::{Remote, Route, Routed};
+pub(crate) use self::within::Unmet;
 use crate::base::alarm::Alarms;
 use crate::base::clock::{Clock, Steady};
 use crate::base::marks::Marks;

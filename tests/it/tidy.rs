@@ -291,24 +291,25 @@ fn what_may_be_said_again_and_again_goes_through_an_alarm() {
 
 /// What may begin a task or a thread, in how many places, and who sees its panic. Everything else goes through the
 /// first two.
-const BEGINS: [(&str, usize, &str); 22] = [
+const BEGINS: [(&str, usize, &str); 23] = [
     ("runtime/src/shard/service.rs", 1, "this is the place for what runs as long as the node"),
     ("runtime/src/shard/tasks.rs", 3, "this is the place for what ends"),
+    ("runtime/src/base/child.rs", 1, "its supervisor is told of its end"),
     ("runtime/src/base/own_runtime.rs", 1, "it does nothing that could panic"),
     ("runtime/src/shard/end.rs", 1, "whoever closes the store is told of its panic"),
     ("runtime/src/engine/reading.rs", 1, "whoever reads is told of its panic"),
     ("runtime/src/link/dialing.rs", 1, "the link fails of its panic, and is started anew"),
     ("runtime/src/link/listener.rs", 1, "the door fails of its panic, and is opened anew"),
     ("runtime/src/link/renewal.rs", 1, "the service that waits for it fails of its panic, and is started anew"),
-    ("runtime/src/link/supervision.rs", 2, "the node watches the supervisor, which starts its children anew"),
+    ("runtime/src/link/supervision.rs", 1, "the node watches the supervisor, which starts its children anew"),
     ("runtime/src/node/builder.rs", 1, "before there is a node; whoever starts it is told of its panic"),
     ("runtime/src/node/builder/starting.rs", 2, "before there is a node; whoever starts it is told of its panic"),
     ("runtime/src/node/reopen.rs", 2, "whoever calls it is told of its panic"),
     ("runtime/src/node/stop.rs", 1, "it lives as long as the program's runtime, and does nothing"),
     ("runtime/src/node/watchdog.rs", 1, "it keeps to the rules of services, on a thread"),
-    ("runtime/src/supervise/group/family.rs", 2, "the group is told of the end of its children"),
+    ("runtime/src/supervise/group/family.rs", 1, "the group is told of the end of its children"),
     ("runtime/src/supervise/group/roots.rs", 2, "the supervisor sees its own panics, and is told of the end of groups"),
-    ("runtime/src/supervise/supervision.rs", 2, "the node watches the supervisor, which starts its children anew"),
+    ("runtime/src/supervise/supervision.rs", 1, "the node watches the supervisor, which starts its children anew"),
     ("runtime/src/telemetry/output.rs", 1, "it catches its panics: there is nobody to tell"),
     ("persistence/src/engine/threads.rs", 4, "its panic is the failure of the store"),
     ("transport/src/endpoint.rs", 1, "the door of the node sees that nobody accepts any more"),

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::actor::Actor;
 use crate::api::handle::ActorHandle;
+use crate::api::sending;
 use crate::base::clock::Deadline;
 use crate::message::Message;
 use crate::message::expiry::Expiry;
@@ -18,6 +19,7 @@ use crate::message::options::Options;
 use crate::message::outcome::reply_of;
 use crate::message::priority::Priority;
 use crate::message::refusal::{AskError, Refusal};
+use crate::shard::Unmet;
 
 /// An ask that has not been sent yet; `.await` sends it. Made by [`ActorHandle::ask`].
 ///
@@ -126,18 +128,22 @@ impl<'h, A: Actor, M: Message> Ask<'h, A, M> {
         let (waiter, reply) = oneshot::channel();
         let deadline = Deadline::after(self.timeout);
         let shard = self.handle.current.get();
-        let runtime = shard.own_runtime.handle();
         let submit = self.handle.submit(Arc::clone(&shard), &self.message, &self.options, Some(waiter));
-        let posted = deadline.wait_for(runtime, submit).await;
+        let posted = shard.within(deadline, submit).await;
         // Nothing is awaited once the message is submitted, so that one that is late was not.
-        match posted.unwrap_or(Err(Refusal::NoRoomInTime)) {
+        let posted = posted.unwrap_or_else(|unmet| match unmet {
+            Unmet::Late => Err(Refusal::NoRoomInTime),
+            Unmet::Over => Err(sending::ended(&shard)),
+        });
+        match posted {
             Ok(receipt) => drop(receipt),
             Err(Refusal::KeyReused) => return Err(AskError::KeyReused),
             Err(refusal) => return Err(refusal.into()),
         }
-        match deadline.wait_for(runtime, reply).await {
+        match shard.within(deadline, reply).await {
             Ok(told) => reply_of::<M>(told.ok()),
-            Err(_) => Err(AskError::Timeout(self.timeout)),
+            Err(Unmet::Over) => reply_of::<M>(None),
+            Err(Unmet::Late) => Err(AskError::Timeout(self.timeout)),
         }
     }
 }

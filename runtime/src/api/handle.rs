@@ -32,7 +32,7 @@ use crate::message::request::RequestId;
 use crate::message::{Message, MessageId};
 use crate::shard::current::Current;
 use crate::shard::senders::Waits;
-use crate::shard::{Remote, Route, Routed, Shard};
+use crate::shard::{Remote, Route, Routed, Shard, Unmet};
 use crate::telemetry;
 
 /// A reference to one actor, for code outside of turns. Cheap to clone; never stale, since it holds a name only.
@@ -227,7 +227,7 @@ impl<A: Actor> ActorHandle<A> {
                 let NotCommitted { why, transaction: again } = *full;
                 let deadline = *deadline.get_or_insert_with(|| Deadline::after(shard.config.send_timeout));
                 let room = has_room(&shard, &why, bytes, &mut waits);
-                if deadline.wait_for(shard.own_runtime.handle(), room).await.is_err() {
+                if shard.within(deadline, room).await == Err(Unmet::Late) {
                     return Err(no_room(&shard, &why));
                 }
                 sending::check_intake(&shard)?;

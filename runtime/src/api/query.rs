@@ -10,6 +10,7 @@ use crate::api::handle::ActorHandle;
 use crate::base::clock::Deadline;
 use crate::message::Message;
 use crate::message::refusal::QueryError;
+use crate::shard::Unmet;
 
 /// A query that has not been asked yet; `.await` asks it. Made by [`ActorHandle::query`].
 ///
@@ -82,8 +83,11 @@ impl<'h, A: QueryHandler<Q>, Q: Message> Query<'h, A, Q> {
     async fn run(self) -> Result<Q::Reply, QueryError> {
         let shard = self.handle.current.get();
         let answer = self.handle.answer_to(&shard, self.query);
-        let answered = Deadline::after(self.timeout).wait_for(shard.own_runtime.handle(), answer).await;
-        answered.unwrap_or(Err(QueryError::Timeout(self.timeout)))
+        match shard.within(Deadline::after(self.timeout), answer).await {
+            Ok(answered) => answered,
+            Err(Unmet::Late) => Err(QueryError::Timeout(self.timeout)),
+            Err(Unmet::Over) => Err(QueryError::Lost),
+        }
     }
 }
 

@@ -77,14 +77,16 @@ pub(crate) fn check_intake(shard: &Shard) -> Result<(), Refusal> {
     if is_in_turn() {
         return Err(Refusal::InsideTurn);
     }
-    if shard.is_stopping() {
-        return Err(match shard.gate.ended() {
-            NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
-            NodeEnded::RuntimeGone => Refusal::RuntimeGone,
-            NodeEnded::Panicked { .. } => Refusal::Panicked,
-            NodeEnded::Reopened => Refusal::Reopening,
-            NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
-        });
+    if shard.is_stopping() { Err(ended(shard)) } else { Ok(()) }
+}
+
+/// What the sender is told when the node has ended, or is about to.
+pub(super) fn ended(shard: &Shard) -> Refusal {
+    match shard.gate.ended() {
+        NodeEnded::Failed(failure) => Refusal::Store(AdmissionError::Failed(failure)),
+        NodeEnded::RuntimeGone => Refusal::RuntimeGone,
+        NodeEnded::Panicked { .. } => Refusal::Panicked,
+        NodeEnded::Reopened => Refusal::Reopening,
+        NodeEnded::Stopped | NodeEnded::InsideTurn => Refusal::Stopping,
     }
-    Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) async fn acknowledge(held: &Held, send: Option<Bytes>) -> Result<Posi
     let body = mailbox.lock().rules().held(*position, *attempt).cloned().ok_or(HoldError::TakenBack)?;
     let (header, payload) = Header::decode(&body).expect("its handler was given what was read of it");
     // Reads the message once more, where it has an idempotency key.
-    let content = deduplicate::content(shard, mailbox, &header, payload);
+    let content = deduplicate::content(mailbox, &header, payload);
     let route = Route::Local(mailbox.clone());
     // Every reply of a message that may be held is `()`, which takes no bytes.
     let answered = Answered::of(shard, mailbox, &header, content, Some(&Bytes::new()));

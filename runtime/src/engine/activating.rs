@@ -73,7 +73,7 @@ pub(crate) fn restart_later(shard: &Arc<Shard>, mailbox: Arc<Mailbox>, error: St
 }
 
 /// The wait after an activation that failed is over.
-pub(crate) fn restart(_core: &Shard, mailbox: &Arc<Mailbox>) {
+pub(crate) fn restart(mailbox: &Arc<Mailbox>) {
     let queries = mailbox.lock().restart(mailbox);
     lose(queries);
 }

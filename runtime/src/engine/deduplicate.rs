@@ -51,7 +51,7 @@ pub(crate) enum Recalled {
 
 /// What is to be kept of a message that was sent under an idempotency key, if it was. Runs the type's own code, so no
 /// lock is held.
-pub(crate) fn content(_core: &Shard, mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
+pub(crate) fn content(mailbox: &Mailbox, header: &Header<'_>, payload: &[u8]) -> Option<Content> {
     header.extension.request().map(|_| Content::of(mailbox.actor_type.message(header.message), header, payload))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn recall(
 }
 
 /// Sets the message in flight aside until whoever holds a message of its request has decided.
-pub(crate) fn wait_for_key(_core: &Shard, mailbox: &Mailbox, position: Position, request: RequestId) {
+pub(crate) fn wait_for_key(mailbox: &Mailbox, position: Position, request: RequestId) {
     let mut inner = mailbox.lock();
     // The hold may have ended since it was looked at.
     if is_held(&inner, request) {
@@ -172,10 +172,7 @@ pub(crate) async fn contradicts_away(shard: &Shard, remote: &Remote, envelope: &
         payload: envelope.to_vec(),
     });
     let Some(answer) = asked else { return false };
-    match Deadline::after(CHECKED_WITHIN).wait_for(shard.own_runtime.handle(), answer).await {
-        Ok(Ok(Ok(answer))) => answer == [1],
-        Ok(_) | Err(_) => false,
-    }
+    matches!(shard.within(Deadline::after(CHECKED_WITHIN), answer).await, Ok(Ok(Ok(answer))) if answer == [1])
 }
 
 /// Answers whether a message that another node is about to send contradicts what was answered under its key.

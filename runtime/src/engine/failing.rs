@@ -215,9 +215,9 @@ pub(crate) async fn take_back(
     if !mailbox.lock().take_back(position, attempt) {
         return TakenBack::Before;
     }
-    let (failing_core, mailbox) = (Arc::clone(shard), Arc::clone(mailbox));
+    let (failing_in, mailbox) = (Arc::clone(shard), Arc::clone(mailbox));
     let failing = shard.begin("a message that was taken back", async move {
-        let ticket = fail(&failing_core, &mailbox, position, failure).await;
+        let ticket = fail(&failing_in, &mailbox, position, failure).await;
         mailbox.lock().ring(&mailbox);
         ticket
     });

@@ -1,12 +1,12 @@
 //! Rousing all mailboxes that have work, after a start and when a type is resumed: one after another, each when there
-//! is a place for its activation. Where a line of the directory is all that is known, the message is read for its
+//! is a place for its activation. Where an entry of the directory is all that is known, the message is read for its
 //! address, and stays in memory for the activation, which need not read it again. These go in together, as many as are
 //! read at a time: they have a message each, so what comes meanwhile does not wait for long behind them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everpost_persistence::{Key, Partition, Position, ReadError};
+use everpost_persistence::{Partition, Position, ReadError};
 
 use crate::engine::activating::rouse;
 use crate::mailbox::Mailbox;
@@ -48,14 +48,26 @@ pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
         }
         rouse(shard, &mailbox);
     }
-    for lone in waiting.lone.chunks(READ_MESSAGES) {
-        // Before they are read: what is read would wait in memory until then.
-        if !may_rouse(shard).await {
-            return;
+    let (mut lone, mut tries) = (waiting.lone, 0);
+    while !lone.is_empty() {
+        // Those that could not be read are read again, later and later: nobody knows whom they are for.
+        if tries > 0 {
+            tokio::time::sleep(shard.config.backoff.delay(tries, rand::random())).await;
         }
-        for (position, envelope) in read(shard, lone).await {
-            rouse_lone(shard, position, envelope);
+        tries += 1;
+        let mut unread = Vec::new();
+        for some in lone.chunks(READ_MESSAGES) {
+            // Before they are read: what is read would wait in memory until then.
+            if !may_rouse(shard).await {
+                return;
+            }
+            let read = read(shard, some).await;
+            unread.extend(read.unread);
+            read.envelopes.into_iter().for_each(|(position, envelope)| rouse_lone(shard, position, envelope));
+            // Bodies that are in memory from here on were counted twice for a moment.
+            shard.give_room();
         }
+        lone = unread;
     }
 }
 
@@ -65,32 +77,46 @@ async fn may_rouse(shard: &Shard) -> bool {
     !shard.is_stopping()
 }
 
-/// Reads messages, those that wait still. One that cannot be read holds up no other.
-async fn read(shard: &Shard, lone: &[(Partition, Position)]) -> Vec<(Position, Bytes)> {
-    let keys: Vec<Key> = lone.iter().map(|(partition, position)| tables::inbox(*partition, *position)).collect();
-    let bodies = match shard.store.read_all(keys.clone()).await {
-        Ok(bodies) => bodies,
-        Err(_) => {
-            let mut bodies = Vec::with_capacity(keys.len());
-            for (key, (_, position)) in keys.into_iter().zip(lone) {
-                let body = shard.store.read(key).await;
-                bodies.push(body.unwrap_or_else(|error| unreadable(shard, *position, &error)));
-            }
-            bodies
-        }
-    };
-    lone.iter().zip(bodies).filter_map(|((_, position), body)| Some((*position, body?))).collect()
+/// What came of reading messages.
+#[derive(Default)]
+struct Read {
+    /// Of those that wait still.
+    envelopes: Vec<(Position, Bytes)>,
+    unread: Vec<(Partition, Position)>,
 }
 
-/// The start has read it, so it was damaged since.
-fn unreadable(shard: &Shard, position: Position, error: &ReadError) -> Option<Bytes> {
-    if !shard.is_stopping() {
+/// Reads messages. One that cannot be read holds up no other.
+async fn read(shard: &Shard, lone: &[(Partition, Position)]) -> Read {
+    let key = |(partition, position): &(Partition, Position)| tables::inbox(*partition, *position);
+    let mut read = Read::default();
+    if let Ok(envelopes) = shard.store.read_all(lone.iter().map(key).collect()).await {
+        let positions = lone.iter().map(|(_, position)| *position);
+        read.envelopes = positions.zip(envelopes).filter_map(|(position, body)| Some((position, body?))).collect();
+        return read;
+    }
+    for one in lone {
+        match shard.store.read(key(one)).await {
+            Ok(envelope) => read.envelopes.extend(envelope.map(|envelope| (one.1, envelope))),
+            Err(error) => {
+                tell_of_unread(shard, one.1, &error);
+                read.unread.push(*one);
+            }
+        }
+    }
+    read
+}
+
+/// The start has read it, so the store has failed, or it was damaged since.
+fn tell_of_unread(shard: &Shard, position: Position, error: &ReadError) {
+    if !shard.is_stopping()
+        && let Some(times) = shard.recurring.met("waiting record unreadable")
+    {
         tracing::error!(
-            node = %shard.name, seq = position.0, %error, event = "record unreadable",
-            "a message that waits cannot be read, so nobody knows whom it is for; it stays in the store"
+            node = %shard.name, seq = position.0, %error, times, event = "record unreadable",
+            "a message that waits cannot be read, so nobody knows whom it is for; it stays in the store, and is read \
+             again later"
         );
     }
-    None
 }
 
 /// Makes the mailbox of a message, if nobody has, and rouses it. The body stays in memory if there is room for it.

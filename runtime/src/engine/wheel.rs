@@ -19,7 +19,7 @@ pub(crate) async fn turn(shard: Arc<Shard>) {
         for _ in 0..AT_A_TIME {
             let next = shard.wheel.lock().next(shard.clock.steady());
             let Some((entry, due)) = next else { break };
-            is_due(&shard, entry, due);
+            is_due(entry, due);
         }
         let first = shard.wheel.lock().first();
         match first.map(|first| first.since(shard.clock.steady())) {
@@ -31,9 +31,9 @@ pub(crate) async fn turn(shard: Arc<Shard>) {
     }
 }
 
-fn is_due(shard: &Shard, entry: Entry, due: Due) {
+fn is_due(entry: Entry, due: Due) {
     match due {
         Due::Ring(mailbox) => mailbox.lock().ring_from_wheel(entry, &mailbox),
-        Due::Restart(mailbox) => restart(shard, &mailbox),
+        Due::Restart(mailbox) => restart(&mailbox),
     }
 }

@@ -9,6 +9,7 @@ use ractor::{ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEve
 use tokio::task::JoinHandle;
 
 use super::{Links, life, listener};
+use crate::base::child::{Run, start_child};
 use crate::base::text::brief;
 use crate::cluster::Peer;
 use crate::link::resumption;
@@ -77,9 +78,8 @@ impl ractor::Actor for Supervisor {
             LinkOrder::Start(_) if children.stopping => {}
             LinkOrder::Start(part) => {
                 let child = Child { links: Arc::clone(&self.links), part: part.clone() };
-                let (child, _) = ActorRuntime::spawn_linked(None, child, (), myself.get_cell()).await?;
+                let child = start_child(child, myself.get_cell()).await?;
                 children.parts.insert(child.get_id(), part);
-                child.cast(Begin)?;
             }
             LinkOrder::Stop => {
                 children.stopping = true;
@@ -137,30 +137,17 @@ fn end_with_the_last(myself: &ActorRef<LinkOrder>, children: &Children) {
     }
 }
 
-/// The one message in the ractor mailbox of a part.
-#[derive(Debug)]
-struct Begin;
-
 struct Child {
     links: Arc<Links>,
     part: Part,
 }
 
-impl ractor::Actor for Child {
-    type Msg = Begin;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
+impl Run for Child {
+    async fn run(&self) -> Result<(), ActorProcessingErr> {
         match &self.part {
             Part::Door => listener::watch(&self.links).await,
             Part::Link(peer) => life::live(&self.links, peer).await,
         }
-        myself.stop(None);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! gate, a timer, a holder, a sender that waits. There is no mailbox that has left, to be told apart from the one that
 //! came after it.
 //!
-//! Of an address at which one message waits in the store, and nothing else, a line is all that there is ([`Lone`]).
+//! Of an address at which one message waits in the store, and nothing else, an entry is all that there is ([`Lone`]).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,7 +34,7 @@ enum Known {
 /// Where the start puts a message that it has found.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// A line of the directory says all that there is to know of it.
+    /// This entry says all that there is to know of it.
     Alone,
     /// There is a mailbox.
     Made(Arc<Mailbox>),
@@ -67,7 +67,7 @@ impl Directory {
         }
     }
 
-    /// The mailbox with this id, if it is in memory. Not one of which a line says that its one message waits in the
+    /// The mailbox with this id, if it is in memory. Not one of which an entry says that its one message waits in the
     /// store: that takes its address ([`Directory::find_at`]).
     pub(crate) fn find(&self, mailbox: MailboxId) -> Option<Arc<Mailbox>> {
         match self.stripe(mailbox).get(&mailbox)? {
@@ -100,20 +100,20 @@ impl Directory {
         }
     }
 
-    /// A message that waits in the store, of an envelope of so many bytes, as a line of the directory.
-    pub(crate) fn line(&self, position: Position, bytes: usize, actor_type: &Arc<ActorType>) -> Option<Lone> {
+    /// A message that waits in the store, of an envelope of so many bytes, as an entry of the directory.
+    pub(crate) fn entry_of(&self, position: Position, bytes: usize, actor_type: &Arc<ActorType>) -> Option<Lone> {
         let number = self.actor_types.iter().position(|known| Arc::ptr_eq(known, actor_type))?;
         Lone::new(position, bytes, u16::try_from(number).ok()?)
     }
 
-    /// The messages of which lines say that they wait, in the order of the store.
+    /// The messages of which entries say that they wait, in the order of the store.
     pub(crate) fn lone(&self, is_wanted: impl Fn(&Arc<ActorType>) -> bool) -> Vec<(Partition, Position)> {
         let is_wanted: Vec<bool> = self.actor_types.iter().map(is_wanted).collect();
         let mut lone = Vec::new();
         for stripe in &self.stripes {
             lone.extend(lock(stripe).iter().filter_map(|(mailbox, known)| match known {
-                Known::Lone(line) if is_wanted[usize::from(line.actor_type)] => {
-                    Some((partition_of(*mailbox, self.partitions), line.position))
+                Known::Lone(lone) if is_wanted[usize::from(lone.actor_type)] => {
+                    Some((partition_of(*mailbox, self.partitions), lone.position))
                 }
                 Known::Lone(_) | Known::Made(_) => None,
             }));
@@ -143,7 +143,7 @@ impl Directory {
     }
 
     /// All mailboxes in memory, one stripe at a time. Whoever visits one has it to themselves. Those are left out of
-    /// which only a line is known: nobody waits there, nothing was submitted, and no body is in memory.
+    /// which only an entry is known: nobody waits there, nothing was submitted, and no body is in memory.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Arc<Mailbox>)) {
         for stripe in &self.stripes {
             let made = |known: &Known| match known {
@@ -220,18 +220,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_takes_no_more_than_what_refers_to_a_mailbox() {
+    fn a_lone_entry_takes_no_more_than_what_refers_to_a_mailbox() {
         assert_eq!(size_of::<(MailboxId, Known)>(), size_of::<(MailboxId, Arc<Mailbox>)>());
     }
 
     #[test]
-    fn a_mailbox_is_made_of_a_line_with_the_message_that_waits() {
+    fn a_mailbox_is_made_of_an_entry_with_the_message_that_waits() {
         let actor_type = Arc::new(idle_type());
         let directory = Directory::new(NonZeroU16::MIN, vec![Arc::clone(&actor_type)]);
         let address = Address::parse("idle/x").unwrap();
-        let line = directory.line(Position(7), 20, &actor_type);
-        assert!(matches!(directory.place(address.mailbox(), line), Place::Alone));
-        assert!(matches!(directory.place(address.mailbox(), line), Place::Unmade), "another message came to it");
+        let lone = directory.entry_of(Position(7), 20, &actor_type);
+        assert!(matches!(directory.place(address.mailbox(), lone), Place::Alone));
+        assert!(matches!(directory.place(address.mailbox(), lone), Place::Unmade), "another message came to it");
         assert_eq!((directory.len(), directory.lone(|_| true)), (1, vec![(Partition(0), Position(7))]));
         assert!(directory.lone(|_| false).is_empty());
         assert!(directory.find(address.mailbox()).is_none(), "nobody knows what it is called");
@@ -239,18 +239,18 @@ mod tests {
         let mailbox = directory.find_at(&address).unwrap();
         assert_eq!(mailbox.lock().amount(), Amount { messages: 1, bytes: 20 });
         assert!(Arc::ptr_eq(&mailbox, &directory.mailbox(&address, &actor_type)), "it is the same for all");
-        assert!(matches!(directory.place(address.mailbox(), line), Place::Made(_)));
+        assert!(matches!(directory.place(address.mailbox(), lone), Place::Made(_)));
         assert!(directory.lone(|_| true).is_empty());
         assert!(directory.find_at(&Address::parse("idle/y").unwrap()).is_none());
     }
 
     #[test]
-    fn a_large_message_is_no_line() {
+    fn a_large_message_is_no_entry() {
         let actor_type = Arc::new(idle_type());
         let directory = Directory::new(NonZeroU16::MIN, vec![Arc::clone(&actor_type)]);
-        assert!(directory.line(Position(7), 8 << 10, &actor_type).is_some());
-        assert!(directory.line(Position(7), (8 << 10) + 1, &actor_type).is_none());
-        assert!(directory.line(Position(7), 1 << 20, &actor_type).is_none());
-        assert!(directory.line(Position(7), 20, &Arc::new(idle_type())).is_none(), "nobody has told of that type");
+        assert!(directory.entry_of(Position(7), 8 << 10, &actor_type).is_some());
+        assert!(directory.entry_of(Position(7), (8 << 10) + 1, &actor_type).is_none());
+        assert!(directory.entry_of(Position(7), 1 << 20, &actor_type).is_none());
+        assert!(directory.entry_of(Position(7), 20, &Arc::new(idle_type())).is_none(), "nobody has told of that type");
     }
 }

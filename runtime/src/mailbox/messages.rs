@@ -60,7 +60,7 @@ impl Inner {
         self.messages.rules.recovered(position, queue, failures);
     }
 
-    /// The mailbox was made of a line of the directory, for the one message that this was about.
+    /// The mailbox was made of an entry of the directory, for the one message that this was about.
     pub(super) fn recover_lone(&mut self, lone: Lone) {
         self.messages.bytes += lone.bytes();
         self.messages.rules.recovered(lone.position, Queue::default(), None);

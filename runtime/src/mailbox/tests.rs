@@ -1,6 +1,5 @@
-//! What senders, activations, their seats, the gate and the sweep do with mailboxes at the same time, in every
-//! order that they can meet in. Mailboxes, doorbells, the directory and the line for places are the real ones, with the
-//! locks of loom (`cargo test -p everpost --lib --features loom mailbox::tests`); the others are here, as small as they
+//! What senders, activations, workers, the gate and the sweep do with mailboxes at the same time, in every order
+//! that they can meet in. Mailboxes, doorbells, the directory and the queue for places are the real ones, with the locks of loom (`cargo test -p everpost --lib --features loom mailbox::tests`); the others are here, as small as they
 //! can be.
 //!
 //! Where a ring is lost nobody goes on, and loom says so. What each is to do may be done wrong here
@@ -39,7 +38,7 @@ enum Fault {
     RingsBefore,
     /// The activation clears the bell after it has looked, in a step of its own.
     ClearsAfterLooking,
-    /// Its seat does not see that an activation that left was rung.
+    /// Its worker does not see that an activation that left was rung.
     ForgetsRung,
     /// The gate is told to ring in a step after it was asked whether it will.
     ForgetsDurable,
@@ -220,8 +219,8 @@ impl Node {
         }
     }
 
-    /// Mailboxes have a seat, one after another, until so many messages are handled and nobody is there any more.
-    fn seat(&self, messages: usize) {
+    /// A worker runs activations, one after another, until so many messages are handled and nobody is there any more.
+    fn worker(&self, messages: usize) {
         while let Some(mailbox) = self.orders.next(|| *self.handled.lock().unwrap() == messages) {
             let the_one = self.directory.find(mailbox.id()).expect("it is in use");
             assert!(Arc::ptr_eq(&mailbox, &the_one), "an address has one mailbox");
@@ -286,7 +285,7 @@ fn sender(node: &Arc<Node>, actor: usize) -> thread::JoinHandle<()> {
 fn senders_ring_while_activations_leave(fault: Fault) {
     let node = Node::new(ALL, 8, fault);
     let senders = [sender(&node, 0), sender(&node, 0)];
-    node.seat(2);
+    node.worker(2);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
@@ -294,20 +293,20 @@ fn senders_ring_while_activations_leave(fault: Fault) {
 fn activations_wait_for_a_place(fault: Fault) {
     let node = Node::new(ALL, 1, fault);
     let senders = [sender(&node, 0), sender(&node, 1)];
-    node.seat(2);
+    node.worker(2);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
-/// Two actors have two seats, so that one ends while the other begins, and one place between them.
-fn seats_are_given_while_others_end(fault: Fault) {
+/// Two actors have two workers, so that one ends while the other begins, and one place between them.
+fn workers_begin_while_others_end(fault: Fault) {
     let node = Node::new(ALL, 1, fault);
     let sender = begin(&node, |node| {
         node.send(0, true);
         node.send(1, true);
     });
-    let seat = begin(&node, |node| node.seat(2));
-    node.seat(2);
-    seat.join().unwrap();
+    let worker = begin(&node, |node| node.worker(2));
+    node.worker(2);
+    worker.join().unwrap();
     sender.join().unwrap();
 }
 
@@ -317,7 +316,7 @@ fn the_gate_rings_while_an_activation_leaves(fault: Fault) {
     node.send(0, true);
     let sender = begin(&node, |node| node.send(0, false));
     let store = begin(&node, |node| node.commit(Position(2)));
-    node.seat(2);
+    node.worker(2);
     sender.join().unwrap();
     store.join().unwrap();
 }
@@ -336,7 +335,7 @@ fn the_sweep_meets_a_sender(fault: Fault) {
         });
     });
     let sender = sender(&node, 0);
-    node.seat(1);
+    node.worker(1);
     sweep.join().unwrap();
     sender.join().unwrap();
 }
@@ -368,8 +367,8 @@ fn no_place_is_lost() {
 }
 
 #[test]
-fn no_mailbox_is_lost_between_two_seats() {
-    in_all_orders(|| seats_are_given_while_others_end(Fault::None));
+fn no_mailbox_is_lost_between_two_workers() {
+    in_all_orders(|| workers_begin_while_others_end(Fault::None));
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Recovery<'_> {
             .map(|(address, actor_type)| self.shard.directory.mailbox(address, actor_type)))
     }
 
-    /// The mailbox of a message, if its actor type is part of the node. None when a line of the directory is enough.
+    /// The mailbox of a message, if its actor type is part of the node. None when an entry of the directory is enough.
     fn mailbox(
         &mut self,
         header: &Header<'_>,
@@ -245,8 +245,8 @@ impl Recovery<'_> {
         }
         // The directory is the index: another one would have to be filled with a copy of each address.
         let id = mailbox_id(header.destination);
-        let line = self.line(header, id, partition, position, bytes);
-        let mailbox = match self.shard.directory.place(id, line) {
+        let lone = self.lone(header, id, partition, position, bytes);
+        let mailbox = match self.shard.directory.place(id, lone) {
             Place::Alone => return Ok(None),
             Place::Made(mailbox) => mailbox,
             Place::Unmade => {
@@ -261,8 +261,8 @@ impl Recovery<'_> {
         Ok(Some(mailbox))
     }
 
-    /// What a line of the directory says of a message, if nothing else is to be known of it, and nothing is wrong.
-    fn line(
+    /// What an entry of the directory says of a message, if nothing else is to be known of it, and nothing is wrong.
+    fn lone(
         &self,
         header: &Header<'_>,
         id: MailboxId,
@@ -277,13 +277,13 @@ impl Recovery<'_> {
             !self.in_flight.is_empty() && marks.iter().any(|mark| self.in_flight.contains(mark))
         };
         let is_handled = || actor_type.reader(header.message, header.message_version).is_ok();
-        let is_line = header.is_plain()
+        let is_lone = header.is_plain()
             && !actor_type.holds(header.message)
             && partition_of(id, self.shard.store.partitions()) == partition
             && !self.failures.contains_key(&position)
             && !is_in_flight()
             && !self.shard.asked.has_asked(header.id())
             && is_handled();
-        if is_line { self.shard.directory.line(position, bytes, actor_type) } else { None }
+        if is_lone { self.shard.directory.entry_of(position, bytes, actor_type) } else { None }
     }
 }

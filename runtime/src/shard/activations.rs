@@ -1,7 +1,8 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
-//! There is one queue for all that starts activations: messages, moments, queries, and whoever rouses many mailboxes,
-//! one after another (`engine/rousing.rs`). Nobody waits in it whom an activation waits for that is there: who is
+//! All that starts activations waits in the same way: messages, moments, queries, and whoever rouses many mailboxes, one
+//! after another (`engine/rousing.rs`). Actor types have places in turn, so that none waits behind all of a backlog of
+//! another one. Nobody waits in it whom an activation waits for that is there: who is
 //! asked from a turn, the child of a group, and what is on trial start in any case. What else a handler may wait for is
 //! not known; so when nobody has left for a while, more are let in, twice as many each time.
 
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 use crate::base::count::Count;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::mailbox::Mailbox;
-use crate::shard::rules::places::Places;
+use crate::shard::rules::places::{Class, Places};
 
 /// The activations of a node. Locked after mailboxes.
 #[derive(Debug)]
@@ -25,16 +26,16 @@ pub(crate) struct Activations {
     running: Count,
     /// The mailboxes that have one: far fewer than there are mailboxes. None when the node has ended, or those that
     /// never leave would be kept for ever.
-    mailboxes: Mutex<Option<Running>>,
+    mailboxes: Mutex<Option<Active>>,
     pub(crate) max: usize,
     places: Mutex<Places<Waiting>>,
     /// Somebody waits, so that no activation stays idle.
     is_crowded: AtomicBool,
-    /// Rung when somebody joins the queue for whom nobody was told to leave yet.
+    /// Rung when somebody joins the queue.
     pub(crate) joined: Notify,
 }
 
-type Running = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
+type Active = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
 
 /// Who waits for a place.
 #[derive(Debug)]
@@ -42,6 +43,15 @@ pub(crate) enum Waiting {
     Mailbox(Arc<Mailbox>),
     /// Whoever rouses mailboxes wants to know that there is one.
     Rousing(Arc<Notify>),
+}
+
+impl Waiting {
+    fn class(&self) -> Class {
+        match self {
+            Self::Mailbox(mailbox) => Class(Arc::as_ptr(&mailbox.actor_type) as usize),
+            Self::Rousing(_) => Class(0),
+        }
+    }
 }
 
 /// A place that was taken for a mailbox. Should a panic keep it from being used, the mailbox waits for one again.
@@ -75,7 +85,7 @@ impl Activations {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             running: Count::default(),
-            mailboxes: Mutex::new(Some(Running::default())),
+            mailboxes: Mutex::new(Some(Active::default())),
             max,
             places: Mutex::new(Places::new(max)),
             is_crowded: AtomicBool::new(false),
@@ -123,10 +133,9 @@ impl Activations {
         self.give_place_back();
     }
 
-    /// Mailboxes that have an activation right now, so many at most.
-    pub(crate) fn some(&self, at_most: usize) -> Vec<Arc<Mailbox>> {
-        let running = self.mailboxes();
-        running.as_ref().map_or_else(Vec::new, |running| running.values().take(at_most).cloned().collect())
+    /// The mailboxes that have an activation right now.
+    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
+        self.mailboxes().as_ref().map_or_else(Vec::new, |running| running.values().cloned().collect())
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -168,12 +177,10 @@ impl Activations {
     }
 
     fn join(&self, mut places: MutexGuard<'_, Places<Waiting>>, waiting: Waiting) {
-        let is_news = places.join(waiting);
+        places.join(waiting.class(), waiting);
         self.is_crowded.store(true, Ordering::Relaxed);
         drop(places);
-        if is_news {
-            self.joined.notify_one();
-        }
+        self.joined.notify_one();
     }
 
     /// Gives the places that there are to those who wait, in order. No mailbox is locked.
@@ -199,7 +206,7 @@ impl Activations {
         }
     }
 
-    fn mailboxes(&self) -> MutexGuard<'_, Option<Running>> {
+    fn mailboxes(&self) -> MutexGuard<'_, Option<Active>> {
         self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -228,7 +235,7 @@ mod tests {
         activations.enter(&left);
         activations.enter(&stays);
         activations.leave(&left);
-        let all = activations.some(8);
+        let all = activations.all();
         assert!(matches!(&*all, [only] if Arc::ptr_eq(only, &stays)), "{all:?}");
         assert_eq!((activations.count(), Arc::strong_count(&left)), (1, 1));
         drop(all);
@@ -236,7 +243,7 @@ mod tests {
         activations.enter(&late);
         assert_eq!((Arc::strong_count(&stays), Arc::strong_count(&late)), (1, 1), "whoever never leaves is not kept");
         activations.leave(&late);
-        assert!(activations.some(8).is_empty());
+        assert!(activations.all().is_empty());
     }
 
     #[test]

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use everpost_persistence::{Position, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use crate::base::ended::NodeEnded;
 use crate::base::rules::wakers::{Place, Wakers};
@@ -30,12 +30,12 @@ pub(crate) struct Gate<E> {
     /// Rung after every commit, when what it frees has left.
     commits: Notify,
     /// Set once there will be no more commits.
-    end: OnceLock<NodeEnded>,
+    end: SetOnce<NodeEnded>,
 }
 
 impl<E> Gate<E> {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, waiting: Mutex::default(), progress: Notify::new(), commits: Notify::new(), end: OnceLock::new() }
+        Self { store, waiting: Mutex::default(), progress: Notify::new(), commits: Notify::new(), end: SetOnce::new() }
     }
 
     /// Lets `effect` out once `after` is durable. Hands it back when that is so already.
@@ -113,6 +113,11 @@ impl<E> Gate<E> {
         drop(effects);
         self.commits.notify_waiters();
         self.progress.notify_one();
+    }
+
+    /// Completes when there will be no more commits, with the reason.
+    pub(crate) async fn over(&self) -> NodeEnded {
+        self.end.wait().await.clone()
     }
 
     /// Whether there will be no more commits.

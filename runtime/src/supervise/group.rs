@@ -12,6 +12,7 @@ mod record;
 mod roots;
 mod rules;
 mod strategy;
+mod supervised;
 mod task;
 
 use std::fmt;
@@ -19,10 +20,11 @@ use std::time::Duration;
 
 pub use self::child::{Child, ChildContext};
 pub use self::error::{GroupEnded, SuperviseError};
-pub use self::roots::Supervised;
-pub(crate) use self::roots::{Groups, Kept};
+pub(crate) use self::roots::Groups;
 pub use self::strategy::Restart;
 use self::strategy::Strategy;
+pub(crate) use self::supervised::KeptGroup;
+pub use self::supervised::Supervised;
 use crate::base::rules::backoff::Backoff;
 use crate::record::budget::{Budget, RESTARTS_MAX};
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use tokio::task::JoinHandle;
 
-use crate::activation::{Activation, Loaded};
+use crate::activation::{Activation, Loaded, Turns};
 use crate::actor::{Actor, Handlers};
+use crate::base::child::{Run, start_child};
 use crate::base::text::brief;
 use crate::engine::activating;
 use crate::engine::failing::{fail, take_back};
@@ -20,10 +21,10 @@ use crate::record::schema::Schema;
 use crate::shard::Shard;
 use crate::shard::activations::Activations;
 use crate::shard::services::SUPERVISOR_MEANS;
-use crate::supervise::seat::{Occupant, Seat, Seats};
+use crate::supervise::worker::{Assigned, IdleWorkers, Worker};
 
-/// How many activations a seat has in a row before it lets others run.
-const ACTIVATIONS_AT_A_TIME: usize = 16;
+/// As how many turns the start and the end of an activation count.
+const TURNS_AN_ACTIVATION: usize = 4;
 
 /// What a supervisor is told.
 pub(crate) enum Order {
@@ -62,7 +63,7 @@ struct Supervising<A> {
     /// Weak, since the shard has the actor types.
     shard: Weak<Shard>,
     activations: Arc<Activations>,
-    seats: Arc<Seats>,
+    idle: Arc<IdleWorkers>,
     supervisor: ActorRef<Order>,
     actor_type: PhantomData<fn() -> A>,
 }
@@ -80,7 +81,7 @@ impl<A: Actor> Supervises for Supervising<A> {
     }
 
     fn start_at_place(&self, mailbox: &Arc<Mailbox>) -> Start {
-        if self.seats.give(mailbox) {
+        if self.idle.give(mailbox) {
             return Start::Ordered;
         }
         match self.supervisor.cast(Order::Start(Arc::clone(mailbox))) {
@@ -100,7 +101,7 @@ impl<A: Actor> Supervises for Supervising<A> {
     }
 
     fn shrink(&self) {
-        self.seats.end_unneeded();
+        self.idle.end_unneeded();
     }
 
     fn stop(&self) {
@@ -126,13 +127,13 @@ pub(crate) async fn supervise<A: Actor>(
 ) -> Result<JoinHandle<()>, ractor::SpawnErr> {
     let (activations, weak) = (Arc::clone(&shard.activations), Arc::downgrade(&shard));
     let name = format!("supervisor of `{}`", A::TYPE);
-    let seats = Arc::new(Seats::default());
-    let supervised = Arc::new(Supervised { shard, actor, handlers, seats: Arc::clone(&seats), name });
+    let idle = Arc::new(IdleWorkers::default());
+    let supervised = Arc::new(Supervised { shard, actor, handlers, idle: Arc::clone(&idle), name });
     let (supervisor, ended) = ActorRuntime::spawn(None, Supervisor(supervised), ()).await?;
     actor_type.supervised_by(Box::new(Supervising::<A> {
         shard: weak,
         activations,
-        seats,
+        idle,
         supervisor,
         actor_type: PhantomData,
     }));
@@ -148,12 +149,12 @@ pub(crate) fn ended(event: SupervisionEvent) -> Option<(ActorId, Option<ActorPro
     }
 }
 
-/// What a supervisor and its seats share.
+/// What a supervisor and its workers share.
 struct Supervised<A: Actor> {
     shard: Arc<Shard>,
     actor: Arc<A>,
     handlers: Arc<Handlers<A>>,
-    seats: Arc<Seats>,
+    idle: Arc<IdleWorkers>,
     /// For whoever is told of a panic.
     name: String,
 }
@@ -162,7 +163,7 @@ struct Supervisor<A: Actor>(Arc<Supervised<A>>);
 
 #[derive(Default)]
 struct Children {
-    seats: HashMap<ActorId, (Arc<Seat>, ActorCell)>,
+    workers: HashMap<ActorId, (Arc<Worker>, ActorCell)>,
     stopping: bool,
 }
 
@@ -210,11 +211,11 @@ impl<A: Actor> Supervisor<A> {
                 self.0.shard.activations.give_place_back();
             }
             Order::Start(mailbox) => self.start(myself, mailbox, children).await?,
-            Order::Kill(mailbox) => children.seats.values().for_each(|(seat, actor)| seat.kill(&mailbox, actor)),
+            Order::Kill(mailbox) => children.workers.values().for_each(|(worker, actor)| worker.kill(&mailbox, actor)),
             Order::Stop => {
                 children.stopping = true;
-                self.0.seats.close();
-                children.seats.values().for_each(|(seat, _)| seat.wake());
+                self.0.idle.close();
+                children.workers.values().for_each(|(worker, _)| worker.wake());
                 Self::end_with_the_last(myself, children);
             }
         }
@@ -229,19 +230,19 @@ impl<A: Actor> Supervisor<A> {
         children: &mut Children,
     ) {
         let shard = &self.0.shard;
-        match children.seats.remove(&child).map(|(seat, _)| seat.ended()) {
-            Some(Occupant::Active(mailbox)) => {
+        match children.workers.remove(&child).map(|(worker, _)| worker.ended()) {
+            Some(Assigned::Active(mailbox)) => {
                 shard.activations.leave(&mailbox);
                 match failure {
                     None => activating::ended(shard, mailbox),
                     Some(error) => self.failed(mailbox, &error),
                 }
             }
-            Some(Occupant::Given(mailbox)) => {
+            Some(Assigned::Given(mailbox)) => {
                 shard.activations.give_place_back();
                 activating::ended(shard, mailbox);
             }
-            Some(Occupant::Nobody) | None => {}
+            Some(Assigned::Nothing) | None => {}
         }
         if children.stopping {
             Self::end_with_the_last(myself, children);
@@ -254,11 +255,14 @@ impl<A: Actor> Supervisor<A> {
         mailbox: Arc<Mailbox>,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
-        let seat = Seat::given_to(mailbox);
-        let sitting = Sitting { supervised: Arc::clone(&self.0), seat: Arc::clone(&seat) };
-        let (child, _) = ActorRuntime::spawn_linked(None, sitting, (), myself.get_cell()).await?;
-        children.seats.insert(child.get_id(), (seat, child.get_cell()));
-        child.cast(Begin)?;
+        // One that has become idle meanwhile.
+        if self.0.idle.give(&mailbox) {
+            return Ok(());
+        }
+        let worker = Worker::given(mailbox);
+        let actor = WorkerActor { supervised: Arc::clone(&self.0), worker: Arc::clone(&worker) };
+        let actor = start_child(actor, myself.get_cell()).await?;
+        children.workers.insert(actor.get_id(), (worker, actor));
         Ok(())
     }
 
@@ -299,74 +303,53 @@ impl<A: Actor> Supervisor<A> {
 
     /// A supervisor that ends kills its children, so it is the last to leave.
     fn end_with_the_last(myself: &ActorRef<Order>, children: &Children) {
-        if children.seats.is_empty() {
+        if children.workers.is_empty() {
             myself.stop(None);
         }
     }
 }
 
-/// The one message of a seat. A doorbell that went through a ractor mailbox each time took a sixth of the processor
-/// time of a short turn: a boxed message, a channel, and a choice among four of them.
-#[derive(Debug)]
-struct Begin;
-
-/// The ractor actor of a seat.
-struct Sitting<A: Actor> {
+/// The ractor actor of a worker.
+struct WorkerActor<A: Actor> {
     supervised: Arc<Supervised<A>>,
-    seat: Arc<Seat>,
+    worker: Arc<Worker>,
 }
 
-impl<A: Actor> ractor::Actor for Sitting<A> {
-    type Msg = Begin;
-    type State = ();
-    type Arguments = ();
-
-    /// Nothing here: the supervisor waits for it. A state is loaded when its activation begins.
-    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        // In a box: ractor keeps what it is given in several places, with room for it in each.
-        Box::pin(self.activate()).await?;
-        myself.stop(None);
-        Ok(())
-    }
-}
-
-impl<A: Actor> Sitting<A> {
-    /// Activates the mailboxes that it is given, one after another, until it is given no more.
-    async fn activate(&self) -> Result<(), ActorProcessingErr> {
-        let Supervised { shard, actor, handlers, seats, .. } = &*self.supervised;
-        let mut in_a_row = 0;
-        while let Some(mailbox) = self.seat.next().await {
+impl<A: Actor> Run for WorkerActor<A> {
+    /// Activates the mailboxes that it is given, one after another, until it is given no more. A doorbell that went
+    /// through a ractor mailbox each time took a sixth of the processor time of a short turn: a boxed message, a
+    /// channel, and a choice among four of them.
+    async fn run(&self) -> Result<(), ActorProcessingErr> {
+        let Supervised { shard, actor, handlers, idle, .. } = &*self.supervised;
+        let mut turns = Turns::default();
+        while let Some(mailbox) = self.worker.next().await {
             self.step(|| {
                 shard.activations.enter(&mailbox);
                 mailbox.lock().begun();
             })
             .await;
-            Activation::new(shard, actor, handlers, &mailbox).live().await?;
-            if !self.seat.vacate() {
+            Activation::new(shard, actor, handlers, &mailbox).live(&mut turns).await?;
+            if !self.worker.finish() {
                 // It is killed here.
                 return std::future::pending().await;
             }
-            if shard.is_stopping() || !seats.keep(&self.seat) {
-                self.seat.end();
+            if shard.is_stopping() || !idle.keep(&self.worker) {
+                self.worker.end();
             }
-            // Whoever waits for a place may get the seat too, before anybody else has to be woken.
+            // Whoever waits for a place may get this worker too, before anybody else has to be woken.
             self.step(|| {
                 shard.activations.leave(&mailbox);
                 activating::ended(shard, mailbox);
             })
             .await;
-            in_a_row += 1;
-            if in_a_row % ACTIVATIONS_AT_A_TIME == 0 {
-                tokio::task::yield_now().await;
-            }
+            turns.add(TURNS_AN_ACTIVATION);
+            turns.let_others_run().await;
         }
         Ok(())
     }
+}
 
+impl<A: Actor> WorkerActor<A> {
     /// What the supervisor would do otherwise. A panic means the same.
     async fn step(&self, step: impl FnOnce() + Send) {
         let Supervised { shard, name, .. } = &*self.supervised;

@@ -1,20 +1,24 @@
-//! Who is given an activation, and in which order. Pure: no clock, no task, no lock.
+//! Who is given an activation, and in which order: those of each class in the order in which they came, and the classes
+//! in turn, so that nobody waits behind all of a backlog of others. Pure: no clock, no task, no lock.
 
 use std::collections::VecDeque;
 
 use crate::base::rules::allowance::Allowance;
 
-/// Places for activations, and the queue of those that wait for one.
+/// Who waits for the same: which actor type, say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class(pub(crate) usize);
+
+/// Places for activations, and the queues of those that wait for one.
 #[derive(Debug)]
 pub(crate) struct Places<W> {
     allowance: Allowance,
     /// Of activations that are there, and of those that are about to be.
     used: usize,
-    waiting: VecDeque<W>,
+    /// A queue for each class of which somebody waits; that which is next is first.
+    waiting: VecDeque<(Class, VecDeque<W>)>,
     /// So many were told to leave and have not yet.
     leaving: usize,
-    /// Fewer could be told to leave than should: it is looked again later, whoever joins.
-    in_vain: bool,
     /// How often somebody who waited has gone in. Not how often somebody has left: of those that start in any case some
     /// may always leave, which lets nobody in.
     moves: u64,
@@ -24,15 +28,7 @@ pub(crate) struct Places<W> {
 
 impl<W> Places<W> {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            allowance: Allowance::new(max),
-            used: 0,
-            waiting: VecDeque::new(),
-            leaving: 0,
-            in_vain: false,
-            moves: 0,
-            is_over: false,
-        }
+        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
     }
 
     /// Whether there is a place for somebody who has just come.
@@ -51,18 +47,25 @@ impl<W> Places<W> {
         self.leaving = self.leaving.saturating_sub(1);
     }
 
-    /// Joins the end of the queue. True when whoever tells idle ones to leave has to look: not where enough are about
-    /// to leave, or there were too few a moment ago.
-    pub(crate) fn join(&mut self, waiting: W) -> bool {
-        let is_first = self.waiting.is_empty();
-        self.waiting.push_back(waiting);
-        is_first || (!self.in_vain && self.too_many(0) > 0)
+    /// Joins the end of the queue of a class.
+    pub(crate) fn join(&mut self, class: Class, waiting: W) {
+        match self.waiting.iter_mut().find(|(other, _)| *other == class) {
+            Some((_, queue)) => queue.push_back(waiting),
+            None => self.waiting.push_back((class, VecDeque::from([waiting]))),
+        }
     }
 
-    /// The first in the queue, if there is a place; whoever gets it takes it.
+    /// Who is next, if there is a place; whoever gets it takes it.
     pub(crate) fn next(&mut self) -> Option<W> {
-        let next = if self.allowance.admits(self.used, 1) { self.waiting.pop_front() } else { None };
-        self.moves += u64::from(next.is_some());
+        if !self.allowance.admits(self.used, 1) {
+            return None;
+        }
+        let (class, mut queue) = self.waiting.pop_front()?;
+        let next = queue.pop_front();
+        if !queue.is_empty() {
+            self.waiting.push_back((class, queue));
+        }
+        self.moves += 1;
         next
     }
 
@@ -74,16 +77,16 @@ impl<W> Places<W> {
 
     /// How many have to leave who have nothing to do, for all that wait; at least `at_least`, if any.
     pub(crate) fn too_many(&self, at_least: usize) -> usize {
-        match self.waiting.len().saturating_sub(self.leaving) {
+        let waiting: usize = self.waiting.iter().map(|(_, queue)| queue.len()).sum();
+        match waiting.saturating_sub(self.leaving) {
             0 => 0,
             wanted => wanted.max(at_least),
         }
     }
 
-    /// So many were told to leave, of so many who were to be.
-    pub(crate) fn told_to_leave(&mut self, told: usize, wanted: usize) {
+    /// So many were told to leave.
+    pub(crate) fn told_to_leave(&mut self, told: usize) {
         self.leaving += told;
-        self.in_vain = told < wanted;
     }
 
     pub(crate) fn moves(&self) -> u64 {
@@ -95,9 +98,9 @@ impl<W> Places<W> {
     }
 
     /// Nobody waits any more, from here on.
-    pub(crate) fn close(&mut self) -> VecDeque<W> {
+    pub(crate) fn close(&mut self) -> Vec<W> {
         self.is_over = true;
-        std::mem::take(&mut self.waiting)
+        std::mem::take(&mut self.waiting).into_iter().flat_map(|(_, queue)| queue).collect()
     }
 }
 
@@ -110,7 +113,7 @@ mod tests {
         if has_room {
             places.take();
         } else {
-            places.join(who);
+            places.join(Class(0), who);
         }
         has_room
     }
@@ -180,13 +183,35 @@ mod tests {
         assert_eq!(places.too_many(5), 0, "nobody waits");
         (0..9).for_each(|who| _ = come(&mut places, who));
         assert_eq!((places.too_many(5), places.too_many(20)), (8, 20));
-        places.told_to_leave(8, 8);
+        places.told_to_leave(8);
         assert_eq!(places.too_many(5), 0, "they are about to");
-        assert!(places.join(9), "one more waits than leaves");
-        places.told_to_leave(0, 1);
-        assert!(!places.join(10), "it was in vain a moment ago");
         places.give_back();
         assert_eq!(all_next(&mut places), [1]);
-        assert_eq!(places.too_many(2), 2, "of those that came last");
+        assert_eq!(places.too_many(5), 0);
+    }
+
+    #[test]
+    fn nobody_waits_behind_a_backlog_of_others() {
+        let mut places = Places::new(1);
+        places.take();
+        for (class, who) in [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (3, 31)] {
+            places.join(Class(class), who);
+        }
+        let mut next = || {
+            places.give_back();
+            let next = places.next();
+            places.take();
+            next
+        };
+        assert_eq!([next(), next(), next(), next()].map(Option::unwrap), [10, 20, 30, 11]);
+        places.join(Class(2), 21);
+        assert_eq!(places.too_many(0), 3);
+        let mut next = || {
+            places.give_back();
+            let next = places.next();
+            places.take();
+            next
+        };
+        assert_eq!([next(), next(), next(), next()], [Some(31), Some(12), Some(21), None]);
     }
 }

@@ -18,7 +18,8 @@ use super::child::{ChildContext, Ready, Run};
 use super::plan::{Plan, Planned, PlannedWork};
 use super::roots::root_id;
 use super::rules::{Action, End, Ending, Event, Incarnation, Place, Rules};
-use super::task::{Begin, Task};
+use super::task::Task;
+use crate::base::child::start_child;
 use crate::base::text::brief;
 use crate::record::budget::Restarts;
 use crate::shard::Shard;
@@ -205,10 +206,8 @@ impl Family {
         let (run, says_ready) = (Arc::clone(run), self.planned(place).terms.ready_within.is_some());
         let root = root_id(&self.shard, &self.plan.path);
         let task = Task { run, context: ChildContext { stopping, ready }, says_ready, span, root };
-        let (task, _) = ActorRuntime::spawn_linked(None, task, (), myself.get_cell()).await?;
-        // As above.
-        let _ = task.cast(Begin);
-        Ok((task.get_cell(), Control::Task(task.get_cell(), stop)))
+        let task = start_child(task, myself.get_cell()).await?;
+        Ok((task.clone(), Control::Task(task, stop)))
     }
 
     fn act(&self, myself: &ActorRef<Order>, members: &Members, action: Action) {

@@ -1,19 +1,16 @@
-//! The ractor actor of a task: it runs the task's future in its only message, so that the end of the actor, which its
-//! group is told by ractor, is the end of the future.
+//! The task of a group: its future runs in a ractor actor of its own, so that the end of the actor, which its group is
+//! told by ractor, is the end of the future.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 use tracing::{Instrument, Span};
 
 use super::child::{ChildContext, Run};
+use crate::base::child;
 use crate::base::inside::{Inside, RootId, within};
-
-/// The one message of a task.
-#[derive(Debug)]
-pub(super) struct Begin;
 
 pub(super) struct Task {
     pub(super) run: Run,
@@ -25,16 +22,8 @@ pub(super) struct Task {
     pub(super) root: RootId,
 }
 
-impl ractor::Actor for Task {
-    type Msg = Begin;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<Begin>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, myself: ActorRef<Begin>, Begin: Begin, (): &mut ()) -> Result<(), ActorProcessingErr> {
+impl child::Run for Task {
+    async fn run(&self) -> Result<(), ActorProcessingErr> {
         // Made and dropped here, whatever its end: a panic, or a kill, passes through this frame.
         let running = async { (self.run)(self.context.clone()).await };
         let mut running = pin!(within(Inside::Task(self.root), running.instrument(self.span.clone())));
@@ -47,8 +36,6 @@ impl ractor::Actor for Task {
                 running.await
             }
         };
-        ended.map_err(|failure| failure.to_string())?;
-        myself.stop(None);
-        Ok(())
+        Ok(ended.map_err(|failure| failure.to_string())?)
     }
 }

@@ -188,7 +188,8 @@ impl Node {
         if is_in_turn() {
             return Err(SuperviseError::InsideTurn);
         }
-        let Running { shard, tasks, .. } = self.host.running();
+        // Once the store is not being opened again: what runs then is what the group is part of.
+        let Running { shard, tasks, .. } = self.host.at_rest(Clone::clone).await;
         if shard.gate.is_over() {
             return Err(SuperviseError::Stopping);
         }
@@ -292,10 +293,9 @@ impl Node {
         }
         loop {
             let shard = self.shard();
-            match shard.gate.until(|| false).await {
-                Err(NodeEnded::Reopened) if self.host.has_replaced(&shard).await => {}
-                Err(why) => return why,
-                Ok(()) => unreachable!("it waits for nothing else"),
+            match shard.gate.over().await {
+                NodeEnded::Reopened if self.host.has_replaced(&shard).await => {}
+                why => return why,
             }
         }
     }

@@ -1,12 +1,15 @@
 //! A store that is dropped and opened again in a node that lives, as after the death of its process: nothing that was
 //! acknowledged is lost or doubled, what was held before goes on, and nothing is left behind.
 
+use std::future::IntoFuture;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use everpost::{
-    AskError, Child, Group, Node, NodeEnded, ProcessedError, Refusal, ReopenError, SendError, StartError, Supervised,
+    Actor, AskError, Child, Group, Handlers, Message, Node, NodeEnded, ProcessedError, QueryError, QueryHandler,
+    Refusal, ReopenError, SendError, StartError, Supervised,
 };
 use everpost_tests::load::{STREAMS, actors, look, try_client};
 use everpost_tests::net::{Net, linked, settled, stop};
@@ -15,6 +18,7 @@ use everpost_tests::probe::Probe;
 use everpost_tests::seeds::seeds;
 use everpost_tests::wait::{eventually, soon};
 use everpost_tests::worker::{Script, Step, Worker, read, workers};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -273,5 +277,115 @@ async fn a_stop_while_the_store_is_opened_again_waits_and_stops() {
     let node = workers(folder.path(), &probe).start().await.unwrap();
     soon("it drains", node.drained()).await.unwrap();
     assert_eq!(read(&node.actor::<Worker>("one")).await.entries, [1]);
+    node.stop().await.unwrap();
+}
+
+/// They open it once for all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_the_same_time_are_one() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).start().await.unwrap();
+    let starts = Arc::new(AtomicUsize::new(0));
+    let group = group(&node, &starts).await;
+    soon("it starts", group.started()).await.unwrap();
+    let before = node.clone();
+    // Each is polled before the first can have come to its end.
+    let (first, second, third) = tokio::join!(node.reopen(), before.reopen(), node.reopen());
+    [first, second, third].into_iter().for_each(Result::unwrap);
+    eventually("its group starts again", || starts.load(Ordering::SeqCst) == 2).await;
+    soon("it is opened again", node.reopen()).await.unwrap();
+    eventually("its group starts again", || starts.load(Ordering::SeqCst) == 3).await;
+    node.stop().await.unwrap();
+}
+
+/// A group that comes meanwhile waits for it, and one that was told to stop is not started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_goes_on_or_stops_as_it_was_told() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let node = workers(folder.path(), &probe).start().await.unwrap();
+    let starts = Arc::new(AtomicUsize::new(0));
+    let group = group(&node, &starts).await;
+    soon("it starts", group.started()).await.unwrap();
+    let (begun, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    // It does not stop by itself, so that the stop is under way when the store is left.
+    let stubborn = Child::permanent("stubborn", {
+        let begun = Arc::clone(&begun);
+        move |_| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            std::future::pending()
+        }
+    });
+    let stubborn = Group::one_for_one("stubborn").child(stubborn.stop_within(Duration::from_secs(3600)));
+    let stubborn = node.supervise(stubborn).await.unwrap();
+    eventually("it runs", || begun.load(Ordering::SeqCst) == 1).await;
+    let mut stopping = pin!(stubborn.stop());
+    assert!(timeout(Duration::ZERO, &mut stopping).await.is_err(), "it was told, and does not stop");
+    let late = Child::permanent("late", {
+        let running = Arc::clone(&running);
+        move |context| {
+            running.fetch_add(1, Ordering::SeqCst);
+            async move {
+                context.stopping().await;
+                Ok(())
+            }
+        }
+    });
+    let late = Group::one_for_one("late").child(late);
+    let (reopened, late) = tokio::join!(node.reopen(), node.supervise(late));
+    reopened.unwrap();
+    soon("it starts", late.unwrap().started()).await.unwrap();
+    eventually("its group starts again", || starts.load(Ordering::SeqCst) == 2).await;
+    soon("it has stopped", stopping).await.unwrap();
+    assert_eq!(begun.load(Ordering::SeqCst), 1, "nothing of it was started again");
+    soon("it stops", group.stop()).await.unwrap();
+    node.stop().await.unwrap();
+}
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(reply = u64)]
+struct Look;
+
+/// An actor whose answers keep a thread until they are told to end.
+#[derive(Clone, Default)]
+struct Stubborn {
+    asked: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
+}
+
+impl Actor for Stubborn {
+    const TYPE: &'static str = "stubborn";
+    type State = u64;
+
+    fn handlers(handlers: &mut Handlers<Self>) {
+        handlers.on_query::<Look>();
+    }
+}
+
+impl QueryHandler<Look> for Stubborn {
+    fn answer(&self, state: &u64, _: Look) -> u64 {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        while !self.over.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        *state
+    }
+}
+
+/// What they wait for is in nobody's hands but those of a thread that does not come back, and the clock that they wait
+/// by ends with the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_by_a_clock_that_ends_is_told_and_does_not_panic() {
+    let (folder, stubborn) = (everpost_tests::folder(), Stubborn::default());
+    let node = Node::builder("node", folder.path()).actor(stubborn.clone()).start().await.unwrap();
+    let actor = node.actor::<Stubborn>("one");
+    let asked = tokio::spawn(async move { actor.query(Look).timeout(Duration::from_secs(3600)).await });
+    eventually("it is being answered", || stubborn.asked.load(Ordering::SeqCst) == 1).await;
+    let reopening = node.clone();
+    let reopening = tokio::spawn(async move { reopening.reopen().await });
+    let told = soon("it is told", asked).await.expect("it does not panic");
+    assert!(matches!(told, Err(QueryError::Lost)), "{told:?}");
+    soon("it is opened again", reopening).await.unwrap().unwrap();
+    stubborn.over.store(true, Ordering::SeqCst);
+    soon("another answers", node.actor::<Stubborn>("one").query(Look).into_future()).await.unwrap();
     node.stop().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! What a node is for as long as it is held, whichever shard it has.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ pub(super) struct Host {
     running: Mutex<Running>,
     /// Whether the store is being opened again. Begins under the lock of what runs.
     reopening: watch::Sender<bool>,
+    /// Somebody has told the node to stop, maybe while its store is being opened again.
+    is_to_stop: AtomicBool,
 }
 
 impl Host {
@@ -32,6 +35,7 @@ impl Host {
             current: Current::new(Arc::clone(shard)),
             running: Mutex::new(running),
             reopening: watch::Sender::new(false),
+            is_to_stop: AtomicBool::new(false),
         }
     }
 
@@ -50,6 +54,15 @@ impl Host {
         let before = std::mem::replace(&mut *self.lock(), running);
         // Not under the lock: it may be the last to hold it.
         drop(before);
+    }
+
+    /// The node is to stop: an opening of its store that is under way is cut off.
+    pub(super) fn tell_to_stop(&self) {
+        self.is_to_stop.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.is_to_stop.load(Ordering::SeqCst)
     }
 
     /// Waits until the store is not being opened again, and does this in the same step. Who waits here holds up nobody

@@ -1,7 +1,8 @@
 //! Opening the store of a living node again. What is known of it in memory is dropped where it stands, as when the
 //! process dies, and recovered from the store. Handles, groups and the address of the node stay.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -10,20 +11,20 @@ use tracing::Instrument;
 use super::builder::Opening;
 use super::host::Host;
 use super::running::Running;
-use super::stop::{KILL_TIMEOUT, join};
+use super::stop::KILL_TIMEOUT;
 use super::{Node, StartError};
 use crate::base::caught::joined;
 use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside;
-use crate::mailbox::actor_type::Supervises;
-use crate::supervise::group::Kept;
+use crate::shard::Shard;
+use crate::supervise::group::KeptGroup;
 
 /// Why a node has not opened its store again.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ReopenError {
-    /// It was stopped before. Nothing was done.
+    /// It was stopped, before or meanwhile. Nothing that was acknowledged is lost.
     #[error("the node was stopped, so that its store is not opened again; start it anew")]
     Stopped,
     /// It was called inside a handler, which it would cut off. Nothing was done.
@@ -32,10 +33,10 @@ pub enum ReopenError {
     /// It was called inside a task of a group, which it would cut off. Nothing was done.
     #[error("it would cut off the task of a group that it was called in; nothing was done: call it in another task")]
     InsideTask,
-    /// The store was left, and could not be opened again. Nothing that was acknowledged is lost.
+    /// The store was left, and could not be opened again. Nothing that was acknowledged is lost. Groups have ended.
     #[error(
-        "the store was left and could not be opened again, so that the node does nothing more; nothing that was \
-         acknowledged is lost: try again, or stop the node and start it anew: {0}"
+        "the store was left and could not be opened again ({0}), so that the node does nothing more; nothing that was \
+         acknowledged is lost: try again when the trouble is over, or stop the node and start it anew"
     )]
     Open(#[from] StartError),
 }
@@ -49,7 +50,13 @@ impl Node {
     /// that the outcome is unknown ([`NodeEnded::Reopened`]), and what is sent meanwhile is refused
     /// ([`Refusal::Reopening`](crate::Refusal::Reopening)). When this has returned, handles go on as before, groups
     /// were started again with what is left of their budgets, and peers find the node at the same address. What the
-    /// node counts ([`Node::statistics`]) begins anew.
+    /// node counts ([`Node::statistics`]) begins anew. Called while the store is being opened again it is the same call:
+    /// it waits for that, and opens nothing if that has.
+    ///
+    /// Nobody can end what does not come to an await. A handler, an answer or a task of a group that computes or blocks
+    /// is waited for, up to five seconds for each of these kinds, and goes on beside what runs then; nothing of what it
+    /// does is stored any more. What somebody holds of before (a receipt, a hold) has ended, and keeps the memory of
+    /// before until it is dropped. Actors that an ended group has left down handle messages again.
     ///
     /// # Errors
     ///
@@ -57,7 +64,7 @@ impl Node {
     ///
     /// # Cancel safety
     ///
-    /// It goes on when the future is dropped.
+    /// It goes on when the future is dropped. [`Node::stop`] cuts it off.
     pub async fn reopen(&self) -> Result<(), ReopenError> {
         if inside::is_in_turn() {
             return Err(ReopenError::InsideTurn);
@@ -67,9 +74,12 @@ impl Node {
         }
         let (tell, reopened) = oneshot::channel();
         let host = Arc::clone(&self.host);
+        let shard = self.shard();
+        let before = Arc::downgrade(&shard);
         // There run handlers, whatever calls this.
-        let programs_runtime = self.shard().programs_runtime.clone();
-        let reopening = programs_runtime.spawn(async move { drop(tell.send(host.reopen().await)) }.in_current_span());
+        let reopening = async move { drop(tell.send(host.reopen(&before).await)) };
+        let reopening = shard.programs_runtime.spawn(reopening.in_current_span());
+        drop(shard);
         match reopened.await {
             Ok(reopened) => reopened,
             Err(_) => {
@@ -81,12 +91,25 @@ impl Node {
 }
 
 impl Host {
-    async fn reopen(&self) -> Result<(), ReopenError> {
+    /// Leaves this shard for another one, unless that has happened already.
+    async fn reopen(&self, before: &Weak<Shard>) -> Result<(), ReopenError> {
+        let reopened = self.reopen_once(before).await;
+        if self.is_to_stop() {
+            // Whoever has told it may not wait any more.
+            drop(self.running().begin_stop());
+        }
+        reopened
+    }
+
+    async fn reopen_once(&self, before: &Weak<Shard>) -> Result<(), ReopenError> {
         let begin = |running: &Running| match running.tasks.stopping.get() {
             Some(_) => Err(ReopenError::Stopped),
-            None => Ok((running.clone(), self.begin_reopening())),
+            None if std::ptr::eq(Arc::as_ptr(&running.shard), before.as_ptr()) => {
+                Ok(Some((running.clone(), self.begin_reopening())))
+            }
+            None => Ok(None),
         };
-        let (before, _reopening) = self.at_rest(begin).await?;
+        let Some((before, _reopening)) = self.at_rest(begin).await? else { return Ok(()) };
         tracing::info!(
             node = %self.name, event = "store left",
             "what is known of it in memory is dropped, and recovered when it is opened again"
@@ -95,11 +118,11 @@ impl Host {
         drop(before);
         self.forget_links();
         let opening = Opening::Again { address: self.address };
-        let running = match self.builder.open(opening, &|| false).await {
+        let running = match self.builder.open(opening, &|| self.is_to_stop()).await {
             Ok(running) => running,
             Err(error) => {
                 groups.into_iter().for_each(|group| group.end_with_node(&NodeEnded::Reopened));
-                return Err(error.into());
+                return Err(if self.is_to_stop() { ReopenError::Stopped } else { error.into() });
             }
         };
         self.replace(running.clone());
@@ -111,28 +134,25 @@ impl Host {
 impl Running {
     /// Ends everything where it stands, and leaves the store as a crash would. Returns what is to run again. May be
     /// called again.
-    async fn abandon(&self) -> Vec<Kept> {
+    async fn abandon(&self) -> Vec<KeptGroup> {
         let Self { shard, tasks, .. } = self;
-        // Before anybody is told: what is not in the store by now never will be.
+        // Before anybody is told: what is not in the store by now never will be. And groups are to hear nothing of the
+        // ends that come of it.
         shard.store.refuse();
+        let groups = tasks.groups.detach();
         shard.end(NodeEnded::Reopened);
-        let groups = tasks.groups.cut_off(KILL_TIMEOUT).await;
-        let supervisors = || shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
-        supervisors().for_each(Supervises::stop);
-        supervisors().for_each(Supervises::kill_all);
-        let late = join(tasks.take_supervisors(), KILL_TIMEOUT).await;
-        // One that had begun to start an activation meanwhile has another one to kill.
-        supervisors().for_each(Supervises::kill_all);
-        join(late, KILL_TIMEOUT).await;
+        tasks.groups.kill(KILL_TIMEOUT).await;
+        self.end_activations(Duration::ZERO).await;
         entered(shard.own_runtime.handle(), self.stop_links()).await;
         tasks.take_background().iter().for_each(JoinHandle::abort);
         tasks.end_watchdog();
         tasks.stopped.send_replace(true);
         let left = Arc::clone(shard);
         let leaving = tokio::task::spawn_blocking(move || {
-            left.own_runtime.end(KILL_TIMEOUT);
             left.marks.leave();
+            // First, since a task may wait for the store, and not come to an await.
             left.store.abandon();
+            left.own_runtime.end(KILL_TIMEOUT);
         });
         joined(leaving.await);
         groups
@@ -143,14 +163,12 @@ crate::base::error_text::debug_as_text!(ReopenError);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::supervise::supervision::fixture::Idle;
 
     /// What is left behind would be left a hundred times.
     #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_left_of_the_core_before() {
+    async fn nothing_is_left_of_the_shard_before() {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::builder("node", folder.path()).actor(Idle).start().await.unwrap();
         let before = Arc::downgrade(&node.shard());

@@ -91,7 +91,9 @@ impl Node {
         if inside::root_of_task().is_some() {
             return Err(StopError::InsideTask);
         }
-        // In one step: what opens the store again comes before the stop as a whole, or not at all.
+        self.host.tell_to_stop();
+        // In one step: what opens the store again comes before the stop as a whole, or not at all. It begins the stop
+        // itself where nobody waits here for it any more.
         let running = self.host.at_rest(|running| {
             drop(running.begin_stop());
             running.clone()
@@ -134,14 +136,7 @@ impl Running {
         shard.stop_intake();
         shard.queries.close();
         shard.dismiss_senders();
-        shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::stop);
-        let supervisors = self.tasks.take_supervisors();
-        let late = join(supervisors, shard.config.stop_timeout).await;
-        let cut_off = late.len();
-        if cut_off > 0 {
-            shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor()).for_each(Supervises::kill_all);
-            join(late, KILL_TIMEOUT).await;
-        }
+        let cut_off = self.end_activations(shard.config.stop_timeout).await;
         self.stop_links().await;
         for task in self.tasks.take_background() {
             task.abort();
@@ -159,6 +154,8 @@ impl Running {
             );
         }
         shard.end(NodeEnded::Stopped);
+        // Handlers that do not come to an await may go on, when the store is another run's already.
+        shard.marks.leave();
         self.tasks.end_watchdog();
         closed?;
         match shard.gate.ended() {
@@ -171,6 +168,20 @@ impl Running {
             true => Err(StopError::CutOff(cut_off)),
             false => Err(StopError::GroupsKilled(killed)),
         }
+    }
+
+    /// Lets the turns that run finish within this time, and then cuts them off. Nothing starts any more, since the shard
+    /// takes nothing in. Returns how many supervisors were still waiting for handlers.
+    pub(super) async fn end_activations(&self, within: Duration) -> usize {
+        let supervisors = || self.shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
+        supervisors().for_each(Supervises::stop);
+        let late = join(self.tasks.take_supervisors(), within).await;
+        let cut_off = late.len();
+        if cut_off > 0 {
+            supervisors().for_each(Supervises::kill_all);
+            join(late, KILL_TIMEOUT).await;
+        }
+        cut_off
     }
 
     /// There is no task that stops it: what is left is to see the store closed.

@@ -1,9 +1,8 @@
-//! The outermost groups of a node, under one ractor supervisor, and the handles to them.
+//! The outermost groups of a node, under one ractor supervisor.
 
 mod supervisor;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,17 +10,18 @@ use std::time::Duration;
 use ractor::{ActorId, ActorRef, ActorRuntime};
 use rustc_hash::FxHasher;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use self::supervisor::{RootsOrder, Supervisor};
 use super::actor::{self, Actors, Claims};
 use super::family::{Family, Order, Stored};
 use super::plan::Plan;
+use super::supervised::{KeptGroup, Supervised};
 use super::{Group, GroupEnded, SuperviseError, record};
 use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
-use crate::base::inside::{self, RootId};
+use crate::base::inside::RootId;
 use crate::base::text::brief;
 use crate::shard::Shard;
 
@@ -47,58 +47,27 @@ struct Roots {
 struct Root {
     name: String,
     id: RootId,
-    kept: Kept,
+    kept: KeptGroup,
     /// None until it runs.
     group: Option<ActorRef<Order>>,
     /// The keyed actors in it.
     actors: Actors,
 }
 
-/// What is kept of a group when its node opens its store again: all that it takes to run it again, for those who hold
-/// it.
-#[derive(Clone)]
-pub(crate) struct Kept {
-    plan: Arc<Plan>,
-    life: watch::Sender<Life>,
-    now: Arc<Mutex<Now>>,
-}
-
-/// What runs of a group now.
-#[derive(Default)]
-struct Now {
-    /// None until it runs, and from when the node begins to open its store again until it runs once more.
-    group: Option<ActorRef<Order>>,
-    actors: Actors,
-    /// Also one that does not run now.
-    is_to_stop: bool,
-}
-
-/// How far a group has come.
-#[derive(Clone, Debug)]
-enum Life {
-    Starting,
-    Started,
-    Ended(Result<(), GroupEnded>),
-}
-
-impl Kept {
-    /// It will not run again: whoever waits for it is told.
-    pub(crate) fn end_with_node(&self, why: &NodeEnded) {
-        let ended = GroupEnded::Node { group: self.plan.path.clone(), source: why.clone() };
-        self.life.send_replace(Life::Ended(Err(ended)));
-    }
-}
-
 impl Groups {
     /// Starts a group; see [`Node::supervise`](crate::Node::supervise).
     pub(crate) async fn supervise(&self, shard: &Arc<Shard>, group: Group) -> Result<Supervised, SuperviseError> {
-        let kept = Kept { plan: Plan::check(group)?, life: watch::Sender::new(Life::Starting), now: Arc::default() };
-        self.run(shard, kept).await
+        self.run(shard, KeptGroup::new(Plan::check(group)?)).await
     }
 
-    /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended.
-    pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: Vec<Kept>) {
+    /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended, and so has
+    /// one that was told to stop before.
+    pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: Vec<KeptGroup>) {
         for kept in all {
+            if kept.is_to_stop() {
+                kept.has_ended(Ok(()));
+                continue;
+            }
             if let Err(error) = self.run(shard, kept.clone()).await {
                 tracing::error!(
                     node = %shard.name, group = kept.plan.path, error = %brief(&error), event = "group gave up",
@@ -109,7 +78,7 @@ impl Groups {
         }
     }
 
-    async fn run(&self, shard: &Arc<Shard>, kept: Kept) -> Result<Supervised, SuperviseError> {
+    async fn run(&self, shard: &Arc<Shard>, kept: KeptGroup) -> Result<Supervised, SuperviseError> {
         let plan = Arc::clone(&kept.plan);
         let claim = self.registry.claim(shard, kept)?;
         let actors = Claims::take(shard, &plan).await?;
@@ -123,33 +92,19 @@ impl Groups {
             );
         }
         let supervisor = self.supervisor(shard).await?;
-        let started = claim.kept.life.clone();
-        let ready = Arc::new(move || {
-            started.send_if_modified(|life| {
-                let is_new = matches!(life, Life::Starting);
-                if is_new {
-                    *life = Life::Started;
-                }
-                is_new
-            });
-        });
+        let started = claim.kept.clone();
+        let ready = Arc::new(move || started.has_started());
         let family = Family { shard: Arc::clone(shard), plan: Arc::clone(&plan), ready };
         let spawned = ActorRuntime::spawn_linked(None, family, stored, supervisor.get_cell()).await;
         let (group, _) = spawned.map_err(|error| SuperviseError::Supervisor(error.to_string()))?;
-        let life = claim.kept.life.subscribe();
-        let now = Arc::clone(&claim.kept.now);
+        let supervised = claim.kept.handle(root_id(shard, &plan.path));
         // From here to the end there is no await: a call that is dropped before has left nothing behind.
-        let Some(is_to_stop) = claim.keep(&group, actors) else {
-            group.stop(None);
-            let _ = supervisor.cast(RootsOrder::Stop);
-            return Err(SuperviseError::Stopping);
-        };
-        // One that is gone already is heard of as every end is.
-        let _ = group.cast(Order::Begin);
-        if is_to_stop {
-            let _ = group.cast(Order::Stop);
+        if claim.keep(group.clone(), actors) {
+            return Ok(supervised);
         }
-        Ok(Supervised { name: plan.path.as_str().into(), id: root_id(shard, &plan.path), life, now })
+        group.stop(None);
+        let _ = supervisor.cast(RootsOrder::Stop);
+        Err(SuperviseError::Stopping)
     }
 
     /// Takes no more groups, and stops all, the last one first. Those that are not done `within` this time are killed;
@@ -175,16 +130,19 @@ impl Groups {
         late.iter().map(|group| group.name().to_owned()).collect()
     }
 
-    /// Takes no more groups, and kills all; returns what it takes to run them again. Whoever waits for them goes on
-    /// waiting.
-    pub(crate) async fn cut_off(&self, within: Duration) -> Vec<Kept> {
-        let (kept, running) = self.registry.part();
-        for group in running {
+    /// Takes no more groups, and hears of no more ends; returns what it takes to run its groups again, whose holders go
+    /// on waiting.
+    pub(crate) fn detach(&self) -> Vec<KeptGroup> {
+        self.registry.detach()
+    }
+
+    /// Kills all groups.
+    pub(crate) async fn kill(&self, within: Duration) {
+        for group in self.registry.running() {
             // One that is gone needs no more.
             let _ = group.cast(Order::Kill);
         }
         self.end_supervisor(Deadline::after(within)).await;
-        kept
     }
 
     /// The node has ended, and every group with its runtime: nobody hears of their ends.
@@ -219,7 +177,7 @@ impl Groups {
 
 impl Registry {
     /// Takes a name, until the claim is dropped or the group has ended.
-    fn claim(&self, shard: &Shard, kept: Kept) -> Result<Claim<'_>, SuperviseError> {
+    fn claim(&self, shard: &Shard, kept: KeptGroup) -> Result<Claim<'_>, SuperviseError> {
         let name = &kept.plan.path;
         let mut registry = lock(&self.0);
         if registry.closed {
@@ -242,34 +200,26 @@ impl Registry {
     fn close(&self) -> Vec<Supervised> {
         let mut registry = lock(&self.0);
         registry.closed = true;
-        let running = registry.roots.iter().filter_map(|root| {
-            root.group.as_ref()?;
-            let Kept { life, now, .. } = &root.kept;
-            let (name, life, now) = (root.name.as_str().into(), life.subscribe(), Arc::clone(now));
-            Some(Supervised { name, id: root.id, life, now })
-        });
-        running.collect()
+        let running = registry.roots.iter().filter(|root| root.group.is_some());
+        running.map(|root| root.kept.handle(root.id)).collect()
     }
 
-    /// Takes no more, and lets what it has be nobody's: those who hold the groups hear nothing of their ends here.
-    fn part(&self) -> (Vec<Kept>, Vec<ActorRef<Order>>) {
+    /// Takes no more, and lets those that run be nobody's: those who hold them hear nothing of their ends here.
+    fn detach(&self) -> Vec<KeptGroup> {
         let mut registry = lock(&self.0);
         registry.closed = true;
-        let running = registry.roots.iter_mut().filter_map(|root| {
-            let group = root.group.clone()?;
-            let nobodys = Kept {
-                plan: Arc::clone(&root.kept.plan),
-                life: watch::Sender::new(Life::Starting),
-                now: Arc::default(),
-            };
+        let running = registry.roots.iter_mut().filter(|root| root.group.is_some());
+        let kept = running.map(|root| {
+            let nobodys = KeptGroup::new(Arc::clone(&root.kept.plan));
             let kept = std::mem::replace(&mut root.kept, nobodys);
-            let mut now = lock(&kept.now);
-            now.group = None;
-            now.actors = Actors::default();
-            drop(now);
-            Some((kept, group))
+            kept.rests();
+            kept
         });
-        running.unzip()
+        kept.collect()
+    }
+
+    fn running(&self) -> Vec<ActorRef<Order>> {
+        lock(&self.0).roots.iter().filter_map(|root| root.group.clone()).collect()
     }
 
     /// Takes no more, and tells of every group that it has ended with the node.
@@ -293,7 +243,7 @@ impl Registry {
             root
         };
         if let Some(root) = root {
-            root.kept.life.send_replace(Life::Ended(outcome(&root.name)));
+            root.kept.has_ended(outcome(&root.name));
         }
     }
 
@@ -305,26 +255,22 @@ impl Registry {
 /// The name of a group that is about to run.
 struct Claim<'a> {
     registry: &'a Registry,
-    kept: Kept,
+    kept: KeptGroup,
 }
 
 impl Claim<'_> {
-    /// The group runs, and the name and the actors are its own; none when the node takes no groups any more. Whether it
-    /// was told to stop before.
-    fn keep(self, group: &ActorRef<Order>, actors: Claims) -> Option<bool> {
+    /// The group begins, and the name and the actors are its own. False when the node takes no groups any more.
+    fn keep(self, group: ActorRef<Order>, actors: Claims) -> bool {
         let mut registry = lock(&self.registry.0);
         if registry.closed {
-            return None;
+            return false;
         }
-        let root = registry.roots.iter_mut().find(|root| root.name == self.kept.plan.path);
         // None when the node has ended meanwhile.
-        let root = root?;
+        let Some(root) = registry.roots.iter_mut().find(|root| root.name == self.kept.plan.path) else { return false };
         root.group = Some(group.clone());
         root.actors = actors.keep();
-        let mut now = lock(&self.kept.now);
-        now.group = Some(group.clone());
-        now.actors = Arc::clone(&root.actors);
-        Some(now.is_to_stop)
+        self.kept.begin(group, Arc::clone(&root.actors));
+        true
     }
 }
 
@@ -360,144 +306,4 @@ pub(super) fn root_id(shard: &Shard, path: &str) -> RootId {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A group that a node supervises. Cheap to clone; dropping it stops nothing.
-///
-/// ```
-/// use everpost::{Child, Group, Node};
-///
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = tempfile::tempdir()?;
-/// # let node = Node::builder("east", folder.path()).start().await?;
-/// let waiting = Child::permanent("waiting", |context| async move {
-///     context.stopping().await;
-///     Ok(())
-/// });
-/// let group = node.supervise(Group::one_for_one("group").child(waiting)).await?;
-/// group.started().await?;
-/// group.stop().await?;
-/// group.ended().await?; // as it was told to
-/// # node.stop().await?;
-/// # Ok(()) }
-/// ```
-#[derive(Clone)]
-pub struct Supervised {
-    name: Arc<str>,
-    id: RootId,
-    life: watch::Receiver<Life>,
-    now: Arc<Mutex<Now>>,
-}
-
-impl Supervised {
-    /// The name of the group.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Completes when every child has started once, or the group has stopped before.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupEnded`]: it has given up before. [`GroupEnded::WaitsForItself`] inside a handler, or inside a task of the
-    /// group.
-    ///
-    /// # Cancel safety
-    ///
-    /// It only watches.
-    pub async fn started(&self) -> Result<(), GroupEnded> {
-        self.check_outside()?;
-        match self.until(|life| !matches!(life, Life::Starting)).await {
-            Life::Ended(outcome) => outcome,
-            Life::Starting | Life::Started => Ok(()),
-        }
-    }
-
-    /// Completes when nothing of the group runs any more: it was stopped, or has given up. A group whose children are
-    /// all done goes on, as one without children does.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupEnded`] says why it has ended, if it was not told to. [`GroupEnded::WaitsForItself`] inside a handler, or
-    /// inside a task of the group.
-    ///
-    /// # Cancel safety
-    ///
-    /// It only watches.
-    pub async fn ended(&self) -> Result<(), GroupEnded> {
-        self.check_outside()?;
-        self.over().await
-    }
-
-    /// As [`stop`](Self::stop), from within the node.
-    async fn stopped(&self) -> Result<(), GroupEnded> {
-        lock(&self.now).is_to_stop = true;
-        self.cast(Order::Stop);
-        self.over().await
-    }
-
-    fn cast(&self, order: Order) {
-        if let Some(group) = &lock(&self.now).group {
-            // One that is gone has stopped.
-            let _ = group.cast(order);
-        }
-    }
-
-    async fn over(&self) -> Result<(), GroupEnded> {
-        match self.until(|life| matches!(life, Life::Ended(_))).await {
-            Life::Ended(outcome) => outcome,
-            Life::Starting | Life::Started => Ok(()),
-        }
-    }
-
-    /// Stops the children in reverse order, each within its deadline, and waits until nothing runs any more. The
-    /// restarts that count stay stored. May be called again.
-    ///
-    /// # Errors
-    ///
-    /// As for [`ended`](Self::ended): it had given up by itself.
-    ///
-    /// # Cancel safety
-    ///
-    /// The stop goes on when the future is dropped.
-    pub async fn stop(&self) -> Result<(), GroupEnded> {
-        self.check_outside()?;
-        self.stopped().await
-    }
-
-    /// Refuses where the wait would be for the code that waits.
-    fn check_outside(&self) -> Result<(), GroupEnded> {
-        if inside::is_in_turn() || inside::root_of_task() == Some(self.id) {
-            return Err(GroupEnded::WaitsForItself(self.name.to_string()));
-        }
-        Ok(())
-    }
-
-    /// Gives the keyed actors of a group that has ended back to themselves: they handle messages whenever there are
-    /// some, as actors do that are no children. Until then, or until a group is supervised that has them as children,
-    /// they stay down. Does nothing for an actor whose group, this or another one, has not ended.
-    pub fn release(&self) {
-        let actors = Arc::clone(&lock(&self.now).actors);
-        actors.iter().for_each(actor::release);
-    }
-
-    async fn until(&self, condition: impl Fn(&Life) -> bool) -> Life {
-        let mut life = self.life.clone();
-        let reached = life.wait_for(condition).await.map(|life| life.clone());
-        reached.unwrap_or_else(|_| {
-            let (group, cause) = (self.name.to_string(), "it has left without a word".to_owned());
-            Life::Ended(Err(GroupEnded::Supervisor { group, cause }))
-        })
-    }
-}
-
-impl fmt::Debug for Supervised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supervised")
-            .field("name", &self.name)
-            .field("life", &*self.life.borrow())
-            .finish_non_exhaustive()
-    }
 }

@@ -108,6 +108,7 @@ impl<A: Actor> Activation<A> {
         }
         let mut loaded = self.load().await?;
         self.mailbox.lock().state_loaded();
+        self.shard.activations.started(&self.mailbox);
         loop {
             self.drain(&mut loaded, turns).await?;
             if self.shard.activations.are_too_many() {

@@ -8,7 +8,7 @@ use everpost::{Node, NodeConfig, StopError};
 use everpost_tests::memory::{Peak, measure, measured, taken};
 use everpost_tests::probe::Probe;
 use everpost_tests::wait::{eventually, soon, until};
-use everpost_tests::worker::{Script, Step, Worker, worker, workers};
+use everpost_tests::worker::{Quick, Script, Step, Worker, worker, workers};
 
 const GATE: u32 = 0;
 const MIB: u64 = 1 << 20;
@@ -167,5 +167,27 @@ async fn a_turn_that_asks_does_not_wait_for_the_bounds() {
     // With a wait of a second for each it would not be.
     eventually("all are handled", || node.statistics().handled as usize == 2 * ASKING).await;
     assert_eq!(node.statistics().failed, 0, "no query was too late");
+    node.stop().await.unwrap();
+}
+
+/// It would wait behind all of the other type otherwise, which came before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_with_little_to_do_does_not_wait_behind_the_backlog_of_another() {
+    let (folder, probe) = (everpost_tests::folder(), Probe::new());
+    let config = NodeConfig { activations_max: 1, ..everpost_tests::config() };
+    let node = workers(folder.path(), &probe).config(config).start().await.unwrap();
+    let first = Script::new([Step::Reach(GATE), Step::Wait(GATE), Step::Note]);
+    node.actor::<Worker>("first").send(first).await.unwrap();
+    probe.reached(GATE, 1).await;
+    for key in 0..100 {
+        let _ = node.actor::<Worker>(&key.to_string()).send(Script::new([Step::Note])).submit().await.unwrap();
+    }
+    node.actor::<Quick>("rare").send(Script::new([Step::Note])).await.unwrap();
+    probe.open(GATE);
+    soon("it drains", node.drained()).await.unwrap();
+    let notes = probe.seen().notes;
+    let place = notes.iter().position(|note| note.address.ends_with("/rare")).expect("it was handled");
+    // It would be the second, unless all of this took so long that more were let in.
+    assert!(place < 50, "{place} of {} were handled before it", notes.len());
     node.stop().await.unwrap();
 }

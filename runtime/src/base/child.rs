@@ -1,5 +1,5 @@
-//! A ractor actor that does one thing: it runs what it is given, and ends with it. Its only message tells it to begin, so
-//! it can lose none, and its supervisor hears of its end, whatever that is.
+//! A ractor actor that does one thing: it runs what it is given, and ends with it. Its only message tells it to begin,
+//! so it can lose none, and its supervisor hears of its end, whatever that is.
 
 use std::future::Future;
 

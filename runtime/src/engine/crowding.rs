@@ -10,9 +10,12 @@ use crate::shard::Shard;
 
 /// How long it is waited for an activation to leave. What they wait for may come of one that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As what part of all that may be there idle ones are told to leave at least, so that they are not looked for at each
-/// start.
+/// How many idle ones are told to leave at least, so that they are not looked for at each start; as a part of all that
+/// may be there where these are few. More at a time would take the threads from others while they leave.
+const LEAVING_MIN: usize = 64;
 const LEAVING_PARTS: usize = 16;
+/// Among how many for each that is to leave it is looked first: nearly all are idle where so many are there.
+const LOOKED_AT: usize = 2;
 
 /// Sees to it that those who wait for a place get one, for as long as the node runs: idle activations leave for them,
 /// and where nothing goes on more are let in.
@@ -27,7 +30,7 @@ pub(crate) async fn keep_moving(shard: Arc<Shard>) {
             (moves, since) = (activations.lock().moves(), Instant::now());
         }
         if in_vain.is_none_or(|looked| looked.elapsed() >= PATIENCE) {
-            let wanted = activations.lock().too_many(activations.max / LEAVING_PARTS);
+            let wanted = activations.lock().too_many(LEAVING_MIN.min(activations.max / LEAVING_PARTS));
             let told = tell_idle_to_leave(&shard, wanted);
             activations.lock().told_to_leave(told);
             in_vain = (told < wanted).then(Instant::now);
@@ -54,15 +57,15 @@ pub(crate) async fn keep_moving(shard: Arc<Shard>) {
 /// node's own runtime meanwhile.
 fn tell_idle_to_leave(shard: &Shard, wanted: usize) -> usize {
     let mut told = 0;
-    if wanted == 0 {
-        return told;
-    }
-    for mailbox in shard.activations.all() {
-        if mailbox.lock().tell_to_leave() {
-            told += 1;
-        }
+    for at_most in [wanted.saturating_mul(LOOKED_AT), usize::MAX] {
         if told == wanted {
             break;
+        }
+        for mailbox in shard.activations.some(at_most) {
+            told += usize::from(mailbox.lock().tell_to_leave());
+            if told == wanted {
+                break;
+            }
         }
     }
     told

@@ -1,7 +1,7 @@
 //! A mailbox that is not made yet. A start finds messages in the store for as many addresses as there are; where one
-//! message waits and nothing else is to be known, an entry of the directory says so, without the text of the address. The
-//! mailbox is made of it when somebody comes with that text: a sender, or whoever rouses what waits and reads it in the
-//! message.
+//! message waits and nothing else is to be known, an entry of the directory says so, without the text of the address.
+//! The mailbox is made of it when somebody comes with that text: a sender, or whoever rouses what waits and reads it in
+//! the message.
 
 use std::num::NonZeroU16;
 

@@ -1,6 +1,6 @@
-//! What senders, activations, workers, the gate and the sweep do with mailboxes at the same time, in every order
-//! that they can meet in. Mailboxes, doorbells, the directory and the queue for places are the real ones, with the locks of loom (`cargo test -p everpost --lib --features loom mailbox::tests`); the others are here, as small as they
-//! can be.
+//! What senders, activations, workers, the gate and the sweep do with mailboxes at the same time, in every order that
+//! they can meet in. Mailboxes, doorbells, the directory and the queue for places are the real ones, with the locks of
+//! loom (`cargo test -p everpost --lib --features loom mailbox::tests`); the others are here, as small as they can be.
 //!
 //! Where a ring is lost nobody goes on, and loom says so. What each is to do may be done wrong here
 //! ([`Fault`]), to show that it is found.

@@ -50,8 +50,8 @@ impl Node {
     /// that the outcome is unknown ([`NodeEnded::Reopened`]), and what is sent meanwhile is refused
     /// ([`Refusal::Reopening`](crate::Refusal::Reopening)). When this has returned, handles go on as before, groups
     /// were started again with what is left of their budgets, and peers find the node at the same address. What the
-    /// node counts ([`Node::statistics`]) begins anew. Called while the store is being opened again it is the same call:
-    /// it waits for that, and opens nothing if that has.
+    /// node counts ([`Node::statistics`]) begins anew. Called while the store is being opened again it is the same
+    /// call: it waits for that, and opens nothing if that has.
     ///
     /// Nobody can end what does not come to an await. A handler, an answer or a task of a group that computes or blocks
     /// is waited for, up to five seconds for each of these kinds, and goes on beside what runs then; nothing of what it

@@ -170,8 +170,8 @@ impl Running {
         }
     }
 
-    /// Lets the turns that run finish within this time, and then cuts them off. Nothing starts any more, since the shard
-    /// takes nothing in. Returns how many supervisors were still waiting for handlers.
+    /// Lets the turns that run finish within this time, and then cuts them off. Nothing starts any more, since the
+    /// shard takes nothing in. Returns how many supervisors were still waiting for handlers.
     pub(super) async fn end_activations(&self, within: Duration) -> usize {
         let supervisors = || self.shard.actor_types.values().filter_map(|actor_type| actor_type.supervisor());
         supervisors().for_each(Supervises::stop);

@@ -1,10 +1,10 @@
 //! How many activations there are: who may be started now, and who waits until another one leaves.
 //!
-//! All that starts activations waits in the same way: messages, moments, queries, and whoever rouses many mailboxes, one
-//! after another (`engine/rousing.rs`). Actor types have places in turn, so that none waits behind all of a backlog of
-//! another one. Nobody waits in it whom an activation waits for that is there: who is
-//! asked from a turn, the child of a group, and what is on trial start in any case. What else a handler may wait for is
-//! not known; so when nobody has left for a while, more are let in, twice as many each time.
+//! All that starts activations waits in the same way: messages, moments, queries, and whoever rouses many mailboxes,
+//! one after another (`engine/rousing.rs`). Actor types have places in turn, so that none waits behind all of a backlog
+//! of another one. Nobody waits in it whom an activation waits for that is there: who is asked from a turn, the child
+//! of a group, and what is on trial start in any case. What else a handler may wait for is not known; so when nobody
+//! has left for a while, more are let in, twice as many each time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,16 +26,24 @@ pub(crate) struct Activations {
     running: Count,
     /// The mailboxes that have one: far fewer than there are mailboxes. None when the node has ended, or those that
     /// never leave would be kept for ever.
-    mailboxes: Mutex<Option<Active>>,
+    mailboxes: Mutex<Option<ActiveById>>,
     pub(crate) max: usize,
     places: Mutex<Places<Waiting>>,
-    /// Somebody waits, so that no activation stays idle.
+    /// Somebody waits for whom somebody has to leave, so that no activation stays idle.
     is_crowded: AtomicBool,
     /// Rung when somebody joins the queue.
     pub(crate) joined: Notify,
 }
 
-type Active = HashMap<MailboxId, Arc<Mailbox>, FxBuildHasher>;
+/// An activation that is there.
+#[derive(Debug)]
+struct Active {
+    mailbox: Arc<Mailbox>,
+    /// Its state is loaded.
+    has_started: bool,
+}
+
+type ActiveById = HashMap<MailboxId, Active, FxBuildHasher>;
 
 /// Who waits for a place.
 #[derive(Debug)]
@@ -65,7 +73,7 @@ impl Place<'_> {
         let Some(mailbox) = &self.waiting else { return };
         // It may need none any more, or has got one in any case.
         if !mailbox.lock().start_at_place(mailbox) {
-            self.activations.lock().give_back();
+            self.activations.lock().give_back(false);
         }
         self.waiting = None;
     }
@@ -75,7 +83,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(mailbox) = self.waiting.take() {
             let mut places = self.activations.lock();
-            places.give_back();
+            places.give_back(false);
             self.activations.join(places, Waiting::Mailbox(mailbox));
         }
     }
@@ -85,7 +93,7 @@ impl Activations {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             running: Count::default(),
-            mailboxes: Mutex::new(Some(Active::default())),
+            mailboxes: Mutex::new(Some(ActiveById::default())),
             max,
             places: Mutex::new(Places::new(max)),
             is_crowded: AtomicBool::new(false),
@@ -105,37 +113,53 @@ impl Activations {
         false
     }
 
-    /// The place of an activation that was not started after all, or has ended. The next in the queue gets it.
+    /// The place of an activation that was not started after all. Who is next gets it.
     pub(crate) fn give_place_back(&self) {
-        self.lock().give_back();
+        self.lock().give_back(false);
         self.let_in();
     }
 
     /// The same of a mailbox that is locked, while the node stops: nobody else is let in.
     pub(crate) fn return_place(&self) {
-        self.lock().give_back();
+        self.lock().give_back(false);
     }
 
     /// An activation is there, at the place that was taken for it. The mailbox is not locked.
     pub(crate) fn enter(&self, mailbox: &Arc<Mailbox>) {
         self.running.add(1);
         if let Some(running) = &mut *self.mailboxes() {
-            running.insert(mailbox.id(), Arc::clone(mailbox));
+            running.insert(mailbox.id(), Active { mailbox: Arc::clone(mailbox), has_started: false });
+        }
+    }
+
+    /// It has loaded its state. No mailbox is locked.
+    pub(crate) fn started(&self, mailbox: &Mailbox) {
+        let is_first = match &mut *self.mailboxes() {
+            Some(running) => {
+                running.get_mut(&mailbox.id()).is_some_and(|active| !std::mem::replace(&mut active.has_started, true))
+            }
+            None => false,
+        };
+        if is_first {
+            self.lock().started();
+            self.let_in();
         }
     }
 
     /// It has ended. No mailbox is locked.
     pub(crate) fn leave(&self, mailbox: &Mailbox) {
-        if let Some(running) = &mut *self.mailboxes() {
-            running.remove(&mailbox.id());
-        }
+        let active = self.mailboxes().as_mut().and_then(|running| running.remove(&mailbox.id()));
         self.running.take(1);
-        self.give_place_back();
+        self.lock().give_back(active.is_some_and(|active| active.has_started));
+        self.let_in();
     }
 
-    /// The mailboxes that have an activation right now.
-    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
-        self.mailboxes().as_ref().map_or_else(Vec::new, |running| running.values().cloned().collect())
+    /// Mailboxes that have an activation right now, so many at most.
+    pub(crate) fn some(&self, at_most: usize) -> Vec<Arc<Mailbox>> {
+        let running = self.mailboxes();
+        running.as_ref().map_or_else(Vec::new, |running| {
+            running.values().take(at_most).map(|active| Arc::clone(&active.mailbox)).collect()
+        })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -178,7 +202,8 @@ impl Activations {
 
     fn join(&self, mut places: MutexGuard<'_, Places<Waiting>>, waiting: Waiting) {
         places.join(waiting.class(), waiting);
-        self.is_crowded.store(true, Ordering::Relaxed);
+        let is_crowded = places.are_used_up();
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
         drop(places);
         self.joined.notify_one();
     }
@@ -192,7 +217,7 @@ impl Activations {
                 if let Some(Waiting::Mailbox(_)) = next {
                     places.take();
                 }
-                self.is_crowded.store(places.is_waited_for(), Ordering::Relaxed);
+                self.is_crowded.store(places.is_waited_for() && places.are_used_up(), Ordering::Relaxed);
                 next
             };
             match next {
@@ -206,7 +231,7 @@ impl Activations {
         }
     }
 
-    fn mailboxes(&self) -> MutexGuard<'_, Option<Active>> {
+    fn mailboxes(&self) -> MutexGuard<'_, Option<ActiveById>> {
         self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,7 +260,7 @@ mod tests {
         activations.enter(&left);
         activations.enter(&stays);
         activations.leave(&left);
-        let all = activations.all();
+        let all = activations.some(8);
         assert!(matches!(&*all, [only] if Arc::ptr_eq(only, &stays)), "{all:?}");
         assert_eq!((activations.count(), Arc::strong_count(&left)), (1, 1));
         drop(all);
@@ -243,7 +268,7 @@ mod tests {
         activations.enter(&late);
         assert_eq!((Arc::strong_count(&stays), Arc::strong_count(&late)), (1, 1), "whoever never leaves is not kept");
         activations.leave(&late);
-        assert!(activations.all().is_empty());
+        assert!(activations.some(8).is_empty());
     }
 
     #[test]
@@ -251,7 +276,7 @@ mod tests {
         let activations = Activations::new(1);
         let (first, second) = (mailbox("first"), mailbox("second"));
         assert!(activations.take_place(&first, false) && !activations.take_place(&second, false));
-        activations.lock().give_back();
+        activations.lock().give_back(false);
         let Some(Waiting::Mailbox(next)) = activations.lock().next() else { panic!("nobody waits") };
         activations.lock().take();
         drop(Place { activations: &activations, waiting: Some(next) });

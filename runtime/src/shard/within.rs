@@ -1,6 +1,6 @@
 //! Waits of those who call the node from outside. They go by the clock of the node's own runtime, since the caller's
-//! thread may have none; and that clock ends with the shard, where whoever asks it panics. So a wait ends with the shard,
-//! before anybody looks at the clock again.
+//! thread may have none; and that clock ends with the shard, where whoever asks it panics. So a wait ends with the
+//! shard, before anybody looks at the clock again.
 
 use std::future::Future;
 

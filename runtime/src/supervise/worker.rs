@@ -2,8 +2,9 @@
 //! of one mailbox after another. An actor for each activation would be a task, four channels and two words to the
 //! supervisor each time that one comes into memory, which took half of what a cold message costs.
 //!
-//! One that is idle waits for a while to be given the next mailbox. What its supervisor sees is the end of a worker, with
-//! the mailbox that it has then: by a failure, or by a kill. The end of an activation that leaves the worker sees itself.
+//! One that is idle waits for a while to be given the next mailbox. What its supervisor sees is the end of a worker,
+//! with the mailbox that it has then: by a failure, or by a kill. The end of an activation that leaves the worker sees
+//! itself.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -31,6 +31,11 @@ impl Allowance {
         used.saturating_add(wanted) <= self.max.max(self.raised) || used <= self.max / 2
     }
 
+    /// How much more may be used now.
+    pub(crate) fn left(&self, used: usize) -> usize {
+        self.max.max(self.raised).saturating_sub(used)
+    }
+
     /// Nothing of what is used has gone for a while, and somebody waits for so much: it may be what the others wait
     /// for.
     pub(crate) fn raise(&mut self, used: usize, wanted: usize) {

@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 
 use crate::base::rules::allowance::Allowance;
 
+/// How many activations start at a time. More would not start sooner, but wait together for the readers and the
+/// threads, and all others with them.
+pub(crate) const STARTS_MAX: usize = 256;
+
 /// Who waits for the same: which actor type, say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class(pub(crate) usize);
@@ -15,6 +19,9 @@ pub(crate) struct Places<W> {
     allowance: Allowance,
     /// Of activations that are there, and of those that are about to be.
     used: usize,
+    starts: Allowance,
+    /// Activations that are about to be there, or have not loaded their states.
+    starting: usize,
     /// A queue for each class of which somebody waits; that which is next is first.
     waiting: VecDeque<(Class, VecDeque<W>)>,
     /// So many were told to leave and have not yet.
@@ -28,21 +35,35 @@ pub(crate) struct Places<W> {
 
 impl<W> Places<W> {
     pub(crate) fn new(max: usize) -> Self {
-        Self { allowance: Allowance::new(max), used: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
+        let (allowance, starts) = (Allowance::new(max), Allowance::new(STARTS_MAX));
+        Self { allowance, used: 0, starts, starting: 0, waiting: VecDeque::new(), leaving: 0, moves: 0, is_over: false }
     }
 
     /// Whether there is a place for somebody who has just come.
     pub(crate) fn has_room(&mut self) -> bool {
-        self.is_over || (self.waiting.is_empty() && self.allowance.admits(self.used, 1))
+        self.is_over || (self.waiting.is_empty() && self.admits())
+    }
+
+    fn admits(&mut self) -> bool {
+        self.allowance.admits(self.used, 1) && self.starts.admits(self.starting, 1)
     }
 
     /// A place is used from here on, whether there was one or not.
     pub(crate) fn take(&mut self) {
         self.used += 1;
+        self.starting += 1;
     }
 
-    /// A place is free.
-    pub(crate) fn give_back(&mut self) {
+    /// An activation has loaded its state.
+    pub(crate) fn started(&mut self) {
+        self.starting = self.starting.saturating_sub(1);
+    }
+
+    /// A place is free, of an activation that has started or not.
+    pub(crate) fn give_back(&mut self, has_started: bool) {
+        if !has_started {
+            self.started();
+        }
         self.used = self.used.saturating_sub(1);
         self.leaving = self.leaving.saturating_sub(1);
     }
@@ -57,7 +78,7 @@ impl<W> Places<W> {
 
     /// Who is next, if there is a place; whoever gets it takes it.
     pub(crate) fn next(&mut self) -> Option<W> {
-        if !self.allowance.admits(self.used, 1) {
+        if !self.admits() {
             return None;
         }
         let (class, mut queue) = self.waiting.pop_front()?;
@@ -69,16 +90,27 @@ impl<W> Places<W> {
         next
     }
 
-    /// Nobody has gone in for a while: more may be there, since those that are may wait for those that are not.
+    /// Nobody has gone in for a while: more may be there, since those that are may wait for those that are not; and
+    /// more may start, since some may never do.
     pub(crate) fn raise(&mut self) {
-        self.leaving = 0;
-        self.allowance.raise(self.used, 1);
+        if self.are_used_up() {
+            self.leaving = 0;
+            self.allowance.raise(self.used, 1);
+        }
+        if !self.starts.admits(self.starting, 1) {
+            self.starts.raise(self.starting, 1);
+        }
+    }
+
+    /// Whether nobody goes in before somebody has left.
+    pub(crate) fn are_used_up(&mut self) -> bool {
+        !self.allowance.admits(self.used, 1)
     }
 
     /// How many have to leave who have nothing to do, for all that wait; at least `at_least`, if any.
     pub(crate) fn too_many(&self, at_least: usize) -> usize {
         let waiting: usize = self.waiting.iter().map(|(_, queue)| queue.len()).sum();
-        match waiting.saturating_sub(self.leaving) {
+        match waiting.saturating_sub(self.leaving).saturating_sub(self.allowance.left(self.used)) {
             0 => 0,
             wanted => wanted.max(at_least),
         }
@@ -130,11 +162,11 @@ mod tests {
         let before = places.moves();
         for _ in 0..3 {
             places.take();
-            places.give_back();
+            places.give_back(true);
             assert!(all_next(&mut places).is_empty());
         }
         assert_eq!(places.moves(), before);
-        places.give_back();
+        places.give_back(true);
         assert_eq!((all_next(&mut places), places.moves()), (vec![1], before + 1));
     }
 
@@ -143,11 +175,11 @@ mod tests {
         let mut places = Places::new(2);
         assert_eq!([0, 1, 2, 3].map(|who| come(&mut places, who)), [true, true, false, false]);
         assert!(all_next(&mut places).is_empty());
-        places.give_back();
+        places.give_back(true);
         assert!(!come(&mut places, 4), "others wait");
         assert_eq!(all_next(&mut places), [2]);
-        places.give_back();
-        places.give_back();
+        places.give_back(true);
+        places.give_back(true);
         assert_eq!(all_next(&mut places), [3, 4]);
         assert!(!places.is_waited_for());
     }
@@ -158,9 +190,9 @@ mod tests {
         places.take();
         places.take();
         assert!(!come(&mut places, 1));
-        places.give_back();
+        places.give_back(true);
         assert!(all_next(&mut places).is_empty(), "there is one still");
-        places.give_back();
+        places.give_back(true);
         assert_eq!(all_next(&mut places), [1]);
     }
 
@@ -185,7 +217,7 @@ mod tests {
         assert_eq!((places.too_many(5), places.too_many(20)), (8, 20));
         places.told_to_leave(8);
         assert_eq!(places.too_many(5), 0, "they are about to");
-        places.give_back();
+        places.give_back(true);
         assert_eq!(all_next(&mut places), [1]);
         assert_eq!(places.too_many(5), 0);
     }
@@ -198,7 +230,7 @@ mod tests {
             places.join(Class(class), who);
         }
         let mut next = || {
-            places.give_back();
+            places.give_back(true);
             let next = places.next();
             places.take();
             next
@@ -207,11 +239,27 @@ mod tests {
         places.join(Class(2), 21);
         assert_eq!(places.too_many(0), 3);
         let mut next = || {
-            places.give_back();
+            places.give_back(true);
             let next = places.next();
             places.take();
             next
         };
         assert_eq!([next(), next(), next(), next()], [Some(31), Some(12), Some(21), None]);
+    }
+
+    #[test]
+    fn only_so_many_start_at_a_time_and_nobody_has_to_leave_for_that() {
+        let mut places = Places::new(4 * STARTS_MAX);
+        (0..STARTS_MAX).for_each(|_| places.take());
+        assert!((0..4).all(|who| !come(&mut places, who)) && all_next(&mut places).is_empty());
+        assert_eq!((places.too_many(5), places.are_used_up()), (0, false));
+        places.started();
+        assert_eq!(all_next(&mut places), [0]);
+        places.give_back(false);
+        assert_eq!(all_next(&mut places), [1]);
+        places.give_back(true);
+        assert!(all_next(&mut places).is_empty(), "that one had started");
+        places.raise();
+        assert_eq!(all_next(&mut places), [2, 3], "some may never start");
     }
 }

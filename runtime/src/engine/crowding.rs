@@ -28,15 +28,14 @@ pub(crate) async fn keep_moving(shard: Arc<Shard>) {
         if !activations.lock().is_waited_for() {
             activations.joined.notified().await;
             (moves, since) = (activations.lock().moves(), Instant::now());
+            in_vain = None;
         }
         if in_vain.is_none_or(|looked| looked.elapsed() >= PATIENCE) {
-            let wanted = activations.lock().too_many(LEAVING_MIN.min(activations.max / LEAVING_PARTS));
-            let told = tell_idle_to_leave(&shard, wanted);
-            activations.lock().told_to_leave(told);
-            in_vain = (told < wanted).then(Instant::now);
+            in_vain = (!make_room(&shard)).then(Instant::now);
         }
+        let begun = in_vain.map_or(since, |looked| looked.min(since));
         // Rung by each that joins, too.
-        let _ = timeout(PATIENCE.saturating_sub(since.elapsed()), activations.joined.notified()).await;
+        let _ = timeout(PATIENCE.saturating_sub(begun.elapsed()), activations.joined.notified()).await;
         if since.elapsed() >= PATIENCE {
             // Where no handler is polled nothing can go on, and more of them would not help.
             if !shard.handlers_go_on().await {
@@ -50,6 +49,20 @@ pub(crate) async fn keep_moving(shard: Arc<Shard>) {
             (moves, since) = (activations.lock().moves(), Instant::now());
         }
     }
+}
+
+/// Tells idle ones to leave, for all that wait. False when there are too few.
+fn make_room(shard: &Shard) -> bool {
+    let activations = &shard.activations;
+    let (needed, wanted) = {
+        let mut places = activations.lock();
+        let (needed, wanted) = (places.too_many(0), places.too_many(LEAVING_MIN.min(activations.max / LEAVING_PARTS)));
+        places.tells_to_leave(wanted);
+        (needed, wanted)
+    };
+    let told = tell_idle_to_leave(shard, wanted);
+    activations.lock().not_told(wanted - told);
+    told >= needed
 }
 
 /// Tells up to so many activations that have nothing to do to leave. Returns how many were told. Looks only at those

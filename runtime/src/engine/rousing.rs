@@ -43,7 +43,7 @@ impl Waiting {
 /// Rouses mailboxes one after another, each when there is a place for its activation.
 pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
     for mailbox in waiting.made {
-        if !may_rouse(shard).await {
+        if !may_rouse(shard, 1).await {
             return;
         }
         rouse(shard, &mailbox);
@@ -58,7 +58,7 @@ pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
         let mut unread = Vec::new();
         for some in lone.chunks(READ_MESSAGES) {
             // Before they are read: what is read would wait in memory until then.
-            if !may_rouse(shard).await {
+            if !may_rouse(shard, some.len()).await {
                 return;
             }
             let read = read(shard, some).await;
@@ -71,9 +71,9 @@ pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
     }
 }
 
-/// Completes when there is a place. False when the node stops before.
-async fn may_rouse(shard: &Shard) -> bool {
-    shard.activations.has_place().await;
+/// Completes when there is a place for the first of so many. False when the node stops before.
+async fn may_rouse(shard: &Shard, roused: usize) -> bool {
+    shard.activations.has_place(roused).await;
     !shard.is_stopping()
 }
 

@@ -1,7 +1,6 @@
 //! What a node is for as long as it is held, whichever shard it has.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -19,10 +18,17 @@ pub(super) struct Host {
     pub(super) builder: NodeBuilder,
     pub(super) current: Current,
     running: Mutex<Running>,
-    /// Whether the store is being opened again. Begins under the lock of what runs.
-    reopening: watch::Sender<bool>,
-    /// Somebody has told the node to stop, maybe while its store is being opened again.
-    is_to_stop: AtomicBool,
+    /// An opening begins under the lock of what runs.
+    openings: watch::Sender<Openings>,
+    /// Whether somebody has told the node to stop, maybe while its store is being opened again.
+    is_to_stop: watch::Sender<bool>,
+}
+
+/// How often the store was opened again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Openings {
+    is_under_way: bool,
+    done: u64,
 }
 
 impl Host {
@@ -34,8 +40,8 @@ impl Host {
             builder,
             current: Current::new(Arc::clone(shard)),
             running: Mutex::new(running),
-            reopening: watch::Sender::new(false),
-            is_to_stop: AtomicBool::new(false),
+            openings: watch::Sender::new(Openings::default()),
+            is_to_stop: watch::Sender::new(false),
         }
     }
 
@@ -58,22 +64,33 @@ impl Host {
 
     /// The node is to stop: an opening of its store that is under way is cut off.
     pub(super) fn tell_to_stop(&self) {
-        self.is_to_stop.store(true, Ordering::SeqCst);
+        self.is_to_stop.send_replace(true);
     }
 
     pub(super) fn is_to_stop(&self) -> bool {
-        self.is_to_stop.load(Ordering::SeqCst)
+        *self.is_to_stop.borrow()
+    }
+
+    /// Completes when the node is to stop.
+    pub(super) async fn told_to_stop(&self) {
+        // The sender lives as long as this does.
+        let _ = self.is_to_stop.subscribe().wait_for(|is_to_stop| *is_to_stop).await;
+    }
+
+    /// How often the store was opened again.
+    pub(super) fn reopened(&self) -> u64 {
+        self.openings.borrow().done
     }
 
     /// Waits until the store is not being opened again, and does this in the same step. Who waits here holds up nobody
     /// else, whether he is polled or not.
     pub(super) async fn at_rest<T>(&self, step: impl FnOnce(&Running) -> T) -> T {
-        let mut reopening = self.reopening.subscribe();
+        let mut openings = self.openings.subscribe();
         loop {
             // The sender lives as long as this does.
-            let _ = reopening.wait_for(|reopening| !*reopening).await;
+            let _ = openings.wait_for(|openings| !openings.is_under_way).await;
             let running = self.lock();
-            if !*self.reopening.borrow() {
+            if !self.openings.borrow().is_under_way {
                 return step(&running);
             }
         }
@@ -86,8 +103,8 @@ impl Host {
 
     /// The store is being opened again until what is returned is dropped. For a step of [`at_rest`](Self::at_rest).
     pub(super) fn begin_reopening(&self) -> Reopening<'_> {
-        self.reopening.send_replace(true);
-        Reopening(self)
+        self.openings.send_modify(|openings| openings.is_under_way = true);
+        Reopening { host: self, is_done: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
@@ -97,10 +114,23 @@ impl Host {
 
 /// See [`Host::begin_reopening`].
 #[must_use]
-pub(super) struct Reopening<'a>(&'a Host);
+pub(super) struct Reopening<'a> {
+    host: &'a Host,
+    is_done: bool,
+}
+
+impl Reopening<'_> {
+    /// The store was opened again.
+    pub(super) fn done(mut self) {
+        self.is_done = true;
+    }
+}
 
 impl Drop for Reopening<'_> {
     fn drop(&mut self) {
-        self.0.reopening.send_replace(false);
+        self.host.openings.send_modify(|openings| {
+            openings.is_under_way = false;
+            openings.done += u64::from(self.is_done);
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Opening the store of a living node again. What is known of it in memory is dropped where it stands, as when the
 //! process dies, and recovered from the store. Handles, groups and the address of the node stay.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -17,7 +17,6 @@ use crate::base::caught::joined;
 use crate::base::ended::NodeEnded;
 use crate::base::entered::entered;
 use crate::base::inside;
-use crate::shard::Shard;
 use crate::supervise::group::KeptGroup;
 
 /// Why a node has not opened its store again.
@@ -74,12 +73,11 @@ impl Node {
         }
         let (tell, reopened) = oneshot::channel();
         let host = Arc::clone(&self.host);
-        let shard = self.shard();
-        let before = Arc::downgrade(&shard);
+        let before = host.reopened();
+        let reopening = async move { drop(tell.send(host.reopen(before).await)) };
         // There run handlers, whatever calls this.
-        let reopening = async move { drop(tell.send(host.reopen(&before).await)) };
-        let reopening = shard.programs_runtime.spawn(reopening.in_current_span());
-        drop(shard);
+        let programs_runtime = self.shard().programs_runtime.clone();
+        let reopening = programs_runtime.spawn(reopening.in_current_span());
         match reopened.await {
             Ok(reopened) => reopened,
             Err(_) => {
@@ -91,42 +89,51 @@ impl Node {
 }
 
 impl Host {
-    /// Leaves this shard for another one, unless that has happened already.
-    async fn reopen(&self, before: &Weak<Shard>) -> Result<(), ReopenError> {
+    /// Opens the store again, unless it was opened again more than so many times by now.
+    async fn reopen(&self, before: u64) -> Result<(), ReopenError> {
         let reopened = self.reopen_once(before).await;
         if self.is_to_stop() {
             // Whoever has told it may not wait any more.
-            drop(self.running().begin_stop());
+            self.at_rest(|running| drop(running.begin_stop())).await;
         }
         reopened
     }
 
-    async fn reopen_once(&self, before: &Weak<Shard>) -> Result<(), ReopenError> {
-        let begin = |running: &Running| match running.tasks.stopping.get() {
-            Some(_) => Err(ReopenError::Stopped),
-            None if std::ptr::eq(Arc::as_ptr(&running.shard), before.as_ptr()) => {
-                Ok(Some((running.clone(), self.begin_reopening())))
+    async fn reopen_once(&self, before: u64) -> Result<(), ReopenError> {
+        let begin = |running: &Running| {
+            if self.is_to_stop() || running.tasks.stopping.get().is_some() {
+                return Err(ReopenError::Stopped);
             }
-            None => Ok(None),
+            let is_done = self.reopened() > before;
+            Ok((!is_done).then(|| (running.clone(), self.begin_reopening())))
         };
-        let Some((before, _reopening)) = self.at_rest(begin).await? else { return Ok(()) };
+        let Some((left, reopening)) = self.at_rest(begin).await? else { return Ok(()) };
         tracing::info!(
             node = %self.name, event = "store left",
             "what is known of it in memory is dropped, and recovered when it is opened again"
         );
-        let groups = before.abandon().await;
-        drop(before);
+        let groups = left.abandon().await;
+        drop(left);
         self.forget_links();
         let opening = Opening::Again { address: self.address };
         let running = match self.builder.open(opening, &|| self.is_to_stop()).await {
             Ok(running) => running,
             Err(error) => {
-                groups.into_iter().for_each(|group| group.end_with_node(&NodeEnded::Reopened));
+                groups.iter().for_each(|group| group.end_with_node(&NodeEnded::Reopened));
                 return Err(if self.is_to_stop() { ReopenError::Stopped } else { error.into() });
             }
         };
         self.replace(running.clone());
-        running.tasks.groups.run_again(&running.shard, groups).await;
+        // A group with actors may wait for the trials of suspects, for as long as these take.
+        tokio::select! {
+            biased;
+            () = running.tasks.groups.run_again(&running.shard, &groups) => {}
+            () = self.told_to_stop() => {
+                let resting = groups.iter().filter(|group| group.is_at_rest());
+                resting.for_each(|group| group.end_with_node(&NodeEnded::Stopped));
+            }
+        }
+        reopening.done();
         Ok(())
     }
 }

@@ -49,15 +49,16 @@ type ActiveById = HashMap<MailboxId, Active, FxBuildHasher>;
 #[derive(Debug)]
 pub(crate) enum Waiting {
     Mailbox(Arc<Mailbox>),
-    /// Whoever rouses mailboxes wants to know that there is one.
-    Rousing(Arc<Notify>),
+    /// Whoever rouses mailboxes, so many, wants to know that there is one; after it was its turn as often, since they
+    /// go in together.
+    Rousing(Arc<Notify>, usize),
 }
 
 impl Waiting {
     fn class(&self) -> Class {
         match self {
             Self::Mailbox(mailbox) => Class(Arc::as_ptr(&mailbox.actor_type) as usize),
-            Self::Rousing(_) => Class(0),
+            Self::Rousing(..) => Class(0),
         }
     }
 }
@@ -181,21 +182,22 @@ impl Activations {
         let running = self.mailboxes().take();
         drop(running);
         for waiting in waiting {
-            if let Waiting::Rousing(notify) = waiting {
+            if let Waiting::Rousing(notify, _) = waiting {
                 notify.notify_one();
             }
         }
     }
 
-    /// Completes when there is a place, or the node has ended. Takes none: what is roused may need none.
-    pub(crate) async fn has_place(&self) {
+    /// Completes when there is a place for the first of so many, or the node has ended. Takes none: what is roused may
+    /// need none.
+    pub(crate) async fn has_place(&self, roused: usize) {
         let notify = Arc::new(Notify::new());
         {
             let mut places = self.lock();
             if places.has_room() {
                 return;
             }
-            self.join(places, Waiting::Rousing(Arc::clone(&notify)));
+            self.join(places, Waiting::Rousing(Arc::clone(&notify), roused));
         }
         notify.notified().await;
     }
@@ -210,25 +212,31 @@ impl Activations {
 
     /// Gives the places that there are to those who wait, in order. No mailbox is locked.
     pub(crate) fn let_in(&self) {
-        loop {
-            let next = {
-                let mut places = self.lock();
-                let next = places.next();
-                if let Some(Waiting::Mailbox(_)) = next {
-                    places.take();
-                }
-                self.is_crowded.store(places.is_waited_for() && places.are_used_up(), Ordering::Relaxed);
-                next
-            };
+        while let Some(next) = self.next() {
             match next {
-                Some(Waiting::Mailbox(mailbox)) => {
-                    let mut place = Place { activations: self, waiting: Some(mailbox) };
-                    place.start();
-                }
-                Some(Waiting::Rousing(notify)) => notify.notify_one(),
-                None => return,
+                Waiting::Mailbox(mailbox) => Place { activations: self, waiting: Some(mailbox) }.start(),
+                Waiting::Rousing(notify, _) => notify.notify_one(),
             }
         }
+    }
+
+    /// Who is next, if there is a place, which is taken if it is a mailbox.
+    fn next(&self) -> Option<Waiting> {
+        let mut places = self.lock();
+        let next = loop {
+            match places.next() {
+                Some(Waiting::Rousing(notify, turns)) if turns > 1 => {
+                    let waiting = Waiting::Rousing(notify, turns - 1);
+                    places.join(waiting.class(), waiting);
+                }
+                next => break next,
+            }
+        };
+        if let Some(Waiting::Mailbox(_)) = next {
+            places.go_in();
+        }
+        self.is_crowded.store(places.is_waited_for() && places.are_used_up(), Ordering::Relaxed);
+        next
     }
 
     fn mailboxes(&self) -> MutexGuard<'_, Option<ActiveById>> {
@@ -242,6 +250,9 @@ impl Activations {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use everpost_persistence::Partition;
 
     use super::*;
@@ -282,5 +293,25 @@ mod tests {
         drop(Place { activations: &activations, waiting: Some(next) });
         let again = activations.lock().next();
         assert!(matches!(again, Some(Waiting::Mailbox(next)) if Arc::ptr_eq(&next, &second)));
+    }
+
+    /// What is roused together would all be in memory otherwise before the first of it has a place.
+    #[test]
+    fn whoever_rouses_many_goes_on_after_as_many_others() {
+        let activations = Activations::new(1);
+        let [first, second, third] = ["first", "second", "third"].map(mailbox);
+        assert!(activations.take_place(&first, false) && !activations.take_place(&second, false));
+        assert!(!activations.take_place(&third, false));
+        let mut rousing = pin!(activations.has_place(2));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(rousing.as_mut().poll(&mut context).is_pending());
+        for expected in [&second, &third] {
+            activations.lock().give_back(false);
+            let next = activations.next();
+            assert!(matches!(&next, Some(Waiting::Mailbox(next)) if Arc::ptr_eq(next, expected)), "{next:?}");
+        }
+        activations.lock().give_back(false);
+        activations.let_in();
+        assert!(rousing.as_mut().poll(&mut context).is_ready());
     }
 }

@@ -93,6 +93,7 @@ impl<A: Actor> Supervises for Supervising<A> {
     // A supervisor that is gone means that the node is stopping: the messages stay in the store.
 
     fn kill(&self, mailbox: &Arc<Mailbox>) {
+        self.idle.kill_ordered();
         let _ = self.supervisor.cast(Order::Kill(Arc::clone(mailbox)));
     }
 
@@ -211,7 +212,10 @@ impl<A: Actor> Supervisor<A> {
                 self.0.shard.activations.give_place_back();
             }
             Order::Start(mailbox) => self.start(myself, mailbox, children).await?,
-            Order::Kill(mailbox) => children.workers.values().for_each(|(worker, actor)| worker.kill(&mailbox, actor)),
+            Order::Kill(mailbox) => {
+                children.workers.values().for_each(|(worker, actor)| worker.kill(&mailbox, actor));
+                self.0.idle.kill_obeyed();
+            }
             Order::Stop => {
                 children.stopping = true;
                 self.0.idle.close();

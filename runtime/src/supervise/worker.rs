@@ -7,6 +7,7 @@
 //! itself.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -140,6 +141,9 @@ impl State {
 #[derive(Debug, Default)]
 pub(super) struct IdleWorkers {
     idle: Mutex<Idle>,
+    /// Orders to kill an activation that the supervisor has not come to. Meanwhile whatever starts is left to it: one
+    /// that is about to end where it stands may be followed by another one of its mailbox, which is not meant.
+    kills: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -155,12 +159,25 @@ struct Idle {
 impl IdleWorkers {
     /// Gives a mailbox to one of them. False when there is none.
     pub(super) fn give(&self, mailbox: &Arc<Mailbox>) -> bool {
+        if self.kills.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
         while let Some(worker) = self.take() {
             if worker.give(mailbox) {
                 return true;
             }
         }
         false
+    }
+
+    /// The supervisor is about to be told to kill an activation, whose mailbox is locked.
+    pub(super) fn kill_ordered(&self) {
+        self.kills.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It has done so.
+    pub(super) fn kill_obeyed(&self) {
+        self.kills.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn take(&self) -> Option<Arc<Worker>> {
@@ -249,6 +266,17 @@ mod tests {
         let (second, third) = (mailbox("second"), mailbox("third"));
         assert!(all.give(&second) && !all.give(&third));
         assert!(matches!(goes_on.ended(), Assigned::Given(given) if Arc::ptr_eq(&given, &second)), "it did not begin");
+    }
+
+    #[tokio::test]
+    async fn nobody_starts_before_a_kill_that_was_ordered_before() {
+        let all = IdleWorkers::default();
+        let _worker = idle(&all).await;
+        all.kill_ordered();
+        let second = mailbox("second");
+        assert!(!all.give(&second), "the supervisor starts it, in the order of what it is told");
+        all.kill_obeyed();
+        assert!(all.give(&second));
     }
 
     #[tokio::test]

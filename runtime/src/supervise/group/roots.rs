@@ -62,7 +62,7 @@ impl Groups {
 
     /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended, and so has
     /// one that was told to stop before.
-    pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: Vec<KeptGroup>) {
+    pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: &[KeptGroup]) {
         for kept in all {
             if kept.is_to_stop() {
                 kept.has_ended(Ok(()));
@@ -207,7 +207,10 @@ impl Registry {
     /// Takes no more, and lets those that run be nobody's: those who hold them hear nothing of their ends here.
     fn detach(&self) -> Vec<KeptGroup> {
         let mut registry = lock(&self.0);
-        registry.closed = true;
+        if std::mem::replace(&mut registry.closed, true) {
+            // It was done before: what is left here is nobody's.
+            return Vec::new();
+        }
         let running = registry.roots.iter_mut().filter(|root| root.group.is_some());
         let kept = running.map(|root| {
             let nobodys = KeptGroup::new(Arc::clone(&root.kept.plan));

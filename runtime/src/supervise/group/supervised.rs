@@ -70,6 +70,11 @@ impl KeptGroup {
         now.actors = Actors::default();
     }
 
+    /// Whether nothing of it runs.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        lock(&self.now).group.is_none()
+    }
+
     /// Whether somebody has told it to stop.
     pub(super) fn is_to_stop(&self) -> bool {
         lock(&self.now).is_to_stop
@@ -86,9 +91,15 @@ impl KeptGroup {
         });
     }
 
-    /// It will not run again: whoever waits for it is told.
+    /// It will not run again: whoever waits for it is told. The first outcome stays.
     pub(super) fn has_ended(&self, outcome: Result<(), GroupEnded>) {
-        self.life.send_replace(Life::Ended(outcome));
+        self.life.send_if_modified(|life| {
+            let is_new = !matches!(life, Life::Ended(_));
+            if is_new {
+                *life = Life::Ended(outcome);
+            }
+            is_new
+        });
     }
 
     /// It ends with its node.

@@ -14,4 +14,4 @@ pub(crate) use self::effect::{
     Postponed, Record, Removed, Replayed, RequestsExpired, Send, StateChange, Supervision, SupervisionChange, Timers,
     TypePaused, Withdrawn,
 };
-pub(crate) use self::transaction::{Committed, NotCommitted, Refused, Transaction};
+pub(crate) use self::transaction::{Committed, Refused, Transaction};

@@ -20,7 +20,7 @@ use crate::api::sending::{has_room, no_room, sending, try_send};
 use crate::base::clock::Deadline;
 use crate::cluster::Peer;
 use crate::cluster::note::{NoAnswer, Note};
-use crate::commit::{Committed, NotCommitted};
+use crate::commit::Committed;
 use crate::engine::deduplicate;
 use crate::message::decode::decode_reply;
 use crate::message::envelope::Origin;
@@ -220,18 +220,16 @@ impl<A: Actor> ActorHandle<A> {
             let (mut deadline, mut waits) = (None, Waits::default());
             loop {
                 let permit = transaction.reserve().await?;
-                let full = match transaction.commit_within(permit, &mut waits) {
+                let why = match transaction.commit_within(permit, &mut waits) {
                     Ok(committed) => break committed,
-                    Err(full) => full,
+                    Err(why) => why,
                 };
-                let NotCommitted { why, transaction: again } = *full;
                 let deadline = *deadline.get_or_insert_with(|| Deadline::after(shard.config.send_timeout));
                 let room = has_room(&shard, &why, bytes, &mut waits);
                 if shard.within(deadline, room).await == Err(Unmet::Late) {
                     return Err(no_room(&shard, &why));
                 }
                 sending::check_intake(&shard)?;
-                transaction = again;
             }
         };
         Ok(self.receipt::<M>(shard, id, &route, committed))

@@ -35,10 +35,10 @@ pub(super) fn try_send(
     handling: Handling,
     envelope: Bytes,
 ) -> Result<Committed, Refusal> {
-    let transaction = sending(shard, route, handling, envelope, None);
+    let mut transaction = sending(shard, route, handling, envelope, None);
     let permit = transaction.try_reserve()?;
     let sent = transaction.commit_within(permit, &mut Waits::default());
-    sent.map_err(|full| no_room(shard, &full.why))
+    sent.map_err(|why| no_room(shard, &why))
 }
 
 /// Completes when there is room for a sender that was refused, with a message of this size, or the node is stopping.

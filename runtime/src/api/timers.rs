@@ -254,7 +254,7 @@ async fn submit_timer<A: Actor, M: Message>(
     let timers_max = shard.config.timers_max;
     let transaction = Transaction::outside(shard).with(TimerEffect::from_outside(changes, timers_max));
     let permit = transaction.reserve().await?;
-    match transaction.commit(permit).map_err(|refused| refused.why) {
+    match transaction.commit(permit) {
         Ok(committed) => Ok((timer, committed.ticket)),
         Err(Refused::TimersFull(timers)) => Err(Refusal::TimersFull { timers, timers_max }),
         // It was set meanwhile.

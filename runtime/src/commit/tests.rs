@@ -329,7 +329,7 @@ fn removed(fixture: &Fixture) -> Seen {
     assert_eq!(fixture.shard.dead_letters.count(), 0);
     let again = fixture.transaction().with(Removed::one(dead_letter));
     let permit = again.try_reserve().unwrap();
-    assert!(again.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::Gone)), "once");
+    assert!(again.commit(permit).is_err_and(|why| matches!(why, Refused::Gone)), "once");
     seen
 }
 
@@ -381,7 +381,7 @@ fn timer_set(fixture: &Fixture) -> Seen {
     assert_eq!(shard.timers.len(), 1);
     let one_more = fixture.transaction().with(Timers::from_outside(set(2).1, 1));
     let permit = one_more.try_reserve().unwrap();
-    assert!(one_more.commit(permit).is_err_and(|refused| matches!(refused.why, Refused::TimersFull(_))), "the limit");
+    assert!(one_more.commit(permit).is_err_and(|why| matches!(why, Refused::TimersFull(_))), "the limit");
     seen
 }
 
@@ -507,7 +507,7 @@ async fn effects_commit_together_or_not_at_all() {
         .with(Removed::one(Position(77)));
     let permit = transaction.try_reserve().unwrap();
     let Err(refused) = transaction.commit(permit) else { panic!("there is no such dead letter") };
-    assert!(matches!(refused.why, Refused::Gone));
+    assert!(matches!(refused, Refused::Gone));
     assert_eq!((fixture.shard.waiting(), fixture.mailbox().lock().rules().is_empty()), (0, true));
     assert_eq!(fixture.shard.store.durable(), durable, "nothing was submitted");
 }

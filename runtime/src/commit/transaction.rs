@@ -68,12 +68,6 @@ pub(crate) enum Refused {
     TimersFull(usize),
 }
 
-/// A refusal, and the transaction as it was, so that it can be committed later.
-pub(crate) struct NotCommitted<'a> {
-    pub(crate) why: Refused,
-    pub(crate) transaction: Transaction<'a>,
-}
-
 impl<'a> Transaction<'a> {
     /// For whoever sends from outside.
     pub(crate) fn outside(shard: &'a Shard) -> Self {
@@ -167,8 +161,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// Commits in one step.
-    pub(crate) fn commit(self, permit: Permit<'_>) -> Result<Committed, Box<NotCommitted<'a>>> {
-        self.commit_in_one_step(permit, None)
+    ///
+    /// # Errors
+    ///
+    /// Nothing has happened.
+    pub(crate) fn commit(mut self, permit: Permit<'_>) -> Result<Committed, Refused> {
+        self.decide(permit, None, |step| step.end())
     }
 
     /// The same for effects that cannot be refused.
@@ -196,24 +194,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Commits a message from outside, which the bounds of its mailbox and node hold for. `waits` is where its sender
-    /// waits in the queue, if it has waited before.
-    pub(crate) fn commit_within(
-        self,
-        permit: Permit<'_>,
-        waits: &mut Waits<'a>,
-    ) -> Result<Committed, Box<NotCommitted<'a>>> {
-        self.commit_in_one_step(permit, Some(waits))
-    }
-
-    fn commit_in_one_step(
-        mut self,
-        permit: Permit<'_>,
-        waits: Option<&mut Waits<'a>>,
-    ) -> Result<Committed, Box<NotCommitted<'a>>> {
-        match self.decide(permit, waits, |step| step.end()) {
-            Ok(committed) => Ok(committed),
-            Err(why) => Err(Box::new(NotCommitted { why, transaction: self })),
-        }
+    /// waits in the queue, if it has waited before. Not moved, since each send passes here.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has happened, and it can be committed later.
+    pub(crate) fn commit_within(&mut self, permit: Permit<'_>, waits: &mut Waits<'a>) -> Result<Committed, Refused> {
+        self.decide(permit, Some(waits), |step| step.end())
     }
 
     /// Commits effects that cannot be refused, without moving them: each turn passes here.

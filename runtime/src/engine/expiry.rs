@@ -127,7 +127,7 @@ async fn to_dead_letters(shard: &Arc<Shard>, mailbox: MailboxId, expiring: Expir
             return shard.store.failure().is_none().then_some(());
         }
     };
-    match transaction.commit(permit).map_err(|refused| refused.why) {
+    match transaction.commit(permit) {
         Ok(_) => {
             // Before anything is told: a log that panics leaves nobody out.
             mailbox.lock().ring(&mailbox);

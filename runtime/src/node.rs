@@ -37,7 +37,7 @@ use crate::base::inside::is_in_turn;
 use crate::message::address::Address;
 use crate::node::node_file::{NodeFile, NodeFileError};
 use crate::shard::Shard;
-use crate::supervise::group::{Group, SuperviseError, Supervised};
+use crate::supervise::group::{Group, KeptGroup, SuperviseError, Supervised};
 
 /// A running node: a store, and the actors that live in it. Cheap to clone; all clones are the same node.
 ///
@@ -188,12 +188,20 @@ impl Node {
         if is_in_turn() {
             return Err(SuperviseError::InsideTurn);
         }
-        // Once the store is not being opened again: what runs then is what the group is part of.
-        let Running { shard, tasks, .. } = self.host.at_rest(Clone::clone).await;
-        if shard.gate.is_over() {
-            return Err(SuperviseError::Stopping);
+        let group = KeptGroup::check(group)?;
+        loop {
+            // Once the store is not being opened again: what runs then is what the group is part of.
+            let Running { shard, tasks, .. } = self.host.at_rest(Clone::clone).await;
+            let supervised = match shard.gate.is_over() {
+                true => Err(SuperviseError::Stopping),
+                false => entered(&shard.programs_runtime, tasks.groups.run(&shard, group.clone())).await,
+            };
+            match supervised {
+                // The store was left while the group was about to run.
+                Err(SuperviseError::Stopping) if self.host.has_replaced(&shard).await => {}
+                supervised => return supervised,
+            }
         }
-        entered(&shard.programs_runtime, tasks.groups.supervise(&shard, group)).await
     }
 
     /// The messages that were given up on at this node: to look at, to send again, to drop.

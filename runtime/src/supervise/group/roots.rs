@@ -18,7 +18,7 @@ use super::actor::{self, Actors, Claims};
 use super::family::{Family, Order, Stored};
 use super::plan::Plan;
 use super::supervised::{KeptGroup, Supervised};
-use super::{Group, GroupEnded, SuperviseError, record};
+use super::{GroupEnded, SuperviseError, record};
 use crate::base::clock::Deadline;
 use crate::base::ended::NodeEnded;
 use crate::base::inside::RootId;
@@ -55,11 +55,6 @@ struct Root {
 }
 
 impl Groups {
-    /// Starts a group; see [`Node::supervise`](crate::Node::supervise).
-    pub(crate) async fn supervise(&self, shard: &Arc<Shard>, group: Group) -> Result<Supervised, SuperviseError> {
-        self.run(shard, KeptGroup::new(Plan::check(group)?)).await
-    }
-
     /// Runs groups again, in the order in which they were given to the node. One that cannot run has ended, and so has
     /// one that was told to stop before.
     pub(crate) async fn run_again(&self, shard: &Arc<Shard>, all: &[KeptGroup]) {
@@ -78,7 +73,8 @@ impl Groups {
         }
     }
 
-    async fn run(&self, shard: &Arc<Shard>, kept: KeptGroup) -> Result<Supervised, SuperviseError> {
+    /// Runs a group; see [`Node::supervise`](crate::Node::supervise).
+    pub(crate) async fn run(&self, shard: &Arc<Shard>, kept: KeptGroup) -> Result<Supervised, SuperviseError> {
         let plan = Arc::clone(&kept.plan);
         let claim = self.registry.claim(shard, kept)?;
         let actors = Claims::take(shard, &plan).await?;

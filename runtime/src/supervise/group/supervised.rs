@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ractor::ActorRef;
 use tokio::sync::watch;
 
-use super::GroupEnded;
 use super::actor::{self, Actors};
 use super::family::Order;
 use super::plan::Plan;
+use super::{Group, GroupEnded, SuperviseError};
 use crate::base::ended::NodeEnded;
 use crate::base::inside::{self, RootId};
 
@@ -43,6 +43,15 @@ enum Life {
 impl KeptGroup {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
         Self { plan, life: watch::Sender::new(Life::Starting), now: Arc::default() }
+    }
+
+    /// One that has not run.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its description.
+    pub(crate) fn check(group: Group) -> Result<Self, SuperviseError> {
+        Ok(Self::new(Plan::check(group)?))
     }
 
     /// For whoever holds it.

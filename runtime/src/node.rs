@@ -197,8 +197,8 @@ impl Node {
                 false => entered(&shard.programs_runtime, tasks.groups.run(&shard, group.clone())).await,
             };
             match supervised {
-                // The store was left while the group was about to run.
-                Err(SuperviseError::Stopping) if self.host.has_replaced(&shard).await => {}
+                // The store was left while the group was about to run, which may be why, whatever the error is.
+                Err(_) if self.host.has_replaced(&shard).await => {}
                 supervised => return supervised,
             }
         }

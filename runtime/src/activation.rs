@@ -3,6 +3,7 @@
 //! the disk.
 
 mod loaded;
+mod turns;
 
 use std::any::Any;
 use std::pin::pin;
@@ -14,6 +15,7 @@ use ractor::ActorProcessingErr;
 use tracing::Instrument;
 
 pub(crate) use self::loaded::Loaded;
+pub(crate) use self::turns::Turns;
 use crate::actor::query::PendingQuery;
 use crate::actor::turn::{Staged, Turn};
 use crate::actor::{Actor, Handlers, Payload};
@@ -39,8 +41,6 @@ use crate::shard::expiries::expiring_in;
 use crate::shard::{Route, Routed, Shard};
 use crate::telemetry;
 
-/// How many turns a worker takes before it lets others run.
-const TURNS_AT_A_TIME: usize = 64;
 /// As how many of them an answer counts: it is one piece without an await, and may take long.
 const TURNS_AN_ANSWER: usize = 8;
 
@@ -66,29 +66,6 @@ struct Message<'a> {
     payload: &'a [u8],
     /// What it has in the mailbox, headers included.
     bytes: usize,
-}
-
-/// The turns of a worker since it has let others run.
-#[derive(Debug, Default)]
-pub(crate) struct Turns(usize);
-
-impl Turns {
-    pub(crate) fn add(&mut self, turns: usize) {
-        self.0 += turns;
-    }
-
-    /// Others run now, since nothing is to be done here.
-    fn others_run(&mut self) {
-        self.0 = 0;
-    }
-
-    /// Lets others run after so many turns.
-    pub(crate) async fn let_others_run(&mut self) {
-        if self.0 >= TURNS_AT_A_TIME {
-            self.0 = 0;
-            tokio::task::yield_now().await;
-        }
-    }
 }
 
 impl<A: Actor> Activation<A> {

@@ -95,7 +95,7 @@ fn count(what: &str) -> usize {
 }
 
 /// A group whose one task counts how often it was started.
-async fn group(node: &Node, starts: &Arc<AtomicUsize>) -> Supervised {
+async fn supervise(node: &Node, name: &str, starts: &Arc<AtomicUsize>) -> Supervised {
     let starts = Arc::clone(starts);
     let waiting = Child::permanent("waiting", move |context| {
         starts.fetch_add(1, Ordering::SeqCst);
@@ -104,7 +104,7 @@ async fn group(node: &Node, starts: &Arc<AtomicUsize>) -> Supervised {
             Ok(())
         }
     });
-    node.supervise(Group::one_for_one("group").child(waiting)).await.unwrap()
+    node.supervise(Group::one_for_one(name).child(waiting)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn a_store_that_is_opened_again_a_hundred_times_under_load_loses_nothing_a
         let node = actors(Node::builder("node", folder.path()).config(everpost_tests::config()));
         let node = node.start().await.unwrap();
         let starts = Arc::new(AtomicUsize::new(0));
-        let group = group(&node, &starts).await;
+        let group = supervise(&node, "group", &starts).await;
         let (load, clients) = Load::begin(std::slice::from_ref(&node));
         let mut before = (0, 0);
         for round in 0..100 {
@@ -239,7 +239,7 @@ async fn what_could_not_be_opened_again_can_be_tried_again() {
     let actor = node.actor::<Worker>("one");
     actor.send(Script::new([Step::Append(1)])).await.unwrap();
     let starts = Arc::default();
-    let group = group(&node, &starts).await;
+    let group = supervise(&node, "group", &starts).await;
     let (tables, away) = (folder.path().join("tables"), folder.path().join("away"));
     let (journal, slots) = (folder.path().join("journal"), folder.path().join("slots"));
     std::fs::rename(&tables, &away).unwrap();
@@ -286,7 +286,7 @@ async fn calls_at_the_same_time_are_one() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let starts = Arc::new(AtomicUsize::new(0));
-    let group = group(&node, &starts).await;
+    let group = supervise(&node, "group", &starts).await;
     soon("it starts", group.started()).await.unwrap();
     let before = node.clone();
     // Each is polled before the first can have come to its end.
@@ -304,9 +304,9 @@ async fn a_group_goes_on_or_stops_as_it_was_told() {
     let (folder, probe) = (everpost_tests::folder(), Probe::new());
     let node = workers(folder.path(), &probe).start().await.unwrap();
     let starts = Arc::new(AtomicUsize::new(0));
-    let group = group(&node, &starts).await;
+    let group = supervise(&node, "group", &starts).await;
     soon("it starts", group.started()).await.unwrap();
-    let (begun, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (begun, late_starts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     // It does not stop by itself, so that the stop is under way when the store is left.
     let stubborn = Child::permanent("stubborn", {
         let begun = Arc::clone(&begun);
@@ -320,20 +320,9 @@ async fn a_group_goes_on_or_stops_as_it_was_told() {
     eventually("it runs", || begun.load(Ordering::SeqCst) == 1).await;
     let mut stopping = pin!(stubborn.stop());
     assert!(timeout(Duration::ZERO, &mut stopping).await.is_err(), "it was told, and does not stop");
-    let late = Child::permanent("late", {
-        let running = Arc::clone(&running);
-        move |context| {
-            running.fetch_add(1, Ordering::SeqCst);
-            async move {
-                context.stopping().await;
-                Ok(())
-            }
-        }
-    });
-    let late = Group::one_for_one("late").child(late);
-    let (reopened, late) = tokio::join!(node.reopen(), node.supervise(late));
+    let (reopened, late) = tokio::join!(node.reopen(), supervise(&node, "late", &late_starts));
     reopened.unwrap();
-    soon("it starts", late.unwrap().started()).await.unwrap();
+    soon("it starts", late.started()).await.unwrap();
     eventually("its group starts again", || starts.load(Ordering::SeqCst) == 2).await;
     soon("it has stopped", stopping).await.unwrap();
     assert_eq!(begun.load(Ordering::SeqCst), 1, "nothing of it was started again");

@@ -4,6 +4,7 @@
 //! read at a time: they have a message each, so what comes meanwhile does not wait for long behind them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use everpost_persistence::{Partition, Position, ReadError};
@@ -18,6 +19,8 @@ use crate::tables;
 
 /// How many messages are read at a time for their addresses.
 const READ_MESSAGES: usize = 64;
+/// How long one that could not be read is left alone at least, whatever the setting: nothing bounds how often.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What waits in mailboxes that are made, and in those that are not.
 pub(crate) struct Waiting {
@@ -52,7 +55,8 @@ pub(crate) async fn rouse_all(shard: &Shard, waiting: Waiting) {
     while !lone.is_empty() {
         // Those that could not be read are read again, later and later: nobody knows whom they are for.
         if tries > 0 {
-            tokio::time::sleep(shard.config.backoff.delay(tries, rand::random())).await;
+            let wait = shard.config.backoff.delay(tries, rand::random());
+            tokio::time::sleep(wait.max(READ_AGAIN_AFTER)).await;
         }
         tries += 1;
         let mut unread = Vec::new();

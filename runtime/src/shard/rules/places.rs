@@ -168,6 +168,12 @@ mod tests {
         std::iter::from_fn(|| places.next().inspect(|_| places.go_in())).collect()
     }
 
+    /// One leaves, and whoever is next goes in.
+    fn next_after_one(places: &mut Places<u32>) -> Option<u32> {
+        places.give_back(true);
+        places.next().inspect(|_| places.go_in())
+    }
+
     /// Then nobody was let in, and nothing went on.
     #[test]
     fn who_starts_and_leaves_in_any_case_is_no_sign_that_something_goes_on() {
@@ -244,22 +250,10 @@ mod tests {
         for (class, who) in [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (3, 31)] {
             places.join(Class(class), who);
         }
-        let mut next = || {
-            places.give_back(true);
-            let next = places.next();
-            places.take();
-            next
-        };
-        assert_eq!([next(), next(), next(), next()].map(Option::unwrap), [10, 20, 30, 11]);
+        assert_eq!([(); 4].map(|()| next_after_one(&mut places)), [Some(10), Some(20), Some(30), Some(11)]);
         places.join(Class(2), 21);
         assert_eq!(places.too_many(0), 3);
-        let mut next = || {
-            places.give_back(true);
-            let next = places.next();
-            places.take();
-            next
-        };
-        assert_eq!([next(), next(), next(), next()], [Some(31), Some(12), Some(21), None]);
+        assert_eq!([(); 4].map(|()| next_after_one(&mut places)), [Some(31), Some(12), Some(21), None]);
     }
 
     #[test]
